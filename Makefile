@@ -1,0 +1,57 @@
+# Everything runs in .venv, made from the hash-pinned requirements; nothing but Python 3.11+ and make has to be there.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check build deploy clean lock
+
+PYTHON ?= python3
+BIN := .venv/bin
+# Packages of this project are read from the checkout, never installed.
+export PYTHONDONTWRITEBYTECODE := 1
+export SAM_CLI_TELEMETRY := 0
+ARGS ?=
+
+help:  ## say what each verb does
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+demo: .venv/local  ## run the whole pipeline on this machine; ARGS="--feed bluesky:ACCOUNT --limit 50" reads a live feed
+	@$(BIN)/python -m local demo $(ARGS)
+
+test: .venv/dev  ## run the unit, workflow and stack tests
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(ARGS)
+
+check: .venv/dev  ## lint, types, template and state machine
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/cfn-lint template.yaml
+	AWS_DEFAULT_REGION=us-east-1 $(BIN)/sam validate --lint
+	$(BIN)/python -m pytest -q tests/static
+
+build: .venv/dev  ## build the Lambda bundle (needs python3.13 on PATH)
+	@command -v python3.13 >/dev/null && python3.13 -c '' 2>/dev/null || { echo "make build: python3.13 is not on PATH; Lambda's runtime is Python 3.13, and SAM builds with the same" >&2; exit 1; }
+	$(BIN)/sam build
+
+deploy: build  ## deploy to your AWS account, asking for what it needs to know
+	$(BIN)/sam deploy --guided
+
+clean:  ## remove what make has made here
+	rm -rf .venv .aws-sam .imagelake .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+lock:  ## resolve the requirements anew (needs uv on PATH)
+	cd requirements && $(LOCK) dev.in -o dev.txt && $(LOCK) -c dev.txt local.in -o local.txt
+	$(LOCK) -c requirements/dev.txt functions/requirements.in -o functions/requirements.txt
+
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--no-annotate --quiet --custom-compile-command 'make lock'
+
+.venv/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Imagelake needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}")'
+	@$(PYTHON) -m venv .venv
+
+# The files local and dev only mark what is installed; dev holds all of local.
+.venv/local: .venv/pyvenv.cfg requirements/local.txt
+	@test -e .venv/dev -a .venv/dev -nt requirements/local.txt || $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/local.txt
+	@touch $@
+
+.venv/dev: .venv/pyvenv.cfg requirements/dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
+	@touch $@
