@@ -1,0 +1,23 @@
+"""Check Input: turn the execution input into a run, or fail at once naming the field that is wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from check_input.run_input import Execution, plan_run
+from shared.observability import logger, metrics
+from shared.settings import settings
+
+
+@logger.inject_lambda_context(correlation_id_path="execution.name")
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Event: ``{"input": execution input, "execution": {"arn", "name", "started_at"}}``."""
+    execution = Execution.model_validate(event["execution"])
+    run, feeds = plan_run(event["input"], execution, settings())
+    metrics.add_metric("FeedsPlanned", MetricUnit.Count, len(feeds))
+    logger.info("input accepted", extra={"run": run.model_dump(), "feeds": [feed.name for feed in feeds]})
+    return {"run": run.model_dump(), "feeds": [feed.model_dump() for feed in feeds]}

@@ -1,0 +1,125 @@
+"""The execution input: what it may hold, and how it becomes a run and its feeds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
+
+from shared.errors import BadFeedError, BadInputError
+from shared.run import Day, FeedEntry, Run
+from shared.settings import Settings
+from sources import Feed
+
+# Every failed feed carries its error through the state machine, whose payload ends at 256 KiB.
+MAX_FEEDS = 100
+
+
+class Execution(BaseModel):
+    """What Step Functions says of the execution."""
+
+    model_config = ConfigDict(frozen=True)
+
+    arn: str
+    name: str
+    started_at: AwareDatetime
+
+
+class RunInput(BaseModel):
+    """The execution input. Everything but the feeds has a default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    feeds: list[Any] = Field(min_length=1, max_length=MAX_FEEDS)
+    # The day the run is for. Without it: the day of ``scheduled_time``, or of the start, in ``time_zone``.
+    dt: Day | None = None
+    scheduled_time: AwareDatetime | None = None
+    time_zone: str = "UTC"
+    batch_size: PositiveInt | None = Field(default=None, le=1000)
+    posts_per_feed: PositiveInt | None = Field(default=None, le=100_000)
+    failure_tolerance_percent: int | None = Field(default=None, ge=0, le=100)
+
+    @field_validator("dt")
+    @classmethod
+    def _real_day(cls, value: str | None) -> str | None:
+        if value is not None:
+            datetime.strptime(value, "%Y-%m-%d")
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(f"{value!r} is not a time zone of the IANA database") from error
+        return value
+
+
+def plan_run(raw: Any, execution: Execution, settings: Settings) -> tuple[Run, list[FeedEntry]]:
+    """The run and its feeds, in order; raise ``BadInputError`` naming the field."""
+    given = _parse(raw)
+    day = (
+        given.dt
+        or (given.scheduled_time or execution.started_at).astimezone(ZoneInfo(given.time_zone)).date().isoformat()
+    )
+    run = Run(
+        run_id=execution.name,
+        execution_arn=execution.arn,
+        dt=day,
+        batch_size=given.batch_size or settings.batch_size,
+        posts_per_feed=given.posts_per_feed or settings.posts_per_feed,
+        failure_tolerance_percent=(
+            settings.failure_tolerance_percent
+            if given.failure_tolerance_percent is None
+            else given.failure_tolerance_percent
+        ),
+    )
+    return run, _entries(given.feeds)
+
+
+def _parse(raw: Any) -> RunInput:
+    if not isinstance(raw, dict):
+        raise BadInputError(f"the execution input is a JSON {type(raw).__name__}; it has to be an object")
+    given = dict(raw)
+    # Load Feeds leaves the SSM parameter here when the input names no feeds.
+    parameter = given.pop("feeds_parameter", None)
+    if "feeds" not in given and parameter is not None:
+        try:
+            given["feeds"] = json.loads(parameter["value"])
+        except ValueError as error:
+            raise BadInputError(f"SSM parameter {parameter['name']}: not JSON: {error}") from error
+    try:
+        return RunInput.model_validate(given)
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors(include_url=False)[:5]
+        ]
+        raise BadInputError("execution input: " + "; ".join(problems)) from error
+
+
+def _entries(feeds: list[Any]) -> list[FeedEntry]:
+    entries: list[FeedEntry] = []
+    places: dict[str, int] = {}
+    for place, config in enumerate(feeds):
+        entry = _entry(config)
+        if entry.feed_id in places:
+            raise BadInputError(f"execution input: feeds.{place}: {entry.name} is feeds.{places[entry.feed_id]} again")
+        places[entry.feed_id] = place
+        entries.append(entry)
+    return entries
+
+
+def _entry(config: Any) -> FeedEntry:
+    try:
+        feed = Feed.of(config)
+    except BadFeedError:
+        # Fetch says what is wrong with it, where it fails this one feed and no other.
+        text = config if isinstance(config, str) else json.dumps(config, sort_keys=True, ensure_ascii=False)
+        return FeedEntry(feed_id=f"bad-{hashlib.sha256(text.encode()).hexdigest()[:8]}", name=text[:120], config=config)
+    return FeedEntry(feed_id=feed.feed_id, name=feed.name, config=config)

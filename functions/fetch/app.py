@@ -1,0 +1,39 @@
+"""Fetch: read new pages of one feed within a budget and keep each as it came."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from fetch.api import Api
+from fetch.bookmarks import read_bookmark
+from fetch.pager import Pager
+from shared.observability import RUN_ID, logger, metrics
+from shared.run import FeedEntry, Progress, Run
+from shared.settings import settings
+from shared.storage import Bucket
+from sources import Feed, get_source
+
+
+@logger.inject_lambda_context(correlation_id_path=RUN_ID)
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Event: ``{"run", "feed", "progress"}``; returns the new progress."""
+    run = Run.model_validate(event["run"])
+    entry = FeedEntry.model_validate(event["feed"])
+    before = Progress.model_validate(event["progress"])
+    config = settings()
+
+    feed = Feed.of(entry.config)
+    source = get_source(feed.source)
+    with Api(trusted_origins=config.trusted_origins, contact=config.contact) as api:
+        pager = Pager(source, feed, entry.feed_id, run, api, Bucket(config.bucket_name))
+        bookmark = read_bookmark(config.bookmarks_table, entry.feed_id)
+        after = pager.read(before, bookmark, seconds_left=lambda: context.get_remaining_time_in_millis() / 1000)
+
+    metrics.add_metric("PagesFetched", MetricUnit.Count, after.pages - before.pages)
+    metrics.add_metric("PostsFetched", MetricUnit.Count, after.posts - before.posts)
+    logger.info("pages fetched", extra={"feed": entry.name, "progress": after.model_dump()})
+    return after.model_dump()

@@ -1,0 +1,19 @@
+"""A feed's bookmark, as the state machine's Commit Bookmark left it."""
+
+from __future__ import annotations
+
+from shared.storage import aws_errors, client
+from sources import Bookmark
+
+
+def read_bookmark(table: str, feed_id: str) -> Bookmark | None:
+    """What the feed had seen when a plan was last made durable, or ``None``."""
+    with aws_errors(table):
+        item = (
+            client("dynamodb")
+            .get_item(TableName=table, Key={"feed_id": {"S": feed_id}}, ConsistentRead=True)
+            .get("Item")
+        )
+    if item is None or not item["newest_at"]["S"]:
+        return None
+    return Bookmark.model_validate({"newest_id": item["newest_id"]["S"], "newest_at": item["newest_at"]["S"]})

@@ -1,0 +1,114 @@
+"""The paging loop: from the bookmark or the cursor on, until the listing, the budget or the limit ends."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from fetch.api import Api
+from fetch.redaction import redact
+from shared import keys
+from shared.errors import RateLimitedError
+from shared.run import Progress, Run
+from shared.storage import Bucket
+from sources import Bookmark, Feed, Page, Response, Source
+
+# A listing may answer empty pages with a cursor for ever.
+MAX_PAGES = 2000
+# One call leaves its last page this many seconds to arrive before the function's own time-out.
+SECONDS_A_PAGE = 45
+# Beyond these a limit is an error that names its end, not a wait.
+MAX_WAITS = 5
+MAX_WAIT = timedelta(hours=6)
+# Where the network names no end of its limit.
+UNKNOWN_WAIT = timedelta(minutes=5)
+
+
+class Pager:
+    """Reads one feed's pages in one run."""
+
+    def __init__(self, source: Source, feed: Feed, feed_id: str, run: Run, api: Api, bucket: Bucket) -> None:
+        self._source = source
+        self._feed = feed
+        self._feed_id = feed_id
+        self._run = run
+        self._api = api
+        self._bucket = bucket
+        self._limit = min(feed.limit or run.posts_per_feed, run.posts_per_feed)
+
+    def read(self, progress: Progress, bookmark: Bookmark | None, seconds_left: Callable[[], float]) -> Progress:
+        """Read pages from where ``progress`` is; return where it stopped and why."""
+        progress = progress.model_copy(update={"status": "more", "retry_at": None})
+        while progress.status == "more" and seconds_left() > SECONDS_A_PAGE:
+            try:
+                progress = self._read_page(progress, bookmark)
+            except RateLimitedError as limit:
+                return _wait(progress, limit)
+        return progress
+
+    def _read_page(self, progress: Progress, bookmark: Bookmark | None) -> Progress:
+        response = self._api.send(self._source.request(self._feed, bookmark, progress.cursor))
+        page = self._source.parse(self._feed, response)
+        self._keep(response, progress.pages)
+
+        posts = progress.posts + len(page.posts)
+        newest_id, newest_at = _newer(progress, page)
+        stopped_by = None
+        if page.cursor is None or self._is_known(page, bookmark):
+            status = "done"
+        elif posts >= self._limit:
+            status, stopped_by = "done", "posts"
+        elif progress.pages + 1 >= MAX_PAGES:
+            status, stopped_by = "done", "pages"
+        else:
+            status = "more"
+        return progress.model_copy(
+            update={
+                "status": status,
+                "cursor": page.cursor,
+                "pages": progress.pages + 1,
+                "posts": posts,
+                "newest_id": newest_id,
+                "newest_at": newest_at,
+                "stopped_by": stopped_by,
+            }
+        )
+
+    def _is_known(self, page: Page, bookmark: Bookmark | None) -> bool:
+        """Whether a listing that runs from new to old has come to what an earlier run has seen."""
+        return (
+            self._source.newest_first
+            and bookmark is not None
+            and page.newest is not None
+            and page.newest.newest_at <= bookmark.newest_at
+        )
+
+    def _keep(self, response: Response, page: int) -> None:
+        key = keys.raw_page(self._run, self._source.name, self._feed_id, page)
+        # mtime=0: the same page makes the same object.
+        body = gzip.compress(redact(response.body), mtime=0)
+        self._bucket.put(
+            key, body, "application/gzip", {"url": redact(response.url.encode()).decode("ascii", "replace")}
+        )
+
+
+def _newer(progress: Progress, page: Page) -> tuple[str, str]:
+    if page.newest is None:
+        return progress.newest_id, progress.newest_at
+    # One width and one zone, so that DynamoDB compares times by comparing text.
+    at = page.newest.newest_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return (page.newest.newest_id, at) if at > progress.newest_at else (progress.newest_id, progress.newest_at)
+
+
+def _wait(progress: Progress, limit: RateLimitedError) -> Progress:
+    """Turn a known limit into a time to come back, or into the end of this feed's reading if that is too far away."""
+    now = datetime.now(UTC)
+    retry_at = limit.reset_at or now + UNKNOWN_WAIT
+    if progress.waits >= MAX_WAITS or retry_at - now > MAX_WAIT:
+        if progress.pages == 0:
+            raise limit
+        return progress.model_copy(update={"status": "done", "stopped_by": "rate_limit"})
+    # A second of grace: networks round their reset down.
+    until = (retry_at + timedelta(seconds=1)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return progress.model_copy(update={"status": "rate_limited", "retry_at": until, "waits": progress.waits + 1})

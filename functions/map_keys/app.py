@@ -1,0 +1,41 @@
+"""Map Keys: map every raw file of a batch to its processed row and back, then close the batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from shared import keys
+from shared.image_keys import ImageKeys
+from shared.observability import RUN_ID, logger, metrics
+from shared.run import Batch
+from shared.settings import settings
+from shared.storage import Bucket
+
+# What the mapping keeps of a row, under the row's own names.
+_KEPT = (
+    "media_id", "source", "feed", "author_id", "status", "error_code", "duplicate_of", "raw_key", "raw_sha256",
+    "run_id", "transform_version", "dt",
+)  # fmt: skip
+
+
+@logger.inject_lambda_context(correlation_id_path=RUN_ID)
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Event: ``{"run", "batch"}``; returns the number of media mapped."""
+    batch = Batch.model_validate(event["batch"])
+    config = settings()
+    bucket = Bucket(config.bucket_name)
+
+    rows = bucket.get_lines(keys.rows(batch))
+    place = {"batch_id": batch.batch_id, "processed_key": keys.parquet(batch)}
+    items = [{name: row[name] for name in _KEPT} | place | {"row": number} for number, row in enumerate(rows)]
+    ImageKeys(config.image_keys_table).complete(items)
+    # The batch's last act: whatever dies before this line is done again by the next run, under the same names.
+    bucket.delete(keys.open_batch(batch))
+
+    metrics.add_metric("MediaMapped", MetricUnit.Count, len(items))
+    logger.info("batch closed", extra={"batch": batch.model_dump(), "mapped": len(items)})
+    return {"mapped": len(items)}

@@ -1,0 +1,38 @@
+"""Reconcile: check that every planned item of a feed has its row and its mapping, and every batch its file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from reconcile.books import balance
+from shared import keys
+from shared.image_keys import ImageKeys
+from shared.observability import RUN_ID, logger, metrics
+from shared.rows import Status
+from shared.run import Batch, FeedEntry, Run
+from shared.settings import settings
+from shared.storage import Bucket
+
+
+@logger.inject_lambda_context(correlation_id_path=RUN_ID)
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Event: ``{"run", "feed", "plan"}``; returns the feed's counts, its verdict and the key of its books."""
+    run = Run.model_validate(event["run"])
+    feed = FeedEntry.model_validate(event["feed"])
+    config = settings()
+    bucket = Bucket(config.bucket_name)
+
+    batches = [Batch.model_validate(entry) for entry in bucket.get_json(event["plan"]["list_key"])]
+    books = balance(run, batches, bucket, ImageKeys(config.image_keys_table))
+    bucket.put_lines(keys.failures(run, feed.feed_id), books.failures)
+    bucket.put_json(keys.feed_books(run, feed.feed_id), books.model_dump(exclude={"failures"}))
+
+    metrics.add_metric("BatchesOpen", MetricUnit.Count, len(books.open))
+    for status in Status:
+        metrics.add_metric(f"Items{status.capitalize()}", MetricUnit.Count, books.counts[status])
+    logger.info("books balanced", extra={"feed": feed.name, "counts": books.counts, "verdict": books.verdict})
+    return {"verdict": books.verdict, "books_key": keys.feed_books(run, feed.feed_id), "counts": books.counts}

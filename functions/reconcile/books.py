@@ -1,0 +1,132 @@
+"""The books of one feed: planned = ok + duplicate + rejected + failed, proven from three sides.
+
+For every closed batch the plan, the staged rows, the mapping table and the file in the lake have to agree. A batch
+that is still open is not an imbalance: it is named, and the next run takes it up.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from shared import keys
+from shared.errors import BooksDontBalanceError, ObjectMissingError
+from shared.failure import Failure
+from shared.image_keys import CLAIMED, ImageKeys
+from shared.rows import Status
+from shared.run import Batch, Plan, Run
+from shared.storage import Bucket
+
+_BATCHES_AT_ONCE = 4
+_FAILURE_COLUMNS = (
+    "media_id",
+    "feed",
+    "post_id",
+    "permalink",
+    "media_url",
+    "status",
+    "error_code",
+    "error_message",
+    "dt",
+)
+
+
+class OpenBatch(BaseModel):
+    """A batch that did not end in this run, and why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    batch_id: str
+    dt: str
+    items: int
+    failure: Failure
+
+
+class Books(BaseModel):
+    """What became of everything a feed's run had planned.
+
+    ``counts`` holds ``planned`` (items of closed batches that are this feed's to do), one number per status, and
+    ``shared`` (items that another feed's batch took, and made the row of).
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    verdict: Literal["complete", "incomplete", "too_many_failures"]
+    counts: dict[str, int]
+    errors: dict[str, int]
+    open: list[OpenBatch]
+    closed: list[Batch]
+    failures: list[dict[str, Any]]
+
+
+def balance(run: Run, batches: list[Batch], bucket: Bucket, image_keys: ImageKeys) -> Books:
+    """Check every batch; raise ``BooksDontBalanceError`` naming the first that does not add up."""
+    with ThreadPoolExecutor(_BATCHES_AT_ONCE) as pool:
+        checked = list(pool.map(lambda batch: _check(run, batch, bucket, image_keys), batches))
+
+    counts = Counter({"planned": 0, "shared": 0, **{status.value: 0 for status in Status}})
+    failures: list[dict[str, Any]] = []
+    left_open = [outcome for outcome in checked if isinstance(outcome, OpenBatch)]
+    for outcome in checked:
+        if not isinstance(outcome, OpenBatch):
+            counts.update(outcome[0])
+            failures += outcome[1]
+    return Books(
+        verdict=_verdict(run, counts, left_open),
+        counts=dict(counts),
+        errors=dict(Counter(failure["error_code"] for failure in failures).most_common()),
+        open=left_open,
+        closed=[batch for batch, outcome in zip(batches, checked, strict=True) if not isinstance(outcome, OpenBatch)],
+        failures=failures,
+    )
+
+
+def _check(
+    run: Run, batch: Batch, bucket: Bucket, image_keys: ImageKeys
+) -> OpenBatch | tuple[Counter[str], list[dict[str, Any]]]:
+    if bucket.exists(keys.open_batch(batch)):
+        return OpenBatch(batch_id=batch.batch_id, dt=batch.dt, items=batch.items, failure=_why(run, batch, bucket))
+
+    plan = Plan.model_validate_json(bucket.get(keys.plan(batch)))
+    rows = bucket.get_lines(keys.rows(batch))
+    mapped = image_keys.get_many(item.media_id for item in plan.items)
+    ours = {media_id: item for media_id, item in mapped.items() if item["batch_id"] == batch.batch_id}
+    counts = Counter(row["status"] for row in rows)
+
+    def demand(truth: bool, problem: str) -> None:
+        if not truth:
+            raise BooksDontBalanceError(f"batch {batch.batch_id} of {batch.feed_id}, {batch.dt}: {problem}")
+
+    demand(len(mapped) == len(plan.items), f"{len(plan.items)} items planned, {len(mapped)} mapped")
+    demand(len(rows) == len(ours), f"{len(ours)} items mapped, {len(rows)} rows")
+    for row in rows:
+        status = ours.get(row["media_id"], {}).get("status", CLAIMED)
+        demand(
+            row["status"] == status,
+            f"media {row['media_id']} is {row['status']} in its row and {status} in its mapping",
+        )
+    demand(not rows or bucket.exists(keys.parquet(batch)), f"{keys.parquet(batch)} is not there")
+
+    counts.update(planned=len(rows), shared=len(mapped) - len(ours))
+    failures = [{name: row[name] for name in _FAILURE_COLUMNS} for row in rows if row["error_code"] is not None]
+    return counts, failures
+
+
+def _why(run: Run, batch: Batch, bucket: Bucket) -> Failure:
+    try:
+        return Failure.model_validate(bucket.get_json(keys.batch_failure(run.run_id, batch.batch_id)))
+    except ObjectMissingError:
+        return Failure(
+            error="NotRecorded", message="the batch ended without a recorded error; see the Map Run in the console"
+        )
+
+
+def _verdict(
+    run: Run, counts: Counter[str], left_open: list[OpenBatch]
+) -> Literal["complete", "incomplete", "too_many_failures"]:
+    if counts[Status.FAILED] * 100 > counts["planned"] * run.failure_tolerance_percent:
+        return "too_many_failures"
+    return "incomplete" if left_open else "complete"

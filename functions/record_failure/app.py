@@ -1,0 +1,30 @@
+"""Record Failure: keep why a batch failed where Reconcile finds it; the batch itself stays open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from shared import keys
+from shared.failure import Failure
+from shared.observability import RUN_ID, logger, metrics
+from shared.run import Batch, Run
+from shared.settings import settings
+from shared.storage import Bucket
+
+
+@logger.inject_lambda_context(correlation_id_path=RUN_ID)
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Event: ``{"run", "batch", "error": what Step Functions caught}``; returns the failure in short."""
+    run = Run.model_validate(event["run"])
+    batch = Batch.model_validate(event["batch"])
+
+    failure = Failure.of(event["error"])
+    Bucket(settings().bucket_name).put_json(keys.batch_failure(run.run_id, batch.batch_id), failure.model_dump())
+
+    metrics.add_metric("BatchesFailed", MetricUnit.Count, 1)
+    logger.error("batch failed", extra={"batch": batch.model_dump(), "failure": failure.model_dump()})
+    return failure.model_dump()

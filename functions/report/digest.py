@@ -1,0 +1,62 @@
+"""The notification: what happened, the top errors, where to look and how to resume, as plain text."""
+
+from __future__ import annotations
+
+from report.summary import FeedSummary, Summary
+from shared import keys
+
+_TOP = 10
+_SUBJECT = 100  # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+_HEADLINES = {"ok": "complete", "partial": "complete with gaps", "failed": "FAILED"}
+
+
+def subject(summary: Summary) -> str:
+    """At most 100 printable ASCII characters."""
+    run = summary.run
+    text = f"Imagelake {run.dt}: {_HEADLINES[summary.outcome]}, {summary.totals['ok']} new images ({run.run_id})"
+    return text.encode("ascii", "replace").decode()[:_SUBJECT]
+
+
+def digest(summary: Summary, bucket: str) -> str:
+    """The whole message."""
+    run = summary.run
+    region = run.execution_arn.split(":")[3]
+    sections = [
+        f"Imagelake run {run.run_id} for {run.dt}: {_HEADLINES[summary.outcome]}.",
+        "Images: " + ", ".join(f"{number} {name}" for name, number in summary.totals.items()),
+        _block("Feeds that need attention", [_problem(feed) for feed in summary.feeds if feed.problem is not None]),
+        _block("Warnings", summary.warnings),
+        _block("Top errors", [f"{number} x {code}" for code, number in list(summary.errors.items())[:_TOP]]),
+        _block(
+            "Where to look",
+            [
+                f"Execution: https://{region}.console.aws.amazon.com/states/home?region={region}"
+                f"#/v2/executions/details/{run.execution_arn}",
+                f"Report:    s3://{bucket}/{keys.html_report(run)}",
+                f"Failures:  s3://{bucket}/reports/{run.run_id}/failures/",
+            ],
+        ),
+        _block("How to resume", _resume(summary)),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _block(title: str, lines: list[str]) -> str:
+    return "\n".join([f"{title}:", *(f"  {line}" for line in lines)]) if lines else ""
+
+
+def _problem(feed: FeedSummary) -> str:
+    assert feed.problem is not None
+    opened = f" ({len(feed.open)} batches open)" if feed.open else ""
+    return f"{feed.name}: {feed.status}{opened}: {feed.problem.error}: {feed.problem.message}"
+
+
+def _resume(summary: Summary) -> list[str]:
+    if all(feed.problem is None for feed in summary.feeds):
+        return ["Nothing to do: the items named by code are rows of the dataset with their reason."]
+    machine = summary.run.execution_arn.replace(":execution:", ":stateMachine:").rsplit(":", 1)[0]
+    return [
+        "Nothing is lost: open batches and unread posts are taken up by the next run, scheduled or started by hand:",
+        f"aws stepfunctions start-execution --state-machine-arn {machine} --input '{{}}'",
+        "What each error means and how to mend it: docs/runbook.md",
+    ]

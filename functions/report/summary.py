@@ -1,0 +1,119 @@
+"""A run's summary: what became of every feed, and of the run as a whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import date
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.errors import BooksDontBalanceError
+from shared.failure import Failure
+from shared.rows import Status
+from shared.run import FeedEntry, Run
+from shared.storage import Bucket
+
+FeedStatus = Literal["complete", "up_to_date", "incomplete", "failed"]
+
+
+class FeedSummary(BaseModel):
+    """What became of one feed. ``problem`` says what is wrong and is ``None`` where nothing is."""
+
+    model_config = ConfigDict(frozen=True)
+
+    feed_id: str
+    name: str
+    status: FeedStatus
+    problem: Failure | None
+    plan: dict[str, Any]
+    counts: dict[str, int]
+    errors: dict[str, int]
+    open: list[dict[str, Any]]
+    closed: list[dict[str, Any]]
+
+
+class Summary(BaseModel):
+    """A run as a whole: ``ok``, ``partial`` (something is missing, and named) or ``failed``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run: Run
+    outcome: Literal["ok", "partial", "failed"]
+    totals: dict[str, int]
+    errors: dict[str, int]
+    feeds: list[FeedSummary]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader should know of feeds that did not fail."""
+        return [
+            warning
+            for feed in self.feeds
+            for warning in (_missed_posts(feed), _old_batches(feed, self.run))
+            if warning is not None
+        ]
+
+
+def summarise(run: Run, results: list[dict[str, Any]], bucket: Bucket) -> Summary:
+    """Join the feeds' results with their books; the order is that of the input."""
+    feeds = [_feed(result, bucket) for result in results]
+    totals: Counter[str] = Counter({"planned": 0, "shared": 0, **{status.value: 0 for status in Status}})
+    errors: Counter[str] = Counter()
+    for feed in feeds:
+        totals.update(feed.counts)
+        errors.update(feed.errors)
+    summary = Summary(run=run, outcome="ok", totals=dict(totals), errors=dict(errors.most_common()), feeds=feeds)
+    return summary.model_copy(update={"outcome": _outcome(summary)})
+
+
+def _feed(result: dict[str, Any], bucket: Bucket) -> FeedSummary:
+    entry = FeedEntry.model_validate(result["feed"])
+    books = bucket.get_json(result["books"]["books_key"]) if "books" in result else {}
+    problem = None
+    if "error" in result:
+        problem = Failure.of(result["error"])
+    elif result["status"] == "failed":
+        counts = books["counts"]
+        message = f"{counts['failed']} of {counts['planned']} items failed, more than is tolerated"
+        problem = Failure(error="TooManyFailures", message=message)
+    elif books.get("open"):
+        problem = Failure.model_validate(books["open"][0]["failure"])
+    return FeedSummary(
+        feed_id=entry.feed_id,
+        name=entry.name,
+        status=result["status"],
+        problem=problem,
+        plan=result.get("plan", {}),
+        counts=books.get("counts", {}),
+        errors=books.get("errors", {}),
+        open=books.get("open", []),
+        closed=books.get("closed", []),
+    )
+
+
+def _outcome(summary: Summary) -> Literal["ok", "partial", "failed"]:
+    if any(feed.problem is not None and feed.problem.error == BooksDontBalanceError.__name__ for feed in summary.feeds):
+        return "failed"
+    if not any(
+        feed.status in ("complete", "up_to_date") or (feed.status == "incomplete" and feed.closed)
+        for feed in summary.feeds
+    ):
+        return "failed"
+    clean = all(feed.status in ("complete", "up_to_date") for feed in summary.feeds)
+    return "ok" if clean and not summary.errors and not summary.warnings else "partial"
+
+
+def _missed_posts(feed: FeedSummary) -> str | None:
+    stopped_by = feed.plan.get("stopped_by")
+    if stopped_by is None:
+        return None
+    limit = stopped_by.replace("_", " ")
+    return f"{feed.name}: reading stopped at its {limit} limit; older posts since the last run were not read"
+
+
+def _old_batches(feed: FeedSummary, run: Run) -> str | None:
+    oldest = feed.plan.get("oldest_open")
+    if oldest is None or not feed.open or (date.fromisoformat(run.dt) - date.fromisoformat(oldest)).days <= 1:
+        return None
+    return f"{feed.name}: a batch planned for {oldest} is still open"

@@ -1,0 +1,144 @@
+"""Every error Imagelake raises on purpose, and the closed list of reasons an item can carry.
+
+    ImagelakeError
+    ├── TransientError                the step may succeed if it is tried again
+    │   ├── SourceUnavailableError    a network did not answer, or answered 5xx
+    │   ├── StorageUnavailableError   S3, DynamoDB or SSM throttled us or was down
+    │   └── BatchDeadlineError        the batch ran out of time before its last picture
+    └── PermanentError                trying again without a change cannot help
+        ├── BadInputError             the execution input is wrong; names the field
+        ├── BadFeedError              one feed's definition is wrong
+        ├── FeedNotFoundError         no such account, or it is gone, private or suspended
+        ├── FeedNotPermittedError     the network does not allow this read
+        ├── CredentialsError          a token is missing, wrong or expired
+        ├── RateLimitedError          a known limit; carries the time it ends
+        ├── SourceChangedError        the answer is not what the network documents
+        ├── StorageDeniedError        our role, bucket or table is not set up for this call
+        ├── ObjectMissingError        an object a step relies on is not there
+        ├── BooksDontBalanceError     planned items, rows and mappings do not add up
+        ├── DownloadError             one picture could not be fetched; carries an ErrorCode
+        └── ImageRejectedError        one picture is not acceptable; carries an ErrorCode
+
+Step Functions matches error names, not inheritance, so the state machine lists the transient leaves by
+name and a test holds the two lists equal. The branches themselves are never raised.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """Why one media item did not become a picture: the closed list behind the ``error_code`` column."""
+
+    # The bytes could not be had: the row's status is ``failed``.
+    URL_REFUSED = "url_refused"  # scheme, port, host or address is not allowed
+    URL_EXPIRED = "url_expired"  # the signed URL lapsed before it was used
+    HOST_NOT_FOUND = "host_not_found"
+    CONNECTION_FAILED = "connection_failed"
+    TIMED_OUT = "timed_out"
+    TOO_SLOW = "too_slow"  # bytes trickled in below the minimum rate
+    TOO_MANY_REDIRECTS = "too_many_redirects"
+    FORBIDDEN = "forbidden"  # 401 or 403
+    NOT_FOUND = "not_found"  # 404 or 410
+    RATE_LIMITED = "rate_limited"  # 429, after the retries
+    HTTP_ERROR = "http_error"  # any other 4xx
+    SERVER_ERROR = "server_error"  # 5xx, after the retries
+    BODY_CUT = "body_cut"  # the connection ended before the announced length
+    ROBOTS_REFUSED = "robots_refused"  # X-Robots-Tag asks for no such use
+    TOO_LARGE = "too_large"  # more bytes than the cap
+    # The bytes are here and are not acceptable: the row's status is ``rejected``.
+    EMPTY = "empty"
+    NOT_AN_IMAGE = "not_an_image"  # HTML, JSON, text, anything without an image's magic bytes
+    FORMAT_NOT_ALLOWED = "format_not_allowed"  # an image, of a format we do not decode
+    TOO_MANY_PIXELS = "too_many_pixels"  # refused from the header, before any decode
+    TRUNCATED = "truncated"
+    CORRUPT = "corrupt"  # the decoder refused it
+    TOO_SMALL = "too_small"
+    ODD_ASPECT_RATIO = "odd_aspect_ratio"
+    INTERNAL = "internal"  # a fault of ours on this picture; the message has its class
+
+
+class ImagelakeError(Exception):
+    """Root of the tree."""
+
+
+class TransientError(ImagelakeError):
+    """The step may succeed if it is tried again."""
+
+
+class PermanentError(ImagelakeError):
+    """Trying again without a change cannot help."""
+
+
+class SourceUnavailableError(TransientError):
+    """A network did not answer, or answered 5xx."""
+
+
+class StorageUnavailableError(TransientError):
+    """S3, DynamoDB or SSM throttled us or was down."""
+
+
+class BatchDeadlineError(TransientError):
+    """The batch ran out of time before its last picture."""
+
+
+class BadInputError(PermanentError):
+    """The execution input is wrong; the message names the field."""
+
+
+class BadFeedError(PermanentError):
+    """One feed's definition is wrong."""
+
+
+class FeedNotFoundError(PermanentError):
+    """No such account, or it is gone, private or suspended."""
+
+
+class FeedNotPermittedError(PermanentError):
+    """The network does not allow this read."""
+
+
+class CredentialsError(PermanentError):
+    """A token is missing, wrong or expired."""
+
+
+class RateLimitedError(PermanentError):
+    """A known limit: nothing will be answered before ``reset_at`` (aware; ``None`` if the network did not say)."""
+
+    def __init__(self, message: str, reset_at: datetime | None = None) -> None:
+        super().__init__(message)
+        self.reset_at = reset_at
+
+
+class SourceChangedError(PermanentError):
+    """The answer is not what the network documents."""
+
+
+class StorageDeniedError(PermanentError):
+    """Our role, bucket or table is not set up for this call."""
+
+
+class ObjectMissingError(PermanentError):
+    """An object a step relies on is not there."""
+
+
+class BooksDontBalanceError(PermanentError):
+    """Planned items, rows and mappings do not add up."""
+
+
+class DownloadError(PermanentError):
+    """One picture could not be fetched; never leaves Transform, it becomes a row."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ImageRejectedError(PermanentError):
+    """One picture is not acceptable; never leaves Transform, it becomes a row."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code

@@ -1,0 +1,75 @@
+"""Every object key that is written: a function of content, or of feed, batch and run, never of chance or the clock."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from shared.run import Batch, Run
+
+
+def batch_id(media_ids: Iterable[str]) -> str:
+    """The same media make the same batch, whenever it is planned."""
+    return hashlib.sha256("\n".join(sorted(media_ids)).encode()).hexdigest()[:20]
+
+
+def raw_page(run: Run, source: str, feed_id: str, page: int) -> str:
+    return f"raw/posts/source={source}/dt={run.dt}/{run.run_id}/{feed_id}-{page:05d}.json.gz"
+
+
+def raw_image(sha256: str) -> str:
+    return f"raw/images/{sha256[:2]}/{sha256}"
+
+
+def open_prefix(feed_id: str) -> str:
+    return f"open/{feed_id}/"
+
+
+def open_batch(batch: Batch) -> str:
+    return f"{open_prefix(batch.feed_id)}{batch.batch_id}.json"
+
+
+def plan(batch: Batch) -> str:
+    return f"work/{batch.batch_id}/plan.json"
+
+
+def rows(batch: Batch) -> str:
+    return f"work/{batch.batch_id}/rows.jsonl"
+
+
+def pictures(batch: Batch) -> str:
+    return f"work/{batch.batch_id}/pictures.bin"
+
+
+def batch_list(run: Run, feed_id: str) -> str:
+    return f"work/runs/{run.run_id}/{feed_id}/batches.json"
+
+
+def batch_failure(run_id: str, batch_id: str) -> str:
+    """Written by the state machine when a batch fails, read by Reconcile."""
+    return f"work/runs/{run_id}/failed-batches/{batch_id}.json"
+
+
+def parquet(batch: Batch) -> str:
+    return f"lake/images/source={batch.source}/dt={batch.dt}/{batch.batch_id}.parquet"
+
+
+def rejects(run: Run, source: str, feed_id: str) -> str:
+    return f"rejects/source={source}/dt={run.dt}/{run.run_id}-{feed_id}.jsonl"
+
+
+def failures(run: Run, feed_id: str) -> str:
+    """Every failed or rejected item of a feed, one JSON object a line."""
+    return f"reports/{run.run_id}/failures/{feed_id}.jsonl"
+
+
+def run_summary(run: Run) -> str:
+    return f"reports/{run.run_id}/run.json"
+
+
+def html_report(run: Run) -> str:
+    return f"reports/{run.run_id}/index.html"
+
+
+def feed_books(run: Run, feed_id: str) -> str:
+    return f"reports/{run.run_id}/feeds/{feed_id}.json"

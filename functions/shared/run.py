@@ -1,0 +1,74 @@
+"""A run and a batch: what the steps of one execution hand to each other."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+
+from shared.posts import Item
+
+Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+
+
+class Run(BaseModel):
+    """One execution: its identity, its logical day and its options. Nothing in a step asks the clock for these."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run_id: str
+    execution_arn: str
+    dt: Day
+    batch_size: PositiveInt
+    posts_per_feed: PositiveInt
+    failure_tolerance_percent: int = Field(ge=0, le=100)
+
+
+class FeedEntry(BaseModel):
+    """One feed of a run. ``config`` is as the user wrote it; Fetch turns it into a ``Feed`` or says what is wrong."""
+
+    model_config = ConfigDict(frozen=True)
+
+    feed_id: str
+    name: str
+    config: Any
+
+
+class Batch(BaseModel):
+    """Where one batch is and where its file goes; the plan itself is an object."""
+
+    model_config = ConfigDict(frozen=True)
+
+    batch_id: str
+    feed_id: str
+    source: str
+    dt: Day
+    items: PositiveInt
+
+
+class Plan(BaseModel):
+    """A planned batch with its items: the object under ``open/`` and, for the steps, under ``work/``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    batch: Batch
+    run_id: str
+    items: list[Item]
+
+
+class Progress(BaseModel):
+    """How far Fetch has come with a feed; the state machine carries it from call to call."""
+
+    model_config = ConfigDict(frozen=True)
+
+    # ``more``: call again; ``rate_limited``: call again at ``retry_at``; ``done``: go on to Validate.
+    status: str = "more"
+    cursor: str | None = None
+    pages: NonNegativeInt = 0
+    posts: NonNegativeInt = 0
+    waits: NonNegativeInt = 0
+    retry_at: str | None = None
+    newest_id: str = ""
+    newest_at: str = ""
+    # Why the listing was left before its end or the bookmark, or ``None``.
+    stopped_by: str | None = None

@@ -1,0 +1,153 @@
+"""The lake's bucket, and the one place where botocore's errors become ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared.errors import ObjectMissingError, StorageDeniedError, StorageUnavailableError
+
+# Batches talk to S3 and DynamoDB from many threads; a pool smaller than that throws connections away.
+THREADS = 16
+_CONFIG = Config(
+    retries={"mode": "standard", "total_max_attempts": 5},
+    max_pool_connections=THREADS,
+    connect_timeout=5,
+    read_timeout=60,
+)
+
+_MISSING = frozenset({"404", "NoSuchKey"})
+_TRANSIENT = frozenset(
+    {
+        "500", "503", "InternalError", "InternalServerError", "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded", "RequestTimeout", "ServiceUnavailable", "SlowDown", "ThrottlingException",
+        "TransactionConflictException",
+    }
+)  # fmt: skip
+
+
+@cache
+def client(service: str) -> Any:
+    """One thread-safe client per service and worker."""
+    return boto3.client(service, config=_CONFIG)
+
+
+@contextmanager
+def aws_errors(what: str) -> Iterator[None]:
+    """Raise botocore's errors as ours; ``what`` is the object or table the call was about."""
+    try:
+        yield
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        operation = error.operation_name
+        if code in _MISSING:
+            raise ObjectMissingError(f"{operation}: {what} does not exist") from error
+        if code in _TRANSIENT:
+            raise StorageUnavailableError(f"{operation} on {what}: {code}") from error
+        raise StorageDeniedError(
+            f"{operation} on {what}: {code}: {error.response['Error'].get('Message', '')}"
+        ) from error
+    except BotoCoreError as error:
+        raise StorageUnavailableError(f"{what}: {type(error).__name__}: {error}") from error
+
+
+class Bucket:
+    """The lake's objects; raises only ``ObjectMissingError``, ``StorageDeniedError`` and ``StorageUnavailableError``."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._s3 = client("s3")
+
+    def get(self, key: str) -> bytes:
+        """The object's bytes."""
+        with aws_errors(key):
+            body: bytes = self._s3.get_object(Bucket=self.name, Key=key)["Body"].read()
+            return body
+
+    def get_with_metadata(self, key: str) -> tuple[bytes, dict[str, str]]:
+        """The object's bytes and its own metadata."""
+        with aws_errors(key):
+            answer = self._s3.get_object(Bucket=self.name, Key=key)
+            return answer["Body"].read(), answer["Metadata"]
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """``length`` bytes from offset ``start``."""
+        with aws_errors(key):
+            answer = self._s3.get_object(Bucket=self.name, Key=key, Range=f"bytes={start}-{start + length - 1}")
+            body: bytes = answer["Body"].read()
+            return body
+
+    def get_json(self, key: str) -> Any:
+        """The object parsed as JSON."""
+        return json.loads(self.get(key))
+
+    def get_lines(self, key: str) -> list[Any]:
+        """The object parsed as one JSON value a line."""
+        return [json.loads(line) for line in self.get(key).splitlines()]
+
+    def put(self, key: str, body: bytes, content_type: str, metadata: dict[str, str] | None = None) -> None:
+        """Write or replace an object."""
+        with aws_errors(key):
+            self._s3.put_object(Bucket=self.name, Key=key, Body=body, ContentType=content_type, Metadata=metadata or {})
+
+    def put_json(self, key: str, value: Any) -> None:
+        """Write a value as JSON."""
+        self.put(key, json.dumps(value, ensure_ascii=False).encode(), "application/json")
+
+    def put_lines(self, key: str, values: list[Any]) -> None:
+        """Write values as one JSON object a line."""
+        text = "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values)
+        self.put(key, text.encode(), "application/x-ndjson")
+
+    def put_once(self, key: str, body: bytes, owner: str) -> str:
+        """Write an object if it is not there, and return who wrote it: ``owner``, or the owner that was first."""
+        with aws_errors(key):
+            try:
+                self._s3.put_object(
+                    Bucket=self.name, Key=key, Body=body, IfNoneMatch="*",
+                    ContentType="application/octet-stream", Metadata={"owner": _ascii(owner)},
+                )  # fmt: skip
+            except ClientError as error:
+                # 409: another writer is at it this moment; the SDK's retries have ended, the winner's object is there.
+                if error.response["Error"]["Code"] not in {"PreconditionFailed", "412", "ConditionalRequestConflict"}:
+                    raise
+                head = self._s3.head_object(Bucket=self.name, Key=key)
+                return _text(head["Metadata"].get("owner", _ascii(owner)))
+        return owner
+
+    def exists(self, key: str) -> bool:
+        """Whether the object is there."""
+        try:
+            with aws_errors(key):
+                self._s3.head_object(Bucket=self.name, Key=key)
+        except ObjectMissingError:
+            return False
+        return True
+
+    def list(self, prefix: str) -> list[str]:
+        """All keys under ``prefix``, in order."""
+        with aws_errors(prefix):
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
+            return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+    def delete(self, key: str) -> None:
+        """Take the object away; it may be gone already."""
+        with aws_errors(key):
+            self._s3.delete_object(Bucket=self.name, Key=key)
+
+
+def _ascii(text: str) -> str:
+    # Object metadata travels in HTTP headers, which are ASCII.
+    return json.dumps(text)[1:-1]
+
+
+def _text(ascii_text: str) -> str:
+    text: str = json.loads(f'"{ascii_text}"')
+    return text

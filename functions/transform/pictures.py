@@ -1,0 +1,79 @@
+"""From planned items to rows: many downloads at once, as many pictures in the works as there are processors."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+from imaging import ProcessedImage, process
+from shared import keys
+from shared.errors import BatchDeadlineError, DownloadError, ImageRejectedError
+from shared.posts import Item
+from shared.rows import Status, new_row
+from shared.run import Plan
+from shared.storage import THREADS, Bucket
+from transform.download import Downloader
+
+# What one picture may still take once begun; below this nothing new is begun.
+SECONDS_AN_ITEM = 40
+
+_FEATURES = (
+    "mean_rgb", "brightness", "contrast", "sharpness", "entropy", "colorfulness", "dominant_colors",
+    "thumbhash", "phash", "dhash",
+)  # fmt: skip
+# Decoding is bound to the processors; more at once only holds more memory.
+_slots = threading.Semaphore(os.cpu_count() or 1)
+
+
+class Result(NamedTuple):
+    """A row without its picture, and the picture's JPEG bytes if the row is ``ok``."""
+
+    row: dict[str, Any]
+    picture: bytes | None
+
+
+def make_rows(
+    plan: Plan, ours: set[str], downloader: Downloader, bucket: Bucket, seconds_left: Callable[[], float]
+) -> Iterator[Result]:
+    """One result per item that this batch has claimed, in the plan's order.
+
+    Raises ``BatchDeadlineError`` if the function's time runs out first; what is stored by then is found again.
+    """
+
+    def make(item: Item) -> Result:
+        if seconds_left() < SECONDS_AN_ITEM:
+            raise BatchDeadlineError(f"batch {plan.batch.batch_id}: out of time before {item.media_id}")
+        return _make_row(item, plan, downloader, bucket)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        yield from pool.map(make, [item for item in plan.items if item.media_id in ours])
+
+
+def _make_row(item: Item, plan: Plan, downloader: Downloader, bucket: Bucket) -> Result:
+    row = new_row(item, run_id=plan.run_id, dt=plan.batch.dt)
+    try:
+        body = downloader.download(item.media_url, expires_at=item.expires_at).body
+    except DownloadError as error:
+        return Result(row | {"status": Status.FAILED, "error_code": error.code, "error_message": str(error)}, None)
+
+    sha256 = hashlib.sha256(body).hexdigest()
+    row |= {"raw_key": keys.raw_image(sha256), "raw_sha256": sha256, "raw_bytes": len(body)}
+    owner = bucket.put_once(row["raw_key"], body, item.media_id)
+    try:
+        with _slots:
+            image = process(body)
+    except ImageRejectedError as error:
+        return Result(row | {"status": Status.REJECTED, "error_code": error.code, "error_message": str(error)}, None)
+
+    row |= _measured(image)
+    if owner != item.media_id:
+        return Result(row | {"status": Status.DUPLICATE, "duplicate_of": owner}, None)
+    return Result(row | {"status": Status.OK, "width": image.width, "height": image.height}, image.image)
+
+
+def _measured(image: ProcessedImage) -> dict[str, Any]:
+    return {name: getattr(image, name) for name in ("content_type", "original_width", "original_height", *_FEATURES)}

@@ -1,0 +1,29 @@
+"""Raw pages back from storage, as posts and rejects."""
+
+from __future__ import annotations
+
+import gzip
+
+from shared import keys
+from shared.posts import Post
+from shared.run import Run
+from shared.storage import Bucket
+from sources import Feed, Reject, Response, Source
+
+
+def read_pages(
+    source: Source, feed: Feed, feed_id: str, run: Run, pages: int, bucket: Bucket
+) -> tuple[list[Post], list[Reject]]:
+    """All posts of the run's pages, each post id once and in listing order, and all rejects."""
+    posts: dict[str, Post] = {}
+    rejects: list[Reject] = []
+    for number in range(pages):
+        key = keys.raw_page(run, source.name, feed_id, number)
+        body, metadata = bucket.get_with_metadata(key)
+        page = source.parse(
+            feed, Response(200, {"content-type": "application/json"}, gzip.decompress(body), metadata["url"])
+        )
+        for post in page.posts:
+            posts.setdefault(post.post_id, post)
+        rejects += page.rejects
+    return list(posts.values()), rejects

@@ -1,0 +1,112 @@
+"""The plan of a feed's run: which media are new, in which batches, and what was left out and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from shared import keys
+from shared.errors import ObjectMissingError
+from shared.image_keys import ImageKeys
+from shared.posts import Item, Media, Post
+from shared.run import Batch, Plan, Run
+from shared.storage import Bucket
+from sources import Feed, Reject
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+class Planner:
+    """Plans one feed in one run. Doing it again, in this run or another, gives the same batches or fewer."""
+
+    def __init__(self, feed: Feed, feed_id: str, run: Run, bucket: Bucket, image_keys: ImageKeys) -> None:
+        self._feed = feed
+        self._feed_id = feed_id
+        self._run = run
+        self._bucket = bucket
+        self._image_keys = image_keys
+
+    def plan(self, posts: list[Post], rejects: list[Reject]) -> dict[str, Any]:
+        """Write rejects, open batches and the batch list; return counts."""
+        left_open = self._open_plans()
+        wanted, skipped = self._images(posts)
+        self._keep_rejects(rejects, skipped)
+        held = {item.media_id for plan in left_open for item in plan.items}
+        candidates = [item for item in wanted if item.media_id not in held]
+        known = self._image_keys.get_many(item.media_id for item in candidates)
+        new = [item for item in candidates if item.media_id not in known]
+
+        planned = [self._new_plan(items) for items in self._batches(new)]
+        plans = left_open + planned
+        for plan in plans:
+            body = plan.model_dump_json().encode()
+            self._bucket.put(keys.plan(plan.batch), body, "application/json")
+            # Last, because it is the promise; and never for one that was open: another run may have closed it since.
+            if plan in planned:
+                self._bucket.put(keys.open_batch(plan.batch), body, "application/json")
+        list_key = keys.batch_list(self._run, self._feed_id)
+        self._bucket.put_json(list_key, [plan.batch.model_dump() for plan in plans])
+        return {
+            "list_key": list_key,
+            "batches": len(plans),
+            "items": sum(plan.batch.items for plan in plans),
+            "taken_up": sum(plan.run_id != self._run.run_id for plan in left_open),
+            "oldest_open": min((plan.batch.dt for plan in left_open), default=None),
+            "posts": len(posts),
+            "already_held": len(wanted) - len(new),
+            "rejected_posts": len(rejects),
+            "skipped_media": dict(Counter(reject.reason for reject in skipped)),
+        }
+
+    def _open_plans(self) -> list[Plan]:
+        """Batches that earlier runs planned and did not finish, oldest day first."""
+        plans = []
+        for key in self._bucket.list(keys.open_prefix(self._feed_id)):
+            # A batch that another run closes between the listing and the reading is not open.
+            with suppress(ObjectMissingError):
+                plans.append(Plan.model_validate_json(self._bucket.get(key)))
+        return sorted(plans, key=lambda plan: (plan.batch.dt, plan.batch.batch_id))
+
+    def _images(self, posts: list[Post]) -> tuple[list[Item], list[Reject]]:
+        """Every image once, and the media that are none, each with its reason."""
+        items: dict[str, Item] = {}
+        skipped: list[Reject] = []
+        for post in posts:
+            for media in post.media:
+                if media.kind == "image" and media.url is not None:
+                    items.setdefault(media.media_id, Item.of(self._feed.source, self._feed.name, post, media))
+                else:
+                    skipped.append(Reject(post.post_id, _skip_reason(media), media.model_dump(mode="json")))
+        return list(items.values()), skipped
+
+    def _keep_rejects(self, rejects: list[Reject], skipped: list[Reject]) -> None:
+        lines = [
+            {"kind": kind, "post_id": reject.post_id, "reason": reject.reason, "raw": reject.raw}
+            for kind, group in (("post", rejects), ("media", skipped))
+            for reject in group
+        ]
+        if lines:
+            self._bucket.put_lines(keys.rejects(self._run, self._feed.source, self._feed_id), lines)
+
+    def _batches(self, items: list[Item]) -> Iterator[list[Item]]:
+        """Groups of at most the batch size; what expires first is in the first."""
+        ordered = sorted(items, key=lambda item: (item.expires_at or _NEVER, item.posted_at, item.media_id))
+        for start in range(0, len(ordered), self._run.batch_size):
+            yield ordered[start : start + self._run.batch_size]
+
+    def _new_plan(self, items: list[Item]) -> Plan:
+        batch = Batch(
+            batch_id=keys.batch_id(item.media_id for item in items),
+            feed_id=self._feed_id,
+            source=self._feed.source,
+            dt=self._run.dt,
+            items=len(items),
+        )
+        return Plan(batch=batch, run_id=self._run.run_id, items=items)
+
+
+def _skip_reason(media: Media) -> str:
+    return "image without an address" if media.kind == "image" else f"{media.kind} is not an image"

@@ -1,0 +1,34 @@
+"""Write Parquet: write one batch's rows to its one file of the dataset."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from shared import keys
+from shared.observability import RUN_ID, logger, metrics
+from shared.run import Batch
+from shared.settings import settings
+from shared.storage import Bucket, aws_errors
+from write_parquet.table import write
+
+
+@logger.inject_lambda_context(correlation_id_path=RUN_ID)
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Event: ``{"run", "batch"}``; returns the file's key and its number of rows."""
+    batch = Batch.model_validate(event["batch"])
+    bucket = Bucket(settings().bucket_name)
+
+    rows = bucket.get_lines(keys.rows(batch))
+    pictures = memoryview(bucket.get(keys.pictures(batch)))
+    key = keys.parquet(batch)
+    if rows:
+        with aws_errors(key):
+            write(rows, pictures, f"s3://{bucket.name}/{key}")
+
+    metrics.add_metric("RowsWritten", MetricUnit.Count, len(rows))
+    logger.info("file written", extra={"batch": batch.model_dump(), "key": key, "rows": len(rows)})
+    return {"key": key, "rows": len(rows)}
