@@ -1,0 +1,402 @@
+"""The downloader: limits, statuses, redirects and retries, against servers that misbehave."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from shared.errors import DownloadError, ErrorCode
+from shared.web import GuardedClient
+from transform.download import Download, Downloader, Limits, download
+
+PICTURE = b"\xff\xd8\xff" + bytes(range(256)) * 40
+NOW = datetime(2026, 4, 1, tzinfo=UTC)
+TEN, ELEVEN = "Wed, 01 Apr 2026 10:00:00 GMT", "Wed, 01 Apr 2026 11:00:00 GMT"
+LIMITS = Limits(max_bytes=100_000, connect_seconds=2, read_seconds=2, total_seconds=5, backoff_seconds=0.001)
+
+Answer = Iterable[bytes | None]
+
+
+def answer(status: int = 200, body: bytes = PICTURE, **headers: str) -> bytes:
+    fields = {"content_length": str(len(body)), "content_type": "image/jpeg"} | headers
+    lines = [f"HTTP/1.1 {status} X"] + [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+class Server:
+    """Gives the request at a path the next of that path's answers, the last one for good; ``None`` hangs up."""
+
+    def __init__(self, **answers: list[Answer]) -> None:
+        self.answers = answers
+        self.asked: list[str] = []
+        self.heads: list[bytes] = []
+        self.connections = 0
+        self.at_once = self.most_at_once = 0
+        self.stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        port = self._listener.getsockname()[1]
+        self.origin = f"http://127.0.0.1:{port}"
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        while True:
+            sock, _ = self._listener.accept()
+            if self.stopped.is_set():
+                sock.close()
+                return
+            self.connections += 1
+            self._threads.append(threading.Thread(target=self._serve, args=[sock]))
+            self._threads[-1].start()
+
+    def _serve(self, sock: socket.socket) -> None:
+        sock.settimeout(5)
+        try:
+            while (head := sock.recv(65536)) and self._answer(sock, head):
+                pass
+        except OSError:
+            pass
+        finally:
+            sock.close()
+
+    def _answer(self, sock: socket.socket, head: bytes) -> bool:
+        path = head.split()[1].decode().strip("/").partition("?")[0]
+        with self._lock:
+            self.asked.append(path)
+            self.heads.append(head)
+            answers = self.answers[path]
+            parts = answers.pop(0) if len(answers) > 1 else answers[0]
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            for part in parts:
+                if part is None:
+                    return False
+                sock.sendall(part)
+        finally:
+            with self._lock:
+                self.at_once -= 1
+        return True
+
+    def stop(self) -> None:
+        self.stopped.set()
+        host, port = self._listener.getsockname()
+        socket.create_connection((host, port)).close()
+        for thread in self._threads:
+            thread.join(6)
+        self._listener.close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    servers: list[Server] = []
+
+    def start(**answers: list[Answer]) -> Server:
+        servers.append(Server(**answers))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+def fetch(server: Server, path: str = "a", limits: Limits = LIMITS, **options: Any) -> Download:
+    with Downloader(limits, trusted_origins=frozenset({server.origin})) as downloader:
+        return downloader.download(f"{server.origin}/{path}?sig=secret", **options)
+
+
+def failure(server: Server, path: str = "a", limits: Limits = LIMITS, **options: Any) -> ErrorCode:
+    with pytest.raises(DownloadError) as caught:
+        fetch(server, path, limits, **options)
+    assert "secret" not in str(caught.value)
+    return caught.value.code
+
+
+def endless(server: Callable[[], Server], first: bytes, part: bytes) -> Iterator[bytes]:
+    yield first
+    while not server().stopped.wait(0.01):
+        yield part
+
+
+def test_download_when_all_is_well(serve: Callable[..., Server]) -> None:
+    server = serve(a=[[answer(content_type="Image/JPEG; x=y")]])
+    assert fetch(server) == Download(PICTURE, "image/jpeg", f"{server.origin}/a?sig=secret")
+    head = server.heads[0].lower()
+    assert b"\r\naccept-encoding: identity\r\n" in head
+    assert b"\r\nuser-agent: imagelake/" in head
+
+
+def test_download_when_many_pictures_are_on_one_host_then_connections_are_kept(serve: Callable[..., Server]) -> None:
+    server = serve(a=[[answer()]])
+    with Downloader(LIMITS, trusted_origins=frozenset({server.origin})) as downloader:
+        for _ in range(20):
+            downloader.download(f"{server.origin}/a")
+    assert (len(server.asked), server.connections) == (20, 1)
+
+
+def test_download_when_many_threads_share_it_then_the_host_sees_few_at_once(serve: Callable[..., Server]) -> None:
+    gate = threading.Barrier(3)
+
+    def slowly() -> Iterator[bytes]:
+        gate.wait(5)  # three must be at work together, or it breaks
+        yield answer()
+
+    server = serve(a=[slowly() for _ in range(13)])
+    with (
+        Downloader(LIMITS, trusted_origins=frozenset({server.origin}), per_host=3) as downloader,
+        ThreadPoolExecutor(12) as pool,
+    ):
+        results = list(pool.map(downloader.download, [f"{server.origin}/a"] * 12))
+    assert {result.body for result in results} == {PICTURE}
+    assert server.most_at_once == 3
+    assert server.connections == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (401, "forbidden"), (403, "forbidden"), (404, "not_found"), (410, "not_found"), (429, "rate_limited"),
+        (400, "http_error"),
+        (406, "http_error"), (451, "http_error"), (418, "http_error"), (204, "http_error"), (206, "http_error"),
+        (304, "http_error"),
+        (300, "http_error"), (302, "http_error"), (999, "server_error"),
+    ],
+)  # fmt: skip
+def test_download_when_the_status_is_no_success(status: int, code: str, serve: Callable[..., Server]) -> None:
+    server = serve(a=[[answer(status, b""), None]])
+    assert failure(server) == code
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        [answer(500, b"")], [answer(502, b"x" * 1000)], [answer(503, b"", retry_after="0")],
+        [answer(429, b"", retry_after="0")],
+        [None], [answer()[:-5], None], [b"nonsense\r\n", None],
+        [answer(503, b"", date=TEN, retry_after=TEN)],
+    ],
+)  # fmt: skip
+def test_download_when_trouble_passes_then_it_is_tried_again(trouble: Answer, serve: Callable[..., Server]) -> None:
+    server = serve(a=[trouble, trouble, [answer()]])
+    assert fetch(server).body == PICTURE
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code", "tries"),
+    [
+        ([answer(500, b"")], "server_error", 3), ([answer()[:-5], None], "body_cut", 3),
+        ([None], "connection_failed", 3),
+        ([answer(429, b"", retry_after="0")], "rate_limited", 3),
+        ([answer(429, b"", retry_after="6")], "rate_limited", 1),
+        ([answer(429, b"")], "rate_limited", 1), ([answer(429, b"", retry_after="soon")], "rate_limited", 1),
+        ([answer(429, b"", retry_after="99999999999999999999")], "rate_limited", 1),
+        ([answer(503, b"", retry_after="3600")], "server_error", 1),
+        ([answer(429, b"", date=TEN, retry_after=ELEVEN)], "rate_limited", 1),
+        ([answer(429, b"", retry_after=ELEVEN)], "rate_limited", 1),
+        ([answer(429, b"", date=TEN.removesuffix(" GMT"), retry_after=ELEVEN)], "rate_limited", 1),
+        ([answer(404, b"", retry_after="0")], "not_found", 1), ([answer(403, b"")], "forbidden", 1),
+    ],
+)  # fmt: skip
+def test_download_when_trouble_stays(trouble: Answer, code: str, tries: int, serve: Callable[..., Server]) -> None:
+    server = serve(a=[trouble])
+    assert failure(server) == code
+    assert len(server.asked) == tries
+
+
+def test_download_when_a_retry_would_pass_the_deadline_then_it_ends_at_once(serve: Callable[..., Server]) -> None:
+    server = serve(a=[[answer(503, b"", retry_after="5")]])
+    assert failure(server, limits=Limits(total_seconds=4)) is ErrorCode.SERVER_ERROR
+    assert len(server.asked) == 1
+
+
+def test_download_when_nothing_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with Downloader(LIMITS, trusted_origins=frozenset({origin})) as downloader, pytest.raises(DownloadError) as caught:
+        downloader.download(origin)
+    assert caught.value.code is ErrorCode.CONNECTION_FAILED
+
+
+def test_download_when_it_redirects_within_the_limit(serve: Callable[..., Server]) -> None:
+    server = serve(
+        a=[[answer(301, b"", location="b?x=1")]], c=[[answer(308, b"", location="/d#e")]],
+        d=[[answer()]],
+    )  # fmt: skip
+    server.answers["b"] = [[answer(307, b"moved", location=server.origin.removeprefix("http:") + "/c")]]
+    result = fetch(server)
+    assert (result.body, result.url) == (PICTURE, f"{server.origin}/d#e")
+    assert server.asked == ["a", "b", "c", "d"]
+    assert b"secret" not in server.heads[-1]
+
+
+def test_download_when_it_redirects_for_ever(serve: Callable[..., Server]) -> None:
+    server = serve(a=[[answer(302, b"", location="/a")]])
+    assert failure(server) is ErrorCode.TOO_MANY_REDIRECTS
+    assert len(server.asked) == 4
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://169.254.169.254/latest/meta-data/", "http://[::ffff:169.254.169.254]/", "http://127.0.0.1/",
+        "http://0x7f.1/", "//127.0.0.1/",
+        "http://127.0.0.1:22/", "http://2130706433/", "file:///etc/passwd", "gopher://127.0.0.1/",
+        "data:image/png;base64,AA", "ftp://example.com/",
+        "http://user@example.com/", "//@example.com/", "http:\\\\example.com", "http://[", "http://[::1",
+        "http://\u2100.com/", "http://example.com:22/",
+        "https://127.0.0.1:4567/", "javascript:alert(1)", "http://xn--/",
+    ],
+)  # fmt: skip
+def test_download_when_it_redirects_to_a_forbidden_place_then_nothing_is_asked_there(
+    location: str, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(a=[[answer(302, b"", location="/b")]], b=[[answer(302, b"", location=location)]])
+    made: list[Any] = []
+    connect = socket.socket.connect
+
+    def noted(self: socket.socket, where: Any) -> None:
+        made.append(where)
+        connect(self, where)
+
+    monkeypatch.setattr(socket.socket, "connect", noted)
+    code = failure(server)
+    assert code in (ErrorCode.URL_REFUSED, ErrorCode.HOST_NOT_FOUND)
+    assert {f"http://{host}:{port}" for host, port in made} == {server.origin}
+
+
+def test_download_when_https_redirects_to_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def answered(self: Any, method: str, url: httpx.URL, **options: Any) -> Iterator[httpx.Response]:
+        assert url.scheme == "https"
+        yield httpx.Response(302, headers={"Location": "http://media.example/a"})
+
+    monkeypatch.setattr(GuardedClient, "open", answered)
+    with pytest.raises(DownloadError, match="from https to http") as caught:
+        download("https://media.example/a")
+    assert caught.value.code is ErrorCode.URL_REFUSED
+
+
+def test_download_when_hosts_are_listed_then_each_hop_is_held_to_them(serve: Callable[..., Server]) -> None:
+    server = serve(a=[[answer(302, b"", location="https://other.example/b")]])
+    assert failure(server, limits=Limits(allowed_hosts=frozenset({"cdn.example"}))) is ErrorCode.URL_REFUSED
+    with Downloader(allowed_hosts=frozenset({"cdn.example"})) as downloader, pytest.raises(DownloadError) as caught:
+        downloader.download("https://other.example/b")
+    assert caught.value.code is ErrorCode.URL_REFUSED
+
+
+@pytest.mark.parametrize(
+    "url", ["http://169.254.169.254/", "http://localhost/", "file:///etc/passwd", "", "http://a@b/"]
+)
+def test_download_when_used_without_a_downloader_then_nothing_is_trusted(url: str) -> None:
+    with pytest.raises(DownloadError) as caught:
+        download(url, LIMITS)
+    assert caught.value.code is ErrorCode.URL_REFUSED
+
+
+def test_download_when_the_body_is_too_large(serve: Callable[..., Server]) -> None:
+    server = serve(
+        announced=[[answer(body=b"", content_length="100001"), None]],
+        exact=[[answer(body=bytes(100_000))]],
+        endless=[endless(lambda: server, b"HTTP/1.1 200 X\r\n\r\n", bytes(65536))],
+        chunked=[
+            [b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n"] + [b"10000\r\n" + bytes(65536) + b"\r\n"] * 3
+        ],
+        bomb=[[answer(body=gzip.compress(bytes(50_000_000)), content_encoding="gzip")]],
+    )
+    for path in ("announced", "endless", "chunked", "bomb"):
+        assert failure(server, path) is ErrorCode.TOO_LARGE
+        assert server.asked.count(path) == 1
+    assert len(fetch(server, "exact").body) == 100_000
+
+
+def test_download_when_the_encoding_was_not_asked_for(serve: Callable[..., Server]) -> None:
+    server = serve(
+        safe=[[answer(body=gzip.compress(PICTURE), content_encoding="gzip")]],
+        br=[[answer(content_encoding="br"), None]],
+    )
+    assert fetch(server, "safe").body == PICTURE
+    assert failure(server, "br") is ErrorCode.HTTP_ERROR
+
+
+def test_download_when_the_length_lies(serve: Callable[..., Server]) -> None:
+    server = serve(
+        short=[[answer(content_length=str(len(PICTURE) + 1)), None]],
+        long=[[answer(content_length=str(len(PICTURE) - 1))]],
+    )
+    assert failure(server, "short") is ErrorCode.BODY_CUT
+    with Downloader(LIMITS, trusted_origins=frozenset({server.origin})) as downloader:
+        bodies = [downloader.download(f"{server.origin}/long").body for _ in range(3)]
+    assert bodies == [PICTURE[:-1]] * 3
+
+
+def test_download_when_there_is_no_body(serve: Callable[..., Server]) -> None:
+    assert fetch(serve(a=[[answer(body=b"")]])).body == b""
+
+
+def test_download_when_it_trickles(serve: Callable[..., Server]) -> None:
+    server = serve(a=[endless(lambda: server, b"HTTP/1.1 200 X\r\n\r\n", b"x")])
+    slow = Limits(grace_seconds=0.1, min_bytes_per_second=1_000_000)
+    assert failure(server, limits=slow) is ErrorCode.TOO_SLOW
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(read_seconds=0.1),
+        Limits(total_seconds=0.2),
+    ],
+)
+@pytest.mark.parametrize("first", [b"", b"HTTP/1.1 200 X\r\nContent-Length: 5\r\n\r\na"])
+def test_download_when_it_stalls(first: bytes, limits: Limits, serve: Callable[..., Server]) -> None:
+    server = serve(a=[endless(lambda: server, first, b"")])
+    assert failure(server, limits=limits) is ErrorCode.TIMED_OUT
+    assert len(server.asked) == 1
+
+
+def test_download_when_the_total_time_is_up_although_bytes_come(serve: Callable[..., Server]) -> None:
+    server = serve(a=[endless(lambda: server, b"HTTP/1.1 200 X\r\n\r\n", b"x")])
+    assert failure(server, limits=Limits(total_seconds=0.2)) is ErrorCode.TIMED_OUT
+
+
+@pytest.mark.parametrize(
+    ("tags", "refused"),
+    [
+        (["noai"], True), (["noimageai"], True), (["NoIndex"], True), (["noarchive, noai"], True), (["none"], True),
+        (["noarchive", "noai"], True),
+        (["imagelake: noai"], True), (["otherbot: noai, imagelake: noindex"], True),
+        (["unavailable_after: 1 Jan 2030, noai"], True),
+        (["max-snippet: 10, noindex"], True), (["*: noai"], True), (["all"], False), (["noarchive"], False),
+        (["otherbot: noai"], False),
+        (["otherbot: noarchive, noindex"], False), (["noaix"], False), ([""], False), ([":"], False),
+        (["max-image-preview: none"], False),
+    ],
+)  # fmt: skip
+def test_download_when_robots_are_told(tags: list[str], refused: bool, serve: Callable[..., Server]) -> None:
+    head, _, body = answer().partition(b"\r\n\r\n")
+    lines = b"".join(b"\r\nX-Robots-Tag: " + tag.encode() for tag in tags)
+    server = serve(a=[[head + lines + b"\r\n\r\n" + body]])
+    if refused:
+        assert failure(server) is ErrorCode.ROBOTS_REFUSED
+    else:
+        assert fetch(server).body == PICTURE
+    assert fetch(server, limits=Limits(robots_tags=frozenset())).body == PICTURE
+
+
+def test_download_when_the_url_has_lapsed(serve: Callable[..., Server]) -> None:
+    server = serve(a=[[answer()]])
+    assert failure(server, expires_at=NOW, now=NOW) is ErrorCode.URL_EXPIRED
+    assert failure(server, expires_at=NOW - timedelta(days=4000)) is ErrorCode.URL_EXPIRED
+    assert server.asked == []
+    assert fetch(server, expires_at=NOW + timedelta(seconds=1), now=NOW).body == PICTURE
