@@ -1,0 +1,1 @@
+"""The same stack on one machine: engine, packaging, progress and the demo."""

@@ -1,0 +1,71 @@
+"""The command line of the local engine: ``python -m local demo``."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+try:
+    from rich.console import Console
+
+    from local.demo import Options, demo
+    from local.deploy import DeployError
+    from local.engine import EngineError
+except ModuleNotFoundError as missing:
+    sys.exit(f"error: {missing.name} is not installed; run: {sys.executable} -m pip install -r requirements/local.txt")
+
+FOLDER = Path(".imagelake")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    options = _parse(arguments)
+    console = Console()
+    # As an exception, so that everything started is stopped on the way out.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        return demo(options, console)
+    except (EngineError, DeployError) as error:
+        Console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parse(arguments: Sequence[str] | None) -> Options:
+    parser = argparse.ArgumentParser(prog="python -m local", description="Imagelake on this machine.")
+    command = parser.add_subparsers(required=True).add_parser(
+        "demo", help="deploy the stack to the local engine, run it once and show what came out"
+    )
+    command.add_argument(
+        "--feed",
+        action="append",
+        default=[],
+        metavar="FEED",
+        help="a live feed, e.g. bluesky:ACCOUNT or mastodon:SERVER#TAG; may be given again (default: the sample feed)",
+    )
+    command.add_argument(
+        "--limit", type=int, default=100, metavar="N", help="posts to read of each feed, at most (default: %(default)s)"
+    )
+    command.add_argument(
+        "--state", type=Path, metavar="DIR", help="keep everything in DIR and go on from there the next time"
+    )
+    command.add_argument("--keep", action="store_true", help="keep the engine running until Ctrl-C")
+    command.add_argument("--port", type=int, metavar="N", help="port of the engine on 127.0.0.1 (default: a free one)")
+    given = parser.parse_args(arguments)
+    return Options(
+        folder=(given.state or FOLDER / f"{datetime.now(UTC):%Y%m%dT%H%M%S}").resolve(),
+        feeds=tuple(given.feed),
+        limit=given.limit,
+        port=given.port,
+        persistent=given.state is not None,
+        keep_running=given.keep,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

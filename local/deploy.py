@@ -1,0 +1,79 @@
+"""Deploying: a template to the local engine, through its CloudFormation."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from local.engine import Engine
+from local.package import package
+
+STACK_NAME = "imagelake"
+_ARTIFACTS = "local-artifacts"
+_POLL_SECONDS = 0.1
+
+
+class DeployError(Exception):
+    """CloudFormation refused the stack; names the resources and the reasons."""
+
+
+def deploy(
+    engine: Engine, template: Path, parameters: Mapping[str, str] | None = None, *, stack_name: str = STACK_NAME
+) -> dict[str, str]:
+    """Create the stack of ``template``, or bring it up to date, and return its outputs."""
+    s3, cloudformation = engine.client("s3"), engine.client("cloudformation")
+    s3.create_bucket(Bucket=_ARTIFACTS)
+
+    def upload(name: str, content: bytes) -> dict[str, str]:
+        s3.put_object(Bucket=_ARTIFACTS, Key=name, Body=content)
+        return {"Bucket": _ARTIFACTS, "Key": name}
+
+    # By address, because a template in a request may have 51,200 bytes at most.
+    stored = upload("template.json", json.dumps(package(template, upload)).encode())
+    request = {
+        "StackName": stack_name,
+        "TemplateURL": f"{engine.url}/{stored['Bucket']}/{stored['Key']}",
+        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in (parameters or {}).items()],
+        "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+    }
+    try:
+        _create_or_update(cloudformation, request)
+    except ClientError as error:
+        raise DeployError(error.response["Error"]["Message"]) from error
+    stack = _wait(cloudformation, stack_name)
+    if stack["StackStatus"] not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+        raise DeployError(f"{stack['StackStatus']}: {'; '.join(_failures(cloudformation, stack_name))}")
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+
+def _create_or_update(cloudformation: Any, request: dict[str, Any]) -> None:
+    try:
+        cloudformation.create_stack(**request)
+    except cloudformation.exceptions.AlreadyExistsException:
+        try:
+            cloudformation.update_stack(**request)
+        except ClientError as error:
+            if "No updates" not in error.response["Error"]["Message"]:
+                raise
+
+
+def _wait(cloudformation: Any, stack_name: str) -> dict[str, Any]:
+    while True:
+        stack: dict[str, Any] = cloudformation.describe_stacks(StackName=stack_name)["Stacks"][0]
+        if not stack["StackStatus"].endswith("IN_PROGRESS"):
+            return stack
+        time.sleep(_POLL_SECONDS)
+
+
+def _failures(cloudformation: Any, stack_name: str) -> list[str]:
+    events = cloudformation.describe_stack_events(StackName=stack_name)["StackEvents"]
+    return [
+        f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'no reason given')}"
+        for event in events
+        if event["ResourceStatus"].endswith("_FAILED")
+    ]

@@ -1,0 +1,196 @@
+"""The local engine: AWS's services on loopback, as a child process that leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import boto3
+from botocore.config import Config
+
+HOST = "127.0.0.1"
+REGION = "us-east-1"
+START_SECONDS = 60
+STOP_SECONDS = 15
+
+_PROCESS = Path(__file__).with_name("engine_process.py")
+# What the engine, its SAM transform and its Lambda workers import.
+_PACKAGES = ("ministack", "samtranslator", "awslambdaric", "cryptography")
+_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+
+
+class EngineError(Exception):
+    """The engine cannot start; says in one line what is in the way."""
+
+
+class Engine:
+    """MiniStack on loopback for the length of a ``with`` block.
+
+    ``folder`` takes its log, its temporary files and, with ``keep``, its state, which the next engine on that folder
+    goes on from. ``settings`` are added to its environment, e.g. ``{"SFN_WAIT_SCALE": "0"}``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        keep: bool = False,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder = folder.resolve()
+        self.port = port or _free_port()
+        self.url = f"http://{HOST}:{self.port}"
+        self.log = self.folder / "engine.log"
+        self._keep = keep
+        self._settings = dict(settings or {})
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        _require_packages()
+        _require_free(self.port)
+        self._temporary.mkdir(parents=True, exist_ok=True)
+        try:
+            with self.log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", str(_PROCESS)],
+                    env=self.environment(),
+                    cwd=self.folder,
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            self._wait_until_healthy()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of ``service`` that can reach nothing but this engine."""
+        session: Any = boto3.Session(_CREDENTIALS["AWS_ACCESS_KEY_ID"], _CREDENTIALS["AWS_SECRET_ACCESS_KEY"])
+        config = Config(proxies={}, s3={"addressing_style": "path"})
+        return session.client(service, region_name=REGION, endpoint_url=self.url, config=config)
+
+    def environment(self) -> dict[str, str]:
+        """The environment of the engine and its workers: the caller's, with every way to a real account taken out."""
+        # Out too: what would change the workers' Python, such as a PYTHONPATH with the checkout before the package.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON"))}
+        hosts = [*filter(None, [inherited.get("NO_PROXY") or inherited.get("no_proxy")]), HOST, "localhost"]
+        return inherited | {
+            **_CREDENTIALS,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": REGION,
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "NO_PROXY": ",".join(hosts),
+            "no_proxy": ",".join(hosts),
+            # The default is every interface.
+            "BIND_HOST": HOST,
+            "GATEWAY_PORT": str(self.port),
+            "USE_SSL": "0",
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            # At start and stop it would remove every MiniStack container of this machine's Docker, if there is one.
+            "DOCKER_HOST": f"unix://{self._temporary}/none.sock",
+            "LAMBDA_EXECUTOR": "local",
+            "LAMBDA_PYTHON": sys.executable,
+            "PERSIST_STATE": str(int(self._keep)),
+            "STATE_DIR": str(self.folder / "state"),
+            "S3_PERSIST": str(int(self._keep)),
+            "S3_DATA_DIR": str(self.folder / "s3"),
+            "TMPDIR": str(self._temporary),
+            # glibc keeps an arena per thread otherwise, and every worker has many.
+            "MALLOC_ARENA_MAX": "2",
+            **self._settings,
+        }
+
+    @property
+    def _temporary(self) -> Path:
+        return self.folder / "tmp"
+
+    def _wait_until_healthy(self) -> None:
+        assert self._process is not None
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise EngineError(f"the engine ended as it started: {_last_line(self.log)} (log: {self.log})")
+            with suppress(urllib.error.URLError, OSError), opener.open(f"{self.url}/_ministack/health", timeout=2):
+                return
+            time.sleep(0.05)
+        raise EngineError(f"the engine did not answer on {self.url} within {START_SECONDS} s (log: {self.log})")
+
+    def _stop(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        try:
+            if self._keep:
+                # Asked first, so that it saves its state.
+                process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(STOP_SECONDS)
+        finally:
+            # Its workers are in its group. A killed one may stay as a zombie where there is no init to collect it, so
+            # the group need not become empty.
+            with suppress(ProcessLookupError, PermissionError):
+                for _ in range(200):
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.poll()
+                    time.sleep(0.01)
+            process.wait()
+            assert process.stdin is not None
+            process.stdin.close()
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+
+def _require_packages() -> None:
+    missing = [name for name in _PACKAGES if find_spec(name) is None]
+    if missing:
+        raise EngineError(
+            f"not installed: {', '.join(missing)}; run: {sys.executable} -m pip install -r requirements/local.txt"
+        )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _require_free(port: int) -> None:
+    with socket.socket() as probe:
+        # Without this, a port whose last connections are still winding down counts as taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise EngineError(f"port {port} cannot be used: {error.strerror}; choose another with --port") from error
+
+
+def _last_line(log: Path) -> str:
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"

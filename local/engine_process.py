@@ -1,0 +1,27 @@
+"""The process the engine lives in; it ends itself and its workers when the process that started it is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+
+
+def _end_with_parent() -> None:
+    # Standard input is a pipe that the parent holds and never writes to: it ends when the parent does, even by kill -9.
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def main() -> None:
+    """Serve until a signal comes or the parent is gone; must lead its own process group."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    from ministack.app import main as serve
+
+    serve()
+
+
+if __name__ == "__main__":
+    main()

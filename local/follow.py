@@ -1,0 +1,188 @@
+"""Following an execution: its states as they are entered, the work inside its Maps and the batches of every feed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+POLL_SECONDS = 0.25
+_CONTROL_FLOW = ("Choice", "Pass", "Succeed")
+
+
+@dataclass
+class Step:
+    """One visit of a state of the machine itself; ``inner`` counts what finished inside it, if it is a Map."""
+
+    name: str
+    type: str
+    entered: datetime
+    left: datetime | None = None
+    error: str | None = None
+    inner: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def note(self) -> str:
+        return self.error or ", ".join(f"{name} {number}" for name, number in self.inner.items())
+
+
+@dataclass(frozen=True)
+class Batches:
+    """How far the Distributed Map of one feed has come."""
+
+    feed: str
+    done: int
+    failed: int
+    total: int
+
+
+def follow(client: Any, execution_arn: str, console: Console) -> dict[str, Any]:
+    """Show an execution until it ends and return its description; a display on a terminal, else one line per event."""
+    definition = json.loads(client.describe_state_machine_for_execution(executionArn=execution_arn)["definition"])
+    feeds: dict[str, str] = {}
+    said: set[str] = set()
+    live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+    with live or nullcontext():
+        while True:
+            execution: dict[str, Any] = client.describe_execution(executionArn=execution_arn)
+            steps = read_steps(_history(client, execution_arn), definition)
+            batches = list(_batches(client, execution_arn, feeds))
+            if live:
+                live.update(_display(steps, batches), refresh=True)
+            else:
+                _say(console, _lines(steps, batches), said)
+            if execution["status"] != "RUNNING":
+                break
+            time.sleep(POLL_SECONDS)
+    _say(console, _lines(steps, batches), said)
+    return execution
+
+
+def read_steps(events: Iterable[dict[str, Any]], definition: dict[str, Any]) -> list[Step]:
+    """The states of the machine itself, as visited.
+
+    Inside a Map, AWS writes the states' own events; the local engine writes only their tasks', which a function's ARN
+    ties to its state.
+    """
+    outer = definition["States"].keys()
+    functions = {
+        state["Resource"]: name
+        for name, state in _states(definition)
+        if name not in outer and ":function:" in state.get("Resource", "")
+    }
+    steps: list[Step] = []
+    for event in events:
+        kind = event["type"]
+        if kind.endswith("StateEntered"):
+            name = event["stateEnteredEventDetails"]["name"]
+            if name in outer:
+                steps.append(Step(name, kind.removesuffix("StateEntered"), event["timestamp"]))
+        elif kind.endswith("StateExited"):
+            name = event["stateExitedEventDetails"]["name"]
+            if name in outer:
+                steps[-1].left = event["timestamp"]
+            elif kind == "TaskStateExited":
+                steps[-1].inner[name] += 1
+        elif kind == "TaskSucceeded":
+            name = functions.get(event["taskSucceededEventDetails"]["resource"])
+            if name is not None:
+                steps[-1].inner[name] += 1
+            elif steps[-1].type == "Task":
+                steps[-1].error = None
+        elif kind in ("TaskFailed", "LambdaFunctionFailed") and steps[-1].type == "Task":
+            details = event.get("taskFailedEventDetails") or event["lambdaFunctionFailedEventDetails"]
+            steps[-1].error = details["error"]
+        elif kind == "ExecutionFailed" and steps:
+            steps[-1].left = event["timestamp"]
+            steps[-1].error = event["executionFailedEventDetails"].get("error", "failed")
+    return steps
+
+
+def _states(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every state that writes into this history; the children of a Distributed Map have their own."""
+    for name, state in machine["States"].items():
+        yield name, state
+        processor = state.get("ItemProcessor")
+        if processor and processor.get("ProcessorConfig", {}).get("Mode") != "DISTRIBUTED":
+            yield from _states(processor)
+
+
+def _history(client: Any, execution_arn: str) -> list[dict[str, Any]]:
+    pages = client.get_paginator("get_execution_history").paginate(executionArn=execution_arn)
+    return [event for page in pages for event in page["events"]]
+
+
+def _batches(client: Any, execution_arn: str, feeds: dict[str, str]) -> Iterator[Batches]:
+    runs = client.list_map_runs(executionArn=execution_arn)["mapRuns"]
+    for run in sorted(runs, key=lambda run: run["startDate"]):
+        arn = run["mapRunArn"]
+        if arn not in feeds and (feed := _feed(client, arn)) is not None:
+            feeds[arn] = feed
+        counts = client.describe_map_run(mapRunArn=arn)["itemCounts"]
+        failed = counts["failed"] + counts["timedOut"] + counts["aborted"]
+        yield Batches(feeds.get(arn, "?"), counts["succeeded"] + failed, failed, counts["total"])
+
+
+def _feed(client: Any, map_run_arn: str) -> str | None:
+    """The feed a Map Run works for, as its first child's input tells."""
+    children = client.list_executions(mapRunArn=map_run_arn, maxResults=1)["executions"]
+    if not children:
+        return None
+    given = json.loads(client.describe_execution(executionArn=children[0]["executionArn"])["input"])
+    feed: str = given["batch"]["feed_id"]
+    return feed
+
+
+def _display(steps: list[Step], batches: list[Batches]) -> RenderableType:
+    states = Table.grid(padding=(0, 2))
+    for step in _shown(steps):
+        if step.left is None:
+            seconds = time.time() - step.entered.timestamp()
+            states.add_row("[cyan]▸", f"[bold]{step.name}", f"{seconds:.0f} s", step.note)
+        else:
+            mark = "[red]✗" if step.error else "[green]✓"
+            states.add_row(mark, step.name, _seconds(step), step.note)
+    bars = Table.grid(padding=(0, 2))
+    for entry in batches:
+        counts = f"{entry.done}/{entry.total} batches" + (f", [red]{entry.failed} failed[/]" if entry.failed else "")
+        bars.add_row(" ", entry.feed, ProgressBar(total=entry.total or 1, completed=entry.done, width=24), counts)
+    return Group(states, bars)
+
+
+def _lines(steps: list[Step], batches: list[Batches]) -> Iterator[str]:
+    """What is settled, in words that stay the same: a line per state left, and per change of a feed's batches."""
+    shown = _shown(steps)
+    for number, step in enumerate(shown, 1):
+        if step.type == "Map":
+            yield f"{number:>2}  {step.name} …"
+            for entry in batches:
+                failed = f", {entry.failed} failed" if entry.failed else ""
+                yield f"      {entry.feed}: {entry.done} of {entry.total} batches{failed}"
+        if step.left is not None:
+            yield f"{number:>2}  {step.name}  {_seconds(step)}" + (f"  {step.note}" if step.note else "")
+
+
+def _shown(steps: list[Step]) -> list[Step]:
+    return [step for step in steps if step.type not in _CONTROL_FLOW]
+
+
+def _seconds(step: Step) -> str:
+    assert step.left is not None
+    return f"{(step.left - step.entered).total_seconds():.1f} s"
+
+
+def _say(console: Console, lines: Iterable[str], said: set[str]) -> None:
+    for line in lines:
+        if line not in said:
+            said.add(line)
+            console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,109 @@
+"""Packaging: the deployed template, made into one the local engine can run; the file itself stays as it is."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Upload = Callable[[str, bytes], dict[str, str]]
+
+_BOOTSTRAP = Path(__file__).with_name("bootstrap")
+# The engine's Python worker reports every exception under one name, so that no Retry or Catch on ours would match. As
+# a custom runtime, our bootstrap runs AWS's own client, which reports them as Lambda does.
+_RUNTIME = "provided.al2023"
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as CloudFormation reads it: intrinsic functions as tags, dates as text."""
+
+
+def _intrinsic(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    value: Any
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        assert isinstance(node, yaml.MappingNode)
+        value = loader.construct_mapping(node, deep=True)
+    if suffix == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
+
+
+_Loader.add_multi_constructor("!", _intrinsic)
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def read_template(path: Path) -> dict[str, Any]:
+    """A CloudFormation template with its short-form functions in long form."""
+    template = yaml.load(path.read_text(), Loader=_Loader)
+    assert isinstance(template, dict)
+    return template
+
+
+def package(path: Path, upload: Upload) -> dict[str, Any]:
+    """The template at ``path`` for the local engine: what it names on disk is uploaded, and Lambda runs from here.
+
+    ``upload(name, content)`` stores an artifact and returns its ``{"Bucket", "Key"}``.
+    """
+    template = read_template(path)
+    for parameter in template.get("Parameters", {}).values():
+        # AWS's public parameters, such as a layer's ARN, do not exist here.
+        if parameter["Type"].startswith("AWS::SSM::Parameter::Value<") and _is_public(parameter.get("Default", "")):
+            parameter["Type"] = "String"
+    globals_of_functions = template.get("Globals", {}).get("Function", {})
+
+    @cache
+    def code(uri: str) -> dict[str, str]:
+        return _upload(upload, zip_code(path.parent / uri), ".zip")
+
+    for resource in template["Resources"].values():
+        properties = resource.get("Properties", {})
+        match resource["Type"]:
+            case "AWS::Serverless::Function":
+                uri = properties.get("CodeUri", globals_of_functions.get("CodeUri"))
+                properties |= {"CodeUri": code(uri), "Runtime": _RUNTIME}
+                # This environment has what the layers bring.
+                properties.pop("Layers", None)
+            case "AWS::Serverless::StateMachine" if isinstance(properties.get("DefinitionUri"), str):
+                definition = (path.parent / properties["DefinitionUri"]).read_bytes()
+                properties["DefinitionUri"] = _upload(upload, definition, ".asl.json")
+    globals_of_functions.pop("Layers", None)
+    return template
+
+
+def _is_public(parameter_name: str) -> bool:
+    return parameter_name.startswith("/aws/service/")
+
+
+def zip_code(folder: Path) -> bytes:
+    """The code in ``folder`` and our ``bootstrap``; the same files give the same bytes."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, file in (*_code_files(folder), ("bootstrap", _BOOTSTRAP)):
+            entry = zipfile.ZipInfo(name, _LONG_AGO)
+            entry.external_attr = (0o755 if file is _BOOTSTRAP else 0o644) << 16
+            archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
+
+
+def _code_files(folder: Path) -> Iterator[tuple[str, Path]]:
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and "__pycache__" not in file.parts:
+            yield file.relative_to(folder).as_posix(), file
+
+
+def _upload(upload: Upload, content: bytes, suffix: str) -> dict[str, str]:
+    return upload(hashlib.sha256(content).hexdigest() + suffix, content)
