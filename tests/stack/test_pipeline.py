@@ -1,0 +1,172 @@
+"""The whole pipeline: from the sample feed to rows, mapping, report and notification; then the same day again."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from local.package import read_template
+
+pytestmark = pytest.mark.xdist_group("stack")
+
+EXPECTED = {"planned": 36, "shared": 0, "ok": 31, "duplicate": 1, "rejected": 3, "failed": 1}
+ERRORS = {"forbidden": 1, "not_an_image": 1, "too_many_pixels": 1, "truncated": 1}
+
+
+@pytest.fixture(scope="module")
+def first_run(stack: Any) -> dict[str, Any]:
+    return stack.run(feeds=[stack.feed], batch_size=10, dt="2026-11-23")
+
+
+def test_sample_feed_ends_as_a_success_with_a_warning(stack: Any, first_run: dict[str, Any]) -> None:
+    assert first_run["status"] == "SUCCEEDED"
+    run = json.loads(stack.read("reports/run-1/run.json"))
+    assert run["outcome"] == "partial"
+    assert run["totals"] == EXPECTED
+    assert run["errors"] == ERRORS
+    assert stack.keys("open/") == []
+
+
+def test_notification_names_the_errors_and_where_to_look(first_run: dict[str, Any]) -> None:
+    notification = first_run["notification"]
+    assert "31 new images" in notification["Subject"]
+    for text in ("1 x forbidden", "1 x too_many_pixels", first_run["executionArn"], "reports/run-1/index.html"):
+        assert text in notification["Message"]
+
+
+def test_every_planned_item_has_one_row(stack: Any, first_run: dict[str, Any]) -> None:
+    rows = stack.rows()
+    assert len({row["media_id"] for row in rows}) == len(rows) == EXPECTED["planned"]
+    assert Counter(row["status"] for row in rows) == {
+        name: EXPECTED[name] for name in ("ok", "duplicate", "rejected", "failed")
+    }
+    assert Counter(row["error_code"] for row in rows if row["error_code"]) == ERRORS
+
+
+def test_every_picture_is_a_clean_jpeg_of_the_stated_size(stack: Any, first_run: dict[str, Any]) -> None:
+    for row in stack.rows():
+        if row["status"] != "ok":
+            assert row["image"] is None
+            continue
+        with Image.open(io.BytesIO(row["image"]["bytes"])) as picture:
+            assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", (row["width"], row["height"]))
+            assert max(picture.size) <= 512
+            assert set(picture.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}, "no metadata survives"
+
+
+def test_raw_files_are_what_the_rows_say(stack: Any, first_run: dict[str, Any]) -> None:
+    rows = [row for row in stack.rows() if row["raw_key"] is not None]
+    assert {row["raw_key"] for row in rows} == set(stack.keys("raw/images/"))
+    for row in rows:
+        raw = stack.read(row["raw_key"])
+        assert (hashlib.sha256(raw).hexdigest(), len(raw)) == (row["raw_sha256"], row["raw_bytes"])
+
+
+def test_duplicate_points_to_the_row_with_the_same_bytes(stack: Any, first_run: dict[str, Any]) -> None:
+    rows = {row["media_id"]: row for row in stack.rows()}
+    (duplicate,) = [row for row in rows.values() if row["status"] == "duplicate"]
+    original = rows[duplicate["duplicate_of"]]
+    assert original["status"] == "ok"
+    assert original["raw_sha256"] == duplicate["raw_sha256"]
+
+
+def test_mapping_leads_to_the_row_and_back(stack: Any, first_run: dict[str, Any]) -> None:
+    rows, mapping = stack.rows(), stack.mapping()
+    assert set(mapping) == {row["media_id"] for row in rows}
+    for row in rows:
+        item = mapping[row["media_id"]]
+        assert (item["processed_key"], int(item["row"]), item["status"]) == (row["_key"], row["_row"], row["status"])
+        assert item.get("raw_key") == row["raw_key"]
+
+
+def test_what_was_left_out_is_kept_with_its_reason(stack: Any, first_run: dict[str, Any]) -> None:
+    (key,) = stack.keys("rejects/")
+    lines = [json.loads(line) for line in stack.read(key).splitlines()]
+    assert Counter(line["kind"] for line in lines) == {"post": 2, "media": 1}
+    assert all(line["reason"] for line in lines)
+
+
+def test_report_shows_pictures_and_no_script(stack: Any, first_run: dict[str, Any]) -> None:
+    page = stack.read("reports/run-1/index.html").decode()
+    assert page.count("<figure>") == EXPECTED["ok"]
+    assert "forbidden" in page
+    assert "<script" not in page
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="peak memory is read from /proc, which this system lacks"
+)
+def test_transform_stays_far_below_its_memory(stack: Any, first_run: dict[str, Any]) -> None:
+    granted = read_template(Path(__file__).parents[2] / "template.yaml")["Resources"]["TransformFunction"][
+        "Properties"
+    ]["MemorySize"]
+    peaks = _peak_memory("transform.app.handler")
+    assert peaks, "the workers are alive while the engine is"
+    assert max(peaks) <= 0.6 * granted
+
+
+def test_same_day_again_downloads_nothing_and_adds_no_row(stack: Any, first_run: dict[str, Any]) -> None:
+    rows, objects = stack.rows(), stack.keys("raw/images/")
+    asked = len(stack.server.requests)
+    again = stack.run(feeds=[stack.feed], batch_size=10, dt="2026-11-23")
+    assert again["status"] == "SUCCEEDED"
+    assert stack.rows() == rows
+    assert stack.keys("raw/images/") == objects
+    later = stack.server.requests[asked:]
+    assert later
+    assert not [target for target in later if target.startswith("/img/")]
+    report = json.loads(stack.read("reports/run-2/run.json"))
+    assert [feed["status"] for feed in report["feeds"]] == ["up_to_date"]
+    assert report["outcome"] == "ok"
+    assert again["notification"] is None
+
+
+def test_wrong_feeds_fail_alone_and_are_named(stack: Any, first_run: dict[str, Any]) -> None:
+    unknown = stack.feed | {"account": "nobody.imagelake.example"}
+    run = stack.run(feeds=[stack.feed, unknown, "nosuch:alice", {"source": "bluesky"}])
+    assert run["status"] == "SUCCEEDED"
+    message = run["notification"]["Message"]
+    assert "FeedNotFoundError" in message
+    assert "nobody.imagelake.example" in message
+    assert message.count("BadFeedError") == 2
+    assert "'nosuch'" in message
+    statuses = [feed["status"] for feed in json.loads(stack.read("reports/run-3/run.json"))["feeds"]]
+    assert statuses == ["up_to_date", "failed", "failed", "failed"]
+
+
+def test_run_fails_when_every_feed_does(stack: Any, first_run: dict[str, Any]) -> None:
+    run = stack.run(feeds=["nosuch:alice"])
+    assert run["status"] == "FAILED"
+    assert "nosuch:alice" in run["notification"]["Message"]
+    assert "start-execution" in run["notification"]["Message"]
+
+
+def test_bad_input_fails_before_anything_is_fetched(stack: Any, first_run: dict[str, Any]) -> None:
+    asked = len(stack.server.requests)
+    run = stack.run(feeds=[stack.feed], batch_size="ten")
+    assert run["status"] == "FAILED"
+    assert "batch_size" in run["notification"]["Message"]
+    assert len(stack.server.requests) == asked
+
+
+def _peak_memory(handler: str) -> list[float]:
+    """Peak resident memory of the worker processes of ``handler``, in MB."""
+    peaks = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal():
+            try:
+                command = (process / "cmdline").read_bytes().split(b"\0")
+                status = (process / "status").read_text()
+            except OSError:
+                continue
+            if handler.encode() in command:
+                (peak,) = [line for line in status.splitlines() if line.startswith("VmHWM")]
+                peaks.append(int(peak.split()[1]) / 1024)
+    return peaks
