@@ -1,0 +1,114 @@
+"""Turn untrusted bytes into an upright sRGB picture of the size that is wanted, or refuse them."""
+
+from __future__ import annotations
+
+import io
+from typing import NamedTuple
+
+from PIL import Image
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from imaging import color, exif, resize
+from imaging.header import Header, read
+from imaging.options import Options
+from imaging.sniff import CONTENT_TYPES, refusal, sniff
+from shared.errors import ErrorCode, ImageRejectedError
+
+# Named one by one: ``Image.open`` would try what the process has registered and apply its global pixel limit.
+_DECODERS: dict[str, type[ImageFile]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "WEBP": WebPImageFile,
+    "GIF": GifImageFile,
+    "AVIF": AvifImageFile,
+}
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class Decoded(NamedTuple):
+    """A small upright RGB picture, what its file was, and the original's size as displayed."""
+
+    image: Image.Image
+    content_type: str
+    original_width: int
+    original_height: int
+
+
+def decode(data: bytes, options: Options) -> Decoded:
+    """The first frame of ``data``, resized, upright and in sRGB; raises ``ImageRejectedError`` and nothing else."""
+    kind = sniff(data)
+    if kind not in options.formats:
+        raise refusal(kind)
+    header = read(kind, data)
+    _check(header, options)
+    try:
+        image, orientation = _pixels(kind, header, options)
+    except ImageRejectedError:
+        raise
+    # Decoders raise far more than OSError on bytes made to confuse them: SyntaxError, ValueError, TypeError, ...
+    except Exception as error:
+        is_cut = isinstance(error, EOFError) or "truncated" in str(error)
+        code = ErrorCode.TRUNCATED if is_cut else ErrorCode.CORRUPT
+        raise ImageRejectedError(code, f"The {kind} decoder refused it: {type(error).__name__}: {error}") from error
+    width, height = header.width, header.height
+    if orientation >= 5:
+        width, height = height, width
+    return Decoded(image, CONTENT_TYPES[kind], width, height)
+
+
+def _check(header: Header, options: Options) -> None:
+    """Hold the header to the limits, the pixel budget first."""
+    width, height = header.width, header.height
+    pixels = max(width * height, header.coded_pixels)
+    if pixels > options.max_pixels:
+        raise ImageRejectedError(
+            ErrorCode.TOO_MANY_PIXELS, f"The picture has {pixels} pixels; the limit is {options.max_pixels}."
+        )
+    short, long = sorted((width, height))
+    if short < options.min_side:
+        raise ImageRejectedError(
+            ErrorCode.TOO_SMALL, f"The picture is {width}x{height}; no side may be below {options.min_side}."
+        )
+    if long > options.max_aspect_ratio * short:
+        raise ImageRejectedError(
+            ErrorCode.ODD_ASPECT_RATIO,
+            f"The picture is {width}x{height}; the limit is {options.max_aspect_ratio:g} to 1.",
+        )
+
+
+def _pixels(kind: str, header: Header, options: Options) -> tuple[Image.Image, int]:
+    """The picture and the orientation that was applied to it."""
+    image: Image.Image
+    with _DECODERS[kind](io.BytesIO(header.bare)) as image:
+        if image.size != (header.width, header.height):
+            raise ImageRejectedError(
+                ErrorCode.CORRUPT, f"The header says {header.width}x{header.height}, the decoder {image.size}."
+            )
+        box = None
+        scale = resize.draft_scale(*image.size, options.longest_side) if kind == "JPEG" else 1
+        draft_size = max(1, header.width // scale), max(1, header.height // scale)
+        if scale > 1 and (drafted := image.draft(None, draft_size)):
+            box = drafted[1]
+        image.load()
+        orientation = exif.orientation(image.info["exif"]) if "exif" in image.info else header.orientation
+        profile = header.profile or image.info.get("icc_profile")
+        size = resize.target_size(header.width, header.height, options.longest_side)
+        # Orientation and colour come last: on the small picture they cost next to nothing.
+        image = color.to_srgb(resize.resize(color.flatten(image), size, box), profile)
+    if orientation in _UPRIGHT:
+        image = image.transpose(_UPRIGHT[orientation])
+    return image, orientation

@@ -1,0 +1,295 @@
+"""Pictures of every kind come out upright, in sRGB and true to the original."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from imaging import Options, process
+from shared.errors import ErrorCode, ImageRejectedError
+from tests.unit.imaging.pictures import (
+    GPS_MARK,
+    WIDE_GAMUT,
+    chunk,
+    decoded,
+    encoded,
+    exif,
+    jpeg_with,
+    photo,
+    png_with,
+    psnr,
+    quarters,
+)
+
+BEST = Options(quality=95)
+# Where the picture must be stored so that the orientation brings it upright.
+_STORED = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+def center(data: bytes) -> list[int]:
+    pixels = decoded(data)
+    color: list[int] = pixels[pixels.shape[0] // 2, pixels.shape[1] // 2].tolist()
+    return color
+
+
+def is_near(color: list[int], expected: tuple[int, int, int], by: int = 6) -> bool:
+    return max(abs(one - other) for one, other in zip(color, expected, strict=True)) <= by
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_applied_when_the_file_states_one(kind: str, orientation: int) -> None:
+    upright = quarters()
+    method = _STORED[orientation]
+    stored = upright if method is None else upright.transpose(method)
+    result = process(encoded(stored, kind, exif=exif(orientation)), BEST)
+    assert (result.width, result.height) == (result.original_width, result.original_height) == (96, 64)
+    pixels = decoded(result.image)
+    for x, y in ((12, 12), (84, 12), (12, 52), (84, 52)):
+        assert is_near(pixels[y, x].tolist(), upright.getpixel((x, y)), by=12), (x, y)  # type: ignore[arg-type]
+
+
+def test_orientation_is_applied_when_the_picture_is_drafted() -> None:
+    result = process(encoded(quarters(4000, 2000), exif=exif(6)))
+    assert (result.original_width, result.original_height) == (2000, 4000)
+    assert (result.width, result.height) == (256, 512)
+    assert is_near(decoded(result.image)[10, 10].tolist(), (0, 0, 255))
+
+
+@pytest.mark.parametrize("damage", [b"II*\0\xff\xff\xff\xff", b"MM", b"II*\0\x08\0\0\0\xff\xff", b"XX*\0", b""])
+def test_orientation_is_ignored_when_the_exif_is_damaged(damage: bytes) -> None:
+    assert process(jpeg_with(encoded(quarters()), 0xE1, b"Exif\0\0" + damage)).width == 96
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "content_type"),
+    [
+        ("JPEG", {}, "image/jpeg"),
+        ("JPEG", {"progressive": True}, "image/jpeg"),
+        ("PNG", {}, "image/png"),
+        ("WEBP", {}, "image/webp"),
+        ("WEBP", {"lossless": True}, "image/webp"),
+        ("GIF", {}, "image/gif"),
+        ("AVIF", {}, "image/avif"),
+    ],
+)
+def test_every_format_comes_out_as_it_went_in(kind: str, options: dict[str, Any], content_type: str) -> None:
+    image = photo(300, 200)
+    result = process(encoded(image, kind, **options), BEST)
+    assert result.content_type == content_type
+    assert (result.width, result.height, result.original_width, result.original_height) == (300, 200, 300, 200)
+    # A GIF has 256 colours.
+    assert psnr(decoded(result.image), np.asarray(image)) > (24 if kind == "GIF" else 33)
+
+
+@pytest.mark.parametrize("size", [(1080, 1350), (1080, 1080), (2050, 1370), (1023, 700), (4095, 600), (513, 512)])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_resizing_is_close_to_a_full_decode_with_lanczos(size: tuple[int, int], progressive: bool) -> None:
+    data = encoded(photo(*size), progressive=progressive)
+    result = process(data, Options(quality=95))
+    with Image.open(io.BytesIO(data)) as image:
+        reference = image.resize((result.width, result.height), Image.Resampling.LANCZOS)
+    assert psnr(decoded(result.image), np.asarray(reference)) > 38
+
+
+@pytest.mark.parametrize("size", [(512, 512), (511, 300), (40, 30), (16, 16)])
+def test_a_picture_is_never_enlarged(size: tuple[int, int]) -> None:
+    result = process(encoded(photo(*size)))
+    assert (result.width, result.height) == size
+
+
+def test_the_longest_side_is_that_of_the_options() -> None:
+    result = process(encoded(photo(900, 600)), Options(longest_side=300))
+    assert (result.width, result.height) == (300, 200)
+
+
+def test_cmyk_becomes_rgb() -> None:
+    ink = Image.new("CMYK", (64, 64), (0, 255, 255, 0))
+    assert is_near(center(process(encoded(ink)).image), (254, 0, 0), by=10)
+
+
+def test_sixteen_bits_keep_their_range() -> None:
+    ramp = np.tile(np.linspace(0, 65535, 64).astype(np.uint16), (32, 1))
+    result = decoded(process(encoded(Image.fromarray(ramp), "PNG"), BEST).image)
+    assert np.abs(result[16, :, 0] - (ramp[16] >> 8)).max() <= 3
+
+
+@pytest.mark.parametrize("alpha_of", ["RGBA", "LA"])
+def test_transparency_comes_out_on_white(alpha_of: str) -> None:
+    clear = Image.new("RGBA", (64, 64), (0, 0, 0, 0)).convert(alpha_of)
+    half = Image.new("RGBA", (64, 64), (0, 0, 0, 128)).convert(alpha_of)
+    assert is_near(center(process(encoded(clear, "PNG")).image), (255, 255, 255))
+    assert is_near(center(process(encoded(half, "PNG")).image), (127, 127, 127))
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "AVIF"])
+def test_transparency_comes_out_on_white_when_the_format_is_not_png(kind: str) -> None:
+    clear = Image.new("RGBA", (64, 64), (200, 0, 0, 0))
+    assert is_near(center(process(encoded(clear, kind)).image), (255, 255, 255))
+
+
+def test_edges_of_transparency_do_not_darken_when_resized() -> None:
+    image = Image.new("RGBA", (1024, 1024), (0, 0, 0, 0))
+    image.paste((255, 255, 255, 255), (0, 0, 513, 1024))
+    assert decoded(process(encoded(image, "PNG")).image).min() >= 250
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF"])
+def test_a_palette_with_a_transparent_entry_comes_out_on_white(kind: str) -> None:
+    image = Image.new("P", (64, 64), 1)
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.paste(0, (0, 0, 20, 64))
+    pixels = decoded(process(encoded(image, kind, transparency=1), BEST).image)
+    assert is_near(pixels[32, 50].tolist(), (255, 255, 255))
+    assert is_near(pixels[32, 5].tolist(), (255, 0, 0), by=10)
+
+
+@pytest.mark.parametrize(("mode", "color"), [("1", 1), ("L", 90), ("RGB", (10, 200, 30)), ("P", 0)])
+def test_a_transparent_color_comes_out_on_white(mode: str, color: Any) -> None:
+    image = Image.new(mode, (64, 64), color)
+    assert is_near(center(process(encoded(image, "PNG", transparency=color)).image), (255, 255, 255))
+
+
+@pytest.mark.parametrize("mode", ["1", "L"])
+def test_grey_stays_grey(mode: str) -> None:
+    result = process(encoded(photo(64, 64).convert(mode), "PNG"))
+    assert result.colorfulness == 0
+    assert result.mean_rgb[0] == result.mean_rgb[1] == result.mean_rgb[2]
+
+
+def test_an_interlaced_png_is_read() -> None:
+    # Adam7 of a flat picture: seven passes, each a filter byte and grey pixels a row.
+    side, passes = 16, [(2, 2), (2, 2), (4, 2), (4, 4), (8, 4), (8, 8), (16, 8)]
+    body = zlib.compress(b"".join((b"\0" + b"\x50" * width) * height for width, height in passes))
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 1)
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    assert is_near(center(process(data).image), (0x50, 0x50, 0x50), by=2)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
+def test_a_wide_profile_makes_colors_stronger_in_srgb(kind: str) -> None:
+    image = Image.new("RGB", (64, 64), (180, 90, 90))
+    plain = center(process(encoded(image, kind), BEST).image)
+    red, green, _ = center(process(encoded(image, kind, icc_profile=WIDE_GAMUT), BEST).image)
+    assert red > plain[0] + 10
+    assert green < plain[1] - 10
+
+
+def test_a_profile_is_ignored_when_it_is_srgb() -> None:
+    image = photo(200, 100)
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert process(encoded(image, icc_profile=srgb)) == process(encoded(image))
+
+
+@pytest.mark.parametrize("profile", [b"\0" * 200, WIDE_GAMUT[:150], WIDE_GAMUT[:300] + bytes(200), b"x" * 100_000])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_profile_is_ignored_when_it_is_broken(kind: str, profile: bytes) -> None:
+    image = photo(64, 64)
+    assert process(encoded(image, kind, icc_profile=profile)).mean_rgb == process(encoded(image, kind)).mean_rgb
+
+
+def test_a_profile_is_ignored_when_it_is_for_other_pixels() -> None:
+    grey = photo(64, 64).convert("L")
+    assert process(encoded(grey, icc_profile=WIDE_GAMUT)).phash == process(encoded(grey)).phash
+
+
+def test_the_first_picture_of_an_mpo_is_read_as_a_jpeg() -> None:
+    gain_map = Image.new("L", (48, 32), 7)
+    result = process(encoded(quarters(), "MPO", save_all=True, append_images=[gain_map], quality=95))
+    assert result.content_type == "image/jpeg"
+    assert (result.width, result.height) == (96, 64)
+    assert is_near(decoded(result.image)[10, 10].tolist(), (254, 0, 0), by=10)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "AVIF"])
+def test_the_first_frame_of_an_animation_is_read(kind: str) -> None:
+    frames = [Image.new("RGB", (64, 48), color) for color in ((255, 0, 0), (0, 255, 0), (0, 0, 255))]
+    result = process(encoded(frames[0], kind, save_all=True, append_images=frames[1:], duration=50))
+    assert is_near(center(result.image), (255, 0, 0), by=12)
+
+
+def test_a_gif_frame_may_be_larger_than_its_canvas() -> None:
+    data = bytearray(encoded(quarters(), "GIF"))
+    data[6:10] = struct.pack("<HH", 10, 10)
+    assert (process(bytes(data)).width, process(bytes(data)).height) == (96, 64)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
+def test_no_metadata_is_left_when_the_file_is_full_of_it(kind: str) -> None:
+    xmp = b"<x:xmpmeta>PLANTED-XMP</x:xmpmeta>"
+    data = encoded(photo(600, 400), kind, exif=exif(1), icc_profile=WIDE_GAMUT, xmp=xmp)
+    assert GPS_MARK in data
+    if kind == "JPEG":
+        data = jpeg_with(data, 0xFE, b"PLANTED-COMMENT")
+        data = jpeg_with(data, 0xED, b"Photoshop 3.0\x008BIM\x04\x04\0\0\0\0\0\x0bPLANTED-IPTC")
+    if kind == "PNG":
+        data = png_with(data, chunk(b"tEXt", b"Author\0PLANTED-TEXT"))
+    image = process(data).image
+    assert b"PLANTED" not in image
+    assert _markers(image) == {0xE0, 0xDB, 0xC0, 0xC4, 0xDA}
+
+
+def test_no_comment_is_left_when_a_gif_has_one() -> None:
+    assert _markers(process(encoded(quarters(), "GIF", comment=b"PLANTED")).image) == {0xE0, 0xDB, 0xC0, 0xC4, 0xDA}
+
+
+def _markers(jpeg: bytes) -> set[int]:
+    """Kinds of segments up to the scan: JFIF, tables, a baseline frame and the scan are all there may be."""
+    found, position = set(), 2
+    while 0xDA not in found:
+        found.add(jpeg[position + 1])
+        position += 2 + int.from_bytes(jpeg[position + 2 : position + 4], "big")
+    return found
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 7), (7, 100)])
+def test_a_tiny_picture_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(ImageRejectedError) as refused:
+        process(encoded(Image.new("RGB", size), "PNG"))
+    assert refused.value.code is ErrorCode.TOO_SMALL
+
+
+def test_an_extreme_aspect_is_refused() -> None:
+    with pytest.raises(ImageRejectedError) as refused:
+        process(encoded(Image.new("RGB", (2000, 10)), "PNG"))
+    assert refused.value.code is ErrorCode.ODD_ASPECT_RATIO
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (9000, 2), (2, 9000), (3, 8)])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP"])
+def test_tiny_and_extreme_pictures_are_read_when_the_options_allow(kind: str, size: tuple[int, int]) -> None:
+    result = process(encoded(photo(*size), kind), Options(min_side=1, max_aspect_ratio=10_000))
+    assert (result.original_width, result.original_height) == size
+    assert max(result.width, result.height) <= 512
+    assert min(result.width, result.height) >= 1
+
+
+def test_a_format_is_refused_when_the_options_leave_it_out() -> None:
+    with pytest.raises(ImageRejectedError, match="GIF") as refused:
+        process(encoded(quarters(), "GIF"), Options(formats=frozenset({"JPEG"})))
+    assert refused.value.code is ErrorCode.FORMAT_NOT_ALLOWED
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"longest_side": 0}, {"longest_side": 4096}, {"quality": 100}, {"max_pixels": 0}, {"formats": frozenset({"BMP"})},
+     {"formats": frozenset()}, {"min_side": 0}, {"max_aspect_ratio": 0.5}],
+)  # fmt: skip
+def test_options_are_refused_when_out_of_range(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Options(**wrong)
