@@ -1,0 +1,133 @@
+"""The engine's life: what it refuses, what it keeps, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from local import engine as engine_module
+from local.engine import Engine, EngineError
+
+ROOT = Path(__file__).parents[3]
+# Starts an engine, says which process it is, and waits to be ended.
+HOLDER = """
+import signal, sys
+from pathlib import Path
+from local.engine import Engine
+signal.signal(signal.SIGTERM, lambda number, _: sys.exit(1))
+with Engine(Path(sys.argv[1])) as engine:
+    print(engine._process.pid, flush=True)
+    signal.pause()
+"""
+
+
+def group_is_gone(group: int, seconds: float = 30) -> bool:
+    """Whether no process of ``group`` is left; a killed one needs a moment to be reaped."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_engine_serves_on_loopback_and_is_gone_when_the_block_ends(tmp_path: Path) -> None:
+    with Engine(tmp_path) as engine:
+        engine.client("s3").create_bucket(Bucket="pictures")
+        assert engine.client("s3").list_buckets()["Buckets"][0]["Name"] == "pictures"
+        assert engine._process is not None
+        group = engine._process.pid
+    assert group_is_gone(group, 0.1)
+    assert not (tmp_path / "tmp").exists()
+    assert (tmp_path / "engine.log").is_file()
+
+
+def test_engine_is_gone_when_the_block_raises(tmp_path: Path) -> None:
+    group = 0
+
+    def fail() -> None:
+        nonlocal group
+        with Engine(tmp_path) as engine:
+            assert engine._process is not None
+            group = engine._process.pid
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
+    assert group_is_gone(group, 0.1)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_engine_is_gone_when_its_holder_is_ended(tmp_path: Path, ending: signal.Signals) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert holder.stdout is not None
+    with holder.stdout as output:
+        group = int(output.readline())
+        holder.send_signal(ending)
+        holder.wait(30)
+    assert group_is_gone(group)
+
+
+def test_engine_goes_on_from_its_state_when_kept(tmp_path: Path) -> None:
+    with Engine(tmp_path, keep=True) as engine:
+        engine.client("s3").create_bucket(Bucket="pictures")
+        engine.client("s3").put_object(Bucket="pictures", Key="lake/a", Body=b"one")
+    with Engine(tmp_path, keep=True) as engine:
+        assert engine.client("s3").get_object(Bucket="pictures", Key="lake/a")["Body"].read() == b"one"
+
+
+def test_engine_says_which_port_when_it_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(EngineError, match=f"^port {port} cannot be used: .*--port$"), Engine(tmp_path, port=port):
+            pass
+
+
+def test_engine_says_which_package_when_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "find_spec", lambda name: None if name == "samtranslator" else object())
+    with (
+        pytest.raises(EngineError, match=r"^not installed: samtranslator; run: .*requirements/local\.txt$"),
+        Engine(tmp_path),
+    ):
+        pass
+
+
+def test_engine_says_what_it_last_said_when_it_ends_as_it_starts(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"ended as it started: .*invalid literal"):
+        Engine(tmp_path, settings={"GATEWAY_PORT": "none"}).__enter__()
+
+
+def test_environment_leaves_out_every_way_to_a_real_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "production")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "real")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "https://s3.example")
+    monkeypatch.setenv("NO_PROXY", "intranet.example")
+    environment = Engine(tmp_path, port=4566).environment()
+    assert {name for name in environment if name.startswith("AWS_")} == {
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_DEFAULT_REGION",
+        "AWS_REGION",
+        "AWS_ENDPOINT_URL",
+        "AWS_CONFIG_FILE",
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "AWS_EC2_METADATA_DISABLED",
+    }
+    assert environment["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4566"
+    assert environment["BIND_HOST"] == "127.0.0.1"
+    assert environment["NO_PROXY"] == "intranet.example,127.0.0.1,localhost"

@@ -1,0 +1,34 @@
+"""The command line: one clear line when something is in the way."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.__main__ import main
+
+
+@pytest.fixture(autouse=True)
+def _own_signal_handler() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_demo_says_which_port_when_it_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert main(["demo", "--state", str(tmp_path), "--port", str(port)]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        f"error: port {port} cannot be used: Address already in use; choose another with --port"
+    ]
+
+
+def test_demo_refuses_a_limit_that_is_no_number(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["demo", "--limit", "many"])
+    assert "--limit" in capsys.readouterr().err
