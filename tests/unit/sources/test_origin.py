@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+
+from shared.errors import BadFeedError
+from sources import Feed
+from sources.origin import host, origin
+
+
+def feed(server: str | None) -> Feed:
+    return Feed(source="mastodon", account="alice", server=server)
+
+
+@pytest.mark.parametrize(
+    ("server", "address", "name"),
+    [
+        ("social.example", "https://social.example", "social.example"),
+        ("Social.Example.", "https://social.example", "social.example"),
+        ("social.example:8443", "https://social.example:8443", "social.example"),
+        ("https://social.example/", "https://social.example", "social.example"),
+        ("HTTP://127.0.0.1:49152", "http://127.0.0.1:49152", "127.0.0.1"),
+        ("http://localhost:3000", "http://localhost:3000", "localhost"),
+        ("http://[::1]:3000", "http://[::1]:3000", "::1"),
+        ("münchen.example", "https://xn--mnchen-3ya.example", "xn--mnchen-3ya.example"),
+    ],
+)
+def test_origin_when_server_is_a_host_or_an_origin(server: str, address: str, name: str) -> None:
+    assert origin(feed(server)) == address
+    assert host(feed(server)) == name
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        "alice",
+        "https://",
+        "ftp://a.example",
+        "https://a.example/api",
+        "a.example/x",
+        "a.example?x=1",
+        "http://[::1",
+        "..",
+        "a..example",
+        "a.example:port",
+        "a.example:99999",
+        "a_b.example",
+        "-a.example",
+        "a b.example",
+        "x" * 70 + ".example",
+    ],
+)
+def test_origin_when_server_is_neither_is_refused(server: str) -> None:
+    with pytest.raises(BadFeedError, match=r"^a mastodon feed's server "):
+        origin(feed(server))
+
+
+def test_origin_when_server_holds_a_password_does_not_repeat_it() -> None:
+    with pytest.raises(BadFeedError) as caught:
+        origin(feed("https://alice:hunter2@a.example"))
+    assert "hunter2" not in str(caught.value)
+
+
+def test_origin_when_server_is_missing_tells_how_to_write_it() -> None:
+    with pytest.raises(BadFeedError, match="mastodon:SERVER@ACCOUNT or mastodon:SERVER#TAG"):
+        origin(feed(None))
+    assert origin(feed(None), "https://api.example") == "https://api.example"
