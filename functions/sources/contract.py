@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
 
 from shared.errors import BadFeedError
 from shared.posts import Post
@@ -55,6 +55,12 @@ class Feed(BaseModel):
             "account": parts["account"] or parts["account2"],
         }
         return {name: text for name, text in named.items() if text is not None}
+
+    @field_validator("server")
+    @classmethod
+    def _lower(cls, value: str | None) -> str | None:
+        # Host names have no case, and two spellings of one server are not two feeds.
+        return value.lower().rstrip("/") if value is not None else None
 
     @model_validator(mode="after")
     def _one_target(self) -> Feed:
