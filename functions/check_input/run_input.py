@@ -15,8 +15,9 @@ from shared.run import Day, FeedEntry, Run
 from shared.settings import Settings
 from sources import Feed
 
-# Every failed feed carries its error through the state machine, whose payload ends at 256 KiB.
-MAX_FEEDS = 100
+# Every feed carries its definition and, if it fails, its error through the state machine, whose payload ends at 256 KiB.
+MAX_FEEDS = 50
+MAX_FEED_CHARACTERS = 500
 
 
 class Execution(BaseModel):
@@ -42,6 +43,14 @@ class RunInput(BaseModel):
     batch_size: PositiveInt | None = Field(default=None, le=1000)
     posts_per_feed: PositiveInt | None = Field(default=None, le=100_000)
     failure_tolerance_percent: int | None = Field(default=None, ge=0, le=100)
+
+    @field_validator("feeds")
+    @classmethod
+    def _short(cls, value: list[Any]) -> list[Any]:
+        for place, feed in enumerate(value):
+            if len(_text(feed)) > MAX_FEED_CHARACTERS:
+                raise ValueError(f"{place}: a feed has at most {MAX_FEED_CHARACTERS} characters as JSON")
+        return value
 
     @field_validator("dt")
     @classmethod
@@ -120,6 +129,10 @@ def _entry(config: Any) -> FeedEntry:
         feed = Feed.of(config)
     except BadFeedError:
         # Fetch says what is wrong with it, where it fails this one feed and no other.
-        text = config if isinstance(config, str) else json.dumps(config, sort_keys=True, ensure_ascii=False)
+        text = _text(config)
         return FeedEntry(feed_id=f"bad-{hashlib.sha256(text.encode()).hexdigest()[:8]}", name=text[:120], config=config)
     return FeedEntry(feed_id=feed.feed_id, name=feed.name, config=config)
+
+
+def _text(config: Any) -> str:
+    return config if isinstance(config, str) else json.dumps(config, sort_keys=True, ensure_ascii=False)

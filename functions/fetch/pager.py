@@ -16,10 +16,10 @@ from sources import Bookmark, Feed, Page, Response, Source
 
 # A listing may answer empty pages with a cursor for ever.
 MAX_PAGES = 2000
-# One call leaves its last page this many seconds to arrive before the function's own time-out.
-SECONDS_A_PAGE = 45
+# One call leaves its last page, with all its tries, this many seconds before the function's own time-out.
+SECONDS_A_PAGE = 120
 # Beyond these a limit is an error that names its end, not a wait.
-MAX_WAITS = 5
+MAX_WAITS = 3
 MAX_WAIT = timedelta(hours=6)
 # Where the network names no end of its limit.
 UNKNOWN_WAIT = timedelta(minutes=5)
@@ -44,8 +44,8 @@ class Pager:
             try:
                 progress = self._read_page(progress, bookmark)
             except RateLimitedError as limit:
-                return _wait(progress, limit)
-        return progress
+                progress = _wait(progress, limit)
+        return self._mind_the_gap(progress, bookmark)
 
     def _read_page(self, progress: Progress, bookmark: Bookmark | None) -> Progress:
         response = self._api.send(self._source.request(self._feed, bookmark, progress.cursor))
@@ -75,6 +75,17 @@ class Pager:
             }
         )
 
+    def _mind_the_gap(self, progress: Progress, bookmark: Bookmark | None) -> Progress:
+        """Keep the bookmark where it is if posts between it and the last page read would never be asked for again.
+
+        A listing that walks forward has no such gap, and a first run that ends at its limit was asked for no more.
+        """
+        if not self._source.newest_first or (bookmark is None and progress.stopped_by != "rate_limit"):
+            return progress.model_copy(update={"stopped_by": None})
+        if progress.stopped_by is None:
+            return progress
+        return progress.model_copy(update={"newest_id": "", "newest_at": ""})
+
     def _is_known(self, page: Page, bookmark: Bookmark | None) -> bool:
         """Whether a listing that runs from new to old has come to what an earlier run has seen."""
         return (
@@ -88,9 +99,7 @@ class Pager:
         key = keys.raw_page(self._run, self._source.name, self._feed_id, page)
         # mtime=0: the same page makes the same object.
         body = gzip.compress(redact(response.body), mtime=0)
-        self._bucket.put(
-            key, body, "application/gzip", {"url": redact(response.url.encode()).decode("ascii", "replace")}
-        )
+        self._bucket.put(key, body, "application/gzip", {"url": redact(response.url.encode()).decode("ascii")})
 
 
 def _newer(progress: Progress, page: Page) -> tuple[str, str]:

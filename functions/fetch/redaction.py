@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-# The value ends at whatever ends a query parameter or a JSON string; `\\u0026` is `&` as some networks escape it.
+# The value ends at whatever ends a query parameter or a JSON string. No token holds a backslash: it begins an escape,
+# such as `\\u0026` for `&`, or the `\\"` after a link in HTML, and without it the page would no longer be JSON.
 _TOKEN = re.compile(
-    rb"((?:access_token|appsecret_proof|client_secret|refresh_token)(?:=|%3[dD]|\"\s*:\s*\"))(?:(?!\\u0026)[^&\"'\s<>])+"
+    rb"((?:access_token|appsecret_proof|client_secret|refresh_token)(?:=|%3[dD]|\"\s*:\s*\"))[^&\"'\\\s<>]+"
 )
 
 

@@ -101,7 +101,9 @@ def _check(
             raise BooksDontBalanceError(f"batch {batch.batch_id} of {batch.feed_id}, {batch.dt}: {problem}")
 
     demand(len(mapped) == len(plan.items), f"{len(plan.items)} items planned, {len(mapped)} mapped")
-    demand(len(rows) == len(ours), f"{len(ours)} items mapped, {len(rows)} rows")
+    distinct = len({row["media_id"] for row in rows})
+    demand(len(rows) == distinct, f"{len(rows)} rows of {distinct} items")
+    demand(distinct == len(ours), f"{len(ours)} items mapped, {distinct} rows")
     for row in rows:
         status = ours.get(row["media_id"], {}).get("status", CLAIMED)
         demand(

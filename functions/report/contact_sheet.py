@@ -26,7 +26,7 @@ class Thumbnail(NamedTuple):
 
 
 def contact_sheet(summary: Summary, bucket: Bucket) -> list[Thumbnail]:
-    """Up to 48 thumbnails, the same number from every feed as far as it has them."""
+    """Up to 48 thumbnails, none of them marked sensitive; the same number from every feed as far as it has them."""
     feeds = [feed for feed in summary.feeds if feed.closed]
     share = -(-_PICTURES // len(feeds)) if feeds else 0
     thumbnails: list[Thumbnail] = []
@@ -43,16 +43,16 @@ def contact_sheet(summary: Summary, bucket: Bucket) -> list[Thumbnail]:
 
 def _batch_thumbnails(batch: Batch, most: int, bucket: Bucket) -> list[Thumbnail]:
     try:
-        rows = [row for row in bucket.get_lines(keys.rows(batch)) if row["image"] is not None][:most]
-        return [
-            Thumbnail(
-                row, _shrink(bucket.get_range(keys.pictures(batch), row["image"]["offset"], row["image"]["length"]))
-            )
-            for row in rows
-        ]
+        rows = bucket.get_lines(keys.rows(batch))
+        shown = [row for row in rows if row["image"] is not None and not row["sensitive"]][:most]
+        return [Thumbnail(row, _shrink(_picture(batch, row["image"], bucket))) for row in shown]
     except ObjectMissingError:
         # Staging expires; a report made again later has fewer pictures.
         return []
+
+
+def _picture(batch: Batch, place: dict[str, Any], bucket: Bucket) -> bytes:
+    return bucket.get_range(keys.pictures(batch), place["offset"], place["length"])
 
 
 def _shrink(jpeg: bytes) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+
 from report.summary import FeedSummary, Summary
 from shared import keys
 
@@ -52,11 +55,13 @@ def _problem(feed: FeedSummary) -> str:
 
 
 def _resume(summary: Summary) -> list[str]:
-    if all(feed.problem is None for feed in summary.feeds):
+    feeds = [feed.config for feed in summary.feeds if feed.problem is not None]
+    if not feeds:
         return ["Nothing to do: the items named by code are rows of the dataset with their reason."]
+    again = shlex.quote(json.dumps({"feeds": feeds}))
     machine = summary.run.execution_arn.replace(":execution:", ":stateMachine:").rsplit(":", 1)[0]
     return [
         "Nothing is lost: open batches and unread posts are taken up by the next run, scheduled or started by hand:",
-        f"aws stepfunctions start-execution --state-machine-arn {machine} --input '{{}}'",
+        f"aws stepfunctions start-execution --state-machine-arn {machine} --input {again}",
         "What each error means and how to mend it: docs/runbook.md",
     ]

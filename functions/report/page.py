@@ -90,4 +90,6 @@ def _figure(thumbnail: Thumbnail) -> str:
     # Not a link: a permalink is a stranger's text.
     described = escape(row["alt_text"] or "", quote=True)
     caption = escape(row["caption"][:80])
-    return f'<figure><img src="{thumbnail.src}" alt="{described}"><figcaption dir="auto">{caption}</figcaption></figure>'
+    return (
+        f'<figure><img src="{thumbnail.src}" alt="{described}"><figcaption dir="auto">{caption}</figcaption></figure>'
+    )

@@ -24,6 +24,7 @@ class FeedSummary(BaseModel):
 
     feed_id: str
     name: str
+    config: Any
     status: FeedStatus
     problem: Failure | None
     plan: dict[str, Any]
@@ -82,6 +83,7 @@ def _feed(result: dict[str, Any], bucket: Bucket) -> FeedSummary:
     return FeedSummary(
         feed_id=entry.feed_id,
         name=entry.name,
+        config=entry.config,
         status=result["status"],
         problem=problem,
         plan=result.get("plan", {}),
@@ -109,11 +111,14 @@ def _missed_posts(feed: FeedSummary) -> str | None:
     if stopped_by is None:
         return None
     limit = stopped_by.replace("_", " ")
-    return f"{feed.name}: reading stopped at its {limit} limit; older posts since the last run were not read"
+    return (
+        f"{feed.name}: reading stopped at its {limit} limit before it came to what was already seen; the bookmark stays, "
+        "so the next run tries again: raise posts_per_feed, or run more often"
+    )
 
 
 def _old_batches(feed: FeedSummary, run: Run) -> str | None:
-    oldest = feed.plan.get("oldest_open")
-    if oldest is None or not feed.open or (date.fromisoformat(run.dt) - date.fromisoformat(oldest)).days <= 1:
+    oldest = min((batch["dt"] for batch in feed.open), default=run.dt)
+    if (date.fromisoformat(run.dt) - date.fromisoformat(oldest)).days <= 1:
         return None
     return f"{feed.name}: a batch planned for {oldest} is still open"

@@ -43,7 +43,7 @@ class ErrorCode(StrEnum):
     FORBIDDEN = "forbidden"  # 401 or 403
     NOT_FOUND = "not_found"  # 404 or 410
     RATE_LIMITED = "rate_limited"  # 429, after the retries
-    HTTP_ERROR = "http_error"  # any other 4xx
+    HTTP_ERROR = "http_error"  # any other status or encoding than a plain 200
     SERVER_ERROR = "server_error"  # 5xx, after the retries
     BODY_CUT = "body_cut"  # the connection ended before the announced length
     ROBOTS_REFUSED = "robots_refused"  # X-Robots-Tag asks for no such use

@@ -73,8 +73,8 @@ class ImageKeys:
             except ClientError as error:
                 if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                     raise
-                old = error.response.get("Item", {})
-                return bool(new and old.get("batch_id") == known["batch_id"])
+                old: Any = error.response.get("Item", {})
+                return new and bool(old.get("batch_id") == known["batch_id"])
         return True
 
     def _get_group(self, media_ids: list[str]) -> list[dict[str, Any]]:

@@ -8,9 +8,12 @@ from collections.abc import Iterable
 from shared.run import Batch, Run
 
 
-def batch_id(media_ids: Iterable[str]) -> str:
-    """The same media make the same batch, whenever it is planned."""
-    return hashlib.sha256("\n".join(sorted(media_ids)).encode()).hexdigest()[:20]
+def batch_id(feed_id: str, dt: str, media_ids: Iterable[str]) -> str:
+    """The same media make the same batch, if it is planned for the same feed and day.
+
+    Otherwise it has another file, so it is another batch: by this name a claim tells the two apart.
+    """
+    return hashlib.sha256("\n".join([feed_id, dt, *sorted(media_ids)]).encode()).hexdigest()[:20]
 
 
 def raw_page(run: Run, source: str, feed_id: str, page: int) -> str:

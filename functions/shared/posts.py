@@ -16,6 +16,7 @@ class Media(BaseModel):
 
     ``media_id`` is unique across networks and stable across runs. ``width`` and ``height`` are what the network
     claims, in pixels, or ``None``. ``expires_at`` is when ``url`` stops working, or ``None`` if it does not say.
+    ``skip_reason`` is why it cannot be had where its kind does not tell; the reasons are counted, so they are few.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -28,6 +29,7 @@ class Media(BaseModel):
     width: PositiveInt | None = None
     height: PositiveInt | None = None
     expires_at: AwareDatetime | None = None
+    skip_reason: str | None = None
 
 
 class Post(BaseModel):
@@ -36,7 +38,8 @@ class Post(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     post_id: str = Field(min_length=1)
-    author_id: str = Field(min_length=1)
+    # An index key of DynamoDB ends at 2048 bytes.
+    author_id: str = Field(min_length=1, max_length=512)
     author_name: str | None = None
     permalink: str | None = None
     posted_at: AwareDatetime

@@ -70,5 +70,9 @@ class Progress(BaseModel):
     retry_at: str | None = None
     newest_id: str = ""
     newest_at: str = ""
-    # Why the listing was left before its end or the bookmark, or ``None``.
+    # Which limit left a gap between the last page read and the bookmark, or ``None``.
     stopped_by: str | None = None
+    # What the network has billed for the pages so far.
+    cost_usd: float = 0.0
+    # What somebody has to see to before long, a sentence each.
+    warnings: list[str] = []

@@ -22,6 +22,8 @@ class Settings(BaseModel):
     trusted_origins: frozenset[str] = frozenset()
     # Told to the networks in the User-Agent, so that they can reach whoever runs this.
     contact: str = ""
+    # A network's credentials are the secret of this name and the network's after it.
+    secrets_prefix: str = "imagelake/"
     batch_size: PositiveInt = 250
     posts_per_feed: PositiveInt = 1000
     failure_tolerance_percent: int = Field(default=20, ge=0, le=100)

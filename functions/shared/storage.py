@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import boto3
 from botocore.config import Config
@@ -14,6 +14,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.errors import ObjectMissingError, StorageDeniedError, StorageUnavailableError
 
+# A conditional write that meets another one on its way is to be tried again.
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+_PUT_TRIES = 5
 # Batches talk to S3 and DynamoDB from many threads; a pool smaller than that throws connections away.
 THREADS = 16
 _CONFIG = Config(
@@ -34,7 +37,7 @@ _TRANSIENT = frozenset(
 
 
 @cache
-def client(service: str) -> Any:
+def client(service: Literal["s3", "dynamodb"]) -> Any:
     """One thread-safe client per service and worker."""
     return boto3.client(service, config=_CONFIG)
 
@@ -59,7 +62,7 @@ def aws_errors(what: str) -> Iterator[None]:
 
 
 class Bucket:
-    """The lake's objects; raises only ``ObjectMissingError``, ``StorageDeniedError`` and ``StorageUnavailableError``."""
+    """The lake; raises only ``ObjectMissingError``, ``StorageDeniedError`` and ``StorageUnavailableError``."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -99,28 +102,31 @@ class Bucket:
 
     def put_json(self, key: str, value: Any) -> None:
         """Write a value as JSON."""
-        self.put(key, json.dumps(value, ensure_ascii=False).encode(), "application/json")
+        self.put(key, _json(value), "application/json")
 
     def put_lines(self, key: str, values: list[Any]) -> None:
         """Write values as one JSON object a line."""
-        text = "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values)
-        self.put(key, text.encode(), "application/x-ndjson")
+        self.put(key, b"".join(_json(value) + b"\n" for value in values), "application/x-ndjson")
 
     def put_once(self, key: str, body: bytes, owner: str) -> str:
         """Write an object if it is not there, and return who wrote it: ``owner``, or the owner that was first."""
-        with aws_errors(key):
-            try:
-                self._s3.put_object(
-                    Bucket=self.name, Key=key, Body=body, IfNoneMatch="*",
-                    ContentType="application/octet-stream", Metadata={"owner": _ascii(owner)},
-                )  # fmt: skip
-            except ClientError as error:
-                # 409: another writer is at it this moment; the SDK's retries have ended, the winner's object is there.
-                if error.response["Error"]["Code"] not in {"PreconditionFailed", "412", "ConditionalRequestConflict"}:
-                    raise
+        for _ in range(_PUT_TRIES):
+            with aws_errors(key):
+                try:
+                    self._s3.put_object(
+                        Bucket=self.name, Key=key, Body=body, IfNoneMatch="*",
+                        ContentType="application/octet-stream", Metadata={"owner": _ascii(owner)},
+                    )  # fmt: skip
+                    return owner
+                except ClientError as error:
+                    code = error.response["Error"]["Code"]
+                    if code == "ConditionalRequestConflict":
+                        continue
+                    if code not in {"PreconditionFailed", "412"}:
+                        raise
                 head = self._s3.head_object(Bucket=self.name, Key=key)
                 return _text(head["Metadata"].get("owner", _ascii(owner)))
-        return owner
+        raise StorageUnavailableError(f"PutObject on {key}: {_PUT_TRIES} conflicts with other writers")
 
     def exists(self, key: str) -> bool:
         """Whether the object is there."""
@@ -141,6 +147,11 @@ class Bucket:
         """Take the object away; it may be gone already."""
         with aws_errors(key):
             self._s3.delete_object(Bucket=self.name, Key=key)
+
+
+def _json(value: Any) -> bytes:
+    # A lone surrogate has no UTF-8; as a backslash escape it is JSON.
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 def _ascii(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
@@ -11,12 +12,12 @@ from shared import keys
 from shared.image_keys import ImageKeys
 from shared.observability import RUN_ID, logger, metrics
 from shared.run import Batch, Plan
-from shared.settings import settings
+from shared.settings import Settings, settings
 from shared.storage import Bucket
 from sources import get_source
 from transform.download import Downloader
 from transform.pictures import make_rows
-from transform.staging import stage
+from transform.staging import stage, staged
 
 
 @logger.inject_lambda_context(correlation_id_path=RUN_ID)
@@ -27,16 +28,19 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     config = settings()
     bucket = Bucket(config.bucket_name)
 
-    plan = Plan.model_validate_json(bucket.get(keys.plan(batch)))
-    ours = ImageKeys(config.image_keys_table).claim((item.media_id for item in plan.items), batch.batch_id)
-    hosts = get_source(batch.source).media_hosts
-    with Downloader(trusted_origins=config.trusted_origins, contact=config.contact, allowed_hosts=hosts) as downloader:
-        results = make_rows(
-            plan, ours, downloader, bucket, seconds_left=lambda: context.get_remaining_time_in_millis() / 1000
-        )
-        counts = stage(results, batch, bucket)
+    counts = staged(batch, bucket) or _transform(
+        batch, config, bucket, seconds_left=lambda: context.get_remaining_time_in_millis() / 1000
+    )
 
     for status, number in counts.items():
         metrics.add_metric(f"Images{status.capitalize()}", MetricUnit.Count, number)
     logger.info("batch transformed", extra={"batch": batch.model_dump(), "rows": counts})
     return counts
+
+
+def _transform(batch: Batch, config: Settings, bucket: Bucket, seconds_left: Callable[[], float]) -> dict[str, int]:
+    plan = Plan.model_validate_json(bucket.get(keys.plan(batch)))
+    ours = ImageKeys(config.image_keys_table).claim((item.media_id for item in plan.items), batch.batch_id)
+    hosts = get_source(batch.source).media_hosts
+    with Downloader(trusted_origins=config.trusted_origins, contact=config.contact, allowed_hosts=hosts) as downloader:
+        return stage(make_rows(plan, ours, downloader, bucket, seconds_left), batch, bucket)

@@ -18,8 +18,8 @@ from shared.run import Plan
 from shared.storage import THREADS, Bucket
 from transform.download import Downloader
 
-# What one picture may still take once begun; below this nothing new is begun.
-SECONDS_AN_ITEM = 40
+# What one picture may still take once begun: its turn at its host, its download, its decoding. Below it none is begun.
+SECONDS_AN_ITEM = 75
 
 _FEATURES = (
     "mean_rgb", "brightness", "contrast", "sharpness", "entropy", "colorfulness", "dominant_colors",

@@ -11,13 +11,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from shared import keys
+from shared.errors import ObjectMissingError
+from shared.rows import Status
 from shared.run import Batch
 from shared.storage import Bucket
 from transform.pictures import Result
 
 
 def stage(results: Iterable[Result], batch: Batch, bucket: Bucket) -> dict[str, int]:
-    """Write both objects; return the number of rows by status."""
+    """Write both objects; return the number of rows of every status."""
     pictures = bytearray()
     rows: list[dict[str, Any]] = []
     for row, picture in results:
@@ -27,4 +29,20 @@ def stage(results: Iterable[Result], batch: Batch, bucket: Bucket) -> dict[str, 
         rows.append(row)
     bucket.put(keys.pictures(batch), bytes(pictures), "application/octet-stream")
     bucket.put_lines(keys.rows(batch), rows)
-    return dict(Counter(str(row["status"]) for row in rows))
+    return _counts(rows)
+
+
+def staged(batch: Batch, bucket: Bucket) -> dict[str, int] | None:
+    """The counts of a batch that an earlier try or run has staged, ``None`` if none has.
+
+    Such a batch is not done again: addresses lapse, and what was a picture would become a failure.
+    """
+    try:
+        return _counts(bucket.get_lines(keys.rows(batch)))
+    except ObjectMissingError:
+        return None
+
+
+def _counts(rows: list[dict[str, Any]]) -> dict[str, int]:
+    found = Counter(row["status"] for row in rows)
+    return {status.value: found[status] for status in Status}

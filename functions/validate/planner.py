@@ -39,14 +39,17 @@ class Planner:
         known = self._image_keys.get_many(item.media_id for item in candidates)
         new = [item for item in candidates if item.media_id not in known]
 
+        # What an earlier try of this same call has planned is new as well.
+        ours = {item.media_id for plan in left_open if plan.run_id == self._run.run_id for item in plan.items}
+        already_held = sum(item.media_id not in ours for item in wanted) - len(new)
+
         planned = [self._new_plan(items) for items in self._batches(new)]
-        plans = left_open + planned
+        plans = sorted(left_open + planned, key=lambda plan: (plan.batch.dt, *_urgency(plan.items[0])))
         for plan in plans:
-            body = plan.model_dump_json().encode()
-            self._bucket.put(keys.plan(plan.batch), body, "application/json")
-            # Last, because it is the promise; and never for one that was open: another run may have closed it since.
-            if plan in planned:
-                self._bucket.put(keys.open_batch(plan.batch), body, "application/json")
+            self._keep(plan, keys.plan(plan.batch))
+        # Last, because it is the promise; and never for one that was open: another run may have closed it since.
+        for plan in planned:
+            self._keep(plan, keys.open_batch(plan.batch))
         list_key = keys.batch_list(self._run, self._feed_id)
         self._bucket.put_json(list_key, [plan.batch.model_dump() for plan in plans])
         return {
@@ -54,21 +57,20 @@ class Planner:
             "batches": len(plans),
             "items": sum(plan.batch.items for plan in plans),
             "taken_up": sum(plan.run_id != self._run.run_id for plan in left_open),
-            "oldest_open": min((plan.batch.dt for plan in left_open), default=None),
             "posts": len(posts),
-            "already_held": len(wanted) - len(new),
+            "already_held": already_held,
             "rejected_posts": len(rejects),
             "skipped_media": dict(Counter(reject.reason for reject in skipped)),
         }
 
     def _open_plans(self) -> list[Plan]:
-        """Batches that earlier runs planned and did not finish, oldest day first."""
+        """Batches that are planned and not finished."""
         plans = []
         for key in self._bucket.list(keys.open_prefix(self._feed_id)):
             # A batch that another run closes between the listing and the reading is not open.
             with suppress(ObjectMissingError):
                 plans.append(Plan.model_validate_json(self._bucket.get(key)))
-        return sorted(plans, key=lambda plan: (plan.batch.dt, plan.batch.batch_id))
+        return plans
 
     def _images(self, posts: list[Post]) -> tuple[list[Item], list[Reject]]:
         """Every image once, and the media that are none, each with its reason."""
@@ -76,11 +78,14 @@ class Planner:
         skipped: list[Reject] = []
         for post in posts:
             for media in post.media:
-                if media.kind == "image" and media.url is not None:
+                if media.kind == "image" and media.url is not None and media.skip_reason is None:
                     items.setdefault(media.media_id, Item.of(self._feed.source, self._feed.name, post, media))
                 else:
                     skipped.append(Reject(post.post_id, _skip_reason(media), media.model_dump(mode="json")))
         return list(items.values()), skipped
+
+    def _keep(self, plan: Plan, key: str) -> None:
+        self._bucket.put(key, plan.model_dump_json().encode(), "application/json")
 
     def _keep_rejects(self, rejects: list[Reject], skipped: list[Reject]) -> None:
         lines = [
@@ -93,13 +98,13 @@ class Planner:
 
     def _batches(self, items: list[Item]) -> Iterator[list[Item]]:
         """Groups of at most the batch size; what expires first is in the first."""
-        ordered = sorted(items, key=lambda item: (item.expires_at or _NEVER, item.posted_at, item.media_id))
+        ordered = sorted(items, key=_urgency)
         for start in range(0, len(ordered), self._run.batch_size):
             yield ordered[start : start + self._run.batch_size]
 
     def _new_plan(self, items: list[Item]) -> Plan:
         batch = Batch(
-            batch_id=keys.batch_id(item.media_id for item in items),
+            batch_id=keys.batch_id(self._feed_id, self._run.dt, (item.media_id for item in items)),
             feed_id=self._feed_id,
             source=self._feed.source,
             dt=self._run.dt,
@@ -108,5 +113,11 @@ class Planner:
         return Plan(batch=batch, run_id=self._run.run_id, items=items)
 
 
+def _urgency(item: Item) -> tuple[datetime, datetime, str]:
+    return item.expires_at or _NEVER, item.posted_at, item.media_id
+
+
 def _skip_reason(media: Media) -> str:
+    if media.skip_reason is not None:
+        return media.skip_reason
     return "image without an address" if media.kind == "image" else f"{media.kind} is not an image"

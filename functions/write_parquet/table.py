@@ -38,8 +38,11 @@ def write(rows: list[dict[str, Any]], pictures: memoryview, path: str) -> None:
 
     The key is explicit and there is no catalogue: ``dataset=True`` would append under a new name at every retry.
     """
+    # As objects: left to itself, pandas makes floats of integers where one is missing, and rounds 64-bit hashes.
     table = pd.DataFrame(
-        [row | {"image": _image(row["image"], pictures)} for row in rows], columns=[c.name for c in COLUMNS]
+        [row | {"image": _image(row["image"], pictures)} for row in rows],
+        columns=[column.name for column in COLUMNS],
+        dtype="object",
     )
     table["posted_at"] = (
         pd.to_datetime(table["posted_at"], utc=True, format="ISO8601").dt.tz_localize(None).astype("datetime64[us]")
