@@ -1,0 +1,266 @@
+"""The template against what it deploys: one stem per step, no grant too many, the dataset's columns, nothing open."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared import keys
+from shared.rows import COLUMNS
+from shared.run import Run
+from sources import _SOURCES
+from tests.static.asl import MACHINE, RESOURCES, ROOT, TEMPLATE, Json, lambda_tasks, states, tasks
+
+LAMBDA_TASKS = lambda_tasks(MACHINE)
+ARN = "arn:${AWS::Partition}:%s:${AWS::Region}:${AWS::AccountId}:"
+EXECUTIONS = ARN % "states" + "execution:${ImagePipeline.Name}"
+# What an integration of Step Functions works on, as the template names it.
+INTEGRATED = {
+    "ssm:GetParameter": ARN % "ssm" + "parameter/${FeedsParameter}",
+    "dynamodb:UpdateItem": "BookmarksTable.Arn",
+    "sns:Publish": "Topic",
+    "s3:GetObject": "${Bucket.Arn}/work/runs/*",
+    "s3:PutObject": "${Bucket.Arn}/work/runs/*",
+}
+# https://docs.aws.amazon.com/step-functions/latest/dg/iam-policies-eg-dist-map.html
+DISTRIBUTED_MAP = {
+    ("states:StartExecution", "ImagePipeline"),
+    ("states:DescribeExecution", EXECUTIONS + ":*"),
+    ("states:StopExecution", EXECUTIONS + ":*"),
+    ("states:RedriveExecution", EXECUTIONS + "/*"),
+    ("s3:AbortMultipartUpload", INTEGRATED["s3:PutObject"]),
+    ("s3:ListMultipartUploadParts", INTEGRATED["s3:PutObject"]),
+}
+# Grants no state asks for: the log, the traces, the topic's key.
+PLATFORM = ("DeliverLogs", "Trace", "PublishToAnEncryptedTopic")
+
+
+def plain(value: Any) -> str:
+    """A reference as text: ``Topic``, ``Bucket.Arn``, ``${Bucket.Arn}/work/*``."""
+    match value:
+        case {"Ref": name}:
+            return str(name)
+        case {"Fn::GetAtt": path}:
+            return ".".join(path)
+        case {"Fn::Sub": text}:
+            return str(text)
+        case _:
+            return str(value)
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def of_type(kind: str) -> dict[str, Json]:
+    return {name: resource for name, resource in RESOURCES.items() if resource["Type"] == kind}
+
+
+def grants(statement: Json) -> set[tuple[str, str]]:
+    return {(a, plain(r)) for a in listed(statement["Action"]) for r in listed(statement["Resource"])}
+
+
+# ---- One stem --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", LAMBDA_TASKS)
+def test_step_has_one_stem_everywhere(state: str) -> None:
+    stem, package = state.replace(" ", ""), state.replace(" ", "_").lower()
+    function = RESOURCES[f"{stem}Function"]["Properties"]
+    assert LAMBDA_TASKS[state] == stem
+    assert function["Handler"] == f"{package}.app.handler"
+    assert function["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == package
+    assert function["LoggingConfig"] == {"LogGroup": {"Ref": f"{stem}LogGroup"}}
+    assert RESOURCES[f"{stem}LogGroup"]["Type"] == "AWS::Logs::LogGroup"
+    substitutions = RESOURCES["ImagePipeline"]["Properties"]["DefinitionSubstitutions"]
+    assert plain(substitutions[f"{stem}FunctionArn"]) == f"{stem}Function.Arn"
+    assert (ROOT / "functions" / package / "app.py").is_file()
+
+
+@pytest.mark.parametrize("state", LAMBDA_TASKS)
+def test_step_has_its_unit_tests(state: str) -> None:
+    package = state.replace(" ", "_").lower()
+    assert (ROOT / "tests" / "unit" / "functions" / f"test_{package}.py").is_file()
+
+
+def test_every_function_and_package_is_a_step() -> None:
+    stems = set(LAMBDA_TASKS.values())
+    assert {name.removesuffix("Function") for name in of_type("AWS::Serverless::Function")} == stems
+    packages = {app.parent.name for app in (ROOT / "functions").glob("*/app.py")}
+    assert packages == {state.replace(" ", "_").lower() for state in LAMBDA_TASKS}
+
+
+# ---- Grants ----------------------------------------------------------------------------------------------------------
+
+
+def asked_of_the_role() -> Iterator[tuple[str, str]]:
+    """Every action that a state takes, with what it takes it on."""
+    for _, task in tasks(MACHINE):
+        if ":::" in task["Resource"]:
+            yield integration(task["Resource"])
+    for _, state in states(MACHINE):
+        for key in ("ItemReader", "ResultWriter"):
+            if key in state:
+                yield integration(state[key]["Resource"])
+    yield from (("lambda:InvokeFunction", f"{stem}Function.Arn") for stem in LAMBDA_TASKS.values())
+    yield from DISTRIBUTED_MAP
+
+
+def integration(resource: str) -> tuple[str, str]:
+    service, method = resource.split(":::")[1].removeprefix("aws-sdk:").split(":")
+    action = f"{service}:{method[0].upper()}{method[1:]}"
+    return action, INTEGRATED[action]
+
+
+def role_statements() -> list[Json]:
+    (role,) = RESOURCES["ImagePipelineRole"]["Properties"]["Policies"]
+    map_run = RESOURCES["ImagePipelineMapRunPolicy"]["Properties"]
+    assert [plain(name) for name in map_run["Roles"]] == ["ImagePipelineRole"]
+    return [*role["PolicyDocument"]["Statement"], *map_run["PolicyDocument"]["Statement"]]
+
+
+def test_state_machine_may_do_what_its_states_do_and_nothing_more() -> None:
+    granted = {grant for s in role_statements() if s["Sid"] not in PLATFORM for grant in grants(s)}
+    assert granted == set(asked_of_the_role())
+
+
+def test_state_machine_may_do_no_more_for_the_platform_than_is_known() -> None:
+    services = {(a.split(":")[0], r) for s in role_statements() if s["Sid"] in PLATFORM for a, r in grants(s)}
+    assert services == {("logs", "*"), ("xray", "*"), ("kms", "TopicKey.Arn")}
+
+
+def test_objects_of_for_each_batch_lie_where_the_role_may_reach_them() -> None:
+    run = Run(
+        run_id="r", execution_arn="a", dt="2026-01-01", batch_size=1, posts_per_feed=1, failure_tolerance_percent=0
+    )
+    writer = dict(states(MACHINE))["For Each Batch"]["ResultWriter"]["Parameters"]["Prefix.$"]
+    for key in (keys.batch_list(run, "feed"), writer.removeprefix("States.Format('")):
+        assert fnmatchcase(key, INTEGRATED["s3:GetObject"].removeprefix("${Bucket.Arn}/"))
+
+
+def function_statements() -> list[Any]:
+    return [
+        pytest.param(statement, id=f"{name}-{number}")
+        for name, function in of_type("AWS::Serverless::Function").items()
+        for policy in function["Properties"].get("Policies", [])
+        for number, statement in enumerate(policy["Statement"])
+    ]
+
+
+@pytest.mark.parametrize("statement", function_statements())
+def test_function_may_do_named_things_to_named_resources(statement: Json) -> None:
+    assert statement["Sid"]
+    for action, resource in grants(statement):
+        assert "*" not in action
+        # A wildcard only where keys of one zone begin.
+        assert "*" not in resource.removesuffix("/*")
+        assert resource.removesuffix("*")
+
+
+def test_every_statement_of_the_role_has_a_sid_and_no_wildcard_action() -> None:
+    assert all(s["Sid"] and not any("*" in action for action in listed(s["Action"])) for s in role_statements())
+
+
+# ---- The dataset -----------------------------------------------------------------------------------------------------
+
+TABLE = RESOURCES["GlueImagesTable"]["Properties"]["TableInput"]
+
+
+def test_glue_table_has_the_columns_of_the_row_contract() -> None:
+    partitions = [(key["Name"], key["Type"]) for key in TABLE["PartitionKeys"]]
+    assert partitions == [("source", "string"), ("dt", "string")]
+    columns = [(column["Name"], column["Type"]) for column in TABLE["StorageDescriptor"]["Columns"]]
+    assert columns == [(c.name, c.type) for c in COLUMNS if c.name not in ("source", "dt")]
+
+
+def test_glue_table_projects_every_network() -> None:
+    assert TABLE["Parameters"]["projection.source.values"].split(",") == sorted(_SOURCES)
+
+
+def test_glue_table_lies_where_the_files_are_written() -> None:
+    zone = "s3://${Bucket}/lake/images/"
+    assert plain(TABLE["StorageDescriptor"]["Location"]) == zone
+    assert plain(TABLE["Parameters"]["storage.location.template"]) == f"{zone}source=${{!source}}/dt=${{!dt}}"
+
+
+# ---- Care ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("section", ["Parameters", "Outputs"])
+def test_everything_a_user_sees_is_described(section: str) -> None:
+    assert [name for name, entry in TEMPLATE[section].items() if not entry.get("Description")] == []
+
+
+def test_logs_do_not_stay_for_ever() -> None:
+    groups = of_type("AWS::Logs::LogGroup")
+    assert [name for name, group in groups.items() if "RetentionInDays" not in group["Properties"]] == []
+
+
+def test_what_holds_data_outlives_the_stack() -> None:
+    kept = {name for name, resource in RESOURCES.items() if resource.get("DeletionPolicy") == "Retain"}
+    assert kept == {*of_type("AWS::S3::Bucket"), *of_type("AWS::DynamoDB::Table")}
+    assert all(RESOURCES[name]["UpdateReplacePolicy"] == "Retain" for name in kept)
+
+
+def test_bucket_is_closed_encrypted_and_versioned() -> None:
+    (bucket,) = (resource["Properties"] for resource in of_type("AWS::S3::Bucket").values())
+    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+    assert all(bucket["PublicAccessBlockConfiguration"].values())
+    assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+
+
+def test_bucket_answers_over_tls_only() -> None:
+    (statement,) = RESOURCES["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert statement["Principal"] == "*"
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert grants(statement) == {("s3:*", "Bucket.Arn"), ("s3:*", "${Bucket.Arn}/*")}
+
+
+def test_tables_are_encrypted_and_can_go_back_in_time() -> None:
+    for table in of_type("AWS::DynamoDB::Table").values():
+        assert table["Properties"]["SSESpecification"] == {"SSEEnabled": True}
+        assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_schedule_survives_a_bad_hour_and_a_second_stack() -> None:
+    (event,) = RESOURCES["ImagePipeline"]["Properties"]["Events"].values()
+    schedule = event["Properties"]
+    assert event["Type"] == "ScheduleV2"
+    assert schedule["OmitName"] is True
+    assert plain(schedule["ScheduleExpressionTimezone"]) == "ScheduleTimeZone"
+    assert schedule["FlexibleTimeWindow"]["Mode"] == "FLEXIBLE"
+    assert schedule["RetryPolicy"]["MaximumRetryAttempts"] > 0
+    assert plain(schedule["DeadLetterConfig"]["Arn"]) == "ScheduleDeadLetters.Arn"
+
+
+def test_every_alarm_and_rule_tells_the_topic() -> None:
+    alarms = of_type("AWS::CloudWatch::Alarm").values()
+    (rule,) = (resource["Properties"] for resource in of_type("AWS::Events::Rule").values())
+    assert {plain(target) for alarm in alarms for target in alarm["Properties"]["AlarmActions"]} == {"Topic"}
+    assert [plain(target["Arn"]) for target in rule["Targets"]] == ["Topic"]
+    # No state of a run sees these two.
+    assert rule["EventPattern"]["detail"]["status"] == ["TIMED_OUT", "ABORTED"]
+
+
+def cfn_lint(template: Path) -> subprocess.CompletedProcess[str]:
+    command = [Path(sys.executable).with_name("cfn-lint"), template]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_cfn_lint_finds_nothing() -> None:
+    done = cfn_lint(ROOT / "template.yaml")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_cfn_lint_bites_when_a_reference_dangles(tmp_path: Path) -> None:
+    (tmp_path / "template.yaml").write_text("Resources: {Topic: {Type: AWS::SNS::Topic, DependsOn: Tpoic}}")
+    assert "Tpoic" in cfn_lint(tmp_path / "template.yaml").stdout

@@ -1,0 +1,45 @@
+"""The environment of a function, with AWS in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from moto import mock_aws
+
+from shared.settings import settings
+from shared.storage import client
+from tests.unit.lake import BOOKMARKS, BUCKET, IMAGE_KEYS, Lake
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What ``template.yaml`` sets."""
+    values = {
+        "BUCKET_NAME": BUCKET,
+        "IMAGE_KEYS_TABLE": IMAGE_KEYS,
+        "BOOKMARKS_TABLE": BOOKMARKS,
+        "POWERTOOLS_SERVICE_NAME": "test",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_ENDPOINT_URL", "TRUSTED_ORIGINS", "CONTACT"):
+        monkeypatch.delenv(name, raising=False)
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def clients() -> Iterator[None]:
+    """Clients of AWS for the tests of one file: to make them takes longer than most tests."""
+    client.cache_clear()
+    yield
+    client.cache_clear()
+
+
+@pytest.fixture
+def lake(environment: None, clients: None) -> Iterator[Lake]:
+    """An empty lake."""
+    with mock_aws():
+        yield Lake()

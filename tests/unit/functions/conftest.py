@@ -1,0 +1,43 @@
+"""What the step functions meet: Lambda's context, a network that says what it is told, a web server they trust."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import fetch.app
+import validate.app
+from shared.settings import settings
+from tests.unit.functions.factories import Context
+from tests.unit.functions.network import Network
+from tests.unit.functions.website import Website
+
+
+@pytest.fixture
+def context() -> Context:
+    return Context()
+
+
+@pytest.fixture
+def website(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Website]:
+    """A local web server that the functions trust."""
+    website = Website()
+    monkeypatch.setenv("TRUSTED_ORIGINS", website.origin)
+    settings.cache_clear()
+    yield website
+    website.stop()
+
+
+@pytest.fixture
+def network(website: Website, monkeypatch: pytest.MonkeyPatch) -> Network:
+    """The network of every feed."""
+    network = Network(website)
+    for app in (fetch.app, validate.app):
+        monkeypatch.setattr(app, "get_source", lambda name: network)
+    return network
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    # Powertools warns of every call that raises before it has measured anything.
+    item.add_marker(pytest.mark.filterwarnings("ignore:No application metrics to publish:UserWarning"))

@@ -1,0 +1,62 @@
+"""A network whose pages are lists of our own posts, so that a test says in our words what a page holds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from shared.errors import RateLimitedError, SourceChangedError, SourceUnavailableError
+from shared.posts import Post
+from sources import Bookmark, Feed, Page, Reject, Request, Response
+from tests.unit.functions.website import Answer, Website
+
+
+class Network:
+    """An adapter and its server in one: ``put_pages`` says what there is to read."""
+
+    name = "bluesky"
+    media_hosts: frozenset[str] | None = None
+
+    def __init__(self, website: Website) -> None:
+        self.newest_first = True
+        self._website = website
+
+    def put_pages(self, *pages: bytes | Answer) -> None:
+        """Serve pages, each leading to the next one; where there is one page, it is the last."""
+        for number, page in enumerate(pages):
+            self._website.put(f"/page/{number}", page)
+
+    def request(self, feed: Feed, bookmark: Bookmark | None, cursor: str | None) -> Request:
+        return Request(f"{self._website.origin}/page/{cursor or 0}", {"access_token": "s3cret"})
+
+    def parse(self, feed: Feed, response: Response) -> Page:
+        if response.status == 429:
+            reset = response.headers.get("reset")
+            raise RateLimitedError("slow down", datetime.fromtimestamp(float(reset), UTC) if reset else None)
+        if response.status >= 500:
+            raise SourceUnavailableError(f"HTTP {response.status}")
+        try:
+            body = json.loads(response.body)
+        except ValueError as error:
+            raise SourceChangedError("no JSON") from error
+        posts = [Post.model_validate(one) for one in body["posts"]]
+        newest = max(posts, key=lambda one: one.posted_at, default=None)
+        return Page(
+            posts=posts,
+            rejects=[Reject(**reject) for reject in body["rejects"]],
+            cursor=body["cursor"],
+            newest=Bookmark(newest_id=newest.post_id, newest_at=newest.posted_at) if newest else None,
+        )
+
+
+def page(*posts: Post, cursor: str | None = None, rejects: tuple[Reject, ...] = (), **more: Any) -> bytes:
+    """One page's body."""
+    body = {
+        "posts": [post.model_dump(mode="json") for post in posts],
+        "rejects": [asdict(reject) for reject in rejects],
+        "cursor": cursor,
+        **more,
+    }
+    return json.dumps(body).encode()

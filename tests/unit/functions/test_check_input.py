@@ -1,0 +1,173 @@
+"""Check Input: the execution input becomes a run, or an error that names the field."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from check_input.app import handler
+from check_input.run_input import MAX_FEEDS
+from shared.errors import BadInputError
+from shared.run import FeedEntry, Run
+from sources import Feed
+from tests.unit.functions.factories import ENTRY, Context, event
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+
+def check(started_at: str = "2026-04-01T05:00:03Z", **given: Any) -> dict[str, Any]:
+    execution = event("check_input")["execution"] | {"started_at": started_at}
+    answer: dict[str, Any] = handler(event("check_input", input=given, execution=execution), Context())
+    return answer
+
+
+def day(**given: Any) -> str:
+    return str(check(feeds=["bluesky:alice.example"], **given)["run"]["dt"])
+
+
+def test_example_event() -> None:
+    answer = handler(event("check_input"), Context())
+    assert Run.model_validate(answer["run"]) == Run.model_validate(event("fetch")["run"])
+    assert [feed["name"] for feed in answer["feeds"]] == ["bluesky:alice.example.com", "mastodon:mastodon.example#cats"]
+    assert FeedEntry.model_validate(answer["feeds"][0]) == ENTRY
+    assert handler(event("check_input"), Context()) == answer
+    json.dumps(answer)
+
+
+def test_run_when_only_feeds_are_given() -> None:
+    run = check(feeds=["bluesky:alice.example"])["run"]
+    assert run == {
+        "run_id": "daily-2026-04-01",
+        "execution_arn": "arn:aws:states:us-east-1:123456789012:execution:ImagePipeline:daily-2026-04-01",
+        "dt": "2026-04-01",
+        "batch_size": 250,
+        "posts_per_feed": 1000,
+        "failure_tolerance_percent": 20,
+    }
+
+
+def test_run_when_options_are_given() -> None:
+    run = check(feeds=["bluesky:a.example"], batch_size=7, posts_per_feed=9, failure_tolerance_percent=0)["run"]
+    assert (run["batch_size"], run["posts_per_feed"], run["failure_tolerance_percent"]) == (7, 9, 0)
+
+
+@pytest.mark.parametrize(
+    ("scheduled", "zone", "expected"),
+    [
+        ("2026-04-01T05:00:00Z", "UTC", "2026-04-01"),
+        ("2026-03-31T22:30:00Z", "Europe/Berlin", "2026-04-01"),
+        ("2026-03-31T22:30:00Z", "America/New_York", "2026-03-31"),
+        # The night in which Berlin's clocks go forward, and the one in which they go back.
+        ("2026-03-28T22:59:59Z", "Europe/Berlin", "2026-03-28"),
+        ("2026-03-28T23:00:00Z", "Europe/Berlin", "2026-03-29"),
+        ("2026-03-29T21:59:59Z", "Europe/Berlin", "2026-03-29"),
+        ("2026-03-29T22:00:00Z", "Europe/Berlin", "2026-03-30"),
+        ("2026-10-25T22:59:59Z", "Europe/Berlin", "2026-10-25"),
+        ("2026-10-25T23:00:00Z", "Europe/Berlin", "2026-10-26"),
+        ("2026-12-31T23:30:00Z", "Europe/Berlin", "2027-01-01"),
+        ("2027-01-01T04:59:59Z", "America/New_York", "2026-12-31"),
+        ("2027-01-01T01:00:00+14:00", "UTC", "2026-12-31"),
+        ("2026-12-31T10:00:00Z", "Pacific/Kiritimati", "2027-01-01"),
+    ],
+)
+def test_day_of_scheduled_time(scheduled: str, zone: str, expected: str) -> None:
+    assert day(scheduled_time=scheduled, time_zone=zone) == expected
+
+
+def test_day_when_it_is_given() -> None:
+    assert day(dt="2025-02-28", scheduled_time="2026-04-01T05:00:00Z") == "2025-02-28"
+
+
+def test_day_when_nothing_is_given() -> None:
+    given = {"feeds": ["bluesky:a.example"], "time_zone": "Asia/Tokyo"}
+    assert check("2026-04-01T15:00:00.512Z", **given)["run"]["dt"] == "2026-04-02"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("feeds", None),
+        ("feeds", []),
+        ("feeds", "bluesky:a.example"),
+        ("feeds", {"source": "bluesky"}),
+        ("feeds", [f"bluesky:user{number}.example" for number in range(101)]),
+        ("dt", "2026-02-30"),
+        ("dt", "2026-2-3"),
+        ("dt", "yesterday"),
+        ("dt", "٢٠٢٦-٠٤-٠١"),
+        ("dt", 20260401),
+        ("scheduled_time", "2026-04-01T05:00:00"),
+        ("scheduled_time", "soon"),
+        ("scheduled_time", "<aws.scheduler.scheduled-time>"),
+        ("time_zone", "Europe/Atlantis"),
+        ("time_zone", "../../etc/passwd"),
+        ("time_zone", ""),
+        ("batch_size", 0),
+        ("batch_size", 1001),
+        ("batch_size", "many"),
+        ("posts_per_feed", -1),
+        ("posts_per_feed", 100_001),
+        ("failure_tolerance_percent", 101),
+        ("failure_tolerance_percent", -1),
+        ("batchsize", 5),
+    ],
+)
+def test_error_names_the_field_when_it_is_bad(field: str, value: Any) -> None:
+    with pytest.raises(BadInputError, match=rf"^execution input: {field}: "):
+        check(**({"feeds": ["bluesky:a.example"]} | {field: value}))
+
+
+def test_error_names_every_bad_field() -> None:
+    with pytest.raises(BadInputError, match=r"dt: .*batch_size: "):
+        check(feeds=["bluesky:a.example"], dt="x", batch_size=0)
+
+
+def test_error_when_feeds_are_missing() -> None:
+    with pytest.raises(BadInputError, match="feeds: Field required"):
+        check()
+
+
+@pytest.mark.parametrize("raw", [[], "text", None, 3])
+def test_error_when_input_is_no_object(raw: Any) -> None:
+    with pytest.raises(BadInputError, match="it has to be an object"):
+        handler(event("check_input", input=raw), Context())
+
+
+def test_feeds_of_the_parameter_when_input_names_none() -> None:
+    parameter = {"name": "/imagelake/feeds", "value": '["bluesky:alice.example.com"]'}
+    assert check(feeds_parameter=parameter)["feeds"] == [ENTRY.model_dump()]
+
+
+def test_feeds_of_the_input_when_both_are_there() -> None:
+    parameter = {"name": "/imagelake/feeds", "value": "no JSON"}
+    assert check(feeds=["bluesky:alice.example.com"], feeds_parameter=parameter)["feeds"] == [ENTRY.model_dump()]
+
+
+def test_error_when_parameter_is_not_json() -> None:
+    with pytest.raises(BadInputError, match=r"^SSM parameter /imagelake/feeds: not JSON: .*line 1"):
+        check(feeds_parameter={"name": "/imagelake/feeds", "value": "[bluesky:a.example]"})
+
+
+def test_error_when_feed_is_there_twice() -> None:
+    twice = ["bluesky:a.example", "bluesky:b.example", {"source": "bluesky", "account": "a.example", "limit": 5}]
+    with pytest.raises(BadInputError, match=r"feeds\.2: bluesky:a\.example is feeds\.0 again"):
+        check(feeds=twice)
+
+
+@pytest.mark.parametrize("bad", ["nonsense", {"source": "bluesky"}, {"acount": "a"}, None, 5, ["bluesky:a.example"]])
+def test_bad_feed_passes_through(bad: Any) -> None:
+    good, kept = check(feeds=["bluesky:alice.example.com", bad])["feeds"]
+    assert good == ENTRY.model_dump()
+    assert kept["config"] == bad
+    assert kept["feed_id"].startswith("bad-")
+    assert kept["name"]
+
+
+def test_feeds_keep_their_order() -> None:
+    feeds = [f"bluesky:user{number}.example" for number in range(MAX_FEEDS)]
+    answer = check(feeds=feeds)["feeds"]
+    assert [feed["name"] for feed in answer] == feeds
+    assert len({feed["feed_id"] for feed in answer}) == MAX_FEEDS
+    assert answer[0]["feed_id"] == Feed.of(feeds[0]).feed_id

@@ -1,0 +1,257 @@
+"""Fetch: pages are kept as they came, and reading stops for a reason that is told."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+import fetch.pager
+from fetch.app import handler
+from fetch.redaction import redact
+from shared import keys
+from shared.errors import BadFeedError, RateLimitedError, SourceChangedError, SourceUnavailableError
+from shared.run import Progress
+from shared.settings import settings
+from tests.unit.functions.factories import ENTRY, NOON, RUN, Context, event, post
+from tests.unit.functions.network import Network, page
+from tests.unit.functions.website import Answer, Website
+from tests.unit.lake import Lake
+
+EARLIER, LATER = NOON - timedelta(hours=1), NOON + timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long it would have slept between tries."""
+    pauses: list[float] = []
+    monkeypatch.setattr("fetch.api.time.sleep", pauses.append)
+    return pauses
+
+
+def read(context: Context | None = None, **replaced: Any) -> dict[str, Any]:
+    answer: dict[str, Any] = handler(event("fetch", **replaced), context or Context())
+    assert Progress.model_validate(json.loads(json.dumps(answer))).model_dump() == answer
+    return answer
+
+
+def raw_key(number: int) -> str:
+    return keys.raw_page(RUN, "bluesky", ENTRY.feed_id, number)
+
+
+def until(last: datetime) -> dict[str, str]:
+    return {"reset": str(last.timestamp())}
+
+
+def test_listing_when_it_ends(lake: Lake, network: Network) -> None:
+    network.put_pages(page(post("new", posted_at=LATER), post("mid"), cursor="1"), page(post("old", posted_at=EARLIER)))
+    assert read() == {
+        "status": "done",
+        "cursor": None,
+        "pages": 2,
+        "posts": 3,
+        "waits": 0,
+        "retry_at": None,
+        "newest_id": "new",
+        "newest_at": "2026-04-01T13:00:00.000000Z",
+        "stopped_by": None,
+    }
+    assert lake.bucket.list("") == [raw_key(0), raw_key(1)]
+
+
+def test_page_is_kept_as_it_came_but_for_tokens(lake: Lake, network: Network) -> None:
+    body = page(post("one", text="кот"), next="https://x.test/?access_token=s3cret&after=1")
+    network.put_pages(body)
+    read()
+    kept, metadata = lake.bucket.get_with_metadata(raw_key(0))
+    assert kept[4:8] == bytes(4), "the gzip header holds no time"
+    assert gzip.decompress(kept) == body.replace(b"s3cret", b"REDACTED")
+    assert metadata["url"].endswith("/page/0?access_token=REDACTED")
+
+
+def test_same_call_again_leaves_the_same_objects(lake: Lake, network: Network) -> None:
+    network.put_pages(page(post("one"), cursor="1"), page(post("two")))
+    first, stored = read(), lake.stored()
+    assert read() == first
+    assert lake.stored() == stored
+
+
+def test_next_call_goes_on_where_the_last_one_stopped(lake: Lake, network: Network, website: Website) -> None:
+    network.put_pages(page(post("new"), cursor="1"), page(post("old", posted_at=EARLIER)))
+    times = iter([300, 10])
+    first = read(Context(seconds=lambda: next(times)))
+    assert (first["status"], first["cursor"], first["pages"], first["posts"]) == ("more", "1", 1, 1)
+    second = read(progress=first)
+    assert (second["status"], second["cursor"], second["pages"], second["posts"]) == ("done", None, 2, 2)
+    assert second["newest_id"] == "new"
+    assert [path.partition("?")[0] for path in website.asked] == ["/page/0", "/page/1"]
+
+
+def test_budget_of_posts(lake: Lake, network: Network) -> None:
+    network.put_pages(page(post("one"), post("two"), cursor="1"), page(post("three"), cursor="2"))
+    answer = read(run=RUN.model_copy(update={"posts_per_feed": 3}))
+    assert (answer["status"], answer["posts"]) == ("done", 3)
+    assert answer["stopped_by"] is None, "a first run that ends at its limit was asked for no more"
+    assert answer["newest_id"] == "one"
+
+
+@pytest.mark.parametrize(("newest_first", "stopped_by"), [(True, "posts"), (False, None)])
+def test_bookmark_stays_when_the_budget_leaves_a_gap(
+    lake: Lake, network: Network, newest_first: bool, stopped_by: str | None
+) -> None:
+    network.newest_first = newest_first
+    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-01-01T12:00:00.000000Z")
+    network.put_pages(page(post("new"), cursor="1"), page(post("never read"), cursor="2"))
+    answer = read(run=RUN.model_copy(update={"posts_per_feed": 1}))
+    assert (answer["status"], answer["stopped_by"]) == ("done", stopped_by)
+    assert bool(answer["newest_at"]) is not newest_first
+
+
+def test_budget_of_the_feed_when_it_is_smaller(lake: Lake, network: Network) -> None:
+    network.put_pages(page(post("one"), post("two"), cursor="1"), page(post("three")))
+    config = {"source": "bluesky", "account": "alice.example.com", "limit": 1}
+    answer = read(feed=ENTRY.model_copy(update={"config": config}))
+    assert (answer["status"], answer["pages"]) == ("done", 1)
+
+
+def test_budget_when_the_listing_ends_on_it(lake: Lake, network: Network) -> None:
+    network.put_pages(page(post("one")))
+    assert read(run=RUN.model_copy(update={"posts_per_feed": 1}))["stopped_by"] is None
+
+
+def test_budget_of_pages_when_empty_pages_lead_on_for_ever(
+    lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch.pager, "MAX_PAGES", 3)
+    network.put_pages(page(cursor="0"))
+    answer = read()
+    assert (answer["status"], answer["pages"], answer["posts"]) == ("done", 3, 0)
+    assert answer["newest_at"] == ""
+
+
+def test_bookmark_when_a_page_is_wholly_known(lake: Lake, network: Network) -> None:
+    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-04-01T12:00:00.000000Z")
+    network.put_pages(
+        page(post("new", posted_at=LATER), post("seen"), cursor="1"),
+        page(post("old", posted_at=EARLIER), cursor="2"),
+        page(post("oldest", posted_at=EARLIER)),
+    )
+    answer = read()
+    assert (answer["status"], answer["stopped_by"], answer["pages"], answer["newest_id"]) == ("done", None, 2, "new")
+
+
+def test_bookmark_when_the_listing_starts_there_itself(lake: Lake, network: Network) -> None:
+    network.newest_first = False
+    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-04-01T12:00:00.000000Z")
+    network.put_pages(page(post("late", posted_at=EARLIER), cursor="1"), page(post("new", posted_at=LATER)))
+    assert read()["pages"] == 2
+
+
+def test_bookmark_when_nothing_was_ever_seen(lake: Lake, network: Network) -> None:
+    lake.put_bookmark(ENTRY.feed_id, "", "")
+    network.put_pages(page(post("one"), cursor="1"), page(post("two")))
+    assert read()["pages"] == 2
+
+
+def test_rate_limit_when_its_end_is_known(lake: Lake, network: Network) -> None:
+    end = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=5)
+    network.put_pages(page(post("one"), cursor="1"), Answer(b"", 429, until(end)))
+    answer = read()
+    assert (answer["status"], answer["pages"], answer["cursor"], answer["waits"]) == ("rate_limited", 1, "1", 1)
+    assert answer["retry_at"] == (end + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    network.put_pages(b"", page(post("two")))
+    again = read(progress=answer)
+    assert (again["status"], again["pages"], again["retry_at"], again["stopped_by"]) == ("done", 2, None, None)
+
+
+def test_rate_limit_when_its_end_is_not_known(lake: Lake, network: Network) -> None:
+    network.put_pages(Answer(b"", 429))
+    retry_at = datetime.fromisoformat(read()["retry_at"])
+    assert timedelta(minutes=4) < retry_at - datetime.now(UTC) < timedelta(minutes=6)
+
+
+def test_rate_limit_is_not_tried_again_at_once(lake: Lake, network: Network, website: Website) -> None:
+    network.put_pages(Answer(b"", 429))
+    read()
+    assert len(website.asked) == 1
+
+
+@pytest.mark.parametrize(("waits", "hours"), [(5, 1), (0, 7)])
+def test_rate_limit_when_it_is_too_much(lake: Lake, network: Network, waits: int, hours: int) -> None:
+    network.put_pages(Answer(b"", 429, until(datetime.now(UTC) + timedelta(hours=hours))))
+    before = event("fetch")["progress"] | {"waits": waits}
+    with pytest.raises(RateLimitedError, match="slow down"):
+        read(progress=before)
+    some = read(progress=before | {"pages": 1, "posts": 4, "newest_id": "one", "newest_at": "2026-04-01"})
+    assert (some["status"], some["stopped_by"], some["posts"], some["waits"]) == ("done", "rate_limit", 4, waits)
+
+
+def test_server_error_is_tried_again(lake: Lake, network: Network, website: Website, pauses: list[float]) -> None:
+    website.put("/page/0", Answer(b"", 503, {"Retry-After": "4"}), Answer(b"", 500), page(post("one")))
+    assert read()["posts"] == 1
+    assert len(website.asked) == 3
+    assert pauses[0] == 4
+    assert 0 <= pauses[1] <= 4
+
+
+def test_server_error_when_it_stays(lake: Lake, network: Network, website: Website, pauses: list[float]) -> None:
+    network.put_pages(Answer(b"", 502, {"Retry-After": "86400"}))
+    with pytest.raises(SourceUnavailableError, match="502"):
+        read()
+    assert len(website.asked) == 3
+    assert pauses == [10, 10]
+    assert lake.bucket.list("") == []
+
+
+def test_no_answer_is_tried_again(lake: Lake, network: Network, website: Website, pauses: list[float]) -> None:
+    # Ten bytes are announced, none come, and the connection ends.
+    website.put("/page/0", Answer(b"", headers={"Content-Length": "10", "Connection": "close"}), page(post("one")))
+    assert read()["posts"] == 1
+    assert len(pauses) == 1
+
+
+def test_error_when_the_answer_is_no_page(lake: Lake, network: Network) -> None:
+    network.put_pages(page(post("one"), cursor="1"), b"<html>")
+    with pytest.raises(SourceChangedError):
+        read()
+
+
+def test_error_when_the_feed_is_bad(lake: Lake) -> None:
+    with pytest.raises(BadFeedError, match="nonsense"):
+        read(feed=ENTRY.model_copy(update={"config": "nonsense"}))
+    with pytest.raises(BadFeedError, match="no network named 'myspace'"):
+        read(feed=ENTRY.model_copy(update={"config": "myspace:tom"}))
+
+
+def test_error_when_the_server_is_not_public(lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRUSTED_ORIGINS")
+    settings.cache_clear()
+    with pytest.raises(BadFeedError, match="refused before connecting"):
+        read()
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("https://x.test/?access_token=abc&next=1", "https://x.test/?access_token=REDACTED&next=1"),
+        (r"https:\/\/x.test\/?access_token=abc\u0026next=1", r"https:\/\/x.test\/?access_token=REDACTED\u0026next=1"),
+        (r'"<a href=\"https://x.test/?access_token=abc\">"', r'"<a href=\"https://x.test/?access_token=REDACTED\">"'),
+        ('{"access_token": "abc", "n": 1}', '{"access_token": "REDACTED", "n": 1}'),
+        ("a%3Faccess_token%3Dabc%26next%3D1", "a%3Faccess_token%3DREDACTED"),
+        ("client_secret=a&refresh_token=b&appsecret_proof=c", None),
+        ("the access_token is a secret", "the access_token is a secret"),
+    ],
+)
+def test_redact(text: str, kept: str | None) -> None:
+    expected = kept or "client_secret=REDACTED&refresh_token=REDACTED&appsecret_proof=REDACTED"
+    assert redact(text.encode()).decode() == expected
+
+
+def test_page_is_still_json_when_a_post_links_with_a_token(lake: Lake, network: Network) -> None:
+    network.put_pages(page(post("one", text='<a href="https://x.test/?access_token=abc">"hi"</a>\n')))
+    read()
+    kept = json.loads(gzip.decompress(lake.bucket.get(raw_key(0))))
+    assert kept["posts"][0]["text"] == '<a href="https://x.test/?access_token=REDACTED">"hi"</a>\n'

@@ -1,0 +1,173 @@
+"""Reconcile: the books balance, or the error says where they do not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import map_keys.app
+import record_failure.app
+from reconcile.app import handler
+from shared import keys
+from shared.errors import BooksDontBalanceError
+from shared.rows import Status
+from shared.run import Plan
+from shared.storage import client
+from tests.unit.functions.factories import ENTRY, RUN, Context, event, item, keep_plan, keep_rows, plan, result
+from tests.unit.lake import IMAGE_KEYS, Lake
+from transform.pictures import Result
+
+
+def close(lake: Lake, planned: Plan, *statuses: Status) -> Plan:
+    """Carry a batch through all its steps; without statuses, every row is ``ok``."""
+    kinds = statuses or (Status.OK,) * len(planned.items)
+    return close_rows(lake, planned, *(result(one, kind) for one, kind in zip(planned.items, kinds, strict=True)))
+
+
+def close_rows(lake: Lake, planned: Plan, *results: Result) -> Plan:
+    keep_rows(lake, planned, *results)
+    lake.bucket.put(keys.parquet(planned.batch), b"PAR1", "application/vnd.apache.parquet")
+    map_keys.app.handler(event("map_keys", batch=planned.batch), Context())
+    return planned
+
+
+def reconcile(lake: Lake, *plans: Plan, tolerance: int = 20) -> dict[str, Any]:
+    example = event("reconcile")
+    lake.bucket.put_json(example["plan"]["list_key"], [one.batch.model_dump() for one in plans])
+    run = RUN.model_copy(update={"failure_tolerance_percent": tolerance})
+    answer: dict[str, Any] = handler(event("reconcile", run=run), Context())
+    return answer
+
+
+def books(lake: Lake) -> dict[str, Any]:
+    found: dict[str, Any] = lake.bucket.get_json(keys.feed_books(RUN, ENTRY.feed_id))
+    return found
+
+
+def test_books_when_they_balance(lake: Lake) -> None:
+    one = close(lake, plan(item("a"), item("b"), item("c")), Status.OK, Status.DUPLICATE, Status.REJECTED)
+    two = close(lake, plan(*(item(f"p{n}") for n in range(4))), Status.FAILED, Status.OK, Status.OK, Status.OK)
+    answer = reconcile(lake, one, two)
+    counts = {"planned": 7, "shared": 0, "ok": 4, "duplicate": 1, "rejected": 1, "failed": 1}
+    assert answer == {"verdict": "complete", "books_key": keys.feed_books(RUN, ENTRY.feed_id), "counts": counts}
+    assert books(lake) == {
+        "verdict": "complete",
+        "counts": counts,
+        "errors": {"corrupt": 1, "not_found": 1},
+        "open": [],
+        "closed": [one.batch.model_dump(), two.batch.model_dump()],
+    }
+    failures = lake.bucket.get_lines(keys.failures(RUN, ENTRY.feed_id))
+    assert [(line["media_id"], line["error_code"]) for line in failures] == [
+        (item("c").media_id, "corrupt"),
+        (item("p0").media_id, "not_found"),
+    ]
+
+
+def test_same_call_again_leaves_the_same_objects(lake: Lake) -> None:
+    planned = close(lake, plan(item("a"), item("b")), Status.OK, Status.REJECTED)
+    answer, stored = reconcile(lake, planned), lake.stored()
+    assert reconcile(lake, planned) == answer
+    assert lake.stored() == stored
+
+
+def test_open_batch_when_its_failure_is_recorded(lake: Lake) -> None:
+    closed, left = close(lake, plan(item("a"))), keep_plan(lake, plan(item("b"), item("c"), dt="2026-03-31"))
+    error = {"Error": "States.Timeout", "Cause": "too long"}
+    record_failure.app.handler(event("record_failure", batch=left.batch, error=error), Context())
+    answer = reconcile(lake, closed, left)
+    assert (answer["verdict"], answer["counts"]["planned"]) == ("incomplete", 1)
+    assert books(lake)["closed"] == [closed.batch.model_dump()]
+    assert books(lake)["open"] == [
+        {
+            "batch_id": left.batch.batch_id,
+            "dt": "2026-03-31",
+            "items": 2,
+            "failure": {"error": "States.Timeout", "message": "too long"},
+        }
+    ]
+
+
+def test_open_batch_when_no_failure_is_recorded(lake: Lake) -> None:
+    assert reconcile(lake, keep_plan(lake, plan(item("a"))))["verdict"] == "incomplete"
+    assert books(lake)["open"][0]["failure"]["error"] == "NotRecorded"
+
+
+def test_items_that_another_batch_took_are_shared(lake: Lake) -> None:
+    close(lake, plan(item("theirs"), feed_id="another"))
+    ours = close_rows(lake, plan(item("ours"), item("theirs")), result(item("ours")))
+    assert reconcile(lake, ours)["counts"] == {
+        "planned": 1, "shared": 1, "ok": 1, "duplicate": 0, "rejected": 0, "failed": 0
+    }  # fmt: skip
+
+
+def test_batch_needs_no_file_when_all_its_items_are_shared(lake: Lake) -> None:
+    close(lake, plan(item("theirs"), feed_id="another"))
+    ours = keep_plan(lake, plan(item("theirs")))
+    lake.bucket.put_lines(keys.rows(ours.batch), [])
+    lake.bucket.delete(keys.open_batch(ours.batch))
+    answer = reconcile(lake, ours)
+    assert (answer["verdict"], answer["counts"]["shared"]) == ("complete", 1)
+
+
+def test_error_when_a_mapping_is_missing(lake: Lake) -> None:
+    planned = close(lake, plan(item("a"), item("b")))
+    client("dynamodb").delete_item(TableName=IMAGE_KEYS, Key={"media_id": {"S": item("b").media_id}})
+    with pytest.raises(BooksDontBalanceError, match="2 items planned, 1 mapped"):
+        reconcile(lake, planned)
+
+
+def test_error_when_a_mapping_is_still_a_claim(lake: Lake) -> None:
+    planned = keep_rows(lake, plan(item("a")))
+    lake.bucket.put(keys.parquet(planned.batch), b"PAR1", "application/vnd.apache.parquet")
+    lake.bucket.delete(keys.open_batch(planned.batch))
+    with pytest.raises(BooksDontBalanceError, match="a/0 is ok in its row and claimed in its mapping"):
+        reconcile(lake, planned)
+
+
+def test_error_when_a_status_differs(lake: Lake) -> None:
+    planned = close(lake, plan(item("a"), item("b")), Status.OK, Status.OK)
+    rows = lake.bucket.get_lines(keys.rows(planned.batch))
+    lake.bucket.put_lines(keys.rows(planned.batch), [rows[0], rows[1] | {"status": "failed"}])
+    with pytest.raises(BooksDontBalanceError, match="b/0 is failed in its row and ok in its mapping"):
+        reconcile(lake, planned)
+
+
+def test_error_when_a_row_is_missing_or_there_twice(lake: Lake) -> None:
+    planned = close(lake, plan(item("a"), item("b")))
+    rows = lake.bucket.get_lines(keys.rows(planned.batch))
+    lake.bucket.put_lines(keys.rows(planned.batch), rows[:1])
+    with pytest.raises(BooksDontBalanceError, match="2 items mapped, 1 rows"):
+        reconcile(lake, planned)
+    lake.bucket.put_lines(keys.rows(planned.batch), [rows[0], rows[0]])
+    with pytest.raises(BooksDontBalanceError, match="2 rows of 1 items"):
+        reconcile(lake, planned)
+
+
+def test_error_when_the_file_is_missing(lake: Lake) -> None:
+    planned = close(lake, plan(item("a")))
+    lake.bucket.delete(keys.parquet(planned.batch))
+    with pytest.raises(BooksDontBalanceError, match=rf"{planned.batch.batch_id} .*\.parquet is not there"):
+        reconcile(lake, planned)
+
+
+@pytest.mark.parametrize(
+    ("failed", "tolerance", "verdict"),
+    [
+        (0, 0, "complete"),
+        (1, 0, "too_many_failures"),
+        (1, 20, "complete"),
+        (2, 20, "too_many_failures"),
+        (5, 100, "complete"),
+    ],
+)
+def test_verdict_when_items_failed(lake: Lake, failed: int, tolerance: int, verdict: str) -> None:
+    statuses = [Status.FAILED] * failed + [Status.OK] * (5 - failed)
+    planned = close(lake, plan(*(item(f"p{number}") for number in range(5))), *statuses)
+    assert reconcile(lake, planned, tolerance=tolerance)["verdict"] == verdict
+
+
+def test_verdict_does_not_count_rejected_items(lake: Lake) -> None:
+    planned = close(lake, plan(item("a")), Status.REJECTED)
+    assert reconcile(lake, planned, tolerance=0)["verdict"] == "complete"

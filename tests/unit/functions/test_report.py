@@ -1,0 +1,240 @@
+"""Report: what became of the run, for a program, for the eye and for the inbox."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import shlex
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import map_keys.app
+import reconcile.app
+from report.app import handler
+from shared import keys
+from shared.rows import Status
+from shared.run import FeedEntry, Plan
+from tests.unit.functions.factories import ENTRY, RUN, Context, event, item, keep_plan, keep_rows, plan, result
+from tests.unit.lake import Lake
+
+HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(1)> &amp; \u202e"""
+OTHER = FeedEntry(
+    feed_id="mastodon-x",
+    name="mastodon:x.example#cats",
+    config={"source": "mastodon", "server": "x.example", "hashtag": "cat's"},
+)
+TIMEOUT = {"Error": "SourceUnavailableError", "Cause": json.dumps({"errorMessage": "x.example did not answer"})}
+
+
+def done(lake: Lake, *plans: Plan, feed: FeedEntry = ENTRY, tolerance: int = 20, **more: Any) -> dict[str, Any]:
+    """A feed's result, made by Reconcile as in a run."""
+    batches = {"list_key": "work/list.json", "posts": 3, "stopped_by": None} | more
+    lake.bucket.put_json("work/list.json", [one.batch.model_dump() for one in plans])
+    run = RUN.model_copy(update={"failure_tolerance_percent": tolerance})
+    books = reconcile.app.handler(event("reconcile", run=run, feed=feed, plan=batches), Context())
+    status = "failed" if books["verdict"] == "too_many_failures" else books["verdict"]
+    return {"feed": feed.model_dump(), "status": status, "plan": batches, "books": books}
+
+
+def failed(feed: FeedEntry = OTHER, error: dict[str, str] = TIMEOUT) -> dict[str, Any]:
+    return {"feed": feed.model_dump(), "status": "failed", "error": error}
+
+
+def closed(lake: Lake, *items: Any, statuses: tuple[Status, ...] = (), **row: Any) -> Plan:
+    made = plan(*(items or (item("one"),)))
+    kinds = statuses or (Status.OK,) * len(made.items)
+    keep_rows(lake, made, *(result(one, kind, **row) for one, kind in zip(made.items, kinds, strict=True)))
+    lake.bucket.put(keys.parquet(made.batch), b"PAR1", "application/vnd.apache.parquet")
+    map_keys.app.handler(event("map_keys", batch=made.batch), Context())
+    return made
+
+
+def report(*results: dict[str, Any]) -> dict[str, Any]:
+    answer: dict[str, Any] = handler(event("report", results=list(results)), Context())
+    return answer
+
+
+def page(lake: Lake) -> str:
+    return lake.bucket.get(keys.html_report(RUN)).decode()
+
+
+class Tags(HTMLParser):
+    """Every tag and attribute of a page, as a browser sees them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def sources(self) -> list[str]:
+        return [str(attrs["src"]) for tag, attrs in self.found if tag == "img"]
+
+
+def test_example_event(lake: Lake) -> None:
+    example = event("report")
+    closed(lake)
+    done(lake, plan(item("one")))
+    assert handler(example, Context())["outcome"] == "ok"
+
+
+def test_run_when_all_is_well(lake: Lake) -> None:
+    up_to_date = {"feed": OTHER.model_dump(), "status": "up_to_date", "plan": {"posts": 0, "stopped_by": None}}
+    answer = report(done(lake, closed(lake)), up_to_date)
+    assert answer["outcome"] == "ok"
+    assert answer["subject"] == "Imagelake 2026-04-01: complete, 1 new images (daily-2026-04-01)"
+    assert answer["report_key"] == "reports/daily-2026-04-01/index.html"
+    summary = lake.bucket.get_json(keys.run_summary(RUN))
+    assert summary["totals"] == {"planned": 1, "shared": 0, "ok": 1, "duplicate": 0, "rejected": 0, "failed": 0}
+    assert [(feed["name"], feed["status"], feed["problem"]) for feed in summary["feeds"]] == [
+        (ENTRY.name, "complete", None),
+        (OTHER.name, "up_to_date", None),
+    ]
+    json.dumps(answer)
+
+
+def test_run_when_there_is_nothing_new_at_all(lake: Lake) -> None:
+    up_to_date = {"feed": OTHER.model_dump(), "status": "up_to_date", "plan": {"posts": 0}}
+    assert report(up_to_date)["outcome"] == "ok"
+
+
+def test_run_when_items_failed(lake: Lake) -> None:
+    made = closed(lake, item("a"), item("b"), statuses=(Status.OK, Status.REJECTED))
+    answer = report(done(lake, made))
+    assert answer["outcome"] == "partial"
+    assert "1 x corrupt" in answer["message"]
+    assert "Nothing to do" in answer["message"]
+
+
+def test_run_when_one_feed_failed(lake: Lake) -> None:
+    answer = report(done(lake, closed(lake)), failed())
+    assert answer["outcome"] == "partial"
+    assert "mastodon:x.example#cats: failed: SourceUnavailableError: x.example did not answer" in answer["message"]
+
+
+def test_run_when_every_feed_failed(lake: Lake) -> None:
+    answer = report(failed(), failed(ENTRY))
+    assert answer["outcome"] == "failed"
+    assert "FAILED" in answer["subject"]
+
+
+def test_run_when_too_many_items_failed(lake: Lake) -> None:
+    made = closed(lake, item("a"), item("b"), statuses=(Status.OK, Status.FAILED))
+    answer = report(done(lake, made, tolerance=10))
+    assert answer["outcome"] == "failed"
+    assert "TooManyFailures: 1 of 2 items failed, more than is tolerated" in answer["message"]
+
+
+def test_run_when_books_do_not_balance(lake: Lake) -> None:
+    cause = json.dumps({"errorMessage": "batch x: 2 items planned, 1 mapped"})
+    answer = report(done(lake, closed(lake)), failed(error={"Error": "BooksDontBalanceError", "Cause": cause}))
+    assert answer["outcome"] == "failed"
+    assert "2 items planned, 1 mapped" in answer["message"]
+
+
+def test_run_when_a_batch_is_open(lake: Lake) -> None:
+    left = keep_plan(lake, plan(item("open"), dt="2026-03-30"))
+    answer = report(done(lake, closed(lake), left))
+    assert answer["outcome"] == "partial"
+    assert f"{ENTRY.name}: incomplete (1 batches open): NotRecorded" in answer["message"]
+    assert f"{ENTRY.name}: a batch planned for 2026-03-30 is still open" in answer["message"]
+
+
+def test_run_when_no_batch_was_closed(lake: Lake) -> None:
+    answer = report(done(lake, keep_plan(lake, plan(item("open")))))
+    assert answer["outcome"] == "failed"
+    assert "still open" not in answer["message"]
+
+
+@pytest.mark.parametrize("stopped_by", ["posts", "pages", "rate_limit"])
+def test_run_when_reading_was_stopped(lake: Lake, stopped_by: str) -> None:
+    answer = report(done(lake, closed(lake), stopped_by=stopped_by))
+    assert answer["outcome"] == "partial"
+    assert f"{ENTRY.name}: reading stopped at its {stopped_by.replace('_', ' ')} limit" in answer["message"]
+
+
+def test_message_says_where_to_look_and_how_to_resume(lake: Lake) -> None:
+    message = report(failed(), failed(ENTRY))["message"]
+    assert f"#/v2/executions/details/{RUN.execution_arn}\n" in message
+    assert "s3://lake/reports/daily-2026-04-01/index.html" in message
+    (command,) = [line for line in message.splitlines() if "start-execution" in line]
+    words = shlex.split(command)
+    arn = words[words.index("--state-machine-arn") + 1]
+    assert arn == "arn:aws:states:us-east-1:123456789012:stateMachine:ImagePipeline"
+    assert json.loads(words[words.index("--input") + 1]) == {"feeds": [OTHER.config, ENTRY.config]}
+
+
+def test_subject_is_short_ascii_whatever_the_name(lake: Lake) -> None:
+    run = RUN.model_copy(update={"run_id": "день-" + "x" * 200})
+    subject = handler(event("report", run=run, results=[failed()]), Context())["subject"]
+    assert subject.isascii()
+    assert subject.isprintable()
+    assert len(subject) <= 100
+
+
+def test_same_call_again_leaves_the_same_objects(lake: Lake) -> None:
+    results = done(lake, closed(lake)), failed()
+    answer, stored = report(*results), lake.stored()
+    assert report(*results) == answer
+    assert lake.stored() == stored
+
+
+def test_page_when_everything_is_hostile(lake: Lake) -> None:
+    entry = FeedEntry(feed_id="bad-1", name=HOSTILE, config=HOSTILE)
+    made = closed(lake, caption=HOSTILE, alt_text=HOSTILE, permalink="javascript:alert(1)")
+    report(done(lake, made), failed(entry, {"Error": "BadFeedError", "Cause": HOSTILE}))
+    text = page(lake)
+    tags = Tags(text)
+    assert {tag for tag, _ in tags.found}.isdisjoint({"script", "a", "iframe", "link", "object", "form"})
+    assert not [name for _, attrs in tags.found for name in attrs if name.startswith("on")]
+    assert len(tags.sources()) == 1
+    assert all(src.startswith("data:image/jpeg;base64,") for src in tags.sources())
+    assert "javascript:" not in text
+    assert "default-src 'none'" in text
+    assert tags.text.count("<script>alert(1)</script>") == 3
+
+
+def test_page_names_every_feed_and_what_is_wrong(lake: Lake) -> None:
+    report(done(lake, closed(lake)), failed())
+    text = Tags(page(lake)).text
+    assert ENTRY.name in text
+    assert "SourceUnavailableError: x.example did not answer" in text
+    assert re.search(r"Run\s+daily-2026-04-01\s+for 2026-04-01\s+partial", text)
+
+
+def test_contact_sheet_holds_small_pictures(lake: Lake) -> None:
+    report(done(lake, closed(lake, item("a"), item("b"), item("c"), statuses=(Status.OK, Status.FAILED, Status.OK))))
+    sources = Tags(page(lake)).sources()
+    assert len(sources) == 2
+    with Image.open(io.BytesIO(base64.b64decode(sources[0].partition(",")[2]))) as picture:
+        assert max(picture.size) <= 160
+
+
+def test_contact_sheet_leaves_out_what_is_sensitive(lake: Lake) -> None:
+    report(done(lake, closed(lake, sensitive=True)))
+    assert Tags(page(lake)).sources() == []
+
+
+def test_contact_sheet_is_shared_by_the_feeds(lake: Lake) -> None:
+    many, few = (closed(lake, *(item(f"{name}{n}") for n in range(count))) for name, count in (("m", 60), ("f", 3)))
+    report(done(lake, many), done(lake, few, feed=OTHER))
+    assert len(Tags(page(lake)).sources()) == 24 + 3
+
+
+def test_contact_sheet_when_staging_has_expired(lake: Lake) -> None:
+    made = closed(lake)
+    result_of_feed = done(lake, made)
+    lake.bucket.delete(keys.rows(made.batch))
+    assert report(result_of_feed)["outcome"] == "ok"
+    assert Tags(page(lake)).sources() == []

@@ -1,0 +1,189 @@
+"""Transform: every item of a batch becomes one row, whatever its picture is."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from shared import keys
+from shared.errors import BatchDeadlineError, ObjectMissingError
+from shared.rows import COLUMNS
+from shared.run import Batch, Plan
+from tests.unit.functions.factories import Context, event, item, jpeg, keep_plan, plan
+from tests.unit.functions.website import Answer, Website
+from tests.unit.lake import Lake
+from transform.app import handler
+
+
+def transform(planned: Plan, context: Context | None = None) -> dict[str, int]:
+    counts: dict[str, int] = handler(event("transform", batch=planned.batch), context or Context())
+    return counts
+
+
+def rows_of(lake: Lake, planned: Plan) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = lake.bucket.get_lines(keys.rows(planned.batch))
+    return rows
+
+
+def picture(lake: Lake, batch: Batch, row: dict[str, Any]) -> Image.Image:
+    place = row["image"]
+    data = lake.bucket.get_range(keys.pictures(batch), place["offset"], place["length"])
+    return Image.open(io.BytesIO(data))
+
+
+def test_row_when_picture_is_ok(lake: Lake, website: Website) -> None:
+    body = jpeg("teal", (1024, 512))
+    planned = keep_plan(lake, plan(item("one", website.put("/one", body))))
+    assert transform(planned) == {"ok": 1, "duplicate": 0, "rejected": 0, "failed": 0}
+    (row,) = rows_of(lake, planned)
+    sha256 = hashlib.sha256(body).hexdigest()
+    assert list(row) == [column.name for column in COLUMNS]
+    assert {name: row[name] for name in ("media_id", "run_id", "dt", "status", "error_code", "duplicate_of")} == {
+        "media_id": "bluesky/alice/one/0",
+        "run_id": "daily-2026-04-01",
+        "dt": "2026-04-01",
+        "status": "ok",
+        "error_code": None,
+        "duplicate_of": None,
+    }
+    assert (row["raw_key"], row["raw_sha256"], row["raw_bytes"]) == (keys.raw_image(sha256), sha256, len(body))
+    assert lake.bucket.get(row["raw_key"]) == body
+    assert (row["content_type"], row["original_width"], row["original_height"]) == ("image/jpeg", 1024, 512)
+    assert (row["width"], row["height"]) == (512, 256)
+    assert len(row["mean_rgb"]) == 3
+    assert all(row[name] is not None for name in ("brightness", "phash", "thumbhash", "dominant_colors"))
+    with picture(lake, planned.batch, row) as small:
+        assert (small.format, small.size) == ("JPEG", (512, 256))
+
+
+def test_rows_keep_the_order_of_the_plan(lake: Lake, website: Website) -> None:
+    colors = ["red", "green", "blue", "white", "black", "teal"]
+    items = [item(color, website.put(f"/{color}", jpeg(color))) for color in colors]
+    planned = keep_plan(lake, plan(*items))
+    transform(planned)
+    rows = rows_of(lake, planned)
+    assert [row["media_id"] for row in rows] == [one.media_id for one in items]
+    for row, expected in zip(rows, [(254, 0, 0), (0, 128, 1)], strict=False):
+        with picture(lake, planned.batch, row) as small:
+            assert small.getpixel((5, 5)) == pytest.approx(expected, abs=3)
+
+
+def test_row_when_picture_cannot_be_had(lake: Lake, website: Website) -> None:
+    planned = keep_plan(lake, plan(item("gone", f"{website.origin}/gone?sig=s3cret")))
+    assert transform(planned) == {"ok": 0, "duplicate": 0, "rejected": 0, "failed": 1}
+    (row,) = rows_of(lake, planned)
+    assert (row["status"], row["error_code"]) == ("failed", "not_found")
+    assert "404" in row["error_message"]
+    assert "s3cret" not in row["error_message"]
+    assert row["raw_key"] is row["image"] is row["width"] is row["phash"] is None
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "empty"),
+        (b"<html>hello</html>", "not_an_image"),
+        (jpeg()[:400], "truncated"),
+        (jpeg("red", (4, 4)), "too_small"),
+    ],
+)
+def test_row_when_picture_is_not_acceptable(lake: Lake, website: Website, body: bytes, code: str) -> None:
+    planned = keep_plan(lake, plan(item("bad", website.put("/bad", body))))
+    assert transform(planned)["rejected"] == 1
+    (row,) = rows_of(lake, planned)
+    assert (row["status"], row["error_code"], row["image"]) == ("rejected", code, None)
+    assert lake.bucket.get(row["raw_key"]) == body
+
+
+def test_row_when_address_is_not_allowed(lake: Lake, website: Website) -> None:
+    planned = keep_plan(lake, plan(item("inside", "http://169.254.169.254/latest/meta-data/")))
+    transform(planned)
+    assert rows_of(lake, planned)[0]["error_code"] == "url_refused"
+
+
+def test_duplicate_in_the_same_batch(lake: Lake, website: Website) -> None:
+    url = website.put("/same", jpeg())
+    planned = keep_plan(lake, plan(item("a", url), item("b", url), item("c", url)))
+    assert transform(planned) == {"ok": 1, "duplicate": 2, "rejected": 0, "failed": 0}
+    rows = rows_of(lake, planned)
+    (first,) = [row for row in rows if row["status"] == "ok"]
+    copies = [row for row in rows if row["status"] == "duplicate"]
+    assert {row["duplicate_of"] for row in copies} == {first["media_id"]}
+    assert {row["raw_key"] for row in rows} == {first["raw_key"]}
+    assert all(row["image"] is row["width"] is None and row["phash"] == first["phash"] for row in copies)
+
+
+def test_duplicate_in_another_batch(lake: Lake, website: Website) -> None:
+    url = website.put("/same", jpeg())
+    transform(keep_plan(lake, plan(item("первый", url))))
+    later = keep_plan(lake, plan(item("later", url), dt="2026-04-02"))
+    assert transform(later)["duplicate"] == 1
+    assert rows_of(lake, later)[0]["duplicate_of"] == "bluesky/alice/первый/0"
+
+
+def test_media_of_another_batch_are_left_out(lake: Lake, website: Website) -> None:
+    url = website.put("/one", jpeg())
+    planned = keep_plan(lake, plan(item("ours", url), item("theirs", url)))
+    lake.image_keys.claim([item("theirs").media_id], "another batch")
+    assert transform(planned)["ok"] == 1
+    assert [row["media_id"] for row in rows_of(lake, planned)] == [item("ours").media_id]
+    assert lake.mapping() == {
+        item("ours").media_id: {
+            "media_id": item("ours").media_id, "status": "claimed", "batch_id": planned.batch.batch_id
+        },
+        item("theirs").media_id: {
+            "media_id": item("theirs").media_id, "status": "claimed", "batch_id": "another batch"
+        },
+    }  # fmt: skip
+
+
+def test_no_rows_when_all_media_are_of_another_batch(lake: Lake, website: Website) -> None:
+    planned = keep_plan(lake, plan(item("theirs")))
+    lake.image_keys.claim([item("theirs").media_id], "another batch")
+    assert sum(transform(planned).values()) == 0
+    assert (rows_of(lake, planned), website.asked) == ([], [])
+
+
+def test_same_call_again_leaves_the_same_objects(lake: Lake, website: Website) -> None:
+    url = website.put("/same", jpeg())
+    planned = keep_plan(lake, plan(item("a", url), item("b", url), item("gone", f"{website.origin}/gone")))
+    counts, stored = transform(planned), lake.stored()
+    assert transform(planned) == counts
+    assert lake.stored() == stored
+
+
+def test_same_rows_when_it_was_killed_before_its_last_act(lake: Lake, website: Website) -> None:
+    url = website.put("/same", jpeg())
+    planned = keep_plan(lake, plan(item("a", url), item("b", url), item("c", website.put("/c", jpeg("red")))))
+    counts, stored = transform(planned), lake.stored()
+    lake.bucket.delete(keys.rows(planned.batch))
+    assert transform(planned) == counts
+    assert lake.stored() == stored
+
+
+def test_same_rows_when_addresses_lapse_before_the_next_try(lake: Lake, website: Website) -> None:
+    planned = keep_plan(lake, plan(item("one", website.put("/one", jpeg()))))
+    counts, stored = transform(planned), lake.stored()
+    website.put("/one", Answer(b"gone", 410))
+    assert transform(planned) == counts == {"ok": 1, "duplicate": 0, "rejected": 0, "failed": 0}
+    assert lake.stored() == stored
+
+
+def test_error_when_time_runs_out(lake: Lake, website: Website) -> None:
+    items = [item(f"p{number}", website.put(f"/{number}", jpeg())) for number in range(20)]
+    planned = keep_plan(lake, plan(*items))
+    seconds = iter([300.0] * 5 + [10.0] * 100)
+    with pytest.raises(BatchDeadlineError, match=planned.batch.batch_id):
+        transform(planned, Context(seconds=lambda: next(seconds)))
+    assert keys.rows(planned.batch) not in lake.bucket.list("work/")
+    assert len(website.asked) == 5
+    assert sum(transform(planned).values()) == 20
+
+
+def test_error_when_the_plan_is_gone(lake: Lake) -> None:
+    with pytest.raises(ObjectMissingError, match=r"plan\.json does not exist"):
+        transform(plan(item("one")))

@@ -1,0 +1,218 @@
+"""Validate: raw pages become batches that are planned once, and nothing is left out without a reason."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared import keys
+from shared.errors import SourceChangedError
+from shared.run import Batch, Plan
+from sources import Reject
+from tests.unit.functions.factories import ENTRY, FEED, NOON, RUN, Context, event, item, keep_plan, media, plan, post
+from tests.unit.functions.network import Network, page
+from tests.unit.lake import Lake
+from validate.app import handler
+
+NEXT_RUN = RUN.model_copy(update={"run_id": "daily-2026-04-02", "dt": "2026-04-02"})
+
+
+def validate(lake: Lake, *pages: bytes, **replaced: Any) -> dict[str, Any]:
+    """Keep pages as Fetch does, and validate them."""
+    run = replaced.get("run", RUN)
+    for number, body in enumerate(pages):
+        key = keys.raw_page(run, FEED.source, ENTRY.feed_id, number)
+        lake.bucket.put(key, gzip.compress(body, mtime=0), "application/gzip", {"url": "https://api.test/"})
+    progress = event("validate")["progress"] | {"pages": len(pages)}
+    answer: dict[str, Any] = handler(event("validate", progress=progress, **replaced), Context())
+    return answer
+
+
+def planned(lake: Lake, answer: dict[str, Any]) -> list[Plan]:
+    """The plans of the batch list, as Transform will read them."""
+    batches = [Batch.model_validate(entry) for entry in lake.bucket.get_json(answer["list_key"])]
+    plans = [Plan.model_validate_json(lake.bucket.get(keys.plan(batch))) for batch in batches]
+    assert [one.batch for one in plans] == batches
+    return plans
+
+
+def names(plans: list[Plan]) -> list[list[str]]:
+    return [[one.post_id for one in plan.items] for plan in plans]
+
+
+def size(batch_size: int) -> Any:
+    return RUN.model_copy(update={"batch_size": batch_size})
+
+
+def test_posts_become_a_batch(lake: Lake, network: Network) -> None:
+    answer = validate(lake, page(post("one", text="кот"), cursor="1"), page(post("two")))
+    assert answer == {
+        "list_key": f"work/runs/{RUN.run_id}/{ENTRY.feed_id}/batches.json",
+        "batches": 1,
+        "items": 2,
+        "taken_up": 0,
+        "posts": 2,
+        "already_held": 0,
+        "rejected_posts": 0,
+        "skipped_media": {},
+        "bookmark": {"newest_id": "one", "newest_at": "2026-04-01T12:00:00.000000Z"},
+        "stopped_by": None,
+    }
+    (made,) = planned(lake, answer)
+    assert made == plan(item("one", caption="кот"), item("two"))
+    assert Plan.model_validate_json(lake.bucket.get(keys.open_batch(made.batch))) == made
+    assert lake.mapping() == {}
+
+
+def test_nothing_when_there_are_no_pages(lake: Lake, network: Network) -> None:
+    answer = validate(lake)
+    assert (answer["batches"], answer["items"], lake.bucket.get_json(answer["list_key"])) == (0, 0, [])
+
+
+def test_rejects_are_kept_with_a_reason(lake: Lake, network: Network) -> None:
+    reject = Reject("bad", "created_at: not a time", {"id": "bad", "text": "\ud800 \u2028\n"})
+    answer = validate(lake, page(post("one"), rejects=(reject, Reject(None, "not an object"))))
+    assert answer["rejected_posts"] == 2
+    assert lake.bucket.get_lines(keys.rejects(RUN, "bluesky", ENTRY.feed_id)) == [
+        {"kind": "post", "post_id": "bad", "reason": reject.reason, "raw": reject.raw},
+        {"kind": "post", "post_id": None, "reason": "not an object", "raw": None},
+    ]
+
+
+def test_media_that_are_no_images_are_skipped_with_a_reason(lake: Lake, network: Network) -> None:
+    clip, lost = media("clip", kind="video"), media("lost", url=None)
+    told = media("told", url=None, skip_reason="copyrighted")
+    answer = validate(lake, page(post("one", media("one"), clip, lost), post("two", media("more", kind="video"), told)))
+    assert answer["items"] == 1
+    assert answer["skipped_media"] == {"video is not an image": 2, "image without an address": 1, "copyrighted": 1}
+    kept = lake.bucket.get_lines(keys.rejects(RUN, "bluesky", ENTRY.feed_id))
+    assert [(line["kind"], line["post_id"], line["raw"]["media_id"]) for line in kept] == [
+        ("media", "one", clip.media_id),
+        ("media", "one", lost.media_id),
+        ("media", "two", "bluesky/alice/more/0"),
+        ("media", "two", told.media_id),
+    ]
+
+
+def test_post_and_media_that_come_twice_are_planned_once(lake: Lake, network: Network) -> None:
+    again = post("quote", media("one"))
+    answer = validate(lake, page(post("one"), again, cursor="1"), page(post("one", text="edited")))
+    (made,) = planned(lake, answer)
+    assert answer["posts"] == 2
+    assert [(one.post_id, one.caption) for one in made.items] == [("one", "A cat")]
+
+
+def test_known_media_are_left_out(lake: Lake, network: Network) -> None:
+    lake.image_keys.claim([item("one").media_id], "another batch")
+    answer = validate(lake, page(post("one"), post("two")))
+    assert (names(planned(lake, answer)), answer["already_held"]) == ([["two"]], 1)
+
+
+def test_batches_are_no_larger_than_asked(lake: Lake, network: Network) -> None:
+    answer = validate(lake, page(*(post(f"p{number}") for number in range(5))), run=size(2))
+    assert names(planned(lake, answer)) == [["p0", "p1"], ["p2", "p3"], ["p4"]]
+    assert (answer["batches"], answer["items"]) == (3, 5)
+
+
+def test_what_expires_first_comes_first(lake: Lake, network: Network) -> None:
+    soon, late = (media(name, expires_at=NOON + timedelta(hours=h)) for name, h in (("soon", 1), ("late", 2)))
+    posts = post("never"), post("older", posted_at=NOON - timedelta(days=1)), post("late", late), post("soon", soon)
+    answer = validate(lake, page(*posts), run=size(1))
+    assert names(planned(lake, answer)) == [["soon"], ["late"], ["older"], ["never"]]
+
+
+def test_open_batches_are_taken_up_first_and_unchanged(lake: Lake, network: Network) -> None:
+    left = keep_plan(lake, plan(item("held", caption="as it was"), run_id="daily-2026-03-30", dt="2026-03-30"))
+    kept = lake.bucket.get(keys.open_batch(left.batch))
+    answer = validate(lake, page(post("held", text="as it is now"), post("new")))
+    assert planned(lake, answer) == [left, plan(item("new"))]
+    assert lake.bucket.get(keys.open_batch(left.batch)) == kept
+    assert (answer["batches"], answer["items"], answer["taken_up"], answer["already_held"]) == (2, 2, 1, 1)
+
+
+def test_open_batches_are_taken_up_when_there_is_nothing_new(lake: Lake, network: Network) -> None:
+    left = keep_plan(lake, plan(item("held"), run_id="daily-2026-03-30", dt="2026-03-30"))
+    assert planned(lake, validate(lake)) == [left]
+
+
+def test_open_batches_of_another_feed_are_left_alone(lake: Lake, network: Network) -> None:
+    keep_plan(lake, plan(item("held"), feed_id=f"{ENTRY.feed_id}x"))
+    assert names(planned(lake, validate(lake, page(post("new"))))) == [["new"]]
+
+
+def test_same_call_again_gives_the_same_plan(lake: Lake, network: Network) -> None:
+    hours = (5, 3, 4, 1, 2)
+    posts = [post(f"p{h}", media(f"p{h}", expires_at=NOON + timedelta(hours=h)), posted_at=NOON) for h in hours]
+    pages = page(*posts, rejects=(Reject("bad", "misshapen"),))
+    first = validate(lake, pages, run=size(2))
+    stored = lake.stored()
+    assert validate(lake, pages, run=size(2)) == first
+    assert lake.stored() == stored
+
+
+def test_same_call_again_when_it_died_half_way(lake: Lake, network: Network) -> None:
+    pages = page(*(post(f"p{number}") for number in range(5)))
+    first = validate(lake, pages, run=size(2))
+    stored = lake.stored()
+    lake.bucket.delete(keys.open_batch(planned(lake, first)[1].batch))
+    lake.bucket.delete(first["list_key"])
+    assert validate(lake, pages, run=size(2)) == first
+    assert lake.stored() == stored
+
+
+def test_next_run_plans_nothing_anew_when_the_last_one_died(lake: Lake, network: Network) -> None:
+    pages = page(post("one"), post("two"))
+    first = planned(lake, validate(lake, pages))
+    answer = validate(lake, pages, run=NEXT_RUN)
+    assert planned(lake, answer) == first
+    assert (answer["taken_up"], answer["already_held"]) == (1, 2)
+    assert len(lake.bucket.list("open/")) == 1
+
+
+def test_batch_that_another_run_closed_meanwhile_stays_closed(
+    lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = keep_plan(lake, plan(item("held"), run_id="daily-2026-03-30", dt="2026-03-30"))
+    get_many = lake.image_keys.get_many
+
+    def close_and_get(self: Any, media_ids: Any) -> Any:
+        lake.bucket.delete(keys.open_batch(left.batch))
+        return get_many(media_ids)
+
+    monkeypatch.setattr("shared.image_keys.ImageKeys.get_many", close_and_get)
+    answer = validate(lake, page(post("new")))
+    assert names(planned(lake, answer)) == [["held"], ["new"]]
+    assert lake.bucket.list(keys.open_prefix(ENTRY.feed_id)) == [keys.open_batch(plan(item("new")).batch)]
+
+
+def test_batch_that_is_closed_between_listing_and_reading_is_not_open(
+    lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = f"{keys.open_prefix(ENTRY.feed_id)}gone.json"
+    monkeypatch.setattr("shared.storage.Bucket.list", lambda self, prefix: [gone])
+    assert validate(lake)["batches"] == 0
+
+
+def test_error_when_a_page_is_not_what_it_was(lake: Lake, network: Network) -> None:
+    with pytest.raises(SourceChangedError):
+        validate(lake, b"<html>")
+    assert lake.bucket.list("open/") == []
+
+
+def test_answer_is_json(lake: Lake, network: Network) -> None:
+    json.dumps(validate(lake, page(post("one"))))
+
+
+def test_same_media_of_two_feeds_are_two_batches(lake: Lake, network: Network) -> None:
+    (ours,) = planned(lake, validate(lake, page(post("one"))))
+    other = ENTRY.model_copy(update={"feed_id": "another"})
+    key = keys.raw_page(RUN, FEED.source, "another", 0)
+    lake.bucket.put(key, gzip.compress(page(post("one"))), "application/gzip", {"url": "https://api.test/"})
+    progress = event("validate")["progress"]
+    (theirs,) = planned(lake, handler(event("validate", feed=other, progress=progress), Context()))
+    assert [one.media_id for one in ours.items] == [one.media_id for one in theirs.items]
+    assert ours.batch.batch_id != theirs.batch.batch_id

@@ -1,0 +1,178 @@
+"""Write Parquet: one file per batch, typed to the letter, its pictures as they are."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from botocore.exceptions import ClientError
+
+from shared import keys
+from shared.errors import ObjectMissingError, StorageDeniedError
+from shared.rows import COLUMNS, Status
+from shared.run import Plan
+from tests.unit.functions.factories import Context, event, item, jpeg, keep_rows, plan, result
+from tests.unit.lake import Lake
+from transform.staging import stage
+from write_parquet.app import handler
+
+_FEATURES: dict[str, Any] = {
+    "mean_rgb": [1.5, 2.5, 255.0],
+    "brightness": 0.5,
+    "dominant_colors": ["#ffffff"],
+    "thumbhash": "abc=",
+    "phash": -(2**63) + 1,
+    "dhash": 2**62 + 1,
+    "width": 64,
+    "height": 48,
+}
+
+
+def write(planned: Plan) -> dict[str, Any]:
+    answer: dict[str, Any] = handler(event("write_parquet", batch=planned.batch), Context())
+    return answer
+
+
+def file_of(lake: Lake, planned: Plan) -> pq.ParquetFile:
+    return pq.ParquetFile(io.BytesIO(lake.bucket.get(keys.parquet(planned.batch))))
+
+
+def one_of_each(lake: Lake) -> Plan:
+    planned = plan(*(item(status) for status in Status))
+    results = [result(one, status, **_FEATURES) for one, status in zip(planned.items, Status, strict=True)]
+    for made in results[1:]:
+        made.row.update(dict.fromkeys(_FEATURES))
+    return keep_rows(lake, planned, *results)
+
+
+def test_file_is_one_object_under_the_batch(lake: Lake) -> None:
+    planned = one_of_each(lake)
+    key = f"lake/images/source=bluesky/dt=2026-04-01/{planned.batch.batch_id}.parquet"
+    assert write(planned) == {"key": key, "rows": 4}
+    assert lake.bucket.list("lake/") == [key]
+
+
+def test_columns_have_the_types_of_the_contract(lake: Lake) -> None:
+    planned = one_of_each(lake)
+    write(planned)
+    schema = file_of(lake, planned).schema_arrow
+    assert schema.names == [column.name for column in COLUMNS]
+    types = {
+        "string": pa.string(),
+        "int": pa.int32(),
+        "bigint": pa.int64(),
+        "float": pa.float32(),
+        "boolean": pa.bool_(),
+        "timestamp": pa.timestamp("us"),
+        "array<string>": pa.list_(pa.string()),
+        "array<float>": pa.list_(pa.float32()),
+        "struct<bytes:binary,path:string>": pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
+    }
+    for column in COLUMNS:
+        read = schema.field(column.name).type
+        # A list's element may be called "item" or "element".
+        assert read.equals(types[column.type]) or read.value_type == types[column.type].value_type, column
+
+
+def test_rows_are_those_that_were_staged(lake: Lake) -> None:
+    planned = one_of_each(lake)
+    write(planned)
+    rows = file_of(lake, planned).read().to_pylist()
+    staged = lake.bucket.get_lines(keys.rows(planned.batch))
+    for row, expected in zip(rows, staged, strict=True):
+        assert row == expected | {"posted_at": datetime(2026, 4, 1, 12), "image": row["image"]}
+    assert rows[0]["image"] == {"bytes": jpeg(), "path": "bluesky/alice/ok/0.jpg"}
+    assert [row["image"] for row in rows[1:]] == [None, None, None]
+
+
+def test_times_are_utc_to_the_microsecond(lake: Lake) -> None:
+    times = ["2026-04-01T12:00:00.123456+02:00", "1970-01-01T00:00:00Z", "2200-12-31T23:59:59.5Z"]
+    planned = plan(*(item(str(number)) for number in range(3)))
+    keep_rows(lake, planned, *(result(one, posted_at=t) for one, t in zip(planned.items, times, strict=True)))
+    write(planned)
+    assert file_of(lake, planned).read(["posted_at"]).column(0).to_pylist() == [
+        datetime(2026, 4, 1, 10, 0, 0, 123456),
+        datetime(1970, 1, 1),
+        datetime(2200, 12, 31, 23, 59, 59, 500000),
+    ]
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.REJECTED, Status.DUPLICATE])
+def test_columns_when_they_are_all_null(lake: Lake, status: Status) -> None:
+    planned = plan(item("one", author_name=None), item("two", author_name=None))
+    write(keep_rows(lake, planned, *(result(one, status) for one in planned.items)))
+    table = file_of(lake, planned).read()
+    assert table.num_rows == 2
+    assert table.column("image").null_count == table.column("phash").null_count == 2
+
+
+def test_row_groups_hold_500_rows_at_most(lake: Lake) -> None:
+    planned = plan(*(item(f"p{number}") for number in range(501)))
+    stage([result(one) for one in planned.items], planned.batch, lake.bucket)
+    write(planned)
+    metadata = file_of(lake, planned).metadata
+    assert [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)] == [500, 1]
+
+
+def test_row_group_is_one_for_a_default_batch(lake: Lake) -> None:
+    planned = plan(*(item(f"p{number}") for number in range(250)))
+    stage([result(one) for one in planned.items], planned.batch, lake.bucket)
+    write(planned)
+    assert file_of(lake, planned).metadata.num_row_groups == 1
+
+
+def test_pictures_are_neither_compressed_nor_in_a_dictionary(lake: Lake) -> None:
+    planned = one_of_each(lake)
+    write(planned)
+    group = file_of(lake, planned).metadata.row_group(0)
+    columns = {group.column(number).path_in_schema: group.column(number) for number in range(group.num_columns)}
+    picture = columns["image.bytes"]
+    assert picture.compression == "UNCOMPRESSED"
+    assert not {encoding for encoding in picture.encodings if "DICTIONARY" in encoding}
+    assert any("DICTIONARY" in encoding for encoding in columns["source"].encodings)
+
+
+def test_schema_tells_hugging_face_which_column_is_a_picture(lake: Lake) -> None:
+    planned = one_of_each(lake)
+    write(planned)
+    features = json.loads(file_of(lake, planned).schema_arrow.metadata[b"huggingface"])["info"]["features"]
+    assert list(features) == [column.name for column in COLUMNS]
+    assert features["image"] == {"_type": "Image"}
+    assert features["posted_at"] == {"_type": "Value", "dtype": "timestamp[us]"}
+    assert features["tags"] == {"_type": "List", "feature": {"_type": "Value", "dtype": "string"}}
+
+
+def test_same_call_again_leaves_the_same_objects(lake: Lake) -> None:
+    planned = one_of_each(lake)
+    answer, stored = write(planned), lake.stored()
+    assert write(planned) == answer
+    assert lake.stored() == stored
+
+
+def test_no_file_when_there_are_no_rows(lake: Lake) -> None:
+    planned = plan(item("theirs"))
+    lake.image_keys.claim([item("theirs").media_id], "another batch")
+    lake.bucket.put_lines(keys.rows(planned.batch), [])
+    lake.bucket.put(keys.pictures(planned.batch), b"", "application/octet-stream")
+    assert write(planned)["rows"] == 0
+    assert lake.bucket.list("lake/") == []
+
+
+def test_error_when_nothing_is_staged(lake: Lake) -> None:
+    with pytest.raises(ObjectMissingError, match=r"rows\.jsonl"):
+        write(plan(item("one")))
+
+
+def test_error_when_the_file_may_not_be_written(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "PutObject")
+
+    monkeypatch.setattr("write_parquet.app.write", refuse)
+    planned = one_of_each(lake)
+    with pytest.raises(StorageDeniedError, match=rf"PutObject on {keys.parquet(planned.batch)}: AccessDenied: no"):
+        write(planned)

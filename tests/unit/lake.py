@@ -1,0 +1,70 @@
+"""A lake in memory: the bucket and the tables with the keys and indexes of ``template.yaml``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.image_keys import ImageKeys
+from shared.storage import Bucket, client
+
+BUCKET, IMAGE_KEYS, BOOKMARKS = "lake", "image-keys", "bookmarks"
+
+
+class Lake:
+    """What the steps stored, for the tests to look at."""
+
+    def __init__(self) -> None:
+        s3, dynamodb = client("s3"), client("dynamodb")
+        s3.create_bucket(Bucket=BUCKET)
+        dynamodb.create_table(
+            TableName=IMAGE_KEYS,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[
+                {"AttributeName": name, "AttributeType": "S"} for name in ("media_id", "raw_sha256", "author_id")
+            ],
+            KeySchema=[{"AttributeName": "media_id", "KeyType": "HASH"}],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": index,
+                    "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
+                    "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["processed_key", "row", extra]},
+                }
+                for index, key, extra in (
+                    ("by-raw-sha256", "raw_sha256", "status"),
+                    ("by-author-id", "author_id", "raw_key"),
+                )
+            ],
+        )
+        dynamodb.create_table(
+            TableName=BOOKMARKS,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "feed_id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "feed_id", "KeyType": "HASH"}],
+        )
+        self.bucket = Bucket(BUCKET)
+        self.image_keys = ImageKeys(IMAGE_KEYS)
+
+    def put_bookmark(self, feed_id: str, newest_id: str, newest_at: str) -> None:
+        """What the state machine's Commit Bookmark writes."""
+        values = {"feed_id": feed_id, "newest_id": newest_id, "newest_at": newest_at, "run_id": "run-0"}
+        client("dynamodb").put_item(TableName=BOOKMARKS, Item={name: {"S": value} for name, value in values.items()})
+
+    def mapping(self) -> dict[str, dict[str, Any]]:
+        """Every item of the mapping, by media id."""
+        found = client("dynamodb").scan(TableName=IMAGE_KEYS)["Items"]
+        return self.image_keys.get_many(item["media_id"]["S"] for item in found)
+
+    def indexed(self, index: str, key: str, value: str) -> list[str]:
+        """The media ids that an index of the mapping finds."""
+        found = client("dynamodb").query(
+            TableName=IMAGE_KEYS,
+            IndexName=index,
+            KeyConditionExpression=f"{key} = :value",
+            ExpressionAttributeValues={":value": {"S": value}},
+        )
+        return sorted(item["media_id"]["S"] for item in found["Items"])
+
+    def stored(self) -> dict[str, Any]:
+        """All there is: every object with its metadata, and the mapping."""
+        objects = {key: self.bucket.get_with_metadata(key) for key in self.bucket.list("")}
+        return {**objects, "mapping": self.mapping()}

@@ -1,0 +1,160 @@
+"""The real state machine on the engine, with its Lambda results mocked, and everything else it calls real."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from local.engine import Engine
+from local.package import zip_code
+from tests.static.asl import DEFINITION
+
+MOCKS = Path(__file__).with_name("mocks.json")
+NAME = "ImagePipeline"
+BUCKET, BOOKMARKS, PARAMETER = "lake", "bookmarks", "feeds"
+ROLE = "arn:aws:iam::000000000000:role/imagelake"
+AHEAD = {"feed_id": {"S": "ahead"}, "newest_id": {"S": "99"}, "newest_at": {"S": "2027-01-01T00:00:00Z"}}
+GOOD = [{"batch_id": "one"}, {"batch_id": "two"}]
+SPOILT = [{"batch_id": "one"}, {"batch_id": "two", "raise": "ObjectMissingError"}]
+
+
+class Batch(NamedTuple):
+    """How one child of For Each Batch went."""
+
+    path: list[str]
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one execution went. A path holds the names of the states entered, in order."""
+
+    arn: str
+    status: str
+    error: str | None
+    cause: str | None
+    events: list[dict[str, Any]]
+    batches: list[Batch]
+    messages: list[dict[str, str]]
+
+    @property
+    def path(self) -> list[str]:
+        return entered(self.events)
+
+    def input_of(self, state: str) -> dict[str, Any]:
+        """What an outermost state was given."""
+        details = (event.get("stateEnteredEventDetails", {}) for event in self.events)
+        parsed = next(json.loads(found["input"]) for found in details if found.get("name") == state)
+        assert isinstance(parsed, dict)
+        return parsed
+
+    def failed_attempts(self) -> list[str]:
+        """The error of every attempt that failed, in order."""
+        return [e["taskFailedEventDetails"]["error"] for e in self.events if e["type"] == "TaskFailed"]
+
+
+def entered(events: list[dict[str, Any]]) -> list[str]:
+    return [event["stateEnteredEventDetails"]["name"] for event in events if event["type"].endswith("StateEntered")]
+
+
+class Machine:
+    """The state machine with its bucket, table, parameter, topic, and a queue that hears what the topic is told."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._states = engine.client("stepfunctions")
+        self._queue = engine.client("sqs")
+        self.bookmarks = engine.client("dynamodb")
+        self._lay_out_objects(engine)
+        self._make_bookmarks()
+        engine.client("ssm").put_parameter(Name=PARAMETER, Type="String", Value='["bluesky:alice.example"]')
+        topic, self._queue_url = self._make_topic(engine)
+        self._arn = self._make_machine(_make_step(engine), topic)
+
+    def run(self, case: str, given: dict[str, Any]) -> Outcome:
+        """Run one case of ``mocks.json`` to its end."""
+        started = self._states.start_execution(stateMachineArn=f"{self._arn}#{case}", input=json.dumps(given))
+        arn = started["executionArn"]
+        while (execution := self._states.describe_execution(executionArn=arn))["status"] == "RUNNING":
+            time.sleep(0.02)
+        return Outcome(
+            arn=arn,
+            status=execution["status"],
+            error=execution.get("error"),
+            cause=execution.get("cause"),
+            events=self._history(arn),
+            batches=self._batches(arn),
+            messages=self._messages(),
+        )
+
+    def _history(self, arn: str) -> list[dict[str, Any]]:
+        events: list[dict[str, Any]] = self._states.get_execution_history(executionArn=arn, maxResults=1000)["events"]
+        return events
+
+    def _batches(self, arn: str) -> list[Batch]:
+        children = [
+            self._states.describe_execution(executionArn=child["executionArn"])
+            for run in self._states.list_map_runs(executionArn=arn)["mapRuns"]
+            for child in self._states.list_executions(mapRunArn=run["mapRunArn"])["executions"]
+        ]
+        return [Batch(entered(self._history(child["executionArn"])), child.get("error")) for child in children]
+
+    def _messages(self) -> list[dict[str, str]]:
+        found: list[dict[str, str]] = []
+        while received := self._queue.receive_message(QueueUrl=self._queue_url).get("Messages"):
+            for message in received:
+                found.append(json.loads(message["Body"]))
+                self._queue.delete_message(QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"])
+        return found
+
+    def _lay_out_objects(self, engine: Engine) -> None:
+        s3 = engine.client("s3")
+        s3.create_bucket(Bucket=BUCKET)
+        for name, text in {"good": json.dumps(GOOD), "spoilt": json.dumps(SPOILT), "broken": "not JSON"}.items():
+            s3.put_object(Bucket=BUCKET, Key=f"work/runs/run/alice/{name}.json", Body=text.encode())
+
+    def _make_bookmarks(self) -> None:
+        self.bookmarks.create_table(
+            TableName=BOOKMARKS,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "feed_id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "feed_id", "KeyType": "HASH"}],
+        )
+        self.bookmarks.put_item(TableName=BOOKMARKS, Item=AHEAD)
+
+    def _make_topic(self, engine: Engine) -> tuple[str, str]:
+        sns = engine.client("sns")
+        topic: str = sns.create_topic(Name="notifications")["TopicArn"]
+        url: str = self._queue.create_queue(QueueName="told")["QueueUrl"]
+        attributes = self._queue.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
+        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=attributes["QueueArn"])
+        return topic, url
+
+    def _make_machine(self, step: str, topic: str) -> str:
+        values = {
+            "BucketName": BUCKET,
+            "BookmarksTableName": BOOKMARKS,
+            "FeedsParameterName": PARAMETER,
+            "TopicArn": topic,
+            "Region": "us-east-1",
+            "Partition": "aws",
+        }
+        text = re.sub(r"\$\{(\w+)\}", lambda match: values.get(match[1], step), DEFINITION.read_text())
+        arn: str = self._states.create_state_machine(name=NAME, definition=text, roleArn=ROLE)["stateMachineArn"]
+        return arn
+
+
+def _make_step(engine: Engine) -> str:
+    function = engine.client("lambda").create_function(
+        FunctionName="step",
+        Runtime="provided.al2023",
+        Handler="step.handler",
+        Role=ROLE,
+        Timeout=30,
+        Code={"ZipFile": zip_code(Path(__file__).with_name("step"))},
+    )
+    arn: str = function["FunctionArn"]
+    return arn

@@ -1,0 +1,247 @@
+"""Every state and every branch of the real state machine, seen to fire, with what the topic was told.
+
+What goes which way is written as the path of states entered: of the run, of its feed, of each of its batches.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from local import engine as engine_module
+from local.engine import Engine
+from tests.static.asl import MACHINE, scopes, targets
+from tests.workflow.machine import AHEAD, BOOKMARKS, MOCKS, PARAMETER, Machine, Outcome
+
+# One worker, one engine.
+pytestmark = pytest.mark.xdist_group("workflow")
+
+START = "Has Feeds? > Check Input > For Each Feed"
+RUN = f"{START} > Report > Any Failures?"
+OK = f"{RUN} > Run Complete"
+WARNED = f"{RUN} > Notify Warning > Run Complete With Warnings"
+FAILED = f"{RUN} > Notify Failure > Pipeline Failed"
+UNTOLD = f"{RUN} > Notify Warning > Warning Not Sent"
+BROKEN = "Describe Failure > Notify Failure > Pipeline Failed"
+
+FETCHED = "Fetch > Is Rate Limited?"
+PLANNED = f"{FETCHED} > Validate > Commit Bookmark"
+IDLE = f"{PLANNED} > Anything To Do? > Feed Up To Date"
+BATCHED = f"{PLANNED} > Anything To Do? > For Each Batch"
+BOOKED = f"{BATCHED} > Reconcile > Is Complete?"
+
+CLOSED = "Transform > Write Parquet > Map Keys > Batch Closed"
+LOST = "Record Failure > Batch Failed"
+
+SAID_WARNING = "Imagelake 2026-11-23: complete with gaps, 2 new images"
+SAID_FAILURE = "Imagelake 2026-11-23: FAILED, 0 new images"
+SAID_BROKEN = "Imagelake: FAILED before its report"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run and the way it has to go. Its first word names a test case of ``mocks.json``."""
+
+    name: str
+    run: str
+    feed: str = ""
+    batches: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
+    error: str | None = None
+
+
+def broken(name: str, before: str, feed: str = "", batches: tuple[str, ...] = ()) -> Case:
+    """A run that ends before its report."""
+    return Case(name, f"{before} > {BROKEN}", feed, batches, told=(SAID_BROKEN,), error=SAID_BROKEN)
+
+
+def failed(name: str, feed: str, batches: tuple[str, ...] = ()) -> Case:
+    """A run whose report says that it failed."""
+    return Case(name, FAILED, feed, batches, told=(SAID_FAILURE,), error=SAID_FAILURE)
+
+
+def warned(name: str, feed: str, batches: tuple[str, ...]) -> Case:
+    """A run whose report says that something is missing."""
+    return Case(name, WARNED, feed, batches, told=(SAID_WARNING,))
+
+
+COMPLETE, GAPS = f"{BOOKED} > Feed Complete", f"{BOOKED} > Feed Incomplete"
+BOTH_CLOSED = (CLOSED, CLOSED)
+WITHOUT_FEEDS = "without feeds"
+CASES = [
+    Case("HappyPath", OK, COMPLETE, BOTH_CLOSED),
+    Case(f"HappyPath {WITHOUT_FEEDS}", OK.replace("?", "? > Load Feeds", 1), COMPLETE, BOTH_CLOSED),
+    broken(f"ParameterMissing {WITHOUT_FEEDS}", "Has Feeds? > Load Feeds"),
+    broken("InputRefused", "Has Feeds? > Check Input"),
+    # One feed's way to its plan.
+    Case("MorePages", OK, f"{FETCHED} > {FETCHED} > {COMPLETE}", BOTH_CLOSED),
+    Case("RateLimited", OK, f"{FETCHED} > Wait Until Reset > {COMPLETE}", BOTH_CLOSED),
+    Case("SourceComesBack", OK, IDLE),
+    Case("NothingToDo", OK, IDLE),
+    Case("BookmarkAhead", OK, COMPLETE, BOTH_CLOSED),
+    failed("FetchFails", "Fetch > Feed Failed"),
+    failed("SourceStaysDown", "Fetch > Feed Failed"),
+    failed("ValidateFails", f"{FETCHED} > Validate > Feed Failed"),
+    failed("CommitBookmarkFails", f"{PLANNED} > Feed Failed"),
+    failed("BatchListMissing", f"{BATCHED} > Feed Failed"),
+    failed("ReconcileFails", f"{BATCHED} > Reconcile > Feed Failed", BOTH_CLOSED),
+    failed("TooManyFailures", f"{BOOKED} > Too Many Failures", BOTH_CLOSED),
+    # A failed batch stops no other, and not its feed.
+    warned("TransformFails", GAPS, (f"Transform > {LOST}",) * 2),
+    warned("WriteParquetFails", GAPS, (f"Transform > Write Parquet > {LOST}",) * 2),
+    warned("MapKeysFails", GAPS, (f"Transform > Write Parquet > Map Keys > {LOST}",) * 2),
+    warned("RecordFailureFails", GAPS, (f"Transform > {LOST}",) * 2),
+    warned("OneBatchFails", GAPS, (f"Transform > {LOST}", CLOSED)),
+    # The run itself breaks, or nobody can be told.
+    # The engine breaks on a list that is not JSON, where Step Functions would say States.ItemReaderFailed.
+    broken("IterationBreaks", START, BATCHED),
+    broken("ReportFails", f"{START} > Report", COMPLETE, BOTH_CLOSED),
+    Case("FailureNotSent", FAILED, COMPLETE, BOTH_CLOSED, error=SAID_FAILURE),
+    Case("WarningNotSent", UNTOLD, COMPLETE, BOTH_CLOSED, error="WarningNotSent"),
+]
+INNER = {name for scope in scopes(MACHINE) if scope.name for name in scope.states}
+Run = Callable[[str], Outcome]
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine_module, "_PROCESS", Path(__file__).with_name("traced_engine.py"))
+        settings = {"SFN_WAIT_SCALE": "0", "SFN_MOCK_CONFIG": str(MOCKS)}
+        with Engine(tmp_path_factory.mktemp("engine"), settings=settings) as engine:
+            yield Machine(engine)
+
+
+@pytest.fixture(scope="module")
+def run(machine: Machine) -> Run:
+    """Run a case by its name, once however often it is asked for."""
+
+    @functools.cache
+    def once(name: str) -> Outcome:
+        given = {} if name.endswith(WITHOUT_FEEDS) else {"feeds": ["bluesky:alice.example"]}
+        return machine.run(name.split()[0], given)
+
+    return once
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_run_goes_its_way_and_tells(run: Run, case: Case) -> None:
+    outcome = run(case.name)
+    assert " > ".join(name for name in outcome.path if name not in INNER) == case.run
+    assert " > ".join(name for name in outcome.path if name in INNER) == case.feed
+    assert sorted(" > ".join(batch.path) for batch in outcome.batches) == sorted(case.batches)
+    assert tuple(message["Subject"] for message in outcome.messages) == case.told
+    assert (outcome.status, outcome.error) == ("FAILED" if case.error else "SUCCEEDED", case.error)
+
+
+def test_load_feeds_hands_the_parameter_to_check_input_when_the_input_has_no_feeds(run: Run) -> None:
+    given = run(f"HappyPath {WITHOUT_FEEDS}").input_of("Check Input")
+    assert given == {"feeds_parameter": {"name": PARAMETER, "value": '["bluesky:alice.example"]'}}
+
+
+def test_commit_bookmark_keeps_what_the_feed_has_seen(run: Run, machine: Machine) -> None:
+    run("HappyPath")
+    item = machine.bookmarks.get_item(TableName=BOOKMARKS, Key={"feed_id": {"S": "alice"}})["Item"]
+    assert {name: value["S"] for name, value in item.items()} == {
+        "feed_id": "alice",
+        "newest_id": "42",
+        "newest_at": "2026-11-23T05:00:00Z",
+        "run_id": "run",
+    }
+
+
+def test_commit_bookmark_does_not_go_back_when_the_bookmark_is_ahead(run: Run, machine: Machine) -> None:
+    assert run("BookmarkAhead").failed_attempts() == ["DynamoDB.ConditionalCheckFailedException"]
+    assert machine.bookmarks.get_item(TableName=BOOKMARKS, Key={"feed_id": AHEAD["feed_id"]})["Item"] == AHEAD
+
+
+@pytest.mark.parametrize(
+    ("case", "attempts"),
+    [
+        ("SourceStaysDown", ["SourceUnavailableError"] * 5),
+        ("SourceComesBack", ["SourceUnavailableError"]),
+        # Trying again cannot help.
+        ("FetchFails", ["FeedNotFoundError"]),
+        ("CommitBookmarkFails", ["DynamoDB.ResourceNotFoundException"]),
+    ],
+)
+def test_step_is_retried_when_that_can_help(run: Run, case: str, attempts: list[str]) -> None:
+    assert run(case).failed_attempts() == attempts
+
+
+@pytest.mark.parametrize(
+    ("case", "status", "error"),
+    [
+        ("HappyPath", "complete", None),
+        ("NothingToDo", "up_to_date", None),
+        ("TransformFails", "incomplete", None),
+        ("TooManyFailures", "failed", None),
+        ("FetchFails", "failed", "FeedNotFoundError"),
+        ("ValidateFails", "failed", "StorageDeniedError"),
+        ("CommitBookmarkFails", "failed", "DynamoDB.ResourceNotFoundException"),
+        ("BatchListMissing", "failed", "States.ItemReaderFailed"),
+        ("ReconcileFails", "failed", "BooksDontBalanceError"),
+    ],
+)
+def test_report_hears_how_a_feed_ended(run: Run, case: str, status: str, error: str | None) -> None:
+    (result,) = run(case).input_of("Report")["results"]
+    assert result["feed"]["feed_id"] == "alice"
+    assert (result["status"], result.get("error", {}).get("Error")) == (status, error)
+
+
+@pytest.mark.parametrize(
+    ("case", "errors"),
+    [
+        ("TransformFails", {"ObjectMissingError"}),
+        ("WriteParquetFails", {"Runtime.ExitError"}),
+        ("MapKeysFails", {"StorageDeniedError"}),
+        # Not with StorageDeniedError, which only kept the reason from being kept.
+        ("RecordFailureFails", {"ObjectMissingError"}),
+        ("OneBatchFails", {"ObjectMissingError", None}),
+    ],
+)
+def test_batch_fails_with_the_error_of_its_step(run: Run, case: str, errors: set[str | None]) -> None:
+    assert {batch.error for batch in run(case).batches} == errors
+
+
+def test_feed_stops_no_other_when_it_fails(run: Run) -> None:
+    outcome = run("OneFeedFails")
+    gone, fine = outcome.input_of("Report")["results"]
+    assert (gone["feed"]["feed_id"], gone["status"], gone["error"]["Error"]) == ("alice", "failed", "FeedNotFoundError")
+    assert (fine["feed"]["feed_id"], fine["status"]) == ("bob", "up_to_date")
+    assert " > ".join(name for name in outcome.path if name not in INNER) == WARNED
+    assert outcome.status == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("case", ["TransformFails", "ReportFails", "TooManyFailures"])
+def test_message_is_the_one_that_was_made(run: Run, case: str) -> None:
+    outcome = run(case)
+    (message,) = outcome.messages
+    if outcome.error:
+        assert message["Message"] == outcome.cause
+    if case == "ReportFails":
+        assert "StorageDeniedError" in message["Message"]
+        assert f"redrive-execution --execution-arn {outcome.arn} " in message["Message"]
+    else:
+        assert message["Message"].startswith("Imagelake run for 2026-11-23")
+
+
+def test_every_state_and_every_branch_has_been_seen(run: Run) -> None:
+    seen: set[tuple[str, str]] = set()
+    for case in CASES:
+        outcome = run(case.name)
+        for scope in scopes(MACHINE):
+            for path in (outcome.path, *(batch.path for batch in outcome.batches)):
+                names = [name for name in path if name in scope.states]
+                seen |= set(zip(["", *names], names, strict=False))
+    branches = {
+        (name, target)
+        for scope in scopes(MACHINE)
+        for name, names in [("", [scope.start_at]), *((n, targets(s)) for n, s in scope.states.items())]
+        for target in names
+    }
+    assert seen == branches
