@@ -58,6 +58,8 @@ def test_listing_when_it_ends(lake: Lake, network: Network) -> None:
         "newest_id": "new",
         "newest_at": "2026-04-01T13:00:00.000000Z",
         "stopped_by": None,
+        "cost_usd": 0.0,
+        "warnings": [],
     }
     assert lake.bucket.list("") == [raw_key(0), raw_key(1)]
 
