@@ -1,0 +1,48 @@
+"""Import time and memory of every step function: `.venv/bin/python benchmarks/imports.py`.
+
+Each function is imported in a fresh interpreter several times, in turns; the median of what the import adds to a bare
+interpreter is printed, with compiled files in place, as in a worker that starts a second time.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+ROUNDS = 7
+_PROBE = """
+import resource, sys, time
+start = time.perf_counter()
+if len(sys.argv) > 1:
+    __import__(sys.argv[1] + ".app")
+print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def measure(function: str | None) -> tuple[float, float]:
+    """Milliseconds of the import and peak memory in MB of one fresh interpreter."""
+    arguments = [sys.executable, "-c", _PROBE, *([function] if function else [])]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "functions"), "AWS_DEFAULT_REGION": "us-east-1"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    out = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True).stdout
+    seconds, kilobytes = out.split()
+    return float(seconds) * 1000, float(kilobytes) / 1024
+
+
+def main() -> None:
+    functions = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
+    for function in functions:
+        measure(function)
+    rounds = [{function: measure(function) for function in functions} for _ in range(ROUNDS)]
+    print("| function | import, ms | memory, MB |\n|---|---|---|")
+    for function in functions:
+        milliseconds, megabytes = zip(*(figures[function] for figures in rounds), strict=True)
+        print(f"| {function} | {statistics.median(milliseconds):.0f} | {statistics.median(megabytes):.0f} |")
+
+
+if __name__ == "__main__":
+    main()
