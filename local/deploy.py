@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,17 @@ class DeployError(Exception):
 
 
 def deploy(
-    engine: Engine, template: Path, parameters: Mapping[str, str] | None = None, *, stack_name: str = STACK_NAME
+    engine: Engine,
+    template: Path,
+    parameters: Mapping[str, str] | None = None,
+    *,
+    stack_name: str = STACK_NAME,
+    without: Iterable[str] = (),
 ) -> dict[str, str]:
-    """Create the stack of ``template``, or bring it up to date, and return its outputs."""
+    """Create the stack of ``template``, or bring it up to date, and return its outputs.
+
+    ``without`` names resources to leave out, where the engine cannot do with them what AWS does.
+    """
     s3, cloudformation = engine.client("s3"), engine.client("cloudformation")
     s3.create_bucket(Bucket=_ARTIFACTS)
 
@@ -33,8 +41,11 @@ def deploy(
         s3.put_object(Bucket=_ARTIFACTS, Key=name, Body=content)
         return {"Bucket": _ARTIFACTS, "Key": name}
 
+    packaged = package(template, upload)
+    for resource in without:
+        del packaged["Resources"][resource]
     # By address, because a template in a request may have 51,200 bytes at most.
-    stored = upload("template.json", json.dumps(package(template, upload)).encode())
+    stored = upload("template.json", json.dumps(packaged).encode())
     request = {
         "StackName": stack_name,
         "TemplateURL": f"{engine.url}/{stored['Bucket']}/{stored['Key']}",

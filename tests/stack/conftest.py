@@ -90,10 +90,16 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Engine(tmp_path_factory.mktemp("engine")) as engine, FeedServer() as server:
-        outputs = deploy(engine, TEMPLATE, {"ScheduleState": "DISABLED", "TrustedOrigins": server.url})
+    # AUTH: each function may do what its role allows and nothing else. The policy that demands TLS would then refuse
+    # every function, because the engine speaks plain HTTP on loopback.
+    with Engine(tmp_path_factory.mktemp("engine"), settings={"AUTH": "true"}) as engine, FeedServer() as server:
+        parameters = {"ScheduleState": "DISABLED", "TrustedOrigins": server.url}
+        outputs = deploy(engine, TEMPLATE, parameters, without=["BucketPolicy"])
         sqs = engine.client("sqs")
         mailbox = sqs.create_queue(QueueName="mailbox")["QueueUrl"]
         queue = sqs.get_queue_attributes(QueueUrl=mailbox, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        statement = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": queue}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        sqs.set_queue_attributes(QueueUrl=mailbox, Attributes={"Policy": policy})
         engine.client("sns").subscribe(TopicArn=outputs["TopicArn"], Protocol="sqs", Endpoint=queue)
         yield Stack(engine, server, outputs, mailbox)
