@@ -1,6 +1,6 @@
 """Turn the bytes of any picture into a small clean JPEG and what can be measured of it; knows neither HTTP nor AWS.
 
-    >>> picture = process(data, Options(longest_side=512))
+    >>> picture = process(data, Options(image_size=512))
     >>> picture.image, picture.width, picture.height, picture.phash
 
 It needs NumPy, Pillow and ``shared.errors``.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from imaging import decode, encode
+from imaging import decode, encode, resize, tensor
 from imaging.features import Features, measure
 from imaging.options import Options
 
@@ -25,8 +25,9 @@ class ProcessedImage(Features):
     ``original_width, original_height``     of the input in pixels as displayed, orientation applied
     ``width, height``                       of ``image`` in pixels
     ``image``                               baseline JPEG in sRGB, upright, without any metadata
+    ``tensor``                              what `imaging.tensor` makes of the pixels, or ``None`` if not asked for
 
-    The features (see `Features`) are those of the pixels that ``image`` was encoded from.
+    The features (see `Features` and `Flags`) are those of the pixels that ``image`` was encoded from, without border.
     """
 
     content_type: str
@@ -35,6 +36,7 @@ class ProcessedImage(Features):
     width: int
     height: int
     image: bytes
+    tensor: bytes | None
 
 
 _DEFAULTS = Options()
@@ -45,17 +47,21 @@ def process(data: bytes, options: Options = _DEFAULTS) -> ProcessedImage:
 
     Raises ``ImageRejectedError`` with a code and nothing else, whatever the bytes. The same bytes give the same
     result; it may be called from many threads and changes no state of the process. A picture of more pixels than
-    ``options.max_pixels`` is refused from its header; below, a pixel costs at most some 20 bytes of memory (WebP with
-    transparency), 13 as PNG, 6 as progressive JPEG and less than one as any other JPEG that is made smaller.
+    ``options.max_pixels`` is refused from its header; below, a pixel costs at most some 20 bytes of memory (WebP), 16
+    as PNG, 6 as progressive JPEG and less than one as any other JPEG that is made smaller.
     """
-    decoded = decode.decode(data, options)
-    width, height = decoded.image.size
+    image, content_type, original_width, original_height = decode.decode(data, options)
+    measured = measure(image, (original_width, original_height))
+    model_input = tensor.tensor(image, options.tensor) if options.tensor else None
+    if options.resize_mode == "border":
+        image = resize.bordered(image, options.image_size)
     return ProcessedImage(
-        **vars(measure(decoded.image)),
-        content_type=decoded.content_type,
-        original_width=decoded.original_width,
-        original_height=decoded.original_height,
-        width=width,
-        height=height,
-        image=encode.encode(decoded.image, options.quality),
+        **vars(measured),
+        content_type=content_type,
+        original_width=original_width,
+        original_height=original_height,
+        width=image.width,
+        height=image.height,
+        image=encode.encode(image, options.encode_quality),
+        tensor=model_input,
     )

@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from imaging import color, exif, resize
-from imaging.header import Header, read
+from imaging.header import Header, read, without_last_refinement
 from imaging.options import Options
 from imaging.sniff import CONTENT_TYPES, refusal, sniff
 from shared.errors import ErrorCode, ImageRejectedError
@@ -39,6 +39,10 @@ _UPRIGHT = {
 }
 
 
+# What a JPEG, the format of the result, can hold along one side.
+_MAX_SIDE = 65_500
+
+
 class Decoded(NamedTuple):
     """A small upright RGB picture, what its file was, and the original's size as displayed."""
 
@@ -54,9 +58,10 @@ def decode(data: bytes, options: Options) -> Decoded:
     if kind not in options.formats:
         raise refusal(kind)
     header = read(kind, data)
-    _check(header, options)
+    plan = resize.plan(header.width, header.height, options)
+    _check(header, plan, options)
     try:
-        image, orientation = _pixels(kind, header, options)
+        image, orientation = _pixels(kind, header, plan, options)
     except ImageRejectedError:
         raise
     # Decoders raise far more than OSError on bytes made to confuse them: SyntaxError, ValueError, TypeError, ...
@@ -70,18 +75,28 @@ def decode(data: bytes, options: Options) -> Decoded:
     return Decoded(image, CONTENT_TYPES[kind], width, height)
 
 
-def _check(header: Header, options: Options) -> None:
-    """Hold the header to the limits, the pixel budget first."""
+def _check(header: Header, plan: resize.Plan, options: Options) -> None:
+    """Hold the header, and what is to be made of it, to the limits; the pixel budget first."""
     width, height = header.width, header.height
     pixels = max(width * height, header.coded_pixels)
     if pixels > options.max_pixels:
         raise ImageRejectedError(
             ErrorCode.TOO_MANY_PIXELS, f"The picture has {pixels} pixels; the limit is {options.max_pixels}."
         )
-    short, long = sorted((width, height))
-    if short < options.min_side:
+    if plan.size[0] * plan.size[1] > options.max_pixels or max(plan.size) > _MAX_SIDE:
         raise ImageRejectedError(
-            ErrorCode.TOO_SMALL, f"The picture is {width}x{height}; no side may be below {options.min_side}."
+            ErrorCode.TOO_MANY_PIXELS,
+            f"The picture would become {plan.size[0]}x{plan.size[1]}; the limit is {options.max_pixels} pixels and "
+            f"{_MAX_SIDE} a side.",
+        )
+    if width * height > options.max_image_area:
+        raise ImageRejectedError(
+            ErrorCode.TOO_MANY_PIXELS, f"The picture is {width}x{height}; the limit is {options.max_image_area} pixels."
+        )
+    short, long = sorted((width, height))
+    if short < options.min_image_size:
+        raise ImageRejectedError(
+            ErrorCode.TOO_SMALL, f"The picture is {width}x{height}; no side may be below {options.min_image_size}."
         )
     if long > options.max_aspect_ratio * short:
         raise ImageRejectedError(
@@ -90,25 +105,32 @@ def _check(header: Header, options: Options) -> None:
         )
 
 
-def _pixels(kind: str, header: Header, options: Options) -> tuple[Image.Image, int]:
+def _pixels(kind: str, header: Header, plan: resize.Plan, options: Options) -> tuple[Image.Image, int]:
     """The picture and the orientation that was applied to it."""
+    scale = resize.draft_scale(plan, options.preset) if kind == "JPEG" else 1
+    is_fast = options.preset == "fast"
+    data = without_last_refinement(header) if is_fast and scale > 1 else header.bare
     image: Image.Image
-    with _DECODERS[kind](io.BytesIO(header.bare)) as image:
+    with _DECODERS[kind](io.BytesIO(data)) as image:
         if image.size != (header.width, header.height):
             raise ImageRejectedError(
                 ErrorCode.CORRUPT, f"The header says {header.width}x{header.height}, the decoder {image.size}."
             )
-        box = None
-        scale = resize.draft_scale(*image.size, options.longest_side) if kind == "JPEG" else 1
-        draft_size = max(1, header.width // scale), max(1, header.height // scale)
-        if scale > 1 and (drafted := image.draft(None, draft_size)):
-            box = drafted[1]
+        if scale > 1:
+            image.draft(None, (max(1, header.width // scale), max(1, header.height // scale)))
+            # Of a picture a few pixels thin, Pillow may have chosen another scale.
+            scale = round(max(header.width, header.height) / max(image.size))
+        # The bytes are in memory as it is: no need to hand them over piece by piece.
+        image.decodermaxblock = len(data)
         image.load()
         orientation = exif.orientation(image.info["exif"]) if "exif" in image.info else header.orientation
         profile = header.profile or image.info.get("icc_profile")
-        size = resize.target_size(header.width, header.height, options.longest_side)
+        left, top, right, bottom = (edge / scale for edge in plan.box)
         # Orientation and colour come last: on the small picture they cost next to nothing.
-        image = color.to_srgb(resize.resize(color.flatten(image), size, box), profile)
+        image = resize.resize(
+            color.flatten(image), plan.size, (left, top, right, bottom), "catmull_rom" if is_fast else "lanczos3"
+        )
+        image = color.to_srgb(image, profile)
     if orientation in _UPRIGHT:
         image = image.transpose(_UPRIGHT[orientation])
     return image, orientation

@@ -27,7 +27,8 @@ def phash(luma: Image.Image) -> int:
     """
     pixels = np.asarray(luma.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR), dtype=np.int64)
     coefficients = _DCT @ pixels @ _DCT.T
-    return _signed(coefficients > np.median(coefficients))
+    middle = np.sort(coefficients, axis=None)[31:33]
+    return _signed(2 * coefficients > middle.sum())
 
 
 def dhash(luma: Image.Image) -> int:

@@ -39,7 +39,8 @@ class Header:
     ``width`` and ``height`` are of the canvas as stored, before any orientation is applied; ``coded_pixels`` is the
     largest frame inside where it may differ from the canvas; ``bare`` is the file without metadata and later frames.
     ``orientation`` (1 to 8, as in EXIF) and the ICC ``profile`` are given where they are not left in ``bare``: those
-    of WebP and AVIF come from their decoders, which hand them over unread.
+    of WebP and AVIF come from their decoders, which hand them over unread. ``first_scan`` is where in ``bare`` the
+    pixels of a JPEG begin.
     """
 
     width: int
@@ -48,6 +49,7 @@ class Header:
     orientation: int = 1
     profile: bytes | None = None
     coded_pixels: int = 0
+    first_scan: int = 0
 
 
 def read(kind: str, data: bytes) -> Header:
@@ -92,8 +94,9 @@ def _jpeg(data: bytes) -> Header:
     has_one_scan = marker not in _PROGRESSIVE and data[scan + 4] == components
     if not has_one_scan and data.count(bytes([0xFF, _SCAN]), scan) > _MAX_SCANS:
         raise _corrupt(f"the JPEG has more than {_MAX_SCANS} scans")
+    first_scan = sum(map(len, bare))
     bare.append(data[scan:])
-    return Header(width, height, b"".join(bare), orientation, _joined(chunks))
+    return Header(width, height, b"".join(bare), orientation, _joined(chunks), first_scan=first_scan)
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -112,6 +115,23 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             raise _truncated("a JPEG segment ends early")
         yield marker, start, position
     raise _corrupt(f"the JPEG has more than {_MAX_PARTS} segments")
+
+
+def without_last_refinement(header: Header) -> bytes:
+    """A JPEG's ``bare`` less its last scan, if all that does is to add the last bit to coefficients (T.81, G.1.2).
+
+    In a progressive JPEG that scan is about a third of the bytes and of the time. A file without an end stays whole,
+    so that it is still found to be cut off.
+    """
+    data = header.bare
+    end = data.find(b"\xff\xd9", header.first_scan)
+    last = data.rfind(bytes([0xFF, _SCAN]), header.first_scan + 2, max(0, end))
+    if last < 0:
+        return data
+    # After the length and the components, two bytes each: first and last coefficient, then bits before and after.
+    precision = last + 7 + 2 * data[last + 4]
+    is_refinement = precision < end and data[precision] >> 4
+    return data[:last] + data[end : end + 2] if is_refinement else data
 
 
 def _joined(chunks: list[bytes]) -> bytes | None:

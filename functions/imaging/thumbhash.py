@@ -24,7 +24,7 @@ def thumbhash(pixels: NDArray[np.uint8]) -> str:
     # Seven frequencies along the longer side; half of a number is rounded up, as in the format's reference.
     across = max(1, int(7 * width / longest + 0.5))
     down = max(1, int(7 * height / longest + 0.5))
-    channels = np.tensordot(_LPQ, pixels, axes=(1, 2))
+    channels = np.moveaxis(pixels @ _LPQ.T, 2, 0)
     mean_l, scale_l, waves_l = _waves(channels[0], max(3, across), max(3, down))
     mean_p, scale_p, waves_p = _waves(channels[1], 3, 3)
     mean_q, scale_q, waves_q = _waves(channels[2], 3, 3)

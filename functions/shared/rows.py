@@ -71,16 +71,24 @@ COLUMNS: tuple[Column, ...] = (
         "image", "struct<bytes:binary,path:string>", "The picture, a JPEG in sRGB without metadata; null unless `ok`"
     ),
     # Features of the processed picture.
-    Column("mean_rgb", "array<float>", "Mean of R, G and B, each 0 to 255"),
-    Column("brightness", "float", "Mean luma, 0 to 1"),
-    Column("contrast", "float", "Standard deviation of luma, 0 to 0.5"),
+    Column("mean_rgb", "array<float>", "Mean of R, G and B, each 0 to 255, over every second pixel and row"),
+    Column("brightness", "float", "Mean luma, 0 to 1, over the same pixels"),
+    Column("contrast", "float", "Standard deviation of luma, 0 to 0.5, over the same pixels"),
     Column("sharpness", "float", "Variance of the Laplacian of luma (0 to 255), from 0"),
-    Column("entropy", "float", "Shannon entropy of the luma histogram, 0 to 8 bits"),
-    Column("colorfulness", "float", "Hasler-Suesstrunk M3, from 0 (grey)"),
+    Column("entropy", "float", "Shannon entropy of their luma histogram, 0 to 8 bits"),
+    Column("colorfulness", "float", "Hasler-Suesstrunk M3, from 0 (grey), over the same pixels"),
     Column("dominant_colors", "array<string>", "Up to five colours as `#rrggbb`, largest share first"),
     Column("thumbhash", "string", "ThumbHash placeholder, Base64"),
     Column("phash", "bigint", "64-bit DCT perceptual hash, signed"),
     Column("dhash", "bigint", "64-bit difference hash, signed"),
+    # Quality flags, named and measured as CleanVision does, on a thumbnail of at most 64 pixels a side.
+    Column("is_dark", "boolean", "99th percentile of brightness below 0.32"),
+    Column("is_light", "boolean", "5th percentile of brightness above 0.95"),
+    Column("is_blurry", "boolean", "Edge score below 0.29"),
+    Column("is_low_information", "boolean", "Entropy below 3 bits"),
+    Column("is_odd_aspect_ratio", "boolean", "Shorter side below 0.35 of the longer one"),
+    Column("is_odd_size", "boolean", "Root of the original's area below 256 or above 4096 pixels"),
+    Column("is_grayscale", "boolean", "R, G and B are equal in every sampled pixel"),
 )
 
 

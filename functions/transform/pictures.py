@@ -24,6 +24,7 @@ SECONDS_AN_ITEM = 75
 _FEATURES = (
     "mean_rgb", "brightness", "contrast", "sharpness", "entropy", "colorfulness", "dominant_colors",
     "thumbhash", "phash", "dhash",
+    "is_dark", "is_light", "is_blurry", "is_low_information", "is_odd_aspect_ratio", "is_odd_size", "is_grayscale",
 )  # fmt: skip
 # Decoding is bound to the processors; more at once only holds more memory.
 _slots = threading.Semaphore(os.cpu_count() or 1)

@@ -27,7 +27,7 @@ from tests.unit.imaging.pictures import (
     quarters,
 )
 
-BEST = Options(quality=95)
+BEST = Options(encode_quality=95)
 # Where the picture must be stored so that the orientation brings it upright.
 _STORED = {
     1: None,
@@ -101,7 +101,7 @@ def test_every_format_comes_out_as_it_went_in(kind: str, options: dict[str, Any]
 @pytest.mark.parametrize("progressive", [False, True])
 def test_resizing_is_close_to_a_full_decode_with_lanczos(size: tuple[int, int], progressive: bool) -> None:
     data = encoded(photo(*size), progressive=progressive)
-    result = process(data, Options(quality=95))
+    result = process(data, Options(encode_quality=95))
     with Image.open(io.BytesIO(data)) as image:
         reference = image.resize((result.width, result.height), Image.Resampling.LANCZOS)
     assert psnr(decoded(result.image), np.asarray(reference)) > 38
@@ -113,8 +113,8 @@ def test_a_picture_is_never_enlarged(size: tuple[int, int]) -> None:
     assert (result.width, result.height) == size
 
 
-def test_the_longest_side_is_that_of_the_options() -> None:
-    result = process(encoded(photo(900, 600)), Options(longest_side=300))
+def test_the_size_is_that_of_the_options() -> None:
+    result = process(encoded(photo(900, 600)), Options(image_size=300))
     assert (result.width, result.height) == (300, 200)
 
 
@@ -273,7 +273,7 @@ def test_an_extreme_aspect_is_refused() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (9000, 2), (2, 9000), (3, 8)])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP"])
 def test_tiny_and_extreme_pictures_are_read_when_the_options_allow(kind: str, size: tuple[int, int]) -> None:
-    result = process(encoded(photo(*size), kind), Options(min_side=1, max_aspect_ratio=10_000))
+    result = process(encoded(photo(*size), kind), Options(min_image_size=1, max_aspect_ratio=10_000))
     assert (result.original_width, result.original_height) == size
     assert max(result.width, result.height) <= 512
     assert min(result.width, result.height) >= 1
@@ -287,8 +287,9 @@ def test_a_format_is_refused_when_the_options_leave_it_out() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"longest_side": 0}, {"longest_side": 4096}, {"quality": 100}, {"max_pixels": 0}, {"formats": frozenset({"BMP"})},
-     {"formats": frozenset()}, {"min_side": 0}, {"max_aspect_ratio": 0.5}],
+    [{"image_size": 0}, {"image_size": 4096}, {"encode_quality": 100}, {"max_pixels": 0}, {"formats": {"BMP"}},
+     {"formats": frozenset()}, {"min_image_size": 0}, {"max_aspect_ratio": 0.5}, {"max_image_area": 0},
+     {"resize_mode": "fixed"}, {"preset": "best"}, {"tensor": "float16"}],
 )  # fmt: skip
 def test_options_are_refused_when_out_of_range(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imaging import process
-from imaging.features import dominant_colors, measure
+from imaging.features import Features, dominant_colors
+from imaging.features import measure as measure_of
 from imaging.hashes import dhash, phash
 from imaging.thumbhash import thumbhash
 from tests.unit.imaging.pictures import encoded, photo, quarters
@@ -29,13 +30,23 @@ PICTURES = {
 every_picture = pytest.mark.parametrize("image", PICTURES.values(), ids=PICTURES.keys())
 
 
+def measure(image: Image.Image) -> Features:
+    return measure_of(image, image.size)
+
+
+def sampled(image: Image.Image) -> Image.Image:
+    """Every second pixel of every second row, which is what light and colour are told from."""
+    return image.resize(((image.width + 1) // 2, (image.height + 1) // 2), Image.Resampling.NEAREST)
+
+
 def luma(image: Image.Image) -> NDArray[np.float64]:
     return np.asarray(image.convert("L")).astype(float)
 
 
 @every_picture
 def test_light_is_that_of_the_formulas(image: Image.Image) -> None:
-    features, grey = measure(image), luma(image)
+    features, image = measure(image), sampled(image)
+    grey = luma(image)
     assert features.mean_rgb == pytest.approx(np.asarray(image).reshape(-1, 3).mean(axis=0), abs=1e-9)
     assert features.brightness == pytest.approx(grey.mean() / 255)
     assert features.contrast == pytest.approx(grey.std() / 255, abs=1e-9)
@@ -43,7 +54,7 @@ def test_light_is_that_of_the_formulas(image: Image.Image) -> None:
 
 @every_picture
 def test_entropy_is_shannons(image: Image.Image) -> None:
-    _, counts = np.unique(luma(image), return_counts=True)
+    _, counts = np.unique(luma(sampled(image)), return_counts=True)
     expected = -sum(n / counts.sum() * math.log2(n / counts.sum()) for n in counts.tolist())
     assert measure(image).entropy == pytest.approx(expected, abs=1e-9)
 
@@ -62,16 +73,16 @@ def test_sharpness_is_the_variance_of_the_laplacian(image: Image.Image) -> None:
 
 @every_picture
 def test_colorfulness_is_that_of_hasler_and_suesstrunk(image: Image.Image) -> None:
-    red, green, blue = np.asarray(image).astype(float).reshape(-1, 3).T
+    red, green, blue = np.asarray(sampled(image)).astype(float).reshape(-1, 3).T
     rg, yb = red - green, (red + green) / 2 - blue
     expected = math.hypot(rg.std(), yb.std()) + 0.3 * math.hypot(rg.mean(), yb.mean())
     assert measure(image).colorfulness == pytest.approx(expected, abs=1e-6)
 
 
-def test_sums_stay_exact_when_the_picture_is_as_large_and_harsh_as_allowed() -> None:
-    board = (np.indices((2048, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)
+def test_sums_stay_exact_when_the_picture_is_large_and_harsh() -> None:
+    board = (np.indices((5000, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)
     assert measure(Image.fromarray(board).convert("RGB")).sharpness == pytest.approx(1020**2)
-    yellow = Image.new("RGB", (64, 2048), (255, 255, 0))
+    yellow = Image.new("RGB", (64, 10_000), (255, 255, 0))
     assert measure(yellow).colorfulness == pytest.approx(0.3 * 255)
     assert measure(yellow).mean_rgb == (255, 255, 0)
 

@@ -1,0 +1,79 @@
+"""One run of Transform over a list of addresses, its bucket a folder; prints milliseconds a picture and peak memory.
+
+python transform_job.py LIST_OF_URLS OUTPUT_FOLDER URLS_PER_BATCH PRESET
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import resource
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "functions"))
+
+from imaging import Options, process
+from shared.posts import Item
+from shared.run import Batch, Plan
+from shared.storage import Bucket
+from transform import pictures
+from transform.download import Downloader
+from transform.staging import stage
+
+
+class Folder:
+    """As much of the bucket as Transform writes to, on disk."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, key: str, body: bytes, content_type: str) -> None:
+        path = self._root / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+
+    def put_lines(self, key: str, values: list[Any]) -> None:
+        self.put(key, "\n".join(json.dumps(value, default=str) for value in values).encode(), "")
+
+    def put_once(self, key: str, body: bytes, owner: str) -> str:
+        # Each address is there several times; each is to be written, as another picture would be.
+        self.put(f"{key}-{owner}", body, "")
+        return owner
+
+
+def item(number: int, url: str) -> Item:
+    return Item(
+        media_id=f"bench-{number}", source="bench", feed="bench:feed", post_id=str(number), media_index=0,
+        author_id="a", author_name=None, permalink=None, media_url=url, posted_at=datetime(2026, 1, 1, tzinfo=UTC),
+        caption="", alt_text=None, tags=[], license=None, sensitive=False, expires_at=None,
+    )  # fmt: skip
+
+
+def main(urls: str, folder: str, batch_size: int, preset: Any) -> None:
+    pictures.process = functools.partial(process, options=Options(preset=preset))  # type: ignore[attr-defined]
+    items = [item(number, url) for number, url in enumerate(Path(urls).read_text().split())]
+    origin = urlsplit(items[0].media_url)
+    bucket = cast(Bucket, Folder(Path(folder)))
+    found = []
+    with Downloader(trusted_origins=frozenset({f"{origin.scheme}://{origin.netloc}"})) as downloader:
+        for start in range(0, len(items), batch_size):
+            part = items[start : start + batch_size]
+            batch = Batch(batch_id=f"b{start}", feed_id="feed", source="bench", dt="2026-01-01", items=len(part))
+            plan = Plan(batch=batch, run_id="run", items=part)
+            begun = time.perf_counter()
+            rows = pictures.make_rows(plan, {one.media_id for one in part}, downloader, bucket, lambda: 900.0)
+            counts = stage(rows, batch, bucket)
+            found.append(1000 * (time.perf_counter() - begun) / len(part))
+            assert counts["ok"] == len(part), counts
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print("RESULT", json.dumps(found))
+    print("PEAK", peak)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])

@@ -1,0 +1,204 @@
+"""Sizes, filters and presets: what img2dataset's users expect, and pixels true to a full decode with Lanczos."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from imaging import Options, process, resize
+from imaging.header import read, without_last_refinement
+from imaging.options import Preset, ResizeMode
+from shared.errors import ErrorCode, ImageRejectedError
+from tests.unit.imaging.pictures import decoded, encoded, photo, psnr, quarters
+
+LANCZOS = Image.Resampling.LANCZOS
+
+
+def size_of(data: bytes, **options: Any) -> tuple[int, int]:
+    result = process(data, Options(**options))
+    assert decoded(result.image).shape == (result.height, result.width, 3)
+    return result.width, result.height
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize(
+    ("mode", "large", "small"),
+    [
+        ("no", (600, 400), (60, 40)),
+        ("keep_ratio", (150, 100), (60, 40)),
+        ("keep_ratio_largest", (100, 67), (60, 40)),
+        ("center_crop", (100, 100), (60, 40)),
+        ("border", (100, 100), (100, 100)),
+    ],
+)
+def test_each_mode_gives_its_size(kind: str, mode: ResizeMode, large: tuple[int, int], small: tuple[int, int]) -> None:
+    assert size_of(encoded(photo(600, 400), kind), image_size=100, resize_mode=mode) == large
+    assert size_of(encoded(photo(60, 40), kind), image_size=100, resize_mode=mode) == small
+
+
+@pytest.mark.parametrize(
+    ("mode", "size"),
+    [("keep_ratio", (150, 100)), ("keep_ratio_largest", (100, 67)), ("center_crop", (100, 100)), ("no", (60, 40))],
+)
+def test_a_small_picture_is_enlarged_when_the_options_ask_for_it(mode: ResizeMode, size: tuple[int, int]) -> None:
+    assert size_of(encoded(photo(60, 40)), image_size=100, resize_mode=mode, resize_only_if_bigger=False) == size
+
+
+def test_the_crop_is_the_middle() -> None:
+    wide = Image.new("RGB", (300, 100), "red")
+    wide.paste("lime", (100, 0, 200, 100))
+    pixels = decoded(process(encoded(wide), Options(image_size=64, resize_mode="center_crop")).image)
+    assert pixels.shape == (64, 64, 3)
+    assert (np.abs(pixels[:, 4:-4] - (0, 255, 0)) <= 8).all()
+
+
+def test_the_border_is_white_and_is_not_measured() -> None:
+    black = Image.new("RGB", (300, 100))
+    result = process(encoded(black), Options(image_size=90, resize_mode="border"))
+    pixels = decoded(result.image)
+    assert pixels.shape == (90, 90, 3)
+    assert pixels[:24].min() > 240
+    assert pixels[34:56].max() < 15
+    assert result.brightness == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"min_image_size": 65}, ErrorCode.TOO_SMALL),
+        ({"max_image_area": 96 * 64 - 1}, ErrorCode.TOO_MANY_PIXELS),
+        ({"max_aspect_ratio": 1.49}, ErrorCode.ODD_ASPECT_RATIO),
+    ],
+)
+def test_a_filter_refuses_what_is_beyond_it(options: dict[str, Any], code: ErrorCode) -> None:
+    with pytest.raises(ImageRejectedError) as refused:
+        process(encoded(quarters(96, 64)), Options(**options))
+    assert refused.value.code is code
+
+
+def test_filters_let_pass_what_is_at_their_limit() -> None:
+    assert size_of(encoded(quarters(96, 64)), min_image_size=64, max_image_area=96 * 64, max_aspect_ratio=1.5)
+
+
+def test_a_result_beyond_the_budget_is_refused() -> None:
+    sliver = encoded(Image.new("RGB", (400, 10)), "PNG")
+    enlarged = Options(
+        image_size=2048,
+        resize_mode="keep_ratio",
+        resize_only_if_bigger=False,
+        max_aspect_ratio=50,
+        max_pixels=10**8 // 2,
+    )
+    with pytest.raises(ImageRejectedError) as refused:
+        process(sliver, enlarged)
+    assert refused.value.code is ErrorCode.TOO_MANY_PIXELS
+
+
+def test_a_result_no_jpeg_can_hold_is_refused() -> None:
+    sliver = encoded(Image.new("L", (70_000, 8)), "PNG")
+    with pytest.raises(ImageRejectedError) as refused:
+        process(sliver, Options(resize_mode="no", max_aspect_ratio=10_000))
+    assert refused.value.code is ErrorCode.TOO_MANY_PIXELS
+
+
+def reference(data: bytes, size: tuple[int, int]) -> NDArray[Any]:
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB").resize(size, LANCZOS))
+
+
+def ssim(one: NDArray[Any], other: NDArray[Any]) -> float:
+    """Structural similarity of luma over blocks of 8x8 (Z. Wang et al., IEEE TIP 13(4), 2004)."""
+
+    def blocks(pixels: NDArray[Any]) -> NDArray[np.float64]:
+        luma = pixels.astype(float) @ (0.299, 0.587, 0.114)
+        height, width = (side // 8 * 8 for side in luma.shape)
+        return luma[:height, :width].reshape(height // 8, 8, width // 8, 8).swapaxes(1, 2).reshape(-1, 64)
+
+    x, y = blocks(one), blocks(other)
+    covariance = ((x - x.mean(1, keepdims=True)) * (y - y.mean(1, keepdims=True))).mean(1)
+    alike = (2 * x.mean(1) * y.mean(1) + 6.5) * (2 * covariance + 58.5)
+    return float(np.mean(alike / ((x.mean(1) ** 2 + y.mean(1) ** 2 + 6.5) * (x.var(1) + y.var(1) + 58.5))))
+
+
+@pytest.mark.parametrize(
+    ("preset", "least_psnr", "least_ssim"), [("fast", 36, 0.97), ("balanced", 38, 0.98), ("quality", 40, 0.99)]
+)
+@pytest.mark.parametrize("progressive", [False, True])
+def test_each_preset_is_close_to_a_full_decode_with_lanczos(
+    preset: Preset, least_psnr: float, least_ssim: float, progressive: bool
+) -> None:
+    data = encoded(photo(1080, 1350), quality=85, subsampling="4:2:0", progressive=progressive)
+    result = process(data, Options(preset=preset, encode_quality=95))
+    expected, found = reference(data, (result.width, result.height)), decoded(result.image)
+    assert psnr(found, expected) > least_psnr
+    assert ssim(found, expected) > least_ssim
+
+
+def test_presets_choose_the_scale_a_jpeg_is_decoded_at() -> None:
+    scales = {
+        preset: [
+            resize.draft_scale(resize.plan(side, side, Options(image_size=500)), preset)
+            for side in (400, 999, 1000, 1999, 2000, 4000, 8000)
+        ]
+        for preset in ("fast", "balanced", "quality")
+    }
+    assert scales["fast"] == scales["balanced"] == [1, 1, 2, 2, 4, 8, 8]
+    assert scales["quality"] == [1, 1, 1, 1, 2, 4, 8]
+
+
+def test_the_last_refinement_is_left_out_of_a_progressive_jpeg_alone() -> None:
+    progressive = read("JPEG", encoded(photo(300, 200), progressive=True))
+    shorter = without_last_refinement(progressive)
+    assert shorter.count(b"\xff\xda") == progressive.bare.count(b"\xff\xda") - 1
+    assert shorter.endswith(b"\xff\xd9")
+    baseline = read("JPEG", encoded(photo(300, 200)))
+    assert without_last_refinement(baseline) == baseline.bare
+
+
+def test_a_cut_progressive_jpeg_is_called_truncated_when_its_last_scan_is_not_read() -> None:
+    data = encoded(photo(1200, 900), progressive=True)
+    for percent in range(5, 100, 5):
+        with pytest.raises(ImageRejectedError) as refused:
+            process(data[: len(data) * percent // 100], Options(preset="fast"))
+        assert refused.value.code is ErrorCode.TRUNCATED, percent
+
+
+def test_a_tensor_is_given_when_it_is_asked_for() -> None:
+    data = encoded(photo(800, 600))
+    assert process(data).tensor is None
+    pixels = process(data, Options(tensor="uint8")).tensor
+    values = process(data, Options(tensor="float32")).tensor
+    assert pixels is not None
+    assert values is not None
+    square = np.frombuffer(pixels, np.uint8).reshape(224, 224, 3)
+    normal = np.frombuffer(values, "<f4").reshape(3, 224, 224)
+    expected = (square / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
+    assert np.allclose(normal.transpose(1, 2, 0), expected, atol=1e-5)
+
+
+def test_a_tensor_is_the_middle_of_the_picture_as_torchvision_cuts_it() -> None:
+    image = photo(341, 256)
+    pixels = process(encoded(image, "PNG"), Options(tensor="uint8")).tensor
+    assert pixels is not None
+    middle = np.asarray(image)[16:240, 58:282]
+    assert psnr(np.frombuffer(pixels, np.uint8).reshape(224, 224, 3), middle) > 35
+
+
+@pytest.mark.parametrize("preset", ["fast", "quality"])
+@pytest.mark.parametrize("mode", ["no", "border", "keep_ratio", "center_crop"])
+def test_flipped_bits_give_a_picture_or_a_refusal_whatever_the_options(preset: Preset, mode: ResizeMode) -> None:
+    data = encoded(photo(200, 150), progressive=True)
+    dice = np.random.default_rng(3)
+    options = Options(image_size=64, preset=preset, resize_mode=mode, max_pixels=1_000_000, tensor="uint8")
+    for _ in range(40):
+        broken = bytearray(data)
+        for at in dice.integers(2, len(data), 3):
+            broken[at] ^= 1 << int(dice.integers(8))
+        with contextlib.suppress(ImageRejectedError):
+            process(bytes(broken), options)
