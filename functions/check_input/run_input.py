@@ -15,7 +15,7 @@ from shared.run import Day, FeedEntry, Run
 from shared.settings import Settings
 from sources import Feed
 
-# Every feed carries its definition and, if it fails, its error through the state machine, whose payload ends at 256 KiB.
+# Each feed carries its definition and, if it fails, its error through the state machine: 256 KiB for all.
 MAX_FEEDS = 50
 MAX_FEED_CHARACTERS = 500
 
@@ -37,6 +37,8 @@ class RunInput(BaseModel):
 
     feeds: list[Any] = Field(min_length=1, max_length=MAX_FEEDS)
     # The day the run is for. Without it: the day of ``scheduled_time``, or of the start, in ``time_zone``.
+    # Which list of the feeds parameter is read, if it holds a list for each schedule.
+    schedule: str = "daily"
     dt: Day | None = None
     scheduled_time: AwareDatetime | None = None
     time_zone: str = "UTC"
@@ -98,10 +100,7 @@ def _parse(raw: Any) -> RunInput:
     # Load Feeds leaves the SSM parameter here when the input names no feeds.
     parameter = given.pop("feeds_parameter", None)
     if "feeds" not in given and parameter is not None:
-        try:
-            given["feeds"] = json.loads(parameter["value"])
-        except ValueError as error:
-            raise BadInputError(f"SSM parameter {parameter['name']}: not JSON: {error}") from error
+        given["feeds"] = _scheduled(parameter, given.get("schedule", "daily"))
     try:
         return RunInput.model_validate(given)
     except ValidationError as error:
@@ -112,16 +111,45 @@ def _parse(raw: Any) -> RunInput:
         raise BadInputError("execution input: " + "; ".join(problems)) from error
 
 
+def _scheduled(parameter: dict[str, str], schedule: Any) -> Any:
+    """The parameter's feeds: one list, or ``{"daily": [...], "frequent": [...]}``, a list for each schedule."""
+    try:
+        feeds = json.loads(parameter["value"])
+    except ValueError as error:
+        raise BadInputError(f"SSM parameter {parameter['name']}: not JSON: {error}") from error
+    if not isinstance(feeds, dict):
+        return feeds
+    if not isinstance(schedule, str) or schedule not in feeds:
+        raise BadInputError(f"SSM parameter {parameter['name']}: no feeds for the schedule {schedule!r}: {list(feeds)}")
+    return feeds[schedule]
+
+
 def _entries(feeds: list[Any]) -> list[FeedEntry]:
     entries: list[FeedEntry] = []
     places: dict[str, int] = {}
     for place, config in enumerate(feeds):
-        entry = _entry(config)
-        if entry.feed_id in places:
-            raise BadInputError(f"execution input: feeds.{place}: {entry.name} is feeds.{places[entry.feed_id]} again")
-        places[entry.feed_id] = place
-        entries.append(entry)
+        for entry in map(_entry, _by_server(config)):
+            if entry.feed_id in places:
+                raise BadInputError(
+                    f"execution input: feeds.{place}: {entry.name} is feeds.{places[entry.feed_id]} again"
+                )
+            places[entry.feed_id] = place
+            entries.append(entry)
+    if len(entries) > MAX_FEEDS:
+        raise BadInputError(f"execution input: feeds: {len(entries)} with each server of a list, {MAX_FEEDS} at most")
     return entries
+
+
+def _by_server(config: Any) -> list[Any]:
+    """``config``, or one for each server where it names several with commas between them."""
+    try:
+        feed = Feed.of(config)
+    except BadFeedError:
+        return [config]
+    servers = [server.strip() for server in (feed.server or "").split(",")]
+    if len(servers) == 1:
+        return [config]
+    return [feed.model_dump(exclude_none=True) | {"server": server} for server in servers if server]
 
 
 def _entry(config: Any) -> FeedEntry:

@@ -6,6 +6,8 @@ import random
 import time
 from types import TracebackType
 
+import httpx
+
 from shared.errors import DownloadError, SourceUnavailableError
 from shared.web import GuardedClient, as_feed_error
 from sources import Request, Response
@@ -34,7 +36,7 @@ class Api:
         for tries_left in reversed(range(TRIES)):
             try:
                 answer = self._client.exchange(
-                    request.method, request.url, params=request.params, headers=request.headers
+                    request.method, request.url, params=request.params, headers=request.headers, json=request.json
                 )
             except DownloadError as error:
                 failure = as_feed_error(error)
@@ -47,6 +49,11 @@ class Api:
                 retry_after = answer.headers.get("retry-after", "")
             time.sleep(_pause(retry_after, tries_left))
         raise AssertionError("the last try returns or raises")
+
+    @staticmethod
+    def address(request: Request) -> str:
+        """The address that ``request`` asks for, as it goes over the wire."""
+        return str(httpx.URL(request.url).copy_merge_params(request.params))
 
 
 def _pause(retry_after: str, tries_left: int) -> float:

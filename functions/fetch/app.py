@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
@@ -10,11 +11,15 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from fetch.api import Api
 from fetch.bookmarks import read_bookmark
 from fetch.pager import Pager
+from fetch.session import Session
+from fetch.stage import Stage
 from shared.observability import RUN_ID, logger, metrics
 from shared.run import FeedEntry, Progress, Run
+from shared.secrets import Secret
 from shared.settings import settings
 from shared.storage import Bucket
 from sources import Feed, get_source
+from sources.stream import Stream
 
 
 @logger.inject_lambda_context(correlation_id_path=RUN_ID)
@@ -29,11 +34,19 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     feed = Feed.of(entry.config)
     source = get_source(feed.source)
     with Api(trusted_origins=config.trusted_origins, contact=config.contact) as api:
-        pager = Pager(source, feed, entry.feed_id, run, api, Bucket(config.bucket_name))
+        secret = Secret(f"{config.secrets_prefix}{source.name}", source.manifest.credentials)
+        bucket = Bucket(config.bucket_name)
+        session: Session | Stage = Session(source, feed, api, secret, config.trusted_origins)
+        if isinstance(source, Stream):
+            session = Stage(source, feed, bucket)
+        pager = Pager(source, feed, entry.feed_id, run, session, bucket)
         bookmark = read_bookmark(config.bookmarks_table, entry.feed_id)
         after = pager.read(before, bookmark, seconds_left=lambda: context.get_remaining_time_in_millis() / 1000)
 
     metrics.add_metric("PagesFetched", MetricUnit.Count, after.pages - before.pages)
+    if session.ends_at is not None:
+        left = session.ends_at - datetime.now(UTC)
+        metrics.add_metric("TokenExpiresInDays", MetricUnit.NoUnit, left / timedelta(days=1))
     metrics.add_metric("PostsFetched", MetricUnit.Count, after.posts - before.posts)
     logger.info("pages fetched", extra={"feed": entry.name, "progress": after.model_dump()})
     return after.model_dump()

@@ -6,13 +6,15 @@ import gzip
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from fetch.api import Api
 from fetch.redaction import redact
+from fetch.session import Session
+from fetch.stage import Stage
 from shared import keys
 from shared.errors import RateLimitedError
 from shared.run import Progress, Run
 from shared.storage import Bucket
-from sources import Bookmark, Feed, Page, Response, Source
+from sources import Bookmark, Feed, Page, RateLimit, Request, Response, Source
+from sources.contract import Priced
 
 # A listing may answer empty pages with a cursor for ever.
 MAX_PAGES = 2000
@@ -28,14 +30,17 @@ UNKNOWN_WAIT = timedelta(minutes=5)
 class Pager:
     """Reads one feed's pages in one run."""
 
-    def __init__(self, source: Source, feed: Feed, feed_id: str, run: Run, api: Api, bucket: Bucket) -> None:
+    def __init__(
+        self, source: Source, feed: Feed, feed_id: str, run: Run, session: Session | Stage, bucket: Bucket
+    ) -> None:
         self._source = source
         self._feed = feed
         self._feed_id = feed_id
         self._run = run
-        self._api = api
+        self._session = session
         self._bucket = bucket
         self._limit = min(feed.limit or run.posts_per_feed, run.posts_per_feed)
+        self._seen: set[str] = set()
 
     def read(self, progress: Progress, bookmark: Bookmark | None, seconds_left: Callable[[], float]) -> Progress:
         """Read pages from where ``progress`` is; return where it stopped and why."""
@@ -45,17 +50,20 @@ class Pager:
                 progress = self._read_page(progress, bookmark)
             except RateLimitedError as limit:
                 progress = _wait(progress, limit)
-        return self._mind_the_gap(progress, bookmark)
+        warnings = list(dict.fromkeys([*progress.warnings, *self._session.warnings]))
+        return self._mind_the_gap(progress.model_copy(update={"warnings": warnings}), bookmark)
 
     def _read_page(self, progress: Progress, bookmark: Bookmark | None) -> Progress:
-        response = self._api.send(self._source.request(self._feed, bookmark, progress.cursor))
-        page = self._source.parse(self._feed, response)
+        request = self._source.request(self._feed, bookmark, progress.cursor)
+        if self._costs_too_much(request, progress):
+            return progress.model_copy(update={"status": "done", "stopped_by": "cost"})
+        response, page = self._session.read(request)
         self._keep(response, progress.pages)
 
         posts = progress.posts + len(page.posts)
         newest_id, newest_at = _newer(progress, page)
         stopped_by = None
-        if page.cursor is None or self._is_known(page, bookmark):
+        if page.cursor is None or self._is_known(page, bookmark) or self._goes_in_circles(page, progress):
             status = "done"
         elif posts >= self._limit:
             status, stopped_by = "done", "posts"
@@ -63,7 +71,7 @@ class Pager:
             status, stopped_by = "done", "pages"
         else:
             status = "more"
-        return progress.model_copy(
+        progress = progress.model_copy(
             update={
                 "status": status,
                 "cursor": page.cursor,
@@ -72,17 +80,42 @@ class Pager:
                 "newest_id": newest_id,
                 "newest_at": newest_at,
                 "stopped_by": stopped_by,
+                "cost_usd": round(progress.cost_usd + page.cost_usd, 6),
             }
         )
+        if status == "more" and _is_used_up(page.rate):
+            # Asked once more, it would refuse; some networks count that against the reader.
+            return _wait(progress, RateLimitedError("no calls are left", page.rate.reset_at if page.rate else None))
+        return progress
+
+    def _costs_too_much(self, request: Request, progress: Progress) -> bool:
+        cap = self._feed.cost_cap_usd
+        if cap is None or not isinstance(self._source, Priced):
+            return False
+        # Prices are sums of thousandths; a float's error is not a cent.
+        return progress.cost_usd + self._source.price(request) > cap + 1e-6
+
+    def _goes_in_circles(self, page: Page, progress: Progress) -> bool:
+        """Whether a page leads back to itself without a post that is new; the cursor alone does not tell.
+
+        Instagram's hashtags have the same cursor on every page, and each asking for it is the next page.
+        """
+        ids = {post.post_id for post in page.posts}
+        brings_nothing = ids <= self._seen
+        self._seen |= ids
+        return brings_nothing and page.cursor == progress.cursor
 
     def _mind_the_gap(self, progress: Progress, bookmark: Bookmark | None) -> Progress:
         """Keep the bookmark where it is if posts between it and the last page read would never be asked for again.
 
         A listing that walks forward has no such gap, and a first run that ends at its limit was asked for no more.
         """
+        if progress.stopped_by == "cost":
+            return progress
         if not self._source.newest_first or (bookmark is None and progress.stopped_by != "rate_limit"):
             return progress.model_copy(update={"stopped_by": None})
-        if progress.stopped_by is None:
+        # What was billed would be billed again, to end at the same place.
+        if progress.stopped_by is None or (progress.cost_usd and progress.stopped_by != "rate_limit"):
             return progress
         return progress.model_copy(update={"newest_id": "", "newest_at": ""})
 
@@ -99,7 +132,12 @@ class Pager:
         key = keys.raw_page(self._run, self._source.name, self._feed_id, page)
         # mtime=0: the same page makes the same object.
         body = gzip.compress(redact(response.body), mtime=0)
-        self._bucket.put(key, body, "application/gzip", {"url": redact(response.url.encode()).decode("ascii")})
+        url = redact(response.url.encode()).decode("ascii")
+        self._bucket.put(key, body, "application/gzip", {"url": url, "status": str(response.status)})
+
+
+def _is_used_up(rate: RateLimit | None) -> bool:
+    return rate is not None and rate.remaining == 0 and rate.reset_at is not None
 
 
 def _newer(progress: Progress, page: Page) -> tuple[str, str]:

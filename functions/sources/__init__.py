@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from shared.errors import BadFeedError
 from sources.bluesky import Bluesky
+from sources.commons import Commons
 from sources.contract import Bookmark, Feed, Page, RateLimit, Reject, Request, Response, Source
+from sources.facebook import Facebook
+from sources.instagram import Instagram
 from sources.mastodon import Mastodon
+from sources.rss import Rss
+from sources.stream import Stream
+from sources.x import X
 
 __all__ = [
     "Bookmark",
@@ -21,7 +27,13 @@ __all__ = [
 
 _SOURCES: dict[str, Source] = {
     "bluesky": Bluesky(),
+    "commons": Commons(),
+    "facebook": Facebook(),
+    "instagram": Instagram(),
     "mastodon": Mastodon(),
+    "rss": Rss(),
+    "stream": Stream(),
+    "x": X(),
 }
 
 

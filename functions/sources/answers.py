@@ -70,15 +70,19 @@ class Dialect:
 
 def check(feed: Feed, response: Response, dialect: Dialect) -> None:
     """Raise the leaf that ``response`` stands for, or return if it is a success."""
-    if 200 <= response.status < 300:
-        return
+    if not 200 <= response.status < 300:
+        raise refusal(feed, response, dialect)
+
+
+def refusal(feed: Feed, response: Response, dialect: Dialect) -> ImagelakeError:
+    """The leaf that ``response``, which is an error whatever its status, stands for."""
     kind = _coded(response, dialect) or _BY_STATUS.get(response.status)
     if kind is None:
         kind = SourceUnavailableError if response.status >= 500 else SourceChangedError
     message = f"{feed.name}: {_MEANING.get(kind, 'refused')} (HTTP {response.status}, {described(response)})"
     if kind is RateLimitedError:
-        raise RateLimitedError(message, reset_at=_reset_at(response, dialect))
-    raise kind(message)
+        return RateLimitedError(message, reset_at=_reset_at(response, dialect))
+    return kind(message)
 
 
 def read_json(feed: Feed, response: Response) -> Any:

@@ -1,11 +1,16 @@
-"""Bluesky: the image posts of an account, from the public AppView, without a login."""
+"""Bluesky: the image posts of an account, from the public AppView, and those of a hashtag, after a login.
+
+A login is an app password's: it is exchanged for a token of two hours, which no one keeps.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -20,13 +25,23 @@ from shared.errors import (
 )
 from shared.posts import Media, MediaKind, Post
 from sources.answers import Dialect, check, read_json, unix_time, window
-from sources.contract import Bookmark, Feed, Page, Reject, Request, Response
+from sources.contract import Authorized, Bookmark, Feed, Page, Reject, Request, Response
+from sources.manifest import Manifest
 from sources.origin import origin
 from sources.wire import Moment, WireModel, reason
 
 _PUBLIC_API = "https://public.api.bsky.app"
+# Where an account of Bluesky's own servers logs in.
+_LOGIN_API = "https://bsky.social"
 _PAGE_SIZE = 100
 
+_AUTHOR_FEED = "/xrpc/app.bsky.feed.getAuthorFeed"
+_SEARCH = "/xrpc/app.bsky.feed.searchPosts"
+_SESSION = "/xrpc/com.atproto.server.createSession"
+# A session lives 120 minutes; the rest is time to use it.
+_SESSION_LIFE = timedelta(minutes=90)
+
+_TAG = re.compile(r"[^\s#]{1,64}")
 _ACTOR = re.compile(r"did:[a-z]+:[a-zA-Z0-9._:%-]+|(?:[a-zA-Z0-9-]+\.)+[a-zA-Z][a-zA-Z0-9-]*")
 _POST_URI = re.compile(r"at://(did:[a-z]+:[a-zA-Z0-9._:%-]+)/app\.bsky\.feed\.post/([a-zA-Z0-9._:~-]+)")
 
@@ -41,6 +56,8 @@ _ERRORS: Mapping[str, type[ImagelakeError]] = {
     "BlockedActor": FeedNotPermittedError,
     "BlockedByActor": FeedNotPermittedError,
     "AuthMissing": CredentialsError,
+    "AuthenticationRequired": CredentialsError,
+    "AuthFactorTokenRequired": CredentialsError,
     "ExpiredToken": CredentialsError,
     "InvalidToken": CredentialsError,
     "RateLimitExceeded": RateLimitedError,
@@ -133,41 +150,50 @@ class _RecordWithMedia(WireModel):
     media: dict[str, Any]
 
 
-class Bluesky:
-    """The adapter; ``feed.server`` replaces the public AppView."""
+class Bluesky(Authorized):
+    """The adapter; ``feed.server`` replaces the public AppView, and for a hashtag the server that is logged in to."""
 
     name = "bluesky"
     newest_first = True
     # Only images are downloaded; video.bsky.app and video.cdn.bsky.app serve videos and their posters.
     media_hosts: frozenset[str] | None = frozenset({"cdn.bsky.app"})
+    manifest = Manifest(
+        title="Bluesky",
+        feeds=("bluesky:bsky.app", "bluesky:#cats"),
+        lookback="an account: all of it; a hashtag: as far as the search goes",
+        page_size=_PAGE_SIZE,
+        credentials=("identifier", "app_password"),
+        credentials_required=False,
+        post_usd=None,
+        deletion="a deleted post is no longer listed; asked for by its address it is left out",
+        terms="there has to be a way to have content deleted on request",
+        notes=(
+            "an account is read without a login; a hashtag needs `identifier`, a handle, and `app_password`",
+            "posts whose author or moderators do not want signed-out readers to see them are left out",
+            "pictures are the network's resized copies; a ratio is told, dimensions and licence are not",
+        ),
+    )
+    secret_hosts = frozenset({"bsky.social"})
+    public_fields = frozenset({"identifier", "session_until"})
 
     def request(self, feed: Feed, bookmark: Bookmark | None, cursor: str | None) -> Request:
-        """One page of getAuthorFeed; there is no way to ask for what is newer than ``bookmark``."""
-        if feed.account is None:
-            raise BadFeedError(f"{feed.name}: Bluesky answers a hashtag search only after a login; name an account")
-        actor = feed.account.removeprefix("@")
-        if _ACTOR.fullmatch(actor) is None:
-            raise BadFeedError(f"{feed.name}: write the whole handle, such as alice.bsky.social, or a did")
-        params = {
-            "actor": actor,
-            "filter": "posts_with_media",
-            "limit": str(min(feed.limit or _PAGE_SIZE, _PAGE_SIZE)),
-        }
+        """One page of an account's posts with media or of a search; a search alone can begin at ``bookmark``."""
+        if feed.account is not None:
+            url, params = f"{origin(feed, _PUBLIC_API)}{_AUTHOR_FEED}", _of_account(feed)
+        else:
+            url, params = f"{origin(feed, _LOGIN_API)}{_SEARCH}", _of_hashtag(feed, bookmark)
+        params["limit"] = str(min(feed.limit or _PAGE_SIZE, _PAGE_SIZE))
         if cursor is not None:
             params["cursor"] = cursor
-        return Request(
-            url=f"{origin(feed, _PUBLIC_API)}/xrpc/app.bsky.feed.getAuthorFeed",
-            params=params,
-            headers={"accept": "application/json"},
-        )
+        return Request(url, params, {"accept": "application/json"})
 
     def parse(self, feed: Feed, response: Response) -> Page:
         """A page with newest posts first; a pinned post stands where it is pinned and moves no bookmark."""
         check(feed, response, _DIALECT)
         body = read_json(feed, response)
-        entries = body.get("feed") if isinstance(body, dict) else None
-        if not isinstance(entries, list):
-            raise SourceChangedError(f"{feed.name}: the answer has no list named feed")
+        entries = _entries(body)
+        if entries is None:
+            raise SourceChangedError(f"{feed.name}: the answer has no list named feed or posts")
         cursor = body.get("cursor")
         if not isinstance(cursor, str | None):
             raise SourceChangedError(f"{feed.name}: the cursor is not a string")
@@ -191,6 +217,61 @@ class Bluesky:
             rate=_DIALECT.rate(response),
             newest=max(places, key=lambda place: place.newest_at, default=None),
         )
+
+    def authorize(self, request: Request, secret: Mapping[str, str]) -> Request:
+        """The search with the session's token, the login with the app password; an account's posts as they are."""
+        path = urlsplit(request.url).path
+        if path == _SEARCH:
+            return replace(request, headers={**request.headers, "authorization": f"Bearer {secret['session']}"})
+        if path == _SESSION:
+            login = {"identifier": secret["identifier"], "password": secret["app_password"]}
+            return replace(request, json=login)
+        return request
+
+    def renewal(self, request: Request, secret: Mapping[str, str], now: datetime) -> Request | None:
+        """The login, if a session is needed and there is none or it is old."""
+        parts = urlsplit(request.url)
+        if parts.path != _SEARCH:
+            return None
+        ends_at = secret.get("session_until")
+        if ends_at is not None and datetime.fromisoformat(ends_at) > now:
+            return None
+        return Request(f"{parts.scheme}://{parts.netloc}{_SESSION}", method="POST")
+
+    def renewed(self, feed: Feed, response: Response, now: datetime) -> Mapping[str, str]:
+        """The session's token and when to make a new one."""
+        check(feed, response, _DIALECT)
+        match read_json(feed, response):
+            case {"accessJwt": str(token)} if token:
+                return {"session": token, "session_until": (now + _SESSION_LIFE).astimezone(UTC).isoformat()}
+        raise SourceChangedError(f"{feed.name}: the answer to the login holds no token")
+
+
+def _of_account(feed: Feed) -> dict[str, str]:
+    actor = (feed.account or "").removeprefix("@")
+    if _ACTOR.fullmatch(actor) is None:
+        raise BadFeedError(f"{feed.name}: write the whole handle, such as alice.bsky.social, or a did")
+    return {"actor": actor, "filter": "posts_with_media"}
+
+
+def _of_hashtag(feed: Feed, bookmark: Bookmark | None) -> dict[str, str]:
+    tag = (feed.hashtag or "").removeprefix("#")
+    if _TAG.fullmatch(tag) is None:
+        raise BadFeedError(f"{feed.name}: a hashtag of Bluesky has at most 64 characters")
+    params = {"q": f"#{tag}", "tag": tag, "sort": "latest"}
+    if bookmark is not None:
+        params["since"] = bookmark.newest_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return params
+
+
+def _entries(body: Any) -> list[Any] | None:
+    """The entries of an account's listing; the bare posts of a search in the same shape."""
+    match body:
+        case {"feed": list(entries)}:
+            return entries
+        case {"posts": list(posts)}:
+            return [{"post": post} for post in posts]
+    return None
 
 
 def _post(wire: _Post) -> Post:

@@ -11,12 +11,26 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from shared.errors import BadFeedError
 from shared.posts import Post
+from sources.manifest import Manifest
+
+# Settings of a feed that only one network has.
+_SETTINGS_OF = {"form": "x", "vocabulary": "x", "cost_cap_usd": "x", "window": "stream"}
 
 
 class Feed(BaseModel):
@@ -29,17 +43,24 @@ class Feed(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
-    account: str | None = Field(default=None, min_length=1, max_length=256)
+    account: str | None = Field(default=None, min_length=1, max_length=500)
     hashtag: str | None = Field(default=None, min_length=1, max_length=256)
     server: str | None = Field(default=None, min_length=1, max_length=256)
     limit: PositiveInt | None = None
+    form: Literal["search", "timeline"] | None = None
+    vocabulary: Literal["post", "tweet"] | None = None
+    cost_cap_usd: PositiveFloat | None = Field(default=None, allow_inf_nan=False)
+    window: str | None = Field(default=None, pattern=r"^[a-zA-Z0-9_-]{1,80}$")
 
     @model_validator(mode="before")
     @classmethod
     def _from_text(cls, value: Any) -> Any:
-        """Accept ``SOURCE:ACCOUNT``, ``SOURCE:#TAG``, ``SOURCE:SERVER#TAG`` and ``SOURCE:SERVER@ACCOUNT``."""
+        """Accept ``SOURCE:ACCOUNT``, ``SOURCE:#TAG``, ``SOURCE:SERVER#TAG``, ``SOURCE:SERVER@ACCOUNT``, ``rss:URL``."""
         if not isinstance(value, str):
             return value
+        # An address is one word, whatever signs are in it: rss:https://server.example/@alice.rss
+        if address := re.fullmatch(r"(rss):(https?://\S+)", value.strip()):
+            return {"source": address[1], "account": address[2]}
         match = re.fullmatch(
             r"(?P<source>[a-z][a-z0-9_]*):(?:(?P<server>[^#@\s]+)?#(?P<hashtag>[^#@\s]+)"
             r"|(?P<server2>[^#@\s]+)@(?P<account2>[^#@\s]+)|(?P<account>[^#\s]+))",
@@ -68,6 +89,13 @@ class Feed(BaseModel):
             raise ValueError("a feed names either an account or a hashtag")
         return self
 
+    @model_validator(mode="after")
+    def _known_settings(self) -> Feed:
+        for name, source in _SETTINGS_OF.items():
+            if getattr(self, name) is not None and self.source != source:
+                raise ValueError(f"{name} is a setting of {source} feeds only")
+        return self
+
     @classmethod
     def of(cls, value: Any) -> Feed:
         """Build a feed from its short text form or a mapping; raise ``BadFeedError`` with a sentence."""
@@ -77,7 +105,7 @@ class Feed(BaseModel):
             first = error.errors(include_url=False)[0]
             where = ".".join(str(part) for part in first["loc"])
             reason = first["msg"].removeprefix("Value error, ")
-            raise BadFeedError(f"feed {value!r}: {where + ': ' if where else ''}{reason}") from error
+            raise BadFeedError(f"feed {str(value)[:120]!r}: {where + ': ' if where else ''}{reason}") from error
 
     @property
     def name(self) -> str:
@@ -105,12 +133,13 @@ class Bookmark(BaseModel):
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request; holds no secret."""
+    """One HTTP request; holds no secret until ``Authorized.authorize`` puts it in, right before it is sent."""
 
     url: str
     params: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     method: Literal["GET", "POST"] = "GET"
+    json: Any = None
 
 
 @dataclass(frozen=True)
@@ -147,19 +176,24 @@ class Reject:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a listing. ``cursor`` is ``None`` at the end; ``newest`` is the bookmark this page would leave."""
+    """One page of a listing. ``cursor`` is ``None`` at the end; ``newest`` is the bookmark this page would leave.
+
+    ``cost_usd`` is what the network bills for the page, in US dollars.
+    """
 
     posts: list[Post]
     rejects: list[Reject]
     cursor: str | None
     rate: RateLimit | None = None
     newest: Bookmark | None = None
+    cost_usd: float = 0.0
 
 
 class Source(Protocol):
     """A network adapter."""
 
     name: str
+    manifest: Manifest
     # The listing runs from new to old and cannot be asked to start at a bookmark, so ``fetch`` stops at the first
     # page that is wholly known.
     newest_first: bool
@@ -172,4 +206,42 @@ class Source(Protocol):
 
     def parse(self, feed: Feed, response: Response) -> Page:
         """The page in ``response``; raises nothing but leaves of ``shared.errors``, whatever the bytes."""
+        ...
+
+
+class Authorized:
+    """What an adapter inherits if its requests can carry credentials; ``fetch`` alone calls it.
+
+    ``secret`` is the JSON object of the network's one secret. To touch a field it lacks raises ``CredentialsError``,
+    so an adapter touches what it needs and asks ``secret.get`` for what is optional. Nothing here may put a value of
+    it into an exception.
+    """
+
+    # Hosts of the network that may be sent its secret, by https only. ``None``: the secret itself is by host, and
+    # ``authorize`` looks the request's host up in it. Origins that whoever runs this trusts may be sent it too.
+    secret_hosts: frozenset[str] | None = None
+    # Fields that name an account and open nothing; every other field's value is taken out of all that is kept.
+    public_fields: frozenset[str] = frozenset()
+    # What an exchange brought is written back to the secret; otherwise it stays in this worker's memory.
+    keeps_renewed: bool = False
+
+    def authorize(self, request: Request, secret: Mapping[str, str]) -> Request:
+        """``request`` with the credentials it needs, or as it is if it needs none."""
+        raise NotImplementedError
+
+    def renewal(self, request: Request, secret: Mapping[str, str], now: datetime) -> Request | None:
+        """The exchange to make before ``request`` is authorised, itself still without a secret, or ``None``."""
+        return None
+
+    def renewed(self, feed: Feed, response: Response, now: datetime) -> Mapping[str, str]:
+        """The fields of the secret that the answer to a ``renewal`` brings; raises leaves of ``shared.errors``."""
+        raise NotImplementedError
+
+
+@runtime_checkable
+class Priced(Protocol):
+    """An adapter of a network that bills what is read."""
+
+    def price(self, request: Request) -> float:
+        """The most that ``request`` can cost, in US dollars."""
         ...

@@ -1,4 +1,4 @@
-"""Mastodon and servers that speak its API: the image posts of an account or of a hashtag, without a login.
+"""Mastodon and servers that speak its API: the image posts of an account or of a hashtag, by default without a login.
 
 An account is looked up first, a hashtag's server is asked first whether it shows hashtag feeds at all: a closed feed
 answers with an empty list. Then the listing is walked: from the newest post back when there is no bookmark, and
@@ -11,7 +11,9 @@ header only those ids are taken, never its host.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
 
@@ -20,7 +22,8 @@ from pydantic import BeforeValidator, Field
 from shared.errors import FeedNotFoundError, FeedNotPermittedError, SourceChangedError
 from shared.posts import Media, MediaKind, Post
 from sources.answers import Dialect, answered_at, check, header, iso_time, read_json, window
-from sources.contract import Bookmark, Feed, Page, Reject, Request, Response
+from sources.contract import Authorized, Bookmark, Feed, Page, Reject, Request, Response
+from sources.manifest import Manifest
 from sources.origin import host, origin
 from sources.plain_text import plain_text
 from sources.wire import Moment, WireModel, reason
@@ -28,6 +31,7 @@ from sources.wire import Moment, WireModel, reason
 _API = "/api/v1/"
 _LOOKUP = "/api/v1/accounts/lookup"
 _INSTANCE = "/api/v2/instance"
+_SIGNED_IN = "signed_in"
 _PAGE_SIZE = 40
 
 _DIALECT = Dialect(rate=lambda response: window(response, "x-ratelimit", iso_time))
@@ -57,6 +61,8 @@ class _Attachment(WireModel):
 class _Account(WireModel):
     acct: str = Field(min_length=1)
     display_name: str | None = None
+    # Told by the author's own server only.
+    noindex: bool | None = None
 
 
 class _Tag(WireModel):
@@ -77,14 +83,49 @@ class _Status(WireModel):
     media_attachments: list[_Attachment]
 
 
-class Mastodon:
-    """The adapter; ``feed.server`` names the server."""
+class Mastodon(Authorized):
+    """The adapter; ``feed.server`` names the server. The secret has a token by the host name of its server."""
 
     name = "mastodon"
     # With a bookmark the walk starts there and goes forward, so every page is new.
     newest_first = False
     # A server may keep its media anywhere.
     media_hosts: frozenset[str] | None = None
+    manifest = Manifest(
+        title="Mastodon",
+        feeds=(
+            "mastodon:server.example@alice",
+            "mastodon:server.example#cats",
+            "mastodon:server.example,other.example#cats",
+        ),
+        lookback="all public posts; a hashtag has those its server has seen",
+        page_size=_PAGE_SIZE,
+        credentials=("server.example",),
+        credentials_required=False,
+        post_usd=None,
+        deletion="the post answers 404",
+        terms="per server; some forbid automated gathering: read `/api/v1/instance/terms_of_service` first",
+        notes=(
+            "several servers with commas between them are one feed each",
+            "a hashtag feed that the server's settings close to signed-out readers is an error, not an empty feed; a "
+            "token, by its server's name, opens one that is for signed-in readers",
+            "300 requests in 5 minutes; those for older or newer pages also count against 300 in 15 minutes; a run "
+            "waits until the reset that the server names",
+            "only public posts are kept, and none of an author who asks not to be indexed (`noindex`); `indexable`, "
+            "which is about search within Mastodon and off by default, changes nothing",
+        ),
+    )
+
+    def authorize(self, request: Request, secret: Mapping[str, str]) -> Request:
+        """``request`` as the token's user, if there is a token for its server."""
+        token = secret.get(urlsplit(request.url).hostname or "")
+        if not token:
+            return request
+        params = dict(request.params)
+        if urlsplit(request.url).path == _INSTANCE:
+            # Servers ignore it; it tells ``parse`` who asked.
+            params[_SIGNED_IN] = "true"
+        return replace(request, params=params, headers={**request.headers, "authorization": f"Bearer {token}"})
 
     def request(self, feed: Feed, bookmark: Bookmark | None, cursor: str | None) -> Request:
         """First the lookup or the server's settings, then page after page of the listing."""
@@ -120,7 +161,7 @@ class Mastodon:
 
 
 def _refuse_closed(feed: Feed, response: Response) -> None:
-    """Raise if signed-out readers get neither local nor remote posts; settings that do not say so mean an open feed.
+    """Raise if the reader gets neither local nor remote posts; settings that do not say so mean an open feed.
 
     Servers before 4.5 have no such key, others no such address: then the listing itself has the last word.
     """
@@ -129,13 +170,15 @@ def _refuse_closed(feed: Feed, response: Response) -> None:
     body = None
     with suppress(SourceChangedError):
         body = read_json(feed, response)
-    closed = ("authenticated", "disabled")
+    signed_in = _SIGNED_IN in parse_qs(urlsplit(response.url).query)
+    closed = ("disabled",) if signed_in else ("authenticated", "disabled")
     match body:
         case {"configuration": {"timelines_access": {"hashtag_feeds": {"local": local, "remote": remote}}}} if (
             local in closed and remote in closed
         ):
             raise FeedNotPermittedError(
-                f"{feed.name}: the server shows no hashtag feeds without a login (local: {local}, remote: {remote})"
+                f"{feed.name}: the server shows no hashtag feeds {'at all' if signed_in else 'without a login'}"
+                f" (local: {local}, remote: {remote})"
             )
 
 
@@ -171,6 +214,8 @@ def _post(status: _Status, server: str) -> Post:
         raise ValueError("a repost of another post")
     if status.visibility != "public":
         raise ValueError(f"visibility: {status.visibility[:40]}, not public")
+    if status.account.noindex:
+        raise ValueError("the author asks not to be indexed")
     acct = status.account.acct.lower()
     return Post(
         post_id=status.id,

@@ -16,7 +16,8 @@ class WireModel(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
 
-def _moment(value: Any) -> datetime:
+def moment(value: Any) -> datetime:
+    """A plausible time in ISO 8601, aware and in UTC; raises ``ValueError``."""
     if not isinstance(value, str):
         raise ValueError("not a string")
     try:
@@ -30,7 +31,7 @@ def _moment(value: Any) -> datetime:
 
 
 # A time as networks write it in JSON, made aware and in UTC.
-Moment = Annotated[datetime, BeforeValidator(_moment)]
+Moment = Annotated[datetime, BeforeValidator(moment)]
 
 
 def reason(error: ValueError) -> str:

@@ -38,4 +38,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         **plan,
         "bookmark": {"newest_id": progress.newest_id, "newest_at": progress.newest_at},
         "stopped_by": progress.stopped_by,
+        "cost_usd": progress.cost_usd,
+        "warnings": progress.warnings,
     }

@@ -15,15 +15,14 @@ def read_pages(
     source: Source, feed: Feed, feed_id: str, run: Run, pages: int, bucket: Bucket
 ) -> tuple[list[Post], list[Reject]]:
     """All posts of the run's pages, each post id once and in listing order, and all rejects."""
-    posts: dict[str, Post] = {}
+    posts: dict[tuple[str, str], Post] = {}
     rejects: list[Reject] = []
     for number in range(pages):
         key = keys.raw_page(run, source.name, feed_id, number)
         body, metadata = bucket.get_with_metadata(key)
-        page = source.parse(
-            feed, Response(200, {"content-type": "application/json"}, gzip.decompress(body), metadata["url"])
-        )
+        page = source.parse(feed, Response(int(metadata["status"]), {}, gzip.decompress(body), metadata["url"]))
         for post in page.posts:
-            posts.setdefault(post.post_id, post)
+            # A stream brings posts of many networks, whose ids may meet.
+            posts.setdefault((post.author_id, post.post_id), post)
         rejects += page.rejects
     return list(posts.values()), rejects

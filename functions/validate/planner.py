@@ -31,10 +31,11 @@ class Planner:
 
     def plan(self, posts: list[Post], rejects: list[Reject]) -> dict[str, Any]:
         """Write rejects, open batches and the batch list; return counts."""
-        left_open = self._open_plans()
+        opened = self._open_plans()
+        left_open = [plan for plan in opened if self._takes_up(plan)]
         wanted, skipped = self._images(posts)
         self._keep_rejects(rejects, skipped)
-        held = {item.media_id for plan in left_open for item in plan.items}
+        held = {item.media_id for plan in opened for item in plan.items}
         candidates = [item for item in wanted if item.media_id not in held]
         known = self._image_keys.get_many(item.media_id for item in candidates)
         new = [item for item in candidates if item.media_id not in known]
@@ -71,6 +72,14 @@ class Planner:
             with suppress(ObjectMissingError):
                 plans.append(Plan.model_validate_json(self._bucket.get(key)))
         return plans
+
+    def _takes_up(self, plan: Plan) -> bool:
+        """Whether to finish an open batch: windows of a stream overlap, so another's of today is likely at work still.
+
+        A window's own run has its name.
+        """
+        window = self._feed.window
+        return window is None or plan.run_id in (self._run.run_id, window) or plan.batch.dt < self._run.dt
 
     def _images(self, posts: list[Post]) -> tuple[list[Item], list[Reject]]:
         """Every image once, and the media that are none, each with its reason."""

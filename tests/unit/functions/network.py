@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from shared.errors import RateLimitedError, SourceChangedError, SourceUnavailableError
 from shared.posts import Post
-from sources import Bookmark, Feed, Page, Reject, Request, Response
+from sources import Bookmark, Feed, Page, RateLimit, Reject, Request, Response, get_source
 from tests.unit.functions.website import Answer, Website
 
 
@@ -18,6 +19,7 @@ class Network:
 
     name = "bluesky"
     media_hosts: frozenset[str] | None = None
+    manifest = get_source(name).manifest
 
     def __init__(self, website: Website) -> None:
         self.newest_first = True
@@ -31,10 +33,12 @@ class Network:
     def request(self, feed: Feed, bookmark: Bookmark | None, cursor: str | None) -> Request:
         return Request(f"{self._website.origin}/page/{cursor or 0}", {"access_token": "s3cret"})
 
+    def price(self, request: Request) -> float:
+        return 0.2
+
     def parse(self, feed: Feed, response: Response) -> Page:
         if response.status == 429:
-            reset = response.headers.get("reset")
-            raise RateLimitedError("slow down", datetime.fromtimestamp(float(reset), UTC) if reset else None)
+            raise RateLimitedError("slow down", _time(response.headers))
         if response.status >= 500:
             raise SourceUnavailableError(f"HTTP {response.status}")
         try:
@@ -48,7 +52,15 @@ class Network:
             rejects=[Reject(**reject) for reject in body["rejects"]],
             cursor=body["cursor"],
             newest=Bookmark(newest_id=newest.post_id, newest_at=newest.posted_at) if newest else None,
+            rate=RateLimit(int(response.headers["left"]), _time(response.headers))
+            if "left" in response.headers
+            else None,
+            cost_usd=body.get("cost_usd", 0.0),
         )
+
+
+def _time(headers: Mapping[str, str]) -> datetime | None:
+    return datetime.fromtimestamp(float(headers["reset"]), UTC) if "reset" in headers else None
 
 
 def page(*posts: Post, cursor: str | None = None, rejects: tuple[Reject, ...] = (), **more: Any) -> bytes:

@@ -150,6 +150,34 @@ def test_error_when_parameter_is_not_json() -> None:
         check(feeds_parameter={"name": "/imagelake/feeds", "value": "[bluesky:a.example]"})
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "bluesky:alice.example"),
+        ({"schedule": "daily"}, "bluesky:alice.example"),
+        ({"schedule": "frequent"}, "mastodon:a.example#cats"),
+    ],
+)
+def test_feeds_when_the_parameter_has_a_list_for_each_schedule(given: dict[str, Any], expected: str) -> None:
+    lists = {"daily": ["bluesky:alice.example"], "frequent": ["mastodon:a.example#cats"]}
+    parameter = {"name": "/imagelake/feeds", "value": json.dumps(lists)}
+    assert [feed["name"] for feed in check(feeds_parameter=parameter, **given)["feeds"]] == [expected]
+
+
+@pytest.mark.parametrize("schedule", ["frequent", "", 5, []])
+def test_error_when_the_schedule_has_no_feeds(schedule: Any) -> None:
+    parameter = {"name": "/imagelake/feeds", "value": '{"daily": ["bluesky:alice.example"]}'}
+    with pytest.raises(
+        BadInputError, match=r"^SSM parameter /imagelake/feeds: no feeds for the schedule .*\['daily'\]"
+    ):
+        check(feeds_parameter=parameter, schedule=schedule)
+
+
+def test_feeds_of_every_schedule_when_the_parameter_has_one_list() -> None:
+    parameter = {"name": "/imagelake/feeds", "value": '["bluesky:alice.example.com"]'}
+    assert check(feeds_parameter=parameter, schedule="frequent")["feeds"] == [ENTRY.model_dump()]
+
+
 def test_error_when_feed_is_there_twice() -> None:
     twice = ["bluesky:a.example", "bluesky:b.example", {"source": "bluesky", "account": "a.example", "limit": 5}]
     with pytest.raises(BadInputError, match=r"feeds\.2: bluesky:a\.example is feeds\.0 again"):
@@ -171,3 +199,31 @@ def test_feeds_keep_their_order() -> None:
     assert [feed["name"] for feed in answer] == feeds
     assert len({feed["feed_id"] for feed in answer}) == MAX_FEEDS
     assert answer[0]["feed_id"] == Feed.of(feeds[0]).feed_id
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "mastodon:A.example,https://b.example/#cats",
+        {"source": "mastodon", "server": "a.example, https://b.example/,", "hashtag": "cats"},
+    ],
+)
+def test_feed_when_it_names_several_servers_is_one_for_each(config: Any) -> None:
+    entries = check(feeds=[config, "bluesky:alice.example"])["feeds"]
+    assert [Feed.of(entry["config"]) for entry in entries] == [
+        Feed.of("mastodon:a.example#cats"),
+        Feed.of("mastodon:https://b.example#cats"),
+        Feed.of("bluesky:alice.example"),
+    ]
+    assert len({entry["feed_id"] for entry in entries}) == 3
+
+
+def test_feed_when_a_server_of_a_list_is_named_again_is_refused() -> None:
+    with pytest.raises(BadInputError, match=r"feeds\.1: mastodon:a\.example#cats is feeds\.0 again"):
+        check(feeds=["mastodon:b.example,a.example#cats", "mastodon:a.example#cats"])
+
+
+def test_feeds_when_lists_of_servers_make_too_many_are_refused() -> None:
+    servers = [",".join(f"s{place}-{number}.example" for number in range(10)) for place in range(11)]
+    with pytest.raises(BadInputError, match=f"110 with each server of a list, {MAX_FEEDS} at most"):
+        check(feeds=[f"mastodon:{server}#cats" for server in servers])

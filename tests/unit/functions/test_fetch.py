@@ -128,10 +128,73 @@ def test_budget_of_pages_when_empty_pages_lead_on_for_ever(
     lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetch.pager, "MAX_PAGES", 3)
-    network.put_pages(page(cursor="0"))
+    network.put_pages(page(cursor="1"), page(cursor="0"))
     answer = read()
     assert (answer["status"], answer["pages"], answer["posts"]) == ("done", 3, 0)
     assert answer["newest_at"] == ""
+
+
+def test_listing_that_leads_back_to_itself_ends_where_it_brings_nothing_new(
+    lake: Lake, network: Network, website: Website
+) -> None:
+    website.put("/page/0", page(post("one"), cursor="same"))
+    website.put("/page/same", page(post("two"), cursor="same"), page(post("three"), cursor="same"))
+    answer = read()
+    assert (answer["status"], answer["stopped_by"], answer["posts"]) == ("done", None, 4)
+    assert [path.partition("?")[0] for path in website.asked] == ["/page/0"] + ["/page/same"] * 3
+
+
+@pytest.mark.parametrize(("cap", "pages"), [(0.2, 1), (0.39, 1), (0.4, 2), (5, 3)])
+def test_cost_cap_ends_the_reading_before_the_page_that_could_pass_it(
+    lake: Lake, network: Network, cap: float, pages: int
+) -> None:
+    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-01-01T12:00:00.000000Z")
+    network.put_pages(
+        page(post("three"), cursor="1", cost_usd=0.2),
+        page(post("two"), cursor="2", cost_usd=0.2),
+        page(post("one"), cost_usd=0.005),
+    )
+    config = {"source": "x", "account": "cats", "cost_cap_usd": cap}
+    answer = read(feed=ENTRY.model_copy(update={"config": config}))
+    assert (answer["status"], answer["pages"]) == ("done", pages)
+    assert answer["stopped_by"] == (None if pages == 3 else "cost")
+    assert answer["cost_usd"] == [0.2, 0.4, 0.405][pages - 1]
+    assert answer["newest_id"], "what was paid for is not read again"
+
+
+def test_bookmark_moves_on_when_what_was_read_is_billed(lake: Lake, network: Network) -> None:
+    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-01-01T12:00:00.000000Z")
+    network.put_pages(page(post("new"), cursor="1", cost_usd=0.005), page(post("never read")))
+    answer = read(run=RUN.model_copy(update={"posts_per_feed": 1}))
+    assert (answer["stopped_by"], answer["newest_id"]) == ("posts", "new")
+
+
+def test_limit_that_is_used_up_is_waited_for_before_it_refuses(lake: Lake, network: Network, website: Website) -> None:
+    end = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=5)
+    network.put_pages(Answer(page(post("one"), cursor="1"), headers={"left": "0", **until(end)}), page(post("two")))
+    answer = read()
+    assert (answer["status"], answer["pages"], answer["cursor"], len(website.asked)) == ("rate_limited", 1, "1", 1)
+    assert answer["retry_at"] == (end + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert read(progress=answer)["status"] == "done"
+
+
+@pytest.mark.parametrize("headers", [{"left": "1", "reset": "4102444800"}, {"left": "0"}])
+def test_limit_that_is_not_used_up_or_names_no_end_is_not_waited_for(
+    lake: Lake, network: Network, headers: dict[str, str]
+) -> None:
+    network.put_pages(Answer(page(post("one"), cursor="1"), headers=headers), page(post("two")))
+    assert (read()["status"], read()["waits"]) == ("done", 0)
+
+
+def test_limit_that_is_used_up_on_the_last_page_is_of_no_matter(lake: Lake, network: Network) -> None:
+    network.put_pages(Answer(page(post("one")), headers={"left": "0", "reset": "4102444800"}))
+    assert read()["status"] == "done"
+
+
+def test_warnings_of_earlier_calls_are_kept(lake: Lake, network: Network) -> None:
+    network.put_pages(page(post("one")))
+    before = event("fetch")["progress"] | {"warnings": ["a token ends soon"]}
+    assert read(progress=before)["warnings"] == ["a token ends soon"]
 
 
 def test_bookmark_when_a_page_is_wholly_known(lake: Lake, network: Network) -> None:

@@ -18,6 +18,8 @@ from tests.unit.functions.network import Network, page
 from tests.unit.lake import Lake
 from validate.app import handler
 
+STORED = {"url": "https://api.test/", "status": "200"}
+
 NEXT_RUN = RUN.model_copy(update={"run_id": "daily-2026-04-02", "dt": "2026-04-02"})
 
 
@@ -26,7 +28,7 @@ def validate(lake: Lake, *pages: bytes, **replaced: Any) -> dict[str, Any]:
     run = replaced.get("run", RUN)
     for number, body in enumerate(pages):
         key = keys.raw_page(run, FEED.source, ENTRY.feed_id, number)
-        lake.bucket.put(key, gzip.compress(body, mtime=0), "application/gzip", {"url": "https://api.test/"})
+        lake.bucket.put(key, gzip.compress(body, mtime=0), "application/gzip", STORED)
     progress = event("validate")["progress"] | {"pages": len(pages)}
     answer: dict[str, Any] = handler(event("validate", progress=progress, **replaced), Context())
     return answer
@@ -61,6 +63,8 @@ def test_posts_become_a_batch(lake: Lake, network: Network) -> None:
         "skipped_media": {},
         "bookmark": {"newest_id": "one", "newest_at": "2026-04-01T12:00:00.000000Z"},
         "stopped_by": None,
+        "cost_usd": 0.0,
+        "warnings": [],
     }
     (made,) = planned(lake, answer)
     assert made == plan(item("one", caption="кот"), item("two"))
@@ -211,7 +215,7 @@ def test_same_media_of_two_feeds_are_two_batches(lake: Lake, network: Network) -
     (ours,) = planned(lake, validate(lake, page(post("one"))))
     other = ENTRY.model_copy(update={"feed_id": "another"})
     key = keys.raw_page(RUN, FEED.source, "another", 0)
-    lake.bucket.put(key, gzip.compress(page(post("one"))), "application/gzip", {"url": "https://api.test/"})
+    lake.bucket.put(key, gzip.compress(page(post("one"))), "application/gzip", STORED)
     progress = event("validate")["progress"]
     (theirs,) = planned(lake, handler(event("validate", feed=other, progress=progress), Context()))
     assert [one.media_id for one in ours.items] == [one.media_id for one in theirs.items]

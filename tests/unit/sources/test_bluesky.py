@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,11 +20,16 @@ from shared.errors import (
     SourceUnavailableError,
 )
 from shared.posts import Media, Post
-from sources import Bookmark, Feed, Page, RateLimit, Response, get_source
+from sources import Bookmark, Feed, Page, RateLimit, Request, Response
+from sources.bluesky import Bluesky
 from tests.unit.sources.json_mutations import FIXED, damaged, rendered
 
-SOURCE = get_source("bluesky")
+SOURCE = Bluesky()
 FEED = Feed(source="bluesky", account="alice.example")
+TAG = Feed(source="bluesky", hashtag="cats")
+SEEN = Bookmark(newest_id="x", newest_at=datetime(2026, 1, 1, tzinfo=UTC))
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+SECRET = {"identifier": "alice.example", "app_password": "abcd-efgh-ijkl-mnop"}
 DID = "did:plc:abcdefghijklmnopqrstuvwx"
 CDN = f"https://cdn.bsky.app/img/feed_fullsize/plain/{DID}"
 
@@ -152,9 +157,59 @@ def test_request_when_account_is_neither_is_refused(account: str) -> None:
         SOURCE.request(Feed(source="bluesky", account=account), None, None)
 
 
-def test_request_when_feed_is_a_hashtag_says_a_login_is_needed() -> None:
-    with pytest.raises(BadFeedError, match="only after a login"):
-        SOURCE.request(Feed(source="bluesky", hashtag="cats"), None, None)
+def test_request_when_feed_is_a_hashtag_searches_where_one_logs_in() -> None:
+    request = SOURCE.request(TAG, SEEN, "25")
+    assert request.url == "https://bsky.social/xrpc/app.bsky.feed.searchPosts"
+    assert request.params == {
+        "q": "#cats",
+        "tag": "cats",
+        "sort": "latest",
+        "since": "2026-01-01T00:00:00.000000Z",
+        "limit": "100",
+        "cursor": "25",
+    }
+    with pytest.raises(BadFeedError, match="64 characters"):
+        SOURCE.request(Feed(source="bluesky", hashtag="a b"), None, None)
+
+
+def test_login_when_the_feed_is_a_hashtag_is_made_once_for_a_while() -> None:
+    search = SOURCE.request(TAG, None, None)
+    login = SOURCE.renewal(search, SECRET, NOON)
+    assert login == Request("https://bsky.social/xrpc/com.atproto.server.createSession", method="POST")
+    assert SOURCE.authorize(login, SECRET).json == {"identifier": "alice.example", "password": "abcd-efgh-ijkl-mnop"}
+    brought = SOURCE.renewed(TAG, answer({"accessJwt": "eyJ.a.b", "refreshJwt": "eyJ.c.d", "did": DID}), NOON)
+    assert brought == {"session": "eyJ.a.b", "session_until": "2026-11-20T13:30:00+00:00"}
+    assert SOURCE.authorize(search, SECRET | brought).headers["authorization"] == "Bearer eyJ.a.b"
+    assert SOURCE.renewal(search, SECRET | brought, NOON + timedelta(minutes=89)) is None
+    assert SOURCE.renewal(search, SECRET | brought, NOON + timedelta(minutes=90)) is not None
+
+
+def test_login_when_the_feed_is_an_account_is_not_needed() -> None:
+    request = SOURCE.request(FEED, None, None)
+    assert SOURCE.renewal(request, {}, NOON) is None
+    assert SOURCE.authorize(request, {}) is request
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (401, {"error": "AuthenticationRequired", "message": "Invalid identifier or password"}, CredentialsError),
+        (401, {"error": "AuthFactorTokenRequired"}, CredentialsError),
+        (400, {"error": "AccountTakedown"}, FeedNotFoundError),
+        (429, {"error": "RateLimitExceeded"}, RateLimitedError),
+        (200, {"did": DID}, SourceChangedError),
+        (200, b"<html>", SourceChangedError),
+    ],
+)
+def test_login_when_refused_raises_its_leaf(status: int, body: Any, kind: type[ImagelakeError]) -> None:
+    with pytest.raises(kind):
+        SOURCE.renewed(TAG, answer(body, status), NOON)
+
+
+def test_page_when_it_is_of_a_search_is_read_like_any_other() -> None:
+    found = SOURCE.parse(TAG, answer({"posts": [entry()["post"], {"uri": 7}], "cursor": "25", "hitsTotal": 99}))
+    assert found.posts == page(entry()).posts
+    assert (len(found.rejects), found.cursor) == (1, "25")
 
 
 def test_post_when_it_has_images_is_read_whole() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given
@@ -19,10 +20,11 @@ from shared.errors import (
     SourceUnavailableError,
 )
 from shared.posts import Media, Post
-from sources import Bookmark, Feed, Page, RateLimit, Response, get_source
+from sources import Bookmark, Feed, Page, RateLimit, Response
+from sources.mastodon import Mastodon
 from tests.unit.sources.json_mutations import FIXED, damaged, rendered
 
-SOURCE = get_source("mastodon")
+SOURCE = Mastodon()
 ACCOUNT = Feed(source="mastodon", server="social.example", account="alice")
 HASHTAG = Feed(source="mastodon", server="social.example", hashtag="cats")
 BOOKMARK = Bookmark(newest_id="110", newest_at=datetime(2026, 9, 1, tzinfo=UTC))
@@ -187,6 +189,23 @@ def test_settings_when_hashtag_feeds_are_closed_say_so(local: str, remote: str) 
         SOURCE.parse(HASHTAG, answer(access(local, remote), INSTANCE))
 
 
+def test_settings_when_hashtag_feeds_are_for_the_signed_in_lead_on_with_a_token() -> None:
+    request = SOURCE.authorize(SOURCE.request(HASHTAG, None, None), {"social.example": "t0ken"})
+    asked = f"{request.url}?{urlencode(request.params)}"
+    assert SOURCE.parse(HASHTAG, answer(access("authenticated", "disabled"), asked)).cursor == "timelines/tag/cats"
+    with pytest.raises(FeedNotPermittedError, match="no hashtag feeds at all"):
+        SOURCE.parse(HASHTAG, answer(access("disabled", "disabled"), asked))
+
+
+@pytest.mark.parametrize("cursor", [None, "timelines/tag/cats"])
+def test_authorize_when_there_is_a_token_for_the_server_sends_it(cursor: str | None) -> None:
+    request = SOURCE.request(HASHTAG, None, cursor)
+    signed = SOURCE.authorize(request, {"social.example": "t0ken", "other.example": "0ther"})
+    assert signed.headers == {**request.headers, "authorization": "Bearer t0ken"}
+    assert "t0ken" not in f"{signed.url}{signed.params}"
+    assert SOURCE.authorize(request, {"other.example": "0ther"}) == request
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -307,6 +326,14 @@ def test_post_when_behind_a_warning_is_sensitive_and_keeps_the_warning() -> None
 @pytest.mark.parametrize("visibility", ["unlisted", "private", "direct", "local"])
 def test_post_when_not_public_is_a_reject(visibility: str) -> None:
     assert refusal(status(visibility=visibility)) == f"visibility: {visibility}, not public"
+
+
+def test_post_when_its_author_asks_not_to_be_indexed_is_a_reject() -> None:
+    def by(**more: Any) -> dict[str, Any]:
+        return status(account={"id": "108", "acct": "alice", "display_name": "Alice", **more})
+
+    assert refusal(by(noindex=True)) == "the author asks not to be indexed"
+    assert only(by(noindex=None, indexable=False)).post_id == "113"
 
 
 def test_post_when_reposted_is_a_reject_and_moves_the_bookmark() -> None:

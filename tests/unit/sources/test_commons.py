@@ -1,0 +1,426 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import (
+    BadFeedError,
+    FeedNotFoundError,
+    FeedNotPermittedError,
+    ImagelakeError,
+    RateLimitedError,
+    SourceChangedError,
+    SourceUnavailableError,
+)
+from shared.posts import Media, Post
+from sources import Bookmark, Feed, Page, Response, get_source
+from tests.unit.sources.json_mutations import FIXED, damaged, rendered
+
+SOURCE = get_source("commons")
+FEED = Feed.of("commons:Cats_in_Würzburg")
+BOOKMARK = Bookmark(newest_id="7", newest_at=datetime(2026, 9, 1, 12, 30, tzinfo=UTC))
+
+API = "https://commons.wikimedia.org/w/api.php"
+UPLOAD = "https://upload.wikimedia.org/wikipedia/commons"
+LOOKUP = f"{API}?action=query&titles=Category%3ACats&prop=categoryinfo"
+LISTING = f"{API}?action=query&generator=categorymembers"
+
+
+def told(**values: Any) -> dict[str, Any]:
+    return {name: {"value": value, "source": "commons-desc-page"} for name, value in values.items()}
+
+
+METADATA = told(
+    LicenseShortName="CC BY-SA 4.0",
+    UsageTerms="Creative Commons Attribution-Share Alike 4.0",
+    Artist='<a href="//commons.wikimedia.org/wiki/User:Ann" title="User:Ann">Ann &amp; Bob</a>',
+    Credit='<span class="int-own-work" lang="en">Own work</span>',
+    ImageDescription='<style data-mw-deduplicate="x">.a{b:c}</style><p>A cat on a wall</p>',
+    ObjectName="Cat",
+    Categories="Cats in Würzburg|Self-published work",
+    Restrictions="",
+)
+
+
+def info(name: str = "Cat.jpg", **more: Any) -> dict[str, Any]:
+    return {
+        "timestamp": "2026-08-30T10:00:00Z",
+        "user": "Ann",
+        "size": 4000000,
+        "width": 4000,
+        "height": 3000,
+        "thumburl": f"{UPLOAD}/thumb/a/ab/{name}/1280px-{name}",
+        "thumbwidth": 1280,
+        "thumbheight": 960,
+        "thumbmime": "image/jpeg",
+        "url": f"{UPLOAD}/a/ab/{name}",
+        "descriptionurl": f"https://commons.wikimedia.org/wiki/File:{name}",
+        "descriptionshorturl": "https://commons.wikimedia.org/w/index.php?curid=1",
+        "sha1": "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+        "mime": "image/jpeg",
+        "extmetadata": METADATA,
+        **more,
+    }
+
+
+def file(pageid: int = 11, added: str = "2026-09-02T08:00:00Z", **more: Any) -> dict[str, Any]:
+    return {
+        "pageid": pageid,
+        "ns": 6,
+        "title": f"File:Cat {pageid}.jpg",
+        "imagerepository": "local",
+        "badfile": False,
+        "imageinfo": [info()],
+        "categories": [{"ns": 14, "title": "Category:Cats in Würzburg", "timestamp": added}],
+        **more,
+    }
+
+
+def listing(*files: Any, batchcomplete: bool = True, **more: Any) -> dict[str, Any]:
+    return {**({"batchcomplete": True} if batchcomplete else {}), **more, "query": {"pages": list(files)}}
+
+
+def answer(body: Any, url: str = LISTING, status: int = 200, **headers: str) -> Response:
+    raw = body if isinstance(body, bytes) else rendered(body).encode()
+    names = {"content-type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
+    return Response(status, names, raw, url)
+
+
+def page(*files: Any, url: str = LISTING, **more: Any) -> Page:
+    return SOURCE.parse(FEED, answer(listing(*files, **more), url))
+
+
+def only(raw: Any) -> Post:
+    found = page(raw)
+    assert found.rejects == []
+    (post,) = found.posts
+    return post
+
+
+def media(**more: Any) -> Media:
+    (one,) = only(file(imageinfo=[info(**more)])).media
+    return one
+
+
+def refusal(raw: Any) -> str:
+    found = page(raw, file(99))
+    assert [post.post_id for post in found.posts] == ["99"]
+    (reject,) = found.rejects
+    return reject.reason
+
+
+def test_request_when_new_asks_for_the_category() -> None:
+    request = SOURCE.request(FEED, BOOKMARK, None)
+    assert request.url == API
+    assert request.params == {
+        "action": "query", "format": "json", "formatversion": "2", "maxlag": "5",
+        "titles": "Category:Cats_in_Würzburg", "prop": "categoryinfo",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("account", ["Category:Cats_in_Würzburg", "category:Cats_in_Würzburg", "Cats_in_Würzburg"])
+def test_request_when_the_prefix_is_written_or_not_is_the_same(account: str) -> None:
+    feed = Feed(source="commons", account=account)
+    assert SOURCE.request(feed, None, None).params["titles"] == "Category:Cats_in_Würzburg"
+
+
+def test_walk_when_there_is_no_bookmark_goes_back_from_the_newest() -> None:
+    looked_up = SOURCE.parse(FEED, answer(listing({"title": "Category:Cats", "ns": 14, "pageid": 1}), LOOKUP))
+    assert (looked_up.posts, looked_up.newest) == ([], None)
+    first = SOURCE.request(FEED, None, looked_up.cursor).params
+    assert first["gcmtitle"] == first["clcategories"] == "Category:Cats_in_Würzburg"
+    assert (first["gcmsort"], first["gcmdir"], first["gcmlimit"]) == ("timestamp", "older", "50")
+    assert "gcmstart" not in first
+    found = page(file(), **{"continue": {"gcmcontinue": "2026-09-01 00:00:00|9", "continue": "gcmcontinue||"}})
+    second = SOURCE.request(FEED, None, found.cursor).params
+    assert second == {**first, "gcmcontinue": "2026-09-01 00:00:00|9", "continue": "gcmcontinue||"}
+    assert page(file()).cursor is None
+
+
+def test_walk_when_there_is_a_bookmark_goes_forward_from_it() -> None:
+    found = page(file(1, "2026-09-03T00:00:00Z"), file(2, "2026-09-04T00:00:00Z"), file(3, "2026-09-02T00:00:00Z"))
+    assert found.newest == Bookmark(newest_id="2", newest_at=datetime(2026, 9, 4, tzinfo=UTC))
+    params = SOURCE.request(FEED.model_copy(update={"limit": 5}), BOOKMARK, "continue=").params
+    assert (params["gcmdir"], params["gcmstart"], params["gcmlimit"]) == ("newer", "2026-09-01T12:30:00Z", "5")
+    assert not SOURCE.newest_first
+
+
+def test_cursor_when_it_names_other_parameters_takes_none_of_them() -> None:
+    found = page(file(), **{"continue": {"gcmcontinue": "x|1", "continue": "-||", "gcmtitle": "Category:Dogs"}})
+    assert SOURCE.request(FEED, None, found.cursor).params["gcmtitle"] == "Category:Cats_in_Würzburg"
+
+
+@pytest.mark.parametrize("account", ["Category:", "a|b", "[[Cats]]", "Cats<br>", "a\nb"])
+def test_request_when_the_category_cannot_be_one_is_refused(account: str) -> None:
+    with pytest.raises(BadFeedError, match="not the name of a category"):
+        SOURCE.request(Feed(source="commons", account=account), None, None)
+
+
+def test_request_when_no_category_is_named_is_refused() -> None:
+    with pytest.raises(BadFeedError, match="name a category"):
+        SOURCE.request(Feed.of("commons:#cats"), None, None)
+
+
+@pytest.mark.parametrize("found", [{"missing": True}, {"invalid": True, "invalidreason": "bad title"}])
+def test_lookup_when_there_is_no_such_category_says_so(found: dict[str, Any]) -> None:
+    with pytest.raises(FeedNotFoundError, match="no such category"):
+        SOURCE.parse(FEED, answer(listing({"ns": 14, "title": "Category:Cats", **found}), LOOKUP))
+
+
+def test_lookup_when_only_its_page_is_missing_leads_on() -> None:
+    found = {"ns": 14, "title": "Category:Cats", "missing": True, "categoryinfo": {"size": 3, "files": 3}}
+    assert SOURCE.parse(FEED, answer(listing(found), LOOKUP)).cursor == "continue="
+
+
+@pytest.mark.parametrize("body", [{}, [], {"query": {}}, {"query": {"pages": []}}, {"query": {"pages": [{}]}}, "x"])
+def test_lookup_when_it_tells_nothing_is_a_changed_source(body: Any) -> None:
+    with pytest.raises(SourceChangedError, match=r"^commons:Cats_in_Würzburg: "):
+        SOURCE.parse(FEED, answer(body, LOOKUP))
+
+
+def test_file_when_well_formed_is_read_whole() -> None:
+    assert only(file()) == Post(
+        post_id="11",
+        author_id="Ann",
+        author_name="Ann & Bob",
+        permalink="https://commons.wikimedia.org/wiki/File:Cat.jpg",
+        posted_at=datetime(2026, 8, 30, 10, tzinfo=UTC),
+        text="A cat on a wall",
+        tags=["Cats in Würzburg", "Self-published work"],
+        license="CC BY-SA 4.0",
+        media=[
+            Media(
+                media_id="commons/11/da39a3ee5e6b4b0d3255bfef95601890afd80709",
+                index=0,
+                kind="image",
+                url=f"{UPLOAD}/thumb/a/ab/Cat.jpg/1280px-Cat.jpg",
+                width=1280,
+                height=960,
+            )
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("metadata", "name"),
+    [
+        (told(Artist="Ann", Credit="Museum of Cats"), "Ann / Museum of Cats"),
+        (told(Artist="Ann", Credit="Museum", Attribution="Photo: Ann, 2026"), "Photo: Ann, 2026"),
+        (told(Credit="Museum"), "Museum"),
+        (told(Artist=""), "Ann"),
+        ([], "Ann"),
+        ({}, "Ann"),
+    ],
+)  # fmt: skip
+def test_attribution_when_stated_is_what_has_to_be_credited(metadata: Any, name: str) -> None:
+    assert only(file(imageinfo=[info(extmetadata=metadata)])).author_name == name
+
+
+@pytest.mark.parametrize(
+    ("metadata", "license"),
+    [
+        (told(LicenseShortName="Public domain"), "Public domain"),
+        (told(UsageTerms="Copyrighted free use"), "Copyrighted free use"),
+        (told(LicenseShortName=""), None),
+        ([], None),
+    ],
+)
+def test_license_when_stated_is_the_short_name(metadata: Any, license: str | None) -> None:
+    assert only(file(imageinfo=[info(extmetadata=metadata)])).license == license
+
+
+def test_tags_when_there_are_restrictions_name_them() -> None:
+    metadata = told(Categories="Cats", Restrictions="personality|trademarked")
+    post = only(file(imageinfo=[info(extmetadata=metadata)]))
+    assert post.tags == ["Cats", "restriction:personality", "restriction:trademarked"]
+
+
+def test_text_when_there_is_no_description_is_the_name() -> None:
+    assert only(file(imageinfo=[info(extmetadata=told(ObjectName="Cat"))])).text == "Cat"
+    assert only(file(imageinfo=[info(extmetadata={})])).text == "Cat 11"
+
+
+def test_file_when_on_the_list_of_bad_images_is_sensitive() -> None:
+    assert only(file(badfile=True)).sensitive
+
+
+@pytest.mark.parametrize(
+    ("mime", "kind"),
+    [
+        ("image/tiff", "image"),
+        ("image/svg+xml", "image"),
+        ("video/webm", "video"),
+        ("audio/ogg", "audio"),
+        ("application/ogg", "unknown"),
+        ("application/pdf", "unknown"),
+        ("image/vnd.djvu", "unknown"),
+        ("unknown/unknown", "unknown"),
+    ],
+)
+def test_media_when_of_any_kind_are_kept(mime: str, kind: str) -> None:
+    assert media(mime=mime).kind == kind
+
+
+def test_media_when_there_is_no_rendition_are_the_file_itself() -> None:
+    one = media(thumburl=None)
+    assert (one.url, one.width, one.height) == (f"{UPLOAD}/a/ab/Cat.jpg", 4000, 3000)
+    assert media(thumburl=None, mime="image/tiff").url is None
+
+
+def test_media_id_when_the_file_is_replaced_is_another() -> None:
+    assert media(sha1="0" * 40).media_id == "commons/11/" + "0" * 40
+
+
+@pytest.mark.parametrize(
+    ("raw", "start"),
+    [
+        (7, "entry"),
+        (file(pageid="11"), "pageid"),
+        (file(imageinfo=[]), "imageinfo"),
+        (file(imageinfo=None), "imageinfo"),
+        (file(imageinfo=[info(timestamp="soon")]), "timestamp"),
+        (file(imageinfo=[info(url=None)]), "url"),
+        (file(imageinfo=[info(user="")]), "user"),
+        (file(imageinfo=[info(width=-1, thumburl=None)]), "width"),
+        (file(imageinfo=[info(extmetadata=["x"])]), "extmetadata"),
+        (file(imageinfo=[info(extmetadata={"Artist": {"value": {"en": "Ann"}}})]), "value"),
+        (file(imageinfo=[info(filehidden=True)]), "filehidden: withdrawn"),
+        (file(imageinfo=[{"userhidden": True, "timestamp": "2026-08-30T10:00:00Z"}]), "userhidden: withdrawn"),
+        ({"ns": 6, "title": "File:Gone.jpg", "missing": True}, "the file is no longer there"),
+        ({key: value for key, value in file().items() if key != "imageinfo"}, "imageinfo"),
+    ],
+)
+def test_file_when_misshapen_is_a_reject_with_a_reason(raw: Any, start: str) -> None:
+    assert refusal(raw).startswith(start)
+
+
+def test_listing_when_continued_within_a_page_takes_each_file_once() -> None:
+    bare = {key: value for key, value in file(12).items() if key != "imageinfo"}
+    going_on = {"iicontinue": "Cat_12.jpg|20260830100000", "gcmcontinue": "x|1", "continue": "gcmcontinue||categories"}
+    first = page(file(11), bare, batchcomplete=False, **{"continue": going_on})
+    second = page(
+        {key: value for key, value in file(11).items() if key != "imageinfo"},
+        file(12),
+        url=f"{LISTING}&{urlencode(going_on)}",
+    )
+    assert [post.post_id for post in first.posts] == ["11"]
+    assert [post.post_id for post in second.posts] == ["12"]
+    assert first.rejects == second.rejects == []
+    assert SOURCE.request(FEED, None, first.cursor).params["iicontinue"] == "Cat_12.jpg|20260830100000"
+
+
+def test_listing_when_empty_may_go_on() -> None:
+    found = SOURCE.parse(FEED, answer({"continue": {"gcmcontinue": "x|1", "continue": "gcmcontinue||"}}))
+    assert (found.posts, found.rejects) == ([], [])
+    assert found.cursor
+    assert SOURCE.parse(FEED, answer({"batchcomplete": True})) == Page([], [], None)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<!DOCTYPE html><title>Wikimedia Error</title>",
+        b"",
+        b"null",
+        b'{"batchcomplete": true, "query": {"pages": [{"pageid"',
+        {},
+        {"query": []},
+        {"query": {"pages": {"11": {}}}},
+        {"batchcomplete": True, "query": {}},
+        listing(**{"continue": "gcmcontinue"}),
+        listing(**{"continue": {}}),
+    ],
+)
+def test_listing_when_not_as_documented_is_a_changed_source(body: Any) -> None:
+    with pytest.raises(SourceChangedError, match=r"^commons:Cats_in_Würzburg: "):
+        SOURCE.parse(FEED, answer(body))
+
+
+def test_listing_when_called_text_is_read_all_the_same() -> None:
+    assert len(SOURCE.parse(FEED, answer(listing(file()), content_type="text/html; charset=utf-8")).posts) == 1
+
+
+@pytest.mark.parametrize("url", [LOOKUP, LISTING])
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("maxlag", RateLimitedError),
+        ("ratelimited", RateLimitedError),
+        ("readonly", SourceUnavailableError),
+        ("internal_api_error_DBQueryError", SourceUnavailableError),
+        ("readapidenied", FeedNotPermittedError),
+        ("badcontinue", SourceChangedError),
+        (None, SourceChangedError),
+    ],
+)
+def test_error_when_it_comes_with_status_200_is_its_leaf(url: str, code: Any, kind: type[ImagelakeError]) -> None:
+    body = {"error": {"code": code, "info": "as it is", "docref": "x"}}
+    with pytest.raises(kind, match=r"^commons:Cats_in_Würzburg: ") as caught:
+        SOURCE.parse(FEED, answer(body, url))
+    assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(429, RateLimitedError), (403, FeedNotPermittedError), (503, SourceUnavailableError), (400, SourceChangedError)],
+)
+def test_error_when_it_is_html_is_told_by_its_status(status: int, kind: type[ImagelakeError]) -> None:
+    with pytest.raises(kind):
+        SOURCE.parse(FEED, answer(b"<html>Our servers are busy</html>", status=status))
+
+
+def test_lag_when_too_long_ends_when_the_server_says() -> None:
+    body = {"error": {"code": "maxlag", "info": "Waiting for 10.0.0.1: 7 seconds lagged", "lag": 7}}
+    with pytest.raises(RateLimitedError) as caught:
+        SOURCE.parse(FEED, answer(body, retry_after="5", date="Thu, 01 Oct 2026 12:00:00 GMT"))
+    assert caught.value.reset_at == datetime(2026, 10, 1, 12, 0, 5, tzinfo=UTC)
+
+
+def test_text_when_it_holds_odd_unicode_is_safe_to_store() -> None:
+    raw = file(imageinfo=[info(extmetadata=told(Artist="\x00\ud800👩‍🚀", ImageDescription="שלום <b>𝄞</b> &#x1F431;"))])
+    post = SOURCE.parse(FEED, answer(json.dumps(listing(raw)).encode())).posts[0]
+    assert (post.author_name, post.text) == ("\ufffd👩‍🚀", "שלום 𝄞 🐱")
+
+
+@FIXED
+@given(st.binary(), st.sampled_from([LOOKUP, LISTING]), st.sampled_from([200, 200, 429, 500]), st.text())
+def test_parse_when_bytes_are_arbitrary_raises_only_leaves(body: bytes, url: str, status: int, head: str) -> None:
+    try:
+        found = SOURCE.parse(FEED, answer(body, url, status, retry_after=head, date=head))
+    except ImagelakeError:
+        return
+    assert found.posts == []
+
+
+@FIXED
+@given(damaged(file(11, badfile=True)), st.integers(0, 2))
+def test_page_when_one_file_is_damaged_keeps_all_others(bad: Any, place: int) -> None:
+    good = [file(1), file(2, imageinfo=[info(extmetadata=[])])]
+    found = page(*good[:place], bad, *good[place:])
+    assert [post for post in page(*good).posts if post not in found.posts] == []
+    assert len(found.posts) + len(found.rejects) == 3
+    for reject in found.rejects:
+        assert reject.reason
+        json.dumps(reject.raw, ensure_ascii=False, allow_nan=False).encode()
+    for post in found.posts:
+        post.model_dump_json().encode()
+
+
+@FIXED
+@given(
+    damaged(listing(file(), **{"continue": {"gcmcontinue": "x|1", "continue": "-||"}})),
+    st.sampled_from([LOOKUP, LISTING]),
+)
+def test_page_when_its_frame_is_damaged_raises_only_leaves(body: Any, url: str) -> None:
+    try:
+        found = SOURCE.parse(FEED, answer(body, url))
+    except ImagelakeError:
+        return
+    if found.cursor is not None:
+        SOURCE.request(FEED, None, found.cursor)

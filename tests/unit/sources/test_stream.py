@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import SourceChangedError
+from shared.posts import Post
+from sources import Feed, Response, get_source
+from sources.stream import decode, to_post
+from tests.unit.sources.json_mutations import FIXED, damaged, rendered
+
+SOURCE = get_source("stream")
+FEED = Feed.of({"source": "stream", "account": "posts", "window": "w-1"})
+MEDIA = {"media_id": "cms/1/0", "index": 0, "kind": "image", "url": "https://cdn.test/1.jpg", "alt_text": "A cat"}
+POST = {
+    "schema": "imagelake.post/1",
+    "post": {"post_id": "1", "author_id": "alice", "posted_at": "2026-11-20T12:00:00Z", "media": [MEDIA]},
+}
+DID = "did:plc:abcdefghijklmnopqrstuvwx"
+BLUESKY = {
+    "schema": "imagelake.raw/1",
+    "source": "bluesky",
+    "raw": {
+        "post": {
+            "uri": f"at://{DID}/app.bsky.feed.post/3k",
+            "author": {"did": DID, "handle": "alice.example"},
+            "record": {"text": "A cat", "createdAt": "2026-11-20T12:00:00Z"},
+            "embed": {
+                "$type": "app.bsky.embed.images#view",
+                "images": [{"fullsize": "https://cdn.bsky.app/img/1", "alt": "A cat"}],
+            },
+            "indexedAt": "2026-11-20T12:00:01Z",
+        }
+    },
+}
+MASTODON = {
+    "schema": "imagelake.raw/1",
+    "source": "mastodon",
+    "server": "server.example",
+    "raw": {
+        "id": "17",
+        "created_at": "2026-11-20T12:00:00.000Z",
+        "visibility": "public",
+        "account": {"acct": "alice", "display_name": "Alice"},
+        "sensitive": False,
+        "content": "<p>A cat</p>",
+        "tags": [],
+        "media_attachments": [{"id": "9", "type": "image", "url": "https://files.example/9.png"}],
+    },
+}
+RECORDS = [POST, BLUESKY, MASTODON]
+
+
+def parse(*records: Any, body: bytes | None = None) -> Any:
+    return SOURCE.parse(FEED, Response(200, {}, body or json.dumps(records).encode(), "stage:w-1"))
+
+
+def test_post_when_in_our_own_words_is_taken_as_it_is() -> None:
+    assert to_post(POST) == Post.model_validate(POST["post"])
+
+
+@pytest.mark.parametrize(("record", "kind"), [(BLUESKY, "bluesky"), (MASTODON, "mastodon")])
+def test_post_when_raw_is_what_its_network_would_have_brought(record: dict[str, Any], kind: str) -> None:
+    # The mapping knows a post by these, whichever way it comes.
+    body = {"feed": [record["raw"]]} if kind == "bluesky" else [record["raw"]]
+    feed = Feed.of({"source": kind, "server": record.get("server"), "account": "alice.example"})
+    polled = get_source(kind).parse(feed, Response(200, {}, json.dumps(body).encode(), "https://server.example/"))
+    assert [to_post(record)] == polled.posts
+    assert to_post(record).media
+
+
+def test_page_when_staged_has_every_post() -> None:
+    page = parse(*RECORDS)
+    assert [post.post_id for post in page.posts] == [
+        "1",
+        f"at://{DID}/app.bsky.feed.post/3k",
+        to_post(MASTODON).post_id,
+    ]
+    assert (page.rejects, page.cursor, page.newest) == ([], None, None)
+
+
+def test_page_when_a_record_is_none_keeps_the_others() -> None:
+    page = parse(POST, {"schema": "x"}, 7)
+    assert len(page.posts) == 1
+    assert [reject.raw for reject in page.rejects] == [{"schema": "x"}, 7]
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"\xff"])
+def test_page_when_it_is_no_list_is_an_error(body: bytes) -> None:
+    with pytest.raises(SourceChangedError):
+        SOURCE.parse(FEED, Response(200, {}, body, "stage:w-1"))
+
+
+def test_request_when_asked_names_the_window() -> None:
+    assert SOURCE.request(FEED, None, None).url == "stage:w-1"
+    assert SOURCE.request(Feed.of("stream:posts"), None, None).url == "stage:"
+
+
+def test_feed_when_its_window_differs_is_the_same_feed() -> None:
+    assert FEED.feed_id == Feed.of("stream:posts").feed_id
+
+
+@FIXED
+@given(record=st.sampled_from(RECORDS).flatmap(damaged))
+def test_record_when_damaged_is_a_post_or_a_reason(record: Any) -> None:
+    _post_or_reason(rendered(record).encode("utf-8", "surrogatepass"))
+
+
+@FIXED
+@given(data=st.binary(max_size=200))
+def test_record_when_any_bytes_is_a_post_or_a_reason(data: bytes) -> None:
+    _post_or_reason(data)
+
+
+def _post_or_reason(data: bytes) -> None:
+    with suppress(ValueError):
+        decoded = decode(data)
+        post = to_post(decoded)
+        assert parse(decoded).posts == [post]
