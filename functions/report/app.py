@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from report.contact_sheet import contact_sheet
 from report.digest import digest, subject
+from report.measures import measure
 from report.page import render
-from report.summary import summarise
+from report.summary import Summary, summarise
+from report.troubles import Troubles
 from shared import keys
+from shared.events import Event, FeedFailed, RunFinished, tell
 from shared.observability import RUN_ID, logger, metrics
 from shared.run import Run
 from shared.settings import settings
@@ -30,11 +33,41 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     page = render(summary, contact_sheet(summary, bucket))
     bucket.put(keys.html_report(run), page.encode(), "text/html; charset=utf-8")
 
-    metrics.add_metric(f"Runs{summary.outcome.capitalize()}", MetricUnit.Count, 1)
+    troubles = Troubles(summary, bucket)
+    tell(*_events(summary, bucket))
+    measure(summary, datetime.now(UTC))
     logger.info("run reported", extra={"outcome": summary.outcome, "totals": summary.totals})
     return {
-        "outcome": summary.outcome,
+        # What an earlier run of the day has told of all of it, nobody is told again.
+        "outcome": f"{summary.outcome}_again" if troubles.all_told else summary.outcome,
         "subject": subject(summary),
-        "message": digest(summary, bucket.name),
+        "message": digest(summary, bucket.name, troubles.since),
         "report_key": keys.html_report(run),
     }
+
+
+def _events(summary: Summary, bucket: Bucket) -> list[Event]:
+    run = summary.run
+    failed: list[Event] = [
+        FeedFailed(
+            run_id=run.run_id,
+            dt=run.dt,
+            feed_id=feed.feed_id,
+            feed=feed.name,
+            error=feed.problem.error,
+            message=feed.problem.message,
+        )
+        for feed in summary.feeds
+        if feed.status == "failed" and feed.problem is not None
+    ]
+    finished = RunFinished(
+        run_id=run.run_id,
+        dt=run.dt,
+        execution_arn=run.execution_arn,
+        outcome=summary.outcome,
+        totals=summary.totals,
+        errors=summary.errors,
+        bucket=bucket.name,
+        report_key=keys.html_report(run),
+    )
+    return [*failed, finished]

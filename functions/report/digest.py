@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 
 from report.summary import FeedSummary, Summary
 from shared import keys
@@ -20,15 +21,19 @@ def subject(summary: Summary) -> str:
     return text.encode("ascii", "replace").decode()[:_SUBJECT]
 
 
-def digest(summary: Summary, bucket: str) -> str:
-    """The whole message."""
+def digest(summary: Summary, bucket: str, since: Mapping[str, str] | None = None) -> str:
+    """The whole message; ``since`` has the day on which a feed's trouble began, by feed id, if it was before."""
     run = summary.run
     region = run.execution_arn.split(":")[3]
     sections = [
         f"Imagelake run {run.run_id} for {run.dt}: {_HEADLINES[summary.outcome]}.",
         "Images: " + ", ".join(f"{number} {name}" for name, number in summary.totals.items()),
-        _block("Feeds that need attention", [_problem(feed) for feed in summary.feeds if feed.problem is not None]),
+        _block(
+            "Feeds that need attention",
+            [_problem(feed, since or {}) for feed in summary.feeds if feed.problem is not None],
+        ),
         _block("Warnings", summary.warnings),
+        _block("Billed by the networks", summary.bills),
         _block("Top errors", [f"{number} x {code}" for code, number in list(summary.errors.items())[:_TOP]]),
         _block(
             "Where to look",
@@ -48,10 +53,11 @@ def _block(title: str, lines: list[str]) -> str:
     return "\n".join([f"{title}:", *(f"  {line}" for line in lines)]) if lines else ""
 
 
-def _problem(feed: FeedSummary) -> str:
+def _problem(feed: FeedSummary, since: Mapping[str, str]) -> str:
     assert feed.problem is not None
     opened = f" ({len(feed.open)} batches open)" if feed.open else ""
-    return f"{feed.name}: {feed.status}{opened}: {feed.problem.error}: {feed.problem.message}"
+    began = f" since {since[feed.feed_id]}" if feed.feed_id in since else ""
+    return f"{feed.name}: {feed.status}{began}{opened}: {feed.problem.error}: {feed.problem.message}"
 
 
 def _resume(summary: Summary) -> list[str]:

@@ -43,6 +43,7 @@ def render(summary: Summary, thumbnails: list[Thumbnail]) -> str:
         *(f"<li><b>{number}</b>{escape(name)}</li>" for name, number in summary.totals.items()),
         "</ul>",
         _list("Warnings", summary.warnings),
+        _list("Billed by the networks", summary.bills),
         "<h2>Feeds</h2>",
         _table(
             ("feed", "status", "posts", "planned", *Status, "what is wrong"),

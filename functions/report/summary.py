@@ -51,8 +51,17 @@ class Summary(BaseModel):
         return [
             warning
             for feed in self.feeds
-            for warning in (_missed_posts(feed), _old_batches(feed, self.run))
+            for warning in (_missed_posts(feed), _old_batches(feed, self.run), *feed.plan.get("warnings", []))
             if warning is not None
+        ]
+
+    @property
+    def bills(self) -> list[str]:
+        """What was read of networks that ask money for it, a line for each feed."""
+        return [
+            f"{feed.name}: {plan['posts'] + plan['rejected_posts']} posts read, {plan['cost_usd']:.3f} USD"
+            for feed in self.feeds
+            if (plan := feed.plan).get("cost_usd")
         ]
 
 
@@ -111,9 +120,14 @@ def _missed_posts(feed: FeedSummary) -> str | None:
     if stopped_by is None:
         return None
     limit = stopped_by.replace("_", " ")
+    if feed.plan.get("cost_usd") and stopped_by != "rate_limit":
+        return (
+            f"{feed.name}: reading stopped at its {limit} limit, {feed.plan['cost_usd']:.3f} USD were spent; older"
+            " posts since the last run were not read: raise the limit, or run more often"
+        )
     return (
-        f"{feed.name}: reading stopped at its {limit} limit before it came to what was already seen; the bookmark stays, "
-        "so the next run tries again: raise posts_per_feed, or run more often"
+        f"{feed.name}: reading stopped at its {limit} limit before it came to what was already seen; the bookmark"
+        " stays, so the next run tries again: raise posts_per_feed, or run more often"
     )
 
 

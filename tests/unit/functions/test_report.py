@@ -157,6 +157,28 @@ def test_run_when_no_batch_was_closed(lake: Lake) -> None:
     assert "still open" not in answer["message"]
 
 
+def test_run_when_a_network_bills_says_posts_and_cost(lake: Lake) -> None:
+    billed = done(lake, closed(lake), posts=46, rejected_posts=2, cost_usd=0.24)
+    answer = report(billed)
+    line = f"{ENTRY.name}: 48 posts read, 0.240 USD"
+    assert answer["outcome"] == "ok"
+    assert line in answer["message"]
+    assert line in Tags(page(lake)).text
+    assert lake.bucket.get_json(keys.run_summary(RUN))["feeds"][0]["plan"]["cost_usd"] == 0.24
+
+
+def test_run_when_its_cost_is_capped_says_so(lake: Lake) -> None:
+    answer = report(done(lake, closed(lake), stopped_by="cost", rejected_posts=0, cost_usd=0.05))
+    assert answer["outcome"] == "partial"
+    assert "reading stopped at its cost limit, 0.050 USD were spent" in answer["message"]
+
+
+def test_run_when_a_token_ends_soon_warns(lake: Lake) -> None:
+    answer = report(done(lake, closed(lake), warnings=["instagram:me: the token ends soon"]))
+    assert answer["outcome"] == "partial"
+    assert "instagram:me: the token ends soon" in answer["message"]
+
+
 @pytest.mark.parametrize("stopped_by", ["posts", "pages", "rate_limit"])
 def test_run_when_reading_was_stopped(lake: Lake, stopped_by: str) -> None:
     answer = report(done(lake, closed(lake), stopped_by=stopped_by))

@@ -1,0 +1,69 @@
+"""An alert as a reader needs it: what happened, how bad it is, since when, and where to look."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import quote
+
+Severity = Literal["failure", "warning", "ok"]
+
+_CONSOLE = re.compile(r"https://[a-z0-9-]+\.console\.aws\.amazon\.com/\S+")
+_OF_STATE: dict[str, Severity] = {"ALARM": "failure", "OK": "ok"}
+
+
+@dataclass(frozen=True)
+class Alert:
+    """``text`` says all of it, ``title`` in one line; ``at`` is when it was published, in ISO 8601."""
+
+    title: str
+    text: str
+    severity: Severity
+    link: str | None
+    at: str
+
+    @classmethod
+    def of(cls, notification: dict[str, Any]) -> Alert:
+        """Read what SNS delivers: the digest of a run, an alarm, or the sentence of a rule."""
+        message, at = notification["Message"], notification["Timestamp"]
+        alarm = _alarm(message)
+        if alarm is not None:
+            return _of_alarm(alarm, at)
+        title = notification.get("Subject") or message.splitlines()[0]
+        link = _CONSOLE.search(message)
+        return cls(
+            title=title,
+            text=message,
+            # Only a warning has a subject that does not say so; a rule's sentence has no subject at all.
+            severity="failure" if "FAILED" in title or not notification.get("Subject") else "warning",
+            link=link[0] if link else None,
+            at=at,
+        )
+
+
+def _alarm(message: str) -> dict[str, Any] | None:
+    try:
+        content = json.loads(message)
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) and {"AlarmName", "NewStateValue"} <= content.keys() else None
+
+
+def _of_alarm(alarm: dict[str, Any], at: str) -> Alert:
+    name, state = alarm["AlarmName"], alarm["NewStateValue"]
+    parts = str(alarm.get("AlarmArn", "")).split(":")
+    link = None
+    if len(parts) > 3:
+        region = parts[3]
+        where = f"region={region}#alarmsV2:alarm/{quote(name, safe='')}"
+        link = f"https://{region}.console.aws.amazon.com/cloudwatch/home?{where}"
+    lines = [
+        f"What: {name} is in state {state}, after {alarm.get('OldStateValue', 'no state')}.",
+        f"Since: {alarm.get('StateChangeTime', at)}",
+        f"Why: {alarm.get('NewStateReason', 'not said')}",
+        f"What to do: {alarm.get('AlarmDescription') or 'see docs/runbook.md'}",
+        *([f"Where: {link}"] if link else []),
+    ]
+    return Alert(f"{state}: {name}", "\n".join(lines), _OF_STATE.get(state, "warning"), link, at)

@@ -1,0 +1,82 @@
+"""The webhook: its address, which is a secret, and the sending, tried again where that can help."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from relay_alert.formats import FORMATS
+from shared.errors import CredentialsError, DownloadError
+from shared.web import GuardedClient
+
+TRIES = 3
+LONGEST_PAUSE = 10.0
+# Far more than any service's answer to a webhook.
+_MOST_BYTES = 100_000
+_BY_HOST = {
+    "discord.com": "discord",
+    "discordapp.com": "discord",
+    "hooks.slack.com": "slack",
+    "hooks.slack-gov.com": "slack",
+}
+
+
+class AlertNotSentError(Exception):
+    """The webhook did not take the alert; names its host and its answer, never its path."""
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """Where alerts go, and in which of ``FORMATS``."""
+
+    url: str = field(repr=False)
+    format: str
+
+    @classmethod
+    def of(cls, url: str, wanted: str | None = None, trusted_origins: frozenset[str] = frozenset()) -> Webhook:
+        """The webhook at ``url``, in the format ``wanted`` or that of its host. Raises ``CredentialsError``."""
+        try:
+            parts = urlsplit(url)
+            host = (parts.hostname or "").lower()
+        except ValueError:
+            raise CredentialsError("the webhook's secret holds no valid URL") from None
+        # Whoever has the address can post.
+        if parts.scheme != "https" and f"{parts.scheme}://{parts.netloc}" not in trusted_origins:
+            raise CredentialsError("the webhook's secret holds a URL that is not https")
+        chosen = wanted or _BY_HOST.get(host, "json")
+        if chosen not in FORMATS:
+            raise CredentialsError(f"the webhook's secret asks for a format that is not one of {', '.join(FORMATS)}")
+        return cls(url, chosen)
+
+    def send(self, payload: dict[str, Any], client: GuardedClient) -> None:
+        """Post ``payload``; raises ``AlertNotSentError`` in the end."""
+        for tries_left in reversed(range(TRIES)):
+            pause = 2.0 ** (TRIES - 1 - tries_left)
+            try:
+                answer = client.exchange(
+                    "POST", self.url, json=payload, max_bytes=_MOST_BYTES, connect=3.0, read=8.0, total=10.0
+                )
+            except DownloadError as error:
+                failure = str(error)
+            else:
+                if answer.status < 300:
+                    return
+                failure = f"{urlsplit(self.url).hostname} answered {answer.status}"
+                if answer.status != 429 and answer.status < 500:
+                    break
+                pause = max(pause, _retry_after(answer.headers.get("retry-after", "")))
+            if tries_left and pause <= LONGEST_PAUSE:
+                time.sleep(pause)
+            else:
+                break
+        # No cause: an exception of the client's may not, but its frames do, know the URL.
+        raise AlertNotSentError(failure) from None
+
+
+def _retry_after(text: str) -> float:
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        return 0.0

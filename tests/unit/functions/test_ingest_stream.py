@@ -1,0 +1,327 @@
+"""Ingest Stream: every record ends in a window or among the rejects, and a window starts one run."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+import check_input.app
+import fetch.app
+import ingest_stream.app
+import validate.app
+from ingest_stream.app import BrokenRecordError, handler
+from shared import keys
+from shared.errors import StorageUnavailableError
+from shared.run import Batch, Plan
+from shared.storage import Bucket
+from sources import Feed
+from tests.unit.functions.factories import Context, event
+from tests.unit.lake import Lake
+
+(EXAMPLE,) = event("ingest_stream")["Records"]
+MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:ImagePipeline"
+BATCH_SIZE, RETRIES = 1000, 3
+
+
+class Machine:
+    """Step Functions as far as starting goes: a name starts once."""
+
+    def __init__(self) -> None:
+        self.started: dict[str, dict[str, Any]] = {}
+        self.asked = 0
+        self.refusal: str | None = None
+
+    def start_execution(self, stateMachineArn: str, name: str, input: str) -> None:  # noqa: N803
+        assert stateMachineArn == MACHINE
+        assert len(name) <= 80
+        self.asked += 1
+        code = self.refusal or ("ExecutionAlreadyExists" if name in self.started else None)
+        if code:
+            raise ClientError({"Error": {"Code": code, "Message": "no"}}, "StartExecution")
+        self.started[name] = json.loads(input)
+
+
+@pytest.fixture
+def machine(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    machine = Machine()
+    monkeypatch.setenv("STATE_MACHINE_ARN", MACHINE)
+    monkeypatch.setattr("ingest_stream.execution.client", lambda service: machine)
+    return machine
+
+
+def post(number: int, **changes: Any) -> dict[str, Any]:
+    media = {"media_id": f"cms/{number}/0", "index": 0, "kind": "image", "url": f"https://cdn.test/{number}.jpg"}
+    told = {"post_id": str(number), "author_id": "alice", "posted_at": "2026-04-01T12:00:00Z", "media": [media]}
+    return {"schema": "imagelake.post/1", "post": told | changes}
+
+
+def record(data: bytes | dict[str, Any], sequence_number: int = 0) -> dict[str, Any]:
+    body = data if isinstance(data, bytes) else json.dumps(data).encode()
+    number = str(10**55 + sequence_number)
+    kinesis = {"data": base64.b64encode(body).decode(), "sequenceNumber": number}
+    return EXAMPLE | {"kinesis": EXAMPLE["kinesis"] | kinesis, "eventID": f"shardId-000000000000:{number}"}
+
+
+def consume(*data: bytes | dict[str, Any], first: int = 0) -> list[str]:
+    """Deliver records and return the sequence numbers that are to come again."""
+    records = [record(one, number) for number, one in enumerate(data, first)]
+    answer = handler({"Records": records}, Context())
+    return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+
+def rejects(lake: Lake) -> list[dict[str, Any]]:
+    return [line for key in lake.bucket.list("rejects/") for line in lake.bucket.get_lines(key)]
+
+
+def staged(lake: Lake) -> list[Any]:
+    return [one for key in lake.bucket.list("work/stream/") for one in lake.bucket.get_json(key)]
+
+
+def deliver(shard: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Lambda's reading of a shard; returns the records it gave up on, which the destination would keep.
+
+    As documented: a call that fails is tried again as two halves; one that reports a record is tried again from that
+    record on; a batch that cannot be halved any more, or does not get on, is given up after its tries.
+    https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html
+    """
+    given_up = []
+    batches = [shard[start : start + BATCH_SIZE] for start in range(0, len(shard), BATCH_SIZE)]
+    tries = 0
+    while batches:
+        batch = batches.pop(0)
+        numbers = [one["kinesis"]["sequenceNumber"] for one in batch]
+        try:
+            failures = handler({"Records": batch}, Context())["batchItemFailures"]
+        except BrokenRecordError:
+            if len(batch) > 1:
+                batches[:0] = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+                continue
+            left = batch
+        else:
+            left = batch[min((numbers.index(failure["itemIdentifier"]) for failure in failures), default=len(batch)) :]
+        tries = tries + 1 if left == batch else 0
+        if tries > RETRIES:
+            given_up += left
+            tries = 0
+        elif left:
+            batches.insert(0, left)
+    return given_up
+
+
+def run(machine: Machine, name: str) -> list[str]:
+    """An execution as far as its plan; returns the media of the batches it would work on."""
+    execution = {"arn": f"{MACHINE}:{name}", "name": name, "started_at": "2026-04-01T12:00:00Z"}
+    accepted = check_input.app.handler({"input": machine.started[name], "execution": execution}, Context())
+    (feed,) = accepted["feeds"]
+    progress = fetch.app.handler({"run": accepted["run"], "feed": feed, "progress": {}}, Context())
+    assert progress["status"] == "done"
+    plan = validate.app.handler({"run": accepted["run"], "feed": feed, "progress": progress}, Context())
+    bucket = Bucket("lake")
+    batches = [Batch.model_validate(entry) for entry in bucket.get_json(plan["list_key"])]
+    plans = [Plan.model_validate_json(bucket.get(keys.plan(batch))) for batch in batches]
+    return [item.media_id for one in plans for item in one.items]
+
+
+def test_example_event(lake: Lake, machine: Machine) -> None:
+    assert handler(event("ingest_stream"), Context()) == {"batchItemFailures": []}
+    (name,) = machine.started
+    assert name.startswith("stream-2026-04-01-")
+    assert run(machine, name) == ["cms/1/0"]
+
+
+def test_window_is_staged_and_read_by_one_run(lake: Lake, machine: Machine) -> None:
+    assert consume(post(1), post(2)) == []
+    ((name, given),) = machine.started.items()
+    assert given == {
+        "feeds": [{"source": "stream", "account": "posts", "window": name}],
+        "dt": "2026-04-01",
+        "posts_per_feed": 100_000,
+    }
+    assert lake.bucket.get_json(keys.staged_window(name)) == [post(1), post(2)]
+    assert run(machine, name) == ["cms/1/0", "cms/2/0"]
+
+
+def test_same_records_again_start_nothing(lake: Lake, machine: Machine) -> None:
+    consume(post(1), post(2))
+    before = lake.stored()
+    assert consume(post(1), post(2)) == []
+    assert len(machine.started) == 1
+    assert machine.asked == 2
+    assert lake.stored() == before
+
+
+def test_other_sequence_numbers_are_another_window(lake: Lake, machine: Machine) -> None:
+    consume(post(1))
+    consume(post(1), first=1)
+    first, second = machine.started
+    assert run(machine, first) == ["cms/1/0"]
+    assert run(machine, second) == []
+
+
+POISON: list[tuple[bytes | dict[str, Any], str]] = [
+    (b"\xff\xfe", "not JSON in UTF-8"),
+    (b"", "not JSON in UTF-8"),
+    (b'{"schema": ', "not JSON in UTF-8"),
+    (b"[" * 100_000, "not JSON in UTF-8"),
+    (b"[1]", "not a JSON object"),
+    ({}, "schema: missing; known are imagelake.post/1 and imagelake.raw/1"),
+    ({"schema": "imagelake.post/2"}, "schema: 'imagelake.post/2' is not known"),
+    ({"schema": ["x"]}, "is not known"),
+    ({"schema": "imagelake.post/1"}, "post: Field required"),
+    (post(1) | {"extra": 1}, "extra: Extra inputs are not permitted"),
+    (post(1, posted_at="yesterday"), "post.posted_at:"),
+    (post(1, posted_at="0001-01-01T00:00:00Z"), "posted_at: year 1 is not plausible"),
+    (post(1, post_id=""), "post.post_id:"),
+    (post(1, author_id="x" * 600), "post.author_id:"),
+    (post(1, media=[post(1)["post"]["media"][0] | {"media_id": "図" * 1000}]), "media_id: longer than 2048 bytes"),
+    (post(1, media=[post(1)["post"]["media"][0] | {"index": 2**40}]), "media: more than 100"),
+    ({"schema": "imagelake.raw/1", "source": "myspace", "raw": {}}, "raw posts are taken of bluesky and mastodon"),
+    ({"schema": "imagelake.raw/1", "source": "bluesky", "raw": {}}, "raw: post: Field required"),
+    ({"schema": "imagelake.raw/1", "source": "mastodon", "raw": {}}, "server"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "reason"), POISON)
+def test_poison_is_kept_with_its_reason_and_holds_nobody_up(
+    lake: Lake, machine: Machine, data: bytes | dict[str, Any], reason: str
+) -> None:
+    assert consume(post(7), data, post(8)) == []
+    (reject,) = rejects(lake)
+    assert reason in reject["reason"]
+    kept = reject["raw"]
+    assert base64.b64decode(kept["data_base64"]) == (data if isinstance(data, bytes) else json.dumps(data).encode())
+    assert kept["sequence_number"] == str(10**55 + 1)
+    assert staged(lake) == [post(7), post(8)]
+
+
+def test_nothing_but_poison_starts_no_run(lake: Lake, machine: Machine) -> None:
+    assert consume(b"one", b"two") == []
+    assert len(rejects(lake)) == 2
+    assert machine.asked == 0
+    assert staged(lake) == []
+
+
+def test_record_on_which_the_code_breaks_comes_again_and_what_is_before_it_goes_ahead(
+    lake: Lake, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_on(monkeypatch, "2")
+    assert consume(post(1), post(2), post(3)) == [str(10**55 + 1)]
+    assert staged(lake) == [post(1)]
+    assert len(machine.started) == 1
+
+
+def test_record_on_which_the_code_breaks_is_an_error_when_it_comes_first(
+    lake: Lake, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_on(monkeypatch, "1")
+    with pytest.raises(BrokenRecordError):
+        consume(post(1), post(2))
+
+
+def test_record_on_which_the_code_breaks_is_given_up_alone(
+    lake: Lake, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_on(monkeypatch, "5")
+    shard = [record(post(number), number) for number in range(9)]
+    assert deliver(shard) == [shard[5]]
+    assert sorted(one["post"]["post_id"] for one in staged(lake)) == ["0", "1", "2", "3", "4", "6", "7", "8"]
+
+
+def break_on(monkeypatch: pytest.MonkeyPatch, post_id: str) -> None:
+    def to_post(decoded: dict[str, Any]) -> None:
+        if decoded["post"]["post_id"] == post_id:
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(ingest_stream.app, "to_post", to_post)
+
+
+def test_window_comes_again_whole_when_storage_is_down(
+    lake: Lake, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StorageUnavailableError("PutObject: SlowDown")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(Bucket, "put", refuse)
+        assert consume(post(1), b"poison", post(2)) == [str(10**55)]
+    assert (machine.asked, staged(lake), rejects(lake)) == (0, [], [])
+    assert consume(post(1), b"poison", post(2)) == []
+    assert staged(lake) == [post(1), post(2)]
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException"])
+def test_window_comes_again_whole_when_its_run_cannot_start(lake: Lake, machine: Machine, code: str) -> None:
+    machine.refusal = code
+    assert consume(post(1), post(2)) == [str(10**55)]
+    machine.refusal = None
+    assert consume(post(1), post(2)) == []
+    assert len(machine.started) == 1
+
+
+def test_window_leaves_what_another_of_the_day_works_on_and_takes_up_what_an_earlier_day_left(
+    lake: Lake, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consume(post(1))
+    consume(post(1), post(2), first=10)
+    tomorrow = EXAMPLE["kinesis"] | {"approximateArrivalTimestamp": 1775044800 + 86_400}
+    monkeypatch.setitem(EXAMPLE, "kinesis", tomorrow)
+    consume(post(3), first=20)
+    today, later, next_day = machine.started
+    assert run(machine, today) == ["cms/1/0"]
+    assert run(machine, later) == ["cms/2/0"]
+    assert sorted(run(machine, next_day)) == ["cms/1/0", "cms/2/0", "cms/3/0"]
+
+
+def test_window_that_is_read_again_by_hand_takes_up_what_its_run_left(lake: Lake, machine: Machine) -> None:
+    consume(post(1))
+    ((window, given),) = machine.started.items()
+    run(machine, window)
+    machine.started["by-hand"] = given
+    assert run(machine, "by-hand") == ["cms/1/0"]
+
+
+def test_stream_feed_without_a_window_takes_up_what_is_open(lake: Lake, machine: Machine) -> None:
+    consume(post(1))
+    (window,) = machine.started
+    run(machine, window)
+    machine.started["sweep"] = {"feeds": [Feed.of("stream:posts").name]}
+    assert run(machine, "sweep") == ["cms/1/0"]
+
+
+@pytest.mark.parametrize("name", ["../../raw/posts/x", "a/b", "", "x" * 81])
+def test_window_that_is_no_name_is_refused(lake: Lake, machine: Machine, name: str) -> None:
+    machine.started["run"] = {"feeds": [{"source": "stream", "account": "posts", "window": name}]}
+    with pytest.raises(Exception, match="window"):
+        run(machine, "run")
+
+
+def test_ten_thousand_records_plan_every_distinct_post_once_and_keep_all_poison(lake: Lake, machine: Machine) -> None:
+    """10 % duplicates, 1 % poison, out of order, every delivery made twice; tests/stack goes on from the plan."""
+    chance = random.Random(6)
+    numbers = list(range(8_900))
+    poison: list[Callable[[int], bytes]] = [
+        lambda number: b"\xff%d" % number,
+        lambda number: b'{"schema": "imagelake.post/9", "n": %d}' % number,
+        lambda number: b'{"n": %d' % number,
+    ]
+    bad = [poison[number % 3](number) for number in range(100)]
+    good = [json.dumps(post(number)).encode() for number in numbers + chance.sample(numbers, 1_000)]
+    data = good + bad
+    chance.shuffle(data)
+    shard = [record(one, number) for number, one in enumerate(data)]
+
+    assert len(shard) == 10_000
+    assert deliver(shard) == []
+    assert deliver(shard) == []
+
+    assert len(machine.started) == 10
+    planned = [media_id for name in list(machine.started) for media_id in run(machine, name)]
+    assert len(planned) == len(set(planned))
+    assert set(planned) == {f"cms/{number}/0" for number in numbers}
+    assert sorted(base64.b64decode(reject["raw"]["data_base64"]) for reject in rejects(lake)) == sorted(bad)

@@ -1,0 +1,292 @@
+"""Relay Alert: each service gets what its readers can read, within its limits, and nobody gets the address."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import traceback
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import boto3
+import pytest
+from aws_lambda_powertools.utilities.parameters import clear_caches
+
+import shared.secrets
+from relay_alert.alert import Alert
+from relay_alert.app import handler
+from relay_alert.formats import FORMATS, discord, fit, plain, slack
+from relay_alert.webhook import TRIES, AlertNotSentError, Webhook
+from shared.errors import CredentialsError
+from shared.settings import settings
+from tests.unit.functions.factories import Context, event
+from tests.unit.lake import Lake
+
+(EXAMPLE,) = event("relay_alert")["Records"]
+PATH = "/api/webhooks/1/s3cret"
+ALARM = {
+    "AlarmName": "imagelake-RunFailedAlarm",
+    "AlarmDescription": "A run failed. docs/runbook.md says how to mend it.",
+    "NewStateValue": "ALARM",
+    "OldStateValue": "OK",
+    "NewStateReason": "Threshold Crossed: 1 datapoint [1.0] was greater than or equal to the threshold (1.0).",
+    "StateChangeTime": "2026-04-01T05:41:12.000+0000",
+    "AlarmArn": "arn:aws:cloudwatch:us-east-1:123456789012:alarm:imagelake-RunFailedAlarm",
+}
+
+
+class Hook:
+    """A webhook that answers as it is told, the last answer for good."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[int, dict[str, str]]] = [(204, {})]
+        self.got: list[dict[str, Any]] = []
+        hook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                assert self.path == PATH
+                assert self.headers["Content-Type"] == "application/json"
+                hook.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                status, headers = hook.answers.pop(0) if len(hook.answers) > 1 else hook.answers[0]
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.origin = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def hook(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
+    hook = Hook()
+    monkeypatch.setenv("TRUSTED_ORIGINS", hook.origin)
+    monkeypatch.setenv("ALERT_WEBHOOK_SECRET", "alerts")
+    settings.cache_clear()
+    keep(url=hook.origin + PATH)
+    yield hook
+    hook.stop()
+
+
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long it would have slept between tries."""
+    pauses: list[float] = []
+    monkeypatch.setattr("relay_alert.webhook.time.sleep", pauses.append)
+    return pauses
+
+
+def keep(**fields: str) -> None:
+    clear_caches()
+    shared.secrets._provider.cache_clear()
+    manager: Any = boto3.client("secretsmanager")
+    manager.create_secret(Name="alerts", SecretString=json.dumps(fields))
+
+
+def change(**fields: str) -> None:
+    clear_caches()
+    manager: Any = boto3.client("secretsmanager")
+    manager.put_secret_value(SecretId="alerts", SecretString=json.dumps(fields))
+
+
+def notification(message: str | None = None, **changes: Any) -> dict[str, Any]:
+    sns = EXAMPLE["Sns"] | ({"Message": message} if message is not None else {}) | changes
+    return {name: value for name, value in sns.items() if value is not None}
+
+
+def alert(text: str = "All of it", **changes: Any) -> Alert:
+    values = {"title": "What", "severity": "warning", "link": None, "at": "2026-04-01T05:41:12.000Z"}
+    return Alert(**({"text": text} | values | changes))
+
+
+def relay(**changes: Any) -> Any:
+    return handler({"Records": [EXAMPLE | {"Sns": notification(**changes)}]}, Context())
+
+
+def test_example_event_reaches_any_webhook_as_flat_json(hook: Hook) -> None:
+    assert relay() == {"relayed": 1}
+    (got,) = hook.got
+    assert got == {
+        "version": "1",
+        "title": EXAMPLE["Sns"]["Subject"],
+        "text": EXAMPLE["Sns"]["Message"],
+        "severity": "warning",
+        "link": "https://us-east-1.console.aws.amazon.com/states/home?region=us-east-1#/v2/executions/details/"
+        "arn:aws:states:us-east-1:123456789012:execution:ImagePipeline:daily-2026-04-01",
+        "at": "2026-04-01T05:41:12.000Z",
+    }
+
+
+@pytest.mark.parametrize("wanted", FORMATS)
+def test_format_that_the_secret_names_goes_before_that_of_the_host(hook: Hook, wanted: str) -> None:
+    change(url=hook.origin + PATH, format=wanted)
+    relay()
+    assert hook.got == [FORMATS[wanted](Alert.of(notification()))]
+
+
+@pytest.mark.parametrize(
+    ("url", "chosen"),
+    [
+        ("https://discord.com/api/webhooks/1/x", "discord"),
+        ("https://hooks.slack.com/services/T/B/x", "slack"),
+        ("https://hooks.airtable.com/workflows/v1/x", "json"),
+        ("https://discord.com.evil.example/x", "json"),
+    ],
+)
+def test_format_follows_the_host(url: str, chosen: str) -> None:
+    webhook = Webhook.of(url)
+    assert webhook.format == chosen
+    assert url not in repr(webhook)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "has no field url"),
+        ({"url": "http://127.0.0.2/s3cret"}, "not https"),
+        ({"url": "https://[s3cret"}, "no valid URL"),
+        ({"url": "https://hooks.example/s3cret", "format": "teams"}, "not one of discord, slack, json"),
+    ],
+)
+def test_wrong_secret_is_named_and_not_told(hook: Hook, fields: dict[str, str], message: str) -> None:
+    change(**fields)
+    with pytest.raises(CredentialsError, match=message) as caught:
+        relay()
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_private_address_is_refused(hook: Hook) -> None:
+    change(url="https://127.0.0.1/s3cret")
+    with pytest.raises(AlertNotSentError, match="not a public address"):
+        relay()
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_webhook_that_recovers_gets_the_alert(hook: Hook, pauses: list[float], status: int) -> None:
+    hook.answers = [(status, {"Retry-After": "3.5"}), (204, {})]
+    assert relay() == {"relayed": 1}
+    assert len(hook.got) == 2
+    assert pauses == [3.5]
+
+
+@pytest.mark.parametrize(
+    ("answer", "posts"),
+    [
+        ((400, {}), 1),
+        ((404, {}), 1),
+        ((302, {"Location": "https://elsewhere.example/"}), 1),
+        ((500, {}), TRIES),
+        ((429, {"Retry-After": "3600"}), 1),
+    ],
+)
+def test_webhook_that_refuses_is_an_error_that_lambda_keeps(
+    hook: Hook, caplog: pytest.LogCaptureFixture, answer: tuple[int, dict[str, str]], posts: int
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    # It writes down whole answers, secrets too, at a level that is never on.
+    caplog.set_level(logging.INFO, "botocore")
+    hook.answers = [answer]
+    with pytest.raises(AlertNotSentError, match=f"127.0.0.1 answered {answer[0]}") as caught:
+        relay()
+    assert len(hook.got) == posts
+    told = "".join(traceback.format_exception(caught.value)) + caplog.text
+    assert "s3cret" not in told
+
+
+def test_webhook_that_is_down_is_an_error_that_lambda_keeps(hook: Hook, pauses: list[float]) -> None:
+    hook.stop()
+    with pytest.raises(AlertNotSentError, match="no connection to") as caught:
+        relay()
+    assert len(pauses) == TRIES - 1
+    assert sum(pauses) < 10
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_alarm_is_put_into_words() -> None:
+    got = Alert.of(notification(json.dumps(ALARM), Subject='ALARM: "imagelake-RunFailedAlarm"'))
+    assert got.title == "ALARM: imagelake-RunFailedAlarm"
+    assert got.severity == "failure"
+    assert got.link is not None
+    assert got.text.splitlines() == [
+        "What: imagelake-RunFailedAlarm is in state ALARM, after OK.",
+        "Since: 2026-04-01T05:41:12.000+0000",
+        f"Why: {ALARM['NewStateReason']}",
+        "What to do: A run failed. docs/runbook.md says how to mend it.",
+        f"Where: {got.link}",
+    ]
+    assert Alert.of(notification(json.dumps(ALARM | {"NewStateValue": "OK"}))).severity == "ok"
+
+
+@pytest.mark.parametrize(
+    ("message", "subject", "severity", "title"),
+    [
+        ("Imagelake run x ended as ABORTED, ...", None, "failure", "Imagelake run x ended as ABORTED, ..."),
+        ("all", "Imagelake: FAILED before its report", "failure", "Imagelake: FAILED before its report"),
+        ('{"not": "an alarm"}', "Imagelake: complete with gaps", "warning", "Imagelake: complete with gaps"),
+        ("[1]", None, "failure", "[1]"),
+    ],
+)
+def test_other_messages_keep_their_words(message: str, subject: str | None, severity: str, title: str) -> None:
+    got = Alert.of(notification(message, Subject=subject))
+    assert (got.text, got.title, got.severity) == (message, title, severity)
+
+
+LONG = "first: what\n" + "🐈<&>``` @everyone\n" * 5_000 + "last: what to do next"
+LINK = "https://us-east-1.console.aws.amazon.com/x?a=1&b=2"
+
+
+def test_discord_gets_one_embed_within_its_limits_and_nobody_is_mentioned() -> None:
+    got = discord(alert(LONG, title="t" * 500, link=LINK))
+    assert got["allowed_mentions"] == {"parse": []}
+    (embed,) = got["embeds"]
+    assert len(embed["title"]) <= 256
+    description = embed["description"]
+    assert 4000 < len(description.encode("utf-16-le")) // 2 <= 4096
+    assert description.startswith("```\nfirst: what")
+    assert description.endswith("last: what to do next\n```")
+    assert description.count("```") == 2
+    assert embed["url"] == LINK
+
+
+def test_slack_gets_blocks_within_its_limits_and_escaped() -> None:
+    got = slack(alert(LONG, title="<!channel> & " + "t" * 500, link=LINK))
+    header, section, link = got["blocks"]
+    assert len(header["text"]["text"]) <= 150
+    text = section["text"]["text"]
+    assert 2900 < len(text) <= 3000
+    assert text.startswith("```\nfirst: what")
+    assert text.endswith("last: what to do next\n```")
+    assert "<" not in text
+    assert text.count("&") == text.count("&amp;") + text.count("&lt;") + text.count("&gt;")
+    assert link["text"]["text"] == "<https://us-east-1.console.aws.amazon.com/x?a=1&amp;b=2|Open in the AWS console>"
+    assert "<" not in got["text"]
+
+
+def test_plain_json_has_no_nesting_and_a_bounded_text() -> None:
+    got = plain(alert(LONG))
+    assert all(isinstance(value, str) for value in got.values())
+    assert len(got["text"]) <= 10_000
+    assert got["link"] == ""
+
+
+@pytest.mark.parametrize("length", [0, 1, 99, 100, 101, 1000])
+def test_text_is_cut_in_the_middle_only_when_it_is_too_long(length: int) -> None:
+    text = "".join(str(number % 10) for number in range(length))
+    got = fit(text, 100)
+    assert len(got) <= 100
+    assert (got == text) == (length <= 100)
+    assert got[:50] == text[:50]
+    assert got[-20:] == text[-20:]

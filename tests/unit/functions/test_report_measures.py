@@ -1,0 +1,89 @@
+"""The metrics of a run: by error, by feed, and the share of items without a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from report.measures import measure
+from report.summary import FeedSummary, Summary
+from shared.failure import Failure
+from shared.observability import metrics
+from tests.unit.functions.factories import RUN
+
+NOW = datetime(2026, 4, 1, 6, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def no_metric_is_left() -> Iterator[None]:
+    yield
+    metrics.clear_metrics()
+
+
+def feed(name: str, newest_at: str | None, problem: str | None = None) -> FeedSummary:
+    return FeedSummary(
+        feed_id=name,
+        name=f"bluesky:{name}",
+        config=f"bluesky:{name}",
+        status="failed" if problem else "complete",
+        problem=Failure(error=problem, message="") if problem else None,
+        plan={} if newest_at is None else {"bookmark": {"newest_id": "1", "newest_at": newest_at}},
+        counts={},
+        errors={},
+        open=[],
+        closed=[],
+    )
+
+
+def sent(capsys: pytest.CaptureFixture[str], *feeds: FeedSummary, **totals: int) -> list[dict[str, Any]]:
+    """Every metric sent, as its dimensions and its value."""
+    counts = {
+        "planned": sum(totals.values()),
+        "shared": 0,
+        "ok": 0,
+        "duplicate": 0,
+        "rejected": 0,
+        "failed": 0,
+    } | totals
+    errors = {"not_found": totals.get("failed", 0)} if totals.get("failed") else {}
+    measure(Summary(run=RUN, outcome="ok", totals=counts, errors=errors, feeds=list(feeds)), NOW)
+    metrics.flush_metrics()
+    found = []
+    for line in capsys.readouterr().out.splitlines():
+        blob = json.loads(line)
+        (description,) = blob["_aws"]["CloudWatchMetrics"]
+        (names,) = description["Dimensions"]
+        for metric in description["Metrics"]:
+            dimensions = {name: blob[name] for name in names if name != "service"}
+            found.append({"name": metric["Name"], "value": blob[metric["Name"]][0], **dimensions})
+    return found
+
+
+def test_outcome_and_share_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert sent(capsys, ok=14, duplicate=1, rejected=3, failed=2) == [
+        {"name": "ItemErrors", "value": 2, "error_code": "not_found"},
+        {"name": "RunsOk", "value": 1},
+        {"name": "ErrorShare", "value": 25.0},
+    ]
+
+
+def test_share_when_there_are_too_few_items_to_say(capsys: pytest.CaptureFixture[str]) -> None:
+    assert [metric["name"] for metric in sent(capsys, ok=10, rejected=9)] == ["RunsOk"]
+
+
+def test_age_of_a_feed_is_that_of_its_newest_post(capsys: pytest.CaptureFixture[str]) -> None:
+    feeds = [
+        feed("fresh", "2026-04-01T04:30:00.000000Z"),
+        feed("ahead", "2026-04-01T06:00:01.000000Z"),
+        feed("empty", ""),
+        feed("gone", None, "FeedNotFoundError"),
+    ]
+    assert sent(capsys, *feeds)[:-1] == [
+        {"name": "FeedAgeHours", "value": 1.5, "feed": "fresh"},
+        {"name": "FeedAgeHours", "value": 0.0, "feed": "ahead"},
+        {"name": "FeedProblems", "value": 1, "error": "FeedNotFoundError"},
+    ]
