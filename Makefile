@@ -1,6 +1,6 @@
 # Everything runs in .venv, made from the hash-pinned requirements; nothing but Python 3.11+ and make has to be there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check build deploy clean lock
+.PHONY: help demo test test-docker test-cloud check build deploy destroy clean lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -8,15 +8,23 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 export SAM_CLI_TELEMETRY := 0
 ARGS ?=
+STACK ?= imagelake
 
 help:  ## say what each verb does
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 demo: .venv/local  ## run the whole pipeline on this machine; ARGS="--feed bluesky:ACCOUNT --limit 50" reads a live feed
 	@$(BIN)/python -m local demo $(ARGS)
 
 test: .venv/dev  ## run the unit, workflow and stack tests
-	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not docker and not cloud" $(ARGS)
+
+test-docker: .venv/dev  ## run the workflow's paths on AWS's Step Functions Local, if Docker runs here
+	@if docker info >/dev/null 2>&1; then $(BIN)/python -m pytest -q -m docker tests/docker $(ARGS); \
+	else echo "make test-docker: skipped, because Docker does not run here"; fi
+
+test-cloud: .venv/dev  ## test a stack deployed to your AWS account; costs cents, and IMAGELAKE_CLOUD_STACK names it
+	@$(BIN)/python -m pytest -q -m cloud tests/cloud $(ARGS)
 
 check: .venv/dev  ## lint, types, template and state machine
 	$(BIN)/ruff format --check .
@@ -32,6 +40,9 @@ build: .venv/dev  ## build the Lambda bundle (needs python3.13 on PATH)
 
 deploy: build  ## deploy to your AWS account, asking for what it needs to know
 	$(BIN)/sam deploy --guided
+
+destroy: .venv/dev  ## delete the stack from your AWS account, and say what it keeps; STACK=imagelake
+	@$(BIN)/python -m local.destroy $(STACK) $(ARGS)
 
 clean:  ## remove what make has made here
 	rm -rf .venv .aws-sam .imagelake .pytest_cache .mypy_cache .ruff_cache .hypothesis

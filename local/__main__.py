@@ -55,8 +55,13 @@ def _parse(arguments: Sequence[str] | None) -> Options:
         "--state", type=Path, metavar="DIR", help="keep everything in DIR and go on from there the next time"
     )
     command.add_argument("--keep", action="store_true", help="keep the engine running until Ctrl-C")
+    command.add_argument(
+        "--stream", action="store_true", help="put the sample feed on a Kinesis stream, whose consumer starts the run"
+    )
     command.add_argument("--port", type=int, metavar="N", help="port of the engine on 127.0.0.1 (default: a free one)")
     given = parser.parse_args(arguments)
+    if given.stream and given.feed:
+        parser.error("--stream is for the sample feed; a live feed is read as it is")
     return Options(
         folder=(given.state or FOLDER / f"{datetime.now(UTC):%Y%m%dT%H%M%S}").resolve(),
         feeds=tuple(given.feed),
@@ -64,6 +69,7 @@ def _parse(arguments: Sequence[str] | None) -> Options:
         port=given.port,
         persistent=given.state is not None,
         keep_running=given.keep,
+        stream=given.stream,
     )
 
 

@@ -22,9 +22,11 @@ from local.deploy import deploy
 from local.engine import REGION, Engine
 from local.feed_server import FeedServer
 from local.follow import follow
+from local.stream import put_records, sample_records
 
 ROOT = Path(__file__).parents[1]
 TEMPLATE = ROOT / "template.yaml"
+_POLL_SECONDS = 0.1
 SAMPLE_ACCOUNT = "sample.imagelake.example"
 QUESTION = """\
 SELECT left(coalesce(alt_text, caption), 32) AS picture, width || 'x' || height AS size,
@@ -42,6 +44,7 @@ class Options:
     port: int | None = None
     persistent: bool = False
     keep_running: bool = False
+    stream: bool = False
 
 
 def demo(options: Options, console: Console) -> int:
@@ -53,7 +56,8 @@ def demo(options: Options, console: Console) -> int:
         with _timed(console, "Deploy"):
             outputs = deploy(engine, TEMPLATE, parameters)
         mailbox = _subscribe(engine, outputs["TopicArn"])
-        execution = _execute(engine, outputs, given, console)
+        run = _execute_by_stream if options.stream else _execute
+        execution = run(engine, outputs, given, console)
         _save(engine, outputs["BucketName"], options.folder)
         _save_logs(engine, options.folder / "functions.log")
         _summarise(execution, _notification(engine, mailbox), options.folder, console)
@@ -66,6 +70,8 @@ def _input(options: Options, stack: ExitStack) -> tuple[dict[str, Any], dict[str
     """The execution input, and the stack parameters it needs."""
     # Nothing but this execution is to run.
     parameters = {"ScheduleState": "DISABLED"}
+    if options.stream:
+        parameters["StreamIngest"] = "ENABLED"
     if options.feeds:
         return {"feeds": options.feeds, "batch_size": 25, "posts_per_feed": options.limit}, parameters
     url = stack.enter_context(FeedServer()).url
@@ -81,6 +87,32 @@ def _execute(engine: Engine, outputs: dict[str, str], given: dict[str, Any], con
     started = states.start_execution(stateMachineArn=outputs["StateMachineArn"], name=name, input=json.dumps(given))
     with _timed(console, f"Execution {name}"):
         return follow(states, started["executionArn"], console)
+
+
+def _execute_by_stream(
+    engine: Engine, outputs: dict[str, str], given: dict[str, Any], console: Console
+) -> dict[str, Any]:
+    """Put the sample feed on the stream and follow the runs that its consumer starts; returns the last of them."""
+    states, machine = engine.client("stepfunctions"), outputs["StateMachineArn"]
+    before = _executions(states, machine)
+    (feed,) = given["feeds"]
+    records = list(sample_records(feed["server"], feed["account"]))
+    put_records(engine.client("kinesis"), outputs["StreamName"], records)
+    _print_text(f"{len(records)} records on the stream {outputs['StreamName']}", console)
+    while not (started := _executions(states, machine) - before):
+        time.sleep(_POLL_SECONDS)
+    while started:
+        for arn in sorted(started):
+            with _timed(console, f"Execution {arn.rpartition(':')[2]}"):
+                execution = follow(states, arn, console)
+        before |= started
+        started = _executions(states, machine) - before
+    return execution
+
+
+def _executions(states: Any, machine: str) -> set[str]:
+    pages = states.get_paginator("list_executions").paginate(stateMachineArn=machine)
+    return {execution["executionArn"] for page in pages for execution in page["executions"]}
 
 
 def _subscribe(engine: Engine, topic_arn: str) -> str:

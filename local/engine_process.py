@@ -15,9 +15,20 @@ def _end_with_parent() -> None:
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
+def _take_saved_queries() -> None:
+    # The engine knows no saved queries of Logs Insights, and would refuse the template for them.
+    from ministack.services.cloudformation.provisioners import _RESOURCE_HANDLERS
+
+    _RESOURCE_HANDLERS["AWS::Logs::QueryDefinition"] = {
+        "create": lambda logical_id, properties, stack: (logical_id, {"QueryDefinitionId": logical_id}),
+        "delete": lambda physical_id, properties: None,
+    }
+
+
 def main() -> None:
     """Serve until a signal comes or the parent is gone; must lead its own process group."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    _take_saved_queries()
     from ministack.app import main as serve
 
     serve()

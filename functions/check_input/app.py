@@ -8,6 +8,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from check_input.run_input import Execution, plan_run
+from shared.events import RunStarted, tell
 from shared.observability import logger, metrics
 from shared.settings import settings
 
@@ -20,4 +21,5 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     run, feeds = plan_run(event["input"], execution, settings())
     metrics.add_metric("FeedsPlanned", MetricUnit.Count, len(feeds))
     logger.info("input accepted", extra={"run": run.model_dump(), "feeds": [feed.name for feed in feeds]})
+    tell(RunStarted(run_id=run.run_id, dt=run.dt, execution_arn=run.execution_arn, feeds=[feed.name for feed in feeds]))
     return {"run": run.model_dump(), "feeds": [feed.model_dump() for feed in feeds]}

@@ -8,9 +8,10 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from shared import keys
+from shared.events import BatchWritten, tell
 from shared.image_keys import ImageKeys
 from shared.observability import RUN_ID, logger, metrics
-from shared.run import Batch
+from shared.run import Batch, Run
 from shared.settings import settings
 from shared.storage import Bucket
 
@@ -25,6 +26,7 @@ _KEPT = (
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Event: ``{"run", "batch"}``; returns the number of media mapped."""
+    run = Run.model_validate(event["run"])
     batch = Batch.model_validate(event["batch"])
     config = settings()
     bucket = Bucket(config.bucket_name)
@@ -36,6 +38,18 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     # The batch's last act: whatever dies before this line is done again by the next run, under the same names.
     bucket.delete(keys.open_batch(batch))
 
+    tell(
+        BatchWritten(
+            run_id=run.run_id,
+            dt=run.dt,
+            feed_id=batch.feed_id,
+            source=batch.source,
+            batch_id=batch.batch_id,
+            bucket=bucket.name,
+            key=keys.parquet(batch),
+            rows=len(rows),
+        )
+    )
     metrics.add_metric("MediaMapped", MetricUnit.Count, len(items))
     logger.info("batch closed", extra={"batch": batch.model_dump(), "mapped": len(items)})
     return {"mapped": len(items)}

@@ -20,6 +20,11 @@ def raw_page(run: Run, source: str, feed_id: str, page: int) -> str:
     return f"raw/posts/source={source}/dt={run.dt}/{run.run_id}/{feed_id}-{page:05d}.json.gz"
 
 
+def staged_window(window: str) -> str:
+    """Decoded records of a stream, for Fetch to read as one page."""
+    return f"work/stream/{window}.json"
+
+
 def raw_image(sha256: str) -> str:
     return f"raw/images/{sha256[:2]}/{sha256}"
 
@@ -72,6 +77,11 @@ def run_summary(run: Run) -> str:
 
 def html_report(run: Run) -> str:
     return f"reports/{run.run_id}/index.html"
+
+
+def feed_trouble(feed_id: str) -> str:
+    """What a feed was in trouble with when it was last read; no run has an id that begins with a line."""
+    return f"reports/_feeds/{feed_id}.json"
 
 
 def feed_books(run: Run, feed_id: str) -> str:

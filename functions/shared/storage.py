@@ -37,7 +37,7 @@ _TRANSIENT = frozenset(
 
 
 @cache
-def client(service: Literal["s3", "dynamodb"]) -> Any:
+def client(service: Literal["s3", "dynamodb", "stepfunctions"]) -> Any:
     """One thread-safe client per service and worker."""
     return boto3.client(service, config=_CONFIG)
 

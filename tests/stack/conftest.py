@@ -55,6 +55,18 @@ class Stack:
         body: bytes = self.engine.client("s3").get_object(Bucket=self.bucket, Key=key)["Body"].read()
         return body
 
+    def log_lines(self, pattern: str) -> list[str]:
+        """Every line that a function has logged and that holds ``pattern``."""
+        logs = self.engine.client("logs")
+        groups = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
+        events = [
+            event
+            for group in groups
+            for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group)
+            for event in page["events"]
+        ]
+        return [line for event in events for line in event["message"].splitlines() if pattern in line]
+
     def rows(self) -> list[dict[str, Any]]:
         """Every row of the dataset, with the key and the number it has in its file."""
         return [

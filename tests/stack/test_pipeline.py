@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from local.deploy import STACK_NAME
 from local.package import read_template
-
-pytestmark = pytest.mark.xdist_group("stack")
+from tests.static.test_observability import OWN, SENT, drawn, watched
 
 EXPECTED = {"planned": 36, "shared": 0, "ok": 31, "duplicate": 1, "rejected": 3, "failed": 1}
 ERRORS = {"forbidden": 1, "not_an_image": 1, "too_many_pixels": 1, "truncated": 1}
@@ -101,6 +101,20 @@ def test_report_shows_pictures_and_no_script(stack: Any, first_run: dict[str, An
     assert "<script" not in page
 
 
+def test_metrics_of_the_dashboard_are_sent_by_a_run(stack: Any, first_run: dict[str, Any]) -> None:
+    sent = set()
+    for line in stack.log_lines('"CloudWatchMetrics"'):
+        blob = json.loads(line)
+        for description in blob["_aws"]["CloudWatchMetrics"]:
+            assert description["Namespace"] == f"Imagelake/{STACK_NAME}"
+            (dimensions,) = description["Dimensions"]
+            sent |= {(metric["Name"], frozenset(dimensions), blob["service"]) for metric in description["Metrics"]}
+    assert sent <= {(metric.name, metric.dimensions, metric.service) for metric in SENT}
+    shown = {metric.name for metric in {*drawn(), *watched()} if metric.namespace == OWN}
+    # A run has one outcome, and this one neither a token nor a feed in trouble.
+    assert shown - {name for name, _, _ in sent} <= {"RunsOk", "RunsFailed", "FeedProblems", "TokenExpiresInDays"}
+
+
 @pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="peak memory is read from /proc, which this system lacks"
 )
@@ -143,9 +157,10 @@ def test_wrong_feeds_fail_alone_and_are_named(stack: Any, first_run: dict[str, A
 
 
 def test_run_fails_when_every_feed_does(stack: Any, first_run: dict[str, Any]) -> None:
-    run = stack.run(feeds=["nosuch:alice"])
+    # Another feed than before: the same trouble is told once a day.
+    run = stack.run(feeds=["nosuch:bob"])
     assert run["status"] == "FAILED"
-    assert "nosuch:alice" in run["notification"]["Message"]
+    assert "nosuch:bob" in run["notification"]["Message"]
     assert "start-execution" in run["notification"]["Message"]
 
 

@@ -12,8 +12,6 @@ import pytest
 
 from local.engine import Engine
 
-pytestmark = pytest.mark.xdist_group("sam")
-
 ROOT = Path(__file__).parents[2]
 SAM = Path(sys.executable).with_name("sam")
 RUNTIME = "python3.13"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from check_input.run_input import RunInput
 from shared import keys
 from shared.rows import COLUMNS
 from shared.run import Run
@@ -18,6 +20,8 @@ from sources import _SOURCES
 from tests.static.asl import MACHINE, RESOURCES, ROOT, TEMPLATE, Json, lambda_tasks, states, tasks
 
 LAMBDA_TASKS = lambda_tasks(MACHINE)
+# Functions that are no step of a run, by package.
+BESIDE = {"ingest_stream": "IngestStream", "relay_alert": "RelayAlert"}
 ARN = "arn:${AWS::Partition}:%s:${AWS::Region}:${AWS::AccountId}:"
 EXECUTIONS = ARN % "states" + "execution:${ImagePipeline.Name}"
 # What an integration of Step Functions works on, as the template names it.
@@ -89,11 +93,40 @@ def test_step_has_its_unit_tests(state: str) -> None:
     assert (ROOT / "tests" / "unit" / "functions" / f"test_{package}.py").is_file()
 
 
-def test_every_function_and_package_is_a_step() -> None:
-    stems = set(LAMBDA_TASKS.values())
+def test_every_function_and_package_is_a_step_or_stands_beside_the_runs() -> None:
+    stems = {*LAMBDA_TASKS.values(), *BESIDE.values()}
     assert {name.removesuffix("Function") for name in of_type("AWS::Serverless::Function")} == stems
     packages = {app.parent.name for app in (ROOT / "functions").glob("*/app.py")}
-    assert packages == {state.replace(" ", "_").lower() for state in LAMBDA_TASKS}
+    assert packages == {*(state.replace(" ", "_").lower() for state in LAMBDA_TASKS), *BESIDE}
+
+
+@pytest.mark.parametrize("package", BESIDE)
+def test_function_beside_the_runs_is_off_by_default_and_has_one_stem(package: str) -> None:
+    function, log = RESOURCES[f"{BESIDE[package]}Function"], RESOURCES[f"{BESIDE[package]}LogGroup"]
+    assert function["Condition"] == log["Condition"] in ("HasStream", "HasAlertWebhook")
+    assert function["Properties"]["Handler"] == f"{package}.app.handler"
+    assert function["Properties"]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == package
+    assert function["Properties"]["LoggingConfig"] == {"LogGroup": {"Ref": f"{BESIDE[package]}LogGroup"}}
+    assert (ROOT / "tests" / "unit" / "functions" / f"test_{package}.py").is_file()
+    assert TEMPLATE["Parameters"]["StreamIngest"]["Default"] == "DISABLED"
+    assert TEMPLATE["Parameters"]["AlertWebhookSecret"]["Default"] == ""
+
+
+def test_stream_keeps_what_its_consumer_cannot_read_and_blocks_for_a_bounded_time() -> None:
+    assert RESOURCES["PostStream"]["Properties"]["ShardCount"] == 1
+    mapping = RESOURCES["IngestStreamMapping"]["Properties"]
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["BisectBatchOnFunctionError"] is True
+    assert 0 < mapping["MaximumRetryAttempts"] < 100
+    # Older records the stream itself has let go.
+    assert mapping["MaximumRecordAgeInSeconds"] < RESOURCES["PostStream"]["Properties"]["RetentionPeriodHours"] * 3600
+    assert plain(mapping["DestinationConfig"]["OnFailure"]["Destination"]) == "Bucket.Arn"
+
+
+def test_alert_that_the_webhook_refuses_is_kept() -> None:
+    invocation = RESOURCES["RelayAlertFunction"]["Properties"]["EventInvokeConfig"]
+    assert invocation["MaximumRetryAttempts"] <= 2
+    assert plain(invocation["DestinationConfig"]["OnFailure"]["Destination"]) == "AlertDeadLetters.Arn"
 
 
 # ---- Grants ----------------------------------------------------------------------------------------------------------
@@ -231,20 +264,55 @@ def test_tables_are_encrypted_and_can_go_back_in_time() -> None:
         assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
 
-def test_schedule_survives_a_bad_hour_and_a_second_stack() -> None:
-    (event,) = RESOURCES["ImagePipeline"]["Properties"]["Events"].values()
-    schedule = event["Properties"]
-    assert event["Type"] == "ScheduleV2"
-    assert schedule["OmitName"] is True
-    assert plain(schedule["ScheduleExpressionTimezone"]) == "ScheduleTimeZone"
-    assert schedule["FlexibleTimeWindow"]["Mode"] == "FLEXIBLE"
-    assert schedule["RetryPolicy"]["MaximumRetryAttempts"] > 0
-    assert plain(schedule["DeadLetterConfig"]["Arn"]) == "ScheduleDeadLetters.Arn"
+SCHEDULES = of_type("AWS::Scheduler::Schedule")
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+def test_schedule_survives_a_bad_hour_and_a_second_stack(schedule: Json) -> None:
+    properties = schedule["Properties"]
+    target = properties["Target"]
+    # With a name of its own, a second stack in the account would not deploy.
+    assert "Name" not in properties
+    assert properties["FlexibleTimeWindow"]["Mode"] == "FLEXIBLE"
+    assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0
+    assert plain(target["DeadLetterConfig"]["Arn"]) == "ScheduleDeadLetters.Arn"
+
+
+def test_one_parameter_pauses_every_schedule_and_one_zone_is_everywhere() -> None:
+    assert set(SCHEDULES) == {"DailySchedule", "FrequentSchedule"}
+    assert {plain(s["Properties"]["State"]) for s in SCHEDULES.values()} == {"ScheduleState"}
+    assert {plain(s["Properties"]["ScheduleExpressionTimezone"]) for s in SCHEDULES.values()} == {"ScheduleTimeZone"}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_run_is_given_what_its_input_may_hold(name: str) -> None:
+    given = json.loads(plain(SCHEDULES[name]["Properties"]["Target"]["Input"]))
+    assert given["schedule"] == name.removesuffix("Schedule").lower()
+    assert given.keys() <= RunInput.model_fields.keys()
+
+
+def test_schedules_may_start_a_run_and_keep_what_did_not_start() -> None:
+    (policy,) = RESOURCES["ScheduleRole"]["Properties"]["Policies"]
+    granted = {grant for statement in policy["PolicyDocument"]["Statement"] for grant in grants(statement)}
+    assert granted == {("states:StartExecution", "ImagePipeline"), ("sqs:SendMessage", "ScheduleDeadLetters.Arn")}
+
+
+def test_gradual_deployment_is_taken_back_by_alarms_that_are_there() -> None:
+    preference = RESOURCES["LiveAlias"]["Properties"]["DeploymentPreference"]
+    # CloudWatch takes an alarm that does not exist for one that is well.
+    assert {plain(alarm) for alarm in preference["Alarms"]} <= of_type("AWS::CloudWatch::Alarm").keys()
+    assert plain(preference["StateMachineVersionArn"]) == "LiveVersion"
+    for schedule in SCHEDULES.values():
+        condition, alias, machine = schedule["Properties"]["Target"]["Arn"]["Fn::If"]
+        assert (condition, plain(alias), plain(machine)) == ("HasLiveAlias", "LiveAlias", "ImagePipeline")
+    assert {RESOURCES[name]["Condition"] for name in ("LiveVersion", "LiveAlias")} == {"HasLiveAlias"}
 
 
 def test_every_alarm_and_rule_tells_the_topic() -> None:
     alarms = of_type("AWS::CloudWatch::Alarm").values()
-    (rule,) = (resource["Properties"] for resource in of_type("AWS::Events::Rule").values())
+    rule, events = (RESOURCES[name]["Properties"] for name in ("RunEndedRule", "EventsRule"))
+    assert set(of_type("AWS::Events::Rule")) == {"RunEndedRule", "EventsRule"}
+    assert [plain(target["Arn"]) for target in events["Targets"]] == ["EventsLogGroup.Arn"]
     assert {plain(target) for alarm in alarms for target in alarm["Properties"]["AlarmActions"]} == {"Topic"}
     assert [plain(target["Arn"]) for target in rule["Targets"]] == ["Topic"]
     # No state of a run sees these two.

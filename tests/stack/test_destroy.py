@@ -1,0 +1,49 @@
+"""``make destroy``: the stack goes, the data stays, and both are said."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.deploy import STACK_NAME, deploy
+from local.destroy import retained
+from local.engine import Engine
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    with Engine(tmp_path_factory.mktemp("engine")) as engine:
+        yield engine
+
+
+def destroy(engine: Engine, stack: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "local.destroy", stack, "--no-prompts", "--region", "us-east-1"]
+    env = engine.environment() | {"SAM_CLI_TELEMETRY": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+
+
+def test_data_is_kept_and_named(engine: Engine) -> None:
+    outputs = deploy(engine, ROOT / "template.yaml", {"ScheduleState": "DISABLED"})
+    engine.client("s3").put_object(Bucket=outputs["BucketName"], Key="lake/images/a.parquet", Body=b"PAR1")
+    kept = {name for _, name in retained(engine.client("cloudformation"), STACK_NAME)}
+    assert kept == {outputs["BucketName"], outputs["ImageKeysTableName"], outputs["BookmarksTableName"]}
+
+    done = destroy(engine, STACK_NAME)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(name in done.stdout.split("To remove")[0] and name in done.stdout.split("To remove")[1] for name in kept)
+    assert engine.client("s3").list_objects_v2(Bucket=outputs["BucketName"])["KeyCount"] == 1
+    assert set(engine.client("dynamodb").list_tables()["TableNames"]) == kept - {outputs["BucketName"]}
+    assert engine.client("stepfunctions").list_state_machines()["stateMachines"] == []
+
+
+def test_error_when_there_is_no_such_stack(engine: Engine) -> None:
+    done = destroy(engine, "nosuch")
+    assert done.returncode == 1
+    assert "nosuch" in done.stderr

@@ -1,0 +1,75 @@
+"""How the project is delivered: workflows that hold no key and no right too many, and environments that exist."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.static.asl import ROOT, TEMPLATE
+
+WORKFLOWS = {file.stem: yaml.safe_load(file.read_text()) for file in (ROOT / ".github" / "workflows").glob("*.yml")}
+SAMCONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:
+    return [step for job in workflow["jobs"].values() for step in job.get("steps", [])]
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_workflow_starts_with_reading_rights_only(name: str) -> None:
+    assert WORKFLOWS[name]["permissions"] == {"contents": "read"}
+    for job in WORKFLOWS[name]["jobs"].values():
+        assert job.get("permissions", {}).keys() <= {"contents", "id-token"}
+        # Only where an environment's rules guard it.
+        assert ("id-token" in job.get("permissions", {})) == ("environment" in job)
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_workflow_knows_no_stored_key(name: str) -> None:
+    text = (ROOT / ".github" / "workflows" / f"{name}.yml").read_text()
+    assert "secrets." not in text
+    assert not re.search(r"AKIA|aws-access-key-id|aws-secret-access-key", text)
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_actions_are_pinned(name: str) -> None:
+    used = [step["uses"] for step in steps(WORKFLOWS[name]) if "uses" in step]
+    assert all(re.fullmatch(r"[\w./-]+@(v\d+(\.\d+)*|[0-9a-f]{40})", action) for action in used)
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_nothing_from_outside_is_pasted_into_a_shell(name: str) -> None:
+    assert not [step["run"] for step in steps(WORKFLOWS[name]) if "${{" in step.get("run", "")]
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_verbs_exist(name: str) -> None:
+    runs = " ".join(step.get("run", "") for step in steps(WORKFLOWS[name]))
+    assert set(re.findall(r"\bmake ([a-z-]+)", runs)) <= TARGETS
+
+
+def test_every_environment_that_is_deployed_is_configured() -> None:
+    environments = WORKFLOWS["deploy"]["jobs"]["deploy"]["strategy"]["matrix"]["environment"]
+    assert set(environments) <= SAMCONFIG.keys()
+    names = [SAMCONFIG[environment]["global"]["parameters"]["stack_name"] for environment in ("default", *environments)]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("environment", [name for name in SAMCONFIG if name != "version"])
+def test_environment_sets_parameters_that_the_template_has(environment: str) -> None:
+    overrides = SAMCONFIG[environment]["deploy"]["parameters"].get("parameter_overrides", "")
+    given = dict(pair.split("=") for pair in overrides.split())
+    assert given.keys() <= TEMPLATE["Parameters"].keys()
+
+
+def test_job_outlasts_the_gradual_deployment_it_waits_for() -> None:
+    job = WORKFLOWS["deploy"]["jobs"]["deploy"]
+    overrides = SAMCONFIG["prod"]["deploy"]["parameters"]["parameter_overrides"]
+    minutes = int(dict(pair.split("=") for pair in overrides.split())["GradualDeploymentMinutes"])
+    (credentials,) = (step["with"] for step in job["steps"] if "role-to-assume" in step.get("with", {}))
+    assert minutes < job["timeout-minutes"] <= credentials["role-duration-seconds"] / 60

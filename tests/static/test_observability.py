@@ -1,0 +1,221 @@
+"""Dashboard and alarms against what is really sent: a name that nobody sends would draw nothing and never alarm."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple, get_args
+
+import pytest
+
+from local import costs
+from report.summary import Summary
+from shared.rows import Status
+from tests.static.asl import RESOURCES, ROOT, TEMPLATE, Json
+
+OWN = "Imagelake/${AWS::StackName}"
+# The part of a name that is made as the code runs, and what it can be.
+MADE = {
+    "Items{}": [status.capitalize() for status in Status],
+    "Images{}": [status.capitalize() for status in Status],
+    "Runs{}": [outcome.capitalize() for outcome in get_args(Summary.model_fields["outcome"].annotation)],
+}
+# https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html, and its like for each service.
+OUTCOMES = ("Failed", "Succeeded", "TimedOut", "Aborted")
+AWS = {
+    "AWS/States": ({"ExecutionTime", *(f"Executions{outcome}" for outcome in OUTCOMES)}, {"StateMachineArn"}),
+    "AWS/Lambda": ({"Errors", "Throttles", "Duration", "Invocations", "IteratorAge"}, {"FunctionName"}),
+    "AWS/SQS": ({"ApproximateNumberOfMessagesVisible"}, {"QueueName"}),
+    "AWS/Kinesis": ({"GetRecords.IteratorAgeMilliseconds"}, {"StreamName"}),
+    "AWS/SNS": ({"NumberOfNotificationsFailed"}, {"TopicName"}),
+}
+
+
+class Metric(NamedTuple):
+    """A metric as CloudWatch knows it; the value of a dimension is kept only for ``service``."""
+
+    namespace: str
+    name: str
+    dimensions: frozenset[str]
+    service: str | None
+
+
+def own(name: str, service: str, *dimensions: str) -> Metric:
+    return Metric(OWN, name, frozenset({"service", *dimensions}), service)
+
+
+# ---- What is sent ----------------------------------------------------------------------------------------------------
+
+
+def sent_by(source: str, service: str) -> Iterator[Metric]:
+    """The metrics of a module: of ``metrics.add_metric(name, ...)`` and ``add_metric_of(name, ..., dimension=...)``."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Call(func=ast.Attribute(attr="add_metric"), args=[name, *_]):
+                yield from (own(made, service) for made in names(name))
+            case ast.Call(func=ast.Name(id="add_metric_of"), args=[name, *_], keywords=keywords):
+                yield from (own(made, service, *(k.arg for k in keywords if k.arg)) for made in names(name))
+
+
+def names(node: ast.expr) -> list[str]:
+    match node:
+        case ast.Constant(value=str(name)):
+            return [name]
+        case ast.JoinedStr(values=parts):
+            frame = "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in parts)
+            return [frame.format(value) for value in MADE[frame]]
+    raise AssertionError(f"a metric's name has to be readable here: {ast.unparse(node)}")
+
+
+SENT = {
+    metric
+    for app in (ROOT / "functions").glob("*/app.py")
+    for module in app.parent.glob("*.py")
+    for metric in sent_by(module.read_text(), app.parent.name)
+}
+
+# ---- What is drawn and watched ---------------------------------------------------------------------------------------
+
+DASHBOARD = json.loads(RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])
+WIDGETS = {widget["properties"]["title"]: widget for widget in DASHBOARD["widgets"]}
+SEARCH = re.compile(
+    r"""SEARCH\('\{"(?P<namespace>[^"]+)",(?P<dimensions>[\w,]+)\} MetricName="(?P<name>\w+)"', '\w+', \d+\)"""
+)
+
+
+def drawn() -> Iterator[Metric]:
+    for line in lines():
+        if isinstance(line[0], dict):
+            search = SEARCH.fullmatch(line[0]["expression"])
+            if search:
+                yield Metric(search["namespace"], search["name"], frozenset(search["dimensions"].split(",")), None)
+            continue
+        namespace, name, *rest = (part for part in line if isinstance(part, str))
+        dimensions = dict(zip(rest[::2], rest[1::2], strict=True))
+        yield Metric(namespace, name, frozenset(dimensions), dimensions.get("service"))
+
+
+def lines() -> Iterator[list[Any]]:
+    for widget in WIDGETS.values():
+        yield from widget["properties"].get("metrics", [])
+
+
+def watched() -> Iterator[Metric]:
+    for alarm in of_type("AWS::CloudWatch::Alarm").values():
+        properties = alarm["Properties"]
+        namespace = properties["Namespace"]
+        dimensions = {entry["Name"]: entry["Value"] for entry in properties["Dimensions"]}
+        service = dimensions.get("service")
+        name = namespace["Fn::Sub"] if isinstance(namespace, dict) else namespace
+        yield Metric(name, properties["MetricName"], frozenset(dimensions), service)
+
+
+def of_type(kind: str) -> dict[str, Json]:
+    return {name: resource for name, resource in RESOURCES.items() if resource["Type"] == kind}
+
+
+def is_sent(metric: Metric) -> bool:
+    if metric.namespace == OWN:
+        return any(
+            (metric.name, metric.dimensions) == (sent.name, sent.dimensions) and metric.service in (None, sent.service)
+            for sent in SENT
+        )
+    known, dimensions = AWS.get(metric.namespace, (set(), set()))
+    return metric.name in known and metric.dimensions == dimensions
+
+
+@pytest.mark.parametrize("metric", sorted({*drawn(), *watched()}, key=str), ids=lambda metric: metric.name)
+def test_metric_is_one_that_is_sent(metric: Metric) -> None:
+    assert is_sent(metric)
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        own("ItemsFaild", "reconcile"),
+        own("ItemsFailed", "report"),
+        own("ItemErrors", "report"),
+        own("ItemErrors", "report", "code"),
+        Metric("Imagelake", "ItemsFailed", frozenset({"service"}), "reconcile"),
+        Metric("AWS/States", "ExecutionFailed", frozenset({"StateMachineArn"}), None),
+        Metric("AWS/Lambda", "Errors", frozenset({"Function"}), None),
+        Metric("AWS/Step", "ExecutionsFailed", frozenset({"StateMachineArn"}), None),
+    ],
+)
+def test_check_bites_when_a_name_is_wrong(metric: Metric) -> None:
+    assert not is_sent(metric)
+
+
+def test_namespace_is_the_one_the_functions_are_given() -> None:
+    given = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    assert given["POWERTOOLS_METRICS_NAMESPACE"]["Fn::Sub"] == OWN
+
+
+# ---- The dashboard as a whole ----------------------------------------------------------------------------------------
+
+
+def test_every_expression_of_the_dashboard_is_read_here() -> None:
+    expressions = [line[0]["expression"] for line in lines() if isinstance(line[0], dict)]
+    searches = [expression for expression in expressions if "SEARCH" in expression]
+    assert all(SEARCH.fullmatch(search) for search in searches)
+    ids = {part["id"] for line in lines() for part in line if isinstance(part, dict) and "id" in part}
+    words = {word for e in expressions if e not in searches for word in re.findall(r"[a-z]\w*", e)}
+    assert words == ids
+
+
+def test_dashboard_shows_every_function_and_every_alarm() -> None:
+    functions = {name for name in of_type("AWS::Serverless::Function") if "Condition" not in RESOURCES[name]}
+    for title in ("Errors of functions", "Throttles of functions"):
+        shown = {line[3].removeprefix("${").removesuffix("}") for line in WIDGETS[title]["properties"]["metrics"]}
+        assert shown == functions
+    alarms = {name for name in of_type("AWS::CloudWatch::Alarm") if "Condition" not in RESOURCES[name]}
+    assert {arn[2:-5] for arn in WIDGETS["Alarms"]["properties"]["alarms"]} == alarms
+
+
+def test_widgets_do_not_overlap_and_fit_the_grid() -> None:
+    taken: set[tuple[int, int]] = set()
+    for widget in DASHBOARD["widgets"]:
+        columns = range(widget["x"], widget["x"] + widget["width"])
+        cells = {(x, y) for x in columns for y in range(widget["y"], widget["y"] + widget["height"])}
+        assert max(columns) < 24
+        assert not taken & cells
+        taken |= cells
+
+
+def test_cost_on_the_dashboard_is_that_of_the_model() -> None:
+    metrics = WIDGETS["Cost of runs a day, USD, an estimate (docs/costs.md)"]["properties"]["metrics"]
+    by_id = {line[-1]["id"]: line for line in metrics if "id" in line[-1]}
+    functions, per_image, per_batch = (line[0]["expression"] for line in metrics if "expression" in line[0])
+    price = float(functions.rsplit("*", 1)[1]) * 1000
+    assert price == pytest.approx(costs.LAMBDA_GB_SECOND)
+    for word, line in by_id.items():
+        if line[1] != "Duration":
+            continue
+        function = RESOURCES[line[3].removeprefix("${").removesuffix("}")]["Properties"]
+        memory = function.get("MemorySize", TEMPLATE["Globals"]["Function"]["MemorySize"])
+        scope = {other: float(other == word) for other in by_id} | {"FILL": lambda value, _: value}
+        gigabytes = eval(functions, {"__builtins__": {}}, scope) / float(functions.rsplit("*", 1)[1])
+        assert gigabytes == pytest.approx(memory / 1024, abs=0.001), word
+    assert float(per_image.rsplit("*", 1)[1]) == pytest.approx(costs.requests_of_an_image(), rel=0.01)
+    assert float(per_batch.rsplit("*", 1)[1]) == pytest.approx(costs.requests_of_a_batch(), rel=0.01)
+
+
+# ---- Saved queries ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", of_type("AWS::Logs::QueryDefinition"))
+def test_query_asks_logs_that_are_there(name: str) -> None:
+    query = RESOURCES[name]["Properties"]
+    assert {group["Ref"] for group in query["LogGroupNames"]} <= of_type("AWS::Logs::LogGroup").keys()
+    # By stack, as a second one in the account has its own.
+    assert query["Name"]["Fn::Sub"].startswith("${AWS::StackName}/")
+
+
+@pytest.mark.parametrize("name", of_type("AWS::Logs::QueryDefinition"))
+def test_query_looks_for_lines_that_are_written(name: str) -> None:
+    query = RESOURCES[name]["Properties"]
+    wanted = set(re.findall(r'message = "([^"]+)"', query["QueryString"]))
+    code = "".join(module.read_text() for module in (ROOT / "functions").rglob("*.py"))
+    assert all(f'"{line}"' in code for line in wanted)
