@@ -7,8 +7,11 @@ from pathlib import Path
 
 from shared.errors import ErrorCode
 from shared.rows import COLUMNS, Column
+from tests.static.asl import MACHINE, states
 
-DATASET = (Path(__file__).parents[2] / "docs" / "dataset.md").read_text()
+ROOT = Path(__file__).parents[2]
+DATASET = (ROOT / "docs" / "dataset.md").read_text()
+README = (ROOT / "README.md").read_text()
 
 
 def test_dataset_lists_every_column_in_order() -> None:
@@ -19,3 +22,8 @@ def test_dataset_lists_every_column_in_order() -> None:
 def test_dataset_lists_every_error_code_in_order() -> None:
     codes = re.findall(r"^\| `(\w+)` \| (?:failed|rejected) \| .+ \|$", DATASET, re.MULTILINE)
     assert codes == [code.value for code in ErrorCode]
+
+
+def test_graph_names_every_state() -> None:
+    (graph,) = re.findall(r"```mermaid\n(.*?)```", README, re.DOTALL)
+    assert [name for name, _ in states(MACHINE) if name not in graph] == []
