@@ -36,9 +36,9 @@ class RunInput(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     feeds: list[Any] = Field(min_length=1, max_length=MAX_FEEDS)
-    # The day the run is for. Without it: the day of ``scheduled_time``, or of the start, in ``time_zone``.
     # Which list of the feeds parameter is read, if it holds a list for each schedule.
     schedule: str = "daily"
+    # The day the run is for. Without it: the day of ``scheduled_time``, or of the start, in ``time_zone``.
     dt: Day | None = None
     scheduled_time: AwareDatetime | None = None
     time_zone: str = "UTC"

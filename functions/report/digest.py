@@ -10,6 +10,8 @@ from report.summary import FeedSummary, Summary
 from shared import keys
 
 _TOP = 10
+# Pipeline Failed shows the message as its cause, and a cause has an end.
+_MOST_FEEDS = 20
 _SUBJECT = 100  # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 _HEADLINES = {"ok": "complete", "partial": "complete with gaps", "failed": "FAILED"}
 
@@ -30,7 +32,7 @@ def digest(summary: Summary, bucket: str, since: Mapping[str, str] | None = None
         "Images: " + ", ".join(f"{number} {name}" for name, number in summary.totals.items()),
         _block(
             "Feeds that need attention",
-            [_problem(feed, since or {}) for feed in summary.feeds if feed.problem is not None],
+            _problems([feed for feed in summary.feeds if feed.problem is not None], since or {}),
         ),
         _block("Warnings", summary.warnings),
         _block("Billed by the networks", summary.bills),
@@ -53,6 +55,12 @@ def _block(title: str, lines: list[str]) -> str:
     return "\n".join([f"{title}:", *(f"  {line}" for line in lines)]) if lines else ""
 
 
+def _problems(feeds: list[FeedSummary], since: Mapping[str, str]) -> list[str]:
+    left = len(feeds) - _MOST_FEEDS
+    more = [f"and {left} more: see the report"] if left > 0 else []
+    return [_problem(feed, since) for feed in feeds[:_MOST_FEEDS]] + more
+
+
 def _problem(feed: FeedSummary, since: Mapping[str, str]) -> str:
     assert feed.problem is not None
     opened = f" ({len(feed.open)} batches open)" if feed.open else ""
@@ -62,6 +70,8 @@ def _problem(feed: FeedSummary, since: Mapping[str, str]) -> str:
 
 def _resume(summary: Summary) -> list[str]:
     feeds = [feed.config for feed in summary.feeds if feed.problem is not None]
+    if not feeds and summary.warnings:
+        return ["See to the warnings above; nothing has to be run again for them."]
     if not feeds:
         return ["Nothing to do: the items named by code are rows of the dataset with their reason."]
     again = shlex.quote(json.dumps({"feeds": feeds}))

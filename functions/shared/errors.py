@@ -57,7 +57,6 @@ class ErrorCode(StrEnum):
     CORRUPT = "corrupt"  # the decoder refused it
     TOO_SMALL = "too_small"
     ODD_ASPECT_RATIO = "odd_aspect_ratio"
-    INTERNAL = "internal"  # a fault of ours on this picture; the message has its class
 
 
 class ImagelakeError(Exception):

@@ -179,6 +179,23 @@ def test_run_when_a_token_ends_soon_warns(lake: Lake) -> None:
     assert "instagram:me: the token ends soon" in answer["message"]
 
 
+def test_message_when_there_is_only_a_warning_does_not_say_that_nothing_is_to_do(lake: Lake) -> None:
+    result = done(lake, closed(lake), warnings=["the token ends soon"])
+    message = report(result)["message"]
+    assert "See to the warnings above" in message
+    assert "Nothing to do" not in message
+
+
+def test_message_names_twenty_feeds_at_most(lake: Lake) -> None:
+    feeds = [
+        FeedEntry(feed_id=f"feed-{n}", name=f"bluesky:user{n}.example", config=f"bluesky:user{n}.example")
+        for n in range(23)
+    ]
+    message = report(*(failed(feed) for feed in feeds))["message"]
+    assert message.count(": failed: ") == 20
+    assert "and 3 more: see the report" in message
+
+
 @pytest.mark.parametrize("stopped_by", ["posts", "pages", "rate_limit"])
 def test_run_when_reading_was_stopped(lake: Lake, stopped_by: str) -> None:
     answer = report(done(lake, closed(lake), stopped_by=stopped_by))
