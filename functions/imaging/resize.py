@@ -8,6 +8,13 @@ from PIL import Image
 
 from imaging.options import Options, Preset
 
+# Vector instructions take an eighth of Pillow's time, for results within two of 255 of Pillow's. Where there is no wheel,
+# as for Linux on Arm, Pillow does the work.
+try:
+    import cykooz_resizer as simd
+except ImportError:
+    simd = None
+
 Box = tuple[float, float, float, float]
 # Lanczos' filter with three lobes, or the cubic one of Catmull and Rom, which takes two thirds of its time.
 Filter = Literal["lanczos3", "catmull_rom"]
@@ -55,7 +62,19 @@ def resize(image: Image.Image, size: tuple[int, int], box: Box, kernel: Filter =
     """The part in ``box`` of a picture in mode L, RGB or CMYK, at ``size``."""
     if image.size == size and box == (0, 0, *size):
         return image
-    return image.resize(size, _FILTERS[kernel], box=box)
+    if simd is None:
+        return image.resize(size, _FILTERS[kernel], box=box)
+    left, top, right, bottom = box
+    result = Image.new(image.mode, size)
+    simd.Resizer().resize_pil(
+        image,
+        result,
+        simd.ResizeOptions(
+            simd.ResizeAlg.convolution(simd.FilterType[kernel]),
+            crop_box=simd.CropBox(left, top, right - left, bottom - top),
+        ),
+    )
+    return result
 
 
 def bordered(image: Image.Image, side: int) -> Image.Image:
