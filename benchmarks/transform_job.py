@@ -27,10 +27,12 @@ from transform.staging import stage
 
 
 class Folder:
-    """As much of the bucket as Transform writes to, on disk."""
+    """As much of the bucket as Transform writes to, on disk; the raw files end to end in one."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        root.mkdir(parents=True)
+        self._raw = (root / "raw").open("wb")
 
     def put(self, key: str, body: bytes, content_type: str) -> None:
         path = self._root / key
@@ -42,7 +44,7 @@ class Folder:
 
     def put_once(self, key: str, body: bytes, owner: str) -> str:
         # Each address is there several times; each is to be written, as another picture would be.
-        self.put(f"{key}-{owner}", body, "")
+        self._raw.write(body)
         return owner
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import ceil
 
 # ---- Prices in USD ---------------------------------------------------------------------------------------------------
-ARCHITECTURE = "arm64"
+ARCHITECTURE = "x86_64"
 LAMBDA_GB_SECOND = {"arm64": 0.0000133334, "x86_64": 0.0000166667}[ARCHITECTURE]
 LAMBDA_REQUEST = 0.20 / 1e6
 TRANSITION = 0.025 / 1e3

@@ -3,7 +3,7 @@
     >>> picture = process(data, Options(image_size=512))
     >>> picture.image, picture.width, picture.height, picture.phash
 
-It needs NumPy, Pillow and ``shared.errors``.
+It needs NumPy, Pillow and ``shared.errors``, and is faster with ``cykooz_resizer``.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-import selectors
+import select
 import socket
 import ssl
 import time
@@ -91,19 +91,27 @@ class _Stream(httpcore.NetworkStream):
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._timeout: float | None = -1.0  # not known yet
         self.last_received = b""
         self.reusable = True
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         with _raising(httpcore.ReadTimeout, httpcore.ReadError):
-            self._sock.settimeout(_time_left(timeout))
+            self._limit(timeout)
             self.last_received = self._sock.recv(max_bytes)
         return self.last_received
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         with _raising(httpcore.WriteTimeout, httpcore.WriteError):
-            self._sock.settimeout(_time_left(timeout))
+            self._limit(timeout)
             self._sock.sendall(buffer)
+
+    def _limit(self, timeout: float | None) -> None:
+        # To set it is a system call, and of most reads and writes it is the same.
+        left = _time_left(timeout)
+        if left != self._timeout:
+            self._sock.settimeout(left)
+            self._timeout = left
 
     def close(self) -> None:
         self._sock.close()
@@ -127,9 +135,10 @@ class _Stream(httpcore.NetworkStream):
         return None
 
     def _is_readable(self) -> bool:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._sock, selectors.EVENT_READ)
-            return bool(selector.select(0))
+        # An epoll takes four system calls, and this is asked of every idle socket.
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        return bool(poll.poll(0))
 
 
 class _Backend(httpcore.NetworkBackend):

@@ -27,7 +27,7 @@ _FEATURES = (
     "is_dark", "is_light", "is_blurry", "is_low_information", "is_odd_aspect_ratio", "is_odd_size", "is_grayscale",
 )  # fmt: skip
 # Decoding is bound to the processors; more at once only holds more memory.
-_slots = threading.Semaphore(os.cpu_count() or 1)
+_slots = threading.Semaphore(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 class Result(NamedTuple):

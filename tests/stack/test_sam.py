@@ -15,7 +15,8 @@ from local.engine import Engine
 ROOT = Path(__file__).parents[2]
 SAM = Path(sys.executable).with_name("sam")
 RUNTIME = "python3.13"
-BUNDLE_MB = 40
+# Lambda takes 262 MB with its layers, of which the managed layer is up to 214.
+BUNDLE_MB = 45
 
 
 def _sam(*arguments: str, env: dict[str, str]) -> str:
@@ -47,7 +48,7 @@ def test_bundle_stays_small_and_holds_nothing_of_the_layer(built: Path) -> None:
 def test_built_template_deploys_with_the_sam_cli(built: Path, tmp_path: Path) -> None:
     with Engine(tmp_path) as engine:
         # The public parameter of AWS's layer exists on AWS only.
-        layer = "arn:aws:lambda:us-east-1:336392948345:layer:AWSSDKPandas-Python313-Arm64:11"
+        layer = "arn:aws:lambda:us-east-1:336392948345:layer:AWSSDKPandas-Python313:11"
         engine.client("ssm").put_parameter(Name="/layer-arn", Value=layer, Type="String")
         env = engine.environment() | {"SAM_CLI_TELEMETRY": "0"}
         _sam(

@@ -202,3 +202,21 @@ def test_flipped_bits_give_a_picture_or_a_refusal_whatever_the_options(preset: P
             broken[at] ^= 1 << int(dice.integers(8))
         with contextlib.suppress(ImageRejectedError):
             process(bytes(broken), options)
+
+
+@pytest.mark.skipif(resize.simd is None, reason="cykooz.resizer has no wheel for this machine")
+@pytest.mark.parametrize("kernel", ["lanczos3", "catmull_rom"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize(
+    ("size", "box"),
+    [((200, 150), (0, 0, 531, 397)), ((224, 224), (67.25, 0.5, 463.75, 397.0)), ((700, 600), (0, 0, 531, 397))],
+)
+def test_vector_and_scalar_resize_agree(
+    monkeypatch: pytest.MonkeyPatch, kernel: resize.Filter, mode: str, size: tuple[int, int], box: resize.Box
+) -> None:
+    image = photo(531, 397).convert(mode)
+    by_vector = np.asarray(resize.resize(image, size, box, kernel)).astype(int)
+    monkeypatch.setattr(resize, "simd", None)
+    by_scalar = np.asarray(resize.resize(image, size, box, kernel)).astype(int)
+    assert np.abs(by_vector - by_scalar).max() <= 2
+    assert psnr(by_vector.astype(np.uint8), by_scalar.astype(np.uint8)) >= 50
