@@ -26,8 +26,9 @@ DASHBOARD_MONTH = 3.00
 KMS_KEY_MONTH = 1.00
 
 # ---- Counted from the code -------------------------------------------------------------------------------------------
-# An image: its raw object; a claim, then a mapping that is in two indexes as well; Validate and Reconcile look it up.
-PUTS_OF_AN_IMAGE, WRITES_OF_AN_IMAGE, READS_OF_AN_IMAGE = 1, 1 + 3, 2
+# An image: its raw object; a claim, then a mapping that is in two indexes as well; Validate and Reconcile look it up,
+# at half a unit each.
+PUTS_OF_AN_IMAGE, WRITES_OF_AN_IMAGE, READS_OF_AN_IMAGE = 1, 1 + 3, 2 * 0.5
 # A batch: plan twice, rows, pictures, file; who reads them; the child's start, its Tasks and its end.
 PUTS_OF_A_BATCH, GETS_OF_A_BATCH, TRANSITIONS_OF_A_BATCH, CALLS_OF_A_BATCH = 5, 9, 1 + 4, 3
 TRANSITIONS_OF_A_FEED, TRANSITIONS_OF_A_RUN = 12, 8
@@ -35,7 +36,7 @@ ALARMS, METRICS = 5, 30
 TRANSFORM_MB, WRITE_PARQUET_MB = 3538, 1769
 
 # ---- Assumed ---------------------------------------------------------------------------------------------------------
-RUNS, FEEDS, BATCH_SIZE = 30, 5, 250
+RUNS, FEEDS, BATCH_SIZE = 30, 5, 500
 RAW_MB, PROCESSED_MB, ITEM_KB = 0.25, 0.045, 1.0
 # Wall time: the pictures' hosts decide on Transform's.
 TRANSFORM_SECONDS_AN_IMAGE = 0.05

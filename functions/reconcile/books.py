@@ -92,7 +92,10 @@ def _check(
 
     plan = Plan.model_validate_json(bucket.get(keys.plan(batch)))
     rows = bucket.get_lines(keys.rows(batch))
-    mapped = image_keys.get_many(item.media_id for item in plan.items)
+    mapped = image_keys.get_many((item.media_id for item in plan.items), consistent=False)
+    # Map Keys may have ended a second ago: what is not there yet is asked for again, at the full price.
+    fresh = [item.media_id for item in plan.items if mapped.get(item.media_id, {}).get("status", CLAIMED) == CLAIMED]
+    mapped |= image_keys.get_many(fresh)
     ours = {media_id: item for media_id, item in mapped.items() if item["batch_id"] == batch.batch_id}
     counts = Counter(row["status"] for row in rows)
 

@@ -24,7 +24,7 @@ class Settings(BaseModel):
     contact: str = ""
     # A network's credentials are the secret of this name and the network's after it.
     secrets_prefix: str = "imagelake/"
-    batch_size: PositiveInt = 250
+    batch_size: PositiveInt = 500
     posts_per_feed: PositiveInt = 1000
     failure_tolerance_percent: int = Field(default=20, ge=0, le=100)
 

@@ -37,7 +37,8 @@ class Planner:
         self._keep_rejects(rejects, skipped)
         held = {item.media_id for plan in opened for item in plan.items}
         candidates = [item for item in wanted if item.media_id not in held]
-        known = self._image_keys.get_many(item.media_id for item in candidates)
+        # What a stale read misses is planned once more, and refused when it is claimed.
+        known = self._image_keys.get_many((item.media_id for item in candidates), consistent=False)
         new = [item for item in candidates if item.media_id not in known]
 
         # What an earlier try of this same call has planned is new as well.

@@ -42,7 +42,7 @@ def test_run_when_only_feeds_are_given() -> None:
         "run_id": "daily-2026-04-01",
         "execution_arn": "arn:aws:states:us-east-1:123456789012:execution:ImagePipeline:daily-2026-04-01",
         "dt": "2026-04-01",
-        "batch_size": 250,
+        "batch_size": 500,
         "posts_per_feed": 1000,
         "failure_tolerance_percent": 20,
     }

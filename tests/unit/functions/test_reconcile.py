@@ -171,3 +171,25 @@ def test_verdict_when_items_failed(lake: Lake, failed: int, tolerance: int, verd
 def test_verdict_does_not_count_rejected_items(lake: Lake) -> None:
     planned = close(lake, plan(item("a")), Status.REJECTED)
     assert reconcile(lake, planned, tolerance=0)["verdict"] == "complete"
+
+
+@pytest.mark.parametrize("is_missing", [True, False])
+def test_stale_read_of_the_mapping_is_read_again(lake: Lake, monkeypatch: pytest.MonkeyPatch, is_missing: bool) -> None:
+    planned = close(lake, plan(item("a"), item("b")))
+    first, second = (one.media_id for one in planned.items)
+    get_many = lake.image_keys.get_many
+    asked: list[tuple[list[str], bool]] = []
+
+    def lagging(self: Any, media_ids: Any, *, consistent: bool = True) -> Any:
+        ids = list(media_ids)
+        asked.append((ids, consistent))
+        found = get_many(ids)
+        if not consistent:
+            late = found.pop(second)
+            if not is_missing:
+                found[second] = {name: late[name] for name in ("media_id", "batch_id")} | {"status": "claimed"}
+        return found
+
+    monkeypatch.setattr("shared.image_keys.ImageKeys.get_many", lagging)
+    assert reconcile(lake, planned)["counts"]["ok"] == 2
+    assert asked == [([first, second], False), ([second], True)]

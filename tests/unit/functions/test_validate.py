@@ -183,9 +183,9 @@ def test_batch_that_another_run_closed_meanwhile_stays_closed(
     left = keep_plan(lake, plan(item("held"), run_id="daily-2026-03-30", dt="2026-03-30"))
     get_many = lake.image_keys.get_many
 
-    def close_and_get(self: Any, media_ids: Any) -> Any:
+    def close_and_get(self: Any, media_ids: Any, *, consistent: bool) -> Any:
         lake.bucket.delete(keys.open_batch(left.batch))
-        return get_many(media_ids)
+        return get_many(media_ids, consistent=consistent)
 
     monkeypatch.setattr("shared.image_keys.ImageKeys.get_many", close_and_get)
     answer = validate(lake, page(post("new")))

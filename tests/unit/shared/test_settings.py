@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("environment")
 def test_settings_when_only_names_are_given() -> None:
     read = settings()
     assert (read.bucket_name, read.image_keys_table, read.bookmarks_table) == ("lake", "image-keys", "bookmarks")
-    assert (read.batch_size, read.posts_per_feed, read.failure_tolerance_percent) == (250, 1000, 20)
+    assert (read.batch_size, read.posts_per_feed, read.failure_tolerance_percent) == (500, 1000, 20)
     assert (read.trusted_origins, read.contact) == (frozenset(), "")
 
 
