@@ -110,23 +110,24 @@ def count() -> tuple[Counter[tuple[str, str]], int, int]:
     Counting.seen = Counter()
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
     settings = {"AWS_ENDPOINT_URL": f"http://{HOST}:{proxy.server_port}"}
-    with tempfile.TemporaryDirectory() as folder, FeedServer() as server:
-        with Engine(Path(folder), settings=settings) as engine:
-            Counting.engine = f"{HOST}:{engine.port}"
-            outputs = deploy(
-                engine, ROOT / "template.yaml", {"ScheduleState": "DISABLED", "TrustedOrigins": server.url}
-            )
-            names = {outputs[name]: name.removesuffix("TableName") for name in outputs if name.endswith("TableName")}
-            Counting.seen.clear()
-            given = {"feeds": [{"source": "bluesky", "account": ACCOUNT, "server": server.url}], "batch_size": 12}
-            states = engine.client("stepfunctions")
-            started = states.start_execution(stateMachineArn=outputs["StateMachineArn"], input=json.dumps(given))
-            while (run := states.describe_execution(executionArn=started["executionArn"]))["status"] == "RUNNING":
-                time.sleep(0.2)
-            if run["status"] != "SUCCEEDED":
-                raise SystemExit(f"the run ended as {run['status']}: {run.get('cause')}")
-            report = f"reports/{run['name']}/run.json"
-            said = json.loads(engine.client("s3").get_object(Bucket=outputs["BucketName"], Key=report)["Body"].read())
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        FeedServer() as server,
+        Engine(Path(folder), settings=settings) as engine,
+    ):
+        Counting.engine = f"{HOST}:{engine.port}"
+        outputs = deploy(engine, ROOT / "template.yaml", {"ScheduleState": "DISABLED", "TrustedOrigins": server.url})
+        names = {outputs[name]: name.removesuffix("TableName") for name in outputs if name.endswith("TableName")}
+        Counting.seen.clear()
+        given = {"feeds": [{"source": "bluesky", "account": ACCOUNT, "server": server.url}], "batch_size": 12}
+        states = engine.client("stepfunctions")
+        started = states.start_execution(stateMachineArn=outputs["StateMachineArn"], input=json.dumps(given))
+        while (run := states.describe_execution(executionArn=started["executionArn"]))["status"] == "RUNNING":
+            time.sleep(0.2)
+        if run["status"] != "SUCCEEDED":
+            raise SystemExit(f"the run ended as {run['status']}: {run.get('cause')}")
+        report = f"reports/{run['name']}/run.json"
+        said = json.loads(engine.client("s3").get_object(Bucket=outputs["BucketName"], Key=report)["Body"].read())
     proxy.shutdown()
     proxy.server_close()
     seen = Counter({(kind, names.get(place, place)): number for (kind, place), number in Counting.seen.items()})
