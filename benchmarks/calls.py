@@ -9,8 +9,6 @@ image. Writes a table into ``docs/performance.md``. Computing time is not a call
 
 from __future__ import annotations
 
-import http.client
-import http.server
 import json
 import re
 import sys
@@ -29,57 +27,35 @@ sys.path.insert(0, str(ROOT))
 
 from local import costs
 from local.deploy import deploy
-from local.engine import HOST, Engine
+from local.engine import Engine
 from local.feed_server import FeedServer
+from local.proxy import Answer, Call, EngineProxy
 
 # Names in the template of what an image's item is found by; a write of an item that holds one is a write of the index.
 INDEX_KEYS = ("raw_sha256", "author_id")
+_ZONE = re.compile(r"/[^/?]+/(?:\?.*prefix=)?(\w+)(?:/|%2F)(\w*)")
 ACCOUNT = "sample.imagelake.example"
 
 
-class Counting(http.server.BaseHTTPRequestHandler):
-    """Hands every request on to the engine and counts it by what it is and what it is about."""
+class Bill:
+    """Counts calls by what they are and what they are about."""
 
-    protocol_version = "HTTP/1.1"
-    engine: str
-    seen: Counter[tuple[str, str]]
-    lock = threading.Lock()
+    def __init__(self) -> None:
+        self.seen: Counter[tuple[str, str]] = Counter()
+        self._lock = threading.Lock()
 
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def _pass_on(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        connection = http.client.HTTPConnection(self.engine, timeout=600)
-        connection.request(self.command, self.path, body, dict(self.headers.items()))
-        answer = connection.getresponse()
-        content = answer.read()
-        connection.close()
-        self.send_response(answer.status)
-        for name, value in answer.getheaders():
-            if name.lower() not in ("content-length", "transfer-encoding", "connection", "date", "server"):
-                self.send_header(name, value)
-        length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
-        self.send_header("Content-Length", length or "0")
-        self.end_headers()
-        self.wfile.write(content)
-        with self.lock:
-            self._count(body, content)
-
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _pass_on  # noqa: N815
-
-    def _count(self, body: bytes, answer: bytes) -> None:
-        target = self.headers.get("X-Amz-Target", "")
-        if target.startswith("DynamoDB"):
-            operation = target.partition(".")[2]
-            for table_name, units in _units(operation, json.loads(body), answer):
-                self.seen[f"DynamoDB {operation}, units", table_name] += units
-        elif not target and (zone := re.match(r"/[^/?]+/(?:\?.*prefix=)?(\w+)(?:/|%2F)(\w*)", self.path)):
-            name = {"GET": "GET", "HEAD": "GET", "PUT": "PUT", "DELETE": "DELETE"}.get(self.command)
-            if name and urlsplit(self.path).query.startswith("list-type"):
-                name = "PUT"  # a listing is billed like one
-            if name:
+    def count(self, call: Call, answer: Answer) -> Answer:
+        with self._lock:
+            if call.operation.startswith("DynamoDB"):
+                operation = call.operation.partition(".")[2]
+                for table_name, units in _units(operation, json.loads(call.body), answer.body):
+                    self.seen[f"DynamoDB {operation}, units", table_name] += units
+            elif not call.operation and (zone := _ZONE.match(call.path)):
+                # A listing is billed like a PUT.
+                is_listing = urlsplit(call.path).query.startswith("list-type")
+                name = "PUT" if is_listing else {"HEAD": "GET"}.get(call.method, call.method)
                 self.seen[f"S3 {name}", "/".join(zone.groups()) if zone[1] == "raw" else zone[1]] += 1
+        return answer
 
 
 def _units(operation: str, request: dict[str, Any], answer: bytes) -> list[tuple[str, float]]:
@@ -105,20 +81,17 @@ def _kilobytes(request: dict[str, Any]) -> int:
 
 def count() -> tuple[Counter[tuple[str, str]], int, int]:
     """Calls of one run by kind and place, and its images and batches."""
-    proxy = http.server.ThreadingHTTPServer((HOST, 0), Counting)
-    proxy.daemon_threads = True
-    Counting.seen = Counter()
-    threading.Thread(target=proxy.serve_forever, daemon=True).start()
-    settings = {"AWS_ENDPOINT_URL": f"http://{HOST}:{proxy.server_port}"}
+    bill = Bill()
     with (
         tempfile.TemporaryDirectory() as folder,
         FeedServer() as server,
-        Engine(Path(folder), settings=settings) as engine,
+        EngineProxy(after=bill.count) as proxy,
+        Engine(Path(folder), settings={"AWS_ENDPOINT_URL": proxy.url}) as engine,
     ):
-        Counting.engine = f"{HOST}:{engine.port}"
+        proxy.engine_port = engine.port
         outputs = deploy(engine, ROOT / "template.yaml", {"ScheduleState": "DISABLED", "TrustedOrigins": server.url})
         names = {outputs[name]: name.removesuffix("TableName") for name in outputs if name.endswith("TableName")}
-        Counting.seen.clear()
+        bill.seen.clear()
         given = {"feeds": [{"source": "bluesky", "account": ACCOUNT, "server": server.url}], "batch_size": 12}
         states = engine.client("stepfunctions")
         started = states.start_execution(stateMachineArn=outputs["StateMachineArn"], input=json.dumps(given))
@@ -128,9 +101,7 @@ def count() -> tuple[Counter[tuple[str, str]], int, int]:
             raise SystemExit(f"the run ended as {run['status']}: {run.get('cause')}")
         report = f"reports/{run['name']}/run.json"
         said = json.loads(engine.client("s3").get_object(Bucket=outputs["BucketName"], Key=report)["Body"].read())
-    proxy.shutdown()
-    proxy.server_close()
-    seen = Counter({(kind, names.get(place, place)): number for (kind, place), number in Counting.seen.items()})
+    seen = Counter({(kind, names.get(place, place)): number for (kind, place), number in bill.seen.items()})
     images = said["totals"]["planned"]
     return seen, images, ceil(images / given["batch_size"])
 

@@ -167,7 +167,7 @@ def main(rounds: int) -> None:
                 table(["ms a picture, median of rounds", *SETS, "OpenCV's time on social to its"], speed),
                 table(["dB to a full decode by Lanczos", *close], likeness),
                 f"Without features, {spread(floor)} times the floor. All features and flags of a social "
-                f"picture: {spread(alone)} ms alone, {spread(amid)} ms amid the rest, when the processor's caches are cold.",
+                f"picture: {spread(alone)} ms alone, {spread(amid)} ms amid the rest, where caches are cold.",
             ]
         ),
     )
