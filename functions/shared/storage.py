@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import count
 from typing import Any, Literal
 
 import boto3
@@ -17,6 +18,7 @@ from shared.errors import ObjectMissingError, StorageDeniedError, StorageUnavail
 # A conditional write that meets another one on its way is to be tried again.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 _PUT_TRIES = 5
+_GET_TRIES = 4
 # Batches talk to S3 and DynamoDB from many threads; a pool smaller than that throws connections away.
 THREADS = 16
 _CONFIG = Config(
@@ -70,22 +72,29 @@ class Bucket:
 
     def get(self, key: str) -> bytes:
         """The object's bytes."""
-        with aws_errors(key):
-            body: bytes = self._s3.get_object(Bucket=self.name, Key=key)["Body"].read()
-            return body
+        return self._read(key)[0]
 
     def get_with_metadata(self, key: str) -> tuple[bytes, dict[str, str]]:
         """The object's bytes and its own metadata."""
-        with aws_errors(key):
-            answer = self._s3.get_object(Bucket=self.name, Key=key)
-            return answer["Body"].read(), answer["Metadata"]
+        body, answer = self._read(key)
+        return body, answer["Metadata"]
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """``length`` bytes from offset ``start``."""
+        return self._read(key, Range=f"bytes={start}-{start + length - 1}")[0]
+
+    def _read(self, key: str, **part: str) -> tuple[bytes, dict[str, Any]]:
+        """The body, whole and as its checksum says, and the answer it came with."""
         with aws_errors(key):
-            answer = self._s3.get_object(Bucket=self.name, Key=key, Range=f"bytes={start}-{start + length - 1}")
-            body: bytes = answer["Body"].read()
-            return body
+            for tries in count(1):
+                answer = self._s3.get_object(Bucket=self.name, Key=key, **part)
+                try:
+                    return answer["Body"].read(), answer
+                # botocore tries a call again, but not a body that breaks off, stalls or is not what was stored.
+                except BotoCoreError:
+                    if tries == _GET_TRIES:
+                        raise
+        raise AssertionError  # count() does not end
 
     def get_json(self, key: str) -> Any:
         """The object parsed as JSON."""

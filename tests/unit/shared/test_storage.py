@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ResponseStreamingError
 
 from shared.errors import ImagelakeError, ObjectMissingError, StorageDeniedError, StorageUnavailableError
 from shared.storage import Bucket, aws_errors
@@ -106,6 +106,47 @@ def test_put_once_when_conflicts_do_not_end(lake: Lake, monkeypatch: pytest.Monk
     monkeypatch.setattr(lake.bucket, "_s3", Conflicts(lake.bucket._s3, 99))
     with pytest.raises(StorageUnavailableError, match="conflicts"):
         lake.bucket.put_once("a", b"one", "me")
+
+
+class Breaking:
+    """An S3 whose bodies break off before it sends them whole."""
+
+    def __init__(self, s3: Any, breaks: int) -> None:
+        self._s3 = s3
+        self._breaks = breaks
+
+    def get_object(self, **arguments: Any) -> Any:
+        answer = self._s3.get_object(**arguments)
+        if self._breaks:
+            self._breaks -= 1
+            answer["Body"] = self
+        return answer
+
+    def read(self) -> bytes:
+        raise ResponseStreamingError(error="it broke off")
+
+
+READERS: list[Callable[[Bucket], bytes]] = [
+    lambda bucket: bucket.get("key"),
+    lambda bucket: bucket.get_with_metadata("key")[0],
+    lambda bucket: bucket.get_range("key", 0, 4),
+]
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_body_is_read_again_when_it_breaks_off(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, read: Callable[[Bucket], bytes]
+) -> None:
+    lake.bucket.put("key", b"body", "text/plain")
+    monkeypatch.setattr(lake.bucket, "_s3", Breaking(lake.bucket._s3, 3))
+    assert read(lake.bucket) == b"body"
+
+
+def test_error_when_bodies_never_come_whole(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.bucket.put("key", b"body", "text/plain")
+    monkeypatch.setattr(lake.bucket, "_s3", Breaking(lake.bucket._s3, 99))
+    with pytest.raises(StorageUnavailableError, match="key: ResponseStreamingError"):
+        lake.bucket.get("key")
 
 
 @pytest.mark.parametrize("read", [Bucket.get, Bucket.get_json, Bucket.get_lines, Bucket.get_with_metadata])
