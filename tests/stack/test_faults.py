@@ -17,7 +17,7 @@ from local.feed_server import FeedServer
 from local.proxy import Answer, Call, EngineProxy
 from tests.stack.conftest import TEMPLATE, Stack
 
-# Of how many calls which are struck: 30 % of DynamoDB's, 20 % of S3's; of the bodies S3 sends, 5 % cut and 5 % corrupted.
+# Of how many calls which are struck: 30 % of DynamoDB's, 20 % of S3's; of S3's bodies 5 % are cut, 5 % corrupted.
 THROTTLED, UNAVAILABLE, CUT, CORRUPTED = (10, {0, 3, 6}), (5, {0}), (20, {2}), (20, {3})
 
 
