@@ -78,11 +78,11 @@ def machine(*packages: str) -> str:
     )
 
 
-def publish(section: str, text: str) -> None:
-    """Put ``text`` between the marks of a section of the document, and show it."""
+def publish(section: str, text: str, path: Path = DOCUMENT) -> None:
+    """Put ``text`` between the marks of a section of a document, and show it."""
     begin, end = f"<!-- {section}: begin -->", f"<!-- {section}: end -->"
-    document = DOCUMENT.read_text()
+    document = path.read_text()
     before, rest = document.split(begin)
     after = rest.split(end)[1]
-    DOCUMENT.write_text(f"{before}{begin}\n{text.strip()}\n{end}{after}")
+    path.write_text(f"{before}{begin}\n{text.strip()}\n{end}{after}")
     sys.stdout.write(text + "\n")

@@ -53,7 +53,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("status", "string", "`ok`, `duplicate`, `rejected` or `failed`"),
     Column("error_code", "string", "Why it is rejected or failed, from a closed list; else null"),
     Column("error_message", "string", "The same in a sentence; else null"),
-    Column("duplicate_of", "string", "`media_id` of the first item with the same bytes; else null"),
+    Column(
+        "duplicate_of", "string", "`media_id` of the first item with the same bytes, or of the look-alike; else null"
+    ),
+    Column("duplicate_distance", "int", "0 if the bytes are the same, else differing bits of `phash`; null if none"),
     Column("run_id", "string", "Execution that planned it"),
     Column("transform_version", "int", "Version of the transformation that made the row"),
     Column("dt", "string", "Day it was planned for, `YYYY-MM-DD`; also a partition"),

@@ -17,6 +17,7 @@ class Settings(BaseModel):
 
     bucket_name: str = Field(min_length=3)
     image_keys_table: str = Field(min_length=3)
+    image_hashes_table: str = Field(min_length=3)
     bookmarks_table: str = Field(min_length=3)
     # Origins exempt from the address, port and host checks: a mirror of one's own, a local sample feed.
     trusted_origins: frozenset[str] = frozenset()

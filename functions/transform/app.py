@@ -9,6 +9,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from shared import keys
+from shared.image_hashes import ImageHashes
 from shared.image_keys import ImageKeys
 from shared.observability import RUN_ID, logger, metrics
 from shared.run import Batch, Plan
@@ -16,6 +17,7 @@ from shared.settings import Settings, settings
 from shared.storage import Bucket
 from sources import get_source
 from transform.download import Downloader
+from transform.near_duplicates import mark_near_duplicates
 from transform.pictures import make_rows
 from transform.staging import stage, staged
 
@@ -43,4 +45,5 @@ def _transform(batch: Batch, config: Settings, bucket: Bucket, seconds_left: Cal
     ours = ImageKeys(config.image_keys_table).claim((item.media_id for item in plan.items), batch.batch_id)
     hosts = get_source(batch.source).media_hosts
     with Downloader(trusted_origins=config.trusted_origins, contact=config.contact, allowed_hosts=hosts) as downloader:
-        return stage(make_rows(plan, ours, downloader, bucket, seconds_left), batch, bucket)
+        results = list(make_rows(plan, ours, downloader, bucket, seconds_left))
+    return stage(mark_near_duplicates(results, batch, ImageHashes(config.image_hashes_table)), batch, bucket)

@@ -72,7 +72,7 @@ def _make_row(item: Item, plan: Plan, downloader: Downloader, bucket: Bucket) ->
 
     row |= _measured(image)
     if owner != item.media_id:
-        return Result(row | {"status": Status.DUPLICATE, "duplicate_of": owner}, None)
+        return Result(row | {"status": Status.DUPLICATE, "duplicate_of": owner, "duplicate_distance": 0}, None)
     return Result(row | {"status": Status.OK, "width": image.width, "height": image.height}, image.image)
 
 

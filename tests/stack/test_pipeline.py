@@ -73,8 +73,24 @@ def test_duplicate_points_to_the_row_with_the_same_bytes(stack: Any, first_run: 
     rows = {row["media_id"]: row for row in stack.rows()}
     (duplicate,) = [row for row in rows.values() if row["status"] == "duplicate"]
     original = rows[duplicate["duplicate_of"]]
-    assert original["status"] == "ok"
+    assert (original["status"], duplicate["duplicate_distance"]) == ("ok", 0)
     assert original["raw_sha256"] == duplicate["raw_sha256"]
+
+
+def test_near_duplicates_point_to_the_row_they_look_like(stack: Any, first_run: dict[str, Any]) -> None:
+    rows = {row["media_id"]: row for row in stack.rows()}
+    near = [row for row in rows.values() if row["status"] == "ok" and row["duplicate_of"] is not None]
+    assert Counter(row["duplicate_distance"] for row in near) == {0: 3, 4: 1}
+    for row in near:
+        original = rows[row["duplicate_of"]]
+        assert (original["status"], original["duplicate_of"], original["duplicate_distance"]) == ("ok", None, None)
+        assert original["raw_sha256"] != row["raw_sha256"]
+        assert ((row["phash"] ^ original["phash"]) % (1 << 64)).bit_count() == row["duplicate_distance"]
+    # Which of a group is the original depends on whose batch is first.
+    names = {row["media_id"]: row["media_url"].rpartition("/")[2].partition("@")[0] for row in rows.values()}
+    groups = Counter(frozenset({names[row["media_id"]], names[row["duplicate_of"]]}) for row in near)
+    assert len(groups) == 4
+    assert len({row["duplicate_of"] for row in near}) == 3
 
 
 def test_mapping_leads_to_the_row_and_back(stack: Any, first_run: dict[str, Any]) -> None:

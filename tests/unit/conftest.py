@@ -9,7 +9,8 @@ from moto import mock_aws
 
 from shared.settings import settings
 from shared.storage import client
-from tests.unit.lake import BOOKMARKS, BUCKET, IMAGE_KEYS, Lake
+from tests.unit.lake import BOOKMARKS, BUCKET, IMAGE_HASHES, IMAGE_KEYS, Lake
+from transform.near_duplicates import known
 
 
 @pytest.fixture
@@ -18,6 +19,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     values = {
         "BUCKET_NAME": BUCKET,
         "IMAGE_KEYS_TABLE": IMAGE_KEYS,
+        "IMAGE_HASHES_TABLE": IMAGE_HASHES,
         "BOOKMARKS_TABLE": BOOKMARKS,
         "POWERTOOLS_SERVICE_NAME": "test",
     }
@@ -41,5 +43,6 @@ def clients() -> Iterator[None]:
 @pytest.fixture
 def lake(environment: None, clients: None) -> Iterator[Lake]:
     """An empty lake."""
+    known.cache_clear()
     with mock_aws():
         yield Lake()

@@ -7,7 +7,7 @@ from typing import Any
 from shared.image_keys import ImageKeys
 from shared.storage import Bucket, client
 
-BUCKET, IMAGE_KEYS, BOOKMARKS = "lake", "image-keys", "bookmarks"
+BUCKET, IMAGE_KEYS, IMAGE_HASHES, BOOKMARKS = "lake", "image-keys", "image-hashes", "bookmarks"
 
 
 class Lake:
@@ -34,6 +34,15 @@ class Lake:
                     ("by-author-id", "author_id", "raw_key"),
                 )
             ],
+        )
+        dynamodb.create_table(
+            TableName=IMAGE_HASHES,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[
+                {"AttributeName": "log", "AttributeType": "S"},
+                {"AttributeName": "seq", "AttributeType": "N"},
+            ],
+            KeySchema=[{"AttributeName": "log", "KeyType": "HASH"}, {"AttributeName": "seq", "KeyType": "RANGE"}],
         )
         dynamodb.create_table(
             TableName=BOOKMARKS,
@@ -64,7 +73,12 @@ class Lake:
         )
         return sorted(item["media_id"]["S"] for item in found["Items"])
 
+    def hashes(self) -> list[dict[str, Any]]:
+        """Every item of the log of hashes."""
+        items: list[dict[str, Any]] = client("dynamodb").scan(TableName=IMAGE_HASHES)["Items"]
+        return items
+
     def stored(self) -> dict[str, Any]:
-        """All there is: every object with its metadata, and the mapping."""
+        """All there is: every object with its metadata, the mapping, and the log of hashes."""
         objects = {key: self.bucket.get_with_metadata(key) for key in self.bucket.list("")}
-        return {**objects, "mapping": self.mapping()}
+        return {**objects, "mapping": self.mapping(), "hashes": self.hashes()}

@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 from imaging import process
 from shared.errors import ErrorCode, ImageRejectedError
 from shared.rows import Status
+from transform.near_duplicates import Match, find
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 README = (SAMPLES / "README.md").read_text("utf-8")
@@ -55,6 +56,15 @@ def cases() -> dict[str, Callable[[], bytes]]:
 
 
 CASES = cases()
+
+
+def near_duplicates() -> list[Match | None]:
+    """For each picture that comes out ``ok``, in the order of the feed, what it looks like."""
+    files = [image["file"] for post in POSTS for image in own_images(post) if "outcome" not in image]
+    made = [process((SAMPLES / file).read_bytes()) for file in files]
+    assert not any(picture.is_low_information for picture in made)
+    hashes = np.array([(picture.phash, picture.dhash) for picture in made], np.int64).view(np.uint64)
+    return find(hashes, hashes[:0])
 
 
 def test_every_photo_has_one_row_with_author_source_and_known_license() -> None:
@@ -163,6 +173,8 @@ def test_outcome_table_adds_up_when_the_feed_is_counted() -> None:
         found = {outcome.partition(" ")[2]: n for outcome, n in sorted(outcomes.items()) if outcome.startswith(status)}
         codes = ", ".join(f"`{code}` {number}" for code, number in found.items() if code)
         expected[f"`{status}`"] = (sum(found.values()), codes)
+    alike = [match for match in near_duplicates() if match is not None]
+    expected["`ok`"] = (expected["`ok`"][0], f"{len(alike)} near duplicates")
     assert table("What comes out") == [[what, str(number), note] for what, (number, note) in expected.items()]
 
 

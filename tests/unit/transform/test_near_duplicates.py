@@ -1,0 +1,274 @@
+"""Near duplicates: what looks like an earlier picture of any network and day names it, the same on every try."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from botocore.exceptions import ClientError
+
+from shared.errors import StorageDeniedError, StorageUnavailableError
+from shared.image_hashes import Entry, ImageHashes
+from shared.rows import Status
+from shared.run import Batch
+from shared.storage import client
+from tests.unit.functions.factories import item, plan, result
+from tests.unit.lake import IMAGE_HASHES, Lake
+from transform import near_duplicates
+from transform.near_duplicates import DHASH_BITS, PHASH_BITS, find, known, mark_near_duplicates
+from transform.pictures import Result
+
+# Far from one another, and from their complements.
+PHASH = [0x0123456789ABCDEF, 0x7FFFFFFF00000000, 0x00FF00FF00FF00FF, 0x5555555555555555]
+
+
+def signed(bits: int) -> int:
+    return bits - (1 << 64) if bits >> 63 else bits
+
+
+def looks(name: str, phash: int, dhash: int = 0, **changes: Any) -> Result:
+    """A picture with these hashes."""
+    values = {"phash": signed(phash), "dhash": signed(dhash), "is_low_information": False}
+    return result(item(name), **{**values, **changes})
+
+
+def flipped(hash_: int, bits: int) -> int:
+    """The hash with that many other bits."""
+    return hash_ ^ ((1 << bits) - 1)
+
+
+def batch(name: str) -> Batch:
+    return plan(item(name)).batch
+
+
+def mark(name: str, *results: Result) -> list[tuple[str | None, int | None]]:
+    marked = mark_near_duplicates(list(results), batch(name), ImageHashes(IMAGE_HASHES))
+    assert [row["media_id"] for row, _ in marked] == [row["media_id"] for row, _ in results]
+    return [(row["duplicate_of"], row["duplicate_distance"]) for row, _ in marked]
+
+
+def another_worker() -> None:
+    known.cache_clear()
+
+
+def called(log_calls: list[dict[str, Any]], operation: str) -> list[dict[str, Any]]:
+    return [call for call in log_calls if call["operation"] == operation]
+
+
+@pytest.fixture
+def calls(lake: Lake) -> Iterator[list[dict[str, Any]]]:
+    """What DynamoDB is asked."""
+    seen: list[dict[str, Any]] = []
+
+    def note(params: dict[str, Any], model: Any, **_: Any) -> None:
+        seen.append({"operation": model.name, **params})
+
+    events = client("dynamodb").meta.events
+    events.register("provide-client-params.dynamodb", note)
+    yield seen
+    events.unregister("provide-client-params.dynamodb", note)
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, operation: str, code: str, reasons: list[str] | None = None) -> None:
+    """Let a call of DynamoDB fail."""
+    answer: Any = {"Error": {"Code": code, "Message": "no"}}
+    if reasons is not None:
+        answer["CancellationReasons"] = [{"Code": reason} for reason in reasons]
+
+    def refused(**_: Any) -> None:
+        raise ClientError(answer, operation)
+
+    monkeypatch.setattr(client("dynamodb"), operation, refused)
+
+
+def test_picture_like_one_of_an_earlier_batch_names_it(lake: Lake) -> None:
+    assert mark("b1", looks("a", PHASH[0]), looks("b", PHASH[1])) == [(None, None)] * 2
+    later = looks("c", flipped(PHASH[1], 3))
+    assert mark("b2", looks("d", PHASH[2]), later) == [(None, None), (item("b").media_id, 3)]
+    assert (later.row["status"], later.picture is not None) == (Status.OK, True)
+
+
+def test_picture_of_another_network_is_found_by_another_worker(lake: Lake) -> None:
+    mark("b1", looks("a", PHASH[0], media_id="mastodon/ä/1", source="mastodon"))
+    another_worker()
+    assert mark("b2", looks("c", flipped(PHASH[0], 2))) == [("mastodon/ä/1", 2)]
+
+
+def test_picture_like_one_before_it_in_its_batch_names_it(lake: Lake) -> None:
+    assert mark("b1", looks("a", PHASH[0]), looks("b", PHASH[1]), looks("c", flipped(PHASH[1], 1))) == [
+        (None, None),
+        (None, None),
+        (item("b").media_id, 1),
+    ]
+
+
+def test_only_originals_are_named(lake: Lake) -> None:
+    chain = [flipped(PHASH[0], PHASH_BITS * steps) for steps in range(3)]
+    assert mark("b1", *(looks(f"p{number}", phash) for number, phash in enumerate(chain))) == [
+        (None, None),
+        (item("p0").media_id, PHASH_BITS),
+        (None, None),
+    ]
+    assert mark("b2", looks("again", chain[1])) == [(item("p0").media_id, PHASH_BITS)]
+
+
+def test_nearest_original_is_named_and_of_equals_the_earliest(lake: Lake) -> None:
+    near, far = flipped(PHASH[0], 0), PHASH[0] ^ (((1 << PHASH_BITS + 1) - 1) << 20)
+    mark("b1", looks("far", far))
+    mark("b2", looks("near", near))
+    between = PHASH[0] ^ (0b11 << 20)
+    assert mark("b3", looks("c", between)) == [(item("near").media_id, 2)]
+    middle = PHASH[0] ^ (((1 << 4) - 1) << 20)
+    assert mark("b4", looks("d", middle)) == [(item("near").media_id, 4)]
+    mark("b5", looks("even", PHASH[1]), looks("odd", PHASH[1] ^ (((1 << 12) - 1) << 40)))
+    tied = PHASH[1] ^ (((1 << 6) - 1) << 40)
+    assert mark("b6", looks("e", tied)) == [(item("even").media_id, 6)]
+
+
+def test_dhash_has_to_agree(lake: Lake) -> None:
+    mark("b1", looks("a", PHASH[0], dhash=PHASH[2]))
+    assert mark("b2", looks("b", PHASH[0], dhash=flipped(PHASH[2], DHASH_BITS + 1))) == [(None, None)]
+    another_worker()
+    assert mark("b3", looks("c", PHASH[0], dhash=flipped(PHASH[2], DHASH_BITS))) == [(item("a").media_id, 0)]
+
+
+def test_phash_beyond_its_limit_is_another_picture(lake: Lake) -> None:
+    mark("b1", looks("a", PHASH[0]))
+    assert mark("b2", looks("b", flipped(PHASH[0], PHASH_BITS + 1))) == [(None, None)]
+
+
+def test_hashes_of_negative_sign_are_compared_bit_by_bit(lake: Lake) -> None:
+    top = 1 << 63
+    assert mark("b1", looks("a", PHASH[0] | top, dhash=top)) == [(None, None)]
+    another_worker()
+    assert mark("b2", looks("b", PHASH[0], dhash=0)) == [(item("a").media_id, 1)]
+
+
+def test_flat_pictures_and_rows_without_picture_are_left_out(lake: Lake) -> None:
+    flat = {"is_low_information": True}
+    assert mark("b1", looks("a", PHASH[0], **flat), looks("b", PHASH[0], **flat)) == [(None, None)] * 2
+    others = [result(item(status.value), status) for status in (Status.FAILED, Status.REJECTED)]
+    exact = looks("d", PHASH[0], status=Status.DUPLICATE, duplicate_of="x", duplicate_distance=0)
+    assert mark("b2", *others, exact) == [(None, None), (None, None), ("x", 0)]
+    assert lake.hashes() == []
+
+
+def test_loser_of_two_batches_at_once_decides_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    append = ImageHashes.append
+    first: list[Entry] = []
+
+    def late(log: ImageHashes, entry: Entry, names: list[str]) -> bool:
+        if not first:
+            first.append(entry)
+            # What a worker elsewhere adds after we have read and before we write.
+            assert append(log, Entry(1, "theirs", np.array([PHASH[0], 0], ">u8").tobytes()), ["their picture"])
+        return append(log, entry, names)
+
+    monkeypatch.setattr(ImageHashes, "append", late)
+    assert mark("ours", looks("a", flipped(PHASH[0], 2)), looks("b", PHASH[1])) == [("their picture", 2), (None, None)]
+    assert len(first[0].hashes) == 32, "at first both of ours were originals"
+    (theirs, ours) = ImageHashes(IMAGE_HASHES).read(0, consistent=True)
+    assert (theirs.seq, ours.seq, ours.hashes) == (1, 2, np.array([PHASH[1], 0], ">u8").tobytes())
+
+
+def test_same_marks_when_it_died_after_its_entry(lake: Lake) -> None:
+    def pictures() -> list[Result]:
+        return [looks("c", flipped(PHASH[0], 1)), looks("d", PHASH[1]), looks("e", flipped(PHASH[1], 1))]
+
+    mark("b1", looks("a", PHASH[0]))
+    marks = mark("b2", *pictures())
+    assert marks == [(item("a").media_id, 1), (None, None), (item("d").media_id, 1)]
+    # A later batch with a picture nearer to ours changes nothing.
+    mark("b3", looks("f", PHASH[1] ^ (((1 << PHASH_BITS + 1) - 1) << 20)))
+    stored = lake.hashes()
+    assert mark("b2", *pictures()) == marks
+    another_worker()
+    assert mark("b2", *pictures()) == marks
+    assert lake.hashes() == stored
+
+
+def test_warm_worker_reads_only_what_is_new(lake: Lake, calls: list[dict[str, Any]]) -> None:
+    for number, phash in enumerate(PHASH[:3]):
+        mark(f"b{number}", looks(f"p{number}", phash))
+    after = [call["ExpressionAttributeValues"][":after"]["N"] for call in called(calls, "Query")]
+    assert after == ["0", "0", "1"]
+    assert called(calls, "GetItem") == [], "names are read on a hit only"
+    another_worker()
+    mark("b3", looks("c", flipped(PHASH[1], 1)))
+    assert called(calls, "Query")[-1]["ExpressionAttributeValues"][":after"]["N"] == "0"
+    (names,) = called(calls, "GetItem")
+    assert names["Key"]["seq"] == {"N": "2"}
+
+
+def test_no_gap_is_skipped_when_a_read_misses_an_entry(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, phash in enumerate(PHASH[:3]):
+        mark(f"b{number}", looks(f"p{number}", phash))
+    another_worker()
+    read = ImageHashes.read
+
+    def stale(log: ImageHashes, after: int, *, consistent: bool) -> Iterator[Entry]:
+        return (entry for entry in read(log, after, consistent=consistent) if consistent or entry.seq != 2)
+
+    monkeypatch.setattr(ImageHashes, "read", stale)
+    assert mark("b3", looks("c", flipped(PHASH[1], 1)), looks("d", flipped(PHASH[2], 1))) == [
+        (item("p1").media_id, 1),
+        (item("p2").media_id, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("operation", "code", "reasons"),
+    [
+        ("query", "ProvisionedThroughputExceededException", None),
+        ("get_item", "ThrottlingException", None),
+        ("transact_write_items", "ThrottlingException", None),
+        ("transact_write_items", "TransactionCanceledException", ["None", "ThrottlingError"]),
+        ("transact_write_items", "TransactionCanceledException", ["ProvisionedThroughputExceeded", "None"]),
+    ],
+)
+def test_error_is_transient_when_the_log_is_throttled(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, operation: str, code: str, reasons: list[str] | None
+) -> None:
+    mark("b1", looks("a", PHASH[0]))
+    refuse(monkeypatch, operation, code, reasons)
+    with pytest.raises(StorageUnavailableError, match=IMAGE_HASHES):
+        mark("b2", looks("b", flipped(PHASH[0], 1)))
+
+
+def test_error_is_permanent_when_the_entry_is_not_allowed(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse(monkeypatch, "transact_write_items", "TransactionCanceledException", ["ValidationError", "None"])
+    with pytest.raises(StorageDeniedError, match=IMAGE_HASHES):
+        mark("b1", looks("a", PHASH[0]))
+
+
+def test_error_is_transient_when_others_are_always_first(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near_duplicates, "_PAUSE_SECONDS", 0)
+    refuse(monkeypatch, "transact_write_items", "TransactionCanceledException", ["TransactionConflict", "None"])
+    with pytest.raises(StorageUnavailableError, match="another batch was first"):
+        mark("b1", looks("a", PHASH[0]))
+    assert lake.hashes() == []
+
+
+def test_blocks_find_what_a_plain_loop_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(7)
+    earlier = random.integers(0, 1 << 64, (500, 2), np.uint64)
+    hashes = earlier[random.integers(0, 500, 60)] ^ (
+        np.uint64(1) << random.integers(0, 64, (60, 2), np.uint64)
+    )  # one bit off
+    hashes[::3] = random.integers(0, 1 << 64, (20, 2), np.uint64)
+    monkeypatch.setattr(near_duplicates, "_PAIRS", 60 * 7)
+    plain: list[tuple[int, int] | None] = []
+    originals = earlier.tolist()
+    for phash, dhash in hashes.tolist():
+        matches = [
+            ((phash ^ other).bit_count(), index)
+            for index, (other, verify) in enumerate(originals)
+            if (phash ^ other).bit_count() <= PHASH_BITS and (dhash ^ verify).bit_count() <= DHASH_BITS
+        ]
+        plain.append(min(matches, default=None))
+        if not matches:
+            originals.append([phash, dhash])
+    assert find(hashes, earlier) == plain
+    assert sum(match is not None for match in plain) >= 40
