@@ -49,6 +49,15 @@ def pictures(batch: Batch) -> str:
     return f"work/{batch.batch_id}/pictures.bin"
 
 
+def parts_prefix(batch: Batch) -> str:
+    return f"work/{batch.batch_id}/parts/"
+
+
+def part(batch: Batch, before: int) -> str:
+    """What one try made of a batch that it could not finish; ``before`` is how many rows earlier tries had made."""
+    return f"{parts_prefix(batch)}{before:05d}"
+
+
 def batch_list(run: Run, feed_id: str) -> str:
     return f"work/runs/{run.run_id}/{feed_id}/batches.json"
 

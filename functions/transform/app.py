@@ -9,6 +9,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from shared import keys
+from shared.errors import BatchDeadlineError
 from shared.image_hashes import ImageHashes
 from shared.image_keys import ImageKeys
 from shared.observability import RUN_ID, logger, metrics
@@ -19,7 +20,7 @@ from sources import get_source
 from transform.download import Downloader
 from transform.near_duplicates import mark_near_duplicates
 from transform.pictures import make_rows
-from transform.staging import stage, staged
+from transform.staging import drop_parts, keep_part, kept_parts, stage, staged
 
 
 @logger.inject_lambda_context(correlation_id_path=RUN_ID)
@@ -45,5 +46,17 @@ def _transform(batch: Batch, config: Settings, bucket: Bucket, seconds_left: Cal
     ours = ImageKeys(config.image_keys_table).claim((item.media_id for item in plan.items), batch.batch_id)
     hosts = get_source(batch.source).media_hosts
     with Downloader(trusted_origins=config.trusted_origins, contact=config.contact, allowed_hosts=hosts) as downloader:
-        results = list(make_rows(plan, ours, downloader, bucket, seconds_left))
-    return stage(mark_near_duplicates(results, batch, ImageHashes(config.image_hashes_table)), batch, bucket)
+        kept = kept_parts(batch, bucket)
+        left = ours - {row["media_id"] for row, _ in kept}
+        made = list(make_rows(plan, left, downloader, bucket, seconds_left))
+    if len(made) < len(left):
+        if made:
+            keep_part(made, len(kept), batch, bucket)
+        done = len(kept) + len(made)
+        raise BatchDeadlineError(f"batch {batch.batch_id}: out of time after {done} of {len(ours)} items")
+    place = {item.media_id: number for number, item in enumerate(plan.items)}
+    results = sorted(kept + made, key=lambda result: place[result.row["media_id"]])
+    counts = stage(mark_near_duplicates(results, batch, ImageHashes(config.image_hashes_table)), batch, bucket)
+    if kept:
+        drop_parts(batch, bucket)
+    return counts

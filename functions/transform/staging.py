@@ -2,10 +2,14 @@
 
 Apart, because Map Keys and Reconcile need the rows and not the megabytes. A row's ``image`` is
 ``{"offset", "length", "path"}`` into the pictures, or null.
+
+A try that runs out of time leaves what it has made as a part: one object, a line of JSON with the rows and then the
+pictures, so that there is no half of it. The next try goes on from all parts.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -20,16 +24,34 @@ from transform.pictures import Result
 
 def stage(results: Iterable[Result], batch: Batch, bucket: Bucket) -> dict[str, int]:
     """Write both objects; return the number of rows of every status."""
-    pictures = bytearray()
-    rows: list[dict[str, Any]] = []
-    for row, picture in results:
-        if picture is not None:
-            row["image"] = {"offset": len(pictures), "length": len(picture), "path": f"{row['media_id']}.jpg"}
-            pictures += picture
-        rows.append(row)
-    bucket.put(keys.pictures(batch), bytes(pictures), "application/octet-stream")
+    rows, pictures = _packed(results)
+    bucket.put(keys.pictures(batch), pictures, "application/octet-stream")
     bucket.put_lines(keys.rows(batch), rows)
     return _counts(rows)
+
+
+def keep_part(results: Iterable[Result], before: int, batch: Batch, bucket: Bucket) -> None:
+    """Write what a try has made after the ``before`` rows of earlier parts."""
+    rows, pictures = _packed(results)
+    bucket.put(keys.part(batch, before), json.dumps(rows).encode() + b"\n" + pictures, "application/octet-stream")
+
+
+def kept_parts(batch: Batch, bucket: Bucket) -> list[Result]:
+    """The results of all parts, each as it was made."""
+    results: list[Result] = []
+    for key in bucket.list(keys.parts_prefix(batch)):
+        head, _, pictures = bucket.get(key).partition(b"\n")
+        for row in json.loads(head):
+            place, row["image"] = row["image"], None
+            picture = pictures[place["offset"] : place["offset"] + place["length"]] if place else None
+            results.append(Result(row, picture))
+    return results
+
+
+def drop_parts(batch: Batch, bucket: Bucket) -> None:
+    """Take the parts away once the whole is staged; what a kill leaves of them expires with ``work/``."""
+    for key in bucket.list(keys.parts_prefix(batch)):
+        bucket.delete(key)
 
 
 def staged(batch: Batch, bucket: Bucket) -> dict[str, int] | None:
@@ -46,3 +68,15 @@ def staged(batch: Batch, bucket: Bucket) -> dict[str, int] | None:
 def _counts(rows: list[dict[str, Any]]) -> dict[str, int]:
     found = Counter(row["status"] for row in rows)
     return {status.value: found[status] for status in Status}
+
+
+def _packed(results: Iterable[Result]) -> tuple[list[dict[str, Any]], bytes]:
+    """Rows that say where their pictures are, and the pictures end to end."""
+    pictures = bytearray()
+    rows: list[dict[str, Any]] = []
+    for row, picture in results:
+        if picture is not None:
+            row["image"] = {"offset": len(pictures), "length": len(picture), "path": f"{row['media_id']}.jpg"}
+            pictures += picture
+        rows.append(row)
+    return rows, bytes(pictures)

@@ -177,11 +177,48 @@ def test_error_when_time_runs_out(lake: Lake, website: Website) -> None:
     items = [item(f"p{number}", website.put(f"/{number}", jpeg())) for number in range(20)]
     planned = keep_plan(lake, plan(*items))
     seconds = iter([300.0] * 5 + [10.0] * 100)
-    with pytest.raises(BatchDeadlineError, match=planned.batch.batch_id):
+    with pytest.raises(BatchDeadlineError, match=rf"{planned.batch.batch_id}: out of time after 5 of 20 items"):
         transform(planned, Context(seconds=lambda: next(seconds)))
     assert keys.rows(planned.batch) not in lake.bucket.list("work/")
     assert len(website.asked) == 5
     assert sum(transform(planned).values()) == 20
+
+
+def test_later_tries_go_on_from_what_was_made(lake: Lake, website: Website) -> None:
+    colors = ["red", "green", "blue", "white", "black", "teal", "navy", "olive"]
+    items = [item(color, website.put(f"/{color}", jpeg(color))) for color in colors]
+    planned = keep_plan(lake, plan(*items, item("gone", f"{website.origin}/gone")))
+    for begun in (3, 0, 4):
+        # Threads begin items in the plan's order; only the first few find time left.
+        seconds = iter([300.0] * begun + [10.0] * 100)
+        with pytest.raises(BatchDeadlineError):
+            transform(planned, Context(seconds=lambda seconds=seconds: next(seconds)))
+    assert len(lake.bucket.list(keys.parts_prefix(planned.batch))) == 2
+    website.put("/red", Answer(b"lapsed", 410))
+    assert transform(planned) == {"ok": 8, "duplicate": 0, "rejected": 0, "failed": 1}
+    assert sorted(website.asked) == sorted([*(f"/{color}" for color in colors), "/gone"])
+    rows = rows_of(lake, planned)
+    assert [row["media_id"] for row in rows] == [one.media_id for one in planned.items]
+    for row, color in zip(rows, colors, strict=False):
+        with picture(lake, planned.batch, row) as small, Image.open(io.BytesIO(jpeg(color))) as original:
+            assert small.getpixel((5, 5)) == pytest.approx(original.getpixel((5, 5)), abs=3)
+    assert lake.bucket.list(keys.parts_prefix(planned.batch)) == []
+
+
+def test_part_that_is_written_again_after_a_kill_is_there_once(lake: Lake, website: Website) -> None:
+    items = [item(f"p{number}", website.put(f"/{number}", jpeg())) for number in range(6)]
+    planned = keep_plan(lake, plan(*items))
+    for _ in range(2):
+        seconds = iter([300.0] * 2 + [10.0] * 100)
+        with pytest.raises(BatchDeadlineError):
+            transform(planned, Context(seconds=lambda seconds=seconds: next(seconds)))
+        # As if the second try had begun before the first one's part was there.
+        (part,) = lake.bucket.list(keys.parts_prefix(planned.batch))
+        body = lake.bucket.get(part)
+        lake.bucket.delete(part)
+    lake.bucket.put(part, body, "application/octet-stream")
+    transform(planned)
+    assert [row["media_id"] for row in rows_of(lake, planned)] == [one.media_id for one in planned.items]
 
 
 def test_error_when_the_plan_is_gone(lake: Lake) -> None:
