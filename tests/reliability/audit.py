@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow.parquet
 
-from tests.unit.lake import Lake
+from shared.storage import client
+from tests.unit.lake import BOOKMARKS, BUCKET, IMAGE_KEYS, Lake
 
 STATUSES = ("ok", "duplicate", "rejected", "failed")
 
@@ -57,6 +58,15 @@ def problems(lake: Lake, expected: dict[str, str]) -> list[str]:
     return wrong
 
 
+def fingerprint(lake: Lake) -> str:
+    """All that is stored, in short."""
+    listed = client("s3").list_objects_v2(Bucket=BUCKET)
+    assert not listed["IsTruncated"]
+    objects = [(entry["Key"], entry["ETag"]) for entry in listed.get("Contents", [])]
+    tables = [client("dynamodb").scan(TableName=table)["Items"] for table in (IMAGE_KEYS, BOOKMARKS)]
+    return json.dumps([objects, *(sorted(map(json.dumps, items)) for items in tables)])
+
+
 def unbalanced(lake: Lake, run_id: str) -> list[str]:
     """What does not add up in the books of a run."""
     summary = json.loads(lake.bucket.get(f"reports/{run_id}/run.json"))
@@ -65,5 +75,3 @@ def unbalanced(lake: Lake, run_id: str) -> list[str]:
     if totals["planned"] != sum(totals[status] for status in STATUSES):
         wrong.append(f"planned is not the sum of the statuses: {totals}")
     return wrong
-
-
