@@ -1,4 +1,4 @@
-"""What must hold of a lake in which no run is at work: rows, mapping and objects say the same, and nothing is left over."""
+"""What must hold of a lake in which no run is at work: rows, mapping and objects agree, and nothing is left over."""
 
 from __future__ import annotations
 

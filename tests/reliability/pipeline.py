@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 import check_input.app
 import fetch.app
 import map_keys.app
@@ -15,7 +17,6 @@ import report.app
 import transform.app
 import validate.app
 import write_parquet.app
-from botocore.exceptions import ClientError
 from shared.errors import ImagelakeError, PermanentError
 from shared.storage import client
 from tests.static.asl import MACHINE

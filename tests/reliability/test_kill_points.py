@@ -51,7 +51,7 @@ def points(killer: Killer, *, after: bool) -> list[Point]:
 
 
 def finish_each(points: list[Point], finish: Callable[[Lake], str], killer: Killer, world: World) -> int:
-    """Kill at every point, finish what was left, and look at the lake; the number of different states it was left in."""
+    """Kill at every point, finish what was left, and look at the lake; returns how many states it was left in."""
     seen = set()
     for point in points:
         with new_lake() as lake:

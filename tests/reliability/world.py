@@ -9,10 +9,11 @@ from functools import cache
 from typing import Any
 
 import boto3
-import fetch.app
 import pytest
-import validate.app
 from moto import mock_aws
+
+import fetch.app
+import validate.app
 from shared.posts import Post
 from sources import Bookmark, Feed, Request
 from tests.unit.functions.factories import NOON, jpeg, media, post
