@@ -10,8 +10,8 @@ from tests.unit.functions.conftest import pytest_itemcollected, website
 __all__ = ["clients", "environment", "lake", "pytest_itemcollected", "website"]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     # One call of AWS after the other, so that the n-th is the same one in every run.
     for name in ("shared.image_keys.THREADS", "transform.pictures.THREADS", "reconcile.books._BATCHES_AT_ONCE"):
         monkeypatch.setattr(name, 1)

@@ -128,3 +128,15 @@ def _caught(error: ImagelakeError) -> Event:
     # A transient one is tried again by the state machine; in these tests nothing is in trouble but the process itself.
     assert isinstance(error, PermanentError), error
     return {"Error": type(error).__name__, "Cause": json.dumps({"errorMessage": str(error)})}
+
+
+def notified(report: Event) -> list[str]:
+    """The states that send a notification, on the way from Report's outcome to the end of the execution."""
+    choice = MACHINE["States"]["Any Failures?"]
+    chosen = {one["StringEquals"]: one["Next"] for one in choice["Choices"]}
+    name = chosen.get(report["outcome"], choice["Default"])
+    passed = []
+    while "Next" in MACHINE["States"][name]:
+        passed.append(name)
+        name = MACHINE["States"][name]["Next"]
+    return [name for name in passed if MACHINE["States"][name]["Resource"].endswith(":sns:publish")]

@@ -33,7 +33,7 @@ def killer(monkeypatch: pytest.MonkeyPatch) -> Killer:
 
 
 @pytest.fixture
-def world(clients: None, website: Website, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(one_thread: None, clients: None, website: Website, monkeypatch: pytest.MonkeyPatch) -> World:
     return World(website, monkeypatch)
 
 
