@@ -10,6 +10,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from fetch.api import Api
 from fetch.bookmarks import read_bookmark
+from fetch.lease import take_lease
 from fetch.pager import Pager
 from fetch.session import Session
 from fetch.stage import Stage
@@ -33,6 +34,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
     feed = Feed.of(entry.config)
     source = get_source(feed.source)
+    # Windows of a stream are no listing: they overlap, each has its own posts, and claims keep their media apart.
+    if feed.window is None:
+        take_lease(config.bookmarks_table, entry.feed_id, run.execution_arn)
     with Api(trusted_origins=config.trusted_origins, contact=config.contact) as api:
         secret = Secret(f"{config.secrets_prefix}{source.name}", source.manifest.credentials)
         bucket = Bucket(config.bucket_name)

@@ -14,6 +14,7 @@ def read_bookmark(table: str, feed_id: str) -> Bookmark | None:
             .get_item(TableName=table, Key={"feed_id": {"S": feed_id}}, ConsistentRead=True)
             .get("Item")
         )
-    if item is None or not item["newest_at"]["S"]:
+    # A feed that was leased and never read through has no time yet.
+    if item is None or "newest_at" not in item or not item["newest_at"]["S"]:
         return None
     return Bookmark.model_validate({"newest_id": item["newest_id"]["S"], "newest_at": item["newest_at"]["S"]})

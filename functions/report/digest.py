@@ -69,7 +69,9 @@ def _problem(feed: FeedSummary, since: Mapping[str, str]) -> str:
 
 
 def _resume(summary: Summary) -> list[str]:
-    feeds = [feed.config for feed in summary.feeds if feed.problem is not None]
+    feeds = [feed.config for feed in summary.feeds if feed.problem is not None and not feed.is_busy]
+    if not feeds and any(feed.is_busy for feed in summary.feeds):
+        return ["Nothing to do: another run is at work on what is busy, and what is newer is the next run's."]
     if not feeds and summary.warnings:
         return ["See to the warnings above; nothing has to be run again for them."]
     if not feeds:

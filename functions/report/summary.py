@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from shared.errors import BooksDontBalanceError
+from shared.errors import BooksDontBalanceError, FeedBusyError
 from shared.failure import Failure
 from shared.rows import Status
 from shared.run import FeedEntry, Run
@@ -32,6 +32,11 @@ class FeedSummary(BaseModel):
     errors: dict[str, int]
     open: list[dict[str, Any]]
     closed: list[dict[str, Any]]
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether another run is at this feed, so that this one left it alone."""
+        return self.problem is not None and self.problem.error == FeedBusyError.__name__
 
 
 class Summary(BaseModel):
@@ -106,9 +111,10 @@ def _feed(result: dict[str, Any], bucket: Bucket) -> FeedSummary:
 def _outcome(summary: Summary) -> Literal["ok", "partial", "failed"]:
     if any(feed.problem is not None and feed.problem.error == BooksDontBalanceError.__name__ for feed in summary.feeds):
         return "failed"
-    if not any(
-        feed.status in ("complete", "up_to_date") or (feed.status == "incomplete" and feed.closed)
-        for feed in summary.feeds
+    # A run that came second is no failure, even if it came second everywhere: the first does the work, and says how.
+    ours = [feed for feed in summary.feeds if not feed.is_busy]
+    if ours and not any(
+        feed.status in ("complete", "up_to_date") or (feed.status == "incomplete" and feed.closed) for feed in ours
     ):
         return "failed"
     clean = all(feed.status in ("complete", "up_to_date") for feed in summary.feeds)

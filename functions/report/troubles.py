@@ -44,6 +44,9 @@ class Troubles:
 
     def _update(self, feed: FeedSummary, kind: str, bucket: Bucket) -> Trouble | None:
         key, day = keys.feed_trouble(feed.feed_id), self._run.dt
+        if feed.is_busy:
+            # How the feed is, the run that has it knows.
+            return Trouble(kind=kind, since=day, told=day, told_by=self._run.run_id)
         trouble = Trouble(kind="", since=day, told=day, told_by="")
         with suppress(ObjectMissingError):
             trouble = Trouble.model_validate_json(bucket.get(key))

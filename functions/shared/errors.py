@@ -10,6 +10,7 @@
         ├── BadFeedError              one feed's definition is wrong
         ├── FeedNotFoundError         no such account, or it is gone, private or suspended
         ├── FeedNotPermittedError     the network does not allow this read
+        ├── FeedBusyError             another execution is reading this feed
         ├── CredentialsError          a token is missing, wrong or expired
         ├── RateLimitedError          a known limit; carries the time it ends
         ├── SourceChangedError        the answer is not what the network documents
@@ -97,6 +98,10 @@ class FeedNotFoundError(PermanentError):
 
 class FeedNotPermittedError(PermanentError):
     """The network does not allow this read."""
+
+
+class FeedBusyError(PermanentError):
+    """Another execution is reading this feed; the message names it."""
 
 
 class CredentialsError(PermanentError):

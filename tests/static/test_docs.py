@@ -27,3 +27,14 @@ def test_dataset_lists_every_error_code_in_order() -> None:
 def test_graph_names_every_state() -> None:
     (graph,) = re.findall(r"```mermaid\n(.*?)```", README, re.DOTALL)
     assert [name for name, _ in states(MACHINE) if name not in graph] == []
+
+
+def test_reliability_names_tests_that_are_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "reliability.md").read_text()))
+    there = {
+        name
+        for file in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)
+    }
+    assert named
+    assert named <= there

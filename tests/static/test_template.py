@@ -168,6 +168,13 @@ def test_state_machine_may_do_no_more_for_the_platform_than_is_known() -> None:
     assert services == {("logs", "*"), ("xray", "*"), ("kms", "TopicKey.Arn")}
 
 
+def test_fetch_may_ask_about_runs_of_this_state_machine_and_no_others() -> None:
+    policy = RESOURCES["FetchLeasePolicy"]["Properties"]
+    assert [plain(name) for name in policy["Roles"]] == ["FetchFunctionRole"]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert grants(statement) == {("states:DescribeExecution", EXECUTIONS + ":*")}
+
+
 def test_objects_of_for_each_batch_lie_where_the_role_may_reach_them() -> None:
     run = Run(
         run_id="r", execution_arn="a", dt="2026-01-01", batch_size=1, posts_per_feed=1, failure_tolerance_percent=0

@@ -1,0 +1,77 @@
+"""What must hold of a lake in which no run is at work: rows, mapping and objects agree, and nothing is left over."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from typing import Any
+
+import pyarrow.parquet
+
+from shared.storage import client
+from tests.unit.lake import BOOKMARKS, BUCKET, IMAGE_KEYS, Lake
+
+STATUSES = ("ok", "duplicate", "rejected", "failed")
+
+
+def rows(lake: Lake) -> list[dict[str, Any]]:
+    """Every row of the dataset, with the key and the number it has in its file."""
+    return [
+        row | {"_key": key, "_row": number}
+        for key in lake.bucket.list("lake/")
+        for number, row in enumerate(pyarrow.parquet.ParquetFile(io.BytesIO(lake.bucket.get(key))).read().to_pylist())
+    ]
+
+
+def problems(lake: Lake, expected: dict[str, str]) -> list[str]:
+    """What is wrong; ``expected`` is the status of every media item there is to have."""
+    found = rows(lake)
+    times = Counter(row["media_id"] for row in found)
+    mapping = lake.mapping()
+    by_id = {row["media_id"]: row for row in found}
+    wrong = [f"lost: {media_id}" for media_id in expected.keys() - times.keys()]
+    wrong += [f"not asked for: {media_id}" for media_id in times.keys() - expected.keys()]
+    wrong += [f"{number} rows of {media_id}" for media_id, number in times.items() if number > 1]
+    wrong += [f"mapped without a row: {media_id}" for media_id in mapping.keys() - times.keys()]
+    for row in found:
+        status = expected.get(row["media_id"])
+        # Of two with the same bytes, the first to be stored is the original: either may be.
+        if row["status"] != status and {row["status"], status} != {"ok", "duplicate"}:
+            wrong.append(f"{row['media_id']} is {row['status']}, not {status}")
+        if row["status"] == "duplicate" and by_id[row["duplicate_of"]]["raw_sha256"] != row["raw_sha256"]:
+            wrong.append(f"{row['media_id']} is no duplicate of {row['duplicate_of']}")
+        mapped = mapping.get(row["media_id"], {})
+        if (mapped.get("processed_key"), mapped.get("row"), mapped.get("status"), mapped.get("raw_key")) != (
+            row["_key"], row["_row"], row["status"], row["raw_key"],
+        ):  # fmt: skip
+            wrong.append(f"row {row['media_id']} and its mapping differ: {mapped}")
+    by_status = Counter(row["status"] for row in found)
+    if by_status != Counter(expected.values()):
+        wrong.append(f"{dict(by_status)}, not {dict(Counter(expected.values()))}")
+    raw = set(lake.bucket.list("raw/images/"))
+    wrong += [f"raw file of no row: {key}" for key in raw - {row["raw_key"] for row in found}]
+    wrong += [f"row without its raw file: {row['raw_key']}" for row in found if row["raw_key"] not in {None, *raw}]
+    files = set(lake.bucket.list("lake/"))
+    wrong += [f"file of no mapping: {key}" for key in files - {item.get("processed_key") for item in mapping.values()}]
+    wrong += [f"still open: {key}" for key in lake.bucket.list("open/")]
+    return wrong
+
+
+def fingerprint(lake: Lake) -> str:
+    """All that is stored, in short."""
+    listed = client("s3").list_objects_v2(Bucket=BUCKET)
+    assert not listed["IsTruncated"]
+    objects = [(entry["Key"], entry["ETag"]) for entry in listed.get("Contents", [])]
+    tables = [client("dynamodb").scan(TableName=table)["Items"] for table in (IMAGE_KEYS, BOOKMARKS)]
+    return json.dumps([objects, *(sorted(map(json.dumps, items)) for items in tables)])
+
+
+def unbalanced(lake: Lake, run_id: str) -> list[str]:
+    """What does not add up in the books of a run."""
+    summary = json.loads(lake.bucket.get(f"reports/{run_id}/run.json"))
+    wrong = [f"{feed['name']}: {feed['status']}: {feed['problem']}" for feed in summary["feeds"] if feed["problem"]]
+    totals = summary["totals"]
+    if totals["planned"] != sum(totals[status] for status in STATUSES):
+        wrong.append(f"planned is not the sum of the statuses: {totals}")
+    return wrong

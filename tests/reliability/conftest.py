@@ -1,0 +1,30 @@
+"""What the reliability tests share: a lake in memory, a web server, and what the unit tests' handlers meet."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.reliability.killer import Killer
+from tests.reliability.world import World
+from tests.unit.conftest import clients, environment, lake
+from tests.unit.functions.conftest import pytest_itemcollected, website
+from tests.unit.functions.website import Website
+
+__all__ = ["clients", "environment", "lake", "pytest_itemcollected", "website"]
+
+
+@pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    # One call of AWS after the other, so that the n-th is the same one in every run.
+    for name in ("shared.image_keys.THREADS", "transform.pictures.THREADS", "reconcile.books._BATCHES_AT_ONCE"):
+        monkeypatch.setattr(name, 1)
+
+
+@pytest.fixture
+def killer(monkeypatch: pytest.MonkeyPatch) -> Killer:
+    return Killer(monkeypatch)
+
+
+@pytest.fixture
+def world(one_thread: None, clients: None, website: Website, monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(website, monkeypatch)

@@ -1,0 +1,19 @@
+"""A run that is killed after any of its calls of AWS is finished by the next day's, which finds new posts as well."""
+
+from __future__ import annotations
+
+from tests.reliability.kill_points import OPTIONS, finish_each, points
+from tests.reliability.killer import Killer
+from tests.reliability.pipeline import execute
+from tests.reliability.world import FEEDS, NEXT_DAY, World
+from tests.unit.lake import Lake
+
+
+def test_run_killed_after_any_call_is_finished_by_the_run_of_the_next_day(killer: Killer, world: World) -> None:
+    def next_day(lake: Lake) -> str:
+        execute(lake, "run-2", FEEDS, dt=NEXT_DAY, **OPTIONS)
+        return "run-2"
+
+    killed_at = points(killer, after=True)
+    world.a_day_passes()
+    assert finish_each(killed_at, next_day, killer, world) > 40

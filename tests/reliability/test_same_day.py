@@ -1,0 +1,42 @@
+"""The same day again adds nothing; and the audit that all of these tests rely on sees what is wrong."""
+
+from __future__ import annotations
+
+from tests.reliability.audit import problems, rows, unbalanced
+from tests.reliability.kill_points import OPTIONS, first_run
+from tests.reliability.pipeline import execute
+from tests.reliability.world import DAY, FEEDS, World, new_lake
+
+
+def test_same_day_three_times_downloads_and_adds_nothing(clients: None, world: World) -> None:
+    with new_lake() as lake:
+        first_run(lake)
+        stored, downloads = rows(lake), world.downloads()
+        # The shared picture and the six others, each once; what is gone is not asked for again.
+        assert sorted(downloads) == sorted(set(downloads))
+        assert len(downloads) == len(world.expected) == len(stored)
+        for run_id in ("run-2", "run-3"):
+            execute(lake, run_id, FEEDS, dt=DAY, **OPTIONS)
+            assert rows(lake) == stored
+            assert world.downloads() == downloads
+            assert [*problems(lake, world.expected), *unbalanced(lake, run_id)] == []
+
+
+def test_audit_sees_what_is_wrong(world: World) -> None:
+    with new_lake() as lake:
+        first_run(lake)
+        (first, *_) = lake.bucket.list("lake/")
+        lake.bucket.put(first.replace(".parquet", "-again.parquet"), lake.bucket.get(first), "")
+        lake.bucket.put("raw/images/00/00", b"", "")
+        lake.bucket.put("open/feed/batch.json", b"", "")
+        lost = {"bluesky/alice/none/0": "ok"}
+        wrong = " ".join(problems(lake, world.expected | lost))
+        for kind in (
+            "lost: ",
+            "2 rows of ",
+            "differ: ",
+            "raw file of no row: ",
+            "file of no mapping: ",
+            "still open: ",
+        ):
+            assert kind in wrong

@@ -1,0 +1,114 @@
+"""Two accounts that share a picture, with every kind of end that a picture can come to, on a server that counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cache
+from typing import Any
+from unittest.mock import patch
+
+import boto3
+import moto.s3.urls
+import pytest
+from botocore.useragent import UserAgentString
+from moto import mock_aws
+from moto.s3.models import S3Backend
+
+import fetch.app
+import validate.app
+from shared.posts import Post
+from sources import Bookmark, Feed, Request
+from tests.unit.functions.factories import NOON, jpeg, media, post
+from tests.unit.functions.network import Network, page
+from tests.unit.functions.website import Answer, Website
+from tests.unit.lake import Lake
+
+FEEDS = ["bluesky:alice.example", "bluesky:bob.example"]
+DAY, NEXT_DAY = "2026-04-02", "2026-04-03"
+
+
+class Accounts(Network):
+    """``Network`` with pages of its own for each account."""
+
+    def request(self, feed: Feed, bookmark: Bookmark | None, cursor: str | None) -> Request:
+        return Request(f"{self._website.origin}/{feed.account}/page/{cursor or 0}")
+
+
+class World:
+    """``expected`` is the status of every media item that has been posted so far."""
+
+    def __init__(self, website: Website, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._website = website
+        self.expected: dict[str, str] = {}
+        network = Accounts(website)
+        for app in (fetch.app, validate.app):
+            monkeypatch.setattr(app, "get_source", lambda name: network)
+        shared = self._picture("shared", "ok", jpeg("gold"))
+        self._posts: dict[str, list[Post]] = {
+            "alice.example": [
+                self._picture("a1", "ok", jpeg("navy")),
+                self._picture("a2", "failed", Answer(b"gone", 404)),
+                shared,
+                self._picture("a3", "ok", jpeg("teal")),
+            ],
+            "bob.example": [
+                shared,
+                self._picture("b1", "duplicate", jpeg("navy")),
+                self._picture("b2", "rejected", b"<html>not here</html>"),
+            ],
+        }
+        self._publish()
+
+    def a_day_passes(self) -> None:
+        """Alice posts one more picture."""
+        self._posts["alice.example"].insert(0, self._picture("a4", "ok", jpeg("plum"), days=1))
+        self._publish()
+
+    def downloads(self) -> list[str]:
+        """What was asked of the server but for pages."""
+        return [path for path in self._website.asked if path.startswith("/media/")]
+
+    def _picture(self, name: str, status: str, answer: bytes | Answer, days: int = 0) -> Post:
+        url = self._website.put(f"/media/{name}.jpg", answer)
+        attached = media(name, url=url)
+        self.expected[attached.media_id] = status
+        minutes = timedelta(days=days, minutes=-len(self.expected))
+        return post(name, attached, posted_at=NOON + minutes)
+
+    def _publish(self) -> None:
+        for account, posts in self._posts.items():
+            self._website.put(f"/{account}/page/0", page(*posts))
+
+
+class _OneClient(boto3.Session):
+    """The session of awswrangler, which makes a client for every file: here they are made once, for speed."""
+
+    def __init__(self) -> None:
+        super().__init__(region_name="us-east-1")
+        self._clients: dict[str, Any] = {}
+
+    def client(self, service_name: Any, *args: Any, **options: Any) -> Any:
+        if service_name not in self._clients:
+            self._clients[service_name] = super().client(service_name, *args, **options)
+        return self._clients[service_name]
+
+
+@cache
+def _session() -> boto3.Session:
+    return _OneClient()
+
+
+def _agent(self: UserAgentString) -> str:
+    # Put together anew for every call otherwise, which takes a tenth of its time.
+    return "imagelake-tests"
+
+
+@contextmanager
+def new_lake() -> Iterator[Lake]:
+    """An empty lake. For speed, moto does not read the module of its addresses anew at every call."""
+    fixed = property(lambda self: moto.s3.urls)
+    with mock_aws(), patch.object(S3Backend, "_url_module", fixed), patch.object(UserAgentString, "to_string", _agent):
+        boto3.DEFAULT_SESSION = _session()
+        yield Lake()

@@ -1,0 +1,191 @@
+"""The lease of a feed: a run that is at work keeps it, one that ended in whatever way does not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.stepfunctions.models import stepfunctions_backends
+
+import fetch.lease
+from fetch.app import handler
+from fetch.lease import take_lease
+from report.app import handler as report
+from shared import keys
+from shared.errors import FeedBusyError, StorageUnavailableError
+from shared.run import FeedEntry
+from shared.storage import client
+from sources import Feed
+from tests.unit.functions.factories import ENTRY, RUN, Context, event, post
+from tests.unit.functions.network import Network, page
+from tests.unit.functions.test_report_troubles import OTHER, failed, well
+from tests.unit.lake import BOOKMARKS, Lake
+
+_BUSY = "FeedBusyError"
+_OTHER_MACHINE = "arn:aws:states:us-east-1:123456789012:execution:Replaced:run-1"
+
+
+@pytest.fixture
+def machine(lake: Lake) -> str:
+    arn: str = client("stepfunctions").create_state_machine(
+        name="ImagePipeline",
+        definition=json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}),
+        roleArn=f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/test",
+    )["stateMachineArn"]
+    return arn
+
+
+def start(machine: str, name: str, status: str = "RUNNING") -> str:
+    """An execution that has come to ``status``."""
+    arn: str = client("stepfunctions").start_execution(stateMachineArn=machine, name=name)["executionArn"]
+    (found,) = [one for m in _backend().state_machines for one in m.executions if one.execution_arn == arn]
+    found.status = status
+    return arn
+
+
+def _backend() -> Any:
+    return stepfunctions_backends[DEFAULT_ACCOUNT_ID]["us-east-1"]
+
+
+def take(execution_arn: str) -> None:
+    take_lease(BOOKMARKS, ENTRY.feed_id, execution_arn)
+
+
+def holder() -> str:
+    item = client("dynamodb").get_item(TableName=BOOKMARKS, Key={"feed_id": {"S": ENTRY.feed_id}})["Item"]
+    return str(item["lease_arn"]["S"])
+
+
+def test_running_execution_keeps_the_feed_and_is_named(machine: str) -> None:
+    first, second = start(machine, "first"), start(machine, "second")
+    take(first)
+    with pytest.raises(FeedBusyError, match=f"{first} is reading this feed: nothing to do"):
+        take(second)
+    assert holder() == first
+
+
+def test_same_execution_has_it_still(machine: str) -> None:
+    first = start(machine, "first")
+    take(first)
+    take(first)
+    assert holder() == first
+
+
+@pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"])
+def test_execution_that_ended_has_it_no_longer(machine: str, status: str) -> None:
+    take(start(machine, "first", status))
+    second = start(machine, "second")
+    take(second)
+    assert holder() == second
+
+
+def test_execution_that_is_about_to_be_redriven_keeps_it(machine: str) -> None:
+    take(start(machine, "first", "PENDING_REDRIVE"))
+    with pytest.raises(FeedBusyError):
+        take(start(machine, "second"))
+
+
+def test_execution_that_is_forgotten_has_it_no_longer(machine: str) -> None:
+    second = start(machine, "second")
+    take(second.replace("second", "first"))
+    take(second)
+    assert holder() == second
+
+
+def test_execution_of_a_state_machine_that_was_replaced_has_it_no_longer(machine: str) -> None:
+    take(_OTHER_MACHINE)
+    second = start(machine, "second")
+    take(second)
+    assert holder() == second
+
+
+def test_lapsed_lease_goes_to_one_of_two(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    take(start(machine, "first", "ABORTED"))
+    second, third = start(machine, "second"), start(machine, "third")
+    is_running = fetch.lease._is_running
+
+    def late(execution_arn: str, ours: str) -> bool:
+        running = is_running(execution_arn, ours)
+        if ours == third and not running:
+            # Between the question and the taking, another run takes it.
+            take(second)
+        return running
+
+    monkeypatch.setattr(fetch.lease, "_is_running", late)
+    with pytest.raises(FeedBusyError, match=second):
+        take(third)
+    assert holder() == second
+
+
+def test_lease_that_never_rests_is_tried_again_later(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = iter(start(machine, f"other-{number}") for number in range(20))
+
+    def lapses(execution_arn: str, ours: str) -> bool:
+        item = {"feed_id": {"S": ENTRY.feed_id}, "lease_arn": {"S": next(others)}}
+        client("dynamodb").put_item(TableName=BOOKMARKS, Item=item)
+        return False
+
+    take(start(machine, "first"))
+    monkeypatch.setattr("fetch.lease._is_running", lapses)
+    with pytest.raises(StorageUnavailableError, match="changed hands"):
+        take(start(machine, "second"))
+
+
+def test_fetch_leaves_a_busy_feed_alone(machine: str, lake: Lake, network: Network) -> None:
+    network.put_pages(page(post("one")))
+    ours = RUN.model_copy(update={"execution_arn": start(machine, "second")})
+    take(start(machine, "first"))
+    with pytest.raises(FeedBusyError):
+        handler(event("fetch", run=ours), Context())
+    assert lake.bucket.list("") == []
+
+
+def test_fetch_of_a_feed_that_was_leased_and_never_read_reads_it(machine: str, network: Network) -> None:
+    network.put_pages(page(post("one")))
+    take(start(machine, "first", "FAILED"))
+    ours = RUN.model_copy(update={"execution_arn": start(machine, "second")})
+    assert handler(event("fetch", run=ours), Context())["posts"] == 1
+    assert holder() == ours.execution_arn
+
+
+def test_lease_leaves_the_bookmark_as_it_is(machine: str, lake: Lake) -> None:
+    lake.put_bookmark(ENTRY.feed_id, "7", "2026-04-01T12:00:00.000000Z")
+    take(start(machine, "first"))
+    item = client("dynamodb").get_item(TableName=BOOKMARKS, Key={"feed_id": {"S": ENTRY.feed_id}})["Item"]
+    assert (item["newest_id"], item["newest_at"]) == ({"S": "7"}, {"S": "2026-04-01T12:00:00.000000Z"})
+
+
+def test_windows_of_a_stream_do_not_wait_for_each_other(machine: str, lake: Lake) -> None:
+    for name in ("stream-1", "stream-2"):
+        config = {"source": "stream", "account": "posts", "window": name}
+        feed = Feed.of(config)
+        lake.bucket.put_json(keys.staged_window(name), [])
+        run = RUN.model_copy(update={"execution_arn": start(machine, name), "run_id": name})
+        entry = FeedEntry(feed_id=feed.feed_id, name=feed.name, config=config)
+        assert handler(event("fetch", run=run, feed=entry), Context())["status"] == "done"
+
+
+def test_run_whose_feeds_were_all_busy_warns_and_does_not_fail(lake: Lake) -> None:
+    answer = report(event("report", results=[failed(_BUSY, ENTRY), failed(_BUSY)]), Context())
+    assert answer["outcome"] == "partial"
+    assert "Nothing to do: another run is at work" in answer["message"]
+    assert "start-execution" not in answer["message"]
+
+
+def test_run_that_failed_but_for_busy_feeds_has_failed(lake: Lake) -> None:
+    answer = report(event("report", results=[failed(_BUSY, ENTRY), failed()]), Context())
+    assert answer["outcome"] == "failed"
+    assert OTHER.name in answer["message"].partition("start-execution")[2]
+    assert ENTRY.name not in answer["message"].partition("start-execution")[2]
+
+
+def test_busy_feed_keeps_the_trouble_it_had(lake: Lake) -> None:
+    def outcome(run_id: str, *results: dict[str, Any]) -> str:
+        run = RUN.model_copy(update={"run_id": run_id})
+        return str(report(event("report", run=run, results=list(results)), Context())["outcome"])
+
+    assert outcome("morning", well(), failed()) == "partial"
+    assert outcome("noon", well(), failed(_BUSY)) == "partial"
+    assert outcome("evening", well(), failed()) == "partial_again"
