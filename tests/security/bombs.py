@@ -21,7 +21,8 @@ def bombs() -> Bombs:
 
 def _png() -> Bombs:
     picture = encoded(quarters(), "PNG")
-    zeros = zlib.compress(bytes(64 << 20), 9)
+    deflater = zlib.compressobj()
+    zeros = b"".join(deflater.compress(bytes(1 << 20)) for _ in range(512)) + deflater.flush()
     megabyte = zlib.compress(bytes(1 << 20), 9)
     sizes = {
         "RGBA of 16 bits": (20_000, 20_000, 16, 6), "one bit": (100_000, 100_000, 1, 0),
