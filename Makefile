@@ -1,6 +1,6 @@
 # Everything runs in .venv, made from the hash-pinned requirements; nothing but Python 3.11+ and make has to be there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker test-cloud check build deploy destroy clean lock
+.PHONY: help demo test test-docker test-cloud fuzz check build deploy destroy clean lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,6 +9,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export SAM_CLI_TELEMETRY := 0
 ARGS ?=
 STACK ?= imagelake
+FUZZ_SECONDS ?= 60
 
 help:  ## say what each verb does
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -25,6 +26,11 @@ test-docker: .venv/dev  ## run the workflow's paths on AWS's Step Functions Loca
 
 test-cloud: .venv/dev  ## test a stack deployed to your AWS account; costs cents, and IMAGELAKE_CLOUD_STACK names it
 	@$(BIN)/python -m pytest -q -m cloud tests/cloud $(ARGS)
+
+fuzz: .venv-fuzz/pyvenv.cfg  ## look for bytes that break the imaging code; FUZZ_SECONDS=60
+	@if .venv-fuzz/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements/fuzz.txt >.venv-fuzz/pip.log 2>&1; \
+	then .venv-fuzz/bin/python tests/fuzz/fuzz_process.py $(FUZZ_SECONDS); \
+	else echo "make fuzz: skipped, because the fuzzer cannot be installed here; .venv-fuzz/pip.log says why" >&2; test -z "$$CI"; fi
 
 check: .venv/dev  ## lint, types, template and state machine
 	$(BIN)/ruff format --check .
@@ -45,10 +51,10 @@ destroy: .venv/dev  ## delete the stack from your AWS account, and say what it k
 	@$(BIN)/python -m local.destroy $(STACK) $(ARGS)
 
 clean:  ## remove what make has made here
-	rm -rf .venv .aws-sam .imagelake .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-fuzz .aws-sam .imagelake .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 lock:  ## resolve the requirements anew (needs uv on PATH)
-	cd requirements && $(LOCK) dev.in -o dev.txt && $(LOCK) -c dev.txt local.in -o local.txt
+	cd requirements && $(LOCK) dev.in -o dev.txt && $(LOCK) -c dev.txt local.in -o local.txt && $(LOCK) -c dev.txt fuzz.in -o fuzz.txt
 	$(LOCK) -c requirements/dev.txt functions/requirements.in -o functions/requirements.txt
 
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
@@ -57,6 +63,10 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 .venv/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Imagelake needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}")'
 	@$(PYTHON) -m venv .venv
+
+# The fuzzer has wheels for some interpreters only, so it is kept from what the other verbs need.
+.venv-fuzz/pyvenv.cfg:
+	@$(PYTHON) -m venv .venv-fuzz
 
 # The files local and dev only mark what is installed; dev holds all of local.
 .venv/local: .venv/pyvenv.cfg requirements/local.txt

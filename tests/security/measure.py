@@ -1,0 +1,36 @@
+"""Process each file named on the command line; print its outcome, its CPU seconds and the memory of the process so far.
+
+Run on its own, so that what it measures is what the decoders took and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import sys
+import time
+from pathlib import Path
+
+from imaging import process
+from shared.errors import ImageRejectedError
+
+
+def peak_bytes() -> int:
+    """The most memory this process has held."""
+    status = Path("/proc/self/status")
+    if found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text() if status.exists() else ""):
+        return int(found[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        started = time.process_time()
+        try:
+            process(Path(name).read_bytes())
+        except ImageRejectedError as error:
+            outcome = str(error.code)
+        else:
+            outcome = "accepted"
+        print(json.dumps([outcome, time.process_time() - started, peak_bytes()]))

@@ -1,0 +1,54 @@
+"""Every bomb is refused with the right code, in less than a second and in less than 400 MB, by a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.security import measure
+from tests.security.bombs import bombs
+
+ROOT = Path(__file__).parents[2]
+SECONDS, MEMORY = 1.0, 400_000_000
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str, float, int]]:
+    """By bomb: the code that is due, the outcome, CPU seconds and the peak of the memory up to and with it."""
+    folder = tmp_path_factory.mktemp("bombs")
+    due = {}
+    for number, (name, (data, code)) in enumerate(bombs().items()):
+        (folder / str(number)).write_bytes(data)
+        due[name] = str(code)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", measure.__file__, *(str(folder / str(number)) for number in range(len(due)))],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "functions"), "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(due), done.stderr[-2000:]
+    return {name: (code, *json.loads(line)) for (name, code), line in zip(due.items(), lines, strict=True)}
+
+
+def test_the_bombs_are_many(measured: dict[str, tuple[str, str, float, int]]) -> None:
+    assert len(measured) >= 40
+
+
+def test_every_bomb_is_refused_with_its_code(measured: dict[str, tuple[str, str, float, int]]) -> None:
+    assert {name: outcome for name, (code, outcome, _, _) in measured.items() if outcome != code} == {}
+
+
+def test_every_bomb_is_refused_fast(measured: dict[str, tuple[str, str, float, int]]) -> None:
+    # Of the processor, not of the clock: what else runs on the machine changes nothing.
+    assert {name: seconds for name, (_, _, seconds, _) in measured.items() if seconds > SECONDS} == {}
+
+
+def test_every_bomb_is_refused_in_little_memory(measured: dict[str, tuple[str, str, float, int]]) -> None:
+    assert {name: peak for name, (_, _, _, peak) in measured.items() if peak > MEMORY} == {}

@@ -1,0 +1,108 @@
+"""What is malformed becomes a clean picture or a refusal with a code: in imaging, and in the rows that are stored."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+
+import pytest
+from PIL import Image
+
+from imaging import process
+from shared import keys
+from shared.errors import ErrorCode, ImageRejectedError
+from tests.security.malformed import malformed
+from tests.unit.functions.factories import Context, event, item, keep_plan, plan
+from tests.unit.functions.website import Website
+from tests.unit.lake import Lake
+from transform.app import handler
+
+FILES = malformed()
+_CODES = {
+    ErrorCode.EMPTY, ErrorCode.NOT_AN_IMAGE, ErrorCode.FORMAT_NOT_ALLOWED, ErrorCode.TOO_MANY_PIXELS,
+    ErrorCode.TRUNCATED, ErrorCode.CORRUPT, ErrorCode.TOO_SMALL, ErrorCode.ODD_ASPECT_RATIO,
+}  # fmt: skip
+_SCAN = 0xDA
+# JFIF, quantisation tables, the baseline frame, Huffman tables, the scan.
+_CLEAN = {0xE0, 0xDB, 0xC0, 0xC4, _SCAN}
+
+
+def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Marker and body of a JPEG's segments; fails unless one scan ends the file, followed by its end and no byte."""
+    assert data[:2] == b"\xff\xd8"
+    position = 2
+    marker = 0
+    while marker != _SCAN:
+        assert data[position] == 0xFF
+        marker = data[position + 1]
+        length = int.from_bytes(data[position + 2 : position + 4], "big")
+        yield marker, data[position + 4 : position + 2 + length]
+        position += 2 + length
+    assert data.index(b"\xff\xd9", position) == len(data) - 2
+
+
+def assert_clean(data: bytes) -> None:
+    found = list(segments(data))
+    assert {marker for marker, _ in found} == _CLEAN
+    # JFIF without a thumbnail: name, version, density, and a thumbnail of 0x0.
+    (jfif,) = [body for marker, body in found if marker == 0xE0]
+    assert (jfif[:5], len(jfif), jfif[-2:]) == (b"JFIF\0", 14, b"\0\0")
+    assert b"PLANTED" not in data
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        assert (image.format, image.mode) == ("JPEG", "RGB")
+
+
+def test_the_files_are_many_and_different() -> None:
+    assert len(set(FILES.values())) >= 300
+
+
+def test_the_check_for_cleanness_finds_what_is_not_clean() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(buffer, "JPEG", comment=b"PLANTED")
+    for dirty in (buffer.getvalue(), process(FILES["JPEG and HTML"]).image + b"<html>"):
+        with pytest.raises(AssertionError):
+            assert_clean(dirty)
+
+
+def test_every_file_is_a_clean_picture_or_a_refusal() -> None:
+    accepted, refused = [], {}
+    for name, data in FILES.items():
+        try:
+            picture = process(data)
+        except ImageRejectedError as error:
+            refused[name] = error.code
+        else:
+            accepted.append(name)
+            assert_clean(picture.image)
+    assert {name: code for name, code in refused.items() if code not in _CODES} == {}
+    # What only has more behind it or beside it is read, and the more is gone.
+    assert {"JPEG and ZIP", "PNG and JS", "GIF and HTML", "JPEG with PHP in its comment"} <= set(accepted)
+    assert not [name for name in accepted if " cut at " in name]
+
+
+def test_nothing_malformed_is_stored_as_processed(lake: Lake, website: Website) -> None:
+    planned = keep_plan(
+        lake,
+        plan(*(item(f"{at}", website.put(f"/{at}.jpg", data)) for at, data in enumerate(FILES.values()))),
+    )
+    counts = handler(event("transform", batch=planned.batch), Context())
+    rows = lake.bucket.get_lines(keys.rows(planned.batch))
+    pictures = lake.bucket.get(keys.pictures(planned.batch))
+    assert counts["failed"] == 0
+    assert sum(counts.values()) == len(rows) == len(FILES)
+    for (name, data), row in zip(FILES.items(), rows, strict=True):
+        assert row["raw_sha256"] == hashlib.sha256(data).hexdigest()
+        if row["status"] == "ok":
+            place = row["image"]
+            kept = pictures[place["offset"] : place["offset"] + place["length"]]
+            assert kept == process(data).image, name
+            assert_clean(kept)
+        else:
+            assert row["image"] is None, name
+            assert row["status"] == "duplicate" or row["error_code"] in _CODES, name
+    # The pictures' file holds the pictures of the rows that are ok, and no byte more.
+    assert sum(row["image"]["length"] for row in rows if row["image"]) == len(pictures)
+    assert counts["ok"] > 50
+    assert counts["rejected"] > 150
