@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 from bench import ROOT, machine, publish, table
@@ -21,12 +22,12 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 sys.path.insert(0, str(ROOT / "functions"))
 from imaging import process
-from transform.near_duplicates import DHASH_BITS, PHASH_BITS
+from transform.near_duplicates import is_comparable
 
 ACROSS, DOWN = 6, 5
 # Differing bits allowed of phash and of dhash; 64 is no limit.
-THRESHOLDS = ((4, 64), (8, 64), (10, 64), (4, 8), (6, 10), (8, 12), (10, 14), (12, 16))
-Pairs = NDArray[np.uint64]
+THRESHOLDS = ((4, 8), (6, 10), (8, 12), (8, 64), (10, 14), (12, 16))
+HEAD = ["phash, dhash", *(f"{phash}, {dhash if dhash < 64 else 'any'}" for phash, dhash in THRESHOLDS)]
 
 
 def saved(image: Image.Image, kind: str = "JPEG", quality: int = 85) -> bytes:
@@ -78,71 +79,108 @@ VARIANTS: dict[str, Callable[[Image.Image], bytes]] = {
 }
 
 
-def hashes(data: bytes) -> tuple[int, int, bool]:
+class Measured(NamedTuple):
+    """What one picture is compared by."""
+
+    phash: int
+    dhash: int
+    contrast: float
+    is_low_information: bool
+    photo: int
+
+
+class Found(NamedTuple):
+    """Originals, and their variants in the same order."""
+
+    originals: list[Measured]
+    variants: dict[str, list[Measured]]
+
+
+def measure(pictures: Iterable[tuple[int, Image.Image]]) -> Found:
+    found = Found([], {kind: [] for kind in VARIANTS})
+    for photo, picture in pictures:
+        found.originals.append(measured(saved(picture), photo))
+        for kind, change in VARIANTS.items():
+            found.variants[kind].append(measured(change(picture), photo))
+    return found
+
+
+def measured(data: bytes, photo: int) -> Measured:
     made = process(data)
-    return made.phash, made.dhash, made.is_low_information
+    return Measured(made.phash, made.dhash, made.contrast, made.is_low_information, photo)
 
 
-def near(bits: tuple[NDArray[np.uint8], NDArray[np.uint8]], limits: tuple[int, int]) -> NDArray[np.bool_]:
-    return (bits[0] <= limits[0]) & (bits[1] <= limits[1])
-
-
-def main() -> None:
-    found: list[tuple[int, int, bool]] = []
-    photos: list[int] = []
-    variants: dict[str, list[tuple[int, int, bool]]] = {kind: [] for kind in VARIANTS}
+def tiles() -> Iterator[tuple[int, Image.Image]]:
     for number, path in enumerate(corpus("12mp")):
         with Image.open(path) as photo:
             photo.load()
         wide, high = photo.width // ACROSS, photo.height // DOWN
         for x, y in product(range(ACROSS), range(DOWN)):
-            tile = photo.crop((x * wide, y * high, (x + 1) * wide, (y + 1) * high))
-            photos.append(number)
-            found.append(hashes(saved(tile)))
-            for kind, change in VARIANTS.items():
-                variants[kind].append(hashes(change(tile)))
+            yield number, photo.crop((x * wide, y * high, (x + 1) * wide, (y + 1) * high))
 
-    flat = np.array([low for *_, low in found])
-    originals = pairs(found)
-    one, other = np.triu_indices(len(found), 1)
+
+def whole() -> Iterator[tuple[int, Image.Image]]:
+    for number, path in enumerate(sorted((ROOT / "samples" / "photos").iterdir())):
+        with Image.open(path) as photo:
+            yield number, photo.convert("RGB")
+
+
+def recall(found: Found) -> str:
+    """The share of the pictures that are compared at all which each change leaves near."""
+    kept = compared(found.originals)
+    originals = pairs(found.originals)
+    rows = []
+    for kind, changed in found.variants.items():
+        bits = np.bitwise_count(originals ^ pairs(changed))[kept]
+        rows.append([kind, *(f"{100 * near(bits, limits).mean():.1f}" for limits in THRESHOLDS)])
+    return table(HEAD, rows)
+
+
+def precision(found: Found) -> str:
+    """How many of a million pairs of pictures that show different things are near."""
+    kept, photo = compared(found.originals), np.array([picture.photo for picture in found.originals])
+    originals = pairs(found.originals)
+    one, other = np.triu_indices(len(originals), 1)
     bits = np.bitwise_count(originals[one] ^ originals[other])
-    alike = np.array(photos)[one] == np.array(photos)[other]
-    either_flat = flat[one] | flat[other]
-    kinds = {
-        "two photos": ~alike & ~either_flat,
-        "one photo": alike & ~either_flat,
-        "one of them flat": either_flat,
-    }
-    head = ["phash, dhash", *(f"{phash}, {dhash if dhash < 64 else 'any'}" for phash, dhash in THRESHOLDS)]
-    wrong = []
-    for name, chosen in kinds.items():
-        counts = [int((near((bits[:, 0], bits[:, 1]), limits) & chosen).sum()) for limits in THRESHOLDS]
+    both, alike = kept[one] & kept[other], photo[one] == photo[other]
+    rows = []
+    for name, chosen in {"two photos": both & ~alike, "one photo": both & alike, "one or both flat": ~both}.items():
+        counts = [int(near(bits[chosen], limits).sum()) for limits in THRESHOLDS]
         total = int(chosen.sum())
-        wrong.append([f"{name}, {total:,} pairs", *(f"{count / total * 1e6:,.0f} ({count})" for count in counts)])
-    recall = []
-    for kind, measured in variants.items():
-        changed = np.bitwise_count(originals ^ pairs(measured))[~flat]
-        shares = [near((changed[:, 0], changed[:, 1]), limits).mean() for limits in THRESHOLDS]
-        recall.append([kind, *(f"{100 * share:.1f}" for share in shares)])
+        rows.append([f"{name}, {total:,} pairs", *(f"{count / total * 1e6:,.0f} ({count})" for count in counts)])
+    return table(HEAD, rows)
+
+
+def near(bits: NDArray[np.uint8], limits: tuple[int, int]) -> NDArray[np.bool_]:
+    return (bits[:, 0] <= limits[0]) & (bits[:, 1] <= limits[1])
+
+
+def compared(pictures: list[Measured]) -> NDArray[np.bool_]:
+    return np.array([is_comparable(picture._asdict()) for picture in pictures])
+
+
+def pairs(pictures: list[Measured]) -> NDArray[np.uint64]:
+    return np.array([picture[:2] for picture in pictures], np.int64).view(np.uint64)
+
+
+def main() -> None:
+    photos, parts = measure(whole()), measure(tiles())
+    flat = len(parts.originals) - int(compared(parts.originals).sum())
     publish(
         "near-duplicates",
         "\n\n".join(
             [
                 machine("numpy", "Pillow"),
-                f"{len(found)} tiles of {max(photos) + 1} photos, {int(flat.sum())} flat (`is_low_information`). "
-                f"In use: phash {PHASH_BITS}, dhash {DHASH_BITS}.",
-                "Found again, % of the tiles that are not flat:",
-                table(head, recall),
-                "Wrongly taken for one, per million pairs (and how many were):",
-                table(head, wrong),
+                f"Found again, % of the {len(photos.originals)} photos of the sample feed:",
+                recall(photos),
+                f"Found again, % of {len(parts.originals) - flat} tiles that are not flat; {flat} more are:",
+                recall(parts),
+                "Tiles wrongly taken for one another, per million pairs (and how many were):",
+                precision(parts),
             ]
         ),
         ROOT / "docs" / "near-duplicates.md",
     )
-
-
-def pairs(measured: list[tuple[int, int, bool]]) -> Pairs:
-    return np.array([(phash, dhash) for phash, dhash, _ in measured], np.int64).view(np.uint64)
 
 
 if __name__ == "__main__":

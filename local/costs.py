@@ -31,12 +31,17 @@ KMS_KEY_MONTH = 1.00
 PUTS_OF_AN_IMAGE, WRITES_OF_AN_IMAGE, READS_OF_AN_IMAGE = 1, 1 + 3, 2 * 0.5
 # A batch: plan twice, rows, pictures, file; who reads them; the child's start, its Tasks and its end.
 PUTS_OF_A_BATCH, GETS_OF_A_BATCH, TRANSITIONS_OF_A_BATCH, CALLS_OF_A_BATCH = 5, 9, 1 + 4, 3
+# Its entry in the log of hashes (16 bytes an original) and its names, 9 and 8 KB, doubled by the transaction.
+WRITES_OF_A_BATCH = 2 * (9 + 8)
+LOG_BYTES_AN_ORIGINAL = 16.5
 TRANSITIONS_OF_A_FEED, TRANSITIONS_OF_A_RUN = 12, 8
 ALARMS, METRICS = 5, 30
 TRANSFORM_MB, WRITE_PARQUET_MB = 3538, 1769
 
 # ---- Assumed ---------------------------------------------------------------------------------------------------------
 RUNS, FEEDS, BATCH_SIZE = 30, 5, 500
+# Workers of Transform that a run starts anew; each reads the log from its beginning, once.
+COLD_WORKERS = 10
 RAW_MB, PROCESSED_MB, ITEM_KB = 0.25, 0.045, 1.0
 # Wall time: the pictures' hosts decide on Transform's.
 TRANSFORM_SECONDS_AN_IMAGE = 0.05
@@ -57,7 +62,13 @@ def requests_of_a_batch() -> float:
         + PUTS_OF_A_BATCH * S3_PUT
         + GETS_OF_A_BATCH * S3_GET
         + CALLS_OF_A_BATCH * LAMBDA_REQUEST
+        + WRITES_OF_A_BATCH * DYNAMO_WRITE
     )
+
+
+def units_of_the_log(originals: int) -> float:
+    """Read units one cold worker takes for the whole log; half a unit for 4 KB, as it need not be consistent."""
+    return originals * LOG_BYTES_AN_ORIGINAL / 4096 / 2
 
 
 def batches(images: int) -> int:
@@ -79,6 +90,7 @@ def month(images: int) -> dict[str, float]:
         "Lambda, computing": gb_seconds * LAMBDA_GB_SECOND,
         "S3 and DynamoDB requests of images": images * requests_of_an_image(),
         "Step Functions and requests of batches": count * requests_of_a_batch() + flow,
+        "Cold reads of the log of hashes": RUNS * COLD_WORKERS * units_of_the_log(images) * DYNAMO_READ,
         "Storage of the month's images": images
         * ((RAW_MB + PROCESSED_MB) / 1024 * S3_GB_MONTH + ITEM_KB / 1024**2 * DYNAMO_GB_MONTH),
         "Logs": (count * LOG_KB_A_BATCH + RUNS * LOG_KB_A_RUN) / 1024**2 * LOGS_GB,

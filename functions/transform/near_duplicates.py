@@ -21,8 +21,9 @@ from shared.rows import Status
 from shared.run import Batch
 from transform.pictures import Result
 
-# Bits of 64 that may differ; chosen by benchmarks/near_duplicates.py, see docs/dataset.md.
+# Bits of 64 that may differ; chosen by benchmarks/near_duplicates.py, see docs/near-duplicates.md.
 PHASH_BITS, DHASH_BITS = 8, 12
+MIN_CONTRAST = 0.05
 # Pairs compared at once: 16 MB of differences, whatever the size of the log and the batch.
 _PAIRS = 1 << 21
 # Every conflict is another batch's success, so this many have to come between.
@@ -71,13 +72,18 @@ def known(table: str) -> Known:
     return Known()
 
 
+def is_comparable(row: dict[str, Any]) -> bool:
+    """Whether the picture has enough in it: the hashes of a flat one are noise, and meet others by accident."""
+    return not row["is_low_information"] and bool(row["contrast"] >= MIN_CONTRAST)
+
+
 def mark_near_duplicates(results: list[Result], batch: Batch, log: ImageHashes) -> list[Result]:
     """Name in every picture that looks like an earlier one the original, and put the other pictures into the log.
 
     The same batch finds its entry again and is compared with the same pictures, however often it is done.
     Raises ``StorageUnavailableError`` if other batches are always first.
     """
-    rows = [row for row, _ in results if row["status"] == Status.OK and not row["is_low_information"]]
+    rows = [row for row, _ in results if row["status"] == Status.OK and is_comparable(row)]
     if not rows:
         return results
     hashes = np.array([(row["phash"], row["dhash"]) for row in rows], np.int64).view(np.uint64)

@@ -17,7 +17,7 @@ from shared.storage import client
 from tests.unit.functions.factories import item, plan, result
 from tests.unit.lake import IMAGE_HASHES, Lake
 from transform import near_duplicates
-from transform.near_duplicates import DHASH_BITS, PHASH_BITS, find, known, mark_near_duplicates
+from transform.near_duplicates import DHASH_BITS, MIN_CONTRAST, PHASH_BITS, find, known, mark_near_duplicates
 from transform.pictures import Result
 
 # Far from one another, and from their complements.
@@ -30,7 +30,7 @@ def signed(bits: int) -> int:
 
 def looks(name: str, phash: int, dhash: int = 0, **changes: Any) -> Result:
     """A picture with these hashes."""
-    values = {"phash": signed(phash), "dhash": signed(dhash), "is_low_information": False}
+    values = {"phash": signed(phash), "dhash": signed(dhash), "is_low_information": False, "contrast": 0.2}
     return result(item(name), **{**values, **changes})
 
 
@@ -147,8 +147,8 @@ def test_hashes_of_negative_sign_are_compared_bit_by_bit(lake: Lake) -> None:
 
 
 def test_flat_pictures_and_rows_without_picture_are_left_out(lake: Lake) -> None:
-    flat = {"is_low_information": True}
-    assert mark("b1", looks("a", PHASH[0], **flat), looks("b", PHASH[0], **flat)) == [(None, None)] * 2
+    for flat in ({"is_low_information": True}, {"contrast": MIN_CONTRAST / 2}):
+        assert mark("b1", looks("a", PHASH[0], **flat), looks("b", PHASH[0], **flat)) == [(None, None)] * 2
     others = [result(item(status.value), status) for status in (Status.FAILED, Status.REJECTED)]
     exact = looks("d", PHASH[0], status=Status.DUPLICATE, duplicate_of="x", duplicate_distance=0)
     assert mark("b2", *others, exact) == [(None, None), (None, None), ("x", 0)]
