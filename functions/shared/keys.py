@@ -50,7 +50,7 @@ def pictures(batch: Batch) -> str:
 
 
 def parts_prefix(batch: Batch) -> str:
-    return f"work/{batch.batch_id}/parts/"
+    return f"work/parts/{batch.batch_id}/"
 
 
 def part(batch: Batch, before: int) -> str:

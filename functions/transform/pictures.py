@@ -26,8 +26,8 @@ _FEATURES = (
     "thumbhash", "phash", "dhash",
     "is_dark", "is_light", "is_blurry", "is_low_information", "is_odd_aspect_ratio", "is_odd_size", "is_grayscale",
 )  # fmt: skip
-# Decoding is bound to the processors; more at once only holds more memory. In flight are at most THREADS bodies of 25 MB
-# and a slot's 40 million pixels at some 20 bytes: 2.0 GB of Transform's 3.5 with two processors, whatever comes.
+# Decoding is bound to the processors; more at once only holds more memory. In flight are at most THREADS bodies of
+# 25 MB and a slot's 40 million pixels at some 20 bytes: 2.0 GB of Transform's 3.5 with two processors.
 _slots = threading.Semaphore(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
