@@ -6,6 +6,11 @@ from tests.reliability.audit import problems, rows, unbalanced
 from tests.reliability.kill_points import OPTIONS, first_run
 from tests.reliability.pipeline import execute
 from tests.reliability.world import DAY, FEEDS, World, new_lake
+from tests.unit.lake import Lake
+
+
+def statuses(lake: Lake, run_id: str) -> list[str]:
+    return [feed["status"] for feed in lake.bucket.get_json(f"reports/{run_id}/run.json")["feeds"]]
 
 
 def test_same_day_three_times_downloads_and_adds_nothing(clients: None, world: World) -> None:
@@ -16,7 +21,9 @@ def test_same_day_three_times_downloads_and_adds_nothing(clients: None, world: W
         assert sorted(downloads) == sorted(set(downloads))
         assert len(downloads) == len(world.expected) == len(stored)
         for run_id in ("run-2", "run-3"):
-            execute(lake, run_id, FEEDS, dt=DAY, **OPTIONS)
+            report = execute(lake, run_id, FEEDS, dt=DAY, **OPTIONS)
+            assert report["outcome"] == "ok"
+            assert statuses(lake, run_id) == ["up_to_date"] * len(FEEDS)
             assert rows(lake) == stored
             assert world.downloads() == downloads
             assert [*problems(lake, world.expected), *unbalanced(lake, run_id)] == []
