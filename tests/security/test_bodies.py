@@ -22,7 +22,7 @@ CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 class Sent:
-    """One answer, ``part`` again and again after ``first``, that counts what it sends; the server's end ends it."""
+    """One answer, ``part`` again and again after ``first``, that counts what it sends."""
 
     def __init__(self, first: bytes, part: bytes, pause: float) -> None:
         self.first, self.part, self.pause = first, part, pause
@@ -32,7 +32,8 @@ class Sent:
     def __iter__(self) -> Iterator[bytes]:
         assert self.server
         yield self.first
-        while not self.server.stopped.wait(self.pause):
+        until = time.monotonic() + 8  # so that a test ends where the limits do not hold
+        while not self.server.stopped.wait(self.pause) and time.monotonic() < until:
             self.bytes += len(self.part)
             yield self.part
 
