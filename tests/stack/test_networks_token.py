@@ -22,6 +22,7 @@ from local.deploy import STACK_NAME, deploy
 from local.engine import Engine
 from local.feed_server import FeedServer
 from tests.stack.conftest import TEMPLATE, Stack
+from tests.stack.test_events import listen, received
 from tests.stack.wire.bluesky import BlueskyServer
 from tests.stack.wire.facebook import FacebookServer
 from tests.stack.wire.graph import error
@@ -51,6 +52,7 @@ class Networks:
     facebook: FacebookServer
     x: XServer
     bluesky: BlueskyServer
+    events: str  # a queue of all that the stack's bus was told
 
     def feed(self, text: str, **more: Any) -> dict[str, Any]:
         """A feed of the server on loopback: ``x:CatCafe``, ``instagram:#cats``."""
@@ -101,7 +103,9 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Networks]:
         policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         sqs.set_queue_attributes(QueueUrl=mailbox, Attributes={"Policy": policy})
         engine.client("sns").subscribe(TopicArn=outputs["TopicArn"], Protocol="sqs", Endpoint=queue)
-        yield Networks(Stack(engine, unused, outputs, mailbox), instagram, facebook, x, bluesky)
+        stack = Stack(engine, unused, outputs, mailbox)
+        events = listen(stack, "told-to-the-bus", {"source": ["imagelake"]})
+        yield Networks(stack, instagram, facebook, x, bluesky, events)
 
 
 FEEDS = (
@@ -265,9 +269,16 @@ def test_token_that_cannot_be_renewed_alerts_before_it_expires(third_run: dict[s
 
 def test_planted_secrets_are_nowhere(networks: Networks, third_run: dict[str, Any]) -> None:
     places = dict(_everything(networks.stack))
-    assert {kind.partition(" ")[0] for kind in places} >= {"object", "table", "history", "log", "report", "mail"}
+    places |= {
+        f"event {number}": json.dumps(one).encode()
+        for number, one in enumerate(received(networks.stack, networks.events))
+    }
+    kinds = {"object", "row", "table", "history", "log", "report", "mail", "event"}
+    assert {kind.partition(" ")[0] for kind in places} >= kinds
     # The search itself: the networks said them, and the places were read.
     assert any(b"REDACTED" in text for place, text in places.items() if place.startswith("object raw/posts/"))
+    assert any(b"Feed" in text for place, text in places.items() if place.startswith("event "))
+    assert any(UNICODE.encode() in text for place, text in places.items() if place.startswith("row "))
     assert any(b"pages fetched" in text for place, text in places.items() if place.startswith("log "))
     found = [
         (place, half)
@@ -289,6 +300,9 @@ def _everything(stack: Stack) -> Iterator[tuple[str, bytes]]:
         yield f"metadata {key}", json.dumps([key, answer["Metadata"]]).encode()
         if key.endswith(".gz"):
             yield f"object {key} inflated", gzip.decompress(body)
+    # A Parquet file is packed: what it holds shows only when it is read.
+    for row in stack.rows():
+        yield f"row {row['media_id']}", repr(row | {"caption": None}).encode() + (row["caption"] or "").encode()
     dynamodb = engine.client("dynamodb")
     for table in dynamodb.list_tables()["TableNames"]:
         yield f"table {table}", repr(dynamodb.scan(TableName=table)["Items"]).encode()
@@ -301,7 +315,8 @@ def _everything(stack: Stack) -> Iterator[tuple[str, bytes]]:
     logs = engine.client("logs")
     for group in logs.describe_log_groups()["logGroups"]:
         with suppress(logs.exceptions.ResourceNotFoundException):
-            events = logs.filter_log_events(logGroupName=group["logGroupName"])["events"]
+            pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"])
+            events = [event for page in pages for event in page["events"]]
             yield f"log {group['logGroupName']}", "\n".join(event["message"] for event in events).encode()
     yield "log of the engine", engine.log.read_bytes()
 
