@@ -26,7 +26,7 @@ from transform.near_duplicates import is_comparable
 
 ACROSS, DOWN = 6, 5
 # Differing bits allowed of phash and of dhash; 64 is no limit.
-THRESHOLDS = ((4, 8), (6, 10), (8, 12), (8, 64), (10, 14), (12, 16))
+THRESHOLDS = ((4, 8), (6, 10), (8, 12), (8, 64), (10, 14), (12, 16), (16, 20), (20, 24))
 HEAD = ["phash, dhash", *(f"{phash}, {dhash if dhash < 64 else 'any'}" for phash, dhash in THRESHOLDS)]
 
 

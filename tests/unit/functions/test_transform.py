@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,9 @@ from tests.unit.functions.factories import Context, event, item, jpeg, keep_plan
 from tests.unit.functions.website import Answer, Website
 from tests.unit.lake import Lake
 from transform.app import handler
+from transform.near_duplicates import PHASH_BITS
+
+SAMPLES = Path(__file__).resolve().parents[3] / "samples"
 
 
 def transform(planned: Plan, context: Context | None = None) -> dict[str, int]:
@@ -123,6 +127,27 @@ def test_duplicate_in_another_batch(lake: Lake, website: Website) -> None:
     later = keep_plan(lake, plan(item("later", url), dt="2026-04-02"))
     assert transform(later)["duplicate"] == 1
     assert rows_of(lake, later)[0]["duplicate_of"] == "bluesky/alice/первый/0"
+
+
+def test_near_duplicate_keeps_its_picture_and_names_the_original(lake: Lake, website: Website) -> None:
+    photo = (SAMPLES / "photos" / "chelsea-cat.jpg").read_bytes()
+    with Image.open(io.BytesIO(photo)) as image:
+        out = io.BytesIO()
+        image.resize((image.width // 2, image.height // 2)).save(out, "WEBP", quality=60)
+    transform(keep_plan(lake, plan(item("cat", website.put("/cat", photo)))))
+    later = [item("small", website.put("/small", out.getvalue())), item("again", website.put("/again", photo))]
+    planned = keep_plan(lake, plan(*later, dt="2026-04-02"))
+    assert transform(planned) == {"ok": 1, "duplicate": 1, "rejected": 0, "failed": 0}
+    near, exact = rows_of(lake, planned)
+    assert (near["duplicate_of"], exact["duplicate_of"]) == (item("cat").media_id,) * 2
+    assert exact["duplicate_distance"] == 0
+    assert near["duplicate_distance"] <= PHASH_BITS
+    with picture(lake, planned.batch, near) as small:
+        assert small.format == "JPEG"
+    stored = lake.stored()
+    lake.bucket.delete(keys.rows(planned.batch))
+    transform(planned)
+    assert lake.stored() == stored
 
 
 def test_media_of_another_batch_are_left_out(lake: Lake, website: Website) -> None:
