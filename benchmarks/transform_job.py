@@ -5,7 +5,6 @@ python transform_job.py LIST_OF_URLS OUTPUT_FOLDER URLS_PER_BATCH PRESET
 
 from __future__ import annotations
 
-import functools
 import json
 import resource
 import sys
@@ -17,7 +16,6 @@ from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "functions"))
 
-from imaging import Options, process
 from shared.posts import Item
 from shared.run import Batch, Plan
 from shared.storage import Bucket
@@ -57,7 +55,6 @@ def item(number: int, url: str) -> Item:
 
 
 def main(urls: str, folder: str, batch_size: int, preset: Any) -> None:
-    pictures.process = functools.partial(process, options=Options(preset=preset))  # type: ignore[attr-defined]
     items = [item(number, url) for number, url in enumerate(Path(urls).read_text().split())]
     origin = urlsplit(items[0].media_url)
     bucket = cast(Bucket, Folder(Path(folder)))
@@ -66,7 +63,7 @@ def main(urls: str, folder: str, batch_size: int, preset: Any) -> None:
         for start in range(0, len(items), batch_size):
             part = items[start : start + batch_size]
             batch = Batch(batch_id=f"b{start}", feed_id="feed", source="bench", dt="2026-01-01", items=len(part))
-            plan = Plan(batch=batch, run_id="run", items=part)
+            plan = Plan(batch=batch, run_id="run", items=part, preset=preset)
             begun = time.perf_counter()
             rows = pictures.make_rows(plan, {one.media_id for one in part}, downloader, bucket, lambda: 900.0)
             counts = stage(rows, batch, bucket)

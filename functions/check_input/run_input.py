@@ -11,13 +11,16 @@ from zoneinfo import ZoneInfo
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
 from shared.errors import BadFeedError, BadInputError
-from shared.run import Day, FeedEntry, Run
+from shared.run import Day, FeedEntry, Preset, Run, Tensor
 from shared.settings import Settings
 from sources import Feed
 
 # Each feed carries its definition and, if it fails, its error through the state machine: 256 KiB for all.
 MAX_FEEDS = 50
 MAX_FEED_CHARACTERS = 500
+_MOST_IN_A_BATCH = 1000
+# Write Parquet holds a batch in memory several times over, and these are 0.15 and 0.6 MB each.
+_MOST_TENSORS: dict[str | None, int] = {"uint8": 400, "float32": 100}
 
 
 class Execution(BaseModel):
@@ -42,9 +45,11 @@ class RunInput(BaseModel):
     dt: Day | None = None
     scheduled_time: AwareDatetime | None = None
     time_zone: str = "UTC"
-    batch_size: PositiveInt | None = Field(default=None, le=1000)
+    batch_size: PositiveInt | None = Field(default=None, le=_MOST_IN_A_BATCH)
     posts_per_feed: PositiveInt | None = Field(default=None, le=100_000)
     failure_tolerance_percent: int | None = Field(default=None, ge=0, le=100)
+    preset: Preset = "balanced"
+    tensor: Tensor | None = None
 
     @field_validator("feeds")
     @classmethod
@@ -82,13 +87,15 @@ def plan_run(raw: Any, execution: Execution, settings: Settings) -> tuple[Run, l
         run_id=execution.name,
         execution_arn=execution.arn,
         dt=day,
-        batch_size=given.batch_size or settings.batch_size,
+        batch_size=min(given.batch_size or settings.batch_size, _MOST_TENSORS.get(given.tensor, _MOST_IN_A_BATCH)),
         posts_per_feed=given.posts_per_feed or settings.posts_per_feed,
         failure_tolerance_percent=(
             settings.failure_tolerance_percent
             if given.failure_tolerance_percent is None
             else given.failure_tolerance_percent
         ),
+        preset=given.preset,
+        tensor=given.tensor,
     )
     return run, _entries(given.feeds)
 

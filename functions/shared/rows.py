@@ -73,6 +73,7 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "image", "struct<bytes:binary,path:string>", "The picture, a JPEG in sRGB without metadata; null unless `ok`"
     ),
+    Column("tensor", "binary", "What a model takes, if the execution input asked for it; else null"),
     # Features of the processed picture.
     Column("mean_rgb", "array<float>", "Mean of R, G and B, each 0 to 255, over every second pixel and row"),
     Column("brightness", "float", "Mean luma, 0 to 1, over the same pixels"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from shared.posts import Item
+
+Preset = Literal["fast", "balanced", "quality"]
+Tensor = Literal["uint8", "float32"]
 
 Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 
@@ -22,6 +25,9 @@ class Run(BaseModel):
     batch_size: PositiveInt
     posts_per_feed: PositiveInt
     failure_tolerance_percent: int = Field(ge=0, le=100)
+    # How `imaging` makes pictures, and whether it also makes what a model takes.
+    preset: Preset = "balanced"
+    tensor: Tensor | None = None
 
 
 class FeedEntry(BaseModel):
@@ -54,6 +60,9 @@ class Plan(BaseModel):
     batch: Batch
     run_id: str
     items: list[Item]
+    # Those of the run that planned it, so that a run that takes the batch up makes the same rows.
+    preset: Preset = "balanced"
+    tensor: Tensor | None = None
 
 
 class Progress(BaseModel):

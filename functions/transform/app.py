@@ -47,7 +47,7 @@ def _transform(batch: Batch, config: Settings, bucket: Bucket, seconds_left: Cal
     hosts = get_source(batch.source).media_hosts
     with Downloader(trusted_origins=config.trusted_origins, contact=config.contact, allowed_hosts=hosts) as downloader:
         kept = kept_parts(batch, bucket)
-        left = ours - {row["media_id"] for row, _ in kept}
+        left = ours - {result.row["media_id"] for result in kept}
         made = list(make_rows(plan, left, downloader, bucket, seconds_left))
     if len(made) < len(left):
         if made:

@@ -83,7 +83,7 @@ def mark_near_duplicates(results: list[Result], batch: Batch, log: ImageHashes) 
     The same batch finds its entry again and is compared with the same pictures, however often it is done.
     Raises ``StorageUnavailableError`` if other batches are always first.
     """
-    rows = [row for row, _ in results if row["status"] == Status.OK and is_comparable(row)]
+    rows = [row for row, *_ in results if row["status"] == Status.OK and is_comparable(row)]
     if not rows:
         return results
     hashes = np.array([(row["phash"], row["dhash"]) for row in rows], np.int64).view(np.uint64)

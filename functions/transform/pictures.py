@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from imaging import ProcessedImage, process
+from imaging import Options, ProcessedImage, process
 from shared import keys
 from shared.errors import DownloadError, ImageRejectedError
 from shared.posts import Item
@@ -32,10 +32,11 @@ _slots = threading.Semaphore(len(os.sched_getaffinity(0)) if hasattr(os, "sched_
 
 
 class Result(NamedTuple):
-    """A row without its picture, and the picture's JPEG bytes if the row is ``ok``."""
+    """A row without its picture; the picture's JPEG bytes, and its tensor if one is asked for, if the row is ``ok``."""
 
     row: dict[str, Any]
     picture: bytes | None
+    tensor: bytes | None = None
 
 
 def make_rows(
@@ -63,14 +64,14 @@ def _make_row(item: Item, plan: Plan, downloader: Downloader, bucket: Bucket) ->
     owner = bucket.put_once(row["raw_key"], body, item.media_id)
     try:
         with _slots:
-            image = process(body)
+            image = process(body, Options(preset=plan.preset, tensor=plan.tensor))
     except ImageRejectedError as error:
         return Result(row | {"status": Status.REJECTED, "error_code": error.code, "error_message": str(error)}, None)
 
     row |= _measured(image)
     if owner != item.media_id:
         return Result(row | {"status": Status.DUPLICATE, "duplicate_of": owner, "duplicate_distance": 0}, None)
-    return Result(row | {"status": Status.OK, "width": image.width, "height": image.height}, image.image)
+    return Result(row | {"status": Status.OK, "width": image.width, "height": image.height}, image.image, image.tensor)
 
 
 def _measured(image: ProcessedImage) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A batch's rows between the steps: ``rows.jsonl`` without pictures, and the pictures end to end in ``pictures.bin``.
 
 Apart, because Map Keys and Reconcile need the rows and not the megabytes. A row's ``image`` is
-``{"offset", "length", "path"}`` into the pictures, or null.
+``{"offset", "length", "path"}`` into the pictures, or null; so is its ``tensor``, which lies behind the picture.
 
 A try that runs out of time leaves what it has made as a part: one object, a line of JSON with the rows and then the
 pictures, so that there is no half of it. The next try goes on from all parts.
@@ -42,9 +42,10 @@ def kept_parts(batch: Batch, bucket: Bucket) -> list[Result]:
     for key in bucket.list(keys.parts_prefix(batch)):
         head, _, pictures = bucket.get(key).partition(b"\n")
         for row in json.loads(head):
-            place, row["image"] = row["image"], None
-            picture = pictures[place["offset"] : place["offset"] + place["length"]] if place else None
-            results.append(Result(row, picture))
+            parts = [
+                place and pictures[place["offset"] :][: place["length"]] for place in (row["image"], row["tensor"])
+            ]
+            results.append(Result(row | {"image": None, "tensor": None}, *parts))
     return results
 
 
@@ -74,9 +75,12 @@ def _packed(results: Iterable[Result]) -> tuple[list[dict[str, Any]], bytes]:
     """Rows that say where their pictures are, and the pictures end to end."""
     pictures = bytearray()
     rows: list[dict[str, Any]] = []
-    for row, picture in results:
+    for row, picture, tensor in results:
         if picture is not None:
             row["image"] = {"offset": len(pictures), "length": len(picture), "path": f"{row['media_id']}.jpg"}
             pictures += picture
+        if tensor is not None:
+            row["tensor"] = {"offset": len(pictures), "length": len(tensor)}
+            pictures += tensor
         rows.append(row)
     return rows, bytes(pictures)

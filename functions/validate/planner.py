@@ -120,7 +120,7 @@ class Planner:
             dt=self._run.dt,
             items=len(items),
         )
-        return Plan(batch=batch, run_id=self._run.run_id, items=items)
+        return Plan(batch=batch, run_id=self._run.run_id, items=items, preset=self._run.preset, tensor=self._run.tensor)
 
 
 def _urgency(item: Item) -> tuple[datetime, datetime, str]:

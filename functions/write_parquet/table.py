@@ -15,6 +15,7 @@ from shared.rows import COLUMNS
 _ROW_GROUP = 500
 _ARROW = {
     "string": pa.string(),
+    "binary": pa.binary(),
     "int": pa.int32(),
     "bigint": pa.int64(),
     "float": pa.float32(),
@@ -34,30 +35,32 @@ def schema() -> pa.Schema:
 
 
 def write(rows: list[dict[str, Any]], pictures: memoryview, path: str) -> None:
-    """Write ``rows`` to the one object at ``path`` (``s3://``), each with its picture cut out of ``pictures``.
+    """Write ``rows`` to the object at ``path`` (``s3://``), each with its picture and tensor cut out of ``pictures``.
 
     The key is explicit and there is no catalogue: ``dataset=True`` would append under a new name at every retry.
     """
     # As objects: left to itself, pandas makes floats of integers where one is missing, and rounds 64-bit hashes.
     table = pd.DataFrame(
-        [row | {"image": _image(row["image"], pictures)} for row in rows],
+        [row | {"image": _image(row["image"], pictures), "tensor": _cut(row["tensor"], pictures)} for row in rows],
         columns=[column.name for column in COLUMNS],
         dtype="object",
     )
     table["posted_at"] = (
         pd.to_datetime(table["posted_at"], utc=True, format="ISO8601").dt.tz_localize(None).astype("datetime64[us]")
     )
+    table["tensor"] = table["tensor"].astype(pd.ArrowDtype(pa.binary()))
     wr.s3.to_parquet(
         df=table,
         path=path,
         index=False,
-        dtype={column.name: column.type for column in COLUMNS},
+        # Bytes that awswrangler is told of, it takes for text.
+        dtype={column.name: column.type for column in COLUMNS if column.type != "binary"},
         # Pictures are compressed already, and awswrangler knows one codec per file; the rest is a hundredth of it.
         compression=None,
         pyarrow_additional_kwargs={
             "schema": schema(),
             "write_table_args": {"row_group_size": _ROW_GROUP},
-            "use_dictionary": [column.name for column in COLUMNS if column.name != "image"],
+            "use_dictionary": [column.name for column in COLUMNS if column.name not in ("image", "tensor")],
             # The default flavor would store times as deprecated 96-bit integers.
             "flavor": None,
             "coerce_timestamps": "us",
@@ -66,10 +69,11 @@ def write(rows: list[dict[str, Any]], pictures: memoryview, path: str) -> None:
 
 
 def _image(place: dict[str, Any] | None, pictures: memoryview) -> dict[str, Any] | None:
-    if place is None:
-        return None
-    start = place["offset"]
-    return {"bytes": bytes(pictures[start : start + place["length"]]), "path": place["path"]}
+    return None if place is None else {"bytes": _cut(place, pictures), "path": place["path"]}
+
+
+def _cut(place: dict[str, Any] | None, pictures: memoryview) -> bytes | None:
+    return None if place is None else bytes(pictures[place["offset"] : place["offset"] + place["length"]])
 
 
 def _feature(athena_type: str) -> dict[str, Any]:

@@ -45,6 +45,8 @@ def test_run_when_only_feeds_are_given() -> None:
         "batch_size": 500,
         "posts_per_feed": 1000,
         "failure_tolerance_percent": 20,
+        "preset": "balanced",
+        "tensor": None,
     }
 
 
@@ -110,6 +112,8 @@ def test_day_when_nothing_is_given() -> None:
         ("posts_per_feed", -1),
         ("posts_per_feed", 100_001),
         ("failure_tolerance_percent", 101),
+        ("preset", "best"),
+        ("tensor", "float64"),
         ("failure_tolerance_percent", -1),
         ("batchsize", 5),
     ],
@@ -227,3 +231,11 @@ def test_feeds_when_lists_of_servers_make_too_many_are_refused() -> None:
     servers = [",".join(f"s{place}-{number}.example" for number in range(10)) for place in range(11)]
     with pytest.raises(BadInputError, match=f"110 with each server of a list, {MAX_FEEDS} at most"):
         check(feeds=[f"mastodon:{server}#cats" for server in servers])
+
+
+@pytest.mark.parametrize(
+    ("tensor", "asked", "size"), [("uint8", None, 400), ("float32", None, 100), ("float32", 30, 30), (None, 1000, 1000)]
+)
+def test_batch_with_tensors_is_as_small_as_memory_wants(tensor: str | None, asked: int | None, size: int) -> None:
+    run = check(feeds=["bluesky:a.example"], tensor=tensor, batch_size=asked)["run"]
+    assert (run["tensor"], run["batch_size"]) == (tensor, size)

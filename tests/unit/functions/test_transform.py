@@ -7,9 +7,12 @@ import io
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+import write_parquet.app
+from imaging import Options, process
 from shared import keys
 from shared.errors import BatchDeadlineError, ObjectMissingError
 from shared.rows import COLUMNS
@@ -207,6 +210,40 @@ def test_error_when_time_runs_out(lake: Lake, website: Website) -> None:
     assert keys.rows(planned.batch) not in lake.bucket.list("work/")
     assert len(website.asked) == 5
     assert sum(transform(planned).values()) == 20
+
+
+@pytest.mark.parametrize("preset", ["fast", "quality"])
+@pytest.mark.parametrize("tensor", ["uint8", "float32"])
+def test_tensor_and_preset_are_those_of_the_plan(lake: Lake, website: Website, tensor: Any, preset: Any) -> None:
+    bodies = [gradient(640, 480), gradient(300, 700)]
+    items = [item(f"p{number}", website.put(f"/{number}", body)) for number, body in enumerate(bodies)]
+    asked = plan(*items, item("gone", f"{website.origin}/gone")).model_copy(update={"tensor": tensor, "preset": preset})
+    planned = keep_plan(lake, asked)
+    seconds = iter([300.0] + [10.0] * 100)
+    with pytest.raises(BatchDeadlineError):
+        transform(planned, Context(seconds=lambda: next(seconds)))
+    transform(planned)
+    write_parquet.app.handler(event("write_parquet", batch=planned.batch), Context())
+    table = pq.read_table(io.BytesIO(lake.bucket.get(keys.parquet(planned.batch)))).to_pylist()
+    for row, body in zip(table, bodies, strict=False):
+        made = process(body, Options(preset=preset, tensor=tensor))
+        assert (row["tensor"], row["image"]["bytes"]) == (made.tensor, made.image)
+    assert table[2]["tensor"] is None
+
+
+def test_there_is_no_tensor_unless_asked_for(lake: Lake, website: Website) -> None:
+    planned = keep_plan(lake, plan(item("one", website.put("/one", jpeg()))))
+    transform(planned)
+    write_parquet.app.handler(event("write_parquet", batch=planned.batch), Context())
+    (row,) = pq.read_table(io.BytesIO(lake.bucket.get(keys.parquet(planned.batch)))).to_pylist()
+    assert row["tensor"] is None
+
+
+def gradient(width: int, height: int) -> bytes:
+    image = Image.linear_gradient("L").resize((width, height)).convert("RGB")
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG")
+    return buffer.getvalue()
 
 
 def test_later_tries_go_on_from_what_was_made(lake: Lake, website: Website) -> None:

@@ -64,6 +64,7 @@ def test_columns_have_the_types_of_the_contract(lake: Lake) -> None:
     assert schema.names == [column.name for column in COLUMNS]
     types = {
         "string": pa.string(),
+        "binary": pa.binary(),
         "int": pa.int32(),
         "bigint": pa.int64(),
         "float": pa.float32(),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
+from imaging import options
 from shared.posts import Item, Media, Post
-from shared.run import Batch, FeedEntry, Plan, Progress, Run
+from shared.run import Batch, FeedEntry, Plan, Preset, Progress, Run, Tensor
 
 EVENTS = sorted((Path(__file__).parents[2] / "events").glob("*.json"))
 MODELS = {"run": Run, "feed": FeedEntry, "batch": Batch, "progress": Progress}
@@ -44,3 +46,8 @@ def test_batch_when_its_day_is_misshapen(dt: str) -> None:
 def test_batch_when_it_is_empty() -> None:
     with pytest.raises(ValidationError, match="items"):
         Batch(batch_id="b", feed_id="f", source="bluesky", dt="2026-04-01", items=0)
+
+
+def test_choices_are_those_of_imaging() -> None:
+    assert get_args(Preset) == get_args(options.Preset)
+    assert get_args(Tensor) == get_args(options.Tensor)
