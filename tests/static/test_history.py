@@ -1,0 +1,50 @@
+"""The arithmetic of a run's history: a million images in as many feeds as a run may have stay below 5,000 events.
+
+Step Functions ends an execution at 25,000 events. The batches are executions of their own. What each kind of state
+writes: https://docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html
+"""
+
+from __future__ import annotations
+
+from math import ceil
+
+import pytest
+
+from check_input.run_input import MAX_FEEDS
+from fetch.pager import MAX_WAITS, SECONDS_A_PAGE
+from tests.static.asl import MACHINE, RESOURCES, states
+
+STATES = dict(states(MACHINE))
+IMAGES = 1_000_000
+# The smallest pages there are, Mastodon's, and a slow network.
+POSTS_A_PAGE, SECONDS_OF_A_PAGE = 40, 2
+# Entered, scheduled, started, succeeded, exited; a Distributed Map writes its run's start and end instead.
+EVENTS = {"Task": 5, "Choice": 2, "Pass": 2, "Wait": 2, "Succeed": 2, "Map": 5}
+LIMIT = 5_000
+
+OF_A_FEED = [
+    "Validate", "Commit Bookmark", "Anything To Do?", "For Each Batch", "Reconcile", "Is Complete?", "Feed Complete"
+]  # fmt: skip
+OF_A_RUN = [
+    "Has Feeds?", "Load Feeds", "Check Input", "For Each Feed", "Report", "Any Failures?", "Notify Warning",
+    "Run Complete With Warnings",
+]  # fmt: skip
+
+
+def events(*names: str) -> int:
+    return sum(EVENTS[STATES[name]["Type"]] for name in names)
+
+
+@pytest.mark.parametrize("feeds", [10, MAX_FEEDS])
+def test_history_of_a_million_images_is_short(feeds: int) -> None:
+    reading = RESOURCES["FetchFunction"]["Properties"]["Timeout"] - SECONDS_A_PAGE
+    seconds = IMAGES / feeds / POSTS_A_PAGE * SECONDS_OF_A_PAGE
+    calls = ceil(seconds / reading) + MAX_WAITS
+    feed = calls * events("Fetch", "Is Rate Limited?") + MAX_WAITS * events("Wait Until Reset") + events(*OF_A_FEED)
+    # An iteration starts and ends, and so does the execution.
+    assert feeds * (feed + 2) + events(*OF_A_RUN) + 2 < LIMIT
+
+
+def test_batches_are_executions_of_their_own() -> None:
+    processor = STATES["For Each Batch"]["ItemProcessor"]["ProcessorConfig"]
+    assert processor == {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
