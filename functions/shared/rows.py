@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from shared.posts import Item
 
 # Grows when the same bytes would give another row; rows keep the version that made them.
-TRANSFORM_VERSION = 1
+TRANSFORM_VERSION = 2
 
 
 class Status(StrEnum):

@@ -9,7 +9,7 @@ import pytest
 from map_keys.app import handler
 from shared import keys
 from shared.errors import BooksDontBalanceError, ObjectMissingError
-from shared.rows import Status
+from shared.rows import TRANSFORM_VERSION, Status
 from shared.run import Plan
 from tests.unit.functions.factories import Context, event, item, keep_plan, keep_rows, plan, result
 from tests.unit.lake import Lake
@@ -34,7 +34,7 @@ def test_mapping_leads_from_raw_file_to_row_and_back(lake: Lake) -> None:
         "raw_key": row["raw_key"],
         "raw_sha256": row["raw_sha256"],
         "run_id": "daily-2026-04-01",
-        "transform_version": 1,
+        "transform_version": TRANSFORM_VERSION,
         "dt": "2026-04-01",
         "batch_id": planned.batch.batch_id,
         "processed_key": keys.parquet(planned.batch),

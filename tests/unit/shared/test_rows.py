@@ -40,7 +40,7 @@ def test_new_row_has_every_column_and_no_other() -> None:
 
 def test_columns_have_one_name_and_a_type_of_athena() -> None:
     assert len({column.name for column in COLUMNS}) == len(COLUMNS)
-    scalars = {"string", "int", "bigint", "float", "boolean", "timestamp"}
+    scalars = {"string", "binary", "int", "bigint", "float", "boolean", "timestamp"}
     nested = {"array<string>", "array<float>", "struct<bytes:binary,path:string>"}
     assert {column.type for column in COLUMNS} <= scalars | nested
     assert all(column.meaning for column in COLUMNS)
