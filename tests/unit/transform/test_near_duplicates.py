@@ -45,8 +45,8 @@ def batch(name: str) -> Batch:
 
 def mark(name: str, *results: Result) -> list[tuple[str | None, int | None]]:
     marked = mark_near_duplicates(list(results), batch(name), ImageHashes(IMAGE_HASHES))
-    assert [row["media_id"] for row, _ in marked] == [row["media_id"] for row, _ in results]
-    return [(row["duplicate_of"], row["duplicate_distance"]) for row, _ in marked]
+    assert [row["media_id"] for row, *_ in marked] == [row["media_id"] for row, *_ in results]
+    return [(row["duplicate_of"], row["duplicate_distance"]) for row, *_ in marked]
 
 
 def another_worker() -> None:
