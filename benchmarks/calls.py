@@ -34,6 +34,11 @@ from local.proxy import Answer, Call, EngineProxy
 # Names in the template of what an image's item is found by; a write of an item that holds one is a write of the index.
 INDEX_KEYS = ("raw_sha256", "author_id")
 _ZONE = re.compile(r"/[^/?]+/(?:\?.*prefix=)?(\w+)(?:/|%2F)(\w*)")
+# What grows with the pictures; pages and reports are of a feed or a run.
+_PER = {
+    "raw/images": "image", "ImageKeys": "image",
+    "work": "batch", "open": "batch", "lake": "batch", "ImageHashes": "batch",
+}  # fmt: skip
 ACCOUNT = "sample.imagelake.example"
 
 
@@ -116,10 +121,8 @@ def main() -> None:
     }  # fmt: skip
     rows, total = [], 0.0
     for (kind, place), number in sorted(seen.items(), key=lambda entry: (entry[0][0].split()[0], entry[0])):
-        # Of a feed or a run: a hundred pages and a report do not grow with the pictures of a day.
-        per = "image" if place in ("raw/images", "ImageKeys") else "batch" if place in ("work", "open", "lake") else ""
-        per = "batch" if place == "ImageHashes" else per
-        if not per or not prices[kind]:
+        per = _PER.get(place)
+        if per is None or not prices[kind]:
             continue
         each = number / (images if per == "image" else batches)
         usd = 1e6 * each * prices[kind] / (1 if per == "image" else costs.BATCH_SIZE)

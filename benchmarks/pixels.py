@@ -33,7 +33,7 @@ def contestants() -> dict[str, Encoder]:
     from PIL import Image
 
     sys.path.insert(0, str(ROOT / "functions"))
-    from imaging import Options, decode, encode, process
+    from imaging import Options, decode, encode, process, resize
     from imaging.options import Preset
 
     cv2.setNumThreads(1)
@@ -45,6 +45,14 @@ def contestants() -> dict[str, Encoder]:
 
     def without_features(data: bytes, quality: int) -> bytes:
         return encode.encode(decode.decode(data, Options(image_size=SIZE)).image, quality)
+
+    def without_vectors(data: bytes, quality: int) -> bytes:
+        """As where cykooz.resizer is not installed."""
+        vectors, resize.simd = resize.simd, None
+        try:
+            return process(data, Options(image_size=SIZE, encode_quality=quality)).image
+        finally:
+            resize.simd = vectors
 
     def opencv(data: bytes, quality: int) -> bytes:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -77,6 +85,7 @@ def contestants() -> dict[str, Encoder]:
         "Imagelake, fast": everything("fast"),
         "Imagelake, quality": everything("quality"),
         "Imagelake, no features": without_features,
+        "Imagelake, Pillow's resize": without_vectors,
         "floor": floor,
     }
 

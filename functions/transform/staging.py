@@ -42,10 +42,8 @@ def kept_parts(batch: Batch, bucket: Bucket) -> list[Result]:
     for key in bucket.list(keys.parts_prefix(batch)):
         head, _, pictures = bucket.get(key).partition(b"\n")
         for row in json.loads(head):
-            parts = [
-                place and pictures[place["offset"] :][: place["length"]] for place in (row["image"], row["tensor"])
-            ]
-            results.append(Result(row | {"image": None, "tensor": None}, *parts))
+            picture, tensor = (_cut(row[name], pictures) for name in ("image", "tensor"))
+            results.append(Result(row | {"image": None, "tensor": None}, picture, tensor))
     return results
 
 
@@ -69,6 +67,10 @@ def staged(batch: Batch, bucket: Bucket) -> dict[str, int] | None:
 def _counts(rows: list[dict[str, Any]]) -> dict[str, int]:
     found = Counter(row["status"] for row in rows)
     return {status.value: found[status] for status in Status}
+
+
+def _cut(place: dict[str, Any] | None, pictures: bytes) -> bytes | None:
+    return None if place is None else pictures[place["offset"] : place["offset"] + place["length"]]
 
 
 def _packed(results: Iterable[Result]) -> tuple[list[dict[str, Any]], bytes]:
