@@ -9,8 +9,9 @@ from typing import Any
 
 import pyarrow.parquet
 
+from shared.image_hashes import ImageHashes
 from shared.storage import client
-from tests.unit.lake import BOOKMARKS, BUCKET, IMAGE_KEYS, Lake
+from tests.unit.lake import BOOKMARKS, BUCKET, IMAGE_HASHES, IMAGE_KEYS, Lake
 
 STATUSES = ("ok", "duplicate", "rejected", "failed")
 
@@ -55,7 +56,23 @@ def problems(lake: Lake, expected: dict[str, str]) -> list[str]:
     files = set(lake.bucket.list("lake/"))
     wrong += [f"file of no mapping: {key}" for key in files - {item.get("processed_key") for item in mapping.values()}]
     wrong += [f"still open: {key}" for key in lake.bucket.list("open/")]
-    return wrong
+    return wrong + unlike_the_log(by_id)
+
+
+def unlike_the_log(rows: dict[str, dict[str, Any]]) -> list[str]:
+    """Where the rows, by media id, and the log of hashes differ: a picture is an original in it, or names one."""
+    log = ImageHashes(IMAGE_HASHES)
+    entries = list(log.read(0, consistent=True))
+    originals = [name for entry in entries for name in log.names(entry.seq)]
+    wrong = [f"{number} times in the log: {name}" for name, number in Counter(originals).items() if number > 1]
+    if len({entry.batch_id for entry in entries}) != len(entries):
+        wrong.append("a batch is in the log twice")
+    for media_id, row in rows.items():
+        if row["status"] == "ok" and (media_id in originals) != (row["duplicate_of"] is None):
+            wrong.append(f"{media_id} names {row['duplicate_of']}, and is in the log: {media_id in originals}")
+        if row["status"] == "ok" and row["duplicate_of"] not in (None, *originals):
+            wrong.append(f"{media_id} looks like {row['duplicate_of']}, which is no original")
+    return wrong + [f"in the log without a picture: {name}" for name in originals if rows[name]["status"] != "ok"]
 
 
 def fingerprint(lake: Lake) -> str:
@@ -63,8 +80,8 @@ def fingerprint(lake: Lake) -> str:
     listed = client("s3").list_objects_v2(Bucket=BUCKET)
     assert not listed["IsTruncated"]
     objects = [(entry["Key"], entry["ETag"]) for entry in listed.get("Contents", [])]
-    tables = [client("dynamodb").scan(TableName=table)["Items"] for table in (IMAGE_KEYS, BOOKMARKS)]
-    return json.dumps([objects, *(sorted(map(json.dumps, items)) for items in tables)])
+    tables = [client("dynamodb").scan(TableName=table)["Items"] for table in (IMAGE_KEYS, IMAGE_HASHES, BOOKMARKS)]
+    return json.dumps([objects, *(sorted(map(repr, items)) for items in tables)])
 
 
 def unbalanced(lake: Lake, run_id: str) -> list[str]:

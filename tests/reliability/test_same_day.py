@@ -17,7 +17,7 @@ def test_same_day_three_times_downloads_and_adds_nothing(clients: None, world: W
     with new_lake() as lake:
         first_run(lake)
         stored, downloads = rows(lake), world.downloads()
-        # The shared picture and the six others, each once; what is gone is not asked for again.
+        # The shared picture and the seven others, each once; what is gone is not asked for again.
         assert sorted(downloads) == sorted(set(downloads))
         assert len(downloads) == len(world.expected) == len(stored)
         for run_id in ("run-2", "run-3"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,15 +17,17 @@ import pytest
 from botocore.useragent import UserAgentString
 from moto import mock_aws
 from moto.s3.models import S3Backend
+from PIL import Image
 
 import fetch.app
 import validate.app
 from shared.posts import Post
 from sources import Bookmark, Feed, Request
-from tests.unit.functions.factories import NOON, jpeg, media, post
+from tests.unit.functions.factories import NOON, media, post
 from tests.unit.functions.network import Network, page
 from tests.unit.functions.website import Answer, Website
 from tests.unit.lake import Lake
+from transform.near_duplicates import known
 
 FEEDS = ["bluesky:alice.example", "bluesky:bob.example"]
 DAY, NEXT_DAY = "2026-04-02", "2026-04-03"
@@ -45,25 +49,27 @@ class World:
         network = Accounts(website)
         for app in (fetch.app, validate.app):
             monkeypatch.setattr(app, "get_source", lambda name: network)
-        shared = self._picture("shared", "ok", jpeg("gold"))
+        shared = self._picture("shared", "ok", _photo(1))
         self._posts: dict[str, list[Post]] = {
             "alice.example": [
-                self._picture("a1", "ok", jpeg("navy")),
+                self._picture("a1", "ok", _photo(2)),
                 self._picture("a2", "failed", Answer(b"gone", 404)),
                 shared,
-                self._picture("a3", "ok", jpeg("teal")),
+                self._picture("a3", "ok", _photo(3)),
             ],
             "bob.example": [
                 shared,
-                self._picture("b1", "duplicate", jpeg("navy")),
+                self._picture("b1", "duplicate", _photo(2)),
                 self._picture("b2", "rejected", b"<html>not here</html>"),
+                # Looks like a1, to the log of hashes too.
+                self._picture("b3", "ok", _photo(2, quality=50)),
             ],
         }
         self._publish()
 
     def a_day_passes(self) -> None:
         """Alice posts one more picture."""
-        self._posts["alice.example"].insert(0, self._picture("a4", "ok", jpeg("plum"), days=1))
+        self._posts["alice.example"].insert(0, self._picture("a4", "ok", _photo(4), days=1))
         self._publish()
 
     def downloads(self) -> list[str]:
@@ -80,6 +86,14 @@ class World:
     def _publish(self) -> None:
         for account, posts in self._posts.items():
             self._website.put(f"/{account}/page/0", page(*posts))
+
+
+def _photo(seed: int, quality: int = 90) -> bytes:
+    """A picture of its own for each seed, with enough in it to be compared."""
+    coarse = Image.frombytes("RGB", (9, 9), random.Random(seed).randbytes(3 * 81))
+    out = io.BytesIO()
+    coarse.resize((72, 72), Image.Resampling.BICUBIC).save(out, "JPEG", quality=quality)
+    return out.getvalue()
 
 
 class _OneClient(boto3.Session):
@@ -111,4 +125,10 @@ def new_lake() -> Iterator[Lake]:
     fixed = property(lambda self: moto.s3.urls)
     with mock_aws(), patch.object(S3Backend, "_url_module", fixed), patch.object(UserAgentString, "to_string", _agent):
         boto3.DEFAULT_SESSION = _session()
+        forget()
         yield Lake()
+
+
+def forget() -> None:
+    """What a process takes with it when it dies."""
+    known.cache_clear()
