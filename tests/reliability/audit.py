@@ -61,7 +61,7 @@ def problems(lake: Lake, expected: dict[str, str]) -> list[str]:
 
 
 def unlike_the_log(rows: dict[str, dict[str, Any]]) -> list[str]:
-    """Where rows, by media id, and the log of hashes differ: it has each picture that is not flat and names no other."""
+    """Where rows, by media id, and the log differ: it has each picture that is not flat and names no other."""
     log = ImageHashes(IMAGE_HASHES)
     entries = list(log.read(0, consistent=True))
     originals = [name for entry in entries for name in log.names(entry.seq)]
