@@ -47,6 +47,7 @@ def test_run_when_only_feeds_are_given() -> None:
         "failure_tolerance_percent": 20,
         "preset": "balanced",
         "tensor": None,
+        "retry": None,
     }
 
 

@@ -95,7 +95,7 @@ def test_run_when_all_is_well(lake: Lake) -> None:
     assert answer["outcome"] == "ok"
     assert answer["subject"] == "Imagelake 2026-04-01: complete, 1 new images (daily-2026-04-01)"
     assert answer["report_key"] == "reports/daily-2026-04-01/index.html"
-    summary = lake.bucket.get_json(keys.run_summary(RUN))
+    summary = lake.bucket.get_json(keys.run_summary(RUN.run_id))
     assert summary["totals"] == {"planned": 1, "shared": 0, "ok": 1, "duplicate": 0, "rejected": 0, "failed": 0}
     assert [(feed["name"], feed["status"], feed["problem"]) for feed in summary["feeds"]] == [
         (ENTRY.name, "complete", None),
@@ -164,7 +164,7 @@ def test_run_when_a_network_bills_says_posts_and_cost(lake: Lake) -> None:
     assert answer["outcome"] == "ok"
     assert line in answer["message"]
     assert line in Tags(page(lake)).text
-    assert lake.bucket.get_json(keys.run_summary(RUN))["feeds"][0]["plan"]["cost_usd"] == 0.24
+    assert lake.bucket.get_json(keys.run_summary(RUN.run_id))["feeds"][0]["plan"]["cost_usd"] == 0.24
 
 
 def test_run_when_its_cost_is_capped_says_so(lake: Lake) -> None:

@@ -38,8 +38,8 @@ def test_every_name_is_in_its_zone() -> None:
         keys.batch_failure("run-1", "b1"),
         keys.parquet(BATCH),
         keys.rejects(RUN, "bluesky", "feed-1"),
-        keys.failures(RUN, "feed-1"),
-        keys.run_summary(RUN),
+        keys.failures(RUN.run_id, "feed-1"),
+        keys.run_summary(RUN.run_id),
         keys.html_report(RUN),
         keys.feed_books(RUN, "feed-1"),
     } == {
