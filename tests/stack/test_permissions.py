@@ -146,11 +146,11 @@ class Deployed:
                     found[role_of[role]].add(Act(action, resource))
         return found
 
-    def run(self) -> str:
+    def run(self, name: str, **options: Any) -> str:
         states = self.engine.client("stepfunctions")
         feed = {"source": "instagram", "account": "me", "server": self.instagram.url}
-        given = json.dumps({"feeds": [feed], "failure_tolerance_percent": 50})
-        arn = states.start_execution(stateMachineArn=self.names["ImagePipeline"], input=given)
+        given = json.dumps({"feeds": [feed], "failure_tolerance_percent": 50, **options})
+        arn = states.start_execution(stateMachineArn=self.names["ImagePipeline"], name=name, input=given)
         self.wait()
         return str(states.describe_execution(executionArn=arn["executionArn"])["status"])
 
@@ -229,7 +229,7 @@ def test_document_has_every_role(deployed: Deployed) -> None:
 
 @pytest.fixture(scope="module")
 def ran(deployed: Deployed) -> Deployed:
-    """The stack after a run whose Map Keys had lost its policy, and another run, when it had it again.
+    """The stack after a run whose Map Keys had lost its policy, another run, when it had it again, and its retry.
 
     After these, records of a stream: a post, of a picture that is there and of one that looks like it, and one that
     is no post. And a batch of which an earlier try has left a part.
@@ -240,10 +240,12 @@ def ran(deployed: Deployed) -> Deployed:
     (policy,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
     document = json.dumps(iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"])
     iam.delete_role_policy(RoleName=role, PolicyName=policy)
-    assert deployed.run() == "FAILED"
+    assert deployed.run("denied") == "FAILED"
     iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=document)
-    assert deployed.run() == "SUCCEEDED"
+    assert deployed.run("allowed") == "SUCCEEDED"
     deployed.hook.wait_for(1)
+    retry = {"run_id": "allowed", "error_codes": ["url_expired"]}
+    assert deployed.run("again", retry=retry, failure_tolerance_percent=100) == "SUCCEEDED"
 
     addresses = [deployed.instagram.photo("dandelion"), deployed.photos.photo("dandelion")]
     media = [
@@ -266,7 +268,7 @@ def ran(deployed: Deployed) -> Deployed:
         Payload=json.dumps(event("transform", batch=planned.batch)),
     )
     assert "FunctionError" not in answer, answer["Payload"].read()
-    deployed.wait(runs=3)
+    deployed.wait(runs=4)
     return deployed
 
 
