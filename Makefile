@@ -1,6 +1,6 @@
 # Everything runs in .venv, made from the hash-pinned requirements; nothing but Python 3.11+ and make has to be there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker test-cloud fuzz check build deploy destroy clean lock
+.PHONY: help demo test test-docker test-cloud fuzz gate check build deploy destroy clean lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -20,7 +20,7 @@ demo: .venv/local  ## run the whole pipeline on this machine; ARGS="--feed blues
 	@$(BIN)/python -m local demo $(ARGS)
 
 test: .venv/dev  ## run the unit, workflow and stack tests
-	@$(BIN)/python -m pytest -q -n 3 --dist loadfile -m "not docker and not cloud" $(ARGS)
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile -m "not docker and not cloud and not gate" $(ARGS)
 
 test-docker: .venv/dev  ## run the workflow's paths on AWS's Step Functions Local, if Docker runs here
 	@if docker info >/dev/null 2>&1; then $(BIN)/python -m pytest -q -m docker tests/docker $(ARGS); \
@@ -33,6 +33,11 @@ fuzz: .venv-fuzz/pyvenv.cfg  ## look for bytes that break the imaging code; FUZZ
 	@if .venv-fuzz/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements/fuzz.txt >.venv-fuzz/pip.log 2>&1; \
 	then .venv-fuzz/bin/python tests/fuzz/fuzz_process.py $(FUZZ_SECONDS); \
 	else echo "make fuzz: skipped, because the fuzzer cannot be installed here; .venv-fuzz/pip.log says why" >&2; test -z "$$CI"; fi
+
+gate: .venv/dev .venv-gate/pyvenv.cfg  ## hold the template, as CloudFormation gets it, to checkov's rules
+	@if .venv-gate/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements/gate.txt >.venv-gate/pip.log 2>&1; \
+	then $(BIN)/python -m pytest -q -m gate tests/gate $(ARGS); \
+	else echo "make gate: skipped, because checkov cannot be installed here; .venv-gate/pip.log says why" >&2; test -z "$$CI"; fi
 
 check: .venv/dev  ## lint, types, template and state machine
 	$(BIN)/ruff format --check .
@@ -56,10 +61,10 @@ destroy: .venv/dev  ## delete the stack from your AWS account, and say what it k
 	@$(BIN)/python -m local.destroy $(STACK) $(ARGS)
 
 clean:  ## remove what make has made here
-	rm -rf .venv .venv-fuzz .aws-sam .imagelake .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-fuzz .venv-gate .aws-sam .imagelake .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 lock:  ## resolve the requirements anew (needs uv on PATH)
-	cd requirements && $(LOCK) dev.in -o dev.txt && $(LOCK) -c dev.txt local.in -o local.txt && $(LOCK) -c dev.txt fuzz.in -o fuzz.txt
+	cd requirements && $(LOCK) dev.in -o dev.txt && $(LOCK) -c dev.txt local.in -o local.txt && $(LOCK) -c dev.txt fuzz.in -o fuzz.txt && $(LOCK) gate.in -o gate.txt
 	$(LOCK) -c requirements/dev.txt functions/requirements.in -o functions/requirements.txt
 
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
@@ -69,9 +74,10 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Imagelake needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}")'
 	@$(PYTHON) -m venv .venv
 
-# The fuzzer has wheels for some interpreters only, so it is kept from what the other verbs need.
-.venv-fuzz/pyvenv.cfg:
-	@$(PYTHON) -m venv .venv-fuzz
+# The fuzzer has wheels for some interpreters only, and checkov wants other versions, so both are kept from what the other
+# verbs need.
+.venv-fuzz/pyvenv.cfg .venv-gate/pyvenv.cfg:
+	@$(PYTHON) -m venv $(@D)
 
 # The files local and dev only mark what is installed; dev holds all of local.
 .venv/local: .venv/pyvenv.cfg requirements/local.txt
