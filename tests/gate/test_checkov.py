@@ -18,7 +18,7 @@ CHECKOV = ROOT / ".venv-gate" / "bin" / "checkov"
 # What it finds and why that stays. A finding that is not here fails, and so does a line here that finds nothing.
 EXPLAINED = {
     "CKV_AWS_18": "a log of access wants a second bucket; an account that needs one has CloudTrail's data events",
-    "CKV_AWS_27": "SQS's own key encrypts the queues, which this check does not know; template_gate.py holds them to it",
+    "CKV_AWS_27": "SQS's own key encrypts the queues, which this check does not know; template_gate.py does",
     "CKV_AWS_115": "the Maps bound the concurrency; a new account has too small a quota to reserve any of it",
     "CKV_AWS_116": "Step Functions waits and catches; template_gate.py holds the functions that others call to a queue",
     "CKV_AWS_117": "nothing in a VPC is to be reached, and a way from there to the networks is billed by the hour",
