@@ -11,7 +11,7 @@ ARGS ?=
 STACK ?= imagelake
 FUZZ_SECONDS ?= 60
 BUILD_DIR ?= .aws-sam/build
-WHEELS := manylinux_2_34_x86_64 manylinux_2_28_x86_64 manylinux_2_27_x86_64 manylinux2014_x86_64
+WHEELS := manylinux_2_34_x86_64 manylinux_2_28_x86_64 manylinux2014_x86_64
 
 help:  ## say what each verb does
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
