@@ -45,8 +45,8 @@ EXPLAINED = {
     "ImagePipelineRole: Trace reaches *": (
         "nor do these: https://docs.aws.amazon.com/step-functions/latest/dg/concepts-xray-tracing.html"
     ),
-    "FetchFunction: SECRETS_PREFIX may hold a secret": "it is how the names of secrets begin; Fetch reads them itself",
-    "RelayAlertFunction: ALERT_WEBHOOK_SECRET may hold a secret": "it is the name of one; the function reads it itself",
+    "SECRETS_PREFIX, ${AWS::StackName}/, may be a secret": "it is how their names begin; the function reads them itself",
+    "ALERT_WEBHOOK_SECRET, AlertWebhookSecret, may be a secret": "it is the name of one, which the function reads itself",
     "RunEndedRule: what does not arrive is lost": "EventBridge tries for a day, and the alarms see the same runs",
     "EventsRule: what does not arrive is lost": "a log of what is told; the books and the report are in the bucket",
 }
@@ -188,8 +188,8 @@ def no_secret_is_written_down(template: Json) -> list[str]:
 
 def no_environment_holds_a_secret(template: Json) -> list[str]:
     return [
-        f"{name}: {variable} may hold a secret"
-        for name, function in of_type(template, "AWS::Lambda::Function")
+        f"{variable}, {plain(value)}, may be a secret"
+        for _, function in of_type(template, "AWS::Lambda::Function")
         for variable, value in function.get("Environment", {}).get("Variables", {}).items()
         if SECRET_NAME.search(variable) or re.search(r"\{\{resolve:|://", json.dumps(value))
     ]

@@ -99,6 +99,11 @@ FAULTS: list[tuple[str, Rule, Callable[[Resources], object]]] = [
         lambda r: variable(r, "CHANNEL", "https://hooks.example/T0/B0"),
     ),
     (
+        "secret under a name that is explained",
+        gate.no_environment_holds_a_secret,
+        lambda r: variable(r, "SECRETS_PREFIX", {"Ref": "Token"}),
+    ),
+    (
         "secret resolved into the environment",
         gate.no_environment_holds_a_secret,
         lambda r: variable(r, "CHANNEL", {"Fn::Sub": "{{resolve:secretsmanager:${AlertWebhookSecret}}}"}),
