@@ -45,9 +45,9 @@ EXPLAINED = {
     "ImagePipelineRole: Trace reaches *": (
         "nor do these: https://docs.aws.amazon.com/step-functions/latest/dg/concepts-xray-tracing.html"
     ),
-    "SECRETS_PREFIX, ${AWS::StackName}/, may be a secret": "it is how their names begin; the function reads them itself",
-    "ALERT_WEBHOOK_SECRET, AlertWebhookSecret, may be a secret": "it is the name of one, which the function reads itself",
-    "RunEndedRule: what does not arrive is lost": "EventBridge tries for a day, and the alarms see the same runs",
+    "SECRETS_PREFIX, ${AWS::StackName}/, may be a secret": "how their names begin; the function reads them",
+    "ALERT_WEBHOOK_SECRET, AlertWebhookSecret, may be a secret": "the name of one; the function reads it",
+    "RunEndedRule: what does not arrive is lost": "EventBridge tries for a day, and NoGoodRunAlarm sees it too",
     "EventsRule: what does not arrive is lost": "a log of what is told; the books and the report are in the bucket",
 }
 
