@@ -20,8 +20,9 @@ from shared.errors import ErrorCode, ImageRejectedError
 MAX_PROFILE = 4 << 20
 # No caption inflates to this; the text is dropped, but the raw file is kept and its next reader may not be careful.
 _MAX_TEXT = 8 << 20
-# Encoders write about ten scans. Each further scan costs a pass over the whole picture and only a few bytes.
-_MAX_SCANS = 100
+# Encoders write about ten scans. Each further scan costs a pass over the whole picture and only a few bytes: a small
+# picture may have a hundred, one of 40 megapixels twenty, which take some two seconds.
+_FEWEST_SCANS, _MOST_SCANS, _MAX_SCANNED_PIXELS = 20, 100, 800_000_000
 # A picture of 40 megapixels has some ten thousand chunks; millions of empty ones only cost time.
 _MAX_PARTS = 100_000
 
@@ -92,8 +93,9 @@ def _jpeg(data: bytes) -> Header:
     marker, height, width, components = frame
     # One scan with all components of a sequential picture is the last that a decoder reads: nothing to count.
     has_one_scan = marker not in _PROGRESSIVE and data[scan + 4] == components
-    if not has_one_scan and data.count(bytes([0xFF, _SCAN]), scan) > _MAX_SCANS:
-        raise _corrupt(f"the JPEG has more than {_MAX_SCANS} scans")
+    most = min(max(_FEWEST_SCANS, _MAX_SCANNED_PIXELS // max(1, width * height)), _MOST_SCANS)
+    if not has_one_scan and data.count(bytes([0xFF, _SCAN]), scan) > most:
+        raise _corrupt(f"the JPEG has more than {most} scans of {width}x{height} pixels")
     first_scan = sum(map(len, bare))
     bare.append(data[scan:])
     return Header(width, height, b"".join(bare), orientation, _joined(chunks), first_scan=first_scan)

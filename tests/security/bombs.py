@@ -60,6 +60,10 @@ def _jpeg() -> Bombs:
             progressive[:last_scan] + progressive[last_scan:-2] * 5_000 + progressive[-2:],
             CORRUPT,
         ),
+        "JPEG more scans than its size allows": (
+            _sized(progressive[:last_scan] + progressive[last_scan:-2] * 30 + progressive[-2:], second, 6_300, 6_300),
+            CORRUPT,
+        ),
         "JPEG many segments": (picture[:2] + b"\xff\xe5\0\x02" * 100_001 + picture[2:], CORRUPT),
         "JPEG second frame": (picture[:frame] + _sized(picture, frame, 60_000, 60_000)[frame:][:19] + picture[frame:],
                               CORRUPT),
