@@ -239,6 +239,15 @@ class Authorized:
 
 
 @runtime_checkable
+class Rereads(Source, Protocol):
+    """An adapter of a network whose addresses of pictures lapse, and which shows a post again for a fresh one."""
+
+    def reread(self, feed: Feed, posted_at: datetime) -> Request | None:
+        """The request for a page with the posts of that second, ``None`` where the feed cannot be asked by time."""
+        ...
+
+
+@runtime_checkable
 class Priced(Protocol):
     """An adapter of a network that bills what is read."""
 
