@@ -210,7 +210,7 @@ class Source(Protocol):
 
 
 class Authorized:
-    """What an adapter inherits if its requests can carry credentials; ``fetch`` alone calls it.
+    """What an adapter inherits if its requests can carry credentials; ``shared.session`` alone calls it.
 
     ``secret`` is the JSON object of the network's one secret. To touch a field it lacks raises ``CredentialsError``,
     so an adapter touches what it needs and asks ``secret.get`` for what is optional. Nothing here may put a value of

@@ -1,4 +1,4 @@
-"""SIGKILL of real workers: 25 of them die, each at a call of AWS of its own, and no row is lost, doubled or left over."""
+"""SIGKILL of real workers: 25 of them die, each at a call of AWS, and no row is lost, doubled or left over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transform, where addresses lapse: what lapses first goes first, and what has lapsed gets one fresh address, no more."""
+"""Transform, where addresses lapse: what lapses first goes first, and what has lapsed gets one fresh address."""
 
 from __future__ import annotations
 
