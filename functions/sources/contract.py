@@ -1,6 +1,6 @@
 """What a network adapter is: a feed, a bookmark and a cursor become a request; a response becomes a page. No I/O.
 
-The idea is that of the sans-I/O libraries (https://sans-io.readthedocs.io): ``fetch`` alone talks to networks, so
+The idea is that of the sans-I/O libraries (https://sans-io.readthedocs.io): ``shared.session`` alone asks networks, so
 retries, time-outs, limits and redaction exist once, and an adapter is tested with bytes.
 """
 
