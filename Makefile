@@ -1,6 +1,6 @@
 # Everything runs in .venv, made from the hash-pinned requirements; nothing but Python 3.11+ and make has to be there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker test-cloud fuzz check build deploy destroy clean lock
+.PHONY: help demo test test-docker test-cloud fuzz gate check build deploy destroy clean lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,6 +10,8 @@ export SAM_CLI_TELEMETRY := 0
 ARGS ?=
 STACK ?= imagelake
 FUZZ_SECONDS ?= 60
+BUILD_DIR ?= .aws-sam/build
+WHEELS := manylinux_2_34_x86_64 manylinux_2_28_x86_64 manylinux2014_x86_64
 
 help:  ## say what each verb does
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -18,7 +20,7 @@ demo: .venv/local  ## run the whole pipeline on this machine; ARGS="--feed blues
 	@$(BIN)/python -m local demo $(ARGS)
 
 test: .venv/dev  ## run the unit, workflow and stack tests
-	@$(BIN)/python -m pytest -q -n 3 --dist loadfile -m "not docker and not cloud" $(ARGS)
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile -m "not docker and not cloud and not gate" $(ARGS)
 
 test-docker: .venv/dev  ## run the workflow's paths on AWS's Step Functions Local, if Docker runs here
 	@if docker info >/dev/null 2>&1; then $(BIN)/python -m pytest -q -m docker tests/docker $(ARGS); \
@@ -32,6 +34,11 @@ fuzz: .venv-fuzz/pyvenv.cfg  ## look for bytes that break the imaging code; FUZZ
 	then .venv-fuzz/bin/python tests/fuzz/fuzz_process.py $(FUZZ_SECONDS); \
 	else echo "make fuzz: skipped, because the fuzzer cannot be installed here; .venv-fuzz/pip.log says why" >&2; test -z "$$CI"; fi
 
+gate: .venv/dev .venv-gate/pyvenv.cfg  ## hold the template, as CloudFormation gets it, to checkov's rules
+	@if .venv-gate/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements/gate.txt >.venv-gate/pip.log 2>&1; \
+	then $(BIN)/python -m pytest -q -m gate tests/gate $(ARGS); \
+	else echo "make gate: skipped, because checkov cannot be installed here; .venv-gate/pip.log says why" >&2; test -z "$$CI"; fi
+
 check: .venv/dev  ## lint, types, template and state machine
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -40,9 +47,12 @@ check: .venv/dev  ## lint, types, template and state machine
 	AWS_DEFAULT_REGION=us-east-1 $(BIN)/sam validate --lint
 	$(BIN)/python -m pytest -q tests/static
 
-build: .venv/dev  ## build the Lambda bundle (needs python3.13 on PATH)
+# SAM's builder asks pip for Lambda's wheels a second time, without hashes, where those of this machine do not fit. So pip
+# is told at once which ones to take, and to take none without a hash.
+build: .venv/dev  ## build the Lambda bundle and its SBOM (needs python3.13 on PATH)
 	@command -v python3.13 >/dev/null && python3.13 -c '' 2>/dev/null || { echo "make build: python3.13 is not on PATH; Lambda's runtime is Python 3.13, and SAM builds with the same" >&2; exit 1; }
-	$(BIN)/sam build
+	PIP_REQUIRE_HASHES=1 PIP_ONLY_BINARY=:all: PIP_PLATFORM="$(WHEELS)" $(BIN)/sam build --build-dir $(BUILD_DIR) $(ARGS)
+	$(BIN)/python -m local.sbom $(BUILD_DIR)
 
 deploy: build  ## deploy to your AWS account, asking for what it needs to know
 	$(BIN)/sam deploy --guided
@@ -51,10 +61,10 @@ destroy: .venv/dev  ## delete the stack from your AWS account, and say what it k
 	@$(BIN)/python -m local.destroy $(STACK) $(ARGS)
 
 clean:  ## remove what make has made here
-	rm -rf .venv .venv-fuzz .aws-sam .imagelake .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-fuzz .venv-gate .aws-sam .imagelake .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 lock:  ## resolve the requirements anew (needs uv on PATH)
-	cd requirements && $(LOCK) dev.in -o dev.txt && $(LOCK) -c dev.txt local.in -o local.txt && $(LOCK) -c dev.txt fuzz.in -o fuzz.txt
+	cd requirements && $(LOCK) dev.in -o dev.txt && $(LOCK) -c dev.txt local.in -o local.txt && $(LOCK) -c dev.txt fuzz.in -o fuzz.txt && $(LOCK) gate.in -o gate.txt
 	$(LOCK) -c requirements/dev.txt functions/requirements.in -o functions/requirements.txt
 
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
@@ -64,9 +74,10 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Imagelake needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}")'
 	@$(PYTHON) -m venv .venv
 
-# The fuzzer has wheels for some interpreters only, so it is kept from what the other verbs need.
-.venv-fuzz/pyvenv.cfg:
-	@$(PYTHON) -m venv .venv-fuzz
+# The fuzzer has wheels for some interpreters only, and checkov wants other versions, so both are kept from what the other
+# verbs need.
+.venv-fuzz/pyvenv.cfg .venv-gate/pyvenv.cfg:
+	@$(PYTHON) -m venv $(@D)
 
 # The files local and dev only mark what is installed; dev holds all of local.
 .venv/local: .venv/pyvenv.cfg requirements/local.txt

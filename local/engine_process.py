@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import threading
+from typing import Any
 
 
 def _end_with_parent() -> None:
@@ -25,10 +27,27 @@ def _take_saved_queries() -> None:
     }
 
 
+def _write_checks(path: str) -> None:
+    # The engine says what it refuses, but neither what it allows nor to whom.
+    from ministack.core import iam_evaluator
+
+    enforce = iam_evaluator.enforce
+
+    def written(key: str, action: str, *asked: Any, resource_arn: str = "*", **more: Any) -> Any:
+        refusal = enforce(key, action, *asked, resource_arn=resource_arn, **more)
+        with open(path, "a") as log:
+            print(json.dumps([iam_evaluator.caller_arn(), action, resource_arn, refusal is None]), file=log)
+        return refusal
+
+    iam_evaluator.enforce = written
+
+
 def main() -> None:
     """Serve until a signal comes or the parent is gone; must lead its own process group."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _take_saved_queries()
+    if path := os.environ.get("CHECKS_LOG"):
+        _write_checks(path)
     from ministack.app import main as serve
 
     serve()

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
 from shared.errors import BadFeedError, BadInputError
-from shared.run import Day, FeedEntry, Preset, Run, Tensor
+from shared.run import Day, FeedEntry, Preset, Retry, Run, Tensor
 from shared.settings import Settings
 from sources import Feed
 
@@ -50,6 +50,7 @@ class RunInput(BaseModel):
     failure_tolerance_percent: int | None = Field(default=None, ge=0, le=100)
     preset: Preset = "balanced"
     tensor: Tensor | None = None
+    retry: Retry | None = None
 
     @field_validator("feeds")
     @classmethod
@@ -89,15 +90,19 @@ def plan_run(raw: Any, execution: Execution, settings: Settings) -> tuple[Run, l
         dt=day,
         batch_size=min(given.batch_size or settings.batch_size, _MOST_TENSORS.get(given.tensor, _MOST_IN_A_BATCH)),
         posts_per_feed=given.posts_per_feed or settings.posts_per_feed,
-        failure_tolerance_percent=(
-            settings.failure_tolerance_percent
-            if given.failure_tolerance_percent is None
-            else given.failure_tolerance_percent
-        ),
+        failure_tolerance_percent=_tolerance(given, settings),
         preset=given.preset,
         tensor=given.tensor,
+        retry=given.retry,
     )
     return run, _entries(given.feeds)
+
+
+def _tolerance(given: RunInput, settings: Settings) -> int:
+    if given.failure_tolerance_percent is not None:
+        return given.failure_tolerance_percent
+    # All that is retried has failed before: that it does again is no news.
+    return settings.failure_tolerance_percent if given.retry is None else 100
 
 
 def _parse(raw: Any) -> RunInput:

@@ -26,7 +26,7 @@ from sources.stream import Stream
 @logger.inject_lambda_context(correlation_id_path=RUN_ID)
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Event: ``{"run", "feed", "progress"}``; returns the new progress."""
+    """Event: ``{"run", "feed", "progress"}``; returns the new progress, at once ``done`` in a run that retries."""
     run = Run.model_validate(event["run"])
     entry = FeedEntry.model_validate(event["feed"])
     before = Progress.model_validate(event["progress"])
@@ -37,6 +37,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     # Windows of a stream are no listing: they overlap, each has its own posts, and claims keep their media apart.
     if feed.window is None:
         take_lease(config.bookmarks_table, entry.feed_id, run.execution_arn)
+    if run.retry is not None:
+        metrics.add_metric("PagesFetched", MetricUnit.Count, 0)
+        # What failed before is planned already; without a time, the bookmark stays.
+        return before.model_copy(update={"status": "done"}).model_dump()
     with Api(trusted_origins=config.trusted_origins, contact=config.contact) as api:
         secret = Secret(f"{config.secrets_prefix}{source.name}", source.manifest.credentials)
         bucket = Bucket(config.bucket_name)

@@ -31,10 +31,16 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     config = settings()
     bucket = Bucket(config.bucket_name)
 
+    image_keys = ImageKeys(config.image_keys_table)
     rows = bucket.get_lines(keys.rows(batch))
+    media_ids = [row["media_id"] for row in rows]
+    numbers = {media_id: number for number, media_id in enumerate(media_ids)}
+    if batch.retried_by:
+        # In the file they are where they were.
+        numbers = {media_id: int(item["row"]) for media_id, item in image_keys.get_many(media_ids).items()}
     place = {"batch_id": batch.batch_id, "processed_key": keys.parquet(batch)}
-    items = [{name: row[name] for name in _KEPT} | place | {"row": number} for number, row in enumerate(rows)]
-    ImageKeys(config.image_keys_table).complete(items)
+    items = [{name: row[name] for name in _KEPT} | place | {"row": numbers[row["media_id"]]} for row in rows]
+    image_keys.complete(items)
     # The batch's last act: whatever dies before this line is done again by the next run, under the same names.
     bucket.delete(keys.open_batch(batch))
 

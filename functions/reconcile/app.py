@@ -28,7 +28,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
     batches = [Batch.model_validate(entry) for entry in bucket.get_json(event["plan"]["list_key"])]
     books = balance(run, batches, bucket, ImageKeys(config.image_keys_table))
-    bucket.put_lines(keys.failures(run, feed.feed_id), books.failures)
+    bucket.put_lines(keys.failures(run.run_id, feed.feed_id), books.failures)
     bucket.put_json(keys.feed_books(run, feed.feed_id), books.model_dump(exclude={"failures"}))
 
     metrics.add_metric("BatchesOpen", MetricUnit.Count, len(books.open))

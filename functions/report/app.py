@@ -29,7 +29,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     bucket = Bucket(settings().bucket_name)
 
     summary = summarise(run, event["results"], bucket)
-    bucket.put_json(keys.run_summary(run), summary.model_dump(mode="json"))
+    bucket.put_json(keys.run_summary(run.run_id), summary.model_dump(mode="json"))
     page = render(summary, contact_sheet(summary, bucket))
     bucket.put(keys.html_report(run), page.encode(), "text/html; charset=utf-8")
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
+from typing import Any
 
 from report.summary import FeedSummary, Summary
 from shared import keys
+from shared.errors import PASSING_CODES
 
 _TOP = 10
 # Pipeline Failed shows the message as its cause, and a cause has an end.
@@ -47,6 +49,7 @@ def digest(summary: Summary, bucket: str, since: Mapping[str, str] | None = None
             ],
         ),
         _block("How to resume", _resume(summary)),
+        _block("How to retry what failed and may not fail again", _retry(summary)),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -76,10 +79,22 @@ def _resume(summary: Summary) -> list[str]:
         return ["See to the warnings above; nothing has to be run again for them."]
     if not feeds:
         return ["Nothing to do: the items named by code are rows of the dataset with their reason."]
-    again = shlex.quote(json.dumps({"feeds": feeds}))
-    machine = summary.run.execution_arn.replace(":execution:", ":stateMachine:").rsplit(":", 1)[0]
     return [
         "Nothing is lost: open batches and unread posts are taken up by the next run, scheduled or started by hand:",
-        f"aws stepfunctions start-execution --state-machine-arn {machine} --input {again}",
+        _start(summary, {"feeds": feeds}),
         "What each error means and how to mend it: docs/runbook.md",
     ]
+
+
+def _retry(summary: Summary) -> list[str]:
+    codes = [code for code in PASSING_CODES if code in summary.errors]
+    if not codes:
+        return []
+    feeds = [feed.config for feed in summary.feeds if not feed.errors.keys().isdisjoint(codes)]
+    again = {"feeds": feeds, "retry": {"run_id": summary.run.run_id, "error_codes": codes}}
+    return ["Within 14 days; it asks for these pictures once more and reads no new posts:", _start(summary, again)]
+
+
+def _start(summary: Summary, given: dict[str, Any]) -> str:
+    machine = summary.run.execution_arn.replace(":execution:", ":stateMachine:").rsplit(":", 1)[0]
+    return f"aws stepfunctions start-execution --state-machine-arn {machine} --input {shlex.quote(json.dumps(given))}"

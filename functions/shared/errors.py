@@ -60,6 +60,18 @@ class ErrorCode(StrEnum):
     ODD_ASPECT_RATIO = "odd_aspect_ratio"
 
 
+# Failures that another day may not bring.
+PASSING_CODES = (
+    ErrorCode.HOST_NOT_FOUND,
+    ErrorCode.CONNECTION_FAILED,
+    ErrorCode.TIMED_OUT,
+    ErrorCode.TOO_SLOW,
+    ErrorCode.RATE_LIMITED,
+    ErrorCode.SERVER_ERROR,
+    ErrorCode.BODY_CUT,
+)
+
+
 class ImagelakeError(Exception):
     """Root of the tree."""
 

@@ -38,19 +38,24 @@ def open_batch(batch: Batch) -> str:
 
 
 def plan(batch: Batch) -> str:
-    return f"work/{batch.batch_id}/plan.json"
+    return f"work/{batch.work_id}/plan.json"
+
+
+def first_plan(batch_id: str) -> str:
+    """The plan of a batch as it was before any retry."""
+    return f"work/{batch_id}/plan.json"
 
 
 def rows(batch: Batch) -> str:
-    return f"work/{batch.batch_id}/rows.jsonl"
+    return f"work/{batch.work_id}/rows.jsonl"
 
 
 def pictures(batch: Batch) -> str:
-    return f"work/{batch.batch_id}/pictures.bin"
+    return f"work/{batch.work_id}/pictures.bin"
 
 
 def parts_prefix(batch: Batch) -> str:
-    return f"work/parts/{batch.batch_id}/"
+    return f"work/parts/{batch.work_id}/"
 
 
 def part(batch: Batch, before: int) -> str:
@@ -75,13 +80,13 @@ def rejects(run: Run, source: str, feed_id: str) -> str:
     return f"rejects/source={source}/dt={run.dt}/{run.run_id}-{feed_id}.jsonl"
 
 
-def failures(run: Run, feed_id: str) -> str:
+def failures(run_id: str, feed_id: str) -> str:
     """Every failed or rejected item of a feed, one JSON object a line."""
-    return f"reports/{run.run_id}/failures/{feed_id}.jsonl"
+    return f"reports/{run_id}/failures/{feed_id}.jsonl"
 
 
-def run_summary(run: Run) -> str:
-    return f"reports/{run.run_id}/run.json"
+def run_summary(run_id: str) -> str:
+    return f"reports/{run_id}/run.json"
 
 
 def html_report(run: Run) -> str:

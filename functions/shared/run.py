@@ -6,12 +6,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
+from shared.errors import PASSING_CODES, ErrorCode
 from shared.posts import Item
 
 Preset = Literal["fast", "balanced", "quality"]
 Tensor = Literal["uint8", "float32"]
 
 Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+
+
+class Retry(BaseModel):
+    """Which failed items of an earlier run a run makes again, in place of reading what is new."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # It becomes part of object keys.
+    run_id: str = Field(pattern=r"^[^/\s]{1,80}$")
+    error_codes: tuple[ErrorCode, ...] = Field(default=PASSING_CODES, min_length=1)
 
 
 class Run(BaseModel):
@@ -28,6 +39,7 @@ class Run(BaseModel):
     # How `imaging` makes pictures, and whether it also makes what a model takes.
     preset: Preset = "balanced"
     tensor: Tensor | None = None
+    retry: Retry | None = None
 
 
 class FeedEntry(BaseModel):
@@ -50,6 +62,13 @@ class Batch(BaseModel):
     source: str
     dt: Day
     items: PositiveInt
+    # A run that makes failed items of it again. To the steps those are a batch; their rows replace rows of its file.
+    retried_by: str = ""
+
+    @property
+    def work_id(self) -> str:
+        """What tells this batch's work from its first time and from other retries."""
+        return f"{self.batch_id}/{self.retried_by}" if self.retried_by else self.batch_id
 
 
 class Plan(BaseModel):

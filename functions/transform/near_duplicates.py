@@ -92,11 +92,11 @@ def mark_near_duplicates(results: list[Result], batch: Batch, log: ImageHashes) 
         if tries:
             time.sleep(random.uniform(0, _PAUSE_SECONDS))
         seen.catch_up(log, consistent=tries > 0)
-        place = seen.places.get(batch.batch_id)
+        place = seen.places.get(batch.work_id)
         earlier = seen.before(place or len(seen.ends) + 1)
         matches = find(hashes, earlier)
         originals = [number for number, match in enumerate(matches) if match is None]
-        entry = Entry(len(seen.ends) + 1, batch.batch_id, hashes[originals].astype(">u8").tobytes())
+        entry = Entry(len(seen.ends) + 1, batch.work_id, hashes[originals].astype(">u8").tobytes())
         if place or log.append(entry, [rows[number]["media_id"] for number in originals]):
             _mark(rows, matches, originals, len(earlier), seen, log)
             return results

@@ -15,6 +15,7 @@ from shared.storage import Bucket
 from sources import Feed, get_source
 from validate.pages import read_pages
 from validate.planner import Planner
+from validate.retries import reopen
 
 
 @logger.inject_lambda_context(correlation_id_path=RUN_ID)
@@ -28,8 +29,14 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
     feed = Feed.of(entry.config)
     bucket = Bucket(config.bucket_name)
+    image_keys = ImageKeys(config.image_keys_table)
+    warnings = list(progress.warnings)
+    if run.retry is not None:
+        warnings += [
+            f"{feed.name}: {problem}" for problem in reopen(run.retry, run.run_id, entry.feed_id, bucket, image_keys)
+        ]
     posts, rejects = read_pages(get_source(feed.source), feed, entry.feed_id, run, progress.pages, bucket)
-    plan = Planner(feed, entry.feed_id, run, bucket, ImageKeys(config.image_keys_table)).plan(posts, rejects)
+    plan = Planner(feed, entry.feed_id, run, bucket, image_keys).plan(posts, rejects)
 
     metrics.add_metric("ItemsPlanned", MetricUnit.Count, plan["items"])
     metrics.add_metric("PostsRejected", MetricUnit.Count, plan["rejected_posts"])
@@ -39,5 +46,5 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         "bookmark": {"newest_id": progress.newest_id, "newest_at": progress.newest_at},
         "stopped_by": progress.stopped_by,
         "cost_usd": progress.cost_usd,
-        "warnings": progress.warnings,
+        "warnings": warnings,
     }

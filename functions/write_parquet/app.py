@@ -12,7 +12,7 @@ from shared.observability import RUN_ID, logger, metrics
 from shared.run import Batch
 from shared.settings import settings
 from shared.storage import Bucket, aws_errors
-from write_parquet.table import write
+from write_parquet.table import read, write
 
 
 @logger.inject_lambda_context(correlation_id_path=RUN_ID)
@@ -26,8 +26,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     pictures = memoryview(bucket.get(keys.pictures(batch)))
     key = keys.parquet(batch)
     if rows:
+        written = read(bucket.get(key)) if batch.retried_by else []
         with aws_errors(key):
-            write(rows, pictures, f"s3://{bucket.name}/{key}")
+            write(rows, pictures, f"s3://{bucket.name}/{key}", written)
 
     metrics.add_metric("RowsWritten", MetricUnit.Count, len(rows))
     logger.info("file written", extra={"batch": batch.model_dump(), "key": key, "rows": len(rows)})

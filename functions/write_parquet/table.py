@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import awswrangler as wr
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from shared.rows import COLUMNS
 
@@ -34,14 +36,26 @@ def schema() -> pa.Schema:
     return pa.schema([(column.name, _ARROW[column.type]) for column in COLUMNS], metadata={"huggingface": huggingface})
 
 
-def write(rows: list[dict[str, Any]], pictures: memoryview, path: str) -> None:
+def read(file: bytes) -> list[dict[str, Any]]:
+    """The rows of a file, with their pictures, as ``write`` takes them for ``written``."""
+    rows: list[dict[str, Any]] = pq.read_table(pa.BufferReader(file)).to_pylist()
+    return [row | {"posted_at": f"{row['posted_at'].isoformat()}Z"} for row in rows]
+
+
+def write(rows: list[dict[str, Any]], pictures: memoryview, path: str, written: Iterable[dict[str, Any]] = ()) -> None:
     """Write ``rows`` to the object at ``path`` (``s3://``), each with its picture and tensor cut out of ``pictures``.
+
+    With what is ``written`` there already, each of ``rows`` takes the place of the one of its item.
 
     The key is explicit and there is no catalogue: ``dataset=True`` would append under a new name at every retry.
     """
+    whole = {
+        row["media_id"]: row | {"image": _image(row["image"], pictures), "tensor": _cut(row["tensor"], pictures)}
+        for row in rows
+    }
     # As objects: left to itself, pandas makes floats of integers where one is missing, and rounds 64-bit hashes.
     table = pd.DataFrame(
-        [row | {"image": _image(row["image"], pictures), "tensor": _cut(row["tensor"], pictures)} for row in rows],
+        [whole.get(row["media_id"], row) for row in written] or list(whole.values()),
         columns=[column.name for column in COLUMNS],
         dtype="object",
     )

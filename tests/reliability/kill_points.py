@@ -39,13 +39,24 @@ def points(killer: Killer, *, after: bool) -> list[Point]:
     return [Point(number, after) for number in range(len(killer.calls))]
 
 
-def finish_each(points: list[Point], finish: Callable[[Lake], str], killer: Killer, world: World) -> int:
-    """Kill at every point, finish what was left, and look at the lake; returns how many states it was left in."""
+def finish_each(
+    points: list[Point],
+    finish: Callable[[Lake], str],
+    killer: Killer,
+    world: World,
+    run: Callable[[Lake], object] = first_run,
+    before: Callable[[Lake], object] = lambda lake: None,
+) -> int:
+    """Kill a run at every point, finish what was left, and look at the lake; returns how many states it was left in.
+
+    What is to be there ``before`` the run is not killed.
+    """
     seen = set()
     for point in points:
         with new_lake() as lake:
+            before(lake)
             with pytest.raises(KilledError), killer.watch(point):
-                first_run(lake)
+                run(lake)
             forget()
             left = fingerprint(lake)
             if left not in seen:

@@ -53,7 +53,7 @@ class World:
         self._posts: dict[str, list[Post]] = {
             "alice.example": [
                 self._picture("a1", "ok", _photo(2)),
-                self._picture("a2", "failed", Answer(b"gone", 404)),
+                self.lose(),
                 shared,
                 self._picture("a3", "ok", _photo(3)),
             ],
@@ -71,6 +71,14 @@ class World:
         """Alice posts one more picture."""
         self._posts["alice.example"].insert(0, self._picture("a4", "ok", _photo(4), days=1))
         self._publish()
+
+    def lose(self) -> Post:
+        """Alice's second picture is gone."""
+        return self._picture("a2", "failed", Answer(b"gone", 404))
+
+    def mend(self) -> None:
+        """What was gone is there again, and looks like a picture that alice has posted already."""
+        self._picture("a2", "ok", _photo(3, quality=50))
 
     def downloads(self) -> list[str]:
         """What was asked of the server but for pages."""

@@ -6,8 +6,10 @@ import hashlib
 import io
 import json
 from collections import Counter
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
@@ -186,6 +188,29 @@ def test_bad_input_fails_before_anything_is_fetched(stack: Any, first_run: dict[
     assert run["status"] == "FAILED"
     assert "batch_size" in run["notification"]["Message"]
     assert len(stack.server.requests) == asked
+
+
+def test_what_failed_is_retried_alone(stack: Any, first_run: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, asked = {row["media_id"]: row for row in stack.rows()}, len(stack.server.requests)
+    serve, (picture, *_) = stack.server._feed.media, [row for row in rows.values() if row["status"] == "ok"]
+
+    def allow(name: str) -> Any:
+        status, kind, body = serve(name)
+        return (HTTPStatus.OK, "image/jpeg", picture["image"]["bytes"]) if status == 403 else (status, kind, body)
+
+    monkeypatch.setattr(stack.server._feed, "media", allow)
+    run = stack.run(feeds=[stack.feed], retry={"run_id": "run-1", "error_codes": ["forbidden"]})
+    assert (run["status"], run["notification"]) == ("SUCCEEDED", None)
+    (failed,) = [row for row in rows.values() if row["status"] == "failed"]
+    assert stack.server.requests[asked:] == [urlsplit(failed["media_url"]).path]
+    after = {row["media_id"]: row for row in stack.rows()}
+    (retried,) = [row for media_id, row in after.items() if row != rows[media_id]]
+    assert after.keys() == rows.keys()
+    assert (retried["media_id"], retried["status"]) == (failed["media_id"], "ok")
+    assert (retried["_key"], retried["_row"]) == (failed["_key"], failed["_row"])
+    item = stack.mapping()[failed["media_id"]]
+    assert (item["status"], item["processed_key"], int(item["row"])) == ("ok", failed["_key"], failed["_row"])
+    assert stack.keys("open/") == []
 
 
 def _peak_memory(handler: str) -> list[float]:

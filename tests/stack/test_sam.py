@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from local.engine import Engine
 
@@ -25,15 +29,24 @@ def _sam(*arguments: str, env: dict[str, str]) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder ``sam build`` leaves."""
+def _make_build(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """What ``make build`` does, into ``folder``, with what is to be other than in the Makefile."""
     found = shutil.which(RUNTIME)
     if found is None or subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode:
         pytest.skip(f"{RUNTIME} is not on PATH, and sam build needs the interpreter of the Lambda runtime")
+    given = {"BUILD_DIR": folder, "ARGS": " ".join(("--no-cached", *arguments))} | variables
+    # What is installed here is not to change under the tests that run beside this one.
+    make = ["make", "--old-file=.venv/dev", "build", *(f"{name}={value}" for name, value in given.items())]
+    env = os.environ | {"AWS_DEFAULT_REGION": "us-east-1"}
+    return subprocess.run(make, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder ``make build`` leaves."""
     folder = tmp_path_factory.mktemp("build")
-    env = os.environ | {"SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "us-east-1"}
-    _sam("build", "--build-dir", str(folder), "--no-cached", env=env)
+    done = _make_build(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
 
@@ -43,6 +56,50 @@ def test_bundle_stays_small_and_holds_nothing_of_the_layer(built: Path) -> None:
     assert size <= BUNDLE_MB * 1_000_000, size
     assert (bundle / "transform" / "app.py").is_file()
     assert not [name for name in ("numpy", "pandas", "pyarrow", "awswrangler", "boto3") if (bundle / name).exists()]
+
+
+def test_sbom_lists_what_is_in_the_bundle(built: Path) -> None:
+    text = (built / "sbom.cdx.json").read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    listed = {part["name"]: part for part in json.loads(text)["components"]}
+    carried = {folder.name.split("-")[0].replace("_", "-") for folder in built.glob("*Function/*.dist-info")}
+    assert listed.keys() == carried
+    assert all(part["purl"] == f"pkg:pypi/{name}@{part['version']}" for name, part in listed.items())
+    assert all(part["externalReferences"][0]["hashes"] for part in listed.values())
+    # What is compiled in is what advisories on pictures are about.
+    assert {"libavif", "libwebp", "libtiff"} <= {part["name"] for part in listed["pillow"]["components"]}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of what ``sam build`` reads, to be spoilt; its one package is Pillow."""
+    for folder in ("functions", "statemachine"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    shutil.copy(ROOT / "template.yaml", tmp_path)
+    lock = tmp_path / "functions" / "requirements.txt"
+    pin = re.search(r"^pillow==.*(\n +--hash.*)+", lock.read_text(), re.MULTILINE)
+    assert pin
+    lock.write_text(pin[0])
+    return tmp_path
+
+
+def test_tampered_hash_fails_the_build(project: Path) -> None:
+    lock = project / "functions" / "requirements.txt"
+    # A digit of every hash, because pip takes one file of many.
+    lock.write_text(re.sub(r"(?<=sha256:)\w", lambda digit: "1" if digit[0] == "0" else "0", lock.read_text()))
+    done = _make_build(project / "build", f"--template-file={project}/template.yaml")
+    assert done.returncode != 0
+    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in done.stderr
+    assert not (project / "build" / "sbom.cdx.json").exists()
+
+
+def test_wheel_without_a_hash_fails_the_build(project: Path) -> None:
+    """On a machine of another kind, SAM asks pip again, by name and version, and so without the hash."""
+    template = (project / "template.yaml").read_text()
+    (project / "template.yaml").write_text(template.replace("Architectures: [x86_64]", "Architectures: [arm64]"))
+    done = _make_build(project / "build", f"--template-file={project}/template.yaml", WHEELS="")
+    assert done.returncode != 0
+    assert "ResolveDependencies - {pillow==" in done.stderr
 
 
 def test_built_template_deploys_with_the_sam_cli(built: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from check_input.app import handler
 from check_input.run_input import MAX_FEEDS
-from shared.errors import BadInputError
+from shared.errors import PASSING_CODES, BadInputError
 from shared.run import FeedEntry, Run
 from sources import Feed
 from tests.unit.functions.factories import ENTRY, Context, event
@@ -48,12 +48,22 @@ def test_run_when_only_feeds_are_given() -> None:
         "failure_tolerance_percent": 20,
         "preset": "balanced",
         "tensor": None,
+        "retry": None,
     }
 
 
 def test_run_when_options_are_given() -> None:
     run = check(feeds=["bluesky:a.example"], batch_size=7, posts_per_feed=9, failure_tolerance_percent=0)["run"]
     assert (run["batch_size"], run["posts_per_feed"], run["failure_tolerance_percent"]) == (7, 9, 0)
+
+
+def test_retry_takes_what_may_pass_and_tolerates_that_it_fails_again() -> None:
+    run = check(feeds=["bluesky:alice.example"], retry={"run_id": "daily-2026-03-31"})["run"]
+    assert run["retry"] == {"run_id": "daily-2026-03-31", "error_codes": PASSING_CODES}
+    assert run["failure_tolerance_percent"] == 100
+    given: dict[str, Any] = {"run_id": "daily-2026-03-31", "error_codes": ["not_found"]}
+    run = check(feeds=["bluesky:alice.example"], retry=given, failure_tolerance_percent=5)["run"]
+    assert (list(run["retry"]["error_codes"]), run["failure_tolerance_percent"]) == (["not_found"], 5)
 
 
 # Day, zone, the first instant of that day there, and its hours.
@@ -148,11 +158,16 @@ def test_day_when_nothing_is_given() -> None:
         ("tensor", "float64"),
         ("failure_tolerance_percent", -1),
         ("batchsize", 5),
+        ("retry", "daily-2026-03-31"),
+        ("retry.run_id", {"error_codes": ["timed_out"]}),
+        ("retry.run_id", {"run_id": "../raw"}),
+        ("retry.error_codes.1", {"run_id": "daily-2026-03-31", "error_codes": ["timed_out", "tired"]}),
+        ("retry.error_codes", {"run_id": "daily-2026-03-31", "error_codes": []}),
     ],
 )
 def test_error_names_the_field_when_it_is_bad(field: str, value: Any) -> None:
     with pytest.raises(BadInputError, match=rf"^execution input: {field}: "):
-        check(**({"feeds": ["bluesky:a.example"]} | {field: value}))
+        check(**({"feeds": ["bluesky:a.example"]} | {field.partition(".")[0]: value}))
 
 
 def test_error_names_every_bad_field() -> None:

@@ -14,12 +14,13 @@ from fetch.app import handler
 from shared import keys
 from shared.errors import BadFeedError, RateLimitedError, SourceChangedError, SourceUnavailableError
 from shared.redaction import redact
-from shared.run import Progress
+from shared.run import Progress, Retry
 from shared.settings import settings
+from shared.storage import client
 from tests.unit.functions.factories import ENTRY, NOON, RUN, Context, event, post
 from tests.unit.functions.network import Network, page
 from tests.unit.functions.website import Answer, Website
-from tests.unit.lake import Lake
+from tests.unit.lake import BOOKMARKS, Lake
 
 EARLIER, LATER = NOON - timedelta(hours=1), NOON + timedelta(hours=1)
 
@@ -62,6 +63,17 @@ def test_listing_when_it_ends(lake: Lake, network: Network) -> None:
         "warnings": [],
     }
     assert lake.bucket.list("") == [raw_key(0), raw_key(1)]
+
+
+def test_run_that_retries_asks_for_nothing_and_has_the_feed(lake: Lake, network: Network, website: Website) -> None:
+    network.put_pages(page(post("new")))
+    lake.put_bookmark(ENTRY.feed_id, "old", "2026-03-31T12:00:00.000000Z")
+    answer = read(run=RUN.model_copy(update={"retry": Retry(run_id="daily-2026-03-31")}))
+    assert (answer["status"], answer["pages"], answer["newest_at"]) == ("done", 0, "")
+    assert website.asked == []
+    assert lake.bucket.list("") == []
+    left = client("dynamodb").get_item(TableName=BOOKMARKS, Key={"feed_id": {"S": ENTRY.feed_id}})["Item"]
+    assert (left["newest_id"]["S"], left["lease_arn"]["S"]) == ("old", RUN.execution_arn)
 
 
 def test_page_is_kept_as_it_came_but_for_tokens(lake: Lake, network: Network) -> None:

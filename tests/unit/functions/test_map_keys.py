@@ -57,6 +57,19 @@ def test_mapping_of_every_status(lake: Lake) -> None:
     assert "raw_key" not in failed
 
 
+def test_retried_item_keeps_its_place(lake: Lake) -> None:
+    planned = plan(item("one"), item("two"))
+    map_keys(keep_rows(lake, planned, result(item("one")), result(item("two"), Status.FAILED)))
+    batch = planned.batch.model_copy(update={"items": 1, "retried_by": "retry-1"})
+    again = planned.model_copy(update={"batch": batch, "items": [item("two")]})
+    assert map_keys(keep_rows(lake, again)) == {"mapped": 1}
+    one, two = (lake.mapping()[one.media_id] for one in planned.items)
+    assert (one["row"], two["row"], two["status"]) == (0, 1, "ok")
+    assert "error_code" not in two
+    assert two["processed_key"] == keys.parquet(planned.batch)
+    assert lake.bucket.list("open/") == []
+
+
 def test_batch_is_closed(lake: Lake) -> None:
     planned = keep_rows(lake, plan(item("one")))
     map_keys(planned)

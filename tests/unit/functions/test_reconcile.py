@@ -58,7 +58,7 @@ def test_books_when_they_balance(lake: Lake) -> None:
         "open": [],
         "closed": [one.batch.model_dump(), two.batch.model_dump()],
     }
-    failures = lake.bucket.get_lines(keys.failures(RUN, ENTRY.feed_id))
+    failures = lake.bucket.get_lines(keys.failures(RUN.run_id, ENTRY.feed_id))
     assert [(line["media_id"], line["error_code"]) for line in failures] == [
         (item("c").media_id, "corrupt"),
         (item("p0").media_id, "not_found"),

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
+import check_input.app
 import map_keys.app
 import reconcile.app
 from report.app import handler
 from shared import keys
 from shared.rows import Status
-from shared.run import FeedEntry, Plan
+from shared.run import FeedEntry, Plan, Retry
 from tests.unit.functions.factories import ENTRY, RUN, Context, event, item, keep_plan, keep_rows, plan, result
 from tests.unit.lake import Lake
 
@@ -95,7 +96,7 @@ def test_run_when_all_is_well(lake: Lake) -> None:
     assert answer["outcome"] == "ok"
     assert answer["subject"] == "Imagelake 2026-04-01: complete, 1 new images (daily-2026-04-01)"
     assert answer["report_key"] == "reports/daily-2026-04-01/index.html"
-    summary = lake.bucket.get_json(keys.run_summary(RUN))
+    summary = lake.bucket.get_json(keys.run_summary(RUN.run_id))
     assert summary["totals"] == {"planned": 1, "shared": 0, "ok": 1, "duplicate": 0, "rejected": 0, "failed": 0}
     assert [(feed["name"], feed["status"], feed["problem"]) for feed in summary["feeds"]] == [
         (ENTRY.name, "complete", None),
@@ -164,7 +165,7 @@ def test_run_when_a_network_bills_says_posts_and_cost(lake: Lake) -> None:
     assert answer["outcome"] == "ok"
     assert line in answer["message"]
     assert line in Tags(page(lake)).text
-    assert lake.bucket.get_json(keys.run_summary(RUN))["feeds"][0]["plan"]["cost_usd"] == 0.24
+    assert lake.bucket.get_json(keys.run_summary(RUN.run_id))["feeds"][0]["plan"]["cost_usd"] == 0.24
 
 
 def test_run_when_its_cost_is_capped_says_so(lake: Lake) -> None:
@@ -212,6 +213,21 @@ def test_message_says_where_to_look_and_how_to_resume(lake: Lake) -> None:
     arn = words[words.index("--state-machine-arn") + 1]
     assert arn == "arn:aws:states:us-east-1:123456789012:stateMachine:ImagePipeline"
     assert json.loads(words[words.index("--input") + 1]) == {"feeds": [OTHER.config, ENTRY.config]}
+
+
+def test_message_says_how_to_retry_what_may_not_fail_again(lake: Lake) -> None:
+    made = closed(lake, item("one"), item("two"), statuses=(Status.OK, Status.FAILED), error_code="timed_out")
+    message = report(done(lake, made, tolerance=50), failed())["message"]
+    command = [line for line in message.splitlines() if "start-execution" in line][-1]
+    given = json.loads(shlex.split(command)[-1])
+    assert given == {"feeds": [ENTRY.config], "retry": {"run_id": RUN.run_id, "error_codes": ["timed_out"]}}
+    run = check_input.app.handler(event("check_input", input=given), Context())["run"]
+    assert Retry.model_validate(run["retry"]) == Retry.model_validate(given["retry"])
+
+
+def test_message_knows_of_no_retry_when_it_would_be_in_vain(lake: Lake) -> None:
+    made = closed(lake, item("one"), item("two"), statuses=(Status.OK, Status.FAILED))
+    assert '"retry"' not in report(done(lake, made, tolerance=50))["message"]
 
 
 def test_subject_is_short_ascii_whatever_the_name(lake: Lake) -> None:

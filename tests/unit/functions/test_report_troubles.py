@@ -42,7 +42,7 @@ def test_feed_that_fails_all_day_is_told_once(lake: Lake) -> None:
 def test_run_that_fails_wholly_all_day_is_told_once(lake: Lake) -> None:
     assert outcome(MORNING, failed()) == "failed"
     assert outcome(NOON, failed()) == "failed_again"
-    assert lake.bucket.get_json(keys.run_summary(NOON))["outcome"] == "failed"
+    assert lake.bucket.get_json(keys.run_summary(NOON.run_id))["outcome"] == "failed"
 
 
 def test_report_that_is_tried_again_tells_again(lake: Lake) -> None:

@@ -177,3 +177,21 @@ def test_error_when_the_file_may_not_be_written(lake: Lake, monkeypatch: pytest.
     planned = one_of_each(lake)
     with pytest.raises(StorageDeniedError, match=rf"PutObject on {keys.parquet(planned.batch)}: AccessDenied: no"):
         write(planned)
+
+
+def test_retried_rows_take_the_places_of_those_that_failed(lake: Lake) -> None:
+    planned = one_of_each(lake)
+    write(planned)
+    columns, before = file_of(lake, planned).schema_arrow, file_of(lake, planned).read().to_pylist()
+    failed = planned.items[3]
+    batch = planned.batch.model_copy(update={"items": 1, "retried_by": "retry-1"})
+    again = planned.model_copy(update={"batch": batch, "items": [failed]})
+    stage([result(failed, **_FEATURES)], batch, lake.bucket)
+    assert write(again) == write(again) == {"key": keys.parquet(planned.batch), "rows": 1}
+    file = file_of(lake, planned)
+    after = file.read().to_pylist()
+    assert after[:3] == before[:3]
+    assert (before[3]["status"], after[3]["status"]) == ("failed", "ok")
+    assert after[3]["image"]["bytes"] == jpeg()
+    assert after[3]["phash"] == _FEATURES["phash"]
+    assert file.schema_arrow.equals(columns, check_metadata=True)

@@ -38,8 +38,8 @@ def test_every_name_is_in_its_zone() -> None:
         keys.batch_failure("run-1", "b1"),
         keys.parquet(BATCH),
         keys.rejects(RUN, "bluesky", "feed-1"),
-        keys.failures(RUN, "feed-1"),
-        keys.run_summary(RUN),
+        keys.failures(RUN.run_id, "feed-1"),
+        keys.run_summary(RUN.run_id),
         keys.html_report(RUN),
         keys.feed_books(RUN, "feed-1"),
     } == {
@@ -58,4 +58,8 @@ def test_every_name_is_in_its_zone() -> None:
         "reports/run-1/index.html",
         "reports/run-1/feeds/feed-1.json",
     }
+    again = BATCH.model_copy(update={"retried_by": "run-2"})
+    assert (keys.plan(again), keys.rows(again)) == ("work/b1/run-2/plan.json", "work/b1/run-2/rows.jsonl")
+    assert (keys.parquet(again), keys.open_batch(again)) == (keys.parquet(BATCH), keys.open_batch(BATCH))
+    assert keys.first_plan("b1") == keys.plan(BATCH)
     assert keys.open_batch(BATCH).startswith(keys.open_prefix("feed-1"))

@@ -1,0 +1,66 @@
+"""Failed items of an earlier run, planned again: each batch that holds some is open once more, with those alone."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from contextlib import suppress
+
+from shared import keys
+from shared.errors import BadInputError, ObjectMissingError
+from shared.image_keys import ImageKeys
+from shared.rows import Status
+from shared.run import Plan, Retry
+from shared.storage import Bucket
+
+
+def reopen(retry: Retry, run_id: str, feed_id: str, bucket: Bucket, image_keys: ImageKeys) -> list[str]:
+    """Open the batches that hold what failed; return what is not retried and why, a sentence each.
+
+    What has succeeded meanwhile stays as it is, and so does a batch that is open still: it is taken up without this.
+    Raises ``BadInputError`` if there was no such run.
+    """
+    listed = [item for item in _listed(retry, feed_id, bucket) if item["error_code"] in retry.error_codes]
+    rejected = Counter(item["error_code"] for item in listed if item["status"] == Status.REJECTED)
+    problems = [
+        f"{number} items with {code} are not retried: their bytes are here, and would be rejected again"
+        for code, number in sorted(rejected.items())
+    ]
+    failed: defaultdict[str, set[str]] = defaultdict(set)
+    for media_id, mapped in image_keys.get_many(item["media_id"] for item in listed).items():
+        if mapped["status"] == Status.FAILED and mapped["error_code"] in retry.error_codes:
+            failed[mapped["batch_id"]].add(media_id)
+
+    for batch_id, media_ids in sorted(failed.items()):
+        try:
+            plan = Plan.model_validate_json(bucket.get(keys.first_plan(batch_id)))
+        except ObjectMissingError:
+            problems.append(
+                f"{len(media_ids)} items of batch {batch_id} are not retried: its plan is gone after 14 days"
+            )
+            continue
+        if not bucket.exists(keys.open_batch(plan.batch)):
+            again = _again(plan, media_ids, run_id)
+            # An earlier try of this same call may have seen more that had failed.
+            with suppress(ObjectMissingError):
+                again = Plan.model_validate_json(bucket.get(keys.plan(again.batch)))
+            bucket.put(keys.open_batch(plan.batch), again.model_dump_json().encode(), "application/json")
+    return problems
+
+
+def _listed(retry: Retry, feed_id: str, bucket: Bucket) -> list[dict[str, str]]:
+    key = keys.failures(retry.run_id, feed_id)
+    try:
+        return bucket.get_lines(key)
+    except ObjectMissingError as error:
+        # A feed that had nothing to do has no list.
+        if bucket.exists(keys.run_summary(retry.run_id)):
+            return []
+        raise BadInputError(
+            f"execution input: retry.run_id: there is neither {key} nor a report of that run"
+        ) from error
+
+
+def _again(plan: Plan, media_ids: set[str], run_id: str) -> Plan:
+    items = [item for item in plan.items if item.media_id in media_ids]
+    batch = plan.batch.model_copy(update={"items": len(items), "retried_by": run_id})
+    return plan.model_copy(update={"batch": batch, "items": items})

@@ -1,0 +1,82 @@
+"""The bundle's parts list, as CycloneDX: ``python -m local.sbom .aws-sam/build`` writes it beside what SAM built.
+
+It lists what lies in the bundle, not what was asked for. Wheels say of themselves what is compiled into them, such as
+libjpeg and libavif (https://peps.python.org/pep-0770/); that is nested in their entries.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+
+from cyclonedx.contrib.license.factories import LicenseFactory
+from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, XsUri
+from cyclonedx.model.bom import Bom
+from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.output import make_outputter
+from cyclonedx.schema import OutputFormat, SchemaVersion
+from packageurl import PackageURL
+
+LOCK = Path(__file__).parents[1] / "functions" / "requirements.txt"
+
+
+def bill(build: Path) -> Bom:
+    """What the functions in a build folder carry; a package that is not in the lock is a ``KeyError``.
+
+    The file that pip took is one of those whose hashes are given.
+    """
+    carried = {found.name: found for folder in build.iterdir() for found in distributions(path=[str(folder)])}
+    locked = _locked()
+    bom = Bom()
+    bom.metadata.component = Component(name="imagelake", type=ComponentType.APPLICATION)
+    bom.components = [_component(found, locked[_normal(name)]) for name, found in carried.items()]
+    bom.register_dependency(bom.metadata.component, bom.components)
+    return bom
+
+
+def _locked() -> dict[str, list[str]]:
+    pins = re.findall(r"^([\w.-]+)==.*((?:\n    --hash=sha256:\w+.*)+)", LOCK.read_text(), re.MULTILINE)
+    return {name: re.findall(r"sha256:(\w+)", hashes) for name, hashes in pins}
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _component(found: Distribution, hashes: list[str]) -> Component:
+    name = _normal(found.name)
+    said = found.metadata["License-Expression"] or found.metadata["License"]
+    source = ExternalReference(
+        type=ExternalReferenceType.DISTRIBUTION,
+        url=XsUri(f"https://pypi.org/project/{name}/{found.version}/"),
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=content) for content in hashes],
+    )
+    return Component(
+        name=name,
+        version=found.version,
+        purl=PackageURL("pypi", name=name, version=found.version),
+        licenses=[LicenseFactory().make_from_string(said)] if said else [],
+        external_references=[source],
+        components=_compiled_in(found),
+    )
+
+
+def _compiled_in(found: Distribution) -> Iterator[Component]:
+    for file in found.files or []:
+        if file.parent.name == "sboms":
+            for part in json.loads(file.read_text())["components"]:
+                purl = PackageURL.from_string(part["purl"]) if "purl" in part else None
+                yield Component(name=part["name"], version=part.get("version"), purl=purl)
+
+
+def main(build: Path) -> None:
+    text = make_outputter(bill(build), OutputFormat.JSON, SchemaVersion.V1_6).output_as_string(indent=2)
+    (build / "sbom.cdx.json").write_text(text)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
