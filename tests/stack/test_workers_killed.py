@@ -119,6 +119,8 @@ def disturbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple
             if name.startswith("AWS_") or name.lower() == "no_proxy":
                 monkeypatch.setenv(name, value)
         monkeypatch.setenv("AWS_ENDPOINT_URL", engine.url)
+        # Nothing is sent to the mailbox here.
+        monkeypatch.setattr(Stack, "_notification", lambda stack: None)
         client.cache_clear()
         yield Stack(engine, server, outputs, mailbox), reaper
         client.cache_clear()
