@@ -65,7 +65,13 @@ def main(urls: str, folder: str, batch_size: int, preset: Any) -> None:
             batch = Batch(batch_id=f"b{start}", feed_id="feed", source="bench", dt="2026-01-01", items=len(part))
             plan = Plan(batch=batch, run_id="run", items=part, preset=preset)
             begun = time.perf_counter()
-            rows = pictures.make_rows(plan, {one.media_id for one in part}, downloader, bucket, lambda: 900.0)
+            rows = pictures.make_rows(
+                plan,
+                {one.media_id for one in part},
+                lambda one: downloader.download(one.media_url).body,
+                bucket,
+                lambda: 900.0,
+            )
             counts = stage(rows, batch, bucket)
             found.append(1000 * (time.perf_counter() - begun) / len(part))
             assert counts["ok"] == len(part), counts

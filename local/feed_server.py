@@ -204,7 +204,7 @@ class FeedServer:
         self, samples: Path = SAMPLES, *, repeat: int = 1, page_size: int = 20, rate_limit_once: bool = True
     ) -> None:
         self.requests: list[str] = []
-        self._feed = SampleFeed(samples, repeat)
+        self.feed = SampleFeed(samples, repeat)
         self._page_size = page_size
         self._limit_next = rate_limit_once
         self._lock = threading.Lock()
@@ -230,17 +230,17 @@ class FeedServer:
         if parts.path == _AUTHOR_FEED:
             return self._author_feed({key: values[-1] for key, values in parse_qs(parts.query).items()})
         for prefix in (_FULL_SIZE, _THUMBNAIL):
-            if parts.path.startswith(prefix) and (media := self._feed.media(unquote(parts.path.removeprefix(prefix)))):
+            if parts.path.startswith(prefix) and (media := self.feed.media(unquote(parts.path.removeprefix(prefix)))):
                 return _Answer(*media)
         return _Answer.of({"error": "NotFound", "message": f"Nothing is served at {parts.path}"}, HTTPStatus.NOT_FOUND)
 
     def _author_feed(self, query: dict[str, str]) -> _Answer:
-        if query.get("actor") not in (self._feed.author["handle"], self._feed.author["did"]):
+        if query.get("actor") not in (self.feed.author["handle"], self.feed.author["did"]):
             return _Answer.invalid("Profile not found")
         limit = query.get("limit", "50")
         if not re.fullmatch(r"[1-9][0-9]?|100", limit):
             return _Answer.invalid("Error: limit must be an integer from 1 to 100")
-        entries = self._feed.entries
+        entries = self.feed.entries
         if cursor := query.get("cursor"):
             try:
                 before = datetime.fromisoformat(cursor)
@@ -251,7 +251,7 @@ class FeedServer:
                 refusal = {"error": "RateLimitExceeded", "message": "Rate Limit Exceeded"}
                 return _Answer.of(refusal, HTTPStatus.TOO_MANY_REQUESTS, _rate(0, _RESET_SECONDS))
         page = list(islice(entries, min(int(limit), self._page_size)))
-        body: dict[str, Any] = {"feed": [self._feed.view(entry, self.url) for entry in page]}
+        body: dict[str, Any] = {"feed": [self.feed.view(entry, self.url) for entry in page]}
         if len(page) < len(entries):
             body["cursor"] = _iso(page[-1].posted_at)
         return _Answer.of(body)

@@ -8,15 +8,15 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from fetch.api import Api
 from fetch.bookmarks import read_bookmark
 from fetch.lease import take_lease
 from fetch.pager import Pager
-from fetch.session import Session
 from fetch.stage import Stage
+from shared.api import Api
 from shared.observability import RUN_ID, logger, metrics
 from shared.run import FeedEntry, Progress, Run
 from shared.secrets import Secret
+from shared.session import Session
 from shared.settings import settings
 from shared.storage import Bucket
 from sources import Feed, get_source

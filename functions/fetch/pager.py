@@ -6,12 +6,12 @@ import gzip
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from fetch.redaction import redact
-from fetch.session import Session
 from fetch.stage import Stage
 from shared import keys
 from shared.errors import RateLimitedError
+from shared.redaction import redact
 from shared.run import Progress, Run
+from shared.session import Session
 from shared.storage import Bucket
 from sources import Bookmark, Feed, Page, RateLimit, Request, Response, Source
 from sources.contract import Priced

@@ -1,6 +1,6 @@
 """What a network adapter is: a feed, a bookmark and a cursor become a request; a response becomes a page. No I/O.
 
-The idea is that of the sans-I/O libraries (https://sans-io.readthedocs.io): ``fetch`` alone talks to networks, so
+The idea is that of the sans-I/O libraries (https://sans-io.readthedocs.io): ``shared.session`` alone asks networks, so
 retries, time-outs, limits and redaction exist once, and an adapter is tested with bytes.
 """
 
@@ -210,7 +210,7 @@ class Source(Protocol):
 
 
 class Authorized:
-    """What an adapter inherits if its requests can carry credentials; ``fetch`` alone calls it.
+    """What an adapter inherits if its requests can carry credentials; ``shared.session`` alone calls it.
 
     ``secret`` is the JSON object of the network's one secret. To touch a field it lacks raises ``CredentialsError``,
     so an adapter touches what it needs and asks ``secret.get`` for what is optional. Nothing here may put a value of
@@ -236,6 +236,15 @@ class Authorized:
     def renewed(self, feed: Feed, response: Response, now: datetime) -> Mapping[str, str]:
         """The fields of the secret that the answer to a ``renewal`` brings; raises leaves of ``shared.errors``."""
         raise NotImplementedError
+
+
+@runtime_checkable
+class Rereads(Source, Protocol):
+    """An adapter of a network whose addresses of pictures lapse, and which shows a post again for a fresh one."""
+
+    def reread(self, feed: Feed, posted_at: datetime) -> Request | None:
+        """The request for a page with the posts of that second, ``None`` where the feed cannot be asked by time."""
+        ...
 
 
 @runtime_checkable

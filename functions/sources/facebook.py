@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field
@@ -135,6 +136,10 @@ class Facebook(Authorized):
             f"{origin(feed, graph.API)}/{graph.VERSION}/{page[1]}/published_posts",
             params | dict(parse_qsl(cursor or "")),
         )
+
+    def reread(self, feed: Feed, posted_at: datetime) -> Request:
+        """The Page's listing, asked by time."""
+        return graph.at(self.request(feed, None, None), posted_at)
 
     def parse(self, feed: Feed, response: Response) -> Page:
         """The page; it may be empty and still lead on."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -24,7 +25,7 @@ from shared.errors import (
 )
 from shared.posts import Post
 from sources.answers import Dialect, answered_at, check, header, read_json, refusal
-from sources.contract import Bookmark, Feed, Page, RateLimit, Reject, Response
+from sources.contract import Bookmark, Feed, Page, RateLimit, Reject, Request, Response
 from sources.wire import reason
 
 API = "https://graph.facebook.com"
@@ -188,6 +189,15 @@ def _position(feed: Feed, address: str) -> str:
     if not position:
         raise SourceChangedError(f"{feed.name}: the link to the next page names no place in the listing")
     return urlencode(position)
+
+
+def at(request: Request, posted_at: datetime) -> Request:
+    """The request for a listing, cut to the posts of one second.
+
+    https://developers.facebook.com/docs/graph-api/results#time
+    """
+    second = int(posted_at.timestamp())
+    return replace(request, params={**request.params, "since": str(second - 1), "until": str(second + 1)})
 
 
 def expiry(url: str | None) -> datetime | None:

@@ -17,6 +17,7 @@ from shared.run import Batch, Plan
 from shared.settings import Settings, settings
 from shared.storage import Bucket
 from sources import get_source
+from transform.addresses import Addresses
 from transform.download import Downloader
 from transform.near_duplicates import mark_near_duplicates
 from transform.pictures import make_rows
@@ -44,11 +45,14 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 def _transform(batch: Batch, config: Settings, bucket: Bucket, seconds_left: Callable[[], float]) -> dict[str, int]:
     plan = Plan.model_validate_json(bucket.get(keys.plan(batch)))
     ours = ImageKeys(config.image_keys_table).claim((item.media_id for item in plan.items), batch.batch_id)
-    hosts = get_source(batch.source).media_hosts
-    with Downloader(trusted_origins=config.trusted_origins, contact=config.contact, allowed_hosts=hosts) as downloader:
+    source = get_source(batch.source)
+    with Downloader(
+        trusted_origins=config.trusted_origins, contact=config.contact, allowed_hosts=source.media_hosts
+    ) as downloader:
+        addresses = Addresses(source, downloader, config)
         kept = kept_parts(batch, bucket)
         left = ours - {result.row["media_id"] for result in kept}
-        made = list(make_rows(plan, left, downloader, bucket, seconds_left))
+        made = list(make_rows(plan, left, addresses.download, bucket, seconds_left))
     if len(made) < len(left):
         if made:
             keep_part(made, len(kept), batch, bucket)

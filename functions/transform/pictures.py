@@ -16,10 +16,10 @@ from shared.posts import Item
 from shared.rows import Status, new_row
 from shared.run import Plan
 from shared.storage import THREADS, Bucket
-from transform.download import Downloader
 
-# What one picture may still take once begun: its turn at its host, its download, its decoding. Below it none is begun.
-SECONDS_AN_ITEM = 75
+# What one picture may still take once begun: its turn at its host, its download, its decoding, and if its address has
+# lapsed, a fresh one and the download from there. Below it none is begun.
+SECONDS_AN_ITEM = 150
 
 _FEATURES = (
     "mean_rgb", "brightness", "contrast", "sharpness", "entropy", "colorfulness", "dominant_colors",
@@ -40,22 +40,29 @@ class Result(NamedTuple):
 
 
 def make_rows(
-    plan: Plan, wanted: set[str], downloader: Downloader, bucket: Bucket, seconds_left: Callable[[], float]
+    plan: Plan,
+    wanted: set[str],
+    download: Callable[[Item], bytes],
+    bucket: Bucket,
+    seconds_left: Callable[[], float],
 ) -> Iterator[Result]:
-    """A result for each wanted item, in the plan's order, but for those that there is no time left to begin."""
+    """A result for each wanted item, in the plan's order, but for those that there is no time left to begin.
+
+    ``download`` gives a picture's bytes or raises ``DownloadError``.
+    """
 
     def make(item: Item) -> Result | None:
-        return None if seconds_left() < SECONDS_AN_ITEM else _make_row(item, plan, downloader, bucket)
+        return None if seconds_left() < SECONDS_AN_ITEM else _make_row(item, plan, download, bucket)
 
     with ThreadPoolExecutor(THREADS) as pool:
         made = pool.map(make, [item for item in plan.items if item.media_id in wanted])
         yield from (result for result in made if result is not None)
 
 
-def _make_row(item: Item, plan: Plan, downloader: Downloader, bucket: Bucket) -> Result:
+def _make_row(item: Item, plan: Plan, download: Callable[[Item], bytes], bucket: Bucket) -> Result:
     row = new_row(item, run_id=plan.run_id, dt=plan.batch.dt)
     try:
-        body = downloader.download(item.media_url, expires_at=item.expires_at).body
+        body = download(item)
     except DownloadError as error:
         return Result(row | {"status": Status.FAILED, "error_code": error.code, "error_message": str(error)}, None)
 

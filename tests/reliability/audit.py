@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow.parquet
 
-from shared.image_hashes import ImageHashes
 from shared.storage import client
 from tests.unit.lake import BOOKMARKS, BUCKET, IMAGE_HASHES, IMAGE_KEYS, Lake
 from transform.near_duplicates import is_comparable
@@ -57,12 +56,12 @@ def problems(lake: Lake, expected: dict[str, str]) -> list[str]:
     files = set(lake.bucket.list("lake/"))
     wrong += [f"file of no mapping: {key}" for key in files - {item.get("processed_key") for item in mapping.values()}]
     wrong += [f"still open: {key}" for key in lake.bucket.list("open/")]
-    return wrong + unlike_the_log(by_id)
+    return wrong + unlike_the_log(lake, by_id)
 
 
-def unlike_the_log(rows: dict[str, dict[str, Any]]) -> list[str]:
+def unlike_the_log(lake: Lake, rows: dict[str, dict[str, Any]]) -> list[str]:
     """Where rows, by media id, and the log differ: it has each picture that is not flat and names no other."""
-    log = ImageHashes(IMAGE_HASHES)
+    log = lake.image_hashes
     entries = list(log.read(0, consistent=True))
     originals = [name for entry in entries for name in log.names(entry.seq)]
     wrong = [f"{number} times in the log: {name}" for name, number in Counter(originals).items() if number > 1]

@@ -120,7 +120,7 @@ def first_run(networks: Networks) -> dict[str, Any]:
 
 def test_first_run_reads_every_network_to_its_end(first_run: dict[str, Any]) -> None:
     assert [(feed["status"], feed["problem"], feed["counts"]["ok"]) for feed in first_run["feeds"]] == [
-        ("complete", None, 1),
+        ("complete", None, 2),
         ("complete", None, 2),
         ("complete", None, 2),
         ("complete", None, 3),
@@ -131,9 +131,8 @@ def test_first_run_reads_every_network_to_its_end(first_run: dict[str, Any]) -> 
 
 def test_instagram_rows_hold_what_was_posted(networks: Networks, first_run: dict[str, Any]) -> None:
     rows = networks.rows("instagram")
-    assert set(rows) == {"31", "60", "80", "81", "90", "91"}
+    assert set(rows) == {"31", "60", "65", "80", "81", "90", "91"}
     assert (rows["31"]["caption"], rows["31"]["alt_text"], rows["31"]["media_index"]) == (UNICODE, UNICODE, 0)
-    assert (rows["60"]["status"], rows["60"]["error_code"]) == ("failed", "url_expired")
     assert (rows["80"]["author_id"], rows["90"]["author_id"]) == ("1784", "unknown")
     assert first_run["feeds"][0]["plan"]["skipped_media"] == {
         "video is not an image": 2,
@@ -141,7 +140,16 @@ def test_instagram_rows_hold_what_was_posted(networks: Networks, first_run: dict
         "instagram gives no address for this medium, as for copyrighted material": 1,
     }
     assert first_run["feeds"][0]["plan"]["rejected_posts"] == 1
-    assert not [asked for asked in networks.instagram.requests if "wall-clock" in asked.path]
+
+
+def test_lapsed_address_is_asked_for_again_once(networks: Networks, first_run: dict[str, Any]) -> None:
+    rows, requests = networks.rows("instagram"), networks.instagram.requests
+    assert [rows[name]["status"] for name in ("60", "65")] == ["ok", "failed"]
+    assert (rows["65"]["error_code"], first_run["errors"]) == ("url_expired", {"url_expired": 1})
+    spans = [(asked.query["since"], asked.query["until"]) for asked in requests if "since" in asked.query]
+    assert len(set(spans)) == len(spans) == 2
+    photos = [asked.path for asked in requests if "wall-clock" in asked.path or "paint-brushes" in asked.path]
+    assert photos == ["/photos/wall-clock.jpg"], "no address that has lapsed"
 
 
 def test_instagram_token_is_renewed_once_and_written_back(networks: Networks, first_run: dict[str, Any]) -> None:

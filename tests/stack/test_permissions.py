@@ -32,8 +32,8 @@ from tests.unit.functions.factories import event, item, plan, result
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "permissions.md").read_text()
 (MATRIX,) = re.findall(r"```text\n(.*?)```", DOCUMENT, re.DOTALL)
 # The grants that no call on the engine needs. Most are for what Lambda does in the function's name, which the engine
-# does without asking. And an object that is not there is 404 to everybody, where S3 answers 403 to who may not list:
-# https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+# does without asking. No run here reads Facebook. And an object that is not there is 404 to everybody, where S3
+# answers 403 to who may not list: https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 OUT_OF_REACH = """
 kinesis:DescribeStream kinesis:DescribeStreamSummary kinesis:GetRecords kinesis:GetShardIterator kinesis:ListShards
     PostStream IngestStream
@@ -41,6 +41,8 @@ s3:PutObject
     Bucket/aws/lambda/* IngestStream
 s3:ListBucket
     Bucket IngestStream Reconcile Report
+secretsmanager:GetSecretValue
+    imagelake/facebook-?????? Transform
 sqs:SendMessage
     AlertDeadLetters RelayAlert
 """

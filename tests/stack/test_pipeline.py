@@ -192,13 +192,13 @@ def test_bad_input_fails_before_anything_is_fetched(stack: Any, first_run: dict[
 
 def test_what_failed_is_retried_alone(stack: Any, first_run: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     rows, asked = {row["media_id"]: row for row in stack.rows()}, len(stack.server.requests)
-    serve, (picture, *_) = stack.server._feed.media, [row for row in rows.values() if row["status"] == "ok"]
+    serve, (picture, *_) = stack.server.feed.media, [row for row in rows.values() if row["status"] == "ok"]
 
     def allow(name: str) -> Any:
         status, kind, body = serve(name)
         return (HTTPStatus.OK, "image/jpeg", picture["image"]["bytes"]) if status == 403 else (status, kind, body)
 
-    monkeypatch.setattr(stack.server._feed, "media", allow)
+    monkeypatch.setattr(stack.server.feed, "media", allow)
     run = stack.run(feeds=[stack.feed], retry={"run_id": "run-1", "error_codes": ["forbidden"]})
     assert (run["status"], run["notification"]) == ("SUCCEEDED", None)
     (failed,) = [row for row in rows.values() if row["status"] == "failed"]

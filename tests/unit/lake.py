@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from shared.image_hashes import ImageHashes
 from shared.image_keys import ImageKeys
 from shared.storage import Bucket, client
 
@@ -50,8 +51,20 @@ class Lake:
             AttributeDefinitions=[{"AttributeName": "feed_id", "AttributeType": "S"}],
             KeySchema=[{"AttributeName": "feed_id", "KeyType": "HASH"}],
         )
-        self.bucket = Bucket(BUCKET)
-        self.image_keys = ImageKeys(IMAGE_KEYS)
+        self._open(BUCKET, IMAGE_KEYS, IMAGE_HASHES)
+
+    def _open(self, bucket: str, image_keys: str, image_hashes: str) -> None:
+        self.bucket = Bucket(bucket)
+        self.image_keys = ImageKeys(image_keys)
+        self.image_hashes = ImageHashes(image_hashes)
+        self._image_keys_table = image_keys
+
+    @classmethod
+    def deployed(cls, outputs: dict[str, str]) -> Lake:
+        """The lake of a deployed stack."""
+        lake = cls.__new__(cls)
+        lake._open(outputs["BucketName"], outputs["ImageKeysTableName"], outputs["ImageHashesTableName"])
+        return lake
 
     def put_bookmark(self, feed_id: str, newest_id: str, newest_at: str) -> None:
         """What the state machine's Commit Bookmark writes."""
@@ -60,7 +73,7 @@ class Lake:
 
     def mapping(self) -> dict[str, dict[str, Any]]:
         """Every item of the mapping, by media id."""
-        found = client("dynamodb").scan(TableName=IMAGE_KEYS)["Items"]
+        found = client("dynamodb").scan(TableName=self._image_keys_table)["Items"]
         return self.image_keys.get_many(item["media_id"]["S"] for item in found)
 
     def indexed(self, index: str, key: str, value: str) -> list[str]:

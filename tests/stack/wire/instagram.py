@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from tests.stack.wire.graph import GraphServer, error, throttled, written
@@ -28,6 +28,7 @@ class InstagramServer(GraphServer):
             self._medium("40", None),  # as for copyrighted material
             self._medium("50", "gravel", media_type="VIDEO", thumbnail_url=self.signed("gravel")),
             self._medium("60", "wall-clock") | {"media_url": self.signed("wall-clock", -60)},
+            self._medium("65", "paint-brushes") | {"media_url": self.signed("paint-brushes", -60)},
             {"id": "70", "media_type": "IMAGE"},
         ]
         self.faults["/v26.0/me/media"] = [throttled(80002, "instagram")]
@@ -47,11 +48,21 @@ class InstagramServer(GraphServer):
         return error(100, "Unsupported get request", error_subcode=33)
 
     def _listing(self, asked: Asked, media: list[Any]) -> Answer:
+        if "since" in asked.query:
+            return self._again(asked)
         start = int(asked.query.get("after", "0"))
         body: dict[str, Any] = {"data": media[start : start + 2], "paging": {"cursors": {"after": str(start + 2)}}}
         if start + 2 < len(media):
             body["paging"]["next"] = self.next(asked, after=str(start + 2))
         return written(body)
+
+    def _again(self, asked: Asked) -> Answer:
+        """The posts of a span of time, where 60 has a fresh address and 65 has none."""
+        since, until = int(asked.query["since"]), int(asked.query["until"])
+        times = {one["id"]: datetime.fromisoformat(one["timestamp"]) for one in self._mine if "timestamp" in one}
+        shown = [one for one in self._mine if one["id"] in times and since < times[one["id"]].timestamp() < until]
+        fresh = {"60": {"media_url": self.signed("wall-clock")}}
+        return written({"data": [one | fresh.get(one["id"], {}) for one in shown]})
 
     def _discovery(self, asked: Asked) -> Answer:
         name = re.match(r"business_discovery\.username\(([\w.]+)\)", asked.query["fields"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -23,8 +24,8 @@ def check(started_at: str = "2026-04-01T05:00:03Z", **given: Any) -> dict[str, A
     return answer
 
 
-def day(**given: Any) -> str:
-    return str(check(feeds=["bluesky:alice.example"], **given)["run"]["dt"])
+def day(started_at: str = "2026-04-01T05:00:03Z", **given: Any) -> str:
+    return str(check(started_at, feeds=["bluesky:alice.example"], **given)["run"]["dt"])
 
 
 def test_example_event() -> None:
@@ -65,27 +66,58 @@ def test_retry_takes_what_may_pass_and_tolerates_that_it_fails_again() -> None:
     assert (list(run["retry"]["error_codes"]), run["failure_tolerance_percent"]) == (["not_found"], 5)
 
 
-@pytest.mark.parametrize(
-    ("scheduled", "zone", "expected"),
-    [
-        ("2026-04-01T05:00:00Z", "UTC", "2026-04-01"),
-        ("2026-03-31T22:30:00Z", "Europe/Berlin", "2026-04-01"),
-        ("2026-03-31T22:30:00Z", "America/New_York", "2026-03-31"),
-        # The night in which Berlin's clocks go forward, and the one in which they go back.
-        ("2026-03-28T22:59:59Z", "Europe/Berlin", "2026-03-28"),
-        ("2026-03-28T23:00:00Z", "Europe/Berlin", "2026-03-29"),
-        ("2026-03-29T21:59:59Z", "Europe/Berlin", "2026-03-29"),
-        ("2026-03-29T22:00:00Z", "Europe/Berlin", "2026-03-30"),
-        ("2026-10-25T22:59:59Z", "Europe/Berlin", "2026-10-25"),
-        ("2026-10-25T23:00:00Z", "Europe/Berlin", "2026-10-26"),
-        ("2026-12-31T23:30:00Z", "Europe/Berlin", "2027-01-01"),
-        ("2027-01-01T04:59:59Z", "America/New_York", "2026-12-31"),
-        ("2027-01-01T01:00:00+14:00", "UTC", "2026-12-31"),
-        ("2026-12-31T10:00:00Z", "Pacific/Kiritimati", "2027-01-01"),
-    ],
-)
-def test_day_of_scheduled_time(scheduled: str, zone: str, expected: str) -> None:
-    assert day(scheduled_time=scheduled, time_zone=zone) == expected
+# Day, zone, the first instant of that day there, and its hours.
+DAYS = [
+    ("2026-04-01", "UTC", "2026-04-01T00:00Z", 24),
+    ("2028-02-29", "UTC", "2028-02-29T00:00Z", 24),
+    ("2028-02-29", "Asia/Kathmandu", "2028-02-28T18:15Z", 24),
+    # Clocks go forward an hour, and back.
+    ("2026-03-29", "Europe/Berlin", "2026-03-28T23:00Z", 23),
+    ("2026-10-25", "Europe/Berlin", "2026-10-24T22:00Z", 25),
+    ("2026-03-08", "America/New_York", "2026-03-08T05:00Z", 23),
+    ("2026-11-01", "America/New_York", "2026-11-01T04:00Z", 25),
+    # By half an hour.
+    ("2026-10-04", "Australia/Lord_Howe", "2026-10-03T13:30Z", 23.5),
+    ("2026-04-05", "Australia/Lord_Howe", "2026-04-04T13:00Z", 24.5),
+    # At midnight: the day begins at one o'clock, or its last hour comes twice.
+    ("2026-09-06", "America/Santiago", "2026-09-06T04:00Z", 23),
+    ("2026-04-04", "America/Santiago", "2026-04-04T03:00Z", 25),
+    ("2026-03-29", "Asia/Beirut", "2026-03-28T22:00Z", 23),
+    ("2018-11-04", "America/Sao_Paulo", "2018-11-04T03:00Z", 23),
+    # Samoa went over the date line: there was no 30 December.
+    ("2011-12-29", "Pacific/Apia", "2011-12-29T10:00Z", 24),
+    ("2011-12-31", "Pacific/Apia", "2011-12-30T10:00Z", 24),
+    # The year ends, first on Kiritimati and last on Pago Pago.
+    ("2026-12-31", "Pacific/Kiritimati", "2026-12-30T10:00Z", 24),
+    ("2027-01-01", "Pacific/Kiritimati", "2026-12-31T10:00Z", 24),
+    ("2026-12-31", "Europe/Berlin", "2026-12-30T23:00Z", 24),
+    ("2026-12-31", "America/New_York", "2026-12-31T05:00Z", 24),
+    ("2026-12-31", "Pacific/Pago_Pago", "2026-12-31T11:00Z", 24),
+]
+
+
+@pytest.mark.parametrize(("expected", "zone", "first", "hours"), DAYS)
+@pytest.mark.parametrize("late", [None, timedelta(0), timedelta(hours=9), timedelta(days=1)])
+def test_day_from_its_first_second_to_its_last(
+    expected: str, zone: str, first: str, hours: float, late: timedelta | None
+) -> None:
+    """``late`` is how long after its time a schedule starts the run; without it, the run names no such time."""
+    begin = datetime.fromisoformat(first)
+    after, second = begin + timedelta(hours=hours), timedelta(seconds=1)
+
+    def day_at(instant: datetime) -> str:
+        if late is None:
+            return day(instant.isoformat(), time_zone=zone)
+        return day((instant + late).isoformat(), scheduled_time=instant.isoformat(), time_zone=zone)
+
+    assert [day_at(instant) for instant in (begin, begin + (after - begin) / 2, after - second)] == [expected] * 3
+    assert day_at(begin - second) < expected < day_at(after)
+
+
+@pytest.mark.parametrize("written", ["2027-01-01T01:00:00+14:00", "2026-12-31T11:00:00Z", "2026-12-31T03:30:00-07:30"])
+def test_day_is_that_of_the_instant_however_it_is_written(written: str) -> None:
+    assert day(scheduled_time=written, time_zone="UTC") == "2026-12-31"
+    assert day(scheduled_time=written, time_zone="Pacific/Kiritimati") == "2027-01-01"
 
 
 def test_day_when_it_is_given() -> None:

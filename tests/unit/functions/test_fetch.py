@@ -11,9 +11,9 @@ import pytest
 
 import fetch.pager
 from fetch.app import handler
-from fetch.redaction import redact
 from shared import keys
 from shared.errors import BadFeedError, RateLimitedError, SourceChangedError, SourceUnavailableError
+from shared.redaction import redact
 from shared.run import Progress, Retry
 from shared.settings import settings
 from shared.storage import client
@@ -29,7 +29,7 @@ EARLIER, LATER = NOON - timedelta(hours=1), NOON + timedelta(hours=1)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long it would have slept between tries."""
     pauses: list[float] = []
-    monkeypatch.setattr("fetch.api.time.sleep", pauses.append)
+    monkeypatch.setattr("shared.api.time.sleep", pauses.append)
     return pauses
 
 

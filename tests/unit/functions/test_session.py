@@ -13,13 +13,13 @@ from urllib.parse import quote
 import boto3
 import pytest
 
-import fetch.session
-from fetch.api import Api
-from fetch.redaction import without
-from fetch.session import Session
+import shared.session
 from shared import secrets
+from shared.api import Api
 from shared.errors import BadFeedError, CredentialsError, SourceChangedError
+from shared.redaction import without
 from shared.secrets import Secret
+from shared.session import Session
 from sources import Feed, Page, Request, Response
 from sources.contract import Authorized
 from tests.unit.functions.website import Answer, Website
@@ -69,7 +69,7 @@ class Network(Authorized):
 @pytest.fixture(autouse=True)
 def manager(lake: Lake) -> Iterator[Any]:
     secrets._provider.cache_clear()
-    fetch.session._brought.clear()
+    shared.session._brought.clear()
     client = boto3.client("secretsmanager")
     client.create_secret(Name="lake/net", SecretString=json.dumps({"token": TOKEN, "user": "alice.example"}))
     yield client

@@ -123,6 +123,12 @@ def test_token_when_the_page_has_its_own_is_that(secret: dict[str, str], token: 
     assert SOURCE.authorize(request, secret).params["access_token"] == token
 
 
+def test_post_when_its_addresses_lapsed_is_asked_for_by_its_second() -> None:
+    listing, again = SOURCE.request(FEED, None, None), SOURCE.reread(FEED, NOON)
+    assert again.url == listing.url
+    assert again.params == {**listing.params, "since": "1795175999", "until": "1795176001"}
+
+
 def test_post_when_it_has_a_photo_is_read_whole() -> None:
     assert only(entry()) == Post(
         post_id="100_1",

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
-from fetch.api import Api
-from fetch.redaction import without
+from shared.api import Api
 from shared.errors import BadFeedError, CredentialsError, ImagelakeError, SourceChangedError
+from shared.redaction import without
 from shared.secrets import Secret
 from sources import Feed, Page, Request, Response, Source
 from sources.contract import Authorized

@@ -1,0 +1,79 @@
+"""Pictures whose addresses lapse: one that has lapsed is asked for once more, from the network that gave it."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime
+
+from shared.api import Api
+from shared.errors import DownloadError, ErrorCode, ImagelakeError
+from shared.posts import Item, Media
+from shared.secrets import Secret
+from shared.session import Session
+from shared.settings import Settings
+from sources import Feed, Source
+from sources.contract import Rereads
+from transform.download import Downloader
+
+# What the networks answer at a signed address that has lapsed.
+_LAPSED = frozenset({ErrorCode.URL_EXPIRED, ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND})
+
+
+class Addresses:
+    """Downloads the pictures of one batch."""
+
+    def __init__(self, source: Source, downloader: Downloader, config: Settings) -> None:
+        self._source = source
+        self._downloader = downloader
+        self._config = config
+        self._lock = threading.Lock()
+        self._shown: dict[datetime, dict[str, Media]] = {}
+        self._refusal: ImagelakeError | None = None
+
+    def download(self, item: Item) -> bytes:
+        """The picture's bytes; raises only ``DownloadError``, ``url_expired`` where a fresh address has lapsed too."""
+        try:
+            return self._downloader.download(item.media_url, expires_at=item.expires_at).body
+        except DownloadError as error:
+            if item.expires_at is None or error.code not in _LAPSED:
+                raise
+            lapsed = error
+        try:
+            fresh = self._again(item)
+        except ImagelakeError as error:
+            raise DownloadError(ErrorCode.URL_EXPIRED, f"{lapsed}; no fresh address: {error}") from error
+        if fresh is None or fresh.url is None:
+            raise DownloadError(ErrorCode.URL_EXPIRED, f"{lapsed}; the network gives no fresh address") from lapsed
+        try:
+            return self._downloader.download(fresh.url, expires_at=fresh.expires_at).body
+        except DownloadError as error:
+            if error.code not in _LAPSED:
+                raise
+            raise DownloadError(ErrorCode.URL_EXPIRED, f"{error}, at a fresh address too") from error
+
+    def _again(self, item: Item) -> Media | None:
+        """The medium as its network shows it now, or ``None`` if the network shows it to nobody."""
+        if not isinstance(self._source, Rereads):
+            return None
+        # One call for all pictures of a post; and none after a refusal, which the next one would meet as well.
+        with self._lock:
+            if self._refusal is not None:
+                raise self._refusal
+            if item.posted_at not in self._shown:
+                try:
+                    self._shown[item.posted_at] = self._read(self._source, item)
+                except ImagelakeError as error:
+                    self._refusal = error
+                    raise
+            return self._shown[item.posted_at].get(item.media_id)
+
+    def _read(self, source: Rereads, item: Item) -> dict[str, Media]:
+        feed = Feed.of(item.feed)
+        request = source.reread(feed, item.posted_at)
+        if request is None:
+            return {}
+        config = self._config
+        secret = Secret(f"{config.secrets_prefix}{source.name}", source.manifest.credentials)
+        with Api(trusted_origins=config.trusted_origins, contact=config.contact) as api:
+            _, page = Session(source, feed, api, secret, config.trusted_origins).read(request)
+        return {media.media_id: media for post in page.posts for media in post.media}
