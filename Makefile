@@ -20,7 +20,7 @@ demo: .venv/local  ## run the whole pipeline on this machine; ARGS="--feed blues
 	@$(BIN)/python -m local demo $(ARGS)
 
 test: .venv/dev  ## run the unit, workflow and stack tests
-	@$(BIN)/python -m pytest -q -n 3 --dist loadfile -m "not docker and not cloud and not gate" $(ARGS)
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not docker and not cloud and not gate" $(ARGS)
 
 test-docker: .venv/dev  ## run the workflow's paths on AWS's Step Functions Local, if Docker runs here
 	@if docker info >/dev/null 2>&1; then $(BIN)/python -m pytest -q -m docker tests/docker $(ARGS); \

@@ -57,6 +57,7 @@ class Engine:
         self.log = self.folder / "engine.log"
         self._keep = keep
         self._settings = dict(settings or {})
+        self._clients: dict[str, Any] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -86,10 +87,12 @@ class Engine:
         self._stop()
 
     def client(self, service: str) -> Any:
-        """A boto3 client of ``service`` that can reach nothing but this engine."""
-        session: Any = boto3.Session(_CREDENTIALS["AWS_ACCESS_KEY_ID"], _CREDENTIALS["AWS_SECRET_ACCESS_KEY"])
-        config = Config(proxies={}, s3={"addressing_style": "path"})
-        return session.client(service, region_name=REGION, endpoint_url=self.url, config=config)
+        """The boto3 client of ``service`` that can reach nothing but this engine; made once, which takes a while."""
+        if service not in self._clients:
+            session: Any = boto3.Session(_CREDENTIALS["AWS_ACCESS_KEY_ID"], _CREDENTIALS["AWS_SECRET_ACCESS_KEY"])
+            config = Config(proxies={}, s3={"addressing_style": "path"})
+            self._clients[service] = session.client(service, region_name=REGION, endpoint_url=self.url, config=config)
+        return self._clients[service]
 
     def environment(self) -> dict[str, str]:
         """The environment of the engine and its workers: the caller's, with every way to a real account taken out."""
