@@ -61,35 +61,46 @@ class Features(Flags):
 
 def measure(image: Image.Image, original_size: tuple[int, int]) -> Features:
     """The features of a picture in mode RGB, and the flags it earns with the size of its original."""
-    sample = image.resize((-(-image.width // 2), -(-image.height // 2)), Image.Resampling.NEAREST)
-    histogram = np.array(sample.convert("L").histogram())
+    luma = image.convert("L")
+    half = (-(-image.width // 2), -(-image.height // 2))
+    sample = image.resize(half, Image.Resampling.NEAREST)
+    histogram = np.array(luma.resize(half, Image.Resampling.NEAREST).histogram())
     mean, variance = mean_and_variance(histogram)
-    mean_rgb, colorfulness = _colors(np.asarray(sample))
+    mean_rgb, colorfulness = _colors(planes(sample))
     thumbnail = sample.reduce(-(-max(sample.size) // _THUMBNAIL))
-    small_pixels, small_luma = np.asarray(thumbnail), thumbnail.convert("L")
+    small_planes, small_luma = planes(thumbnail), thumbnail.convert("L")
     return Features(
         mean_rgb=mean_rgb,
         brightness=mean / 255,
         contrast=variance**0.5 / 255,
-        sharpness=_sharpness(np.asarray(image.convert("L"))),
+        sharpness=_sharpness(np.asarray(luma)),
         entropy=_entropy(histogram),
         colorfulness=colorfulness,
-        dominant_colors=dominant_colors(small_pixels),
-        thumbhash=thumbhash(small_pixels),
+        dominant_colors=dominant_colors(small_planes),
+        thumbhash=thumbhash(small_planes),
         phash=phash(small_luma),
         dhash=dhash(small_luma),
-        **vars(flags(thumbnail, small_luma, colorfulness == 0, *original_size)),
+        **vars(flags(thumbnail, small_planes, small_luma, colorfulness == 0, *original_size)),
     )
 
 
-def dominant_colors(pixels: NDArray[np.uint8]) -> tuple[str, ...]:
-    """Up to five colours of an array (height, width, 3) as ``#rrggbb``, largest share first.
+def planes(image: Image.Image) -> NDArray[np.uint8]:
+    """R, G and B of a picture in mode RGB: an array (3, height, width).
+
+    Pillow takes a channel out of its pixels in half the time in which NumPy does.
+    """
+    data = b"".join(image.tobytes("raw", channel) for channel in "RGB")
+    return np.frombuffer(data, np.uint8).reshape(3, image.height, image.width)
+
+
+def dominant_colors(channels: NDArray[np.uint8]) -> tuple[str, ...]:
+    """Up to five colours of `planes` as ``#rrggbb``, largest share first.
 
     Pixels are counted in 8x8x8 equal bins of RGB. The fullest bin takes in its 26 neighbours, then the fullest of the
     rest does, and so on; each colour is the mean of its pixels. Colours below one per cent are left out. The idea is
     that of M. J. Swain and D. H. Ballard, "Color Indexing", IJCV 7(1), 1991.
     """
-    red, green, blue = pixels.reshape(-1, 3).T
+    red, green, blue = channels.reshape(3, -1)
     # A margin of one bin on every side, so that the neighbours of each are a cube: ten bins a side, a decimal index.
     index = (red >> 5) * np.intp(100) + (green >> 5) * np.intp(10) + (blue >> 5) + 111
     sums = np.stack(
@@ -127,9 +138,9 @@ def _sharpness(luma: NDArray[np.uint8]) -> float:
     return _moments(laplacian.reshape(height - 2, width)[:, 1:-1])[1]
 
 
-def _colors(pixels: NDArray[np.uint8]) -> tuple[tuple[float, float, float], float]:
+def _colors(channels: NDArray[np.uint8]) -> tuple[tuple[float, float, float], float]:
     """Mean of R, G and B, and colourfulness."""
-    red, green, blue = np.moveaxis(pixels, 2, 0).astype(np.int16, order="C")
+    red, green, blue = channels.astype(np.int16)
     rg_mean, rg_variance = _moments(red - green)
     # Doubled, to stay an integer: R + G - 2B.
     yb_mean, yb_variance = _moments(red + green - (blue << 1))

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 _LEVELS = np.arange(256)
+_SQUARES = _LEVELS**2
+_WEIGHTS = np.array([241, 691, 68], np.int32)
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,19 @@ class Flags:
     is_grayscale: bool
 
 
-def flags(thumbnail: Image.Image, luma: Image.Image, is_grayscale: bool, width: int, height: int) -> Flags:
-    """The flags of a thumbnail in RGB and in L, at most 64 pixels a side, of an original of ``width``, ``height``."""
-    darkest_twentieth, brightest_hundredth = _percentiles(np.asarray(thumbnail), 5, 99)
+def flags(
+    thumbnail: Image.Image,
+    planes: NDArray[np.uint8],
+    luma: Image.Image,
+    is_grayscale: bool,
+    width: int,
+    height: int,
+) -> Flags:
+    """The flags of a thumbnail, at most 64 pixels a side, of an original of ``width``, ``height``.
+
+    It is given in RGB, as R, G and B (3, height, width), and in L.
+    """
+    darkest_twentieth, brightest_hundredth = _percentiles(planes, 5, 99)
     entropy = (luma if is_grayscale else thumbnail).entropy()
     return Flags(
         is_dark=brightest_hundredth < 0.32,
@@ -60,9 +72,9 @@ def flags(thumbnail: Image.Image, luma: Image.Image, is_grayscale: bool, width: 
     )
 
 
-def _percentiles(pixels: NDArray[np.uint8], low: int, high: int) -> tuple[float, float]:
+def _percentiles(planes: NDArray[np.uint8], low: int, high: int) -> tuple[float, float]:
     """Two percentiles of brightness; squares in integers order the pixels as their roots would."""
-    squares = (pixels.astype(np.int32) ** 2 @ np.array([241, 691, 68], np.int32)).ravel()
+    squares = _WEIGHTS @ planes.reshape(3, -1).astype(np.int32) ** 2
     places = [(len(squares) - 1) * percent // 100 for percent in (low, high)]
     below, above = np.partition(squares, places)[places].tolist()
     return math.sqrt(below / 1000) / 255, math.sqrt(above / 1000) / 255
@@ -71,7 +83,8 @@ def _percentiles(pixels: NDArray[np.uint8], low: int, high: int) -> tuple[float,
 def _blur_score(luma: Image.Image) -> float:
     counts = np.array(luma.histogram())
     _, edges = mean_and_variance(np.array(luma.filter(ImageFilter.FIND_EDGES).histogram()))
-    plainness = 1 - math.exp(-float(counts.std()) / 100)
+    mean = int(counts.sum()) / len(counts)
+    plainness = 1 - math.exp(-math.sqrt(max(0.0, int(counts @ counts) / len(counts) - mean**2)) / 100)
     return 1 - math.exp(-math.sqrt(edges) / 100) + (plainness if plainness > 0.18 else 0)
 
 
@@ -79,4 +92,4 @@ def mean_and_variance(histogram: NDArray[np.int64]) -> tuple[float, float]:
     """Of values 0 to 255, from how often each occurs."""
     count = int(histogram.sum())
     mean = int(histogram @ _LEVELS) / count
-    return mean, max(0.0, int(histogram @ _LEVELS**2) / count - mean**2)
+    return mean, max(0.0, int(histogram @ _SQUARES) / count - mean**2)
