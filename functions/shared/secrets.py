@@ -79,6 +79,11 @@ class Secret(Mapping[str, str]):
         """Let ``fields`` go before those that are stored."""
         self._remembered |= fields
 
+    def read_again(self) -> None:
+        """Read what is stored now, whatever this worker has read of it before."""
+        self._text = self._read(force=True)
+        self._stored = self._parsed(self._text)
+
     def keep(self, fields: Mapping[str, str]) -> None:
         """Store ``fields`` with the others, unless another writer has replaced what was read; then that one stays."""
         self._values()

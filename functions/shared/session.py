@@ -89,6 +89,12 @@ class Session:
         if due is None or self._tried_renewal:
             return
         self._tried_renewal = True
+        if source.keeps_renewed:
+            # Another worker may have renewed and stored it since this one has read it.
+            self._secret.read_again()
+            due = source.renewal(request, self._secret, now)
+            if due is None:
+                return
         try:
             answer = self._api.send(self._with_secret(source, due))
             # Of a success nothing is taken out: it may bring the same token again.

@@ -156,6 +156,19 @@ def test_renewed_token_is_used_at_once_and_kept(api: Api, website: Website, mana
     assert opened.warnings == []
 
 
+def test_token_that_another_worker_has_renewed_is_not_renewed_again(api: Api, website: Website, manager: Any) -> None:
+    class Ending(Network):
+        def renewal(self, request: Request, secret: Mapping[str, str], now: datetime) -> Request | None:
+            self.due = secret["token"] == TOKEN
+            return super().renewal(request, secret, now)
+
+    page = website.put("/page", b"next")
+    assert Secret("lake/net", ("token",))["token"] == TOKEN, "what this worker remembers"
+    manager.put_secret_value(SecretId="lake/net", SecretString=json.dumps({"token": NEW}))
+    session(Ending(), api, website.origin).read(Request(page))
+    assert website.asked == [f"/page?access_token={NEW}"]
+
+
 def test_token_that_cannot_be_renewed_is_used_on_with_a_warning(api: Api, website: Website, manager: Any) -> None:
     page = website.put("/page", b"next")
     website.put("/renew", Answer(f"no {TOKEN}".encode(), 400))
