@@ -51,11 +51,16 @@ def demo(options: Options, console: Console) -> int:
     """Run it all; 0 if the execution succeeded, else 1."""
     with ExitStack() as stack:
         with _timed(console, "Engine"):
-            engine = stack.enter_context(Engine(options.folder, port=options.port, keep=options.persistent))
+            # Each function may do what its role allows and nothing else, as on AWS.
+            settings = {"AUTH": "true"}
+            engine = stack.enter_context(
+                Engine(options.folder, port=options.port, keep=options.persistent, settings=settings)
+            )
         given, parameters = _input(options, stack)
         with _timed(console, "Deploy"):
-            outputs = deploy(engine, TEMPLATE, parameters)
-        mailbox = _subscribe(engine, outputs["TopicArn"])
+            # The engine speaks plain HTTP on loopback, which that policy refuses.
+            outputs = deploy(engine, TEMPLATE, parameters, without=["BucketPolicy"])
+        mailbox = subscribe(engine, outputs["TopicArn"])
         run = _execute_by_stream if options.stream else _execute
         execution = run(engine, outputs, given, console)
         _save(engine, outputs["BucketName"], options.folder)
@@ -115,12 +120,15 @@ def _executions(states: Any, machine: str) -> set[str]:
     return {execution["executionArn"] for page in pages for execution in page["executions"]}
 
 
-def _subscribe(engine: Engine, topic_arn: str) -> str:
+def subscribe(engine: Engine, topic_arn: str) -> str:
     """A queue that gets what the topic sends, in place of a mailbox; returns its URL."""
     sqs = engine.client("sqs")
     url: str = sqs.create_queue(QueueName="local-mailbox")["QueueUrl"]
     sqs.purge_queue(QueueUrl=url)
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": arn}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
     engine.client("sns").subscribe(TopicArn=topic_arn, Protocol="sqs", Endpoint=arn)
     return url
 

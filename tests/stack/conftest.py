@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
+from local.demo import subscribe
 from local.deploy import deploy
 from local.engine import Engine
 from local.feed_server import FeedServer
@@ -107,11 +108,4 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with Engine(tmp_path_factory.mktemp("engine"), settings={"AUTH": "true"}) as engine, FeedServer() as server:
         parameters = {"ScheduleState": "DISABLED", "TrustedOrigins": server.url}
         outputs = deploy(engine, TEMPLATE, parameters, without=["BucketPolicy"])
-        sqs = engine.client("sqs")
-        mailbox = sqs.create_queue(QueueName="mailbox")["QueueUrl"]
-        queue = sqs.get_queue_attributes(QueueUrl=mailbox, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        statement = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": queue}
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        sqs.set_queue_attributes(QueueUrl=mailbox, Attributes={"Policy": policy})
-        engine.client("sns").subscribe(TopicArn=outputs["TopicArn"], Protocol="sqs", Endpoint=queue)
-        yield Stack(engine, server, outputs, mailbox)
+        yield Stack(engine, server, outputs, subscribe(engine, outputs["TopicArn"]))

@@ -18,6 +18,7 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
+from local.demo import subscribe
 from local.deploy import STACK_NAME, deploy
 from local.engine import Engine
 from local.feed_server import FeedServer
@@ -96,14 +97,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Networks]:
         parameters = {"ScheduleState": "DISABLED", "TrustedOrigins": origins}
         # The engine speaks plain HTTP, which that policy refuses.
         outputs = deploy(engine, TEMPLATE, parameters, without=["BucketPolicy"])
-        sqs = engine.client("sqs")
-        mailbox = sqs.create_queue(QueueName="mailbox")["QueueUrl"]
-        queue = sqs.get_queue_attributes(QueueUrl=mailbox, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        statement = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": queue}
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        sqs.set_queue_attributes(QueueUrl=mailbox, Attributes={"Policy": policy})
-        engine.client("sns").subscribe(TopicArn=outputs["TopicArn"], Protocol="sqs", Endpoint=queue)
-        stack = Stack(engine, unused, outputs, mailbox)
+        stack = Stack(engine, unused, outputs, subscribe(engine, outputs["TopicArn"]))
         events = listen(stack, "told-to-the-bus", {"source": ["imagelake"]})
         yield Networks(stack, instagram, facebook, x, bluesky, events)
 
