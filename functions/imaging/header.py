@@ -21,7 +21,7 @@ MAX_PROFILE = 4 << 20
 # No caption inflates to this; the text is dropped, but the raw file is kept and its next reader may not be careful.
 _MAX_TEXT = 8 << 20
 # Encoders write about ten scans. Each further scan costs a pass over the whole picture and only a few bytes: a small
-# picture may have a hundred, one of 40 megapixels twenty, which take some two seconds.
+# picture may have a hundred, one of 40 megapixels twenty.
 _FEWEST_SCANS, _MOST_SCANS, _MAX_SCANNED_PIXELS = 20, 100, 800_000_000
 # A picture of 40 megapixels has some ten thousand chunks; millions of empty ones only cost time.
 _MAX_PARTS = 100_000

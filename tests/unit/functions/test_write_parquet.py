@@ -179,10 +179,21 @@ def test_error_when_the_file_may_not_be_written(lake: Lake, monkeypatch: pytest.
         write(planned)
 
 
-def test_retried_rows_take_the_places_of_those_that_failed(lake: Lake) -> None:
-    planned = one_of_each(lake)
-    write(planned)
+@pytest.mark.parametrize(
+    "lacking",
+    [[], ["duplicate_distance", "is_dark", "license", "mean_rgb"]],
+    ids=["new file", "file of a version before"],
+)
+def test_retried_rows_take_the_places_of_those_that_failed(lake: Lake, lacking: list[str]) -> None:
+    planned = plan(*(item(status) for status in Status))
+    results = [result(one, status) for one, status in zip(planned.items, Status, strict=True)]
+    results[0] = results[0]._replace(tensor=b"numbers")
+    write(keep_rows(lake, planned, *results))
     columns, before = file_of(lake, planned).schema_arrow, file_of(lake, planned).read().to_pylist()
+    assert before[0]["tensor"] == b"numbers"
+    old = io.BytesIO()
+    pq.write_table(file_of(lake, planned).read().drop_columns(lacking), old)
+    lake.bucket.put(keys.parquet(planned.batch), old.getvalue(), "")
     failed = planned.items[3]
     batch = planned.batch.model_copy(update={"items": 1, "retried_by": "retry-1"})
     again = planned.model_copy(update={"batch": batch, "items": [failed]})
