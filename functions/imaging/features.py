@@ -85,7 +85,7 @@ def measure(image: Image.Image, original_size: tuple[int, int]) -> Features:
 
 
 def planes(image: Image.Image) -> NDArray[np.uint8]:
-    """R, G and B of a picture in mode RGB: an array (3, height, width), taken apart by Pillow, which is the faster at it."""
+    """R, G and B of a picture in mode RGB: an array (3, height, width). Pillow takes it apart faster than NumPy."""
     data = b"".join(image.tobytes("raw", channel) for channel in "RGB")
     return np.frombuffer(data, np.uint8).reshape(3, image.height, image.width)
 
