@@ -6,9 +6,8 @@ import random
 import time
 from types import TracebackType
 
-import httpx
-
 from shared.errors import DownloadError, SourceUnavailableError
+from shared.urls import Url
 from shared.web import GuardedClient, as_feed_error
 from sources import Request, Response
 
@@ -53,7 +52,7 @@ class Api:
     @staticmethod
     def address(request: Request) -> str:
         """The address that ``request`` asks for, as it goes over the wire."""
-        return str(httpx.URL(request.url).copy_merge_params(request.params))
+        return str(Url.parse(request.url).with_params(request.params))
 
 
 def _pause(retry_after: str, tries_left: int) -> float:

@@ -1,27 +1,28 @@
 """The guarded HTTP client: it connects to public addresses and trusted origins only, under a cap and a deadline.
 
-Every URL may be hostile. The name is resolved here, each of its addresses is checked, and the connection goes to a
-checked address, so a second answer of the name server changes nothing. Host header and TLS keep the name.
+Every URL and every answer may be hostile. The name is resolved here, each of its addresses is checked, and the
+connection goes to a checked address, so a second answer of the name server changes nothing. Host header and TLS keep
+the name. An answer is read by the letter of RFC 9112, or not at all.
 """
 
 from __future__ import annotations
 
-import logging
+import io
+import json as jsons
 import re
 import select
 import socket
 import ssl
+import threading
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
-import httpcore
-import httpx
+import certifi
 
 from shared.addresses import is_public
 from shared.errors import (
@@ -32,18 +33,22 @@ from shared.errors import (
     SourceChangedError,
     SourceUnavailableError,
 )
+from shared.urls import Origin, Url, refusal
 
 VERSION = "0.1.0"
 
-# Its debug lines hold response headers, and a Location may carry a signature.
-logging.getLogger("httpcore").setLevel(logging.INFO)
+_IDLE_SECONDS = 30.0
+_MOST_IDLE = 64
+_LONGEST_HEAD = 65536
+# What is received at once while the head is read, and of the body.
+_BUFFER, _PIECE = 8192, 262144
+# A body in chunks of a byte would take fifty times its size.
+_MOST_PIECES = 65536
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
-_USERINFO = re.compile(r"[^/?#]*//[^/?#]*@")
-
-Origin = tuple[str, str, int]
-SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
+_STATUS_LINE = re.compile(r"HTTP/1\.([0-9]) ([0-9]{3})(?: [^\x00-\x08\x0a-\x1f\x7f]*)?\r?")
+_FIELD = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\x00-\x08\x0a-\x1f\x7f]*)\r?")
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,20})(?:;[^\r\n]*)?[\t ]*\r\n")
+_LENGTH = re.compile(r"[0-9]{1,20}")
 
 
 class Deadline:
@@ -60,206 +65,243 @@ class Deadline:
         """Move it back by ``seconds``."""
         self._at += seconds
 
-
-# Sockets are pooled and outlive a request, so the request's deadline reaches them through its thread's context. Kept
-# at the socket, it also ends a response whose *headers* trickle in.
-_deadline: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
-
-
-def _time_left(timeout: float | None) -> float | None:
-    deadline = _deadline.get()
-    if deadline is None:
-        return timeout
-    left = deadline.remaining()
-    if left <= 0:
-        raise TimeoutError
-    return left if timeout is None else min(timeout, left)
+    def cap(self, seconds: float) -> float:
+        """``seconds``, or those left if they are fewer; raises ``TimeoutError`` if none are."""
+        left = self.remaining()
+        if left <= 0:
+            raise TimeoutError
+        return min(seconds, left)
 
 
-@contextmanager
-def _raising(timed_out: type[Exception], failed: type[Exception]) -> Iterator[None]:
-    try:
-        yield
-    except TimeoutError as error:
-        raise timed_out from error
-    except OSError as error:
-        raise failed(str(error)) from error
+class _BadAnswerError(Exception):
+    """The server breaks off, or what it sends is no HTTP; never leaves this module."""
 
 
-class _Stream(httpcore.NetworkStream):
-    """A socket under the deadline of the request that uses it."""
+class _TooSlowError(Exception):
+    """Bytes trickle in below the minimum rate; never leaves this module."""
 
-    def __init__(self, sock: socket.socket) -> None:
+
+class _Pace:
+    """The least rate at which bytes have to come in, after ``grace`` seconds."""
+
+    def __init__(self, min_rate: float, grace: float) -> None:
+        self._min_rate, self._grace = min_rate, grace
+        self._started, self._received = time.monotonic(), 0
+
+    def count(self, received: int) -> None:
+        self._received += received
+        elapsed = time.monotonic() - self._started
+        if elapsed > self._grace and self._received < self._min_rate * elapsed:
+            raise _TooSlowError
+
+
+class _Connection(io.RawIOBase):
+    """A connected socket, read by way of ``reader``; what is set by ``serve`` holds for every call."""
+
+    def __init__(self, origin: Origin, sock: socket.socket) -> None:
+        self.origin = origin
+        self.reader = io.BufferedReader(self, _BUFFER)
+        self.idle_since = 0.0
+        self.pace: _Pace | None = None
+        self._deadline: Deadline | None = None
+        self._patience = self._timeout = 0.0
         self._sock = sock
-        self._timeout: float | None = -1.0  # not known yet
-        self.last_received = b""
-        self.reusable = True
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
 
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        with _raising(httpcore.ReadTimeout, httpcore.ReadError):
-            self._limit(timeout)
-            self.last_received = self._sock.recv(max_bytes)
-        return self.last_received
+    def serve(self, deadline: Deadline | None, patience: float = 0.0) -> None:
+        """Be used by a request of this deadline, which waits ``patience`` seconds for each read; ``None`` ends it."""
+        self._deadline, self._patience, self.pace = deadline, patience, None
 
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        with _raising(httpcore.WriteTimeout, httpcore.WriteError):
-            self._limit(timeout)
-            self._sock.sendall(buffer)
+    def readable(self) -> bool:
+        return True
 
-    def _limit(self, timeout: float | None) -> None:
+    def readinto(self, buffer: Any) -> int | None:
+        if self._deadline is None:
+            return None
+        self._limit(self._deadline)
+        received = self._sock.recv_into(buffer)
+        if self.pace is not None:
+            self.pace.count(received)
+        return received
+
+    def send(self, data: bytes) -> None:
+        assert self._deadline is not None
+        self._limit(self._deadline)
+        self._sock.sendall(data)
+
+    def _limit(self, deadline: Deadline) -> None:
         # To set it is a system call, and of most reads and writes it is the same.
-        left = _time_left(timeout)
-        if left != self._timeout:
-            self._sock.settimeout(left)
-            self._timeout = left
+        timeout = deadline.cap(self._patience)
+        if timeout != self._timeout:
+            self._sock.settimeout(timeout)
+            self._timeout = timeout
+
+    def has_input(self) -> bool:
+        """Whether bytes or the end of the connection are there to be received, while no request is served."""
+        pending = isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
+        return pending or bool(self.reader.peek(1)) or bool(self._poll.poll(0))
 
     def close(self) -> None:
+        super().close()
         self._sock.close()
 
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> _Stream:
-        with _raising(httpcore.ConnectTimeout, httpcore.ConnectError):
-            try:
-                self._sock.settimeout(_time_left(timeout))
-                return _Stream(ssl_context.wrap_socket(self._sock, server_hostname=server_hostname))
-            except BaseException:
-                self.close()
-                raise
 
-    def get_extra_info(self, info: str) -> Any:
-        if info == "ssl_object":
-            return self._sock if isinstance(self._sock, ssl.SSLSocket) else None
-        if info == "is_readable":  # the pool's question whether an idle connection is to be dropped
-            return not self.reusable or self._is_readable()
-        return None
+class _Pool:
+    """Idle connections, the one that idles longest first."""
 
-    def _is_readable(self) -> bool:
-        # An epoll takes four system calls, and this is asked of every idle socket.
-        poll = select.poll()
-        poll.register(self._sock, select.POLLIN)
-        return bool(poll.poll(0))
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: list[_Connection] = []
+        self._closed = False
 
+    def take(self, origin: Origin) -> _Connection | None:
+        """A connection that is in step: the server has neither sent more than it was asked for nor hung up."""
+        while True:
+            with self._lock:
+                self._drop(time.monotonic() - _IDLE_SECONDS)
+                found = next((idle for idle in reversed(self._idle) if idle.origin == origin), None)
+                if found is None:
+                    return None
+                self._idle.remove(found)
+            if not found.has_input():
+                return found
+            found.close()
 
-class _Backend(httpcore.NetworkBackend):
-    """Opens connections; unless ``trusted``, to names all of whose addresses are public."""
-
-    def __init__(self, *, trusted: bool) -> None:
-        self._trusted = trusted
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[SocketOption] | None = None,
-    ) -> _Stream:
-        found = self._resolve(host, port)
-        with _raising(httpcore.ConnectTimeout, httpcore.ConnectError):
-            return _Stream(self._connect_any(host, found, _time_left(timeout)))
-
-    def _resolve(self, host: str, port: int) -> list[tuple[socket.AddressFamily, Any]]:
-        try:
-            answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            raise DownloadError(ErrorCode.HOST_NOT_FOUND, f"{host} has no address") from error
-        if not answers:
-            raise DownloadError(ErrorCode.HOST_NOT_FOUND, f"{host} has no address")
-        for answer in answers:
-            self._check(host, str(answer[4][0]))
-        return [(answer[0], answer[4]) for answer in answers]
-
-    def _connect_any(
-        self, host: str, found: list[tuple[socket.AddressFamily, Any]], timeout: float | None
-    ) -> socket.socket:
-        *others, last = found
-        until = Deadline(timeout or 0)
-        for index, (family, address) in enumerate(others):
-            # A dead address may not use up the time of those after it.
-            share = None if timeout is None else max(until.remaining() / (len(found) - index), 0.01)
-            try:
-                return self._connect(host, family, address, share)
-            except OSError:
-                continue
-        return self._connect(host, *last, None if timeout is None else max(until.remaining(), 0.01))
-
-    def _connect(self, host: str, family: socket.AddressFamily, address: Any, timeout: float | None) -> socket.socket:
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.settimeout(timeout)
-            sock.connect(address)
-            self._check(host, str(sock.getpeername()[0]))
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-
-    def _check(self, host: str, address: str) -> None:
-        if not self._trusted and not is_public(address):
-            raise DownloadError(ErrorCode.URL_REFUSED, f"{host} is at {address}, which is not a public address")
-
-
-@cache
-def _default_tls() -> ssl.SSLContext:
-    return httpx.create_ssl_context(trust_env=False)  # reads a file of certificates: 20 ms
-
-
-class _PooledTransport(httpx.HTTPTransport):
-    """httpx's transport over a pool with our backend."""
-
-    def __init__(self, backend: _Backend, ssl_context: ssl.SSLContext) -> None:
-        # httpx has no argument for the backend. Its own __init__ is left out on purpose: should the attribute be
-        # renamed, there is no unguarded pool to fall back on.
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=ssl_context,
-            max_connections=None,  # a thread holds one at most
-            max_keepalive_connections=64,
-            keepalive_expiry=30.0,
-            network_backend=backend,
-        )
-
-
-class GuardedTransport(httpx.BaseTransport):
-    """Sends requests whose URL the policy allows; safe to share between threads.
-
-    ``trusted_origins`` (``http://127.0.0.1:4567``) are exempt from the checks of port and address, each exactly as
-    it is given: scheme, host and port.
-    """
-
-    def __init__(self, trusted_origins: frozenset[str], ssl_context: ssl.SSLContext | None = None) -> None:
-        self._trusted = frozenset(_parse_origin(text) for text in trusted_origins)
-        context = ssl_context or _default_tls()
-        self._public_pool = _PooledTransport(_Backend(trusted=False), context)
-        self._trusted_pool = _PooledTransport(_Backend(trusted=True), context)
-
-    def trusts(self, url: httpx.URL) -> bool:
-        """Whether ``url`` is of a trusted origin."""
-        return _origin(url) in self._trusted
-
-    def check(self, url: httpx.URL) -> None:
-        """Raise ``DownloadError`` (``url_refused``) unless ``url`` may be asked for, as far as its text tells."""
-        host = host_of(url)
-        if url.scheme not in _DEFAULT_PORTS:
-            raise _refusal(f"the scheme {url.scheme[:20]!r} is not http or https")
-        if url.userinfo:
-            raise _refusal("a URL may not hold a user name or password")
-        if self.trusts(url):
-            return
-        if url.port not in (None, 80, 443):
-            raise _refusal(f"port {url.port} of {host[:253]!r} is not 80 or 443")
-        if not _HOST_NAME.fullmatch(host) and not is_public(host):
-            raise _refusal(f"{host[:253]!r} is not a host name")
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        self.check(request.url)
-        pool = self._trusted_pool if self.trusts(request.url) else self._public_pool
-        return pool.handle_request(request)
+    def keep(self, connection: _Connection) -> None:
+        connection.idle_since = time.monotonic()
+        with self._lock:
+            self._idle.append(connection)
+            self._drop(float("inf") if self._closed else connection.idle_since - _IDLE_SECONDS)
 
     def close(self) -> None:
-        self._public_pool.close()
-        self._trusted_pool.close()
+        """Close what is idle now, and later what is kept."""
+        with self._lock:
+            self._closed = True
+            self._drop(float("inf"))
+
+    def _drop(self, before: float) -> None:
+        while self._idle and (self._idle[0].idle_since < before or len(self._idle) > _MOST_IDLE):
+            self._idle.pop(0).close()
+
+
+class Headers(Mapping[str, str]):
+    """By name in any case; the values of a name that came more than once are joined by a comma."""
+
+    def __init__(self, fields: list[tuple[str, str]]) -> None:
+        self._values: dict[str, list[str]] = {}
+        for name, value in fields:
+            self._values.setdefault(name.lower(), []).append(value)
+
+    def __getitem__(self, name: str) -> str:
+        return ", ".join(self._values[name.lower()])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def each(self, name: str) -> list[str]:
+        """The values of ``name``, one for each time that it came."""
+        return self._values.get(name.lower(), [])
+
+
+class Response:
+    """The answer to a request, its body unread: to iterate receives it, in pieces, still encoded."""
+
+    def __init__(self, connection: _Connection, url: Url, method: str) -> None:
+        self.url = url
+        self._connection, self._reader = connection, connection.reader
+        minor, self.status, self.headers = self._head()
+        self._chunked, self.length = self._framing(method)
+        wishes = [wish.strip().lower() for wish in self.headers.get("connection", "").split(",")]
+        self.in_step = False  # whether the connection can take another request, unless more comes in
+        self._keep_alive = minor > 0 and "close" not in wishes and (self._chunked or self.length is not None)
+        if self.length == 0:
+            self.in_step = self._keep_alive
+
+    def pace(self, min_rate: float, grace: float) -> None:
+        """From now on, raise ``_TooSlowError`` where less than ``min_rate`` bytes per second come in."""
+        self._connection.pace = _Pace(min_rate, grace)
+
+    def __iter__(self) -> Iterator[bytes]:
+        if self._chunked:
+            while size := self._chunk_size():
+                yield from self._exactly(size)
+                if self._line() != b"\r\n":
+                    raise _BadAnswerError
+            while line := _text(self._line()).rstrip("\r\n"):
+                _field(line)
+        elif self.length is not None:
+            yield from self._exactly(self.length)
+        else:
+            while piece := self._reader.read(_PIECE):
+                yield piece
+        self.in_step = self._keep_alive
+
+    def _head(self) -> tuple[int, int, Headers]:
+        """The minor version, the status and the headers."""
+        left = _LONGEST_HEAD
+        while True:
+            lines = [self._line(left)]
+            while lines[-1] not in (b"\r\n", b"\n"):
+                left -= len(lines[-1])
+                lines.append(self._line(left))
+            first, *fields = _text(b"".join(lines)).split("\n")[:-2]
+            found = _STATUS_LINE.fullmatch(first)
+            if not found or found[2] == "101":  # nobody asked to switch protocols
+                raise _BadAnswerError
+            headers = Headers([_field(field) for field in fields])
+            if int(found[2]) >= 200:
+                return int(found[1]), int(found[2]), headers
+
+    def _framing(self, method: str) -> tuple[bool, int | None]:
+        """Whether the body is chunked, and its length if that is known."""
+        codings = [coding.lower() for coding in self.headers.each("transfer-encoding")]
+        lengths = {text.strip() for line in self.headers.each("content-length") for text in line.split(",")}
+        if len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
+            raise _BadAnswerError
+        if codings and (codings != ["chunked"] or lengths):
+            raise _BadAnswerError
+        if method == "HEAD" or self.status in (204, 304):
+            return False, 0
+        return bool(codings), int(lengths.pop()) if lengths else None
+
+    def _chunk_size(self) -> int:
+        found = _CHUNK_SIZE.fullmatch(self._line())
+        if not found:
+            raise _BadAnswerError
+        return int(found[1], 16)
+
+    def _exactly(self, size: int) -> Iterator[bytes]:
+        while size:
+            wanted = min(size, _PIECE)
+            piece = self._reader.read(wanted)
+            if len(piece) < wanted:
+                raise _BadAnswerError
+            size -= wanted
+            yield piece
+
+    def _line(self, most: int = _LONGEST_HEAD) -> bytes:
+        line = self._reader.readline(most)
+        if not line.endswith(b"\n"):
+            raise _BadAnswerError
+        return line
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("iso-8859-1")
+
+
+def _field(line: str) -> tuple[str, str]:
+    found = _FIELD.fullmatch(line)
+    if not found:
+        raise _BadAnswerError
+    return found[1], found[2].strip(" \t")
 
 
 @dataclass(frozen=True)
@@ -277,6 +319,8 @@ class GuardedClient:
 
     It raises nothing but ``DownloadError``, and no message of it holds the path or query of a URL. Redirects are not
     followed and cookies not kept. ``contact`` is an address or URL for the operators of the servers that are asked.
+    ``trusted_origins`` (``http://127.0.0.1:4567``) are exempt from the checks of port and address, each exactly as
+    it is given: scheme, host and port.
     """
 
     def __init__(
@@ -289,7 +333,10 @@ class GuardedClient:
         if not contact.isascii() or not contact.isprintable() or set(contact) & set("()\\"):
             raise BadInputError("contact must be printable ASCII without parentheses or backslashes")
         self._user_agent = f"Imagelake/{VERSION}" + (f" (+{contact})" if contact else "")
-        self._transport = GuardedTransport(trusted_origins, ssl_context)
+        self._trusted = frozenset(_parse_origin(text) for text in trusted_origins)
+        self._tls = ssl_context or _default_tls()
+        self._tls.set_alpn_protocols(["http/1.1"])
+        self._pool = _Pool()
 
     def __enter__(self) -> GuardedClient:
         return self
@@ -298,72 +345,88 @@ class GuardedClient:
         self.close()
 
     def close(self) -> None:
-        """Close every connection."""
-        self._transport.close()
+        """Close every connection, those in use when they are done."""
+        self._pool.close()
 
-    def check(
-        self, url: str, *, base: httpx.URL | None = None, allowed_hosts: frozenset[str] | None = None
-    ) -> httpx.URL:
+    def check(self, url: str, *, base: Url | None = None, allowed_hosts: frozenset[str] | None = None) -> Url:
         """Parse ``url`` or raise ``DownloadError`` (``url_refused``); connects to nothing.
 
         ``base`` is the URL that redirects to it. ``allowed_hosts`` also allow their subdomains; ``None`` is any host.
         """
-        parsed = _parse(url, base)
-        self._transport.check(parsed)
+        parsed = Url.parse(url) if base is None else base.join(url)
+        self._refuse(parsed)
         if base is not None and base.scheme == "https" and parsed.scheme == "http":
-            raise _refusal(f"{host_of(base)} redirects from https to http")
-        if allowed_hosts is not None and not self._transport.trusts(parsed) and not _is_under(parsed, allowed_hosts):
-            raise _refusal(f"{host_of(parsed)} is not among the allowed hosts")
+            raise refusal(f"{base.host} redirects from https to http")
+        if allowed_hosts is not None and parsed.origin not in self._trusted and not parsed.is_under(allowed_hosts):
+            raise refusal(f"{parsed.host} is not among the allowed hosts")
         return parsed
+
+    def _refuse(self, url: Url) -> None:
+        if url.origin in self._trusted:
+            return
+        if url.port not in (80, 443):
+            raise refusal(f"port {url.port} of {url.host} is not 80 or 443")
+        if ":" in url.host and not is_public(url.host):
+            raise refusal(f"{url.host} is not a public address")
 
     @contextmanager
     def open(
         self,
         method: str,
-        url: httpx.URL,
+        url: Url,
         *,
         deadline: Deadline,
         connect: float,
         read: float,
         headers: Mapping[str, str] | None = None,
         json: Any = None,
-    ) -> Iterator[httpx.Response]:
+    ) -> Iterator[Response]:
         """The response with its body unread; ``deadline`` holds until the block ends."""
-        request = httpx.Request(
-            method,
-            url,
-            # Left to itself, httpx derives Host by way of decoding IDNA, which raises on a hostile name.
-            headers={
-                "Host": url.netloc.decode("ascii"),
-                "User-Agent": self._user_agent,
-                "Accept-Encoding": "identity",
-                **(headers or {}),
-            },
-            json=json,
-            extensions={"timeout": {"connect": connect, "read": read, "write": read, "pool": connect}},
-        )
-        token = _deadline.set(deadline)
+        self._refuse(url)
+        request = self._request(method, url, headers or {}, json)
+        connection = self._pool.take(url.origin) or self._connect(url, deadline, connect)
+        response = None
         try:
-            response = self._send(request)
-            try:
-                yield response
-            finally:
-                response.close()
+            connection.serve(deadline, read)
+            response = _ask(connection, request, url, method)
+            yield response
         finally:
-            _deadline.reset(token)
+            if response is not None and response.in_step:
+                connection.serve(None)
+                self._pool.keep(connection)
+            else:
+                connection.close()
 
-    def _send(self, request: httpx.Request) -> httpx.Response:
-        host = host_of(request.url)
+    def _request(self, method: str, url: Url, headers: Mapping[str, str], json: Any) -> bytes:
+        fields = {
+            "Host": url.authority,
+            "User-Agent": self._user_agent,
+            "Accept-Encoding": "identity",
+            **headers,
+        }
+        body = b""
+        if json is not None:
+            body = jsons.dumps(json, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+            fields["Content-Type"] = "application/json"
+        if body or method == "POST":
+            fields["Content-Length"] = str(len(body))
+        lines = [f"{method} {url.target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+        if not all(line.isascii() and line.isprintable() for line in lines):
+            raise DownloadError(ErrorCode.CONNECTION_FAILED, f"a header for {url.host} is not printable ASCII")
+        return "\r\n".join([*lines, "", ""]).encode("ascii") + body
+
+    def _connect(self, url: Url, deadline: Deadline, seconds: float) -> _Connection:
         try:
-            response = self._transport.handle_request(request)
-        except httpx.TimeoutException as error:
-            raise DownloadError(ErrorCode.TIMED_OUT, f"{host} did not answer in time") from error
-        except httpx.ConnectError as error:
-            raise DownloadError(ErrorCode.CONNECTION_FAILED, f"no connection to {host}: {error}") from error
-        except httpx.TransportError as error:  # its text may hold what the server sent
-            raise DownloadError(ErrorCode.CONNECTION_FAILED, f"{host} gave no valid HTTP answer") from error
-        response.request = request
-        return response
+            sock = _connect_any(url, url.origin in self._trusted, deadline.cap(seconds))
+            if url.scheme == "https":
+                with _closing_on_error(sock):
+                    sock.settimeout(deadline.cap(seconds))
+                    sock = self._tls.wrap_socket(sock, server_hostname=url.host)
+            return _Connection(url.origin, sock)
+        except TimeoutError as error:
+            raise DownloadError(ErrorCode.TIMED_OUT, f"{url.host} did not answer in time") from error
+        except (OSError, ValueError) as error:  # ValueError is of a name that TLS does not take
+            raise DownloadError(ErrorCode.CONNECTION_FAILED, f"no connection to {url.host}: {error}") from error
 
     def exchange(
         self,
@@ -381,7 +444,7 @@ class GuardedClient:
         """One API call, whatever its status; ``max_bytes`` is of the decoded body, the times are in seconds."""
         target = self.check(url)
         if params:
-            target = target.copy_merge_params(params)
+            target = target.with_params(params)
         with self.open(
             method,
             target,
@@ -392,41 +455,121 @@ class GuardedClient:
             json=json,
         ) as response:
             body = read_body(response, max_bytes)
-        return Answer(response.status_code, dict(response.headers), body, str(target))
+        return Answer(response.status, dict(response.headers), body, str(target))
 
 
-def read_body(response: httpx.Response, max_bytes: int, *, min_rate: float = 0.0, grace: float = 0.0) -> bytes:
+@cache
+def _default_tls() -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=certifi.where())  # reads a file of certificates: 20 ms
+
+
+def _parse_origin(text: str) -> Origin:
+    try:
+        url = Url.parse(text)
+    except DownloadError as error:
+        raise BadInputError(f"trusted origin {text!r} is not a URL") from error
+    if url.path not in ("", "/") or url.query or url.fragment:
+        raise BadInputError(f"trusted origin {text!r} is not of the form http://host:port")
+    return url.origin
+
+
+def _connect_any(url: Url, trusted: bool, seconds: float) -> socket.socket:
+    """A connection to one of the host's addresses; unless ``trusted``, all of them have to be public."""
+    until = Deadline(seconds)
+    *others, last = _resolve(url, trusted)
+    for index, (family, address) in enumerate(others):
+        # A dead address may not use up the time of those after it.
+        share = until.remaining() / (len(others) + 1 - index)
+        try:
+            return _connect(url.host, trusted, family, address, share)
+        except OSError:
+            continue
+    return _connect(url.host, trusted, *last, until.remaining())
+
+
+def _resolve(url: Url, trusted: bool) -> list[tuple[socket.AddressFamily, Any]]:
+    try:
+        answers = socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise DownloadError(ErrorCode.HOST_NOT_FOUND, f"{url.host} has no address") from error
+    if not answers:
+        raise DownloadError(ErrorCode.HOST_NOT_FOUND, f"{url.host} has no address")
+    for answer in answers:
+        _check_address(url.host, trusted, str(answer[4][0]))
+    return [(answer[0], answer[4]) for answer in answers]
+
+
+def _connect(host: str, trusted: bool, family: socket.AddressFamily, address: Any, seconds: float) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    with _closing_on_error(sock):
+        sock.settimeout(max(seconds, 0.01))
+        sock.connect(address)
+        _check_address(host, trusted, str(sock.getpeername()[0]))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _check_address(host: str, trusted: bool, address: str) -> None:
+    if not trusted and not is_public(address):
+        raise DownloadError(ErrorCode.URL_REFUSED, f"{host} is at {address}, which is not a public address")
+
+
+@contextmanager
+def _closing_on_error(sock: socket.socket) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _ask(connection: _Connection, request: bytes, url: Url, method: str) -> Response:
+    try:
+        try:
+            connection.send(request)
+        except TimeoutError:
+            raise
+        except OSError:
+            pass  # a server may answer before it has read the request, and hang up
+        return Response(connection, url, method)
+    except TimeoutError as error:
+        raise DownloadError(ErrorCode.TIMED_OUT, f"{url.host} did not answer in time") from error
+    except (OSError, _BadAnswerError) as error:  # its text may hold what the server sent
+        raise DownloadError(ErrorCode.CONNECTION_FAILED, f"{url.host} gave no valid HTTP answer") from error
+
+
+def read_body(response: Response, max_bytes: int, *, min_rate: float = 0.0, grace: float = 0.0) -> bytes:
     """The decoded body of at most ``max_bytes``; after ``grace`` seconds it must come at ``min_rate`` bytes per second.
 
     Raises ``DownloadError``: ``too_large``, ``too_slow``, ``timed_out``, ``body_cut``, or ``http_error`` for an
     encoding other than gzip. Content-Length only ever refuses early.
     """
-    host = host_of(response.request.url)
-    announced = response.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > max_bytes:
-        raise _too_large(host, max_bytes)
+    host = response.url.host
+    too_large = DownloadError(ErrorCode.TOO_LARGE, f"{host} sends more than {max_bytes} bytes")
+    if response.length is not None and response.length > max_bytes:
+        raise too_large
     decode = _decoder(response)
-    body, received, last_chunk = bytearray(), 0, b""
-    started = time.monotonic()
+    pieces: list[bytes] = []
+    size = received = 0
+    response.pace(min_rate, grace)
     try:
-        # Not iter_raw(), which gives the connection back to the pool at the end, before it is judged below.
-        for last_chunk in cast(httpx.SyncByteStream, response.stream):
-            received += len(last_chunk)
-            body += decode(last_chunk, max_bytes + 1 - len(body))
-            if max(received, len(body)) > max_bytes:
-                raise _too_large(host, max_bytes)
-            elapsed = time.monotonic() - started
-            if elapsed > grace and received < min_rate * elapsed:
-                raise DownloadError(ErrorCode.TOO_SLOW, f"{host} sends less than {min_rate:g} bytes per second")
-            _time_left(None)
-    except (TimeoutError, httpx.TimeoutException) as error:
+        for piece in response:
+            received += len(piece)
+            pieces.append(decode(piece, max_bytes + 1 - size))
+            size += len(pieces[-1])
+            if max(received, size) > max_bytes:
+                raise too_large
+            if len(pieces) > _MOST_PIECES:
+                pieces = [b"".join(pieces)]
+    except TimeoutError as error:
         raise DownloadError(ErrorCode.TIMED_OUT, f"{host} did not finish in time") from error
-    except (httpx.TransportError, zlib.error) as error:
-        raise DownloadError(ErrorCode.BODY_CUT, f"{host} broke off after {received} bytes") from error
+    except _TooSlowError as error:
+        raise DownloadError(ErrorCode.TOO_SLOW, f"{host} sends less than {min_rate:g} bytes per second") from error
+    except (OSError, _BadAnswerError, zlib.error) as error:
+        raise DownloadError(ErrorCode.BODY_CUT, f"{host} broke off inside the body") from error
     if received and not decode.complete:
         raise DownloadError(ErrorCode.BODY_CUT, f"{host} broke off inside the compressed body")
-    _keep_in_step(response, last_chunk)
-    return bytes(body)
+    return b"".join(pieces)
 
 
 class _Identity:
@@ -450,21 +593,13 @@ class _Gunzip:
         return self._inflate.eof
 
 
-def _decoder(response: httpx.Response) -> _Identity | _Gunzip:
+def _decoder(response: Response) -> _Identity | _Gunzip:
     encoding = response.headers.get("content-encoding", "").strip().lower()
     if encoding in ("", "identity"):
         return _Identity()
     if encoding in ("gzip", "x-gzip"):
         return _Gunzip()
-    raise DownloadError(ErrorCode.HTTP_ERROR, f"{host_of(response.request.url)} chose an encoding nobody asked for")
-
-
-def _keep_in_step(response: httpx.Response, last_chunk: bytes) -> None:
-    """Drop the connection if bytes came in after the response: they would be read as the answer to the next request."""
-    stream = response.extensions["network_stream"]
-    chunked = "transfer-encoding" in response.headers
-    end = b"\r\n0\r\n\r\n" if chunked else b"\r\n\r\n" + last_chunk
-    stream.reusable = end.endswith(stream.last_received) or stream.last_received.endswith(end)
+    raise DownloadError(ErrorCode.HTTP_ERROR, f"{response.url.host} chose an encoding nobody asked for")
 
 
 def as_feed_error(error: DownloadError) -> BadFeedError | SourceChangedError | SourceUnavailableError:
@@ -474,49 +609,3 @@ def as_feed_error(error: DownloadError) -> BadFeedError | SourceChangedError | S
     if error.code in (ErrorCode.TOO_LARGE, ErrorCode.HTTP_ERROR):
         return SourceChangedError(str(error))
     return SourceUnavailableError(str(error))
-
-
-def _parse(text: str, base: httpx.URL | None) -> httpx.URL:
-    # Parsers disagree on control characters and backslashes, and "http://@host" has a user name that is empty.
-    if not text.isprintable() or "\\" in text:
-        raise _refusal("the URL holds a control character or a backslash")
-    if _USERINFO.match(text):
-        raise _refusal("a URL may not hold a user name or password")
-    try:
-        return httpx.URL(text) if base is None else base.join(text)
-    except (httpx.InvalidURL, ValueError) as error:
-        raise _refusal("the URL is malformed") from error
-
-
-def _parse_origin(text: str) -> Origin:
-    try:
-        url = httpx.URL(text)
-    except (httpx.InvalidURL, ValueError) as error:
-        raise BadInputError(f"trusted origin {text!r} is not a URL") from error
-    extra = url.userinfo or url.query or url.fragment or url.raw_path != b"/"
-    if url.scheme not in _DEFAULT_PORTS or not url.raw_host or extra:
-        raise BadInputError(f"trusted origin {text!r} is not of the form http://host:port")
-    return _origin(url)
-
-
-def _origin(url: httpx.URL) -> Origin:
-    port = _DEFAULT_PORTS.get(url.scheme, 0) if url.port is None else url.port
-    return url.scheme, host_of(url), port
-
-
-def host_of(url: httpx.URL) -> str:
-    """The host as it is asked for; ``url.host`` decodes IDNA, which raises on a hostile name."""
-    return url.raw_host.decode("ascii")
-
-
-def _is_under(url: httpx.URL, hosts: frozenset[str]) -> bool:
-    labels = host_of(url).split(".")
-    return any(".".join(labels[start:]) in hosts for start in range(len(labels)))
-
-
-def _refusal(reason: str) -> DownloadError:
-    return DownloadError(ErrorCode.URL_REFUSED, f"refused before connecting: {reason}")
-
-
-def _too_large(host: str, max_bytes: int) -> DownloadError:
-    return DownloadError(ErrorCode.TOO_LARGE, f"{host} sends more than {max_bytes} bytes")

@@ -15,10 +15,9 @@ from functools import cache
 from itertools import count
 from weakref import WeakValueDictionary
 
-import httpx
-
 from shared.errors import DownloadError, ErrorCode
-from shared.web import Deadline, GuardedClient, host_of, read_body
+from shared.urls import Url
+from shared.web import Deadline, GuardedClient, Headers, Response, read_body
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _RETRIED = frozenset(
@@ -113,9 +112,7 @@ class Downloader:
         limits = limits or self._limits
         target = self._client.check(url, allowed_hosts=limits.allowed_hosts)
         if expires_at is not None and expires_at <= (now or datetime.now(UTC)):
-            raise DownloadError(
-                ErrorCode.URL_EXPIRED, f"the URL on {host_of(target)} lapsed at {expires_at.isoformat()}"
-            )
+            raise DownloadError(ErrorCode.URL_EXPIRED, f"the URL on {target.host} lapsed at {expires_at.isoformat()}")
         deadline = Deadline(limits.total_seconds)
         for tries in count(1):
             try:
@@ -127,8 +124,8 @@ class Downloader:
             time.sleep(pause)
         raise AssertionError  # count() does not end
 
-    def _follow(self, target: httpx.URL, limits: Limits, deadline: Deadline) -> Download:
-        first = host_of(target)
+    def _follow(self, target: Url, limits: Limits, deadline: Deadline) -> Download:
+        first = target.host
         for _ in range(limits.max_redirects + 1):
             result = self._get(target, limits, deadline)
             if isinstance(result, Download):
@@ -136,9 +133,9 @@ class Downloader:
             target = self._client.check(result, base=target, allowed_hosts=limits.allowed_hosts)
         raise DownloadError(ErrorCode.TOO_MANY_REDIRECTS, f"{first} redirects more than {limits.max_redirects} times")
 
-    def _get(self, target: httpx.URL, limits: Limits, deadline: Deadline) -> Download | str:
+    def _get(self, target: Url, limits: Limits, deadline: Deadline) -> Download | str:
         """The picture, or the Location to go to."""
-        host = host_of(target)
+        host = target.host
         with (
             self._slot(host, deadline),
             self._client.open(
@@ -150,9 +147,9 @@ class Downloader:
                 headers={"Accept": "image/*"},
             ) as response,
         ):
-            if response.status_code in _REDIRECTS and "location" in response.headers:
-                return str(response.headers["location"])
-            if response.status_code not in (200, 203):
+            if response.status in _REDIRECTS and "location" in response.headers:
+                return response.headers["location"]
+            if response.status not in (200, 203):
                 raise _status_error(host, response)
             if _asks_robots_to_stay_out(response, limits.robots_tags):
                 raise DownloadError(ErrorCode.ROBOTS_REFUSED, f"{host} refuses such use by X-Robots-Tag")
@@ -193,8 +190,8 @@ def _pause(error: DownloadError, tries: int, limits: Limits) -> float | None:
     return max(backoff, asked or 0)
 
 
-def _status_error(host: str, response: httpx.Response) -> _StatusError:
-    status = response.status_code
+def _status_error(host: str, response: Response) -> _StatusError:
+    status = response.status
     codes = {
         401: ErrorCode.FORBIDDEN,
         403: ErrorCode.FORBIDDEN,
@@ -206,7 +203,7 @@ def _status_error(host: str, response: httpx.Response) -> _StatusError:
     return _StatusError(code, f"{host} answered {status}", _retry_after(response.headers))
 
 
-def _retry_after(headers: httpx.Headers) -> float | None:
+def _retry_after(headers: Headers) -> float | None:
     """Seconds; a date is taken relative to the server's own clock."""
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdecimal():
@@ -218,9 +215,9 @@ def _retry_after(headers: httpx.Headers) -> float | None:
     return max(float(wait.total_seconds()), 0.0)
 
 
-def _asks_robots_to_stay_out(response: httpx.Response, refused: frozenset[str]) -> bool:
+def _asks_robots_to_stay_out(response: Response, refused: frozenset[str]) -> bool:
     """Whether a directive for every robot, or for ours, is in ``refused``."""
-    for line in response.headers.get_list("x-robots-tag"):
+    for line in response.headers.each("x-robots-tag"):
         robot = "*"
         for part in line.lower().split(","):
             name, colon, rest = (text.strip() for text in part.partition(":"))

@@ -16,8 +16,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-import httpcore
-import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -33,7 +31,8 @@ from shared.errors import (
     SourceChangedError,
     SourceUnavailableError,
 )
-from shared.web import VERSION, Deadline, GuardedClient, GuardedTransport, as_feed_error, read_body
+from shared.urls import Url
+from shared.web import VERSION, Deadline, GuardedClient, as_feed_error, read_body
 
 PUBLIC = "93.184.215.14"
 EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
@@ -411,7 +410,7 @@ def check_code(url: str, **options: Any) -> ErrorCode | None:
 @example("http://[::1]]/")
 @example("http://xn--/")
 def test_check_when_the_url_is_any_text(text: str) -> None:
-    assert check_code(text, base=httpx.URL("https://example.com/")) in (None, ErrorCode.URL_REFUSED)
+    assert check_code(text, base=Url.parse("https://example.com/")) in (None, ErrorCode.URL_REFUSED)
 
 
 @pytest.mark.parametrize(
@@ -634,31 +633,15 @@ def test_exchange_when_a_body_comes_in_chunks_then_the_connection_is_kept(serve:
     assert server.connections == 1
 
 
-def test_transport_when_used_by_a_plain_client_that_follows_redirects(serve: Callable[..., Server]) -> None:
-    server = serve(
-        lambda head: [b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n"]
-    )
+@pytest.mark.parametrize("url", ["http://[::1]/", "http://127.0.0.1/", "http://example.com:22/"])
+def test_open_when_the_url_was_not_checked_then_it_is_refused_the_same(url: str, connections: list[Any]) -> None:
+    client = GuardedClient()
     with (
-        httpx.Client(transport=GuardedTransport(frozenset({server.origin})), follow_redirects=True) as client,
         pytest.raises(DownloadError) as caught,
+        client.open("GET", Url.parse(url), deadline=Deadline(5), connect=1, read=1),
     ):
-        client.get(server.origin)
-    assert caught.value.code is ErrorCode.URL_REFUSED
-
-
-@pytest.mark.parametrize("url", ["http://user@example.com/", "http://127.0.0.1/", "http://example.com:22/", "ftp://a/"])
-def test_transport_when_used_by_a_plain_client_then_it_refuses_the_same(url: str, connections: list[Any]) -> None:
-    with httpx.Client(transport=GuardedTransport(frozenset())) as client, pytest.raises(DownloadError) as caught:
-        client.get(url)
+        raise AssertionError
     assert (caught.value.code, connections) == (ErrorCode.URL_REFUSED, [])
-
-
-def test_transport_when_asked_for_a_unix_socket() -> None:
-    transport = GuardedTransport(frozenset())
-    backend = transport._public_pool._pool._network_backend
-    with pytest.raises(NotImplementedError):
-        backend.connect_unix_socket("/var/run/docker.sock")
-    assert isinstance(backend, httpcore.NetworkBackend)
 
 
 def test_exchange_when_everything_is_logged_then_no_signature_is(

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
-import httpx
 import pytest
 
 from shared.errors import DownloadError, ErrorCode
-from shared.web import GuardedClient
+from shared.urls import Url
+from shared.web import GuardedClient, Headers
 from transform.download import Download, Downloader, Limits, download
 
 PICTURE = b"\xff\xd8\xff" + bytes(range(256)) * 40
@@ -277,9 +278,9 @@ def test_download_when_it_redirects_to_a_forbidden_place_then_nothing_is_asked_t
 
 def test_download_when_https_redirects_to_http(monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
-    def answered(self: Any, method: str, url: httpx.URL, **options: Any) -> Iterator[httpx.Response]:
+    def answered(self: Any, method: str, url: Url, **options: Any) -> Iterator[Any]:
         assert url.scheme == "https"
-        yield httpx.Response(302, headers={"Location": "http://media.example/a"})
+        yield SimpleNamespace(status=302, headers=Headers([("Location", "http://media.example/a")]))
 
     monkeypatch.setattr(GuardedClient, "open", answered)
     with pytest.raises(DownloadError, match="from https to http") as caught:
