@@ -18,7 +18,7 @@ _LONGEST = 65536
 _PORTS = {"http": 80, "https": 443}
 # ASCII alone, or the long s would pass for an s.
 _URL = re.compile(
-    r"(?ai:(?P<scheme>https?)://(?:\[(?P<literal>[0-9a-f:.]+)\]|(?P<name>[^/?#@:\[\]]+))(?::(?P<port>[0-9]{0,5}))?)"
+    r"(?ai:(?P<scheme>https?)://(?:\[(?P<literal>[0-9a-f:.]+)\]|(?P<name>[^/?#@:\[\]]{1,253}))(?::(?P<port>[0-9]{0,5}))?)"
     r"(?P<path>/[^?#]*)?(?:\?(?P<query>[^#]*))?(?:#(?P<fragment>.*))?"
 )
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
@@ -44,9 +44,7 @@ class Url:
     @classmethod
     def parse(cls, text: str) -> Url:
         """Raises ``DownloadError`` (``url_refused``) unless ``text`` is clean."""
-        # Parsers disagree on control characters and backslashes.
-        if not text.isprintable() or "\\" in text:
-            raise refusal("the URL holds a control character or a backslash")
+        _check(text)
         found = _URL.fullmatch(text) if len(text) <= _LONGEST else None
         if found is None:
             raise refusal("the URL is not a plain one of http or https, without user name and password")
@@ -83,6 +81,7 @@ class Url:
 
     def join(self, reference: str) -> Url:
         """Where a redirect from here to ``reference`` leads; raises as ``parse`` does."""
+        _check(reference)
         if _SCHEME.match(reference):  # urljoin would take "http:a" for a relative one
             return Url.parse(reference)
         if reference.startswith("//"):
@@ -104,13 +103,21 @@ def refusal(reason: str) -> DownloadError:
     return DownloadError(ErrorCode.URL_REFUSED, f"refused before connecting: {reason}")
 
 
+def _check(text: str) -> None:
+    # Parsers disagree on these; urljoin drops some of them.
+    if not text.isprintable() or "\\" in text:
+        raise refusal("the URL holds a control character or a backslash")
+
+
 def _host(literal: str | None, name: str) -> str:
     try:
         if literal is not None:
-            return str(IPv6Address(literal)) and literal.lower()
+            IPv6Address(literal)
+            return literal.lower()
         host = name.lower() if name.isascii() else idna.encode(name.lower()).decode("ascii")
-        # Some resolvers take "127.1" and "0177.0.0.1" for addresses.
-        if _HOST_NAME.fullmatch(host) and not (_NUMBERS.fullmatch(host) and not IPv4Address(host)):
+        if _NUMBERS.fullmatch(host):
+            IPv4Address(host)  # "127.1" and "0177.0.0.1" are addresses to some resolvers
+        if _HOST_NAME.fullmatch(host):
             return host
     except ValueError:
         pass

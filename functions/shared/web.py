@@ -45,10 +45,12 @@ _BUFFER, _PIECE = 8192, 262144
 # A body in chunks of a byte would take fifty times its size.
 _MOST_PIECES = 65536
 
-_STATUS_LINE = re.compile(r"HTTP/1\.([0-9]) ([0-9]{3})(?: [^\x00-\x08\x0a-\x1f\x7f]*)?\r?")
-_FIELD = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\x00-\x08\x0a-\x1f\x7f]*)\r?")
-_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,20})(?:;[^\r\n]*)?[\t ]*\r\n")
+_TEXT = rb"[\t -~\x80-\xff]*"
+_STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([0-9]{3})(?: %b)?\r?\n" % _TEXT)
+_FIELD = re.compile(rb"([!#$%%&'*+\-.^_`|~0-9A-Za-z]+):(%b)\r?\n" % _TEXT)
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,20})(?:;%b)?[\t ]*\r\n" % _TEXT)
 _LENGTH = re.compile(r"[0-9]{1,20}")
+_CHUNKED = re.compile(r"(?ai:chunked)")
 
 
 class Deadline:
@@ -77,22 +79,19 @@ class _BadAnswerError(Exception):
     """The server breaks off, or what it sends is no HTTP; never leaves this module."""
 
 
-class _TooSlowError(Exception):
-    """Bytes trickle in below the minimum rate; never leaves this module."""
-
-
 class _Pace:
     """The least rate at which bytes have to come in, after ``grace`` seconds."""
 
-    def __init__(self, min_rate: float, grace: float) -> None:
-        self._min_rate, self._grace = min_rate, grace
+    def __init__(self, host: str, min_rate: float, grace: float) -> None:
+        self._host, self._min_rate, self._grace = host, min_rate, grace
         self._started, self._received = time.monotonic(), 0
 
     def count(self, received: int) -> None:
+        """Raise ``DownloadError`` (``too_slow``) if that is too little by now."""
         self._received += received
         elapsed = time.monotonic() - self._started
         if elapsed > self._grace and self._received < self._min_rate * elapsed:
-            raise _TooSlowError
+            raise DownloadError(ErrorCode.TOO_SLOW, f"{self._host} sends less than {self._min_rate:g} bytes per second")
 
 
 class _Connection(io.RawIOBase):
@@ -213,17 +212,18 @@ class Response:
     def __init__(self, connection: _Connection, url: Url, method: str) -> None:
         self.url = url
         self._connection, self._reader = connection, connection.reader
+        self._head_left = _LONGEST_HEAD
         minor, self.status, self.headers = self._head()
+        while self.status < 200:
+            minor, self.status, self.headers = self._head()
         self._chunked, self.length = self._framing(method)
         wishes = [wish.strip().lower() for wish in self.headers.get("connection", "").split(",")]
-        self.in_step = False  # whether the connection can take another request, unless more comes in
-        self._keep_alive = minor > 0 and "close" not in wishes and (self._chunked or self.length is not None)
-        if self.length == 0:
-            self.in_step = self._keep_alive
+        self._lasts = minor > 0 and "close" not in wishes and (self._chunked or self.length is not None)
+        self.in_step = self._lasts and self.length == 0  # whether the connection can take another request
 
     def pace(self, min_rate: float, grace: float) -> None:
-        """From now on, raise ``_TooSlowError`` where less than ``min_rate`` bytes per second come in."""
-        self._connection.pace = _Pace(min_rate, grace)
+        """From now on, raise ``DownloadError`` where less than ``min_rate`` bytes per second come in."""
+        self._connection.pace = _Pace(self.url.host, min_rate, grace)
 
     def __iter__(self) -> Iterator[bytes]:
         if self._chunked:
@@ -231,38 +231,37 @@ class Response:
                 yield from self._exactly(size)
                 if self._line() != b"\r\n":
                     raise _BadAnswerError
-            while line := _text(self._line()).rstrip("\r\n"):
-                _field(line)
+            self._fields()
         elif self.length is not None:
             yield from self._exactly(self.length)
         else:
             while piece := self._reader.read(_PIECE):
                 yield piece
-        self.in_step = self._keep_alive
+        self.in_step = self._lasts
 
     def _head(self) -> tuple[int, int, Headers]:
         """The minor version, the status and the headers."""
-        left = _LONGEST_HEAD
-        while True:
-            lines = [self._line(left)]
-            while lines[-1] not in (b"\r\n", b"\n"):
-                left -= len(lines[-1])
-                lines.append(self._line(left))
-            first, *fields = _text(b"".join(lines)).split("\n")[:-2]
-            found = _STATUS_LINE.fullmatch(first)
-            if not found or found[2] == "101":  # nobody asked to switch protocols
+        found = _STATUS_LINE.fullmatch(self._head_line())
+        if not found or found[2] == b"101":  # nobody asked to switch protocols
+            raise _BadAnswerError
+        return int(found[1]), int(found[2]), Headers(self._fields())
+
+    def _fields(self) -> list[tuple[str, str]]:
+        fields = []
+        while (line := self._head_line()) not in (b"\r\n", b"\n"):
+            found = _FIELD.fullmatch(line)
+            if not found:
                 raise _BadAnswerError
-            headers = Headers([_field(field) for field in fields])
-            if int(found[2]) >= 200:
-                return int(found[1]), int(found[2]), headers
+            fields.append((found[1].decode("ascii"), _text(found[2].strip(b"\t "))))
+        return fields
 
     def _framing(self, method: str) -> tuple[bool, int | None]:
         """Whether the body is chunked, and its length if that is known."""
-        codings = [coding.lower() for coding in self.headers.each("transfer-encoding")]
-        lengths = {text.strip() for line in self.headers.each("content-length") for text in line.split(",")}
+        codings = self.headers.each("transfer-encoding")
+        lengths = {text.strip("\t ") for line in self.headers.each("content-length") for text in line.split(",")}
         if len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
             raise _BadAnswerError
-        if codings and (codings != ["chunked"] or lengths):
+        if codings and (lengths or len(codings) > 1 or not _CHUNKED.fullmatch(codings[0])):
             raise _BadAnswerError
         if method == "HEAD" or self.status in (204, 304):
             return False, 0
@@ -276,15 +275,21 @@ class Response:
 
     def _exactly(self, size: int) -> Iterator[bytes]:
         while size:
-            wanted = min(size, _PIECE)
-            piece = self._reader.read(wanted)
-            if len(piece) < wanted:
+            piece = self._reader.read(min(size, _PIECE))
+            if len(piece) < min(size, _PIECE):
                 raise _BadAnswerError
-            size -= wanted
+            size -= len(piece)
             yield piece
 
-    def _line(self, most: int = _LONGEST_HEAD) -> bytes:
-        line = self._reader.readline(most)
+    def _head_line(self) -> bytes:
+        line = self._line()
+        self._head_left -= len(line)
+        if self._head_left < 0:
+            raise _BadAnswerError
+        return line
+
+    def _line(self) -> bytes:
+        line = self._reader.readline(_LONGEST_HEAD)
         if not line.endswith(b"\n"):
             raise _BadAnswerError
         return line
@@ -295,13 +300,6 @@ def _text(data: bytes) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError:
         return data.decode("iso-8859-1")
-
-
-def _field(line: str) -> tuple[str, str]:
-    found = _FIELD.fullmatch(line)
-    if not found:
-        raise _BadAnswerError
-    return found[1], found[2].strip(" \t")
 
 
 @dataclass(frozen=True)
@@ -407,7 +405,7 @@ class GuardedClient:
         body = b""
         if json is not None:
             body = jsons.dumps(json, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-            fields["Content-Type"] = "application/json"
+            fields.setdefault("Content-Type", "application/json")
         if body or method == "POST":
             fields["Content-Length"] = str(len(body))
         lines = [f"{method} {url.target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
@@ -563,8 +561,6 @@ def read_body(response: Response, max_bytes: int, *, min_rate: float = 0.0, grac
                 pieces = [b"".join(pieces)]
     except TimeoutError as error:
         raise DownloadError(ErrorCode.TIMED_OUT, f"{host} did not finish in time") from error
-    except _TooSlowError as error:
-        raise DownloadError(ErrorCode.TOO_SLOW, f"{host} sends less than {min_rate:g} bytes per second") from error
     except (OSError, _BadAnswerError, zlib.error) as error:
         raise DownloadError(ErrorCode.BODY_CUT, f"{host} broke off inside the body") from error
     if received and not decode.complete:
