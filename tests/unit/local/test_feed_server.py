@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 
 from local.feed_server import SAMPLES, FeedServer
+from shared.errors import DownloadError, ErrorCode
+from shared.web import Answer, GuardedClient
 
 ACTOR = "sample.imagelake.example"
 PATH = "/xrpc/app.bsky.feed.getAuthorFeed"
@@ -24,25 +25,36 @@ def server() -> Iterator[FeedServer]:
         yield running
 
 
+class Client(GuardedClient):
+    """Asks one feed server."""
+
+    def __init__(self, server: FeedServer) -> None:
+        super().__init__(trusted_origins=frozenset({server.url}))
+        self.url = server.url
+
+    def get(self, path: str, **params: Any) -> Answer:
+        return self.exchange("GET", self.url + path, params={name: str(value) for name, value in params.items()})
+
+
 @pytest.fixture
-def client(server: FeedServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url) as opened:
+def client(server: FeedServer) -> Iterator[Client]:
+    with Client(server) as opened:
         yield opened
 
 
-def read_all(client: httpx.Client, **params: Any) -> list[dict[str, Any]]:
-    pages = [client.get(PATH, params={"actor": ACTOR, **params}).json()]
+def read_all(client: Client, **params: Any) -> list[dict[str, Any]]:
+    pages = [json.loads(client.get(PATH, actor=ACTOR, **params).body)]
     while cursor := pages[-1].get("cursor"):
-        pages.append(client.get(PATH, params={"actor": ACTOR, "cursor": cursor, **params}).json())
+        pages.append(json.loads(client.get(PATH, actor=ACTOR, cursor=cursor, **params).body))
     return pages
 
 
-def posts_by_text(client: httpx.Client) -> dict[str, dict[str, Any]]:
+def posts_by_text(client: Client) -> dict[str, dict[str, Any]]:
     return {entry["post"]["record"]["text"]: entry for page in read_all(client) for entry in page["feed"]}
 
 
 @pytest.mark.parametrize("limit", [7, 20, 100])
-def test_pages_chain_by_cursor_until_every_post_was_seen_once(client: httpx.Client, limit: int) -> None:
+def test_pages_chain_by_cursor_until_every_post_was_seen_once(client: Client, limit: int) -> None:
     pages = read_all(client, limit=limit)
     uris = [entry["post"]["uri"] for page in pages for entry in page["feed"]]
     assert [len(page["feed"]) for page in pages[:-1]] == [min(limit, 20)] * (len(pages) - 1)
@@ -50,27 +62,27 @@ def test_pages_chain_by_cursor_until_every_post_was_seen_once(client: httpx.Clie
     assert [entry["post"]["record"]["text"] for page in pages for entry in page["feed"]] == [p["text"] for p in POSTS]
 
 
-def test_times_run_from_new_to_old_when_the_listing_is_read(client: httpx.Client) -> None:
+def test_times_run_from_new_to_old_when_the_listing_is_read(client: Client) -> None:
     times = [entry["post"]["indexedAt"] for page in read_all(client) for entry in page["feed"]]
     assert times == sorted(times, reverse=True)
     assert times[0] == "2026-03-21T18:00:00.000Z"
 
 
-def test_listing_is_the_same_when_another_server_serves_it(client: httpx.Client, server: FeedServer) -> None:
-    with FeedServer(rate_limit_once=False) as other, httpx.Client(base_url=other.url) as second:
+def test_listing_is_the_same_when_another_server_serves_it(client: Client, server: FeedServer) -> None:
+    with FeedServer(rate_limit_once=False) as other, Client(other) as second:
         assert json.dumps(read_all(second)).replace(other.url, server.url) == json.dumps(read_all(client))
 
 
 def test_further_page_is_refused_once_when_the_rate_is_limited() -> None:
-    with FeedServer() as server, httpx.Client(base_url=server.url) as client:
-        cursor = client.get(PATH, params={"actor": ACTOR}).json()["cursor"]
-        refused = client.get(PATH, params={"actor": ACTOR, "cursor": cursor})
-        repeated = client.get(PATH, params={"actor": ACTOR, "cursor": cursor})
-    assert refused.status_code == 429
-    assert refused.json()["error"] == "RateLimitExceeded"
+    with FeedServer() as server, Client(server) as client:
+        cursor = json.loads(client.get(PATH, actor=ACTOR).body)["cursor"]
+        refused = client.get(PATH, actor=ACTOR, cursor=cursor)
+        repeated = client.get(PATH, actor=ACTOR, cursor=cursor)
+    assert refused.status == 429
+    assert json.loads(refused.body)["error"] == "RateLimitExceeded"
     assert refused.headers["ratelimit-remaining"] == "0"
     assert int(refused.headers["ratelimit-reset"]) <= time.time() + 2
-    assert repeated.status_code == 200
+    assert repeated.status == 200
     assert repeated.headers["ratelimit-policy"] == "3000;w=300"
 
 
@@ -84,15 +96,13 @@ def test_further_page_is_refused_once_when_the_rate_is_limited() -> None:
         ({"actor": ACTOR, "cursor": "2026-01-01"}, "Malformed cursor"),
     ],
 )
-def test_request_is_invalid_when_a_parameter_is_wrong(
-    client: httpx.Client, params: dict[str, Any], message: str
-) -> None:
-    answer = client.get(PATH, params=params)
-    assert answer.status_code == 400
-    assert answer.json() == {"error": "InvalidRequest", "message": message}
+def test_request_is_invalid_when_a_parameter_is_wrong(client: Client, params: dict[str, Any], message: str) -> None:
+    answer = client.get(PATH, **params)
+    assert answer.status == 400
+    assert json.loads(answer.body) == {"error": "InvalidRequest", "message": message}
 
 
-def test_pictures_have_their_bytes_when_they_are_fetched(client: httpx.Client) -> None:
+def test_pictures_have_their_bytes_when_they_are_fetched(client: Client) -> None:
     for name, file, content_type in [
         ("dandelion.jpg", "photos/dandelion.jpg", "image/jpeg"),
         ("page.jpg", "cases/page.jpg", "image/jpeg"),
@@ -102,20 +112,20 @@ def test_pictures_have_their_bytes_when_they_are_fetched(client: httpx.Client) -
     ]:
         answer = client.get(f"/img/feed_fullsize/{name}")
         assert answer.headers["content-type"] == content_type
-        assert answer.content == (SAMPLES / file).read_bytes()
+        assert answer.body == (SAMPLES / file).read_bytes()
 
 
-def test_picture_is_refused_when_it_is_for_members(client: httpx.Client) -> None:
+def test_picture_is_refused_when_it_is_for_members(client: Client) -> None:
     answer = client.get("/img/feed_fullsize/members-only.jpg")
-    assert (answer.status_code, answer.headers["content-type"]) == (403, "text/html")
+    assert (answer.status, answer.headers["content-type"]) == (403, "text/html")
 
 
 @pytest.mark.parametrize("path", ["/", "/img/feed_fullsize/no.jpg", "/img/feed_fullsize/../feed.json", "/xrpc/other"])
-def test_nothing_is_served_when_the_path_is_unknown(client: httpx.Client, path: str) -> None:
-    assert client.get(path).status_code == 404
+def test_nothing_is_served_when_the_path_is_unknown(client: Client, path: str) -> None:
+    assert client.get(path).status == 404
 
 
-def test_embeds_have_the_shapes_of_the_lexicon(client: httpx.Client, server: FeedServer) -> None:
+def test_embeds_have_the_shapes_of_the_lexicon(client: Client, server: FeedServer) -> None:
     found = posts_by_text(client)
     four = found["Four from the last walk 🍂 #hiking"]["post"]["embed"]
     assert four["$type"] == "app.bsky.embed.images#view"
@@ -143,7 +153,7 @@ def test_embeds_have_the_shapes_of_the_lexicon(client: httpx.Client, server: Fee
     assert "embed" not in found["No pictures today, only rain ☔"]["post"]
 
 
-def test_odd_entries_are_there_when_the_listing_is_read(client: httpx.Client) -> None:
+def test_odd_entries_are_there_when_the_listing_is_read(client: Client) -> None:
     found = posts_by_text(client)
     assert "author" not in found["A post that lost its author"]["post"]
     assert [label["val"] for label in found["Someone labelled my lamp 🤷🏻‍♀️"]["post"]["labels"]] == ["nudity"]
@@ -152,13 +162,13 @@ def test_odd_entries_are_there_when_the_listing_is_read(client: httpx.Client) ->
     assert repost["post"]["author"]["handle"] == "friend.imagelake.example"
 
 
-def test_facets_count_bytes_when_the_text_is_not_ascii(client: httpx.Client) -> None:
+def test_facets_count_bytes_when_the_text_is_not_ascii(client: Client) -> None:
     record = posts_by_text(client)["頤和園 #北京"]["post"]["record"]
     index = record["facets"][0]["index"]
     assert record["text"].encode()[index["byteStart"] : index["byteEnd"]].decode() == "#北京"
 
 
-def test_content_ids_are_those_of_the_bytes_when_an_image_is_posted(client: httpx.Client) -> None:
+def test_content_ids_are_those_of_the_bytes_when_an_image_is_posted(client: Client) -> None:
     # `ipfs add --cid-version=1` names the bytes in the same way: CIDv1, raw, SHA-256, base32.
     blobs = [
         image["image"]
@@ -173,9 +183,9 @@ def test_content_ids_are_those_of_the_bytes_when_an_image_is_posted(client: http
 def test_copies_have_bytes_of_their_own_when_the_feed_is_repeated() -> None:
     names = ("rocket.jpg", "1~rocket.jpg", "2~rocket.jpg")
     repeated = FeedServer(repeat=3, page_size=100, rate_limit_once=False)
-    with repeated as server, httpx.Client(base_url=server.url) as client:
+    with repeated as server, Client(server) as client:
         entries = [entry for page in read_all(client, limit=100) for entry in page["feed"]]
-        bodies = [client.get(f"/img/feed_fullsize/{name}").content for name in names]
+        bodies = [client.get(f"/img/feed_fullsize/{name}").body for name in names]
     uris = {entry["post"]["uri"] for entry in entries}
     assert len(uris) == len(entries) > 2 * len(POSTS) - 20
     assert len(set(bodies)) == 3
@@ -183,7 +193,7 @@ def test_copies_have_bytes_of_their_own_when_the_feed_is_repeated() -> None:
 
 
 def test_requests_are_listed_when_they_were_answered() -> None:
-    with FeedServer() as server, httpx.Client(base_url=server.url) as client:
+    with FeedServer() as server, Client(server) as client:
         client.get("/img/feed_fullsize/rocket.jpg")
         client.get("/img/feed_fullsize/rocket.jpg")
     assert server.requests == ["/img/feed_fullsize/rocket.jpg"] * 2
@@ -191,10 +201,11 @@ def test_requests_are_listed_when_they_were_answered() -> None:
 
 def test_no_thread_is_left_when_a_client_keeps_its_connection() -> None:
     before = threading.active_count()
-    with httpx.Client() as client:
-        with FeedServer() as server:
-            client.get(f"{server.url}/img/feed_fullsize/rocket.jpg")
-            assert threading.active_count() > before
-        assert threading.active_count() == before
-        with pytest.raises(httpx.ConnectError):
-            httpx.get(server.url)
+    with FeedServer() as server:
+        client = Client(server)
+        client.get("/img/feed_fullsize/rocket.jpg")
+        assert threading.active_count() > before
+    assert threading.active_count() == before
+    with client, pytest.raises(DownloadError) as caught:
+        client.get("/")
+    assert caught.value.code is ErrorCode.CONNECTION_FAILED

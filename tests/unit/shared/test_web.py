@@ -892,7 +892,8 @@ def retried(client: GuardedClient, url: str) -> bytes:
     try:
         return client.exchange("GET", url).body
     except DownloadError as error:
-        assert error.code is ErrorCode.CONNECTION_FAILED  # it hung up only now
+        if error.code is not ErrorCode.CONNECTION_FAILED:  # which it is if the server hung up only now
+            raise
         return client.exchange("GET", url).body
 
 
