@@ -50,10 +50,13 @@ class Url:
             raise refusal("the URL is not a plain one of http or https, without user name and password")
         scheme, literal, name, port, path, query, fragment = found.groups()
         scheme = scheme.lower()
+        number = int(port) if port else _PORTS[scheme]
+        if number > 65535:
+            raise refusal("the URL has no valid port")
         return cls(
             scheme,
             _host(literal, name),
-            int(port) if port else _PORTS[scheme],
+            number,
             _quote(_without_dots(path or ""), _NOT_IN_PATH),
             None if query is None else _quote(query, _NOT_IN_QUERY),
             None if fragment is None else _quote(fragment, _NOT_IN_FRAGMENT),

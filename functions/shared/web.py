@@ -2,7 +2,7 @@
 
 Every URL and every answer may be hostile. The name is resolved here, each of its addresses is checked, and the
 connection goes to a checked address, so a second answer of the name server changes nothing. Host header and TLS keep
-the name. An answer is read by the letter of RFC 9112, or not at all.
+the name. An answer that leaves in doubt where it ends, or what it says, is none.
 """
 
 from __future__ import annotations

@@ -383,6 +383,20 @@ def test_exchange_when_https_is_pinned_then_tls_names_the_host(
     assert (answer.body, named, wanted) == (b"ok", ["media.example"], [(PUBLIC, 443)])
 
 
+@pytest.mark.parametrize(("extra", "connections"), [(b"", 1), (EVIL, 3)])
+def test_exchange_when_https_then_only_a_connection_in_step_is_kept(
+    extra: bytes, connections: int, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    at_server, at_client = certificate(tmp_path, "media.example")
+    server = serve(lambda head: [OK + extra], at_server)
+    resolve_to(monkeypatch, [PUBLIC])
+    reroute(monkeypatch, server.port, peer=PUBLIC)
+    with GuardedClient(ssl_context=at_client) as client:
+        bodies = [client.exchange("GET", "https://media.example/").body for _ in range(3)]
+    monkeypatch.undo()
+    assert (bodies, server.connections) == ([b"ok"] * 3, connections)
+
+
 def test_exchange_when_the_certificate_is_for_another_name(
     serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
