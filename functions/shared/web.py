@@ -40,8 +40,8 @@ VERSION = "0.1.0"
 _IDLE_SECONDS = 30.0
 _MOST_IDLE = 64
 _LONGEST_HEAD = 65536
-# What is received at once while the head is read, and of the body.
-_BUFFER, _PIECE = 8192, 262144
+# Bytes received at once: ahead while lines are read, and of the body, so that most are one piece and never copied.
+_BUFFER, _PIECE = 8192, 1 << 20
 # A body in chunks of a byte would take fifty times its size.
 _MOST_PIECES = 65536
 
