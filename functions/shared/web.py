@@ -40,8 +40,9 @@ VERSION = "0.1.0"
 _IDLE_SECONDS = 30.0
 _MOST_IDLE = 64
 _LONGEST_HEAD = 65536
-# Bytes received at once: ahead while lines are read, and of the body, so that most are one piece and never copied.
-_BUFFER, _PIECE = 8192, 1 << 20
+# Bytes received at once: ahead while lines are read, of a body as it comes, and of one whose end is known and that is
+# not encoded. Most of these are one piece, and so are never copied.
+_BUFFER, _PIECE, _LARGE_PIECE = 8192, 65536, 1 << 20
 # A body in chunks of a byte would take fifty times its size.
 _MOST_PIECES = 65536
 
@@ -217,13 +218,16 @@ class Response:
         while self.status < 200:
             minor, self.status, self.headers = self._head()
         self._chunked, self.length = self._framing(method)
+        self._plain = self.length is not None and "content-encoding" not in self.headers
+        self._pace: _Pace | None = None
         wishes = [wish.strip().lower() for wish in self.headers.get("connection", "").split(",")]
         self._lasts = minor > 0 and "close" not in wishes and (self._chunked or self.length is not None)
         self.in_step = self._lasts and self.length == 0  # whether the connection can take another request
 
     def pace(self, min_rate: float, grace: float) -> None:
-        """From now on, raise ``DownloadError`` where less than ``min_rate`` bytes per second come in."""
-        self._connection.pace = _Pace(self.url.host, min_rate, grace)
+        """From now on, raise ``DownloadError`` where the body comes at less than ``min_rate`` bytes per second."""
+        self._pace = _Pace(self.url.host, min_rate, grace)
+        self._connection.pace = self._pace if self._plain else None
 
     def __iter__(self) -> Iterator[bytes]:
         if self._chunked:
@@ -235,9 +239,25 @@ class Response:
         elif self.length is not None:
             yield from self._exactly(self.length)
         else:
-            while piece := self._reader.read(_PIECE):
+            while piece := self._piece(_PIECE):
                 yield piece
         self.in_step = self._lasts
+
+    def _exactly(self, size: int) -> Iterator[bytes]:
+        while size:
+            piece = self._piece(size)
+            if not piece:
+                raise _BadAnswerError
+            size -= len(piece)
+            yield piece
+
+    def _piece(self, most: int) -> bytes:
+        if self._plain:
+            return self._reader.read(min(most, _LARGE_PIECE))
+        piece = self._reader.read1(min(most, _PIECE))
+        if self._pace is not None:
+            self._pace.count(len(piece))
+        return piece
 
     def _head(self) -> tuple[int, int, Headers]:
         """The minor version, the status and the headers."""
@@ -272,14 +292,6 @@ class Response:
         if not found:
             raise _BadAnswerError
         return int(found[1], 16)
-
-    def _exactly(self, size: int) -> Iterator[bytes]:
-        while size:
-            piece = self._reader.read(min(size, _PIECE))
-            if len(piece) < min(size, _PIECE):
-                raise _BadAnswerError
-            size -= len(piece)
-            yield piece
 
     def _head_line(self) -> bytes:
         line = self._line()
