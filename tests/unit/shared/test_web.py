@@ -689,7 +689,7 @@ CHUNKED = b"HTTP/1.1 200 OK|Transfer-Encoding: chunked"
             (raw(b"HTTP/1.1 200 OK|Content-Length: 2|" + line, b"ok"), "connection_failed")
             for line in (
                 b" folded: a", b"A: b|\tfolded", b"A: b\rContent-Length: 0", b"A : b", b"A", b": a", b"A b: c",
-                b"A: \0", b"A: \x7f",
+                b"A: \0", b"A: \x0b",
                 b"\xc3\xa4: a", b"\r: a",
             )
         ),
@@ -717,7 +717,7 @@ CHUNKED = b"HTTP/1.1 200 OK|Transfer-Encoding: chunked"
                 b"000000000000000000002\r\nok\r\n0\r\n\r\n", b"2;a\rb\r\nok\r\n0\r\n\r\n", b"0\r\n",
                 b"0\r\nno trailer\r\n\r\n",
                 b"0\r\n" + b"A: b\r\n" * 14_000 + b"\r\n", b"ffffffffffffffffffff\r\nok",
-                b"2;" + b"x" * 70_000 + b"\r\nok\r\n0\r\n\r\n",
+                b"2;" + b"x" * 70_000 + b"\r\nok\r\n0\r\n\r\n", b"2;" + b" " * 60_000 + b"\nok\r\n0\r\n\r\n",
             )
         ),
     ],
