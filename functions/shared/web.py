@@ -47,7 +47,7 @@ _BUFFER, _PIECE, _LARGE_PIECE = 8192, 65536, 1 << 20
 _MOST_PIECES = 65536
 
 _TEXT = rb"[^\x00\n\r\x0b\x0c]*"
-_STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([0-9]{3})(?: %b)?\r?\n" % _TEXT)
+_STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: %b)?\r?\n" % _TEXT)
 _FIELD = re.compile(rb"([!#$%%&'*+\-.^_`|~0-9A-Za-z]+):(%b)\r?\n" % _TEXT)
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,20})(?:;%b|[\t ]*)\r\n" % _TEXT)
 _LENGTH = re.compile(r"[0-9]{1,20}")
