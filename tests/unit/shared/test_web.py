@@ -588,6 +588,17 @@ def test_exchange_when_the_head_never_ends(first: bytes, part: bytes, serve: Cal
     assert caught.value.code is ErrorCode.TIMED_OUT
 
 
+@pytest.mark.parametrize(("scheme", "json"), [("https", None), ("http", "x" * 20_000_000)])
+def test_exchange_when_the_server_takes_the_connection_and_no_more(scheme: str, json: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        origin = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
+        started = time.monotonic()
+        with pytest.raises(DownloadError) as caught:
+            get(origin, GuardedClient(trusted_origins=frozenset({origin})), method="POST", json=json, total=0.2)
+    assert caught.value.code is ErrorCode.TIMED_OUT
+    assert time.monotonic() - started < 3
+
+
 def test_read_body_when_it_trickles(serve: Callable[..., Server]) -> None:
     server: Server = serve(lambda head: trickle(server, b"HTTP/1.1 200 OK\r\n\r\n", b"x"))
     with (
