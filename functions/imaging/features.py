@@ -64,7 +64,7 @@ def measure(image: Image.Image, original_size: tuple[int, int]) -> Features:
     luma = image.convert("L")
     half = (-(-image.width // 2), -(-image.height // 2))
     sample = image.resize(half, Image.Resampling.NEAREST)
-    histogram = np.array(luma.resize(half, Image.Resampling.NEAREST).histogram())
+    histogram = np.array(sample.convert("L").histogram())
     mean, variance = mean_and_variance(histogram)
     mean_rgb, colorfulness = _colors(planes(sample))
     thumbnail = sample.reduce(-(-max(sample.size) // _THUMBNAIL))

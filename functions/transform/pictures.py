@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from imaging import Options, ProcessedImage, process
+from imaging import Options, ProcessedImage, process_all
 from shared import keys
 from shared.errors import DownloadError, ImageRejectedError
 from shared.posts import Item
 from shared.rows import Status, new_row
 from shared.run import Plan
 from shared.storage import THREADS, Bucket
+from transform.slots import Slots, processors
 
 # What one picture may still take once begun: its turn at its host, its download, its decoding, and if its address has
 # lapsed, a fresh one and the download from there. Below it none is begun.
@@ -26,9 +25,9 @@ _FEATURES = (
     "thumbhash", "phash", "dhash",
     "is_dark", "is_light", "is_blurry", "is_low_information", "is_odd_aspect_ratio", "is_odd_size", "is_grayscale",
 )  # fmt: skip
-# Decoding is bound to the processors; more at once only holds more memory. In flight are at most THREADS bodies of
-# 25 MB and a slot's 40 million pixels at some 20 bytes: 2.0 GB of Transform's 3.5 with two processors.
-_slots = threading.Semaphore(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+# In flight are at most THREADS bodies of 25 MB and a slot's 40 million pixels at some 20 bytes: 2.0 GB of Transform's
+# 3.5 with two processors. More files at a time are no faster (benchmarks/job.py).
+_FILES_AT_A_TIME = 4
 
 
 class Result(NamedTuple):
@@ -51,15 +50,29 @@ def make_rows(
     ``download`` gives a picture's bytes or raises ``DownloadError``.
     """
 
-    def make(item: Item) -> Result | None:
-        return None if seconds_left() < SECONDS_AN_ITEM else _make_row(item, plan, download, bucket)
+    options = Options(preset=plan.preset, tensor=plan.tensor)
 
-    with ThreadPoolExecutor(THREADS) as pool:
+    def process(files: list[bytes]) -> list[ProcessedImage | ImageRejectedError]:
+        return process_all(files, options)
+
+    def make(item: Item) -> Result | None:
+        return None if seconds_left() < SECONDS_AN_ITEM else _make_row(item, plan, download, bucket, slots)
+
+    with (
+        Slots(process, most=_FILES_AT_A_TIME, threads=processors()) as slots,
+        ThreadPoolExecutor(THREADS) as pool,
+    ):
         made = pool.map(make, [item for item in plan.items if item.media_id in wanted])
         yield from (result for result in made if result is not None)
 
 
-def _make_row(item: Item, plan: Plan, download: Callable[[Item], bytes], bucket: Bucket) -> Result:
+def _make_row(
+    item: Item,
+    plan: Plan,
+    download: Callable[[Item], bytes],
+    bucket: Bucket,
+    process: Callable[[bytes], ProcessedImage | ImageRejectedError],
+) -> Result:
     row = new_row(item, run_id=plan.run_id, dt=plan.batch.dt)
     try:
         body = download(item)
@@ -69,11 +82,9 @@ def _make_row(item: Item, plan: Plan, download: Callable[[Item], bytes], bucket:
     sha256 = hashlib.sha256(body).hexdigest()
     row |= {"raw_key": keys.raw_image(sha256), "raw_sha256": sha256, "raw_bytes": len(body)}
     owner = bucket.put_once(row["raw_key"], body, item.media_id)
-    try:
-        with _slots:
-            image = process(body, Options(preset=plan.preset, tensor=plan.tensor))
-    except ImageRejectedError as error:
-        return Result(row | {"status": Status.REJECTED, "error_code": error.code, "error_message": str(error)}, None)
+    image = process(body)
+    if isinstance(image, ImageRejectedError):
+        return Result(row | {"status": Status.REJECTED, "error_code": image.code, "error_message": str(image)}, None)
 
     row |= _measured(image)
     if owner != item.media_id:

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from imaging import Options, ProcessedImage, process
+from imaging import Options, ProcessedImage, process, process_all
 from shared.errors import ErrorCode, ImageRejectedError
 from shared.rows import COLUMNS
 from tests.unit.imaging.pictures import (
@@ -52,6 +52,15 @@ def rejected(data: bytes, options: Options = Options()) -> ErrorCode:  # noqa: B
 def sample(kind: str) -> bytes:
     extra = {} if kind == "GIF" else {"exif": exif(6), "icc_profile": WIDE_GAMUT}
     return encoded(photo(64, 48), kind, **extra)
+
+
+def test_many_files_give_what_each_of_them_gives_alone() -> None:
+    files = [*(sample(kind) for kind in KINDS), b"", sample("PNG")[:60], encoded(photo(1080, 1350), progressive=True)]
+    options = Options(image_size=100, resize_mode="border", tensor="uint8")
+    together = process_all(files, options)
+    alone = [outcome(data, options) for data in files]
+    assert [made.code if isinstance(made, ImageRejectedError) else made for made in together] == alone
+    assert process_all([]) == []
 
 
 def test_result_has_the_columns_of_the_row_contract() -> None:

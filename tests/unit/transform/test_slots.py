@@ -1,0 +1,62 @@
+"""Slots: every value gets its own result, however many threads ask, and no more at once than there are slots."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from transform.slots import Slots, processors
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("most", [1, 4])
+def test_every_thread_gets_the_result_of_its_own_value(most: int, threads: int) -> None:
+    groups: list[list[int]] = []
+
+    def work(values: list[int]) -> list[int]:
+        groups.append(values)
+        return [2 * value for value in values]
+
+    with Slots(work, most=most, threads=threads) as slots, ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(slots, range(500))) == [2 * value for value in range(500)]
+    assert sorted(value for group in groups for value in group) == list(range(500))
+    assert all(1 <= len(group) <= most for group in groups)
+
+
+def test_values_that_wait_go_together_and_no_more_at_once_than_there_are_slots() -> None:
+    gate, started = threading.Event(), threading.Semaphore(0)
+    groups: list[list[str]] = []
+
+    def work(values: list[str]) -> list[str]:
+        groups.append(values)
+        started.release()
+        assert gate.wait(10)
+        return values
+
+    with Slots(work, most=4, threads=1) as slots, ThreadPoolExecutor(8) as pool:
+        first = pool.submit(slots, "first")
+        assert started.acquire(timeout=10)
+        others = [pool.submit(slots, name) for name in "abcdef"]
+        while len(slots._waiting) < 6:
+            threading.Event().wait(0.001)
+        assert groups == [["first"]]
+        gate.set()
+        assert [future.result(10) for future in (first, *others)] == ["first", *"abcdef"]
+    assert [len(group) for group in groups] == [1, 4, 2]
+
+
+def test_an_error_reaches_those_whose_values_it_met_and_the_slot_goes_on() -> None:
+    def work(values: list[int]) -> list[float]:
+        return [1 / value for value in values]
+
+    with Slots(work, most=1, threads=1) as slots, ThreadPoolExecutor(3) as pool:
+        good, bad, better = (pool.submit(slots, value) for value in (1, 0, 2))
+        assert (good.result(10), better.result(10)) == (1, 0.5)
+        with pytest.raises(ZeroDivisionError):
+            bad.result(10)
+
+
+def test_there_is_at_least_one_processor() -> None:
+    assert processors() >= 1
