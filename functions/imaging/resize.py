@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+import threading
+from typing import Any, Literal, NamedTuple
 
 from PIL import Image
 
@@ -14,6 +15,7 @@ try:
     import cykooz_resizer as simd
 except ImportError:
     simd = None
+_local = threading.local()
 
 Box = tuple[float, float, float, float]
 # Lanczos' filter with three lobes, or the cubic one of Catmull and Rom, which takes two thirds of its time.
@@ -66,7 +68,7 @@ def resize(image: Image.Image, size: tuple[int, int], box: Box, kernel: Filter =
         return image.resize(size, _FILTERS[kernel], box=box)
     left, top, right, bottom = box
     result = Image.new(image.mode, size, None)
-    simd.Resizer().resize_pil(
+    _resizer().resize_pil(
         image,
         result,
         simd.ResizeOptions(
@@ -75,6 +77,13 @@ def resize(image: Image.Image, size: tuple[int, int], box: Box, kernel: Filter =
         ),
     )
     return result
+
+
+def _resizer() -> Any:
+    """This thread's own; it keeps the memory it works in."""
+    if not hasattr(_local, "resizer"):
+        _local.resizer = simd.Resizer()
+    return _local.resizer
 
 
 def bordered(image: Image.Image, side: int) -> Image.Image:
