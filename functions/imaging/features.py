@@ -1,9 +1,9 @@
 """Measure a small RGB picture: its light, contrast, sharpness and colours, and its fingerprints.
 
 Each is told from as few pixels as it takes: sharpness from all of them, light and colour from a sample of at most 128
-by 128, evenly spaced, everything coarse from a thumbnail of at most 64 by 64. Sums are of integers, which is exact and
-so the same on every machine. Luma is that of ITU-R BT.601, 0.299 R + 0.587 G + 0.114 B, rounded to
-0 to 255.
+by 128, everything coarse from a thumbnail of at most 64 by 64, into which a quarter of the pixels go. Sums are of
+integers, which is exact and so the same on every machine. Luma is that of ITU-R BT.601, 0.299 R + 0.587 G + 0.114 B,
+rounded to 0 to 255.
 """
 
 from __future__ import annotations
@@ -61,7 +61,6 @@ class Features(Flags):
 def measure(image: Image.Image, original_size: tuple[int, int]) -> Features:
     """The features of a picture in mode RGB, and the flags it earns with the size of its original."""
     luma = image.convert("L")
-    # Every second pixel of every second row is enough to begin with.
     half = _nth(image, 2)
     sample = _nth(half, -(-max(half.size) // _SAMPLE))
     histogram = np.array(sample.convert("L").histogram())

@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from imaging import avif, exif
 from shared.errors import ErrorCode, ImageRejectedError
@@ -29,6 +30,8 @@ _MAX_PARTS = 100_000
 # Any marker but those without a segment; bytes between segments and repeated 0xFF are skipped, as decoders do.
 _MARKER = re.compile(rb"\xff[^\xff\x00\x01\xd0-\xd8]")
 _SCAN = 0xDA
+# It finds two bytes in half the time that bytes.count takes.
+_SCANS = re.compile(rb"\xff\xda")
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 
@@ -40,8 +43,8 @@ class Header:
     ``width`` and ``height`` are of the canvas as stored, before any orientation is applied; ``coded_pixels`` is the
     largest frame inside where it may differ from the canvas; ``bare`` is the file without metadata and later frames.
     ``orientation`` (1 to 8, as in EXIF) and the ICC ``profile`` are given where they are not left in ``bare``: those
-    of WebP and AVIF come from their decoders, which hand them over unread. ``first_scan`` is where in ``bare`` the
-    pixels of a JPEG begin.
+    of WebP and AVIF come from their decoders, which hand them over unread. ``scans`` is where in ``bare`` the scans of
+    a JPEG begin, if it may have more than one.
     """
 
     width: int
@@ -50,7 +53,7 @@ class Header:
     orientation: int = 1
     profile: bytes | None = None
     coded_pixels: int = 0
-    first_scan: int = 0
+    scans: tuple[int, ...] = ()
 
 
 def read(kind: str, data: bytes) -> Header:
@@ -69,7 +72,8 @@ def _jpeg(data: bytes) -> Header:
     frame: tuple[int, int, int, int] | None = None
     orientation = 1
     chunks: list[bytes] = []
-    bare = [data[:2]]
+    view = memoryview(data)
+    bare = [view[:2]]
     scan = 0
     for marker, start, end in _jpeg_segments(data):
         if marker == _SCAN:
@@ -87,18 +91,26 @@ def _jpeg(data: bytes) -> Header:
         # JFIF and Adobe segments say how colours are coded; every other APPn and all comments stay behind.
         is_metadata = 0xE0 <= marker <= 0xEF or marker == 0xFE
         if not is_metadata or body.startswith((b"JFIF\0", b"Adobe")):
-            bare.append(data[start:end])
+            bare.append(view[start:end])
     if not frame:
         raise _corrupt("the JPEG has no frame header")
     marker, height, width, components = frame
     # One scan with all components of a sequential picture is the last that a decoder reads: nothing to count.
     has_one_scan = marker not in _PROGRESSIVE and data[scan + 4] == components
     most = min(max(_FEWEST_SCANS, _MAX_SCANNED_PIXELS // max(1, width * height)), _MOST_SCANS)
-    if not has_one_scan and data.count(bytes([0xFF, _SCAN]), scan) > most:
+    offset = sum(map(len, bare)) - scan
+    scans = () if has_one_scan else tuple(found.start() for found in islice(_SCANS.finditer(data, scan), most + 1))
+    if len(scans) > most:
         raise _corrupt(f"the JPEG has more than {most} scans of {width}x{height} pixels")
-    first_scan = sum(map(len, bare))
-    bare.append(data[scan:])
-    return Header(width, height, b"".join(bare), orientation, _joined(chunks), first_scan=first_scan)
+    bare.append(view[scan:])
+    return Header(
+        width,
+        height,
+        b"".join(bare),
+        orientation,
+        _joined(chunks),
+        scans=tuple(offset + start for start in scans),
+    )
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -120,25 +132,27 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def without_last_refinement(header: Header) -> bytes:
-    """A JPEG's ``bare`` with its last scan emptied, if all that does is to add the last bit to coefficients.
+    """A JPEG's ``bare``, its scans emptied that do no more than add the last bit to coefficients (T.81, G.1.2).
 
-    (T.81, G.1.2.) In a progressive JPEG that scan is about a third of the bytes and of the time. Its header stays:
-    a decoder that has seen it takes the picture for complete, and does not spend time on guessing what is missing. A
-    file without an end stays whole, so that it is still found to be cut off.
+    In a progressive JPEG those are two fifths of the bytes and of the time. Their headers stay: a decoder that has
+    seen them takes the picture for complete, and does not spend time on guessing what is missing. A file that ends
+    within one stays whole, so that it is still found to be cut off.
     """
     data = header.bare
-    end = data.find(b"\xff\xd9", header.first_scan)
-    last = data.rfind(bytes([0xFF, _SCAN]), header.first_scan + 2, max(0, end))
-    if last < 0:
-        return data
-    # After the length and the components, two bytes each: first and last coefficient, then bits before and after.
-    components = data[last + 4]
-    precision = last + 7 + 2 * components
-    if precision >= end or not data[precision] >> 4:
-        return data
-    # Where the data is missing a decoder reads zeros. By this table of a single code they say that nothing is new.
-    table = b"\xff\xc4\0\x14" + bytes([0x10 | data[last + 6] & 3, 1]) + bytes(16)
-    return data[:last] + table + data[last : precision + 1] + data[end : end + 2]
+    kept: list[bytes] = []
+    start = 0
+    for scan in header.scans[1:]:
+        # After the length and the components, two bytes each: first and last coefficient, then bits before and after.
+        precision = scan + 7 + 2 * data[scan + 4]
+        if precision < len(data) and data[precision - 2] and data[precision] == 0x10:
+            following = _MARKER.search(data, precision + 1)
+            if not following:
+                return data
+            # Where the data is missing a decoder reads zeros. By this table of a single code they say: nothing new.
+            table = b"\xff\xc4\0\x14" + bytes([0x10 | data[scan + 6] & 3, 1]) + bytes(16)
+            kept += (data[start:scan], table, data[scan : precision + 1])
+            start = following.start()
+    return b"".join([*kept, data[start:]])
 
 
 def _joined(chunks: list[bytes]) -> bytes | None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from shared.posts import Item
 
 # Grows when the same bytes would give another row; rows keep the version that made them.
-TRANSFORM_VERSION = 2
+TRANSFORM_VERSION = 3
 
 
 class Status(StrEnum):
@@ -75,7 +75,9 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("tensor", "binary", "What a model takes, if the execution input asked for it; else null"),
     # Features of the processed picture.
-    Column("mean_rgb", "array<float>", "Mean of R, G and B, each 0 to 255, over every second pixel and row"),
+    Column(
+        "mean_rgb", "array<float>", "Mean of R, G and B, each 0 to 255, over at most 128 x 128 pixels, evenly spaced"
+    ),
     Column("brightness", "float", "Mean luma, 0 to 1, over the same pixels"),
     Column("contrast", "float", "Standard deviation of luma, 0 to 0.5, over the same pixels"),
     Column("sharpness", "float", "Variance of the Laplacian of luma (0 to 255), from 0"),

@@ -35,8 +35,12 @@ def measure(image: Image.Image) -> Features:
 
 
 def sampled(image: Image.Image) -> Image.Image:
-    """Every second pixel of every second row, which is what light and colour are told from."""
-    return image.resize(((image.width + 1) // 2, (image.height + 1) // 2), Image.Resampling.NEAREST)
+    """What light and colour are told from: every second pixel and row, and of those as many as 128 a side allow."""
+    for step in (2, math.ceil(math.ceil(max(image.size) / 2) / 128)):
+        size = math.ceil(image.width / step), math.ceil(image.height / step)
+        image = image.resize(size, Image.Resampling.NEAREST)
+    assert max(image.size) <= 128
+    return image
 
 
 def luma(image: Image.Image) -> NDArray[np.float64]:
