@@ -9,8 +9,7 @@ from typing import Any
 
 import pyarrow.parquet
 
-from shared.storage import client
-from tests.unit.lake import BOOKMARKS, BUCKET, IMAGE_HASHES, IMAGE_KEYS, Lake
+from tests.unit.lake import Lake
 from transform.near_duplicates import is_comparable
 
 STATUSES = ("ok", "duplicate", "rejected", "failed")
@@ -74,15 +73,6 @@ def unlike_the_log(lake: Lake, rows: dict[str, dict[str, Any]]) -> list[str]:
         if row["status"] == "ok" and row["duplicate_of"] not in (None, *originals):
             wrong.append(f"{media_id} looks like {row['duplicate_of']}, which is no original")
     return wrong
-
-
-def fingerprint(lake: Lake) -> str:
-    """All that is stored, in short."""
-    listed = client("s3").list_objects_v2(Bucket=BUCKET)
-    assert not listed["IsTruncated"]
-    objects = [(entry["Key"], entry["ETag"]) for entry in listed.get("Contents", [])]
-    tables = [client("dynamodb").scan(TableName=table)["Items"] for table in (IMAGE_KEYS, IMAGE_HASHES, BOOKMARKS)]
-    return json.dumps([objects, *(sorted(map(repr, items)) for items in tables)])
 
 
 def unbalanced(lake: Lake, run_id: str) -> list[str]:

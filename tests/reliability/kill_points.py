@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
-
-from tests.reliability.audit import fingerprint, problems, unbalanced
-from tests.reliability.killer import KilledError, Killer, Point
+from tests.reliability.audit import problems, unbalanced
+from tests.reliability.killer import Killer, Point
 from tests.reliability.pipeline import execute
-from tests.reliability.world import DAY, FEEDS, World, forget, new_lake
+from tests.reliability.world import DAY, FEEDS, Stored, World, new_lake
 from tests.unit.lake import Lake
 
 # Every call but those that only a longer life brings is made by a first run of two feeds, three batches.
@@ -30,38 +28,23 @@ def first_run(lake: Lake) -> None:
     execute(lake, "run-1", FEEDS, dt=DAY, **OPTIONS)
 
 
-def points(killer: Killer, *, after: bool) -> list[Point]:
+def killed(killer: Killer, *, after: bool) -> list[tuple[Point, Stored]]:
     """One for every call that a whole run makes."""
-    with new_lake() as lake, killer.watch():
-        first_run(lake)
-    assert set(killer.calls) == KINDS
-    assert len(killer.calls) >= 100, "with both sides of each, 200 points"
-    return [Point(number, after) for number in range(len(killer.calls))]
+    with new_lake() as lake:
+        left = killer.kill(lambda: first_run(lake), after=after)
+    assert {point.operation for point, _ in left} == KINDS
+    assert len(left) >= 100, "with both sides of each, 200 points"
+    return left
 
 
-def finish_each(
-    points: list[Point],
-    finish: Callable[[Lake], str],
-    killer: Killer,
-    world: World,
-    run: Callable[[Lake], object] = first_run,
-    before: Callable[[Lake], object] = lambda lake: None,
-) -> int:
-    """Kill a run at every point, finish what was left, and look at the lake; returns how many states it was left in.
-
-    What is to be there ``before`` the run is not killed.
-    """
+def finish_each(left: list[tuple[Point, Stored]], finish: Callable[[Lake], str], world: World) -> int:
+    """Finish what was left at every point, and look at the lake; returns how many states it was left in."""
     seen = set()
-    for point in points:
-        with new_lake() as lake:
-            before(lake)
-            with pytest.raises(KilledError), killer.watch(point):
-                run(lake)
-            forget()
-            left = fingerprint(lake)
-            if left not in seen:
-                seen.add(left)
+    for point, begin_with in left:
+        if begin_with not in seen:
+            seen.add(begin_with)
+            with new_lake(begin_with) as lake:
                 run_id = finish(lake)
                 wrong = [*problems(lake, world.expected), *unbalanced(lake, run_id)]
-                assert wrong == [], (point, killer.calls[-1])
+                assert wrong == [], point
     return len(seen)

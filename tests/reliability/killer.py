@@ -1,37 +1,37 @@
-"""Stops the process before or after any call of AWS, like SIGKILL does: nothing catches it, nothing follows it."""
+"""What a process leaves that is stopped before or after any of its calls of AWS, as SIGKILL stops it.
+
+Nothing catches that and nothing follows it: what is stored at that moment is all that is left. So the process need not
+stop for it, and one that goes on tells it of every call.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
 from botocore.client import BaseClient
 
+from tests.reliability.world import Stored, stored
+
 _make_api_call = BaseClient._make_api_call
-
-
-class KilledError(BaseException):
-    """The process is gone. Not an ``Exception``, so that no code takes it for a failure it can handle."""
 
 
 class Point(NamedTuple):
     """Where the process ends: at the call of this number, before it is made or once it has had its effect."""
 
     call: int
+    operation: str
     after: bool
 
 
 class Killer:
-    """Counts the calls of AWS and kills at ``point``; while dead, every further call of the process is refused."""
+    """Numbers the calls of AWS from 0 on, and keeps what is stored on one side of each."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.calls: list[str] = []
-        self._point: Point | None = None
-        self._dead = False
-        self._watching = False
+        self._after: bool | None = None
+        self._left: list[tuple[Point, Stored]] = []
         self._lock = threading.Lock()
         killer = self
 
@@ -40,29 +40,30 @@ class Killer:
 
         monkeypatch.setattr(BaseClient, "_make_api_call", call)
 
-    @contextmanager
-    def watch(self, point: Point | None = None) -> Iterator[None]:
-        """Number the calls made within from 0 on, and kill at ``point``; afterwards the process lives again."""
-        self.calls, self._point, self._watching = [], point, True
+    def kill(self, run: Callable[[], object], *, after: bool) -> list[tuple[Point, Stored]]:
+        """Every point of a run on that side of its calls, in order, with what it leaves when it ends there."""
+        self._after, self._left = after, []
         try:
-            yield
+            run()
         finally:
-            self._point, self._dead, self._watching = None, False, False
+            self._after = None
+        return self._left
 
     def _call(self, client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
-        with self._lock:
-            if self._dead:
-                raise KilledError
-            number = len(self.calls)
-            if self._watching:
-                self.calls.append(operation)
-            if self._point == Point(number, after=False):
-                self._dead = True
-                raise KilledError
-        try:
+        if self._after is None:
             return _make_api_call(client, operation, arguments)
+        assert self._lock.acquire(blocking=False), "one call after the other, so that no other one is under way"
+        try:
+            if not self._after:
+                self._keep(operation)
+            try:
+                return _make_api_call(client, operation, arguments)
+            finally:
+                # Be it answered or refused: the caller never learns of either.
+                if self._after:
+                    self._keep(operation)
         finally:
-            if self._point == Point(number, after=True):
-                self._dead = True
-                # In place of the answer, be it an error: the caller never learns of either.
-                raise KilledError
+            self._lock.release()
+
+    def _keep(self, operation: str) -> None:
+        self._left.append((Point(len(self._left), operation, self._after is True), stored()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.reliability.kill_points import OPTIONS, finish_each, points
+from tests.reliability.kill_points import OPTIONS, finish_each, killed
 from tests.reliability.killer import Killer
 from tests.reliability.pipeline import execute
 from tests.reliability.world import FEEDS, NEXT_DAY, World
@@ -14,6 +14,6 @@ def test_run_killed_after_any_call_is_finished_by_the_run_of_the_next_day(killer
         execute(lake, "run-2", FEEDS, dt=NEXT_DAY, **OPTIONS)
         return "run-2"
 
-    killed_at = points(killer, after=True)
+    left = killed(killer, after=True)
     world.a_day_passes()
-    assert finish_each(killed_at, next_day, killer, world) > 40
+    assert finish_each(left, next_day, world) > 40

@@ -5,7 +5,7 @@ In a file of its own, so that the tests of the next day's run can go beside it.
 
 from __future__ import annotations
 
-from tests.reliability.kill_points import finish_each, first_run, points
+from tests.reliability.kill_points import finish_each, first_run, killed
 from tests.reliability.killer import Killer
 from tests.reliability.world import World
 from tests.unit.lake import Lake
@@ -16,4 +16,4 @@ def test_run_killed_before_any_call_is_finished_by_the_same_execution(killer: Ki
         first_run(lake)
         return "run-1"
 
-    assert finish_each(points(killer, after=False), again, killer, world) > 40
+    assert finish_each(killed(killer, after=False), again, world) > 40

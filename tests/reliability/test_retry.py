@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.reliability.audit import problems, rows, unbalanced
 from tests.reliability.kill_points import finish_each, first_run
-from tests.reliability.killer import Killer, Point
+from tests.reliability.killer import Killer
 from tests.reliability.pipeline import execute
 from tests.reliability.world import DAY, FEEDS, NEXT_DAY, World, new_lake
 from tests.unit.lake import Lake
@@ -59,19 +59,14 @@ def test_retry_killed_after_any_write_is_finished_by_the_same_execution(killer: 
     for media_id in [name for name in world.expected if "/b" in name.removeprefix("bluesky/alice")]:
         del world.expected[media_id]
 
-    def gone_then_mended(lake: Lake) -> None:
-        world.lose()
-        execute(lake, "run-1", alice, dt=DAY, batch_size=4)
-        world.mend()
-
-    def run(lake: Lake) -> str:
+    def again(lake: Lake) -> str:
         retry(lake, feeds=alice)
         return "retry-1"
 
     with new_lake() as lake:
-        gone_then_mended(lake)
-        with killer.watch():
-            run(lake)
+        execute(lake, "run-1", alice, dt=DAY, batch_size=4)
+        world.mend()
+        left = killer.kill(lambda: again(lake), after=True)
     # After a call that only reads, the lake is as it was before.
-    points = [Point(number, after=True) for number, call in enumerate(killer.calls) if call.startswith(WRITES)]
-    assert finish_each(points, run, killer, world, run=run, before=gone_then_mended) > 10
+    writes = [(point, begin_with) for point, begin_with in left if point.operation.startswith(WRITES)]
+    assert finish_each(writes, again, world) > 10

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from moto import mock_aws
 
 from shared.settings import settings
 from shared.storage import client
-from tests.unit.lake import BOOKMARKS, BUCKET, IMAGE_HASHES, IMAGE_KEYS, Lake
+from tests.unit.lake import BOOKMARKS, BUCKET, IMAGE_HASHES, IMAGE_KEYS, Lake, aws_in_memory
 from transform.near_duplicates import known
 
 
@@ -44,5 +43,5 @@ def clients() -> Iterator[None]:
 def lake(environment: None, clients: None) -> Iterator[Lake]:
     """An empty lake."""
     known.cache_clear()
-    with mock_aws():
+    with aws_in_memory():
         yield Lake()
