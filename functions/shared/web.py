@@ -1,20 +1,14 @@
 """The guarded HTTP client: it connects to public addresses and trusted origins only, under a cap and a deadline.
 
-Every URL and every answer may be hostile. The name is resolved here, each of its addresses is checked, and the
-connection goes to a checked address, so a second answer of the name server changes nothing. Host header and TLS keep
-the name. An answer that leaves in doubt where it ends, or what it says, is none.
+Every URL may be hostile. The name is resolved here, each of its addresses is checked, and the connection goes to a
+checked address, so a second answer of the name server changes nothing. Host header and TLS keep the name.
 """
 
 from __future__ import annotations
 
-import io
 import json as jsons
-import re
-import select
 import socket
 import ssl
-import threading
-import time
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,285 +27,13 @@ from shared.errors import (
     SourceChangedError,
     SourceUnavailableError,
 )
+from shared.http import BadAnswerError, Connection, Deadline, Pool, Response
 from shared.urls import Origin, Url, refusal
 
 VERSION = "0.1.0"
 
-_IDLE_SECONDS = 30.0
-_MOST_IDLE = 64
-_LONGEST_HEAD = 65536
-# Bytes received at once: ahead while lines are read, of a body as it comes, and of one whose end is known and that is
-# not encoded. Most of these are one piece, and so are never copied.
-_BUFFER, _PIECE, _LARGE_PIECE = 8192, 65536, 1 << 20
 # A body in chunks of a byte would take fifty times its size.
 _MOST_PIECES = 65536
-
-_TEXT = rb"[^\x00\n\r\x0b\x0c]*"
-_STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: %b)?\r?\n" % _TEXT)
-_FIELD = re.compile(rb"([!#$%%&'*+\-.^_`|~0-9A-Za-z]+):(%b)\r?\n" % _TEXT)
-_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,20})(?:;%b|[\t ]*)\r\n" % _TEXT)
-_LENGTH = re.compile(r"[0-9]{1,20}")
-_CHUNKED = re.compile(r"(?ai:chunked)")
-
-
-class Deadline:
-    """A point in time, ``seconds`` from now."""
-
-    def __init__(self, seconds: float) -> None:
-        self._at = time.monotonic() + seconds
-
-    def remaining(self) -> float:
-        """Seconds left; negative once it has passed."""
-        return self._at - time.monotonic()
-
-    def extend(self, seconds: float) -> None:
-        """Move it back by ``seconds``."""
-        self._at += seconds
-
-    def cap(self, seconds: float) -> float:
-        """``seconds``, or those left if they are fewer; raises ``TimeoutError`` if none are."""
-        left = self.remaining()
-        if left <= 0:
-            raise TimeoutError
-        return min(seconds, left)
-
-
-class _BadAnswerError(Exception):
-    """The server breaks off, or what it sends is no HTTP; never leaves this module."""
-
-
-class _Pace:
-    """The least rate at which bytes have to come in, after ``grace`` seconds."""
-
-    def __init__(self, host: str, min_rate: float, grace: float) -> None:
-        self._host, self._min_rate, self._grace = host, min_rate, grace
-        self._started, self._received = time.monotonic(), 0
-
-    def count(self, received: int) -> None:
-        """Raise ``DownloadError`` (``too_slow``) if that is too little by now."""
-        self._received += received
-        elapsed = time.monotonic() - self._started
-        if elapsed > self._grace and self._received < self._min_rate * elapsed:
-            raise DownloadError(ErrorCode.TOO_SLOW, f"{self._host} sends less than {self._min_rate:g} bytes per second")
-
-
-class _Connection(io.RawIOBase):
-    """A connected socket, read by way of ``reader``; what is set by ``serve`` holds for every call."""
-
-    def __init__(self, origin: Origin, sock: socket.socket) -> None:
-        self.origin = origin
-        self.reader = io.BufferedReader(self, _BUFFER)
-        self.idle_since = 0.0
-        self.pace: _Pace | None = None
-        self._deadline: Deadline | None = None
-        self._patience = self._timeout = 0.0
-        self._sock = sock
-        self._poll = select.poll()
-        self._poll.register(sock, select.POLLIN)
-
-    def serve(self, deadline: Deadline | None, patience: float = 0.0) -> None:
-        """Be used by a request of this deadline, which waits ``patience`` seconds for each read; ``None`` ends it."""
-        self._deadline, self._patience, self.pace = deadline, patience, None
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        if self._deadline is None:
-            return None
-        self._limit(self._deadline)
-        received = self._sock.recv_into(buffer)
-        if self.pace is not None:
-            self.pace.count(received)
-        return received
-
-    def send(self, data: bytes) -> None:
-        assert self._deadline is not None
-        self._limit(self._deadline)
-        self._sock.sendall(data)
-
-    def _limit(self, deadline: Deadline) -> None:
-        # To set it is a system call, and of most reads and writes it is the same.
-        timeout = deadline.cap(self._patience)
-        if timeout != self._timeout:
-            self._sock.settimeout(timeout)
-            self._timeout = timeout
-
-    def has_input(self) -> bool:
-        """Whether bytes or the end of the connection are there to be received, while no request is served."""
-        pending = isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
-        return pending or bool(self.reader.peek(1)) or bool(self._poll.poll(0))
-
-    def close(self) -> None:
-        super().close()
-        self._sock.close()
-
-
-class _Pool:
-    """Idle connections, the one that idles longest first."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._idle: list[_Connection] = []
-        self._closed = False
-
-    def take(self, origin: Origin) -> _Connection | None:
-        """A connection that is in step: the server has neither sent more than it was asked for nor hung up."""
-        while True:
-            with self._lock:
-                self._drop(time.monotonic() - _IDLE_SECONDS)
-                found = next((idle for idle in reversed(self._idle) if idle.origin == origin), None)
-                if found is None:
-                    return None
-                self._idle.remove(found)
-            if not found.has_input():
-                return found
-            found.close()
-
-    def keep(self, connection: _Connection) -> None:
-        connection.idle_since = time.monotonic()
-        with self._lock:
-            self._idle.append(connection)
-            self._drop(float("inf") if self._closed else connection.idle_since - _IDLE_SECONDS)
-
-    def close(self) -> None:
-        """Close what is idle now, and later what is kept."""
-        with self._lock:
-            self._closed = True
-            self._drop(float("inf"))
-
-    def _drop(self, before: float) -> None:
-        while self._idle and (self._idle[0].idle_since < before or len(self._idle) > _MOST_IDLE):
-            self._idle.pop(0).close()
-
-
-class Headers(Mapping[str, str]):
-    """By name in any case; the values of a name that came more than once are joined by a comma."""
-
-    def __init__(self, fields: list[tuple[str, str]]) -> None:
-        self._values: dict[str, list[str]] = {}
-        for name, value in fields:
-            self._values.setdefault(name.lower(), []).append(value)
-
-    def __getitem__(self, name: str) -> str:
-        return ", ".join(self._values[name.lower()])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def each(self, name: str) -> list[str]:
-        """The values of ``name``, one for each time that it came."""
-        return self._values.get(name.lower(), [])
-
-
-class Response:
-    """The answer to a request, its body unread: to iterate receives it, in pieces, still encoded."""
-
-    def __init__(self, connection: _Connection, url: Url, method: str) -> None:
-        self.url = url
-        self._connection, self._reader = connection, connection.reader
-        self._head_left = _LONGEST_HEAD
-        minor, self.status, self.headers = self._head()
-        while self.status < 200:
-            minor, self.status, self.headers = self._head()
-        self._chunked, self.length = self._framing(method)
-        self._plain = self.length is not None and "content-encoding" not in self.headers
-        self._pace: _Pace | None = None
-        wishes = [wish.strip().lower() for wish in self.headers.get("connection", "").split(",")]
-        self._lasts = minor > 0 and "close" not in wishes and (self._chunked or self.length is not None)
-        self.in_step = self._lasts and self.length == 0  # whether the connection can take another request
-
-    def pace(self, min_rate: float, grace: float) -> None:
-        """From now on, raise ``DownloadError`` where the body comes at less than ``min_rate`` bytes per second."""
-        self._pace = _Pace(self.url.host, min_rate, grace)
-        self._connection.pace = self._pace if self._plain else None
-
-    def __iter__(self) -> Iterator[bytes]:
-        if self._chunked:
-            while size := self._chunk_size():
-                yield from self._exactly(size)
-                if self._line() != b"\r\n":
-                    raise _BadAnswerError
-            self._fields()
-        elif self.length is not None:
-            yield from self._exactly(self.length)
-        else:
-            while piece := self._piece(_PIECE):
-                yield piece
-        self.in_step = self._lasts
-
-    def _exactly(self, size: int) -> Iterator[bytes]:
-        while size:
-            piece = self._piece(size)
-            if not piece:
-                raise _BadAnswerError
-            size -= len(piece)
-            yield piece
-
-    def _piece(self, most: int) -> bytes:
-        if self._plain:
-            return self._reader.read(min(most, _LARGE_PIECE))
-        piece = self._reader.read1(min(most, _PIECE))
-        if self._pace is not None:
-            self._pace.count(len(piece))
-        return piece
-
-    def _head(self) -> tuple[int, int, Headers]:
-        """The minor version, the status and the headers."""
-        found = _STATUS_LINE.fullmatch(self._head_line())
-        if not found or found[2] == b"101":  # nobody asked to switch protocols
-            raise _BadAnswerError
-        return int(found[1]), int(found[2]), Headers(self._fields())
-
-    def _fields(self) -> list[tuple[str, str]]:
-        fields = []
-        while (line := self._head_line()) not in (b"\r\n", b"\n"):
-            found = _FIELD.fullmatch(line)
-            if not found:
-                raise _BadAnswerError
-            fields.append((found[1].decode("ascii"), _text(found[2].strip(b"\t "))))
-        return fields
-
-    def _framing(self, method: str) -> tuple[bool, int | None]:
-        """Whether the body is chunked, and its length if that is known."""
-        codings = self.headers.each("transfer-encoding")
-        lengths = {text.strip("\t ") for line in self.headers.each("content-length") for text in line.split(",")}
-        if len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
-            raise _BadAnswerError
-        if codings and (lengths or len(codings) > 1 or not _CHUNKED.fullmatch(codings[0])):
-            raise _BadAnswerError
-        if method == "HEAD" or self.status in (204, 304):
-            return False, 0
-        return bool(codings), int(lengths.pop()) if lengths else None
-
-    def _chunk_size(self) -> int:
-        found = _CHUNK_SIZE.fullmatch(self._line())
-        if not found:
-            raise _BadAnswerError
-        return int(found[1], 16)
-
-    def _head_line(self) -> bytes:
-        line = self._line()
-        self._head_left -= len(line)
-        if self._head_left < 0:
-            raise _BadAnswerError
-        return line
-
-    def _line(self) -> bytes:
-        line = self._reader.readline(_LONGEST_HEAD)
-        if not line.endswith(b"\n"):
-            raise _BadAnswerError
-        return line
-
-
-def _text(data: bytes) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return data.decode("iso-8859-1")
 
 
 @dataclass(frozen=True)
@@ -346,7 +68,7 @@ class GuardedClient:
         self._trusted = frozenset(_parse_origin(text) for text in trusted_origins)
         self._tls = ssl_context or _default_tls()
         self._tls.set_alpn_protocols(["http/1.1"])
-        self._pool = _Pool()
+        self._pool = Pool()
 
     def __enter__(self) -> GuardedClient:
         return self
@@ -425,14 +147,14 @@ class GuardedClient:
             raise DownloadError(ErrorCode.CONNECTION_FAILED, f"a header for {url.host} is not printable ASCII")
         return "\r\n".join([*lines, "", ""]).encode("ascii") + body
 
-    def _connect(self, url: Url, deadline: Deadline, seconds: float) -> _Connection:
+    def _connect(self, url: Url, deadline: Deadline, seconds: float) -> Connection:
         try:
             sock = _connect_any(url, url.origin in self._trusted, deadline.cap(seconds))
             if url.scheme == "https":
                 with _closing_on_error(sock):
                     sock.settimeout(deadline.cap(seconds))
                     sock = self._tls.wrap_socket(sock, server_hostname=url.host)
-            return _Connection(url.origin, sock)
+            return Connection(url.origin, sock)
         except TimeoutError as error:
             raise DownloadError(ErrorCode.TIMED_OUT, f"{url.host} did not answer in time") from error
         except (OSError, ValueError) as error:  # ValueError is of a name that TLS does not take
@@ -533,7 +255,7 @@ def _closing_on_error(sock: socket.socket) -> Iterator[None]:
         raise
 
 
-def _ask(connection: _Connection, request: bytes, url: Url, method: str) -> Response:
+def _ask(connection: Connection, request: bytes, url: Url, method: str) -> Response:
     try:
         try:
             connection.send(request)
@@ -544,7 +266,7 @@ def _ask(connection: _Connection, request: bytes, url: Url, method: str) -> Resp
         return Response(connection, url, method)
     except TimeoutError as error:
         raise DownloadError(ErrorCode.TIMED_OUT, f"{url.host} did not answer in time") from error
-    except (OSError, _BadAnswerError) as error:  # its text may hold what the server sent
+    except (OSError, BadAnswerError) as error:  # its text may hold what the server sent
         raise DownloadError(ErrorCode.CONNECTION_FAILED, f"{url.host} gave no valid HTTP answer") from error
 
 
@@ -573,7 +295,7 @@ def read_body(response: Response, max_bytes: int, *, min_rate: float = 0.0, grac
                 pieces = [b"".join(pieces)]
     except TimeoutError as error:
         raise DownloadError(ErrorCode.TIMED_OUT, f"{host} did not finish in time") from error
-    except (OSError, _BadAnswerError, zlib.error) as error:
+    except (OSError, BadAnswerError, zlib.error) as error:
         raise DownloadError(ErrorCode.BODY_CUT, f"{host} broke off inside the body") from error
     if received and not decode.complete:
         raise DownloadError(ErrorCode.BODY_CUT, f"{host} broke off inside the compressed body")

@@ -16,8 +16,9 @@ from itertools import count
 from weakref import WeakValueDictionary
 
 from shared.errors import DownloadError, ErrorCode
+from shared.http import Deadline, Headers, Response
 from shared.urls import Url
-from shared.web import Deadline, GuardedClient, Headers, Response, read_body
+from shared.web import GuardedClient, read_body
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _RETRIED = frozenset(

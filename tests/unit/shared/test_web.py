@@ -35,8 +35,9 @@ from shared.errors import (
     SourceChangedError,
     SourceUnavailableError,
 )
+from shared.http import Deadline
 from shared.urls import Url
-from shared.web import VERSION, Deadline, GuardedClient, as_feed_error, read_body
+from shared.web import VERSION, GuardedClient, as_feed_error, read_body
 
 PUBLIC = "93.184.215.14"
 EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
@@ -845,11 +846,11 @@ def test_connection_when_it_idles_for_long_or_is_one_too_many(
             fetched(client, one)
             fetched(client, two)
         assert (one.connections, two.connections) == (1, 1)
-        monkeypatch.setattr("shared.web._MOST_IDLE", 1)
+        monkeypatch.setattr("shared.http._MOST_IDLE", 1)
         fetched(client, two)
         fetched(client, one)
         assert (one.connections, two.connections) == (2, 1)
-        monkeypatch.setattr("shared.web._IDLE_SECONDS", -1.0)
+        monkeypatch.setattr("shared.http._IDLE_SECONDS", -1.0)
         fetched(client, one)
         assert one.connections == 3
 

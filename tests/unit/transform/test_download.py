@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from shared.errors import DownloadError, ErrorCode
+from shared.http import Headers
 from shared.urls import Url
-from shared.web import GuardedClient, Headers
+from shared.web import GuardedClient
 from transform.download import Download, Downloader, Limits, download
 
 PICTURE = b"\xff\xd8\xff" + bytes(range(256)) * 40
