@@ -159,7 +159,7 @@ def main(rounds: int) -> None:
     ]
     close = {
         name: fidelity(pictures[name][:20], {label: run for label, run in every.items() if label != "floor"})
-        for name in ("social", "12mp")
+        for name in ("social", "12mp", "progressive")
     }
     likeness = [[label, *(f"{close[name][label]:.1f}" for name in close)] for label in close["social"]]
     floor = ratios(measured["social"]["Imagelake, no features"], measured["social"]["floor"])

@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from imaging import color, exif, resize
-from imaging.header import Header, read, without_last_refinement
+from imaging.header import Header, read, without_refinements
 from imaging.options import Options
 from imaging.sniff import CONTENT_TYPES, refusal, sniff
 from shared.errors import ErrorCode, ImageRejectedError
@@ -109,7 +109,7 @@ def _pixels(kind: str, header: Header, plan: resize.Plan, options: Options) -> t
     """The picture and the orientation that was applied to it."""
     scale = resize.draft_scale(plan, options.preset) if kind == "JPEG" else 1
     is_fast = options.preset == "fast"
-    data = without_last_refinement(header) if is_fast and scale > 1 else header.bare
+    data = without_refinements(header) if is_fast and scale > 1 else header.bare
     image: Image.Image
     with _DECODERS[kind](io.BytesIO(data)) as image:
         if image.size != (header.width, header.height):

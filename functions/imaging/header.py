@@ -131,11 +131,11 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     raise _corrupt(f"the JPEG has more than {_MAX_PARTS} segments")
 
 
-def without_last_refinement(header: Header) -> bytes:
-    """A JPEG's ``bare``, its scans emptied that do no more than add the last bit to coefficients (T.81, G.1.2).
+def without_refinements(header: Header) -> bytes:
+    """A JPEG's ``bare``, its scans emptied that only add bits to coefficients known already (T.81, G.1.2).
 
-    In a progressive JPEG those are two fifths of the bytes and of the time. Their headers stay: a decoder that has
-    seen them takes the picture for complete, and does not spend time on guessing what is missing. A file that ends
+    In a progressive JPEG those are three fifths of the bytes and half of the time. Their headers stay: a decoder that
+    has seen them takes the picture for complete, and does not spend time on guessing what is missing. A file that ends
     within one stays whole, so that it is still found to be cut off.
     """
     data = header.bare
@@ -144,7 +144,7 @@ def without_last_refinement(header: Header) -> bytes:
     for scan in header.scans[1:]:
         # After the length and the components, two bytes each: first and last coefficient, then bits before and after.
         precision = scan + 7 + 2 * data[scan + 4]
-        if precision < len(data) and data[precision - 2] and data[precision] == 0x10:
+        if precision < len(data) and data[precision - 2] and data[precision] >> 4:
             following = _MARKER.search(data, precision + 1)
             if not following:
                 return data
