@@ -171,12 +171,13 @@ def _png(data: bytes) -> Header:
     orientation = 1
     profile: bytes | None = None
     text_left = _MAX_TEXT
-    bare = [data[:8]]
+    view = memoryview(data)
+    bare = [view[:8]]
     for kind, start, end in _png_chunks(data):
         if kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"):
             if kind == b"IHDR" and start != 16:
                 raise _corrupt("the PNG has two headers")
-            bare.append(data[start - 8 : end + 4])
+            bare.append(view[start - 8 : end + 4])
         elif kind == b"eXIf":
             orientation = exif.orientation(data[start:end])
         elif kind == b"iCCP":
