@@ -26,7 +26,7 @@ _FEATURES = (
     "is_dark", "is_light", "is_blurry", "is_low_information", "is_odd_aspect_ratio", "is_odd_size", "is_grayscale",
 )  # fmt: skip
 # In flight are at most THREADS bodies of 25 MB and a slot's 40 million pixels at some 20 bytes: 2.0 GB of Transform's
-# 3.5 with two processors. More files at a time are no faster (benchmarks/job.py).
+# 3.5 with two processors. More files at a time are no faster.
 _FILES_AT_A_TIME = 4
 
 
@@ -49,7 +49,6 @@ def make_rows(
 
     ``download`` gives a picture's bytes or raises ``DownloadError``.
     """
-
     options = Options(preset=plan.preset, tensor=plan.tensor)
 
     def process(files: list[bytes]) -> list[ProcessedImage | ImageRejectedError]:
