@@ -62,7 +62,7 @@ def process_all(files: Sequence[bytes], options: Options = _DEFAULTS) -> list[Pr
     """What `process` returns or raises for each of some files.
 
     Their small pictures are held together. Each stage goes through all of them before the next begins, which keeps
-    its code and tables in the processor's caches; four files at a time are enough for that.
+    its code and tables in the processor's caches.
     """
     decoded = [_decoded(data, options) for data in files]
     pictures = [picture for picture in decoded if isinstance(picture, decode.Decoded)]

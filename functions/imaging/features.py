@@ -89,7 +89,7 @@ def _nth(image: Image.Image, step: int) -> Image.Image:
 
 
 def planes(image: Image.Image) -> NDArray[np.uint8]:
-    """R, G and B of a picture in mode RGB: an array (3, height, width). Pillow takes it apart faster than NumPy."""
+    """R, G and B of a picture in mode RGB: an array (3, height, width)."""
     data = b"".join(image.tobytes("raw", channel) for channel in "RGB")
     return np.frombuffer(data, np.uint8).reshape(3, image.height, image.width)
 

@@ -30,7 +30,7 @@ _MAX_PARTS = 100_000
 # Any marker but those without a segment; bytes between segments and repeated 0xFF are skipped, as decoders do.
 _MARKER = re.compile(rb"\xff[^\xff\x00\x01\xd0-\xd8]")
 _SCAN = 0xDA
-# It finds two bytes in half the time that bytes.count takes.
+# Finds two bytes faster than bytes.count does.
 _SCANS = re.compile(rb"\xff\xda")
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
@@ -134,9 +134,9 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 def without_refinements(header: Header) -> bytes:
     """A JPEG's ``bare``, its scans emptied that only add bits to coefficients known already (T.81, G.1.2).
 
-    In a progressive JPEG those are three fifths of the bytes and half of the time. Their headers stay: a decoder that
-    has seen them takes the picture for complete, and does not spend time on guessing what is missing. A file that ends
-    within one stays whole, so that it is still found to be cut off.
+    In a progressive JPEG those are most of the bytes. Their headers stay: a decoder that has seen them takes the
+    picture for complete, and does not spend time on guessing what is missing. A file that ends within one stays whole,
+    so that it is still found to be cut off.
     """
     data = header.bare
     kept: list[bytes] = []

@@ -26,7 +26,7 @@ _FEATURES = (
     "is_dark", "is_light", "is_blurry", "is_low_information", "is_odd_aspect_ratio", "is_odd_size", "is_grayscale",
 )  # fmt: skip
 # In flight are at most THREADS bodies of 25 MB and a slot's 40 million pixels at some 20 bytes: 2.0 GB of Transform's
-# 3.5 with two processors. More files at a time are no faster.
+# 3.5 with two processors. Of the files that a slot takes at a time, one is decoded at a time.
 _FILES_AT_A_TIME = 4
 
 

@@ -52,9 +52,10 @@ class Slots(Generic[T, R]):
             while len(group) < self._most:
                 group.append(self._waiting.popleft())
         try:
-            made = self._work([value for value, _ in group]) if group else []
-            for (_, result), one in zip(group, made, strict=True):
-                result.set_result(one)
+            made = list(zip(group, self._work([value for value, _ in group]) if group else [], strict=True))
         except Exception as error:
             for _, result in group:
                 result.set_exception(error)
+        else:
+            for (_, result), one in made:
+                result.set_result(one)

@@ -143,7 +143,7 @@ def new_lake(begin_with: Stored | None = None) -> Iterator[Lake]:
 
 
 def stored() -> Stored:
-    """What the lake holds now. It is read from moto itself, which takes a tenth of the time that calls of AWS would."""
+    """What the lake holds now. It is read from moto itself, which is faster than calls of AWS."""
     s3, dynamodb = _backends()
     objects = sorted((key.name, key.etag, sorted(key.metadata.items())) for key in s3.buckets[BUCKET].keys.values())
     tables = {name: sorted(map(repr, table.all_items())) for name, table in dynamodb.tables.items()}

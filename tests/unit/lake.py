@@ -20,7 +20,7 @@ BUCKET, IMAGE_KEYS, IMAGE_HASHES, BOOKMARKS = "lake", "image-keys", "image-hashe
 
 
 def _agent(self: UserAgentString) -> str:
-    # Put together anew for every call otherwise, which takes a tenth of its time.
+    # Put together anew for every call otherwise.
     return "imagelake-tests"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -60,3 +60,12 @@ def test_an_error_reaches_those_whose_values_it_met_and_the_slot_goes_on() -> No
 
 def test_there_is_at_least_one_processor() -> None:
     assert processors() >= 1
+
+
+def test_a_lost_result_is_an_error_for_every_value_of_its_group() -> None:
+    others: list[Future[str]] = [Future(), Future()]
+    with Slots(lambda values: values[:-1], most=3, threads=1) as slots:
+        slots._waiting.extend(zip("ab", others, strict=True))
+        with pytest.raises(ValueError, match="zip"):
+            slots("c")
+    assert [type(future.exception(10)) for future in others] == [ValueError, ValueError]
