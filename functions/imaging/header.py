@@ -32,6 +32,9 @@ _MARKER = re.compile(rb"\xff[^\xff\x00\x01\xd0-\xd8]")
 _SCAN = 0xDA
 # Finds two bytes faster than bytes.count does.
 _SCANS = re.compile(rb"\xff\xda")
+# A table of a single code. Where the data of a scan is missing a decoder reads zeros, and by this table they say that
+# nothing is new.
+_NOTHING_NEW = b"\xff\xc4\0\x14\x13\x01" + bytes(16)
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 
@@ -139,18 +142,20 @@ def without_refinements(header: Header) -> bytes:
     so that it is still found to be cut off.
     """
     data = header.bare
+    scans = [scan for scan in header.scans if scan + 10 <= len(data)]  # as much is the header of one with one component
+    # The fourth table for such coefficients is borrowed: encoders use two, and a later scan may use one of these again.
+    if any(data[scan + 6] & 15 == 3 for scan in scans):
+        return data
     kept: list[bytes] = []
     start = 0
-    for scan in header.scans[1:]:
-        # After the length and the components, two bytes each: first and last coefficient, then bits before and after.
-        precision = scan + 7 + 2 * data[scan + 4]
-        if precision < len(data) and data[precision - 2] and data[precision] >> 4:
-            following = _MARKER.search(data, precision + 1)
+    for scan in scans[1:]:
+        components, tables, first, precision = (data[scan + place] for place in (4, 6, 7, 9))
+        if components == 1 and first and precision >> 4:
+            following = _MARKER.search(data, scan + 10)
             if not following:
                 return data
-            # Where the data is missing a decoder reads zeros. By this table of a single code they say: nothing new.
-            table = b"\xff\xc4\0\x14" + bytes([0x10 | data[scan + 6] & 3, 1]) + bytes(16)
-            kept += (data[start:scan], table, data[scan : precision + 1])
+            kept += (data[start:scan], _NOTHING_NEW, data[scan : scan + 6], bytes([tables & 0xF0 | 3]))
+            kept.append(data[scan + 7 : scan + 10])
             start = following.start()
     return b"".join([*kept, data[start:]])
 

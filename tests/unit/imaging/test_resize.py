@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -162,6 +163,13 @@ def test_the_refinements_of_a_progressive_jpeg_are_emptied_and_no_other_scan() -
     # Nor is anything read from where the data is missing, which would show in the first block.
     change = decoded(shorter)[:16, :16] - decoded(progressive.bare)[:16, :16]
     assert np.abs(change).max() < 30
+    # The encoder's own tables stay in force for scans that come later.
+    own = (b"\xff\xc4\0\x14\x10\x01", b"\xff\xc4\0\x14\x11\x01")
+    assert [shorter.count(table) for table in own] == [progressive.bare.count(table) for table in own]
+    assert shorter.count(b"\xff\xc4\0\x14\x13\x01") == 4
+    borrowed = bytearray(progressive.bare)
+    borrowed[progressive.scans[-1] + 6] |= 3
+    assert without_refinements(replace(progressive, bare=bytes(borrowed))) == borrowed
     baseline = read("JPEG", encoded(photo(300, 200)))
     assert without_refinements(baseline) == baseline.bare
 
