@@ -13,7 +13,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from imaging import color, exif, resize
+from imaging import color, exif, resize, webp
 from imaging.header import Header, read, without_refinements
 from imaging.options import Options
 from imaging.sniff import CONTENT_TYPES, refusal, sniff
@@ -110,8 +110,7 @@ def _pixels(kind: str, header: Header, plan: resize.Plan, options: Options) -> t
     scale = resize.draft_scale(plan, options.preset) if kind == "JPEG" else 1
     is_fast = options.preset == "fast"
     data = without_refinements(header) if is_fast and scale > 1 else header.bare
-    image: Image.Image
-    with _DECODERS[kind](io.BytesIO(data)) as image:
+    with _opened(kind, data) as image:
         if image.size != (header.width, header.height):
             raise ImageRejectedError(
                 ErrorCode.CORRUPT, f"The header says {header.width}x{header.height}, the decoder {image.size}."
@@ -120,8 +119,6 @@ def _pixels(kind: str, header: Header, plan: resize.Plan, options: Options) -> t
             image.draft(None, (max(1, header.width // scale), max(1, header.height // scale)))
             # Of a picture a few pixels thin, Pillow may have chosen another scale.
             scale = round(max(header.width, header.height) / max(image.size))
-        # The bytes are in memory as it is: no need to hand them over piece by piece.
-        image.decodermaxblock = len(data)
         image.load()
         orientation = exif.orientation(image.info["exif"]) if "exif" in image.info else header.orientation
         profile = header.profile or image.info.get("icc_profile")
@@ -134,3 +131,14 @@ def _pixels(kind: str, header: Header, plan: resize.Plan, options: Options) -> t
     if orientation in _UPRIGHT:
         image = image.transpose(_UPRIGHT[orientation])
     return image, orientation
+
+
+def _opened(kind: str, data: bytes) -> Image.Image:
+    """The picture, its pixels not decoded yet but for a plain WebP."""
+    plain = webp.decode(data) if kind == "WEBP" else None
+    if plain is not None:
+        return plain
+    image = _DECODERS[kind](io.BytesIO(data))
+    # The bytes are in memory as it is: no need to hand them over piece by piece.
+    image.decodermaxblock = len(data)
+    return image
