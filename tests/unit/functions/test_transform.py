@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from shared import keys
 from shared.errors import BatchDeadlineError, ObjectMissingError
 from shared.rows import COLUMNS
 from shared.run import Batch, Plan
+from shared.storage import Bucket
 from tests.unit.functions.factories import Context, event, item, jpeg, keep_plan, plan
 from tests.unit.functions.website import Answer, Website
 from tests.unit.lake import Lake
@@ -112,7 +114,15 @@ def test_row_when_address_is_not_allowed(lake: Lake, website: Website) -> None:
     assert rows_of(lake, planned)[0]["error_code"] == "url_refused"
 
 
-def test_duplicate_in_the_same_batch(lake: Lake, website: Website) -> None:
+def test_duplicate_in_the_same_batch(lake: Lake, website: Website, monkeypatch: pytest.MonkeyPatch) -> None:
+    # S3 looks whether the key is there and writes it in one step; moto in two, between which another thread may write.
+    one_at_a_time, put_once = threading.Lock(), Bucket.put_once
+
+    def put_in_one_step(bucket: Bucket, key: str, body: bytes, owner: str) -> str:
+        with one_at_a_time:
+            return put_once(bucket, key, body, owner)
+
+    monkeypatch.setattr(Bucket, "put_once", put_in_one_step)
     url = website.put("/same", jpeg())
     planned = keep_plan(lake, plan(item("a", url), item("b", url), item("c", url)))
     assert transform(planned) == {"ok": 1, "duplicate": 2, "rejected": 0, "failed": 0}
