@@ -31,7 +31,7 @@ class Options:
     ``max_aspect_ratio``       of the original, longer side to shorter
     ``preset``                 ``balanced``: a JPEG is decoded at the smallest power of two that is not below the
                                size. ``quality``: that is at least twice the size, for half the time again.
-                               ``fast``: as balanced, by a cheaper filter and without a progressive JPEG's last scan
+                               ``fast``: as balanced, by a cheaper filter and without a progressive JPEG's refinements
     ``encode_quality``         of the JPEG written, 1 to 95
     ``tensor``                 also give the pixels a model takes, see `ProcessedImage`; ``None`` for none
     ``max_pixels``             of the file's canvas and of the result: the limit of what is safe. More is refused from

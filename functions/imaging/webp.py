@@ -1,7 +1,7 @@
 """Decode a still WebP without transparency by the plain decoder of the libwebp that Pillow brings.
 
 Pillow has a use only for the decoder of animations, which keeps a canvas and copies it twice. The plain one is in the
-same library, so the bytes are read by the same code and the pixels are the same, in three quarters of the time.
+same library, so the bytes are read by the same code and the pixels are the same, for less work.
 """
 
 from __future__ import annotations

@@ -9,24 +9,18 @@ import pytest
 from PIL import Image
 
 import imaging
-from imaging import webp
+from imaging import decode, webp
+from tests.unit.imaging.pictures import encoded, photo
 
 
-def photo(width: int, height: int, mode: str = "RGB") -> Image.Image:
-    channels = len(mode)
-    noise = np.random.default_rng(1).integers(0, 256, (height // 8 + 1, width // 8 + 1, channels), np.uint8)
-    return Image.fromarray(noise, mode).resize((width, height), Image.Resampling.BICUBIC)
-
-
-def encoded(image: Image.Image, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", **options)
-    return buffer.getvalue()
+def transparent(image: Image.Image) -> Image.Image:
+    image.putalpha(128)
+    return image
 
 
 @pytest.mark.parametrize("size", [(640, 480), (641, 479), (1, 1), (3, 200)])
 def test_it_gives_the_pixels_that_pillow_gives(size: tuple[int, int]) -> None:
-    data = encoded(photo(*size), quality=80)
+    data = encoded(photo(*size), "WEBP", quality=80)
     plain = webp.decode(data)
     assert plain is not None
     assert (plain.mode, plain.size) == ("RGB", size)
@@ -37,10 +31,10 @@ def test_it_gives_the_pixels_that_pillow_gives(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        encoded(photo(64, 48), lossless=True),
-        encoded(photo(64, 48, "RGBA")),
-        encoded(photo(64, 48), exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0"),
-        encoded(photo(64, 48), save_all=True, append_images=[photo(64, 48).rotate(180)]),
+        encoded(photo(64, 48), "WEBP", lossless=True),
+        encoded(transparent(photo(64, 48)), "WEBP"),
+        encoded(photo(64, 48), "WEBP", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0"),
+        encoded(photo(64, 48), "WEBP", save_all=True, append_images=[photo(64, 48).rotate(180)]),
     ],
     ids=["lossless", "transparent", "with metadata", "animated"],
 )
@@ -49,12 +43,17 @@ def test_what_is_more_than_a_lossy_picture_is_left_to_pillow(data: bytes) -> Non
 
 
 def test_a_damaged_picture_is_left_to_pillow() -> None:
-    data = encoded(photo(640, 480))
+    data = encoded(photo(640, 480), "WEBP")
     assert webp.decode(data[: len(data) // 2]) is None
 
 
 def test_a_picture_comes_out_the_same_where_the_library_is_not_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = encoded(photo(1080, 1350), quality=80)
+    data = encoded(photo(1080, 1350), "WEBP", quality=80)
     made = imaging.process(data)
     monkeypatch.setattr(webp, "_decode", None)
     assert imaging.process(data) == made
+
+
+def test_pillow_is_not_asked_for_a_plain_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(decode._DECODERS, "WEBP")
+    assert imaging.process(encoded(photo(640, 480), "WEBP")).content_type == "image/webp"
