@@ -49,7 +49,7 @@ check: .venv/dev  ## lint, types, template and state machine
 
 # SAM's builder asks pip for Lambda's wheels a second time, without hashes, where those of this machine do not fit. So pip
 # is told at once which ones to take, and to take none without a hash.
-build: .venv/dev  ## build the Lambda bundle and its SBOM (needs python3.13 on PATH)
+build: .venv/dev  ## build the Lambda bundle, its layer and their SBOM (needs python3.13 on PATH)
 	@command -v python3.13 >/dev/null && python3.13 -c '' 2>/dev/null || { echo "make build: python3.13 is not on PATH; Lambda's runtime is Python 3.13, and SAM builds with the same" >&2; exit 1; }
 	PIP_REQUIRE_HASHES=1 PIP_ONLY_BINARY=:all: PIP_PLATFORM="$(WHEELS)" $(BIN)/sam build --build-dir $(BUILD_DIR) $(ARGS)
 	$(BIN)/python -m local.sbom $(BUILD_DIR)
@@ -66,6 +66,7 @@ clean:  ## remove what make has made here
 lock:  ## resolve the requirements anew (needs uv on PATH)
 	cd requirements && $(LOCK) dev.in -o dev.txt && $(LOCK) -c dev.txt local.in -o local.txt && $(LOCK) -c dev.txt fuzz.in -o fuzz.txt && $(LOCK) gate.in -o gate.txt
 	$(LOCK) -c requirements/dev.txt functions/requirements.in -o functions/requirements.txt
+	$(LOCK) -c requirements/dev.txt layers/imaging/requirements.in -o layers/imaging/requirements.txt
 
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--no-annotate --quiet --custom-compile-command 'make lock'

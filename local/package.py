@@ -69,13 +69,16 @@ def package(path: Path, upload: Upload) -> dict[str, Any]:
     def code(uri: str) -> dict[str, str]:
         return _upload(upload, zip_code(path.parent / uri), ".zip")
 
-    for resource in template["Resources"].values():
+    # This environment has what the layers bring.
+    resources = template["Resources"]
+    for name in [name for name, resource in resources.items() if resource["Type"] == "AWS::Serverless::LayerVersion"]:
+        del resources[name]
+    for resource in resources.values():
         properties = resource.get("Properties", {})
         match resource["Type"]:
             case "AWS::Serverless::Function":
                 uri = properties.get("CodeUri", globals_of_functions.get("CodeUri"))
                 properties |= {"CodeUri": code(uri), "Runtime": _RUNTIME}
-                # This environment has what the layers bring.
                 properties.pop("Layers", None)
             case "AWS::Serverless::StateMachine" if isinstance(properties.get("DefinitionUri"), str):
                 definition = (path.parent / properties["DefinitionUri"]).read_bytes()

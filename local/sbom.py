@@ -1,6 +1,6 @@
-"""The bundle's parts list, as CycloneDX: ``python -m local.sbom .aws-sam/build`` writes it beside what SAM built.
+"""The parts list of bundle and layer, as CycloneDX: ``python -m local.sbom .aws-sam/build`` writes it there.
 
-It lists what lies in the bundle, not what was asked for. Wheels say of themselves what is compiled into them, such as
+It lists what SAM has built in, not what was asked for. Wheels say of themselves what is compiled into them, such as
 libjpeg and libavif (https://peps.python.org/pep-0770/); that is nested in their entries.
 """
 
@@ -21,15 +21,17 @@ from cyclonedx.output import make_outputter
 from cyclonedx.schema import OutputFormat, SchemaVersion
 from packageurl import PackageURL
 
-LOCK = Path(__file__).parents[1] / "functions" / "requirements.txt"
+ROOT = Path(__file__).parents[1]
+LOCKS = [ROOT / "functions" / "requirements.txt", *ROOT.glob("layers/*/requirements.txt")]
 
 
 def bill(build: Path) -> Bom:
-    """What the functions in a build folder carry; a package that is not in the lock is a ``KeyError``.
+    """What the functions and layers in a build folder carry; a package that is not in the lock is a ``KeyError``.
 
     The file that pip took is one of those whose hashes are given.
     """
-    carried = {found.name: found for folder in build.iterdir() for found in distributions(path=[str(folder)])}
+    folders = [str(folder) for folder in (*build.iterdir(), *build.glob("*/python"))]
+    carried = {found.name: found for found in distributions(path=folders)}
     locked = _locked()
     bom = Bom()
     bom.metadata.component = Component(name="imagelake", type=ComponentType.APPLICATION)
@@ -39,7 +41,8 @@ def bill(build: Path) -> Bom:
 
 
 def _locked() -> dict[str, list[str]]:
-    pins = re.findall(r"^([\w.-]+)==.*((?:\n    --hash=sha256:\w+.*)+)", LOCK.read_text(), re.MULTILINE)
+    text = "".join(lock.read_text() for lock in LOCKS)
+    pins = re.findall(r"^([\w.-]+)==.*((?:\n    --hash=sha256:\w+.*)+)", text, re.MULTILINE)
     return {name: re.findall(r"sha256:(\w+)", hashes) for name, hashes in pins}
 
 

@@ -19,8 +19,9 @@ from local.engine import Engine
 ROOT = Path(__file__).parents[2]
 SAM = Path(sys.executable).with_name("sam")
 RUNTIME = "python3.13"
-# Lambda takes 262 MB with its layers, of which the managed layer is up to 214.
-BUNDLE_MB = 45
+# Lambda takes 262 MB with the layers, of which the managed one is up to 214.
+BUNDLE_MB = 15
+LAYER_MB = 95
 
 
 def _sam(*arguments: str, env: dict[str, str]) -> str:
@@ -50,19 +51,30 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_bundle_stays_small_and_holds_nothing_of_the_layer(built: Path) -> None:
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def test_bundle_stays_small_and_holds_nothing_of_the_layers(built: Path) -> None:
     bundle = built / "TransformFunction"
-    size = sum(file.stat().st_size for file in bundle.rglob("*") if file.is_file())
-    assert size <= BUNDLE_MB * 1_000_000, size
+    assert _size(bundle) <= BUNDLE_MB * 1_000_000, _size(bundle)
     assert (bundle / "transform" / "app.py").is_file()
-    assert not [name for name in ("numpy", "pandas", "pyarrow", "awswrangler", "boto3") if (bundle / name).exists()]
+    elsewhere = ("numpy", "PIL", "cykooz_resizer", "pyspng", "pandas", "pyarrow", "awswrangler", "boto3")
+    assert not [name for name in elsewhere if (bundle / name).exists()]
+
+
+def test_layer_holds_what_imaging_computes_with(built: Path) -> None:
+    layer = built / "ImagingLayer" / "python"
+    assert _size(layer) <= LAYER_MB * 1_000_000, _size(layer)
+    assert {"numpy", "PIL", "cykooz_resizer", "deflate", "pyspng"} <= {folder.name for folder in layer.iterdir()}
 
 
 def test_sbom_lists_what_is_in_the_bundle(built: Path) -> None:
     text = (built / "sbom.cdx.json").read_text()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     listed = {part["name"]: part for part in json.loads(text)["components"]}
-    carried = {folder.name.split("-")[0].replace("_", "-") for folder in built.glob("*Function/*.dist-info")}
+    folders = [*built.glob("*Function/*.dist-info"), *built.glob("*Layer/python/*.dist-info")]
+    carried = {folder.name.split("-")[0].replace("_", "-") for folder in folders}
     assert listed.keys() == carried
     assert all(part["purl"] == f"pkg:pypi/{name}@{part['version']}" for name, part in listed.items())
     assert all(part["externalReferences"][0]["hashes"] for part in listed.values())
@@ -73,13 +85,14 @@ def test_sbom_lists_what_is_in_the_bundle(built: Path) -> None:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of what ``sam build`` reads, to be spoilt; its one package is Pillow."""
-    for folder in ("functions", "statemachine"):
+    for folder in ("functions", "layers", "statemachine"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     shutil.copy(ROOT / "template.yaml", tmp_path)
-    lock = tmp_path / "functions" / "requirements.txt"
+    lock = tmp_path / "layers" / "imaging" / "requirements.txt"
     pin = re.search(r"^pillow==.*(\n +--hash.*)+", lock.read_text(), re.MULTILINE)
     assert pin
-    lock.write_text(pin[0])
+    for spoilt in (lock, tmp_path / "functions" / "requirements.txt"):
+        spoilt.write_text(pin[0])
     return tmp_path
 
 

@@ -58,6 +58,7 @@ def transformed(template: Json) -> Json:
     # The transform wants what is on disk to be uploaded.
     template["Globals"]["Function"]["CodeUri"] = "s3://bucket/key"
     template["Resources"]["ImagePipeline"]["Properties"]["DefinitionUri"] = "s3://bucket/key"
+    template["Resources"]["ImagingLayer"]["Properties"]["ContentUri"] = "s3://bucket/key"
     session = boto3.Session(region_name="us-east-1")
     result = Translator({}, Parser(), boto_session=session).translate(template, {})
     for resource in result["Resources"].values():

@@ -10,12 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from local.package import read_template
 from tests.static.asl import ROOT
 
 FUNCTIONS = ROOT / "functions"
+TEMPLATE = read_template(ROOT / "template.yaml")
 STEPS = {app.parent.name for app in FUNCTIONS.glob("*/app.py")}
 MODULES = sorted(FUNCTIONS.rglob("*.py"))
 ARROW = {"pandas", "pyarrow", "awswrangler"}
+# What each layer brings that functions import.
+LAYERS = {"ImagingLayer": {"numpy", "PIL", "cykooz_resizer", "deflate", "pyspng"}, "PandasLayer": ARROW | {"numpy"}}
 
 
 def imported(source: str, package: str) -> Iterator[str]:
@@ -41,9 +45,9 @@ def breaches(source: str, path: str) -> list[str]:
         if root in ARROW and package != "write_parquet":
             found.append(f"{path} imports {name}, which is for write_parquet only")
         if package == "imaging":
-            allowed = root in {"numpy", "PIL", "cykooz_resizer", "imaging"} or root in sys.stdlib_module_names
+            allowed = root in LAYERS["ImagingLayer"] | {"imaging"} or root in sys.stdlib_module_names
             if not allowed and name != "shared" and not name.startswith("shared.errors"):
-                found.append(f"{path} imports {name}; imaging knows NumPy, Pillow, cykooz_resizer and shared.errors")
+                found.append(f"{path} imports {name}; imaging knows its layer and shared.errors")
     return found
 
 
@@ -67,6 +71,29 @@ def test_module_imports_only_what_it_may(module: Path) -> None:
 )
 def test_import_is_refused_when_it_crosses_a_boundary(source: str, path: str) -> None:
     assert breaches(source, path) != []
+
+
+def reached(package: str) -> set[str]:
+    """The roots of all that the app of ``package`` imports, directly or through modules of ours."""
+    found, ahead = set[str](), {f"{package}.app"}
+    while ahead:
+        name = ahead.pop()
+        found.add(name)
+        path = FUNCTIONS / name.replace(".", "/")
+        file = next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+        if file:
+            ahead |= {*imported(file.read_text(), name if file.stem == "__init__" else name.rpartition(".")[0])} - found
+    return {name.split(".")[0] for name in found}
+
+
+@pytest.mark.parametrize("package", sorted(STEPS))
+def test_function_has_the_layers_it_needs_and_no_other(package: str) -> None:
+    functions = [resource["Properties"] for resource in TEMPLATE["Resources"].values()]
+    (function,) = [one for one in functions if one.get("Handler") == f"{package}.app.handler"]
+    needed = reached(package) & set().union(*LAYERS.values())
+    brought = [LAYERS[layer["Ref"]] for layer in function.get("Layers", [])]
+    assert needed <= set().union(*brought)
+    assert all(needed & one for one in brought)
 
 
 def test_steps_start_without_arrow() -> None:

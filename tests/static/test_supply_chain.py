@@ -9,7 +9,11 @@ import pytest
 
 from tests.static.asl import ROOT
 
-LOCKS = [ROOT / "functions" / "requirements.txt", *sorted((ROOT / "requirements").glob("*.txt"))]
+LOCKS = [
+    ROOT / "functions" / "requirements.txt",
+    *sorted((ROOT / "layers").glob("*/requirements.txt")),
+    *sorted((ROOT / "requirements").glob("*.txt")),
+]
 PIN = re.compile(r"([a-z0-9-]+)==([\w.]+)( ; .+?)?( --hash=sha256:[0-9a-f]{64})+")
 SHELL = [ROOT / "Makefile", ROOT / ".ci" / "run", *(ROOT / ".github" / "workflows").glob("*.yml")]
 

@@ -26,6 +26,9 @@ Globals:
 Conditions:
   IsNamed: !Not [!Equals [!Ref Name, ""]]
 Resources:
+  OwnLayer:
+    Type: AWS::Serverless::LayerVersion
+    Properties: {ContentUri: layers/own/}
   PingFunction:
     Type: AWS::Serverless::Function
     Properties:
@@ -92,6 +95,7 @@ def test_package_runs_functions_through_the_bootstrap_without_layers(project: Pa
     assert function["Handler"] == "ping.app.handler"
     assert "Layers" not in function
     assert "Layers" not in template["Globals"]["Function"]
+    assert "OwnLayer" not in template["Resources"]
     with zipfile.ZipFile(io.BytesIO(uploads[function["CodeUri"]["Key"]])) as archive:
         assert archive.namelist() == ["ping/app.py", "bootstrap"]
         assert archive.getinfo("bootstrap").external_attr >> 16 & 0o111
