@@ -30,10 +30,11 @@ def environment(name: str, *packages: str) -> Path:
     """The Python of a virtual environment of that name with these packages, made if it is not there."""
     folder = CACHE / "venv" / name
     python = folder / "bin" / "python"
-    if not (folder / "ready").exists():
+    ready = folder / "ready"
+    if not ready.exists() or ready.read_text().split() != [*packages]:
         venv.create(folder, with_pip=True, clear=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
-        (folder / "ready").touch()
+        ready.write_text(" ".join(packages))
     return python
 
 

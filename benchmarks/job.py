@@ -98,7 +98,7 @@ def main(rounds: int) -> None:
     head += [f"{preset}: times faster" for preset in ("balanced", "fast", "quality")]
     publish(
         "job",
-        f"{machine('numpy', 'Pillow', 'cykooz.resizer')} {IMG2DATASET}.\n\n{table(head, rows)}\n\n"
+        f"{machine('numpy', 'Pillow', 'cykooz.resizer', 'deflate', 'pyspng')} {IMG2DATASET}.\n\n{table(head, rows)}\n\n"
         f"Peak memory of Transform over {SHARDS * PER_SHARD['social']} social pictures: {spread(peaks, 0)} MB.",
     )
 

@@ -20,7 +20,7 @@ from statistics import mean, median
 from bench import ROOT, TRANSFORM_ENVIRONMENT, environment, machine, pin, publish, ratios, spread, table
 from corpus import SETS, corpus
 
-PACKAGES = ("numpy", "Pillow", "cykooz.resizer", "opencv-python-headless", "simplejpeg")
+PACKAGES = ("numpy", "Pillow", "cykooz.resizer", "deflate", "pyspng", "opencv-python-headless", "simplejpeg")
 SIZE = 512
 Encoder = Callable[[bytes, int], bytes]
 

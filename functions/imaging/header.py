@@ -178,7 +178,7 @@ def _png(data: bytes) -> Header:
     text_left = _MAX_TEXT
     view = memoryview(data)
     bare = [view[:8]]
-    for kind, start, end in _png_chunks(data):
+    for kind, start, end in png_chunks(data):
         if kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"):
             if kind == b"IHDR" and start != 16:
                 raise _corrupt("the PNG has two headers")
@@ -193,7 +193,7 @@ def _png(data: bytes) -> Header:
     return Header(width, height, b"".join(bare), orientation, profile)
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Type, start and end of each chunk's data, up to the end chunk."""
     position = 8
     for _ in range(_MAX_PARTS):

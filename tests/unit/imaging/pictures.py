@@ -71,9 +71,16 @@ def png_with(picture: bytes, *chunks: bytes) -> bytes:
     return picture[:33] + b"".join(chunks) + picture[33:]
 
 
-def png_of(width: int, height: int, body: bytes, depth: int = 8, color: int = 0) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
+def png_of(width: int, height: int, body: bytes, depth: int = 8, color: int = 0, interlace: int = 0) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, interlace)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+def interlaced_png(pixel: bytes, color: int) -> bytes:
+    """A flat picture of 16x16 such pixels, by Adam7: seven passes, each a filter byte and pixels a row."""
+    passes = [(2, 2), (2, 2), (4, 2), (4, 4), (8, 4), (8, 8), (16, 8)]
+    body = zlib.compress(b"".join((b"\0" + pixel * width) * height for width, height in passes))
+    return png_of(16, 16, body, color=color, interlace=1)
 
 
 def jpeg_with(picture: bytes, marker: int, body: bytes) -> bytes:

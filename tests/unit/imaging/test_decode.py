@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from tests.unit.imaging.pictures import (
     decoded,
     encoded,
     exif,
+    interlaced_png,
     jpeg_with,
     photo,
     png_with,
@@ -173,11 +173,7 @@ def test_grey_stays_grey(mode: str) -> None:
 
 
 def test_an_interlaced_png_is_read() -> None:
-    # Adam7 of a flat picture: seven passes, each a filter byte and grey pixels a row.
-    side, passes = 16, [(2, 2), (2, 2), (4, 2), (4, 4), (8, 4), (8, 8), (16, 8)]
-    body = zlib.compress(b"".join((b"\0" + b"\x50" * width) * height for width, height in passes))
-    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 1)
-    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    data = interlaced_png(b"\x50", color=0)
     assert is_near(center(process(data).image), (0x50, 0x50, 0x50), by=2)
 
 

@@ -1,0 +1,131 @@
+"""The faster decoder gives what Pillow gives, leaves the rest to it, and shows libspng nothing but rows."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+import imaging
+from imaging import decode, png
+from imaging.header import read
+from shared.errors import ImageRejectedError
+from tests.unit.imaging.pictures import chunk, encoded, interlaced_png, photo, png_of, png_with
+
+pytestmark = pytest.mark.skipif(png.pyspng is None, reason="pyspng has no wheel for this machine")
+
+RGB, RGBA = 2, 6
+
+
+def translucent(width: int, height: int) -> Image.Image:
+    image = photo(width, height)
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    return image
+
+
+def rows(width: int, height: int, channels: int, filters: bytes = bytes(range(5))) -> bytes:
+    """Noise behind the numbers of these filters in turn."""
+    random = np.random.default_rng(1)
+    return b"".join(
+        filters[row % len(filters)].to_bytes(1, "big") + random.bytes(channels * width) for row in range(height)
+    )
+
+
+def outcome(data: bytes) -> Any:
+    try:
+        return imaging.process(data)
+    except ImageRejectedError as error:
+        return error.code, str(error)
+
+
+def pixels(data: bytes) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image)
+
+
+@pytest.mark.parametrize("size", [(640, 480), (641, 479), (1, 1), (3, 200)])
+@pytest.mark.parametrize("make", [photo, translucent], ids=["RGB", "RGBA"])
+def test_it_gives_the_pixels_that_pillow_gives(make: Any, size: tuple[int, int]) -> None:
+    data = encoded(make(*size), "PNG")
+    found = png.decode(data)
+    assert found is not None
+    assert np.array_equal(np.asarray(found), pixels(data))
+
+
+@pytest.mark.parametrize("color", [RGB, RGBA])
+@pytest.mark.parametrize("width", [1, 2, 7, 64])
+def test_it_undoes_every_filter(width: int, color: int) -> None:
+    data = png_of(width, 25, zlib.compress(rows(width, 25, 3 if color == RGB else 4)), color=color)
+    found = png.decode(data)
+    assert found is not None
+    assert np.array_equal(np.asarray(found), pixels(data))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encoded(photo(64, 48).convert("L"), "PNG"),
+        encoded(photo(64, 48).quantize(16), "PNG"),
+        encoded(Image.fromarray(np.full((48, 64), 40_000, np.uint16)), "PNG"),
+        encoded(photo(64, 48), "PNG", transparency=(0, 0, 0)),
+        interlaced_png(b"\x10\x20\x30", RGB),
+    ],
+    ids=["grey", "palette", "16 bits", "transparent colour", "interlaced"],
+)
+def test_other_kinds_are_left_to_pillow(data: bytes) -> None:
+    assert png.decode(read("PNG", data).bare) is None
+    assert outcome(data).content_type == "image/png"
+
+
+GOOD = zlib.compress(rows(40, 30, 3))
+DAMAGED = {
+    "a row is missing": png_of(40, 31, GOOD, color=RGB),
+    "a row too many": png_of(40, 29, GOOD, color=RGB),
+    "no such filter": png_of(40, 30, zlib.compress(rows(40, 30, 3, b"\x05")), color=RGB),
+    "cut off": png_of(40, 30, GOOD[:-200], color=RGB),
+    "wrong checksum of the rows": png_of(40, 30, GOOD[:-1] + bytes([GOOD[-1] ^ 1]), color=RGB),
+    "no zlib stream": png_of(40, 30, b"\0" * 99, color=RGB),
+    "wrong checksum of the header": (good := png_of(40, 30, GOOD, color=RGB))[:29] + bytes(4) + good[33:],
+}
+
+
+@pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_picture_ends_as_pillow_has_it(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert png.decode(data) is None
+    found = outcome(data)
+    monkeypatch.setattr(png, "pyspng", None)
+    assert outcome(data) == found
+
+
+@pytest.mark.parametrize("make", [photo, translucent], ids=["RGB", "RGBA"])
+def test_a_picture_comes_out_the_same_without_the_libraries(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(make(1080, 1350), "PNG")
+    made = imaging.process(data)
+    monkeypatch.setattr(png, "pyspng", None)
+    assert imaging.process(data) == made
+
+
+def test_pillow_is_not_asked_for_a_plain_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(decode._DECODERS, "PNG")
+    assert imaging.process(encoded(photo(640, 480), "PNG")).content_type == "image/png"
+
+
+def test_libspng_sees_rows_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = rows(200, 150, 3)
+    packed = zlib.compress(plain, 9)
+    data = png_of(200, 150, packed, color=RGB)
+    split = data[:33] + b"".join(chunk(b"IDAT", packed[at : at + 7]) for at in range(0, len(packed), 7)) + data[-12:]
+    seen = []
+    load = png.pyspng.load
+    monkeypatch.setattr(png.pyspng, "load", lambda data, mode: seen.append(data) or load(data, mode))
+    imaging.process(png_with(split, chunk(b"tEXt", b"Comment\0planted"), chunk(b"gAMA", bytes(4))))
+    length = len(seen[0]) - 33 - 12 - 12
+    # Nothing is compressed: one block of 65,535 bytes and one with the rest, five bytes before each, six around both.
+    assert length == len(plain) + 2 * 5 + 6
+    assert seen[0] == data[:33] + length.to_bytes(4, "big") + b"IDAT" + seen[0][41:-16] + bytes(8) + b"IEND" + bytes(4)
+    assert zlib.decompress(seen[0][41:-16]) == plain
