@@ -22,6 +22,11 @@ from cyclonedx.schema import OutputFormat, SchemaVersion
 from packageurl import PackageURL
 
 ROOT = Path(__file__).parents[1]
+# What these wheels do not say of themselves, as their sources have it.
+SILENT = {
+    "pyspng==0.1.4": ["libspng@0.7.4", "zlib@1.2.11"],
+    "deflate==0.9.0": ["libdeflate@1.25"],
+}
 LOCKS = [ROOT / "functions" / "requirements.txt", *ROOT.glob("layers/*/requirements.txt")]
 
 
@@ -31,19 +36,23 @@ def bill(build: Path) -> Bom:
     The file that pip took is one of those whose hashes are given.
     """
     folders = [str(folder) for folder in (*build.iterdir(), *build.glob("*/python"))]
-    carried = {found.name: found for found in distributions(path=folders)}
+    carried = {_pin(found): found for found in distributions(path=folders)}.values()
     locked = _locked()
     bom = Bom()
     bom.metadata.component = Component(name="imagelake", type=ComponentType.APPLICATION)
-    bom.components = [_component(found, locked[_normal(name)]) for name, found in carried.items()]
+    bom.components = [_component(found, locked[_pin(found)]) for found in carried]
     bom.register_dependency(bom.metadata.component, bom.components)
     return bom
 
 
 def _locked() -> dict[str, list[str]]:
     text = "".join(lock.read_text() for lock in LOCKS)
-    pins = re.findall(r"^([\w.-]+)==.*((?:\n    --hash=sha256:\w+.*)+)", text, re.MULTILINE)
-    return {name: re.findall(r"sha256:(\w+)", hashes) for name, hashes in pins}
+    pins = re.findall(r"^([\w.-]+==[\w.]+).*((?:\n    --hash=sha256:\w+.*)+)", text, re.MULTILINE)
+    return {pin: re.findall(r"sha256:(\w+)", hashes) for pin, hashes in pins}
+
+
+def _pin(found: Distribution) -> str:
+    return f"{_normal(found.name)}=={found.version}"
 
 
 def _normal(name: str) -> str:
@@ -69,6 +78,9 @@ def _component(found: Distribution, hashes: list[str]) -> Component:
 
 
 def _compiled_in(found: Distribution) -> Iterator[Component]:
+    for part in SILENT.get(_pin(found), []):
+        name, _, version = part.partition("@")
+        yield Component(name=name, version=version)
     for file in found.files or []:
         if file.parent.name == "sboms":
             for part in json.loads(file.read_text())["components"]:

@@ -49,8 +49,8 @@ def process(data: bytes, options: Options = _DEFAULTS) -> ProcessedImage:
 
     Raises ``ImageRejectedError`` with a code and nothing else, whatever the bytes. The same bytes give the same
     result; it may be called from many threads and changes no state of the process. A picture of more pixels than
-    ``options.max_pixels`` is refused from its header; below, a pixel costs at most some 20 bytes of memory (WebP,
-    PNG), 6 as progressive JPEG and less than one as any other JPEG that is made smaller.
+    ``options.max_pixels`` is refused from its header; below, a pixel costs at most some 20 bytes of memory (WebP), 16
+    as PNG, 6 as progressive JPEG and less than one as any other JPEG that is made smaller.
     """
     (made,) = process_all([data], options)
     if isinstance(made, ImageRejectedError):

@@ -31,8 +31,8 @@ _BLOCK = 65_535
 def decode(data: bytes) -> Image.Image | None:
     """The picture, or ``None`` if Pillow has to do it.
 
-    That is so of every other kind of PNG, of one with a transparent colour, of a damaged one, since Pillow says what is
-    wrong, and where the libraries are not installed.
+    That is so of every other kind of PNG, of one with a transparent colour, of one that the libraries find damaged,
+    since Pillow says what is wrong, and where they are not installed.
     """
     header = data[:33]
     mode = _MODES.get(header[24:29])
@@ -43,9 +43,12 @@ def decode(data: bytes) -> Image.Image | None:
     if any(kind != b"IDAT" for kind, _, _ in chunks):
         return None
     width, height = struct.unpack_from(">II", header, 16)
-    packed = b"".join(data[start:end] for _, start, end in chunks)
+    view, size = memoryview(data), (1 + len(mode) * width) * height
     try:
-        pixels = pyspng.load(_stored(header, _inflated(packed, (1 + len(mode) * width) * height)), mode)
+        # No name for what is only on the way: it is let go as soon as the next is made.
+        pixels = pyspng.load(
+            _stored(header, _inflated(b"".join(view[start:end] for _, start, end in chunks), size)), mode
+        )
     except (deflate.DeflateError, ValueError, RuntimeError):
         return None
     return Image.frombuffer(mode, (width, height), pixels, "raw", mode, 0, 1)

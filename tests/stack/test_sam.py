@@ -59,14 +59,25 @@ def test_bundle_stays_small_and_holds_nothing_of_the_layers(built: Path) -> None
     bundle = built / "TransformFunction"
     assert _size(bundle) <= BUNDLE_MB * 1_000_000, _size(bundle)
     assert (bundle / "transform" / "app.py").is_file()
-    elsewhere = ("numpy", "PIL", "cykooz_resizer", "pyspng", "pandas", "pyarrow", "awswrangler", "boto3")
+    elsewhere = ("numpy", "PIL", "cykooz_resizer", "deflate", "pyspng", "pandas", "pyarrow", "awswrangler", "boto3")
     assert not [name for name in elsewhere if (bundle / name).exists()]
 
 
 def test_layer_holds_what_imaging_computes_with(built: Path) -> None:
     layer = built / "ImagingLayer" / "python"
     assert _size(layer) <= LAYER_MB * 1_000_000, _size(layer)
-    assert {"numpy", "PIL", "cykooz_resizer", "deflate", "pyspng"} <= {folder.name for folder in layer.iterdir()}
+    script = """if True:
+        import io, imaging, imaging.png, imaging.resize
+        from PIL import Image
+        assert imaging.png.pyspng and imaging.resize.simd
+        file = io.BytesIO()
+        Image.new("RGB", (1024, 768), (10, 20, 30)).save(file, "PNG")
+        made = imaging.process(file.getvalue())
+        print(made.width, made.height, *made.dominant_colors)
+    """
+    env = os.environ | {"PYTHONPATH": f"{layer}:{built / 'TransformFunction'}"}
+    done = subprocess.run([RUNTIME, "-c", script], env=env, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("512 384 #0a141e\n", "")
 
 
 def test_sbom_lists_what_is_in_the_bundle(built: Path) -> None:
@@ -79,7 +90,8 @@ def test_sbom_lists_what_is_in_the_bundle(built: Path) -> None:
     assert all(part["purl"] == f"pkg:pypi/{name}@{part['version']}" for name, part in listed.items())
     assert all(part["externalReferences"][0]["hashes"] for part in listed.values())
     # What is compiled in is what advisories on pictures are about.
-    assert {"libavif", "libwebp", "libtiff"} <= {part["name"] for part in listed["pillow"]["components"]}
+    compiled_in = {part["name"] for package in listed.values() for part in package.get("components", [])}
+    assert {"libavif", "libwebp", "libtiff", "libspng", "zlib", "libdeflate"} <= compiled_in
 
 
 @pytest.fixture
@@ -96,8 +108,9 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_tampered_hash_fails_the_build(project: Path) -> None:
-    lock = project / "functions" / "requirements.txt"
+@pytest.mark.parametrize("folder", ["functions", "layers/imaging"])
+def test_tampered_hash_fails_the_build(project: Path, folder: str) -> None:
+    lock = project / folder / "requirements.txt"
     # A digit of every hash, because pip takes one file of many.
     lock.write_text(re.sub(r"(?<=sha256:)\w", lambda digit: "1" if digit[0] == "0" else "0", lock.read_text()))
     done = _make_build(project / "build", f"--template-file={project}/template.yaml")
@@ -132,6 +145,16 @@ def test_built_template_deploys_with_the_sam_cli(built: Path, tmp_path: Path) ->
         )
         stack = engine.client("cloudformation").describe_stacks(StackName="imagelake")["Stacks"][0]
         assert stack["StackStatus"] == "CREATE_COMPLETE"
+        for name in ("Transform", "Report"):
+            (resource,) = [
+                one["PhysicalResourceId"]
+                for one in engine.client("cloudformation").describe_stack_resources(StackName="imagelake")[
+                    "StackResources"
+                ]
+                if one["LogicalResourceId"] == f"{name}Function"
+            ]
+            layers = engine.client("lambda").get_function_configuration(FunctionName=resource)["Layers"]
+            assert [":layer:imagelake-imaging:" in layer["Arn"] for layer in layers] == [True]
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
         machine = engine.client("stepfunctions").describe_state_machine(stateMachineArn=outputs["StateMachineArn"])
         assert "${" not in machine["definition"]

@@ -102,6 +102,19 @@ def test_a_damaged_picture_ends_as_pillow_has_it(data: bytes, monkeypatch: pytes
     assert outcome(data) == found
 
 
+def test_pixels_that_fit_their_checksum_are_taken_from_a_stream_that_zlib_refuses() -> None:
+    # A zero, 258 more of them by the length code 286, which is not to be used, and the end (RFC 1951, 3.2.6).
+    bits = "1" + "10" + "00110000" + "11000110" + "00000" + "0000000"
+    plain = bytes(1 + 3 * 86)
+    packed = int(bits[::-1], 2).to_bytes(4, "little")
+    body = b"\x78\x01" + packed + zlib.adler32(plain).to_bytes(4, "big")
+    with pytest.raises(zlib.error):
+        zlib.decompress(body)
+    found = png.decode(png_of(86, 1, body, color=RGB))
+    assert found is not None
+    assert found.tobytes() == plain[1:]
+
+
 @pytest.mark.parametrize("make", [photo, translucent], ids=["RGB", "RGBA"])
 def test_a_picture_comes_out_the_same_without_the_libraries(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(make(1080, 1350), "PNG")
