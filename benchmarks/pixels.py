@@ -14,8 +14,11 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import mean, median
+from types import ModuleType
+from unittest.mock import patch
 
 from bench import ROOT, TRANSFORM_ENVIRONMENT, environment, machine, pin, publish, ratios, spread, table
 from corpus import SETS, corpus
@@ -33,7 +36,7 @@ def contestants() -> dict[str, Encoder]:
     from PIL import Image
 
     sys.path.insert(0, str(ROOT / "functions"))
-    from imaging import Options, decode, encode, process, resize
+    from imaging import Options, decode, encode, png, process, resize, webp
     from imaging.options import Preset
 
     cv2.setNumThreads(1)
@@ -46,13 +49,16 @@ def contestants() -> dict[str, Encoder]:
     def without_features(data: bytes, quality: int) -> bytes:
         return encode.encode(decode.decode(data, Options(image_size=SIZE)).image, quality)
 
-    def without_vectors(data: bytes, quality: int) -> bytes:
-        """As where cykooz.resizer is not installed."""
-        vectors, resize.simd = resize.simd, None
-        try:
-            return process(data, Options(image_size=SIZE, encode_quality=quality)).image
-        finally:
-            resize.simd = vectors
+    def without(*libraries: tuple[ModuleType, str]) -> Encoder:
+        """As where these, each a module of ours and its name for a library, are not installed."""
+
+        def run(data: bytes, quality: int) -> bytes:
+            with ExitStack() as gone:
+                for library in libraries:
+                    gone.enter_context(patch.object(*library, None))
+                return process(data, Options(image_size=SIZE, encode_quality=quality)).image
+
+        return run
 
     def opencv(data: bytes, quality: int) -> bytes:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -85,7 +91,8 @@ def contestants() -> dict[str, Encoder]:
         "Imagelake, fast": everything("fast"),
         "Imagelake, quality": everything("quality"),
         "Imagelake, no features": without_features,
-        "Imagelake, Pillow's resize": without_vectors,
+        "Imagelake, Pillow's resize": without((resize, "simd")),
+        "Imagelake, Pillow's decoders": without((png, "pyspng"), (webp, "_decode")),
         "floor": floor,
     }
 

@@ -24,8 +24,8 @@ from packageurl import PackageURL
 ROOT = Path(__file__).parents[1]
 # What these wheels do not say of themselves, as their sources have it.
 SILENT = {
-    "pyspng==0.1.4": ["libspng@0.7.4", "zlib@1.2.11"],
-    "deflate==0.9.0": ["libdeflate@1.25"],
+    "pyspng==0.1.4": {"libspng": "0.7.4", "zlib": "1.2.11"},
+    "deflate==0.9.0": {"libdeflate": "1.25"},
 }
 LOCKS = [ROOT / "functions" / "requirements.txt", *ROOT.glob("layers/*/requirements.txt")]
 
@@ -78,8 +78,7 @@ def _component(found: Distribution, hashes: list[str]) -> Component:
 
 
 def _compiled_in(found: Distribution) -> Iterator[Component]:
-    for part in SILENT.get(_pin(found), []):
-        name, _, version = part.partition("@")
+    for name, version in SILENT.get(_pin(found), {}).items():
         yield Component(name=name, version=version)
     for file in found.files or []:
         if file.parent.name == "sboms":

@@ -30,7 +30,7 @@ class Options:
     ``max_image_area``         of the original in pixels: a filter for what is wanted
     ``max_aspect_ratio``       of the original, longer side to shorter
     ``preset``                 ``balanced``: a JPEG is decoded at the smallest power of two that is not below the
-                               size. ``quality``: that is at least twice the size, for half the time again.
+                               size. ``quality``: that is at least twice the size, for more time.
                                ``fast``: as balanced, by a cheaper filter and without a progressive JPEG's refinements
     ``encode_quality``         of the JPEG written, 1 to 95
     ``tensor``                 also give the pixels a model takes, see `ProcessedImage`; ``None`` for none

@@ -1,9 +1,8 @@
 """Decode the most common PNGs, eight bits of RGB or RGBA, by libdeflate and libspng.
 
-Pillow undoes the filters of the rows (PNG third edition, 9) byte by byte, which takes longer than inflating them.
-libspng does it by vector instructions, and is given nothing else to do: libdeflate inflates, into exactly as many bytes
-as the header promises, and what libspng reads is a PNG written here around them. Of a stranger's file it sees the size,
-the numbers of the filters and the pixels.
+Pillow undoes the filters of the rows (PNG third edition, 9) byte by byte. libspng does it by vector instructions, and is
+given nothing else to do: libdeflate inflates, into exactly as many bytes as the header promises, and what libspng reads
+is a PNG written here around them. Of a stranger's file it sees the size, the numbers of the filters and the pixels.
 """
 
 from __future__ import annotations
@@ -24,8 +23,6 @@ except ImportError:
 
 # Bits of a sample, colour type, compression, filter and interlace method (PNG third edition, 11.2.1).
 _MODES = {b"\x08\x02\0\0\0": "RGB", b"\x08\x06\0\0\0": "RGBA"}
-# The most that a block holds uncompressed (RFC 1951, 3.2.4).
-_BLOCK = 65_535
 
 
 def decode(data: bytes) -> Image.Image | None:
@@ -55,7 +52,7 @@ def decode(data: bytes) -> Image.Image | None:
 
 
 def _inflated(packed: bytes, size: int) -> bytearray:
-    rows: bytearray = deflate.zlib_decompress(packed, size)
+    rows = deflate.zlib_decompress(packed, size)
     if len(rows) != size:
         raise ValueError(f"{len(rows)} bytes of rows where {size} are due")
     return rows
@@ -63,12 +60,5 @@ def _inflated(packed: bytes, size: int) -> bytearray:
 
 def _stored(header: bytes, rows: bytearray) -> bytes:
     """A PNG of these rows, uncompressed."""
-    view = memoryview(rows)
-    parts: list[bytes | memoryview] = [b"\x78\x01"]
-    for start in range(0, len(rows), _BLOCK):
-        block = view[start : start + _BLOCK]
-        is_last = start + _BLOCK >= len(rows)
-        parts += (struct.pack("<BHH", is_last, len(block), len(block) ^ 0xFFFF), block)
-    parts.append(zlib.adler32(rows).to_bytes(4, "big"))
-    length = sum(map(len, parts))
-    return b"".join([header, struct.pack(">I4s", length, b"IDAT"), *parts, bytes(8), b"IEND", bytes(4)])
+    body = zlib.compress(rows, 0)
+    return b"".join([header, struct.pack(">I4s", len(body), b"IDAT"), body, bytes(8), b"IEND", bytes(4)])

@@ -14,7 +14,8 @@ LOCKS = [
     *sorted((ROOT / "layers").glob("*/requirements.txt")),
     *sorted((ROOT / "requirements").glob("*.txt")),
 ]
-LAYER_AND_LOCAL = ("layers/imaging/requirements.txt", "requirements/local.txt")
+LAYER = ROOT / "layers" / "imaging" / "requirements.txt"
+LOCAL = ROOT / "requirements" / "local.txt"
 PIN = re.compile(r"([a-z0-9-]+)==([\w.]+)( ; .+?)?( --hash=sha256:[0-9a-f]{64})+")
 SHELL = [ROOT / "Makefile", ROOT / ".ci" / "run", *(ROOT / ".github" / "workflows").glob("*.yml")]
 
@@ -32,12 +33,12 @@ def test_lock_pins_every_package_by_version_and_hash(lock: Path) -> None:
 
 
 def test_what_the_layer_has_is_what_runs_here() -> None:
-    layer, here = ({pin[1]: pin[2] for pin in pins(ROOT / path)} for path in LAYER_AND_LOCAL)
-    assert layer.items() <= here.items()
+    layer, here = ({(pin[1], pin[2]) for pin in pins(lock)} for lock in (LAYER, LOCAL))
+    assert layer <= here
 
 
 def test_layer_is_the_same_whatever_machine_builds_it() -> None:
-    marked = {pin[1]: pin[3] for pin in pins(ROOT / LAYER_AND_LOCAL[0]) if pin[3]}
+    marked = {pin[1]: pin[3] for pin in pins(LAYER) if pin[3]}
     # NumPy has another version for each Python; Lambda's is one.
     assert marked.keys() <= {"numpy"}, marked
 

