@@ -1,8 +1,8 @@
 """Decode the most common PNGs, eight bits of RGB or RGBA, by libdeflate and libspng.
 
-Pillow undoes the filters of the rows (PNG third edition, 9) byte by byte. libspng does it by vector instructions, and is
-given nothing else to do: libdeflate inflates, into exactly as many bytes as the header promises, and what libspng reads
-is a PNG written here around them. Of a stranger's file it sees the size, the numbers of the filters and the pixels.
+Pillow undoes the filters of the rows (PNG third edition, 9) byte by byte. libspng does it by vector instructions, and
+is given nothing else to do: libdeflate inflates, into exactly as many bytes as the header promises, and what libspng
+reads is a PNG written here around them. Of a stranger's file it sees the size, the filters' numbers and the pixels.
 """
 
 from __future__ import annotations
