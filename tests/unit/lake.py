@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,10 +12,14 @@ import moto.s3.urls
 from botocore.useragent import UserAgentString
 from moto import mock_aws
 from moto.s3.models import S3Backend
+from moto.s3.responses import S3Response
 
 from shared.image_hashes import ImageHashes
 from shared.image_keys import ImageKeys
 from shared.storage import Bucket, client
+
+_put_object = S3Response.put_object
+_one_put = threading.Lock()
 
 BUCKET, IMAGE_KEYS, IMAGE_HASHES, BOOKMARKS = "lake", "image-keys", "image-hashes", "bookmarks"
 
@@ -24,11 +29,22 @@ def _agent(self: UserAgentString) -> str:
     return "imagelake-tests"
 
 
+def _put_alone(self: S3Response) -> Any:
+    # As S3 does, which has one winner of a conditional write; moto looks first and writes later.
+    with _one_put:
+        return _put_object(self)
+
+
 @contextmanager
 def aws_in_memory() -> Iterator[None]:
     """AWS without anything in it. For speed, moto does not read the module of its addresses anew at every call."""
     fixed = property(lambda self: moto.s3.urls)
-    with mock_aws(), patch.object(S3Backend, "_url_module", fixed), patch.object(UserAgentString, "to_string", _agent):
+    with (
+        mock_aws(),
+        patch.object(S3Backend, "_url_module", fixed),
+        patch.object(S3Response, "put_object", _put_alone),
+        patch.object(UserAgentString, "to_string", _agent),
+    ):
         yield
 
 
