@@ -52,14 +52,17 @@ class Known:
     def catch_up(self, log: ImageHashes, *, consistent: bool) -> None:
         """Read what is new."""
         new = [self.hashes]
-        for entry in log.read(len(self.ends), consistent=consistent):
-            if entry.seq != len(self.ends) + 1:
-                # A read that is not consistent may miss an entry and have the next.
-                break
-            new.append(np.frombuffer(entry.hashes, ">u8").astype(np.uint64).reshape(-1, 2))
-            self.ends.append((self.ends[-1] if self.ends else 0) + len(new[-1]))
-            self.places[entry.batch_id] = entry.seq
-        self.hashes = np.concatenate(new)
+        try:
+            for entry in log.read(len(self.ends), consistent=consistent):
+                if entry.seq != len(self.ends) + 1:
+                    # A read that is not consistent may miss an entry and have the next.
+                    break
+                new.append(np.frombuffer(entry.hashes, ">u8").astype(np.uint64).reshape(-1, 2))
+                self.ends.append((self.ends[-1] if self.ends else 0) + len(new[-1]))
+                self.places[entry.batch_id] = entry.seq
+        finally:
+            # A page that cannot be read leaves what came before it, hashes and places alike.
+            self.hashes = np.concatenate(new)
 
     def before(self, seq: int) -> Hashes:
         """The originals of the entries before a place."""

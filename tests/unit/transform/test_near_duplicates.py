@@ -20,6 +20,7 @@ from transform import near_duplicates
 from transform.near_duplicates import DHASH_BITS, MIN_CONTRAST, PHASH_BITS, find, known, mark_near_duplicates
 from transform.pictures import Result
 
+_read = ImageHashes.read
 # Far from one another, and from their complements.
 PHASH = [0x0123456789ABCDEF, 0x7FFFFFFF00000000, 0x00FF00FF00FF00FF, 0x5555555555555555]
 
@@ -55,6 +56,12 @@ def another_worker() -> None:
 
 def called(log_calls: list[dict[str, Any]], operation: str) -> list[dict[str, Any]]:
     return [call for call in log_calls if call["operation"] == operation]
+
+
+def breaks_off(self: ImageHashes, after: int, *, consistent: bool) -> Iterator[Entry]:
+    """``ImageHashes.read`` whose second page cannot be had."""
+    yield next(_read(self, after, consistent=consistent))
+    raise StorageUnavailableError("the second page")
 
 
 @pytest.fixture
@@ -200,6 +207,22 @@ def test_warm_worker_reads_only_what_is_new(lake: Lake, calls: list[dict[str, An
     assert called(calls, "Query")[-1]["ExpressionAttributeValues"][":after"]["N"] == "0"
     (names,) = called(calls, "GetItem")
     assert names["Key"]["seq"] == {"N": "2"}
+
+
+def test_read_that_breaks_off_does_not_part_pictures_from_their_names(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark("b1", looks("a", PHASH[0]))
+    mark("b2", looks("b", PHASH[1]))
+    another_worker()
+    with monkeypatch.context() as broken:
+        broken.setattr(ImageHashes, "read", breaks_off)
+        with pytest.raises(StorageUnavailableError):
+            mark("b3", looks("c", PHASH[1]))
+    assert mark("b3", looks("c", PHASH[0]), looks("d", PHASH[1])) == [
+        (item("a").media_id, 0),
+        (item("b").media_id, 0),
+    ]
 
 
 def test_no_gap_is_skipped_when_a_read_misses_an_entry(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
