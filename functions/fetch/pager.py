@@ -108,11 +108,13 @@ class Pager:
     def _mind_the_gap(self, progress: Progress, bookmark: Bookmark | None) -> Progress:
         """Keep the bookmark where it is if posts between it and the last page read would never be asked for again.
 
-        A listing that walks forward has no such gap, and a first run that ends at its limit was asked for no more.
+        A listing that walks forward has no such gap, which without a bookmark none does; and a first run that ends at
+        its limit was asked for no more.
         """
         if progress.stopped_by == "cost":
             return progress
-        if not self._source.newest_first or (bookmark is None and progress.stopped_by != "rate_limit"):
+        walks_forward = not self._source.newest_first and bookmark is not None
+        if walks_forward or (bookmark is None and progress.stopped_by != "rate_limit"):
             return progress.model_copy(update={"stopped_by": None})
         # What was billed would be billed again, to end at the same place.
         if progress.stopped_by is None or (progress.cost_usd and progress.stopped_by != "rate_limit"):

@@ -266,6 +266,15 @@ def test_rate_limit_when_it_is_too_much(lake: Lake, network: Network, waits: int
     assert (some["status"], some["stopped_by"], some["posts"], some["waits"]) == ("done", "rate_limit", 4, waits)
 
 
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_first_run_that_a_rate_limit_ends_begins_anew(lake: Lake, network: Network, newest_first: bool) -> None:
+    network.newest_first = newest_first
+    network.put_pages(Answer(b"", 429, until(datetime.now(UTC) + timedelta(hours=7))))
+    read_so_far = {"pages": 1, "posts": 1, "cursor": "0", "newest_id": "one", "newest_at": "2026-04-01"}
+    answer = read(progress=event("fetch")["progress"] | read_so_far)
+    assert (answer["status"], answer["stopped_by"], answer["newest_at"]) == ("done", "rate_limit", "")
+
+
 def test_server_error_is_tried_again(lake: Lake, network: Network, website: Website, pauses: list[float]) -> None:
     website.put("/page/0", Answer(b"", 503, {"Retry-After": "4"}), Answer(b"", 500), page(post("one")))
     assert read()["posts"] == 1
