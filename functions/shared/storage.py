@@ -31,9 +31,12 @@ _CONFIG = Config(
 _MISSING = frozenset({"404", "NoSuchKey"})
 _TRANSIENT = frozenset(
     {
-        "500", "503", "InternalError", "InternalServerError", "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded", "RequestTimeout", "ServiceUnavailable", "SlowDown", "ThrottlingException",
-        "TransactionConflictException",
+        "BandwidthLimitExceeded", "InternalError", "InternalFailure", "InternalServerError", "InternalServiceError",
+        "LimitExceededException", "PriorRequestNotComplete", "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded", "RequestThrottled", "RequestThrottledException", "RequestTimeout",
+        "RequestTimeoutException", "ServiceUnavailable", "SlowDown", "ThrottledException", "Throttling",
+        "ThrottlingException", "TooManyRequestsException", "TransactionConflictException",
+        "TransactionInProgressException",
     }
 )  # fmt: skip
 
@@ -54,7 +57,8 @@ def aws_errors(what: str) -> Iterator[None]:
         operation = error.operation_name
         if code in _MISSING:
             raise ObjectMissingError(f"{operation}: {what} does not exist") from error
-        if code in _TRANSIENT:
+        # An answer without a body has its status for a code, such as a gateway's 502.
+        if code in _TRANSIENT or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
             raise StorageUnavailableError(f"{operation} on {what}: {code}") from error
         raise StorageDeniedError(
             f"{operation} on {what}: {code}: {error.response['Error'].get('Message', '')}"

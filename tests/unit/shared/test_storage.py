@@ -14,8 +14,9 @@ from shared.storage import Bucket, aws_errors
 from tests.unit.lake import Lake
 
 
-def client_error(code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": "because"}}, "PutObject")
+def client_error(code: str, status: int = 400) -> ClientError:
+    answer: Any = {"Error": {"Code": code, "Message": "because"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, "PutObject")
 
 
 class Conflicts:
@@ -168,7 +169,10 @@ def test_error_when_the_bucket_is_missing(lake: Lake) -> None:
         (client_error("InternalError"), StorageUnavailableError),
         (client_error("ThrottlingException"), StorageUnavailableError),
         (client_error("ProvisionedThroughputExceededException"), StorageUnavailableError),
-        (client_error("AccessDenied"), StorageDeniedError),
+        (client_error("TooManyRequestsException"), StorageUnavailableError),
+        (client_error("504", 504), StorageUnavailableError),
+        (client_error("AnythingNew", 500), StorageUnavailableError),
+        (client_error("AccessDenied", 403), StorageDeniedError),
         (client_error("ResourceNotFoundException"), StorageDeniedError),
         (EndpointConnectionError(endpoint_url="https://x"), StorageUnavailableError),
         (NoCredentialsError(), StorageUnavailableError),
