@@ -22,7 +22,8 @@ INTRODUCTION = """\
 A feed is an account, a hashtag or an address on one network. Name it in its short form, in the stack's `Feeds`
 parameter or in an execution's input: `{"feeds": ["bluesky:bsky.app", "mastodon:server.example#cats"]}`. A feed with
 settings is an object, `{"source": "mastodon", "server": "server.example", "hashtag": "cats", "limit": 200}`; `limit` is
-the most posts that one run reads.
+the number of posts after which a run stops reading, with the page that they are on. A first run that stops there leaves
+older posts for good: raise it before the first run.
 """
 
 BELOW_THE_TABLE = """\

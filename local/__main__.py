@@ -49,7 +49,11 @@ def _parse(arguments: Sequence[str] | None) -> Options:
         help="a live feed, e.g. bluesky:ACCOUNT or mastodon:SERVER#TAG; may be given again (default: the sample feed)",
     )
     command.add_argument(
-        "--limit", type=int, default=100, metavar="N", help="posts to read of each feed, at most (default: %(default)s)"
+        "--limit",
+        type=int,
+        default=100,
+        metavar="N",
+        help="posts of each feed after which reading ends, with their page (default: %(default)s)",
     )
     command.add_argument(
         "--state", type=Path, metavar="DIR", help="keep everything in DIR and go on from there the next time"

@@ -108,13 +108,13 @@ class Pager:
     def _mind_the_gap(self, progress: Progress, bookmark: Bookmark | None) -> Progress:
         """Keep the bookmark where it is if posts between it and the last page read would never be asked for again.
 
-        A listing that walks forward has no such gap, which without a bookmark none does; and a first run that ends at
-        its limit was asked for no more.
+        A first run has no such gap if it ends at its limit, because it was asked for no more; later ones have none if
+        the listing walks forward from the bookmark.
         """
         if progress.stopped_by == "cost":
             return progress
-        walks_forward = not self._source.newest_first and bookmark is not None
-        if walks_forward or (bookmark is None and progress.stopped_by != "rate_limit"):
+        leaves_gap = progress.stopped_by == "rate_limit" if bookmark is None else self._source.newest_first
+        if not leaves_gap:
             return progress.model_copy(update={"stopped_by": None})
         # What was billed would be billed again, to end at the same place.
         if progress.stopped_by is None or (progress.cost_usd and progress.stopped_by != "rate_limit"):

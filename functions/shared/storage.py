@@ -29,13 +29,11 @@ _CONFIG = Config(
 )
 
 _MISSING = frozenset({"404", "NoSuchKey"})
+# Beside every 5xx: throttles, and what another's call is in the way of.
 _TRANSIENT = frozenset(
     {
-        "BandwidthLimitExceeded", "InternalError", "InternalFailure", "InternalServerError", "InternalServiceError",
-        "LimitExceededException", "PriorRequestNotComplete", "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded", "RequestThrottled", "RequestThrottledException", "RequestTimeout",
-        "RequestTimeoutException", "ServiceUnavailable", "SlowDown", "ThrottledException", "Throttling",
-        "ThrottlingException", "TooManyRequestsException", "TransactionConflictException",
+        "ProvisionedThroughputExceededException", "RequestLimitExceeded", "RequestTimeout", "ThrottledException",
+        "Throttling", "ThrottlingException", "TooManyRequestsException", "TransactionConflictException",
         "TransactionInProgressException",
     }
 )  # fmt: skip
@@ -57,7 +55,6 @@ def aws_errors(what: str) -> Iterator[None]:
         operation = error.operation_name
         if code in _MISSING:
             raise ObjectMissingError(f"{operation}: {what} does not exist") from error
-        # An answer without a body has its status for a code, such as a gateway's 502.
         if code in _TRANSIENT or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
             raise StorageUnavailableError(f"{operation} on {what}: {code}") from error
         raise StorageDeniedError(

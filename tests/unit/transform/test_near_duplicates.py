@@ -20,7 +20,6 @@ from transform import near_duplicates
 from transform.near_duplicates import DHASH_BITS, MIN_CONTRAST, PHASH_BITS, find, known, mark_near_duplicates
 from transform.pictures import Result
 
-_read = ImageHashes.read
 # Far from one another, and from their complements.
 PHASH = [0x0123456789ABCDEF, 0x7FFFFFFF00000000, 0x00FF00FF00FF00FF, 0x5555555555555555]
 
@@ -56,12 +55,6 @@ def another_worker() -> None:
 
 def called(log_calls: list[dict[str, Any]], operation: str) -> list[dict[str, Any]]:
     return [call for call in log_calls if call["operation"] == operation]
-
-
-def breaks_off(self: ImageHashes, after: int, *, consistent: bool) -> Iterator[Entry]:
-    """``ImageHashes.read`` whose second page cannot be had."""
-    yield next(_read(self, after, consistent=consistent))
-    raise StorageUnavailableError("the second page")
 
 
 @pytest.fixture
@@ -215,6 +208,12 @@ def test_read_that_breaks_off_does_not_part_pictures_from_their_names(
     mark("b1", looks("a", PHASH[0]))
     mark("b2", looks("b", PHASH[1]))
     another_worker()
+    read = ImageHashes.read
+
+    def breaks_off(log: ImageHashes, after: int, *, consistent: bool) -> Iterator[Entry]:
+        yield next(read(log, after, consistent=consistent))
+        raise StorageUnavailableError("the second page")
+
     with monkeypatch.context() as broken:
         broken.setattr(ImageHashes, "read", breaks_off)
         with pytest.raises(StorageUnavailableError):
