@@ -52,13 +52,13 @@ check: .venv/dev  ## lint, types, template and state machine
 build: .venv/dev  ## build the Lambda bundle, its layer and their SBOM (needs python3.13 on PATH)
 	@command -v python3.13 >/dev/null && python3.13 -c '' 2>/dev/null || { echo "make build: python3.13 is not on PATH; Lambda's runtime is Python 3.13, and SAM builds with the same" >&2; exit 1; }
 	PIP_REQUIRE_HASHES=1 PIP_ONLY_BINARY=:all: PIP_PLATFORM="$(WHEELS)" $(BIN)/sam build --build-dir $(BUILD_DIR) $(ARGS)
-	$(BIN)/python -m local.sbom $(BUILD_DIR)
+	$(BIN)/python -m tools.sbom $(BUILD_DIR)
 
 deploy: build  ## deploy to your AWS account, asking for what it needs to know
 	$(BIN)/sam deploy --guided
 
 destroy: .venv/dev  ## delete the stack from your AWS account, and say what it keeps; STACK=imagelake
-	@$(BIN)/python -m local.destroy $(STACK) $(ARGS)
+	@$(BIN)/python -m tools.destroy $(STACK) $(ARGS)
 
 clean:  ## remove what make has made here
 	rm -rf .venv .venv-fuzz .venv-gate .aws-sam .imagelake .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 sys.path.insert(0, str(ROOT / "functions"))
-from imaging import process
+from imagelake.imaging import process
 from transform.near_duplicates import is_comparable
 
 ACROSS, DOWN = 6, 5

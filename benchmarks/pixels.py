@@ -36,8 +36,8 @@ def contestants() -> dict[str, Encoder]:
     from PIL import Image
 
     sys.path.insert(0, str(ROOT / "functions"))
-    from imaging import Options, decode, encode, png, process, resize, webp
-    from imaging.options import Preset
+    from imagelake.imaging import Options, decode, encode, png, process, resize, webp
+    from imagelake.imaging.options import Preset
 
     cv2.setNumThreads(1)
 
@@ -116,9 +116,9 @@ def times(files: list[bytes], runners: dict[str, Encoder], rounds: int) -> dict[
 
 def features_alone(files: list[bytes], rounds: int) -> list[float]:
     """Milliseconds a picture for all features and flags, one picture after the other; the mean of each round."""
-    from imaging import Options
-    from imaging.decode import decode
-    from imaging.features import measure
+    from imagelake.imaging import Options
+    from imagelake.imaging.decode import decode
+    from imagelake.imaging.features import measure
 
     decoded = [decode(data, Options(image_size=SIZE)) for data in files]
     found = []

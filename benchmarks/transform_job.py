@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "functions"))
 
-from shared.posts import Item
-from shared.run import Batch, Plan
-from shared.storage import Bucket
+from imagelake.lake.bucket import Bucket
+from imagelake.lake.staging import stage
+from imagelake.run.models import Batch, Plan
+from imagelake.run.posts import Item
 from transform import pictures
 from transform.download import Downloader
-from transform.staging import stage
 
 
 class Folder:

@@ -8,9 +8,9 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from check_input.run_input import Execution, plan_run
-from shared.events import RunStarted, tell
-from shared.observability import logger, metrics
-from shared.settings import settings
+from imagelake.run.events import RunStarted, tell
+from imagelake.run.observability import logger, metrics
+from imagelake.run.settings import settings
 
 
 @logger.inject_lambda_context(correlation_id_path="execution.name")

@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
-from shared.errors import BadFeedError, BadInputError
-from shared.run import Day, FeedEntry, Preset, Retry, Run, Tensor
-from shared.settings import Settings
-from sources import Feed
+from imagelake.run.errors import BadFeedError, BadInputError
+from imagelake.run.models import Day, FeedEntry, Preset, Retry, Run, Tensor
+from imagelake.run.settings import Settings
+from imagelake.sources import Feed
 
 # Each feed carries its definition and, if it fails, its error through the state machine: 256 KiB for all.
 MAX_FEEDS = 50

@@ -12,15 +12,15 @@ from fetch.bookmarks import read_bookmark
 from fetch.lease import take_lease
 from fetch.pager import Pager
 from fetch.stage import Stage
-from shared.api import Api
-from shared.observability import RUN_ID, logger, metrics
-from shared.run import FeedEntry, Progress, Run
-from shared.secrets import Secret
-from shared.session import Session
-from shared.settings import settings
-from shared.storage import Bucket
-from sources import Feed, get_source
-from sources.stream import Stream
+from imagelake.accounts.api import Api
+from imagelake.accounts.secrets import Secret
+from imagelake.accounts.session import Session
+from imagelake.lake.bucket import Bucket
+from imagelake.run.models import FeedEntry, Progress, Run
+from imagelake.run.observability import RUN_ID, logger, metrics
+from imagelake.run.settings import settings
+from imagelake.sources import Feed, get_source
+from imagelake.sources.stream import Stream
 
 
 @logger.inject_lambda_context(correlation_id_path=RUN_ID)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from shared.storage import aws_errors, client
-from sources import Bookmark
+from imagelake.run.aws import aws_errors, client
+from imagelake.sources import Bookmark
 
 
 def read_bookmark(table: str, feed_id: str) -> Bookmark | None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from botocore.exceptions import ClientError
 
-from shared.errors import FeedBusyError, StorageUnavailableError
-from shared.storage import aws_errors, client
+from imagelake.run.aws import aws_errors, client
+from imagelake.run.errors import FeedBusyError, StorageUnavailableError
 
 # Each try but the first follows on another run that took over the same lapsed lease in between.
 _TRIES = 5

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from fetch.stage import Stage
-from shared import keys
-from shared.errors import RateLimitedError
-from shared.redaction import redact
-from shared.run import Progress, Run
-from shared.session import Session
-from shared.storage import Bucket
-from sources import Bookmark, Feed, Page, RateLimit, Request, Response, Source
-from sources.contract import Priced
+from imagelake.accounts.redaction import redact
+from imagelake.accounts.session import Session
+from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
+from imagelake.run.errors import RateLimitedError
+from imagelake.run.models import Progress, Run
+from imagelake.sources import Bookmark, Feed, Page, RateLimit, Request, Response, Source
+from imagelake.sources.contract import Priced
 
 # A listing may answer empty pages with a cursor for ever.
 MAX_PAGES = 2000
@@ -131,7 +131,7 @@ class Pager:
         )
 
     def _keep(self, response: Response, page: int) -> None:
-        key = keys.raw_page(self._run, self._source.name, self._feed_id, page)
+        key = object_keys.raw_page(self._run, self._source.name, self._feed_id, page)
         # mtime=0: the same page makes the same object.
         body = gzip.compress(redact(response.body), mtime=0)
         url = redact(response.url.encode()).decode("ascii")

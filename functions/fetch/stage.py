@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from shared import keys
-from shared.storage import Bucket
-from sources import Feed, Page, Request, Response, Source
+from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
+from imagelake.sources import Feed, Page, Request, Response, Source
 
 
 class Stage:
-    """What ``Session`` is to a network; raises leaves of ``shared.errors``."""
+    """What ``Session`` is to a network; raises leaves of ``imagelake.run.errors``."""
 
     warnings: tuple[str, ...] = ()
     ends_at = None
@@ -21,6 +21,6 @@ class Stage:
     def read(self, request: Request) -> tuple[Response, Page]:
         """The records of the feed's window; a feed without one has none."""
         window = self._feed.window
-        body = self._bucket.get(keys.staged_window(window)) if window else b"[]"
+        body = self._bucket.get(object_keys.staged_window(window)) if window else b"[]"
         response = Response(200, {"content-type": "application/json"}, body, request.url)
         return response, self._source.parse(self._feed, response)

@@ -15,15 +15,15 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
 from aws_lambda_powertools.utilities.data_classes.kinesis_stream_event import KinesisStreamRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
+from imagelake.run.errors import ImagelakeError
+from imagelake.run.observability import logger, metrics
+from imagelake.run.settings import settings
+from imagelake.sources.stream import decode, to_post
+from imagelake.sources.wire import reason
 from ingest_stream.execution import start
 from ingest_stream.window import Window
-from shared import keys
-from shared.errors import ImagelakeError
-from shared.observability import logger, metrics
-from shared.settings import settings
-from shared.storage import Bucket
-from sources.stream import decode, to_post
-from sources.wire import reason
 
 
 class BrokenRecordError(Exception):
@@ -83,7 +83,7 @@ def _keep(window: Window, read: list[dict[str, Any]], bucket: Bucket) -> None:
     if rejects:
         bucket.put_lines(window.rejects_key, rejects)
     if records:
-        bucket.put_json(keys.staged_window(window.name), records)
+        bucket.put_json(object_keys.staged_window(window.name), records)
         start(os.environ["STATE_MACHINE_ARN"], window)
     metrics.add_metric("StreamRecords", MetricUnit.Count, len(read))
     metrics.add_metric("StreamRecordsRejected", MetricUnit.Count, len(rejects))

@@ -6,15 +6,15 @@ import json
 
 from botocore.exceptions import ClientError
 
+from imagelake.run.aws import aws_errors, client
 from ingest_stream.window import Window
-from shared.storage import aws_errors, client
 
 # More than one call of the consumer can be given.
 _POSTS_PER_WINDOW = 100_000
 
 
 def start(state_machine_arn: str, window: Window) -> None:
-    """Start it, unless it was started before. Raises leaves of ``shared.errors``."""
+    """Start it, unless it was started before. Raises leaves of ``imagelake.run.errors``."""
     given = {
         "feeds": [{"source": "stream", "account": window.stream_name, "window": window.name}],
         "dt": window.dt,

@@ -7,13 +7,13 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from shared import keys
-from shared.events import BatchWritten, tell
-from shared.image_keys import ImageKeys
-from shared.observability import RUN_ID, logger, metrics
-from shared.run import Batch, Run
-from shared.settings import settings
-from shared.storage import Bucket
+from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
+from imagelake.lake.media_index import ImageKeys
+from imagelake.run.events import BatchWritten, tell
+from imagelake.run.models import Batch, Run
+from imagelake.run.observability import RUN_ID, logger, metrics
+from imagelake.run.settings import settings
 
 # What the mapping keeps of a row, under the row's own names.
 _KEPT = (
@@ -32,17 +32,17 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     bucket = Bucket(config.bucket_name)
 
     image_keys = ImageKeys(config.image_keys_table)
-    rows = bucket.get_lines(keys.rows(batch))
+    rows = bucket.get_lines(object_keys.rows(batch))
     media_ids = [row["media_id"] for row in rows]
     numbers = {media_id: number for number, media_id in enumerate(media_ids)}
     if batch.retried_by:
         # In the file they are where they were.
         numbers = {media_id: int(item["row"]) for media_id, item in image_keys.get_many(media_ids).items()}
-    place = {"batch_id": batch.batch_id, "processed_key": keys.parquet(batch)}
+    place = {"batch_id": batch.batch_id, "processed_key": object_keys.parquet(batch)}
     items = [{name: row[name] for name in _KEPT} | place | {"row": numbers[row["media_id"]]} for row in rows]
     image_keys.complete(items)
     # The batch's last act: whatever dies before this line is done again by the next run, under the same names.
-    bucket.delete(keys.open_batch(batch))
+    bucket.delete(object_keys.open_batch(batch))
 
     tell(
         BatchWritten(
@@ -52,7 +52,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             source=batch.source,
             batch_id=batch.batch_id,
             bucket=bucket.name,
-            key=keys.parquet(batch),
+            key=object_keys.parquet(batch),
             rows=len(rows),
         )
     )

@@ -7,14 +7,14 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
+from imagelake.lake.media_index import ImageKeys
+from imagelake.lake.rows import Status
+from imagelake.run.models import Batch, FeedEntry, Run
+from imagelake.run.observability import RUN_ID, logger, metrics
+from imagelake.run.settings import settings
 from reconcile.books import balance
-from shared import keys
-from shared.image_keys import ImageKeys
-from shared.observability import RUN_ID, logger, metrics
-from shared.rows import Status
-from shared.run import Batch, FeedEntry, Run
-from shared.settings import settings
-from shared.storage import Bucket
 
 
 @logger.inject_lambda_context(correlation_id_path=RUN_ID)
@@ -28,11 +28,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
     batches = [Batch.model_validate(entry) for entry in bucket.get_json(event["plan"]["list_key"])]
     books = balance(run, batches, bucket, ImageKeys(config.image_keys_table))
-    bucket.put_lines(keys.failures(run.run_id, feed.feed_id), books.failures)
-    bucket.put_json(keys.feed_books(run, feed.feed_id), books.model_dump(exclude={"failures"}))
+    bucket.put_lines(object_keys.failures(run.run_id, feed.feed_id), books.failures)
+    bucket.put_json(object_keys.feed_books(run, feed.feed_id), books.model_dump(exclude={"failures"}))
 
     metrics.add_metric("BatchesOpen", MetricUnit.Count, len(books.open))
     for status in Status:
         metrics.add_metric(f"Items{status.capitalize()}", MetricUnit.Count, books.counts[status])
     logger.info("books balanced", extra={"feed": feed.name, "counts": books.counts, "verdict": books.verdict})
-    return {"verdict": books.verdict, "books_key": keys.feed_books(run, feed.feed_id), "counts": books.counts}
+    return {"verdict": books.verdict, "books_key": object_keys.feed_books(run, feed.feed_id), "counts": books.counts}

@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from shared import keys
-from shared.errors import BooksDontBalanceError, ObjectMissingError
-from shared.failure import Failure
-from shared.image_keys import CLAIMED, ImageKeys
-from shared.rows import Status
-from shared.run import Batch, Plan, Run
-from shared.storage import Bucket
+from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
+from imagelake.lake.media_index import CLAIMED, ImageKeys
+from imagelake.lake.rows import Status
+from imagelake.run.errors import BooksDontBalanceError, ObjectMissingError
+from imagelake.run.failures import Failure
+from imagelake.run.models import Batch, Plan, Run
 
 _BATCHES_AT_ONCE = 4
 _FAILURE_COLUMNS = (
@@ -87,11 +87,11 @@ def balance(run: Run, batches: list[Batch], bucket: Bucket, image_keys: ImageKey
 def _check(
     run: Run, batch: Batch, bucket: Bucket, image_keys: ImageKeys
 ) -> OpenBatch | tuple[Counter[str], list[dict[str, Any]]]:
-    if bucket.exists(keys.open_batch(batch)):
+    if bucket.exists(object_keys.open_batch(batch)):
         return OpenBatch(batch_id=batch.batch_id, dt=batch.dt, items=batch.items, failure=_why(run, batch, bucket))
 
-    plan = Plan.model_validate_json(bucket.get(keys.plan(batch)))
-    rows = bucket.get_lines(keys.rows(batch))
+    plan = Plan.model_validate_json(bucket.get(object_keys.plan(batch)))
+    rows = bucket.get_lines(object_keys.rows(batch))
     mapped = image_keys.get_many((item.media_id for item in plan.items), consistent=False)
     # Map Keys may have ended a second ago: what is not there yet is asked for again, at the full price.
     fresh = [item.media_id for item in plan.items if mapped.get(item.media_id, {}).get("status", CLAIMED) == CLAIMED]
@@ -113,7 +113,7 @@ def _check(
             row["status"] == status,
             f"media {row['media_id']} is {row['status']} in its row and {status} in its mapping",
         )
-    demand(not rows or bucket.exists(keys.parquet(batch)), f"{keys.parquet(batch)} is not there")
+    demand(not rows or bucket.exists(object_keys.parquet(batch)), f"{object_keys.parquet(batch)} is not there")
 
     counts.update(planned=len(rows), shared=len(mapped) - len(ours))
     failures = [{name: row[name] for name in _FAILURE_COLUMNS} for row in rows if row["error_code"] is not None]
@@ -122,7 +122,7 @@ def _check(
 
 def _why(run: Run, batch: Batch, bucket: Bucket) -> Failure:
     try:
-        return Failure.model_validate(bucket.get_json(keys.batch_failure(run.run_id, batch.batch_id)))
+        return Failure.model_validate(bucket.get_json(object_keys.batch_failure(run.run_id, batch.batch_id)))
     except ObjectMissingError:
         return Failure(
             error="NotRecorded", message="the batch ended without a recorded error; see the Map Run in the console"

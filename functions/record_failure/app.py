@@ -7,12 +7,12 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from shared import keys
-from shared.failure import Failure
-from shared.observability import RUN_ID, logger, metrics
-from shared.run import Batch, Run
-from shared.settings import settings
-from shared.storage import Bucket
+from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
+from imagelake.run.failures import Failure
+from imagelake.run.models import Batch, Run
+from imagelake.run.observability import RUN_ID, logger, metrics
+from imagelake.run.settings import settings
 
 
 @logger.inject_lambda_context(correlation_id_path=RUN_ID)
@@ -23,7 +23,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     batch = Batch.model_validate(event["batch"])
 
     failure = Failure.of(event["error"])
-    Bucket(settings().bucket_name).put_json(keys.batch_failure(run.run_id, batch.batch_id), failure.model_dump())
+    Bucket(settings().bucket_name).put_json(object_keys.batch_failure(run.run_id, batch.batch_id), failure.model_dump())
 
     metrics.add_metric("BatchesFailed", MetricUnit.Count, 1)
     logger.error("batch failed", extra={"batch": batch.model_dump(), "failure": failure.model_dump()})

@@ -11,13 +11,13 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from imagelake.accounts.secrets import Secret
+from imagelake.run.observability import logger, metrics
+from imagelake.run.settings import settings
+from imagelake.web.client import GuardedClient
 from relay_alert.alert import Alert
 from relay_alert.formats import FORMATS
 from relay_alert.webhook import Webhook
-from shared.observability import logger, metrics
-from shared.secrets import Secret
-from shared.settings import settings
-from shared.web import GuardedClient
 
 
 @logger.inject_lambda_context

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from imagelake.run.errors import CredentialsError, DownloadError
+from imagelake.web.client import GuardedClient
 from relay_alert.formats import FORMATS
-from shared.errors import CredentialsError, DownloadError
-from shared.web import GuardedClient
 
 TRIES = 3
 LONGEST_PAUSE = 10.0

@@ -7,18 +7,18 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
+from imagelake.run.events import Event, FeedFailed, RunFinished, tell
+from imagelake.run.models import Run
+from imagelake.run.observability import RUN_ID, logger, metrics
+from imagelake.run.settings import settings
 from report.contact_sheet import contact_sheet
 from report.digest import digest, subject
 from report.measures import measure
 from report.page import render
 from report.summary import Summary, summarise
 from report.troubles import Troubles
-from shared import keys
-from shared.events import Event, FeedFailed, RunFinished, tell
-from shared.observability import RUN_ID, logger, metrics
-from shared.run import Run
-from shared.settings import settings
-from shared.storage import Bucket
 
 
 @logger.inject_lambda_context(correlation_id_path=RUN_ID)
@@ -29,9 +29,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     bucket = Bucket(settings().bucket_name)
 
     summary = summarise(run, event["results"], bucket)
-    bucket.put_json(keys.run_summary(run.run_id), summary.model_dump(mode="json"))
+    bucket.put_json(object_keys.run_summary(run.run_id), summary.model_dump(mode="json"))
     page = render(summary, contact_sheet(summary, bucket))
-    bucket.put(keys.html_report(run), page.encode(), "text/html; charset=utf-8")
+    bucket.put(object_keys.html_report(run), page.encode(), "text/html; charset=utf-8")
 
     troubles = Troubles(summary, bucket)
     tell(*_events(summary, bucket))
@@ -42,7 +42,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         "outcome": f"{summary.outcome}_again" if troubles.all_told else summary.outcome,
         "subject": subject(summary),
         "message": digest(summary, bucket.name, troubles.since),
-        "report_key": keys.html_report(run),
+        "report_key": object_keys.html_report(run),
     }
 
 
@@ -68,6 +68,6 @@ def _events(summary: Summary, bucket: Bucket) -> list[Event]:
         totals=summary.totals,
         errors=summary.errors,
         bucket=bucket.name,
-        report_key=keys.html_report(run),
+        report_key=object_keys.html_report(run),
     )
     return [*failed, finished]

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
+from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
+from imagelake.run.errors import ObjectMissingError
+from imagelake.run.models import Batch
 from report.summary import Summary
-from shared import keys
-from shared.errors import ObjectMissingError
-from shared.run import Batch
-from shared.storage import Bucket
 
 _PICTURES = 48
 _SIDE = 160
@@ -43,7 +43,7 @@ def contact_sheet(summary: Summary, bucket: Bucket) -> list[Thumbnail]:
 
 def _batch_thumbnails(batch: Batch, most: int, bucket: Bucket) -> list[Thumbnail]:
     try:
-        rows = bucket.get_lines(keys.rows(batch))
+        rows = bucket.get_lines(object_keys.rows(batch))
         shown = [row for row in rows if row["image"] is not None and not row["sensitive"]][:most]
         return [Thumbnail(row, _shrink(_picture(batch, row["image"], bucket))) for row in shown]
     except ObjectMissingError:
@@ -52,7 +52,7 @@ def _batch_thumbnails(batch: Batch, most: int, bucket: Bucket) -> list[Thumbnail
 
 
 def _picture(batch: Batch, place: dict[str, Any], bucket: Bucket) -> bytes:
-    return bucket.get_range(keys.pictures(batch), place["offset"], place["length"])
+    return bucket.get_range(object_keys.pictures(batch), place["offset"], place["length"])
 
 
 def _shrink(jpeg: bytes) -> str:

@@ -7,9 +7,9 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from imagelake.lake import object_keys
+from imagelake.run.errors import PASSING_CODES
 from report.summary import FeedSummary, Summary
-from shared import keys
-from shared.errors import PASSING_CODES
 
 _TOP = 10
 # Pipeline Failed shows the message as its cause, and a cause has an end.
@@ -44,7 +44,7 @@ def digest(summary: Summary, bucket: str, since: Mapping[str, str] | None = None
             [
                 f"Execution: https://{region}.console.aws.amazon.com/states/home?region={region}"
                 f"#/v2/executions/details/{run.execution_arn}",
-                f"Report:    s3://{bucket}/{keys.html_report(run)}",
+                f"Report:    s3://{bucket}/{object_keys.html_report(run)}",
                 f"Failures:  s3://{bucket}/reports/{run.run_id}/failures/",
             ],
         ),

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 
 from aws_lambda_powertools.metrics import MetricUnit
 
+from imagelake.lake.rows import Status
+from imagelake.run.observability import add_metric_of, metrics
 from report.summary import FeedSummary, Summary
-from shared.observability import add_metric_of, metrics
-from shared.rows import Status
 
 # Of fewer items, one dead link would be an alarm.
 _FEWEST = 20

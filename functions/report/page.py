@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
+from imagelake.lake.rows import Status
 from report.contact_sheet import Thumbnail
 from report.summary import FeedSummary, Summary
-from shared.rows import Status
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLE = """

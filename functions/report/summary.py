@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from shared.errors import BooksDontBalanceError, FeedBusyError
-from shared.failure import Failure
-from shared.rows import Status
-from shared.run import FeedEntry, Run
-from shared.storage import Bucket
+from imagelake.lake.bucket import Bucket
+from imagelake.lake.rows import Status
+from imagelake.run.errors import BooksDontBalanceError, FeedBusyError
+from imagelake.run.failures import Failure
+from imagelake.run.models import FeedEntry, Run
 
 FeedStatus = Literal["complete", "up_to_date", "incomplete", "failed"]
 

@@ -6,11 +6,11 @@ from contextlib import suppress
 
 from pydantic import BaseModel, ConfigDict
 
+from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
+from imagelake.run.errors import ObjectMissingError
+from imagelake.run.models import Day
 from report.summary import FeedSummary, Summary
-from shared import keys
-from shared.errors import ObjectMissingError
-from shared.run import Day
-from shared.storage import Bucket
 
 
 class Trouble(BaseModel):
@@ -43,7 +43,7 @@ class Troubles:
         return {feed_id: trouble.since for feed_id, trouble in self._of_feed.items() if trouble.since < self._run.dt}
 
     def _update(self, feed: FeedSummary, kind: str, bucket: Bucket) -> Trouble | None:
-        key, day = keys.feed_trouble(feed.feed_id), self._run.dt
+        key, day = object_keys.feed_trouble(feed.feed_id), self._run.dt
         if feed.is_busy:
             # How the feed is, the run that has it knows.
             return Trouble(kind=kind, since=day, told=day, told_by=self._run.run_id)

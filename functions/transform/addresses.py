@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from datetime import datetime
 
-from shared.api import Api
-from shared.errors import DownloadError, ErrorCode, ImagelakeError
-from shared.posts import Item, Media
-from shared.secrets import Secret
-from shared.session import Session
-from shared.settings import Settings
-from sources import Feed, Source
-from sources.contract import Rereads
+from imagelake.accounts.api import Api
+from imagelake.accounts.secrets import Secret
+from imagelake.accounts.session import Session
+from imagelake.run.errors import DownloadError, ErrorCode, ImagelakeError
+from imagelake.run.posts import Item, Media
+from imagelake.run.settings import Settings
+from imagelake.sources import Feed, Source
+from imagelake.sources.contract import Rereads
 from transform.download import Downloader
 
 # What the networks answer at a signed address that has lapsed.

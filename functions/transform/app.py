@@ -8,20 +8,20 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from shared import keys
-from shared.errors import BatchDeadlineError
-from shared.image_hashes import ImageHashes
-from shared.image_keys import ImageKeys
-from shared.observability import RUN_ID, logger, metrics
-from shared.run import Batch, Plan
-from shared.settings import Settings, settings
-from shared.storage import Bucket
-from sources import get_source
+from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
+from imagelake.lake.hash_log import ImageHashes
+from imagelake.lake.media_index import ImageKeys
+from imagelake.lake.staging import drop_parts, keep_part, kept_parts, stage, staged
+from imagelake.run.errors import BatchDeadlineError
+from imagelake.run.models import Batch, Plan
+from imagelake.run.observability import RUN_ID, logger, metrics
+from imagelake.run.settings import Settings, settings
+from imagelake.sources import get_source
 from transform.addresses import Addresses
 from transform.download import Downloader
 from transform.near_duplicates import mark_near_duplicates
 from transform.pictures import make_rows
-from transform.staging import drop_parts, keep_part, kept_parts, stage, staged
 
 
 @logger.inject_lambda_context(correlation_id_path=RUN_ID)
@@ -43,7 +43,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def _transform(batch: Batch, config: Settings, bucket: Bucket, seconds_left: Callable[[], float]) -> dict[str, int]:
-    plan = Plan.model_validate_json(bucket.get(keys.plan(batch)))
+    plan = Plan.model_validate_json(bucket.get(object_keys.plan(batch)))
     ours = ImageKeys(config.image_keys_table).claim((item.media_id for item in plan.items), batch.batch_id)
     source = get_source(batch.source)
     with Downloader(

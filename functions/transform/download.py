@@ -15,10 +15,10 @@ from functools import cache
 from itertools import count
 from weakref import WeakValueDictionary
 
-from shared.errors import DownloadError, ErrorCode
-from shared.http import Deadline, Headers, Response
-from shared.urls import Url
-from shared.web import GuardedClient, read_body
+from imagelake.run.errors import DownloadError, ErrorCode
+from imagelake.web.client import GuardedClient, read_body
+from imagelake.web.http1 import Deadline, Headers, Response
+from imagelake.web.urls import Url
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _RETRIED = frozenset(

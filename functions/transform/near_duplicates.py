@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.errors import StorageUnavailableError
-from shared.image_hashes import Entry, ImageHashes
-from shared.rows import Status
-from shared.run import Batch
-from transform.pictures import Result
+from imagelake.lake.hash_log import Entry, ImageHashes
+from imagelake.lake.rows import Status
+from imagelake.lake.staging import Result
+from imagelake.run.errors import StorageUnavailableError
+from imagelake.run.models import Batch
 
 # Bits of 64 that may differ; chosen by benchmarks/near_duplicates.py, see docs/near-duplicates.md.
 PHASH_BITS, DHASH_BITS = 8, 12

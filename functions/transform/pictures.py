@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
-from imaging import Options, ProcessedImage, process_all
-from shared import keys
-from shared.errors import DownloadError, ImageRejectedError
-from shared.posts import Item
-from shared.rows import Status, new_row
-from shared.run import Plan
-from shared.storage import THREADS, Bucket
+from imagelake.imaging import Options, ProcessedImage, process_all
+from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
+from imagelake.lake.rows import Status, new_row
+from imagelake.lake.staging import Result
+from imagelake.run.aws import THREADS
+from imagelake.run.errors import DownloadError, ImageRejectedError
+from imagelake.run.models import Plan
+from imagelake.run.posts import Item
 from transform.slots import Slots, processors
 
 # What one picture may still take once begun: its turn at its host, its download, its decoding, and if its address has
@@ -28,14 +30,6 @@ _FEATURES = (
 # In flight are at most THREADS bodies of 25 MB and a slot's 40 million pixels at some 20 bytes: 2.0 GB of Transform's
 # 3.5 with two processors. Of the files that a slot takes at a time, one is decoded at a time.
 _FILES_AT_A_TIME = 4
-
-
-class Result(NamedTuple):
-    """A row without its picture; the picture's JPEG bytes, and its tensor if one is asked for, if the row is ``ok``."""
-
-    row: dict[str, Any]
-    picture: bytes | None
-    tensor: bytes | None = None
 
 
 def make_rows(
@@ -79,7 +73,7 @@ def _make_row(
         return Result(row | {"status": Status.FAILED, "error_code": error.code, "error_message": str(error)}, None)
 
     sha256 = hashlib.sha256(body).hexdigest()
-    row |= {"raw_key": keys.raw_image(sha256), "raw_sha256": sha256, "raw_bytes": len(body)}
+    row |= {"raw_key": object_keys.raw_image(sha256), "raw_sha256": sha256, "raw_bytes": len(body)}
     owner = bucket.put_once(row["raw_key"], body, item.media_id)
     image = process(body)
     if isinstance(image, ImageRejectedError):

@@ -7,12 +7,12 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from shared.image_keys import ImageKeys
-from shared.observability import RUN_ID, logger, metrics
-from shared.run import FeedEntry, Progress, Run
-from shared.settings import settings
-from shared.storage import Bucket
-from sources import Feed, get_source
+from imagelake.lake.bucket import Bucket
+from imagelake.lake.media_index import ImageKeys
+from imagelake.run.models import FeedEntry, Progress, Run
+from imagelake.run.observability import RUN_ID, logger, metrics
+from imagelake.run.settings import settings
+from imagelake.sources import Feed, get_source
 from validate.pages import read_pages
 from validate.planner import Planner
 from validate.retries import reopen

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gzip
 
-from shared import keys
-from shared.posts import Post
-from shared.run import Run
-from shared.storage import Bucket
-from sources import Feed, Reject, Response, Source
+from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
+from imagelake.run.models import Run
+from imagelake.run.posts import Post
+from imagelake.sources import Feed, Reject, Response, Source
 
 
 def read_pages(
@@ -18,7 +18,7 @@ def read_pages(
     posts: dict[tuple[str, str], Post] = {}
     rejects: list[Reject] = []
     for number in range(pages):
-        key = keys.raw_page(run, source.name, feed_id, number)
+        key = object_keys.raw_page(run, source.name, feed_id, number)
         body, metadata = bucket.get_with_metadata(key)
         page = source.parse(feed, Response(int(metadata["status"]), {}, gzip.decompress(body), metadata["url"]))
         for post in page.posts:

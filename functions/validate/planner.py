@@ -8,13 +8,13 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from shared import keys
-from shared.errors import ObjectMissingError
-from shared.image_keys import ImageKeys
-from shared.posts import Item, Media, Post
-from shared.run import Batch, Plan, Run
-from shared.storage import Bucket
-from sources import Feed, Reject
+from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
+from imagelake.lake.media_index import ImageKeys
+from imagelake.run.errors import ObjectMissingError
+from imagelake.run.models import Batch, Plan, Run
+from imagelake.run.posts import Item, Media, Post
+from imagelake.sources import Feed, Reject
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -48,11 +48,11 @@ class Planner:
         planned = [self._new_plan(items) for items in self._batches(new)]
         plans = sorted(left_open + planned, key=lambda plan: (plan.batch.dt, *_urgency(plan.items[0])))
         for plan in plans:
-            self._keep(plan, keys.plan(plan.batch))
+            self._keep(plan, object_keys.plan(plan.batch))
         # Last, because it is the promise; and never for one that was open: another run may have closed it since.
         for plan in planned:
-            self._keep(plan, keys.open_batch(plan.batch))
-        list_key = keys.batch_list(self._run, self._feed_id)
+            self._keep(plan, object_keys.open_batch(plan.batch))
+        list_key = object_keys.batch_list(self._run, self._feed_id)
         self._bucket.put_json(list_key, [plan.batch.model_dump() for plan in plans])
         return {
             "list_key": list_key,
@@ -68,7 +68,7 @@ class Planner:
     def _open_plans(self) -> list[Plan]:
         """Batches that are planned and not finished."""
         plans = []
-        for key in self._bucket.list(keys.open_prefix(self._feed_id)):
+        for key in self._bucket.list(object_keys.open_prefix(self._feed_id)):
             # A batch that another run closes between the listing and the reading is not open.
             with suppress(ObjectMissingError):
                 plans.append(Plan.model_validate_json(self._bucket.get(key)))
@@ -104,7 +104,7 @@ class Planner:
             for reject in group
         ]
         if lines:
-            self._bucket.put_lines(keys.rejects(self._run, self._feed.source, self._feed_id), lines)
+            self._bucket.put_lines(object_keys.rejects(self._run, self._feed.source, self._feed_id), lines)
 
     def _batches(self, items: list[Item]) -> Iterator[list[Item]]:
         """Groups of at most the batch size; what expires first is in the first."""
@@ -114,7 +114,7 @@ class Planner:
 
     def _new_plan(self, items: list[Item]) -> Plan:
         batch = Batch(
-            batch_id=keys.batch_id(self._feed_id, self._run.dt, (item.media_id for item in items)),
+            batch_id=object_keys.batch_id(self._feed_id, self._run.dt, (item.media_id for item in items)),
             feed_id=self._feed_id,
             source=self._feed.source,
             dt=self._run.dt,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from contextlib import suppress
 
-from shared import keys
-from shared.errors import BadInputError, ObjectMissingError
-from shared.image_keys import ImageKeys
-from shared.rows import Status
-from shared.run import Plan, Retry
-from shared.storage import Bucket
+from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
+from imagelake.lake.media_index import ImageKeys
+from imagelake.lake.rows import Status
+from imagelake.run.errors import BadInputError, ObjectMissingError
+from imagelake.run.models import Plan, Retry
 
 
 def reopen(retry: Retry, run_id: str, feed_id: str, bucket: Bucket, image_keys: ImageKeys) -> list[str]:
@@ -32,28 +32,28 @@ def reopen(retry: Retry, run_id: str, feed_id: str, bucket: Bucket, image_keys: 
 
     for batch_id, media_ids in sorted(failed.items()):
         try:
-            plan = Plan.model_validate_json(bucket.get(keys.first_plan(batch_id)))
+            plan = Plan.model_validate_json(bucket.get(object_keys.first_plan(batch_id)))
         except ObjectMissingError:
             problems.append(
                 f"{len(media_ids)} items of batch {batch_id} are not retried: its plan is gone after 14 days"
             )
             continue
-        if not bucket.exists(keys.open_batch(plan.batch)):
+        if not bucket.exists(object_keys.open_batch(plan.batch)):
             again = _again(plan, media_ids, run_id)
             # An earlier try of this same call may have seen more that had failed.
             with suppress(ObjectMissingError):
-                again = Plan.model_validate_json(bucket.get(keys.plan(again.batch)))
-            bucket.put(keys.open_batch(plan.batch), again.model_dump_json().encode(), "application/json")
+                again = Plan.model_validate_json(bucket.get(object_keys.plan(again.batch)))
+            bucket.put(object_keys.open_batch(plan.batch), again.model_dump_json().encode(), "application/json")
     return problems
 
 
 def _listed(retry: Retry, feed_id: str, bucket: Bucket) -> list[dict[str, str]]:
-    key = keys.failures(retry.run_id, feed_id)
+    key = object_keys.failures(retry.run_id, feed_id)
     try:
         return bucket.get_lines(key)
     except ObjectMissingError as error:
         # A feed that had nothing to do has no list.
-        if bucket.exists(keys.run_summary(retry.run_id)):
+        if bucket.exists(object_keys.run_summary(retry.run_id)):
             return []
         raise BadInputError(
             f"execution input: retry.run_id: there is neither {key} nor a report of that run"

@@ -7,11 +7,12 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from shared import keys
-from shared.observability import RUN_ID, logger, metrics
-from shared.run import Batch
-from shared.settings import settings
-from shared.storage import Bucket, aws_errors
+from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
+from imagelake.run.aws import aws_errors
+from imagelake.run.models import Batch
+from imagelake.run.observability import RUN_ID, logger, metrics
+from imagelake.run.settings import settings
 from write_parquet.table import read, write
 
 
@@ -22,9 +23,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     batch = Batch.model_validate(event["batch"])
     bucket = Bucket(settings().bucket_name)
 
-    rows = bucket.get_lines(keys.rows(batch))
-    pictures = memoryview(bucket.get(keys.pictures(batch)))
-    key = keys.parquet(batch)
+    rows = bucket.get_lines(object_keys.rows(batch))
+    pictures = memoryview(bucket.get(object_keys.pictures(batch)))
+    key = object_keys.parquet(batch)
     if rows:
         written = read(bucket.get(key)) if batch.retried_by else []
         with aws_errors(key):

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shared.rows import COLUMNS
+from imagelake.lake.rows import COLUMNS
 
 # A row group holds its pictures; more than this and viewers have to read over 100 MB to show one row.
 _ROW_GROUP = 500

@@ -22,7 +22,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from shared.keys import staged_window
+from imagelake.lake.object_keys import staged_window
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"

@@ -20,9 +20,9 @@ sys.path.insert(0, str(ROOT / "functions"))
 
 # Only our own code is instrumented: the decoders are native, and what they refuse is all that is asked of them.
 with atheris.instrument_imports(include=["imaging", "shared"]):
-    from imaging import Options, header, process
-    from imaging.sniff import sniff
-    from shared.errors import ImageRejectedError
+    from imagelake.imaging import Options, header, process
+    from imagelake.imaging.sniff import sniff
+    from imagelake.run.errors import ImageRejectedError
 
 from PIL import Image  # noqa: E402 - after the code that is to be instrumented
 

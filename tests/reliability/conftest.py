@@ -16,7 +16,11 @@ __all__ = ["clients", "environment", "lake", "pytest_itemcollected", "website"]
 @pytest.fixture
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     # One call of AWS after the other, so that the n-th is the same one in every run.
-    for name in ("shared.image_keys.THREADS", "transform.pictures.THREADS", "reconcile.books._BATCHES_AT_ONCE"):
+    for name in (
+        "imagelake.lake.media_index.THREADS",
+        "transform.pictures.THREADS",
+        "reconcile.books._BATCHES_AT_ONCE",
+    ):
         monkeypatch.setattr(name, 1)
 
 

@@ -17,8 +17,8 @@ import report.app
 import transform.app
 import validate.app
 import write_parquet.app
-from shared.errors import ImagelakeError, PermanentError
-from shared.storage import client
+from imagelake.run.aws import client
+from imagelake.run.errors import ImagelakeError, PermanentError
 from tests.static.asl import MACHINE
 from tests.unit.functions.factories import Context
 from tests.unit.lake import BOOKMARKS, Lake

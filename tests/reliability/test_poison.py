@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.settings import settings
+from imagelake.run.settings import settings
 from tests.reliability.audit import problems, rows, unbalanced
 from tests.reliability.pipeline import execute, notified
 from tests.reliability.poison import PICTURES, POSTS, Poison, media_id

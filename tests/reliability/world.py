@@ -20,8 +20,8 @@ from PIL import Image
 
 import fetch.app
 import validate.app
-from shared.posts import Post
-from sources import Bookmark, Feed, Request
+from imagelake.run.posts import Post
+from imagelake.sources import Bookmark, Feed, Request
 from tests.unit.functions.factories import NOON, media, post
 from tests.unit.functions.network import Network, page
 from tests.unit.functions.website import Answer, Website

@@ -6,7 +6,7 @@ import gzip
 import struct
 import zlib
 
-from shared.errors import ErrorCode
+from imagelake.run.errors import ErrorCode
 from tests.unit.imaging.pictures import chunk, encoded, jpeg_with, png_of, png_with, quarters
 
 PIXELS, CORRUPT, TRUNCATED = ErrorCode.TOO_MANY_PIXELS, ErrorCode.CORRUPT, ErrorCode.TRUNCATED

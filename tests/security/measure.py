@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from imaging import process
-from shared.errors import ImageRejectedError
+from imagelake.imaging import process
+from imagelake.run.errors import ImageRejectedError
 
 
 def peak_bytes() -> int:

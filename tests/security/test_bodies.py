@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared.errors import DownloadError, ErrorCode
+from imagelake.run.errors import DownloadError, ErrorCode
 from tests.unit.transform.test_download import Server
 from transform.download import Downloader, Limits
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 from PIL import Image
 
-from imaging import process
-from shared import keys
-from shared.errors import ErrorCode, ImageRejectedError
+from imagelake.imaging import process
+from imagelake.lake import object_keys
+from imagelake.run.errors import ErrorCode, ImageRejectedError
 from tests.security.malformed import malformed
 from tests.unit.functions.factories import Context, event, item, keep_plan, plan
 from tests.unit.functions.website import Website
@@ -88,8 +88,8 @@ def test_nothing_malformed_is_stored_as_processed(lake: Lake, website: Website) 
         plan(*(item(f"{at}", website.put(f"/{at}.jpg", data)) for at, data in enumerate(FILES.values()))),
     )
     counts = handler(event("transform", batch=planned.batch), Context())
-    rows = lake.bucket.get_lines(keys.rows(planned.batch))
-    pictures = lake.bucket.get(keys.pictures(planned.batch))
+    rows = lake.bucket.get_lines(object_keys.rows(planned.batch))
+    pictures = lake.bucket.get(object_keys.pictures(planned.batch))
     assert counts["failed"] == 0
     assert sum(counts.values()) == len(rows) == len(FILES)
     for (name, data), row in zip(FILES.items(), rows, strict=True):

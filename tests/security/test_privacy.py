@@ -16,8 +16,8 @@ from PIL import Image
 
 import transform.app
 import write_parquet.app
-from shared import keys
-from shared.observability import logger
+from imagelake.lake import object_keys
+from imagelake.run.observability import logger
 from tests.unit.functions.factories import Context, event, item, keep_plan, plan
 from tests.unit.functions.website import Website
 from tests.unit.imaging.pictures import WIDE_GAMUT, chunk, encoded, jpeg_with, photo, png_with
@@ -122,12 +122,12 @@ def told(
         ]
     planned = keep_plan(lake, plan(*items))
     transform.app.handler(event("transform", batch=planned.batch), Context())
-    rows: list[dict[str, Any]] = lake.bucket.get_lines(keys.rows(planned.batch))
+    rows: list[dict[str, Any]] = lake.bucket.get_lines(object_keys.rows(planned.batch))
     assert [row["status"] for row in rows] == ["ok", "rejected"] * len(KINDS)
     write_parquet.app.handler(event("write_parquet", batch=planned.batch), Context())
     places = {key: lake.bucket.get(key) for key in lake.bucket.list("") if not key.startswith("raw/")}
     places |= {f"{key} inflated": gzip.decompress(body) for key, body in places.items() if body[:2] == b"\x1f\x8b"}
-    table = pq.read_table(io.BytesIO(places[keys.parquet(planned.batch)]))
+    table = pq.read_table(io.BytesIO(places[object_keys.parquet(planned.batch)]))
     assert sum(row["image"] is not None for row in table.to_pylist()) == len(KINDS)
     places["parquet"] = repr([table.to_pylist(), table.schema.metadata]).encode()
     places |= {f"picture {at}": row["image"]["bytes"] for at, row in enumerate(table.to_pylist()) if row["image"]}

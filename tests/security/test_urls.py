@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 import transform.app
-from shared import keys
-from shared.errors import DownloadError, ErrorCode
-from shared.settings import settings
-from sources import get_source
+from imagelake.lake import object_keys
+from imagelake.run.errors import DownloadError, ErrorCode
+from imagelake.run.settings import settings
+from imagelake.sources import get_source
 from tests.unit.functions.factories import Context, event, item, keep_plan, plan
 from tests.unit.lake import Lake
-from tests.unit.shared.test_web import LITERALS, URLS
+from tests.unit.web.test_client import LITERALS, URLS
 from transform.download import Downloader, Limits
 
 PUBLIC, PUBLIC_V6 = "93.184.215.14", "2606:4700::6810:84e5"
@@ -289,7 +289,7 @@ def test_a_batch_of_hostile_urls_becomes_rows_and_no_connection(
     planned = keep_plan(lake, plan(*(item(str(number), url) for number, url in enumerate(urls))))
     counts = transform.app.handler(event("transform", batch=planned.batch), Context())
     assert counts == {"ok": 0, "duplicate": 0, "rejected": 0, "failed": len(urls)}
-    assert {row["error_code"] for row in lake.bucket.get_lines(keys.rows(planned.batch))} <= set(REFUSALS)
+    assert {row["error_code"] for row in lake.bucket.get_lines(object_keys.rows(planned.batch))} <= set(REFUSALS)
     assert (wire.made, wire.trapped) == ([], 0)
 
 

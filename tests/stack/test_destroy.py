@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from local.deploy import STACK_NAME, deploy
-from local.destroy import retained
 from local.engine import Engine
+from tools.destroy import retained
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +23,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 
 def destroy(engine: Engine, stack: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "local.destroy", stack, "--no-prompts", "--region", "us-east-1"]
+    command = [sys.executable, "-m", "tools.destroy", stack, "--no-prompts", "--region", "us-east-1"]
     env = engine.environment() | {"SAM_CLI_TELEMETRY": "0", "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
 

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
+from imagelake.run.events import EVENTS
 from local.deploy import deploy
 from local.engine import Engine
 from local.feed_server import FeedServer
-from shared.events import EVENTS
 from tests.stack.conftest import TEMPLATE, Stack
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "events.md").read_text()

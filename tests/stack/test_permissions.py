@@ -18,11 +18,11 @@ import pytest
 from botocore.exceptions import ClientError
 from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_document
 
+from imagelake.lake import object_keys
+from imagelake.lake.rows import Status
 from local.deploy import STACK_NAME, deploy
 from local.engine import REGION, Engine
 from local.stream import put_records
-from shared import keys
-from shared.rows import Status
 from tests.stack.conftest import TEMPLATE
 from tests.stack.test_events import SECRET_PATH, Hook
 from tests.stack.wire.instagram import InstagramServer
@@ -261,8 +261,8 @@ def ran(deployed: Deployed) -> Deployed:
     planned = plan(item("a"))
     part = json.dumps([result(planned.items[0], Status.FAILED).row]).encode() + b"\n"
     for key, body in (
-        (keys.plan(planned.batch), planned.model_dump_json().encode()),
-        (keys.part(planned.batch, 0), part),
+        (object_keys.plan(planned.batch), planned.model_dump_json().encode()),
+        (object_keys.part(planned.batch, 0), part),
     ):
         deployed.engine.client("s3").put_object(Bucket=deployed.names["Bucket"], Key=key, Body=body)
     answer = deployed.engine.client("lambda").invoke(

@@ -69,7 +69,7 @@ def test_layer_holds_what_imaging_computes_with(built: Path) -> None:
     assert _size(layer) <= LAYER_MB * 1_000_000, _size(layer)
     script = """if True:
         import io, imaging
-        from imaging import png, resize, webp
+        from imagelake.imaging import png, resize, webp
         from PIL import Image
         assert png.pyspng and resize.simd and webp._decode
         file = io.BytesIO()

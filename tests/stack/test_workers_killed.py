@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from imagelake.run.aws import client
+from imagelake.sources import Feed, Response, get_source
 from local.deploy import deploy
 from local.engine import Engine
 from local.feed_server import FeedServer, SampleFeed
 from local.proxy import Answer, Call, EngineProxy
-from shared.storage import client
-from sources import Feed, Response, get_source
 from tests.reliability.audit import problems, unbalanced
 from tests.stack.conftest import TEMPLATE, Stack
 from tests.unit.lake import Lake

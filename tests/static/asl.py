@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from imagelake.run.errors import TransientError
 from local.package import read_template
-from shared.errors import TransientError
 
 ROOT = Path(__file__).parents[2]
 DEFINITION = ROOT / "statemachine" / "image_pipeline.asl.json"

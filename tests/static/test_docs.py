@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from shared.errors import ErrorCode
-from shared.rows import COLUMNS, Column
+from imagelake.lake.rows import COLUMNS, Column
+from imagelake.run.errors import ErrorCode
 from tests.static.asl import MACHINE, states
 
 ROOT = Path(__file__).parents[2]

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, get_args
 
 import pytest
 
+from imagelake.lake.rows import Status
 from local import costs
 from report.summary import Summary
-from shared.rows import Status
 from tests.static.asl import RESOURCES, ROOT, TEMPLATE, Json
 
 OWN = "Imagelake/${AWS::StackName}"

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 
 from check_input.run_input import MAX_FEEDS
-from shared.run import FeedEntry, Run
-from sources import Feed
+from imagelake.run.models import FeedEntry, Run
+from imagelake.sources import Feed
 
 LIMIT = 200 * 1024
 # A refused connection in Fetch was seen with 7 frames and 1,559 bytes of cause in all; the model leaves room above it.

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
+from imagelake.run.errors import ErrorCode, PermanentError, TransientError
 from local import costs
-from shared.errors import ErrorCode, PermanentError, TransientError
 from tests.static.asl import RESOURCES, ROOT, TEMPLATE
 
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()

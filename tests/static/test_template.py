@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from check_input.run_input import RunInput
-from shared import keys
-from shared.rows import COLUMNS
-from shared.run import Run
-from sources import _SOURCES
+from imagelake.lake import object_keys
+from imagelake.lake.rows import COLUMNS
+from imagelake.run.models import Run
+from imagelake.sources import _SOURCES
 from tests.static.asl import MACHINE, RESOURCES, ROOT, TEMPLATE, Json, lambda_tasks, states, tasks
 from tests.static.template_gate import EXECUTIONS, distributed_map, grants, plain
 
@@ -154,7 +154,7 @@ def test_objects_of_for_each_batch_lie_where_the_role_may_reach_them() -> None:
         run_id="r", execution_arn="a", dt="2026-01-01", batch_size=1, posts_per_feed=1, failure_tolerance_percent=0
     )
     writer = dict(states(MACHINE))["For Each Batch"]["ResultWriter"]["Parameters"]["Prefix.$"]
-    for key in (keys.batch_list(run, "feed"), writer.removeprefix("States.Format('")):
+    for key in (object_keys.batch_list(run, "feed"), writer.removeprefix("States.Format('")):
         assert fnmatchcase(key, INTEGRATED["s3:GetObject"].removeprefix("${Bucket.Arn}/"))
 
 

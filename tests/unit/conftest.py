@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.settings import settings
-from shared.storage import client
+from imagelake.run.aws import client
+from imagelake.run.settings import settings
 from tests.unit.lake import BOOKMARKS, BUCKET, IMAGE_HASHES, IMAGE_KEYS, Lake, aws_in_memory
 from transform.near_duplicates import known
 

@@ -14,9 +14,10 @@ from moto import mock_aws
 from moto.s3.models import S3Backend
 from moto.s3.responses import S3Response
 
-from shared.image_hashes import ImageHashes
-from shared.image_keys import ImageKeys
-from shared.storage import Bucket, client
+from imagelake.lake.bucket import Bucket
+from imagelake.lake.hash_log import ImageHashes
+from imagelake.lake.media_index import ImageKeys
+from imagelake.run.aws import client
 
 _put_object = S3Response.put_object
 _one_put = threading.Lock()

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from imaging import process
-from shared.errors import ErrorCode, ImageRejectedError
-from shared.rows import Status
+from imagelake.imaging import process
+from imagelake.lake.rows import Status
+from imagelake.run.errors import ErrorCode, ImageRejectedError
 from transform.near_duplicates import Match, find, is_comparable
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"

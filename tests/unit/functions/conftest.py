@@ -8,7 +8,7 @@ import pytest
 
 import fetch.app
 import validate.app
-from shared.settings import settings
+from imagelake.run.settings import settings
 from tests.unit.functions.factories import Context
 from tests.unit.functions.network import Network
 from tests.unit.functions.website import Website

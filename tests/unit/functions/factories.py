@@ -12,14 +12,13 @@ from typing import Any
 
 from PIL import Image
 
-from shared import keys
-from shared.posts import Item, Media, Post
-from shared.rows import Status, new_row
-from shared.run import Batch, FeedEntry, Plan, Run
-from sources import Feed
+from imagelake.lake import object_keys
+from imagelake.lake.rows import Status, new_row
+from imagelake.lake.staging import Result, stage
+from imagelake.run.models import Batch, FeedEntry, Plan, Run
+from imagelake.run.posts import Item, Media, Post
+from imagelake.sources import Feed
 from tests.unit.lake import Lake
-from transform.pictures import Result
-from transform.staging import stage
 
 _EVENTS = Path(__file__).parents[2] / "events"
 NOON = datetime(2026, 4, 1, 12, tzinfo=UTC)
@@ -67,7 +66,7 @@ def item(name: str, url: str | None = None, **changes: Any) -> Item:
 
 def plan(*items: Item, run_id: str = RUN.run_id, dt: str = RUN.dt, feed_id: str = ENTRY.feed_id) -> Plan:
     batch = Batch(
-        batch_id=keys.batch_id(feed_id, dt, (one.media_id for one in items)),
+        batch_id=object_keys.batch_id(feed_id, dt, (one.media_id for one in items)),
         feed_id=feed_id,
         source=FEED.source,
         dt=dt,
@@ -91,13 +90,13 @@ def result(item: Item, status: Status = Status.OK, **changes: Any) -> Result:
         row |= {"error_code": "corrupt", "error_message": "the decoder refused it"}
     if status is not Status.FAILED:
         sha256 = (item.media_id.encode().hex() * 64)[:64]
-        row |= {"raw_key": keys.raw_image(sha256), "raw_sha256": sha256, "raw_bytes": 1000}
+        row |= {"raw_key": object_keys.raw_image(sha256), "raw_sha256": sha256, "raw_bytes": 1000}
     return Result(row | changes, jpeg() if status is Status.OK else None)
 
 
 def keep_plan(lake: Lake, planned: Plan) -> Plan:
     """Store a plan as Validate does."""
-    for key in (keys.plan(planned.batch), keys.open_batch(planned.batch)):
+    for key in (object_keys.plan(planned.batch), object_keys.open_batch(planned.batch)):
         lake.bucket.put(key, planned.model_dump_json().encode(), "application/json")
     return planned
 

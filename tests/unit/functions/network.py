@@ -8,9 +8,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from shared.errors import RateLimitedError, SourceChangedError, SourceUnavailableError
-from shared.posts import Post
-from sources import Bookmark, Feed, Page, RateLimit, Reject, Request, Response, get_source
+from imagelake.run.errors import RateLimitedError, SourceChangedError, SourceUnavailableError
+from imagelake.run.posts import Post
+from imagelake.sources import Bookmark, Feed, Page, RateLimit, Reject, Request, Response, get_source
 from tests.unit.functions.website import Answer, Website
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from check_input.app import handler
 from check_input.run_input import MAX_FEEDS
-from shared.errors import PASSING_CODES, BadInputError
-from shared.run import FeedEntry, Run
-from sources import Feed
+from imagelake.run.errors import PASSING_CODES, BadInputError
+from imagelake.run.models import FeedEntry, Run
+from imagelake.sources import Feed
 from tests.unit.functions.factories import ENTRY, Context, event
 
 pytestmark = pytest.mark.usefixtures("environment")

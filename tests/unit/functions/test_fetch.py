@@ -11,12 +11,12 @@ import pytest
 
 import fetch.pager
 from fetch.app import handler
-from shared import keys
-from shared.errors import BadFeedError, RateLimitedError, SourceChangedError, SourceUnavailableError
-from shared.redaction import redact
-from shared.run import Progress, Retry
-from shared.settings import settings
-from shared.storage import client
+from imagelake.accounts.redaction import redact
+from imagelake.lake import object_keys
+from imagelake.run.aws import client
+from imagelake.run.errors import BadFeedError, RateLimitedError, SourceChangedError, SourceUnavailableError
+from imagelake.run.models import Progress, Retry
+from imagelake.run.settings import settings
 from tests.unit.functions.factories import ENTRY, NOON, RUN, Context, event, post
 from tests.unit.functions.network import Network, page
 from tests.unit.functions.website import Answer, Website
@@ -29,7 +29,7 @@ EARLIER, LATER = NOON - timedelta(hours=1), NOON + timedelta(hours=1)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long it would have slept between tries."""
     pauses: list[float] = []
-    monkeypatch.setattr("shared.api.time.sleep", pauses.append)
+    monkeypatch.setattr("imagelake.accounts.api.time.sleep", pauses.append)
     return pauses
 
 
@@ -40,7 +40,7 @@ def read(context: Context | None = None, **replaced: Any) -> dict[str, Any]:
 
 
 def raw_key(number: int) -> str:
-    return keys.raw_page(RUN, "bluesky", ENTRY.feed_id, number)
+    return object_keys.raw_page(RUN, "bluesky", ENTRY.feed_id, number)
 
 
 def until(last: datetime) -> dict[str, str]:

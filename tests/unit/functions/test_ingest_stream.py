@@ -15,12 +15,12 @@ import check_input.app
 import fetch.app
 import ingest_stream.app
 import validate.app
+from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
+from imagelake.run.errors import StorageUnavailableError
+from imagelake.run.models import Batch, Plan
+from imagelake.sources import Feed
 from ingest_stream.app import BrokenRecordError, handler
-from shared import keys
-from shared.errors import StorageUnavailableError
-from shared.run import Batch, Plan
-from shared.storage import Bucket
-from sources import Feed
 from tests.unit.functions.factories import Context, event
 from tests.unit.lake import Lake
 
@@ -124,7 +124,7 @@ def run(machine: Machine, name: str) -> list[str]:
     plan = validate.app.handler({"run": accepted["run"], "feed": feed, "progress": progress}, Context())
     bucket = Bucket("lake")
     batches = [Batch.model_validate(entry) for entry in bucket.get_json(plan["list_key"])]
-    plans = [Plan.model_validate_json(bucket.get(keys.plan(batch))) for batch in batches]
+    plans = [Plan.model_validate_json(bucket.get(object_keys.plan(batch))) for batch in batches]
     return [item.media_id for one in plans for item in one.items]
 
 
@@ -143,7 +143,7 @@ def test_window_is_staged_and_read_by_one_run(lake: Lake, machine: Machine) -> N
         "dt": "2026-04-01",
         "posts_per_feed": 100_000,
     }
-    assert lake.bucket.get_json(keys.staged_window(name)) == [post(1), post(2)]
+    assert lake.bucket.get_json(object_keys.staged_window(name)) == [post(1), post(2)]
     assert run(machine, name) == ["cms/1/0", "cms/2/0"]
 
 

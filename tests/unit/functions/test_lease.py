@@ -12,12 +12,12 @@ from moto.stepfunctions.models import stepfunctions_backends
 import fetch.lease
 from fetch.app import handler
 from fetch.lease import take_lease
+from imagelake.lake import object_keys
+from imagelake.run.aws import client
+from imagelake.run.errors import FeedBusyError, StorageUnavailableError
+from imagelake.run.models import FeedEntry
+from imagelake.sources import Feed
 from report.app import handler as report
-from shared import keys
-from shared.errors import FeedBusyError, StorageUnavailableError
-from shared.run import FeedEntry
-from shared.storage import client
-from sources import Feed
 from tests.unit.functions.factories import ENTRY, RUN, Context, event, post
 from tests.unit.functions.network import Network, page
 from tests.unit.functions.test_report_troubles import OTHER, failed, well
@@ -161,7 +161,7 @@ def test_windows_of_a_stream_do_not_wait_for_each_other(machine: str, lake: Lake
     for name in ("stream-1", "stream-2"):
         config = {"source": "stream", "account": "posts", "window": name}
         feed = Feed.of(config)
-        lake.bucket.put_json(keys.staged_window(name), [])
+        lake.bucket.put_json(object_keys.staged_window(name), [])
         run = RUN.model_copy(update={"execution_arn": start(machine, name), "run_id": name})
         entry = FeedEntry(feed_id=feed.feed_id, name=feed.name, config=config)
         assert handler(event("fetch", run=run, feed=entry), Context())["status"] == "done"

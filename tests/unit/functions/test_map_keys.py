@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from imagelake.lake import object_keys
+from imagelake.lake.rows import TRANSFORM_VERSION, Status
+from imagelake.run.errors import BooksDontBalanceError, ObjectMissingError
+from imagelake.run.models import Plan
 from map_keys.app import handler
-from shared import keys
-from shared.errors import BooksDontBalanceError, ObjectMissingError
-from shared.rows import TRANSFORM_VERSION, Status
-from shared.run import Plan
 from tests.unit.functions.factories import Context, event, item, keep_plan, keep_rows, plan, result
 from tests.unit.lake import Lake
 
@@ -24,7 +24,7 @@ def test_mapping_leads_from_raw_file_to_row_and_back(lake: Lake) -> None:
     planned = keep_rows(lake, plan(item("one"), item("two")))
     assert map_keys(planned) == {"mapped": 2}
     two = lake.mapping()[item("two").media_id]
-    row = lake.bucket.get_lines(keys.rows(planned.batch))[1]
+    row = lake.bucket.get_lines(object_keys.rows(planned.batch))[1]
     assert two == {
         "media_id": item("two").media_id,
         "source": "bluesky",
@@ -37,7 +37,7 @@ def test_mapping_leads_from_raw_file_to_row_and_back(lake: Lake) -> None:
         "transform_version": TRANSFORM_VERSION,
         "dt": "2026-04-01",
         "batch_id": planned.batch.batch_id,
-        "processed_key": keys.parquet(planned.batch),
+        "processed_key": object_keys.parquet(planned.batch),
         "row": 1,
     }
     assert lake.indexed("by-raw-sha256", "raw_sha256", row["raw_sha256"]) == [item("two").media_id]
@@ -66,7 +66,7 @@ def test_retried_item_keeps_its_place(lake: Lake) -> None:
     one, two = (lake.mapping()[one.media_id] for one in planned.items)
     assert (one["row"], two["row"], two["status"]) == (0, 1, "ok")
     assert "error_code" not in two
-    assert two["processed_key"] == keys.parquet(planned.batch)
+    assert two["processed_key"] == object_keys.parquet(planned.batch)
     assert lake.bucket.list("open/") == []
 
 
@@ -74,7 +74,7 @@ def test_batch_is_closed(lake: Lake) -> None:
     planned = keep_rows(lake, plan(item("one")))
     map_keys(planned)
     assert lake.bucket.list("open/") == []
-    assert lake.bucket.exists(keys.rows(planned.batch))
+    assert lake.bucket.exists(object_keys.rows(planned.batch))
 
 
 def test_same_call_again_leaves_the_same_items(lake: Lake) -> None:
@@ -86,7 +86,7 @@ def test_same_call_again_leaves_the_same_items(lake: Lake) -> None:
 
 def test_closed_without_items_when_there_are_no_rows(lake: Lake) -> None:
     planned = keep_plan(lake, plan(item("theirs")))
-    lake.bucket.put_lines(keys.rows(planned.batch), [])
+    lake.bucket.put_lines(object_keys.rows(planned.batch), [])
     assert map_keys(planned) == {"mapped": 0}
     assert (lake.bucket.list("open/"), lake.mapping()) == ([], {})
 
@@ -97,11 +97,11 @@ def test_error_when_an_item_is_of_another_batch(lake: Lake) -> None:
     with pytest.raises(BooksDontBalanceError, match=f"{item('two').media_id} is mapped by another batch"):
         map_keys(planned)
     assert lake.mapping()[item("two").media_id]["batch_id"] == "another batch"
-    assert lake.bucket.exists(keys.open_batch(planned.batch))
+    assert lake.bucket.exists(object_keys.open_batch(planned.batch))
 
 
 def test_error_leaves_the_batch_open_when_nothing_is_staged(lake: Lake) -> None:
     planned = keep_plan(lake, plan(item("one")))
     with pytest.raises(ObjectMissingError):
         map_keys(planned)
-    assert lake.bucket.exists(keys.open_batch(planned.batch))
+    assert lake.bucket.exists(object_keys.open_batch(planned.batch))

@@ -8,15 +8,15 @@ import pytest
 
 import map_keys.app
 import record_failure.app
+from imagelake.lake import object_keys
+from imagelake.lake.rows import Status
+from imagelake.lake.staging import Result
+from imagelake.run.aws import client
+from imagelake.run.errors import BooksDontBalanceError
+from imagelake.run.models import Plan
 from reconcile.app import handler
-from shared import keys
-from shared.errors import BooksDontBalanceError
-from shared.rows import Status
-from shared.run import Plan
-from shared.storage import client
 from tests.unit.functions.factories import ENTRY, RUN, Context, event, item, keep_plan, keep_rows, plan, result
 from tests.unit.lake import IMAGE_KEYS, Lake
-from transform.pictures import Result
 
 
 def close(lake: Lake, planned: Plan, *statuses: Status) -> Plan:
@@ -27,7 +27,7 @@ def close(lake: Lake, planned: Plan, *statuses: Status) -> Plan:
 
 def close_rows(lake: Lake, planned: Plan, *results: Result) -> Plan:
     keep_rows(lake, planned, *results)
-    lake.bucket.put(keys.parquet(planned.batch), b"PAR1", "application/vnd.apache.parquet")
+    lake.bucket.put(object_keys.parquet(planned.batch), b"PAR1", "application/vnd.apache.parquet")
     map_keys.app.handler(event("map_keys", batch=planned.batch), Context())
     return planned
 
@@ -41,7 +41,7 @@ def reconcile(lake: Lake, *plans: Plan, tolerance: int = 20) -> dict[str, Any]:
 
 
 def books(lake: Lake) -> dict[str, Any]:
-    found: dict[str, Any] = lake.bucket.get_json(keys.feed_books(RUN, ENTRY.feed_id))
+    found: dict[str, Any] = lake.bucket.get_json(object_keys.feed_books(RUN, ENTRY.feed_id))
     return found
 
 
@@ -50,7 +50,7 @@ def test_books_when_they_balance(lake: Lake) -> None:
     two = close(lake, plan(*(item(f"p{n}") for n in range(4))), Status.FAILED, Status.OK, Status.OK, Status.OK)
     answer = reconcile(lake, one, two)
     counts = {"planned": 7, "shared": 0, "ok": 4, "duplicate": 1, "rejected": 1, "failed": 1}
-    assert answer == {"verdict": "complete", "books_key": keys.feed_books(RUN, ENTRY.feed_id), "counts": counts}
+    assert answer == {"verdict": "complete", "books_key": object_keys.feed_books(RUN, ENTRY.feed_id), "counts": counts}
     assert books(lake) == {
         "verdict": "complete",
         "counts": counts,
@@ -58,7 +58,7 @@ def test_books_when_they_balance(lake: Lake) -> None:
         "open": [],
         "closed": [one.batch.model_dump(), two.batch.model_dump()],
     }
-    failures = lake.bucket.get_lines(keys.failures(RUN.run_id, ENTRY.feed_id))
+    failures = lake.bucket.get_lines(object_keys.failures(RUN.run_id, ENTRY.feed_id))
     assert [(line["media_id"], line["error_code"]) for line in failures] == [
         (item("c").media_id, "corrupt"),
         (item("p0").media_id, "not_found"),
@@ -105,8 +105,8 @@ def test_items_that_another_batch_took_are_shared(lake: Lake) -> None:
 def test_batch_needs_no_file_when_all_its_items_are_shared(lake: Lake) -> None:
     close(lake, plan(item("theirs"), feed_id="another"))
     ours = keep_plan(lake, plan(item("theirs")))
-    lake.bucket.put_lines(keys.rows(ours.batch), [])
-    lake.bucket.delete(keys.open_batch(ours.batch))
+    lake.bucket.put_lines(object_keys.rows(ours.batch), [])
+    lake.bucket.delete(object_keys.open_batch(ours.batch))
     answer = reconcile(lake, ours)
     assert (answer["verdict"], answer["counts"]["shared"]) == ("complete", 1)
 
@@ -120,34 +120,34 @@ def test_error_when_a_mapping_is_missing(lake: Lake) -> None:
 
 def test_error_when_a_mapping_is_still_a_claim(lake: Lake) -> None:
     planned = keep_rows(lake, plan(item("a")))
-    lake.bucket.put(keys.parquet(planned.batch), b"PAR1", "application/vnd.apache.parquet")
-    lake.bucket.delete(keys.open_batch(planned.batch))
+    lake.bucket.put(object_keys.parquet(planned.batch), b"PAR1", "application/vnd.apache.parquet")
+    lake.bucket.delete(object_keys.open_batch(planned.batch))
     with pytest.raises(BooksDontBalanceError, match="a/0 is ok in its row and claimed in its mapping"):
         reconcile(lake, planned)
 
 
 def test_error_when_a_status_differs(lake: Lake) -> None:
     planned = close(lake, plan(item("a"), item("b")), Status.OK, Status.OK)
-    rows = lake.bucket.get_lines(keys.rows(planned.batch))
-    lake.bucket.put_lines(keys.rows(planned.batch), [rows[0], rows[1] | {"status": "failed"}])
+    rows = lake.bucket.get_lines(object_keys.rows(planned.batch))
+    lake.bucket.put_lines(object_keys.rows(planned.batch), [rows[0], rows[1] | {"status": "failed"}])
     with pytest.raises(BooksDontBalanceError, match="b/0 is failed in its row and ok in its mapping"):
         reconcile(lake, planned)
 
 
 def test_error_when_a_row_is_missing_or_there_twice(lake: Lake) -> None:
     planned = close(lake, plan(item("a"), item("b")))
-    rows = lake.bucket.get_lines(keys.rows(planned.batch))
-    lake.bucket.put_lines(keys.rows(planned.batch), rows[:1])
+    rows = lake.bucket.get_lines(object_keys.rows(planned.batch))
+    lake.bucket.put_lines(object_keys.rows(planned.batch), rows[:1])
     with pytest.raises(BooksDontBalanceError, match="2 items mapped, 1 rows"):
         reconcile(lake, planned)
-    lake.bucket.put_lines(keys.rows(planned.batch), [rows[0], rows[0]])
+    lake.bucket.put_lines(object_keys.rows(planned.batch), [rows[0], rows[0]])
     with pytest.raises(BooksDontBalanceError, match="2 rows of 1 items"):
         reconcile(lake, planned)
 
 
 def test_error_when_the_file_is_missing(lake: Lake) -> None:
     planned = close(lake, plan(item("a")))
-    lake.bucket.delete(keys.parquet(planned.batch))
+    lake.bucket.delete(object_keys.parquet(planned.batch))
     with pytest.raises(BooksDontBalanceError, match=rf"{planned.batch.batch_id} .*\.parquet is not there"):
         reconcile(lake, planned)
 
@@ -190,6 +190,6 @@ def test_stale_read_of_the_mapping_is_read_again(lake: Lake, monkeypatch: pytest
                 found[second] = {name: late[name] for name in ("media_id", "batch_id")} | {"status": "claimed"}
         return found
 
-    monkeypatch.setattr("shared.image_keys.ImageKeys.get_many", lagging)
+    monkeypatch.setattr("imagelake.lake.media_index.ImageKeys.get_many", lagging)
     assert reconcile(lake, planned)["counts"]["ok"] == 2
     assert asked == [([first, second], False), ([second], True)]

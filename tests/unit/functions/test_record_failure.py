@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from imagelake.lake import object_keys
 from record_failure.app import handler
-from shared import keys
 from tests.unit.functions.factories import RUN, Context, event, item, keep_plan, plan
 from tests.unit.lake import Lake
 
-KEY = keys.batch_failure(RUN.run_id, plan(item("one")).batch.batch_id)
+KEY = object_keys.batch_failure(RUN.run_id, plan(item("one")).batch.batch_id)
 
 
 def test_failure_when_a_function_raised(lake: Lake) -> None:
@@ -46,4 +46,4 @@ def test_failure_when_the_platform_stopped_it(lake: Lake, caught: dict[str, Any]
 def test_batch_stays_open(lake: Lake) -> None:
     planned = keep_plan(lake, plan(item("one")))
     handler(event("record_failure"), Context())
-    assert lake.bucket.list("open/") == [keys.open_batch(planned.batch)]
+    assert lake.bucket.list("open/") == [object_keys.open_batch(planned.batch)]

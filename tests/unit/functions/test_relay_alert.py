@@ -14,13 +14,13 @@ import boto3
 import pytest
 from aws_lambda_powertools.utilities.parameters import clear_caches
 
-import shared.secrets
+import imagelake.accounts.secrets
+from imagelake.run.errors import CredentialsError
+from imagelake.run.settings import settings
 from relay_alert.alert import Alert
 from relay_alert.app import handler
 from relay_alert.formats import FORMATS, discord, fit, plain, slack
 from relay_alert.webhook import TRIES, AlertNotSentError, Webhook
-from shared.errors import CredentialsError
-from shared.settings import settings
 from tests.unit.functions.factories import Context, event
 from tests.unit.lake import Lake
 
@@ -91,7 +91,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def keep(**fields: str) -> None:
     clear_caches()
-    shared.secrets._provider.cache_clear()
+    imagelake.accounts.secrets._provider.cache_clear()
     manager: Any = boto3.client("secretsmanager")
     manager.create_secret(Name="alerts", SecretString=json.dumps(fields))
 

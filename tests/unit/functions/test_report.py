@@ -16,10 +16,10 @@ from PIL import Image
 import check_input.app
 import map_keys.app
 import reconcile.app
+from imagelake.lake import object_keys
+from imagelake.lake.rows import Status
+from imagelake.run.models import FeedEntry, Plan, Retry
 from report.app import handler
-from shared import keys
-from shared.rows import Status
-from shared.run import FeedEntry, Plan, Retry
 from tests.unit.functions.factories import ENTRY, RUN, Context, event, item, keep_plan, keep_rows, plan, result
 from tests.unit.lake import Lake
 
@@ -50,7 +50,7 @@ def closed(lake: Lake, *items: Any, statuses: tuple[Status, ...] = (), **row: An
     made = plan(*(items or (item("one"),)))
     kinds = statuses or (Status.OK,) * len(made.items)
     keep_rows(lake, made, *(result(one, kind, **row) for one, kind in zip(made.items, kinds, strict=True)))
-    lake.bucket.put(keys.parquet(made.batch), b"PAR1", "application/vnd.apache.parquet")
+    lake.bucket.put(object_keys.parquet(made.batch), b"PAR1", "application/vnd.apache.parquet")
     map_keys.app.handler(event("map_keys", batch=made.batch), Context())
     return made
 
@@ -61,7 +61,7 @@ def report(*results: dict[str, Any]) -> dict[str, Any]:
 
 
 def page(lake: Lake) -> str:
-    return lake.bucket.get(keys.html_report(RUN)).decode()
+    return lake.bucket.get(object_keys.html_report(RUN)).decode()
 
 
 class Tags(HTMLParser):
@@ -96,7 +96,7 @@ def test_run_when_all_is_well(lake: Lake) -> None:
     assert answer["outcome"] == "ok"
     assert answer["subject"] == "Imagelake 2026-04-01: complete, 1 new images (daily-2026-04-01)"
     assert answer["report_key"] == "reports/daily-2026-04-01/index.html"
-    summary = lake.bucket.get_json(keys.run_summary(RUN.run_id))
+    summary = lake.bucket.get_json(object_keys.run_summary(RUN.run_id))
     assert summary["totals"] == {"planned": 1, "shared": 0, "ok": 1, "duplicate": 0, "rejected": 0, "failed": 0}
     assert [(feed["name"], feed["status"], feed["problem"]) for feed in summary["feeds"]] == [
         (ENTRY.name, "complete", None),
@@ -165,7 +165,7 @@ def test_run_when_a_network_bills_says_posts_and_cost(lake: Lake) -> None:
     assert answer["outcome"] == "ok"
     assert line in answer["message"]
     assert line in Tags(page(lake)).text
-    assert lake.bucket.get_json(keys.run_summary(RUN.run_id))["feeds"][0]["plan"]["cost_usd"] == 0.24
+    assert lake.bucket.get_json(object_keys.run_summary(RUN.run_id))["feeds"][0]["plan"]["cost_usd"] == 0.24
 
 
 def test_run_when_its_cost_is_capped_says_so(lake: Lake) -> None:
@@ -290,6 +290,6 @@ def test_contact_sheet_is_shared_by_the_feeds(lake: Lake) -> None:
 def test_contact_sheet_when_staging_has_expired(lake: Lake) -> None:
     made = closed(lake)
     result_of_feed = done(lake, made)
-    lake.bucket.delete(keys.rows(made.batch))
+    lake.bucket.delete(object_keys.rows(made.batch))
     assert report(result_of_feed)["outcome"] == "ok"
     assert Tags(page(lake)).sources() == []

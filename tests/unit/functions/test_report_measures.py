@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from imagelake.run.failures import Failure
+from imagelake.run.observability import metrics
 from report.measures import measure
 from report.summary import FeedSummary, Summary
-from shared.failure import Failure
-from shared.observability import metrics
 from tests.unit.functions.factories import RUN
 
 NOW = datetime(2026, 4, 1, 6, tzinfo=UTC)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from imagelake.lake import object_keys
+from imagelake.run.models import FeedEntry, Run
 from report.app import handler
-from shared import keys
-from shared.run import FeedEntry, Run
 from tests.unit.functions.factories import ENTRY, RUN, Context, event
 from tests.unit.lake import Lake
 
@@ -42,7 +42,7 @@ def test_feed_that_fails_all_day_is_told_once(lake: Lake) -> None:
 def test_run_that_fails_wholly_all_day_is_told_once(lake: Lake) -> None:
     assert outcome(MORNING, failed()) == "failed"
     assert outcome(NOON, failed()) == "failed_again"
-    assert lake.bucket.get_json(keys.run_summary(NOON.run_id))["outcome"] == "failed"
+    assert lake.bucket.get_json(object_keys.run_summary(NOON.run_id))["outcome"] == "failed"
 
 
 def test_report_that_is_tried_again_tells_again(lake: Lake) -> None:
@@ -82,4 +82,4 @@ def test_message_says_since_when(lake: Lake) -> None:
 @pytest.mark.parametrize("run", [MORNING, TOMORROW])
 def test_feed_that_is_well_leaves_nothing(lake: Lake, run: Run) -> None:
     assert outcome(run, well()) == "ok"
-    assert not lake.bucket.exists(keys.feed_trouble(ENTRY.feed_id))
+    assert not lake.bucket.exists(object_keys.feed_trouble(ENTRY.feed_id))

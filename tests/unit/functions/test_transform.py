@@ -13,12 +13,12 @@ import pytest
 from PIL import Image
 
 import write_parquet.app
-from imaging import Options, process
-from shared import keys
-from shared.errors import BatchDeadlineError, ObjectMissingError
-from shared.rows import COLUMNS
-from shared.run import Batch, Plan
-from shared.storage import Bucket
+from imagelake.imaging import Options, process
+from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
+from imagelake.lake.rows import COLUMNS
+from imagelake.run.errors import BatchDeadlineError, ObjectMissingError
+from imagelake.run.models import Batch, Plan
 from tests.unit.functions.factories import Context, event, item, jpeg, keep_plan, plan
 from tests.unit.functions.website import Answer, Website
 from tests.unit.lake import Lake
@@ -34,13 +34,13 @@ def transform(planned: Plan, context: Context | None = None) -> dict[str, int]:
 
 
 def rows_of(lake: Lake, planned: Plan) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = lake.bucket.get_lines(keys.rows(planned.batch))
+    rows: list[dict[str, Any]] = lake.bucket.get_lines(object_keys.rows(planned.batch))
     return rows
 
 
 def picture(lake: Lake, batch: Batch, row: dict[str, Any]) -> Image.Image:
     place = row["image"]
-    data = lake.bucket.get_range(keys.pictures(batch), place["offset"], place["length"])
+    data = lake.bucket.get_range(object_keys.pictures(batch), place["offset"], place["length"])
     return Image.open(io.BytesIO(data))
 
 
@@ -59,7 +59,7 @@ def test_row_when_picture_is_ok(lake: Lake, website: Website) -> None:
         "error_code": None,
         "duplicate_of": None,
     }
-    assert (row["raw_key"], row["raw_sha256"], row["raw_bytes"]) == (keys.raw_image(sha256), sha256, len(body))
+    assert (row["raw_key"], row["raw_sha256"], row["raw_bytes"]) == (object_keys.raw_image(sha256), sha256, len(body))
     assert lake.bucket.get(row["raw_key"]) == body
     assert (row["content_type"], row["original_width"], row["original_height"]) == ("image/jpeg", 1024, 512)
     assert (row["width"], row["height"]) == (512, 256)
@@ -158,7 +158,7 @@ def test_near_duplicate_keeps_its_picture_and_names_the_original(lake: Lake, web
     with picture(lake, planned.batch, near) as small:
         assert small.format == "JPEG"
     stored = lake.stored()
-    lake.bucket.delete(keys.rows(planned.batch))
+    lake.bucket.delete(object_keys.rows(planned.batch))
     transform(planned)
     assert lake.stored() == stored
 
@@ -198,7 +198,7 @@ def test_same_rows_when_it_was_killed_before_its_last_act(lake: Lake, website: W
     url = website.put("/same", jpeg())
     planned = keep_plan(lake, plan(item("a", url), item("b", url), item("c", website.put("/c", jpeg("red")))))
     counts, stored = transform(planned), lake.stored()
-    lake.bucket.delete(keys.rows(planned.batch))
+    lake.bucket.delete(object_keys.rows(planned.batch))
     assert transform(planned) == counts
     assert lake.stored() == stored
 
@@ -217,7 +217,7 @@ def test_error_when_time_runs_out(lake: Lake, website: Website) -> None:
     seconds = iter([300.0] * 5 + [10.0] * 100)
     with pytest.raises(BatchDeadlineError, match=rf"{planned.batch.batch_id}: out of time after 5 of 20 items"):
         transform(planned, Context(seconds=lambda: next(seconds)))
-    assert keys.rows(planned.batch) not in lake.bucket.list("work/")
+    assert object_keys.rows(planned.batch) not in lake.bucket.list("work/")
     assert len(website.asked) == 5
     assert sum(transform(planned).values()) == 20
 
@@ -234,7 +234,7 @@ def test_tensor_and_preset_are_those_of_the_plan(lake: Lake, website: Website, t
         transform(planned, Context(seconds=lambda: next(seconds)))
     transform(planned)
     write_parquet.app.handler(event("write_parquet", batch=planned.batch), Context())
-    table = pq.read_table(io.BytesIO(lake.bucket.get(keys.parquet(planned.batch)))).to_pylist()
+    table = pq.read_table(io.BytesIO(lake.bucket.get(object_keys.parquet(planned.batch)))).to_pylist()
     for row, body in zip(table, bodies, strict=False):
         made = process(body, Options(preset=preset, tensor=tensor))
         assert (row["tensor"], row["image"]["bytes"]) == (made.tensor, made.image)
@@ -245,7 +245,7 @@ def test_there_is_no_tensor_unless_asked_for(lake: Lake, website: Website) -> No
     planned = keep_plan(lake, plan(item("one", website.put("/one", jpeg()))))
     transform(planned)
     write_parquet.app.handler(event("write_parquet", batch=planned.batch), Context())
-    (row,) = pq.read_table(io.BytesIO(lake.bucket.get(keys.parquet(planned.batch)))).to_pylist()
+    (row,) = pq.read_table(io.BytesIO(lake.bucket.get(object_keys.parquet(planned.batch)))).to_pylist()
     assert row["tensor"] is None
 
 
@@ -265,7 +265,7 @@ def test_later_tries_go_on_from_what_was_made(lake: Lake, website: Website) -> N
         seconds = iter([300.0] * begun + [10.0] * 100)
         with pytest.raises(BatchDeadlineError):
             transform(planned, Context(seconds=lambda seconds=seconds: next(seconds)))
-    assert len(lake.bucket.list(keys.parts_prefix(planned.batch))) == 2
+    assert len(lake.bucket.list(object_keys.parts_prefix(planned.batch))) == 2
     website.put("/red", Answer(b"lapsed", 410))
     assert transform(planned) == {"ok": 8, "duplicate": 0, "rejected": 0, "failed": 1}
     assert sorted(website.asked) == sorted([*(f"/{color}" for color in colors), "/gone"])
@@ -274,7 +274,7 @@ def test_later_tries_go_on_from_what_was_made(lake: Lake, website: Website) -> N
     for row, color in zip(rows, colors, strict=False):
         with picture(lake, planned.batch, row) as small, Image.open(io.BytesIO(jpeg(color))) as original:
             assert small.getpixel((5, 5)) == pytest.approx(original.getpixel((5, 5)), abs=3)
-    assert lake.bucket.list(keys.parts_prefix(planned.batch)) == []
+    assert lake.bucket.list(object_keys.parts_prefix(planned.batch)) == []
 
 
 def test_part_that_is_written_again_after_a_kill_is_there_once(lake: Lake, website: Website) -> None:
@@ -285,7 +285,7 @@ def test_part_that_is_written_again_after_a_kill_is_there_once(lake: Lake, websi
         with pytest.raises(BatchDeadlineError):
             transform(planned, Context(seconds=lambda seconds=seconds: next(seconds)))
         # As if the second try had begun before the first one's part was there.
-        (part,) = lake.bucket.list(keys.parts_prefix(planned.batch))
+        (part,) = lake.bucket.list(object_keys.parts_prefix(planned.batch))
         body = lake.bucket.get(part)
         lake.bucket.delete(part)
     lake.bucket.put(part, body, "application/octet-stream")

@@ -10,10 +10,10 @@ import pytest
 
 import transform.app
 import validate.app
-from shared import keys
-from shared.posts import Item
-from shared.run import Batch
-from sources import Feed, Request
+from imagelake.lake import object_keys
+from imagelake.run.models import Batch
+from imagelake.run.posts import Item
+from imagelake.sources import Feed, Request
 from tests.unit.functions.factories import ENTRY, NOON, RUN, Context, event, item, jpeg, keep_plan, media, plan, post
 from tests.unit.functions.network import Network, page
 from tests.unit.functions.website import Answer, Website
@@ -38,7 +38,7 @@ def network(website: Website, monkeypatch: pytest.MonkeyPatch) -> Signing:
     network = Signing(website)
     for app in (validate.app, transform.app):
         monkeypatch.setattr(app, "get_source", lambda name: network)
-    monkeypatch.setattr("shared.api.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("imagelake.accounts.api.time.sleep", lambda seconds: None)
     monkeypatch.setattr("transform.download.time.sleep", lambda seconds: None)
     return network
 
@@ -46,7 +46,7 @@ def network(website: Website, monkeypatch: pytest.MonkeyPatch) -> Signing:
 def rows(lake: Lake, *items: Item) -> list[dict[str, Any]]:
     planned = keep_plan(lake, plan(*items))
     transform.app.handler(event("transform", batch=planned.batch), Context())
-    made: list[dict[str, Any]] = lake.bucket.get_lines(keys.rows(planned.batch))
+    made: list[dict[str, Any]] = lake.bucket.get_lines(object_keys.rows(planned.batch))
     return made
 
 
@@ -74,7 +74,7 @@ def test_what_lapses_first_is_asked_for_first(
         for name, left in days.items()
     ]
     run = RUN.model_copy(update={"batch_size": 2})
-    page_key = keys.raw_page(run, network.name, ENTRY.feed_id, 0)
+    page_key = object_keys.raw_page(run, network.name, ENTRY.feed_id, 0)
     lake.bucket.put(page_key, gzip.compress(page(*posts)), "application/json", {"status": "200", "url": "https://a.b"})
     progress = event("validate")["progress"] | {"pages": 1}
     planned = validate.app.handler(event("validate", run=run, feed=ENTRY, progress=progress), Context())

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from shared import keys
-from shared.errors import SourceChangedError
-from shared.run import Batch, Plan
-from sources import Reject
+from imagelake.lake import object_keys
+from imagelake.run.errors import SourceChangedError
+from imagelake.run.models import Batch, Plan
+from imagelake.sources import Reject
 from tests.unit.functions.factories import ENTRY, FEED, NOON, RUN, Context, event, item, keep_plan, media, plan, post
 from tests.unit.functions.network import Network, page
 from tests.unit.lake import Lake
@@ -27,7 +27,7 @@ def validate(lake: Lake, *pages: bytes, **replaced: Any) -> dict[str, Any]:
     """Keep pages as Fetch does, and validate them."""
     run = replaced.get("run", RUN)
     for number, body in enumerate(pages):
-        key = keys.raw_page(run, FEED.source, ENTRY.feed_id, number)
+        key = object_keys.raw_page(run, FEED.source, ENTRY.feed_id, number)
         lake.bucket.put(key, gzip.compress(body, mtime=0), "application/gzip", STORED)
     progress = event("validate")["progress"] | {"pages": len(pages)}
     answer: dict[str, Any] = handler(event("validate", progress=progress, **replaced), Context())
@@ -37,7 +37,7 @@ def validate(lake: Lake, *pages: bytes, **replaced: Any) -> dict[str, Any]:
 def planned(lake: Lake, answer: dict[str, Any]) -> list[Plan]:
     """The plans of the batch list, as Transform will read them."""
     batches = [Batch.model_validate(entry) for entry in lake.bucket.get_json(answer["list_key"])]
-    plans = [Plan.model_validate_json(lake.bucket.get(keys.plan(batch))) for batch in batches]
+    plans = [Plan.model_validate_json(lake.bucket.get(object_keys.plan(batch))) for batch in batches]
     assert [one.batch for one in plans] == batches
     return plans
 
@@ -68,7 +68,7 @@ def test_posts_become_a_batch(lake: Lake, network: Network) -> None:
     }
     (made,) = planned(lake, answer)
     assert made == plan(item("one", caption="кот"), item("two"))
-    assert Plan.model_validate_json(lake.bucket.get(keys.open_batch(made.batch))) == made
+    assert Plan.model_validate_json(lake.bucket.get(object_keys.open_batch(made.batch))) == made
     assert lake.mapping() == {}
 
 
@@ -81,7 +81,7 @@ def test_rejects_are_kept_with_a_reason(lake: Lake, network: Network) -> None:
     reject = Reject("bad", "created_at: not a time", {"id": "bad", "text": "\ud800 \u2028\n"})
     answer = validate(lake, page(post("one"), rejects=(reject, Reject(None, "not an object"))))
     assert answer["rejected_posts"] == 2
-    assert lake.bucket.get_lines(keys.rejects(RUN, "bluesky", ENTRY.feed_id)) == [
+    assert lake.bucket.get_lines(object_keys.rejects(RUN, "bluesky", ENTRY.feed_id)) == [
         {"kind": "post", "post_id": "bad", "reason": reject.reason, "raw": reject.raw},
         {"kind": "post", "post_id": None, "reason": "not an object", "raw": None},
     ]
@@ -93,7 +93,7 @@ def test_media_that_are_no_images_are_skipped_with_a_reason(lake: Lake, network:
     answer = validate(lake, page(post("one", media("one"), clip, lost), post("two", media("more", kind="video"), told)))
     assert answer["items"] == 1
     assert answer["skipped_media"] == {"video is not an image": 2, "image without an address": 1, "copyrighted": 1}
-    kept = lake.bucket.get_lines(keys.rejects(RUN, "bluesky", ENTRY.feed_id))
+    kept = lake.bucket.get_lines(object_keys.rejects(RUN, "bluesky", ENTRY.feed_id))
     assert [(line["kind"], line["post_id"], line["raw"]["media_id"]) for line in kept] == [
         ("media", "one", clip.media_id),
         ("media", "one", lost.media_id),
@@ -131,10 +131,10 @@ def test_what_expires_first_comes_first(lake: Lake, network: Network) -> None:
 
 def test_open_batches_are_taken_up_first_and_unchanged(lake: Lake, network: Network) -> None:
     left = keep_plan(lake, plan(item("held", caption="as it was"), run_id="daily-2026-03-30", dt="2026-03-30"))
-    kept = lake.bucket.get(keys.open_batch(left.batch))
+    kept = lake.bucket.get(object_keys.open_batch(left.batch))
     answer = validate(lake, page(post("held", text="as it is now"), post("new")))
     assert planned(lake, answer) == [left, plan(item("new"))]
-    assert lake.bucket.get(keys.open_batch(left.batch)) == kept
+    assert lake.bucket.get(object_keys.open_batch(left.batch)) == kept
     assert (answer["batches"], answer["items"], answer["taken_up"], answer["already_held"]) == (2, 2, 1, 1)
 
 
@@ -162,7 +162,7 @@ def test_same_call_again_when_it_died_half_way(lake: Lake, network: Network) -> 
     pages = page(*(post(f"p{number}") for number in range(5)))
     first = validate(lake, pages, run=size(2))
     stored = lake.stored()
-    lake.bucket.delete(keys.open_batch(planned(lake, first)[1].batch))
+    lake.bucket.delete(object_keys.open_batch(planned(lake, first)[1].batch))
     lake.bucket.delete(first["list_key"])
     assert validate(lake, pages, run=size(2)) == first
     assert lake.stored() == stored
@@ -184,20 +184,20 @@ def test_batch_that_another_run_closed_meanwhile_stays_closed(
     get_many = lake.image_keys.get_many
 
     def close_and_get(self: Any, media_ids: Any, *, consistent: bool) -> Any:
-        lake.bucket.delete(keys.open_batch(left.batch))
+        lake.bucket.delete(object_keys.open_batch(left.batch))
         return get_many(media_ids, consistent=consistent)
 
-    monkeypatch.setattr("shared.image_keys.ImageKeys.get_many", close_and_get)
+    monkeypatch.setattr("imagelake.lake.media_index.ImageKeys.get_many", close_and_get)
     answer = validate(lake, page(post("new")))
     assert names(planned(lake, answer)) == [["held"], ["new"]]
-    assert lake.bucket.list(keys.open_prefix(ENTRY.feed_id)) == [keys.open_batch(plan(item("new")).batch)]
+    assert lake.bucket.list(object_keys.open_prefix(ENTRY.feed_id)) == [object_keys.open_batch(plan(item("new")).batch)]
 
 
 def test_batch_that_is_closed_between_listing_and_reading_is_not_open(
     lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gone = f"{keys.open_prefix(ENTRY.feed_id)}gone.json"
-    monkeypatch.setattr("shared.storage.Bucket.list", lambda self, prefix: [gone])
+    gone = f"{object_keys.open_prefix(ENTRY.feed_id)}gone.json"
+    monkeypatch.setattr("imagelake.lake.bucket.Bucket.list", lambda self, prefix: [gone])
     assert validate(lake)["batches"] == 0
 
 
@@ -214,7 +214,7 @@ def test_answer_is_json(lake: Lake, network: Network) -> None:
 def test_same_media_of_two_feeds_are_two_batches(lake: Lake, network: Network) -> None:
     (ours,) = planned(lake, validate(lake, page(post("one"))))
     other = ENTRY.model_copy(update={"feed_id": "another"})
-    key = keys.raw_page(RUN, FEED.source, "another", 0)
+    key = object_keys.raw_page(RUN, FEED.source, "another", 0)
     lake.bucket.put(key, gzip.compress(page(post("one"))), "application/gzip", STORED)
     progress = event("validate")["progress"]
     (theirs,) = planned(lake, handler(event("validate", feed=other, progress=progress), Context()))

@@ -8,10 +8,10 @@ import pytest
 
 import map_keys.app
 import reconcile.app
-from shared import keys
-from shared.errors import BadInputError, ErrorCode
-from shared.rows import Status
-from shared.run import Batch, Plan, Retry
+from imagelake.lake import object_keys
+from imagelake.lake.rows import Status
+from imagelake.run.errors import BadInputError, ErrorCode
+from imagelake.run.models import Batch, Plan, Retry
 from tests.unit.functions.factories import ENTRY, RUN, Context, event, item, keep_rows, plan, result
 from tests.unit.functions.network import Network
 from tests.unit.lake import Lake
@@ -34,7 +34,7 @@ def first(lake: Lake, network: Network) -> Plan:
     """A batch that a run has made and closed, with an end of each kind."""
     made = plan(*(item(name) for name in NAMES))
     keep_rows(lake, made, *(result(item(name), status, **row) for name, (status, row) in ROWS.items()))
-    lake.bucket.put(keys.parquet(made.batch), b"PAR1", "")
+    lake.bucket.put(object_keys.parquet(made.batch), b"PAR1", "")
     map_keys.app.handler(event("map_keys", batch=made.batch), Context())
     lake.bucket.put_json("work/list.json", [made.batch.model_dump()])
     reconcile.app.handler(event("reconcile", plan={"list_key": "work/list.json"}), Context())
@@ -51,7 +51,7 @@ def retry(*codes: str, run_id: str = "retry-1", of: str = RUN.run_id) -> dict[st
 
 def planned(lake: Lake, answer: dict[str, Any]) -> list[Plan]:
     batches = [Batch.model_validate(entry) for entry in lake.bucket.get_json(answer["list_key"])]
-    return [Plan.model_validate_json(lake.bucket.get(keys.plan(batch))) for batch in batches]
+    return [Plan.model_validate_json(lake.bucket.get(object_keys.plan(batch))) for batch in batches]
 
 
 def test_batch_is_open_again_with_what_failed_for_a_time(lake: Lake, first: Plan) -> None:
@@ -60,8 +60,8 @@ def test_batch_is_open_again_with_what_failed_for_a_time(lake: Lake, first: Plan
     assert [one.post_id for one in again.items] == ["late", "slow"]
     assert again.batch == first.batch.model_copy(update={"items": 2, "retried_by": "retry-1"})
     assert again.run_id == first.run_id, "the rows say who planned them"
-    assert Plan.model_validate_json(lake.bucket.get(keys.open_batch(first.batch))) == again
-    assert Plan.model_validate_json(lake.bucket.get(keys.first_plan(first.batch.batch_id))) == first
+    assert Plan.model_validate_json(lake.bucket.get(object_keys.open_batch(first.batch))) == again
+    assert Plan.model_validate_json(lake.bucket.get(object_keys.first_plan(first.batch.batch_id))) == first
     assert (answer["batches"], answer["items"], answer["warnings"]) == (1, 2, [])
 
 
@@ -96,14 +96,14 @@ def test_open_batch_is_taken_up_as_it_is(lake: Lake, first: Plan) -> None:
 
 
 def test_batch_whose_plan_has_expired_is_told(lake: Lake, first: Plan) -> None:
-    lake.bucket.delete(keys.first_plan(first.batch.batch_id))
+    lake.bucket.delete(object_keys.first_plan(first.batch.batch_id))
     answer = retry()
     assert answer["batches"] == 0
     assert f"2 items of batch {first.batch.batch_id}" in answer["warnings"][0]
 
 
 def test_nothing_to_do_when_the_feed_had_nothing_to_do(lake: Lake) -> None:
-    lake.bucket.put_json(keys.run_summary("quiet"), {})
+    lake.bucket.put_json(object_keys.run_summary("quiet"), {})
     assert retry(of="quiet")["batches"] == 0
 
 

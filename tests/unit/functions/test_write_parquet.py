@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 from botocore.exceptions import ClientError
 
-from shared import keys
-from shared.errors import ObjectMissingError, StorageDeniedError
-from shared.rows import COLUMNS, Status
-from shared.run import Plan
+from imagelake.lake import object_keys
+from imagelake.lake.rows import COLUMNS, Status
+from imagelake.lake.staging import stage
+from imagelake.run.errors import ObjectMissingError, StorageDeniedError
+from imagelake.run.models import Plan
 from tests.unit.functions.factories import Context, event, item, jpeg, keep_rows, plan, result
 from tests.unit.lake import Lake
-from transform.staging import stage
 from write_parquet.app import handler
 
 _FEATURES: dict[str, Any] = {
@@ -39,7 +39,7 @@ def write(planned: Plan) -> dict[str, Any]:
 
 
 def file_of(lake: Lake, planned: Plan) -> pq.ParquetFile:
-    return pq.ParquetFile(io.BytesIO(lake.bucket.get(keys.parquet(planned.batch))))
+    return pq.ParquetFile(io.BytesIO(lake.bucket.get(object_keys.parquet(planned.batch))))
 
 
 def one_of_each(lake: Lake) -> Plan:
@@ -84,7 +84,7 @@ def test_rows_are_those_that_were_staged(lake: Lake) -> None:
     planned = one_of_each(lake)
     write(planned)
     rows = file_of(lake, planned).read().to_pylist()
-    staged = lake.bucket.get_lines(keys.rows(planned.batch))
+    staged = lake.bucket.get_lines(object_keys.rows(planned.batch))
     for row, expected in zip(rows, staged, strict=True):
         assert row == expected | {"posted_at": datetime(2026, 4, 1, 12), "image": row["image"]}
     assert rows[0]["image"] == {"bytes": jpeg(), "path": "bluesky/alice/ok/0.jpg"}
@@ -158,8 +158,8 @@ def test_same_call_again_leaves_the_same_objects(lake: Lake) -> None:
 def test_no_file_when_there_are_no_rows(lake: Lake) -> None:
     planned = plan(item("theirs"))
     lake.image_keys.claim([item("theirs").media_id], "another batch")
-    lake.bucket.put_lines(keys.rows(planned.batch), [])
-    lake.bucket.put(keys.pictures(planned.batch), b"", "application/octet-stream")
+    lake.bucket.put_lines(object_keys.rows(planned.batch), [])
+    lake.bucket.put(object_keys.pictures(planned.batch), b"", "application/octet-stream")
     assert write(planned)["rows"] == 0
     assert lake.bucket.list("lake/") == []
 
@@ -175,7 +175,9 @@ def test_error_when_the_file_may_not_be_written(lake: Lake, monkeypatch: pytest.
 
     monkeypatch.setattr("write_parquet.app.write", refuse)
     planned = one_of_each(lake)
-    with pytest.raises(StorageDeniedError, match=rf"PutObject on {keys.parquet(planned.batch)}: AccessDenied: no"):
+    with pytest.raises(
+        StorageDeniedError, match=rf"PutObject on {object_keys.parquet(planned.batch)}: AccessDenied: no"
+    ):
         write(planned)
 
 
@@ -193,12 +195,12 @@ def test_retried_rows_take_the_places_of_those_that_failed(lake: Lake, lacking: 
     assert before[0]["tensor"] == b"numbers"
     old = io.BytesIO()
     pq.write_table(file_of(lake, planned).read().drop_columns(lacking), old)
-    lake.bucket.put(keys.parquet(planned.batch), old.getvalue(), "")
+    lake.bucket.put(object_keys.parquet(planned.batch), old.getvalue(), "")
     failed = planned.items[3]
     batch = planned.batch.model_copy(update={"items": 1, "retried_by": "retry-1"})
     again = planned.model_copy(update={"batch": batch, "items": [failed]})
     stage([result(failed, **_FEATURES)], batch, lake.bucket)
-    assert write(again) == write(again) == {"key": keys.parquet(planned.batch), "rows": 1}
+    assert write(again) == write(again) == {"key": object_keys.parquet(planned.batch), "rows": 1}
     file = file_of(lake, planned)
     after = file.read().to_pylist()
     assert after[:3] == before[:3]

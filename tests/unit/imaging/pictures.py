@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from imaging.exif import _ORIENTATION
+from imagelake.imaging.exif import _ORIENTATION
 
 GPS_MARK = b"PLANTED-PLACE"
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from imaging import Options, process
-from shared.errors import ErrorCode, ImageRejectedError
+from imagelake.imaging import Options, process
+from imagelake.run.errors import ErrorCode, ImageRejectedError
 from tests.unit.imaging.pictures import (
     GPS_MARK,
     WIDE_GAMUT,

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import imaging
-from imaging import decode, png, resize, webp
+from imagelake import imaging
+from imagelake.imaging import decode, png, resize, webp
 from tests.unit.imaging.pictures import encoded, photo
 
 pytestmark = pytest.mark.skipif(

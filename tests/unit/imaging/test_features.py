@@ -10,11 +10,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from imaging import process
-from imaging.features import Features, dominant_colors, planes
-from imaging.features import measure as measure_of
-from imaging.hashes import dhash, phash
-from imaging.thumbhash import thumbhash
+from imagelake.imaging import process
+from imagelake.imaging.features import Features, dominant_colors, planes
+from imagelake.imaging.features import measure as measure_of
+from imagelake.imaging.hashes import dhash, phash
+from imagelake.imaging.thumbhash import thumbhash
 from tests.unit.imaging.pictures import encoded, photo, quarters
 
 PICTURES = {

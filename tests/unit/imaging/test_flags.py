@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from imaging import process
-from imaging.flags import _blur_score, _percentiles
+from imagelake.imaging import process
+from imagelake.imaging.flags import _blur_score, _percentiles
 from tests.unit.imaging.pictures import encoded, photo
 
 

@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-import imaging
-from imaging import png
-from imaging.header import read
-from shared.errors import ImageRejectedError
+from imagelake import imaging
+from imagelake.imaging import png
+from imagelake.imaging.header import read
+from imagelake.run.errors import ImageRejectedError
 from tests.unit.imaging.pictures import chunk, encoded, interlaced_png, photo, png_of, png_with
 
 pytestmark = pytest.mark.skipif(png.pyspng is None, reason="pyspng has no wheel for this machine")

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from imaging import Options, ProcessedImage, process, process_all
-from shared.errors import ErrorCode, ImageRejectedError
-from shared.rows import COLUMNS
+from imagelake.imaging import Options, ProcessedImage, process, process_all
+from imagelake.lake.rows import COLUMNS
+from imagelake.run.errors import ErrorCode, ImageRejectedError
 from tests.unit.imaging.pictures import (
     WIDE_GAMUT,
     chunk,

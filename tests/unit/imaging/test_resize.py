@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from imaging import Options, process, resize
-from imaging.header import read, without_refinements
-from imaging.options import Preset, ResizeMode
-from shared.errors import ErrorCode, ImageRejectedError
+from imagelake.imaging import Options, process, resize
+from imagelake.imaging.header import read, without_refinements
+from imagelake.imaging.options import Preset, ResizeMode
+from imagelake.run.errors import ErrorCode, ImageRejectedError
 from tests.unit.imaging.pictures import decoded, encoded, photo, psnr, quarters
 
 LANCZOS = Image.Resampling.LANCZOS

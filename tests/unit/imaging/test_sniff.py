@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from imaging.sniff import sniff
-from shared.errors import ErrorCode, ImageRejectedError
+from imagelake.imaging.sniff import sniff
+from imagelake.run.errors import ErrorCode, ImageRejectedError
 from tests.unit.imaging.pictures import encoded, quarters
 
 

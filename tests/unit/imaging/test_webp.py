@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from imaging import webp
+from imagelake.imaging import webp
 from tests.unit.imaging.pictures import encoded, photo
 
 

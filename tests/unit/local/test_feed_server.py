@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from imagelake.run.errors import DownloadError, ErrorCode
+from imagelake.web.client import Answer, GuardedClient
 from local.feed_server import SAMPLES, FeedServer
-from shared.errors import DownloadError, ErrorCode
-from shared.web import Answer, GuardedClient
 
 ACTOR = "sample.imagelake.example"
 PATH = "/xrpc/app.bsky.feed.getAuthorFeed"

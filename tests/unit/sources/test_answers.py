@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import (
+from imagelake.run.errors import (
     CredentialsError,
     FeedNotFoundError,
     FeedNotPermittedError,
@@ -18,8 +18,18 @@ from shared.errors import (
     SourceChangedError,
     SourceUnavailableError,
 )
-from sources import Feed, RateLimit, Response
-from sources.answers import Dialect, answered_at, check, described, header, iso_time, read_json, unix_time, window
+from imagelake.sources import Feed, RateLimit, Response
+from imagelake.sources.answers import (
+    Dialect,
+    answered_at,
+    check,
+    described,
+    header,
+    iso_time,
+    read_json,
+    unix_time,
+    window,
+)
 from tests.unit.sources.json_mutations import FIXED
 
 FEED = Feed(source="bluesky", account="alice.example")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import (
+from imagelake.run.errors import (
     BadFeedError,
     CredentialsError,
     FeedNotFoundError,
@@ -19,9 +19,9 @@ from shared.errors import (
     SourceChangedError,
     SourceUnavailableError,
 )
-from shared.posts import Media, Post
-from sources import Bookmark, Feed, Page, RateLimit, Request, Response
-from sources.bluesky import Bluesky
+from imagelake.run.posts import Media, Post
+from imagelake.sources import Bookmark, Feed, Page, RateLimit, Request, Response
+from imagelake.sources.bluesky import Bluesky
 from tests.unit.sources.json_mutations import FIXED, damaged, rendered
 
 SOURCE = Bluesky()

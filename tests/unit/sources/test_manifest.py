@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import BadFeedError
-from sources import Feed, get_source
+from imagelake.run.errors import BadFeedError
+from imagelake.sources import Feed, get_source
 from tests.unit.sources.test_registry import NETWORKS
 
 DOCS = Path(__file__).parents[3] / "docs"

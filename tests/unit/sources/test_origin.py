@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from shared.errors import BadFeedError
-from sources import Feed
-from sources.origin import host, origin
+from imagelake.run.errors import BadFeedError
+from imagelake.sources import Feed
+from imagelake.sources.origin import host, origin
 
 
 def feed(server: str | None) -> Feed:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.plain_text import plain_text
+from imagelake.sources.plain_text import plain_text
 from tests.unit.sources.json_mutations import FIXED
 
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from shared.errors import BadFeedError
-from sources import get_source
+from imagelake.run.errors import BadFeedError
+from imagelake.sources import get_source
 
 NETWORKS = ["bluesky", "commons", "facebook", "instagram", "mastodon", "rss", "x"]
 

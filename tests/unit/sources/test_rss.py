@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import (
+from imagelake.run.errors import (
     BadFeedError,
     CredentialsError,
     FeedNotFoundError,
@@ -20,8 +20,8 @@ from shared.errors import (
     SourceChangedError,
     SourceUnavailableError,
 )
-from shared.posts import Media, Post
-from sources import Bookmark, Feed, Page, Response, get_source
+from imagelake.run.posts import Media, Post
+from imagelake.sources import Bookmark, Feed, Page, Response, get_source
 from tests.unit.sources.json_mutations import FIXED, damaged, rendered
 
 SOURCE = get_source("rss")

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import SourceChangedError
-from shared.posts import Post
-from sources import Feed, Response, get_source
-from sources.stream import decode, to_post
+from imagelake.run.errors import SourceChangedError
+from imagelake.run.posts import Post
+from imagelake.sources import Feed, Response, get_source
+from imagelake.sources.stream import decode, to_post
 from tests.unit.sources.json_mutations import FIXED, damaged, rendered
 
 SOURCE = get_source("stream")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import (
+from imagelake.run.errors import (
     BadFeedError,
     CredentialsError,
     FeedNotFoundError,
@@ -20,9 +20,9 @@ from shared.errors import (
     SourceChangedError,
     SourceUnavailableError,
 )
-from shared.posts import Media, Post
-from sources import Bookmark, Feed, Page, RateLimit, Request, Response
-from sources.x import NOT_BY_WAITING, X
+from imagelake.run.posts import Media, Post
+from imagelake.sources import Bookmark, Feed, Page, RateLimit, Request, Response
+from imagelake.sources.x import NOT_BY_WAITING, X
 from tests.unit.sources.json_mutations import FIXED, damaged, rendered
 
 SOURCE = X()

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from shared.errors import DownloadError, ErrorCode
-from shared.http import Headers
-from shared.urls import Url
-from shared.web import GuardedClient
+from imagelake.run.errors import DownloadError, ErrorCode
+from imagelake.web.client import GuardedClient
+from imagelake.web.http1 import Headers
+from imagelake.web.urls import Url
 from transform.download import Download, Downloader, Limits, download
 
 PICTURE = b"\xff\xd8\xff" + bytes(range(256)) * 40

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from botocore.exceptions import ClientError
 
-from shared.errors import StorageDeniedError, StorageUnavailableError
-from shared.image_hashes import Entry, ImageHashes
-from shared.rows import Status
-from shared.run import Batch
-from shared.storage import client
+from imagelake.lake.hash_log import Entry, ImageHashes
+from imagelake.lake.rows import Status
+from imagelake.lake.staging import Result
+from imagelake.run.aws import client
+from imagelake.run.errors import StorageDeniedError, StorageUnavailableError
+from imagelake.run.models import Batch
 from tests.unit.functions.factories import item, plan, result
 from tests.unit.lake import IMAGE_HASHES, Lake
 from transform import near_duplicates
 from transform.near_duplicates import DHASH_BITS, MIN_CONTRAST, PHASH_BITS, find, known, mark_near_duplicates
-from transform.pictures import Result
 
 # Far from one another, and from their complements.
 PHASH = [0x0123456789ABCDEF, 0x7FFFFFFF00000000, 0x00FF00FF00FF00FF, 0x5555555555555555]

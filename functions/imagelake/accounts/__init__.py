@@ -1,0 +1,1 @@
+"""Authorized calls to a network: session, secrets, redaction."""

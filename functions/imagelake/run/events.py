@@ -1,0 +1,134 @@
+"""What a run tells the world on the stack's EventBridge bus: versioned events that others can build on.
+
+``docs/events.md`` is for whoever receives them. An event is told at least once and is never needed by the run itself:
+a bus that is down costs a line of log and a count, and the run goes on as if it had answered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import cache
+from typing import Any, ClassVar, Literal
+
+import boto3
+from aws_lambda_powertools.metrics import MetricUnit
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import BaseModel, ConfigDict, Field, computed_field
+
+from imagelake.run.models import Day
+from imagelake.run.observability import logger, metrics
+
+SOURCE = "imagelake"
+# https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
+_PUT_MANY = 10
+# A run waits for its bus no longer than this: two tries of at most three seconds.
+_CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=1, read_timeout=2)
+
+
+class Event(BaseModel):
+    """What every event says. ``event_id`` is the same whenever the same thing is told again."""
+
+    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
+    detail_type: ClassVar[str]
+
+    version: Literal["1"] = "1"
+    run_id: str
+    dt: Day
+
+    @computed_field(description="The same for the same event, told again: a receiver acts once on each")  # type: ignore[prop-decorator]
+    @property
+    def event_id(self) -> str:
+        """A name that follows from what happened to what."""
+        return hashlib.sha256("\n".join([self.detail_type, self.run_id, self._subject()]).encode()).hexdigest()[:32]
+
+    def _subject(self) -> str:
+        return ""
+
+
+class RunStarted(Event):
+    """A run has been accepted and begins with its first feeds."""
+
+    detail_type = "Run Started"
+
+    execution_arn: str
+    feeds: list[str] = Field(description="Names of the feeds, as in the column feed")
+
+
+class RunFinished(Event):
+    """A run has its report. A run that breaks before that says so by AWS's own event alone."""
+
+    detail_type = "Run Finished"
+
+    execution_arn: str
+    outcome: Literal["ok", "partial", "failed"]
+    totals: dict[str, int] = Field(description="Media items by status; planned is their sum")
+    errors: dict[str, int] = Field(description="Media items that did not become a picture, by error code")
+    bucket: str
+    report_key: str = Field(description="The report's page; run.json lies beside it")
+
+
+class FeedFailed(Event):
+    """A feed of a run failed; the others went on."""
+
+    detail_type = "Feed Failed"
+
+    feed_id: str
+    feed: str
+    error: str = Field(description="Name of the error; docs/runbook.md has each")
+    message: str
+
+    def _subject(self) -> str:
+        return self.feed_id
+
+
+class BatchWritten(Event):
+    """A batch is in the dataset and in the mapping."""
+
+    detail_type = "Batch Written"
+
+    feed_id: str
+    source: str
+    batch_id: str
+    bucket: str
+    key: str = Field(description="The Parquet file")
+    rows: int
+
+    def _subject(self) -> str:
+        return self.batch_id
+
+
+EVENTS: tuple[type[Event], ...] = (RunStarted, RunFinished, FeedFailed, BatchWritten)
+
+
+def tell(*events: Event) -> None:
+    """Put events on the bus that ``EVENT_BUS_NAME`` names; without the name, nobody is told. Never raises for AWS."""
+    bus = os.environ.get("EVENT_BUS_NAME")
+    if not bus:
+        return
+    entries = [
+        {"Source": SOURCE, "DetailType": event.detail_type, "Detail": event.model_dump_json(), "EventBusName": bus}
+        for event in events
+    ]
+    untold = sum(_put(entries[start : start + _PUT_MANY]) for start in range(0, len(entries), _PUT_MANY))
+    if untold:
+        metrics.add_metric("EventsNotSent", MetricUnit.Count, untold)
+
+
+def _put(entries: list[dict[str, Any]]) -> int:
+    """Put at most ten entries and return how many of them the bus did not take."""
+    try:
+        answer = _client().put_events(Entries=entries)
+    except (BotoCoreError, ClientError) as error:
+        logger.warning("events not sent", extra={"events": len(entries), "reason": str(error)})
+        return len(entries)
+    refused = [entry["ErrorCode"] for entry in answer["Entries"] if "ErrorCode" in entry]
+    if refused:
+        logger.warning("events not sent", extra={"events": len(refused), "reason": ", ".join(sorted(set(refused)))})
+    return len(refused)
+
+
+@cache
+def _client() -> Any:
+    return boto3.client("events", config=_CONFIG)

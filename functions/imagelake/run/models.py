@@ -1,0 +1,106 @@
+"""A run and a batch: what the steps of one execution hand to each other."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+
+from imagelake.run.errors import PASSING_CODES, ErrorCode
+from imagelake.run.posts import Item
+
+Preset = Literal["fast", "balanced", "quality"]
+Tensor = Literal["uint8", "float32"]
+
+Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+
+
+class Retry(BaseModel):
+    """Which failed items of an earlier run a run makes again, in place of reading what is new."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # It becomes part of object keys.
+    run_id: str = Field(pattern=r"^[^/\s]{1,80}$")
+    error_codes: tuple[ErrorCode, ...] = Field(default=PASSING_CODES, min_length=1)
+
+
+class Run(BaseModel):
+    """One execution: its identity, its logical day and its options. Nothing in a step asks the clock for these."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run_id: str
+    execution_arn: str
+    dt: Day
+    batch_size: PositiveInt
+    posts_per_feed: PositiveInt
+    failure_tolerance_percent: int = Field(ge=0, le=100)
+    # How `imaging` makes pictures, and whether it also makes what a model takes.
+    preset: Preset = "balanced"
+    tensor: Tensor | None = None
+    retry: Retry | None = None
+
+
+class FeedEntry(BaseModel):
+    """One feed of a run. ``config`` is as the user wrote it; Fetch turns it into a ``Feed`` or says what is wrong."""
+
+    model_config = ConfigDict(frozen=True)
+
+    feed_id: str
+    name: str
+    config: Any
+
+
+class Batch(BaseModel):
+    """Where one batch is and where its file goes; the plan itself is an object."""
+
+    model_config = ConfigDict(frozen=True)
+
+    batch_id: str
+    feed_id: str
+    source: str
+    dt: Day
+    items: PositiveInt
+    # A run that makes failed items of it again. To the steps those are a batch; their rows replace rows of its file.
+    retried_by: str = ""
+
+    @property
+    def work_id(self) -> str:
+        """What tells this batch's work from its first time and from other retries."""
+        return f"{self.batch_id}/{self.retried_by}" if self.retried_by else self.batch_id
+
+
+class Plan(BaseModel):
+    """A planned batch with its items: the object under ``open/`` and, for the steps, under ``work/``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    batch: Batch
+    run_id: str
+    items: list[Item]
+    # Those of the run that planned it, so that a run that takes the batch up makes the same rows.
+    preset: Preset = "balanced"
+    tensor: Tensor | None = None
+
+
+class Progress(BaseModel):
+    """How far Fetch has come with a feed; the state machine carries it from call to call."""
+
+    model_config = ConfigDict(frozen=True)
+
+    # ``more``: call again; ``rate_limited``: call again at ``retry_at``; ``done``: go on to Validate.
+    status: str = "more"
+    cursor: str | None = None
+    pages: NonNegativeInt = 0
+    posts: NonNegativeInt = 0
+    waits: NonNegativeInt = 0
+    retry_at: str | None = None
+    newest_id: str = ""
+    newest_at: str = ""
+    # Which limit left a gap between the last page read and the bookmark, or ``None``.
+    stopped_by: str | None = None
+    # What the network has billed for the pages so far.
+    cost_usd: float = 0.0
+    # What somebody has to see to before long, a sentence each.
+    warnings: list[str] = []

@@ -1,0 +1,193 @@
+"""Answers of networks over HTTP: which error a status means, how long a limit lasts, and JSON that is safe to keep.
+
+What the networks do alike is here once. What each says in its own way is its ``Dialect``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+
+from imagelake.run.errors import (
+    CredentialsError,
+    FeedNotFoundError,
+    FeedNotPermittedError,
+    ImagelakeError,
+    RateLimitedError,
+    SourceChangedError,
+    SourceUnavailableError,
+)
+from imagelake.sources.contract import Feed, RateLimit, Response
+
+T = TypeVar("T")
+
+_BY_STATUS: Mapping[int, type[ImagelakeError]] = {
+    401: CredentialsError,
+    403: FeedNotPermittedError,
+    404: FeedNotFoundError,
+    408: SourceUnavailableError,
+    410: FeedNotFoundError,
+    429: RateLimitedError,
+    451: FeedNotPermittedError,
+}
+
+_MEANING: Mapping[type[ImagelakeError], str] = {
+    CredentialsError: "the network wants a valid login",
+    FeedNotFoundError: "not there, or gone, private or suspended",
+    FeedNotPermittedError: "the network does not allow this read",
+    RateLimitedError: "the network's rate limit is reached",
+    SourceChangedError: "the answer is not one the network documents",
+    SourceUnavailableError: "the network is not available",
+}
+
+# No network nests its answers deeper than about 25. What is deeper is cut off, or writing it out again could overflow.
+_MAX_DEPTH = 64
+# More digits than any 64-bit number; int() itself refuses 4,301.
+_MAX_DIGITS = 32
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_TOKEN_LIKE = re.compile(r"[\w.~+/=%|-]{20,}")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How one network says what HTTP leaves open.
+
+    ``rate`` reads the limit from a response's headers. ``code`` finds the error code in the JSON object of an error
+    answer, and ``errors`` says what each code means; a code there wins over the status.
+    """
+
+    rate: Callable[[Response], RateLimit | None]
+    code: Callable[[dict[str, Any]], object] = lambda _: None
+    errors: Mapping[str, type[ImagelakeError]] = field(default_factory=dict)
+
+
+def check(feed: Feed, response: Response, dialect: Dialect) -> None:
+    """Raise the leaf that ``response`` stands for, or return if it is a success."""
+    if not 200 <= response.status < 300:
+        raise refusal(feed, response, dialect)
+
+
+def refusal(feed: Feed, response: Response, dialect: Dialect) -> ImagelakeError:
+    """The leaf that ``response``, which is an error whatever its status, stands for."""
+    kind = _coded(response, dialect) or _BY_STATUS.get(response.status)
+    if kind is None:
+        kind = SourceUnavailableError if response.status >= 500 else SourceChangedError
+    message = f"{feed.name}: {_MEANING.get(kind, 'refused')} (HTTP {response.status}, {described(response)})"
+    if kind is RateLimitedError:
+        return RateLimitedError(message, reset_at=_reset_at(response, dialect))
+    return kind(message)
+
+
+def read_json(feed: Feed, response: Response) -> Any:
+    """The JSON in the body, safe to store: no NUL, lone surrogate, NaN, endless number or endless nesting in it."""
+    try:
+        return _decoded(response.body)
+    except (ValueError, RecursionError):
+        raise SourceChangedError(f"{feed.name}: expected JSON, got {described(response)}") from None
+
+
+def described(response: Response) -> str:
+    """The body's type and first characters for an error message, with everything masked that could be a token."""
+    kind = (header(response, "content-type") or "no content type").partition(";")[0][:40]
+    start = _TOKEN_LIKE.sub("…", response.body[:4096].decode("utf-8", "replace"))
+    return f"{kind}: {' '.join(start.split())[:80]!r}"
+
+
+def header(response: Response, name: str) -> str | None:
+    """The value of a header, whatever the case of its name."""
+    return next((value for key, value in response.headers.items() if key.lower() == name), None)
+
+
+def answered_at(response: Response) -> datetime | None:
+    """The network's own clock at the time of the answer, or ``None`` if it did not say."""
+    return _http_date(header(response, "date"))
+
+
+def window(response: Response, prefix: str, moment: Callable[[str], datetime]) -> RateLimit | None:
+    """The limit in ``<prefix>-remaining`` and ``<prefix>-reset``; ``moment`` reads the network's format of it."""
+    left, reset = header(response, f"{prefix}-remaining"), header(response, f"{prefix}-reset")
+    # Some networks write whole numbers as floats, such as 599.0.
+    rate = RateLimit(remaining=_read(lambda text: int(float(text)), left), reset_at=_read(moment, reset))
+    return None if rate == RateLimit(None, None) else rate
+
+
+def unix_time(text: str) -> datetime:
+    """Seconds since 1970 as an aware time."""
+    return datetime.fromtimestamp(float(text), UTC)
+
+
+def iso_time(text: str) -> datetime:
+    """ISO 8601 as an aware time; UTC if it names no offset."""
+    time = datetime.fromisoformat(text)
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _coded(response: Response, dialect: Dialect) -> type[ImagelakeError] | None:
+    try:
+        body = _decoded(response.body)
+    except (ValueError, RecursionError):
+        return None
+    code = dialect.code(body) if isinstance(body, dict) else None
+    return dialect.errors.get(code) if isinstance(code, str) else None
+
+
+def _reset_at(response: Response, dialect: Dialect) -> datetime | None:
+    """The end of the limit: the later of what the network's own headers and ``Retry-After`` say."""
+    rate = dialect.rate(response)
+    times = [rate.reset_at if rate else None, _retry_after(response)]
+    return max((time for time in times if time), default=None)
+
+
+def _retry_after(response: Response) -> datetime | None:
+    text = (header(response, "retry-after") or "").strip()
+    if not (text.isascii() and text.isdigit()):
+        return _http_date(text)
+    now = answered_at(response)
+    return _read(lambda seconds: now + timedelta(seconds=int(seconds)), text) if now else None
+
+
+def _http_date(text: str | None) -> datetime | None:
+    time = _read(parsedate_to_datetime, text)
+    # "-0000" gives a naive time, which HTTP means as UTC.
+    return _read(iso_time, time.isoformat()) if time else None
+
+
+def _read(reader: Callable[[str], T], text: str | None) -> T | None:
+    """``reader(text)``, or ``None`` for a header that is missing or makes no sense."""
+    try:
+        return reader(text) if text else None
+    except (ValueError, OverflowError, OSError, TypeError, IndexError):  # the last two come out of email.utils
+        return None
+
+
+def _decoded(body: bytes) -> Any:
+    text = body.decode("utf-8-sig", "replace")
+    return _storable(json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=lambda _: None))
+
+
+def _whole(digits: str) -> int | None:
+    return int(digits) if len(digits) <= _MAX_DIGITS else None
+
+
+def _finite(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
+
+
+def _storable(value: Any, depth: int = 0) -> Any:
+    if depth > _MAX_DEPTH:
+        return None
+    if isinstance(value, str):
+        return _UNSTORABLE.sub(lambda found: "" if found[0] == "\x00" else "\ufffd", value)
+    if isinstance(value, list):
+        return [_storable(part, depth + 1) for part in value]
+    if isinstance(value, dict):
+        return {_storable(key): _storable(part, depth + 1) for key, part in value.items()}
+    return value

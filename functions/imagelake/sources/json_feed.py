@@ -1,0 +1,106 @@
+"""JSON Feed, versions 1 and 1.1 (https://www.jsonfeed.org/version/1.1/): its items as posts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import Field
+
+from imagelake.run.posts import Post
+from imagelake.sources.contract import Feed, Reject
+from imagelake.sources.entry import Enclosure, Entry, absolute, kind, moment, post
+from imagelake.sources.plain_text import plain_text
+from imagelake.sources.wire import WireModel, reason
+
+
+class _Author(WireModel):
+    name: str | None = None
+    url: str | None = None
+
+
+class _Attachment(WireModel):
+    url: str = Field(min_length=1)
+    mime_type: str | None = None
+
+
+class _Item(WireModel):
+    # A number is to be read as a string.
+    id: str | int | float
+    url: str | None = None
+    title: str | None = None
+    content_text: str | None = None
+    content_html: str | None = None
+    summary: str | None = None
+    image: str | None = None
+    date_published: str | None = None
+    date_modified: str | None = None
+    author: _Author | None = None
+    authors: list[_Author] | None = None
+    tags: list[str] | None = None
+    attachments: list[_Attachment] | None = None
+
+
+class _Feed(WireModel):
+    authors: list[_Author] | None = None
+    author: _Author | None = None
+
+
+def is_json_feed(document: Any) -> bool:
+    """Whether ``document`` says of itself that it is a JSON Feed."""
+    match document:
+        case {"version": str(version), "items": list()}:
+            return "jsonfeed.org/version/" in version
+    return False
+
+
+def posts(feed: Feed, document: dict[str, Any], url: str) -> Iterator[Post | Reject]:
+    """Every item, as a post or with the reason why it is none."""
+    try:
+        whole = _Feed.model_validate(document)
+    except ValueError:
+        whole = _Feed()
+    for raw in document["items"]:
+        try:
+            yield post(feed, _entry(_Item.model_validate(raw), whole, url))
+        except ValueError as error:
+            yield Reject(_id(raw), reason(error), raw)
+
+
+def next_page(document: dict[str, Any]) -> str | None:
+    """The address of older items, as the feed states it."""
+    found = document.get("next_url")
+    return found if isinstance(found, str) else None
+
+
+def _entry(item: _Item, whole: _Feed, base: str) -> Entry:
+    written = item.date_published or item.date_modified
+    if not written:
+        raise ValueError("date_published: missing")
+    author = _first(item.authors, item.author) or _first(whole.authors, whole.author) or _Author()
+    # The banner is decoration and pictures inside the text may be anything; only what the item names is its own.
+    named: list[tuple[str, str | None]] = [(item.image, "image/*")] if item.image else []
+    named += [(one.url, one.mime_type) for one in item.attachments or []]
+    files = [(absolute(base, address), mime) for address, mime in named]
+    return Entry(
+        guid=str(item.id),
+        link=absolute(base, item.url),
+        posted_at=moment(written),
+        title=item.title or "",
+        body=item.content_text or plain_text(item.content_html or "") or item.summary or "",
+        author_name=author.name or None,
+        author_uri=absolute(base, author.url),
+        tags=item.tags or [],
+        enclosures=[Enclosure(address, kind(mime, address)) for address, mime in files],
+    )
+
+
+def _first(many: list[_Author] | None, one: _Author | None) -> _Author | None:
+    return next((author for author in [*(many or []), one] if author and (author.name or author.url)), None)
+
+
+def _id(raw: Any) -> str | None:
+    match raw:
+        case {"id": str() | int() | float() as found}:
+            return str(found)
+    return None

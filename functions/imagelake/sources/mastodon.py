@@ -1,0 +1,262 @@
+"""Mastodon and servers that speak its API: the image posts of an account or of a hashtag, by default without a login.
+
+An account is looked up first, a hashtag's server is asked first whether it shows hashtag feeds at all: a closed feed
+answers with an empty list. Then the listing is walked: from the newest post back when there is no bookmark, and
+forward from the bookmark when there is one, so that nothing between two runs is missed.
+
+A cursor is the listing's path below ``/api/v1/``, with ``max_id`` or ``min_id`` once the walk has begun. Of a ``Link``
+header only those ids are taken, never its host.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Annotated, Any
+from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
+
+from pydantic import BeforeValidator, Field
+
+from imagelake.run.errors import FeedNotFoundError, FeedNotPermittedError, SourceChangedError
+from imagelake.run.posts import Media, MediaKind, Post
+from imagelake.sources.answers import Dialect, answered_at, check, header, iso_time, read_json, window
+from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Reject, Request, Response
+from imagelake.sources.manifest import Manifest
+from imagelake.sources.origin import host, origin
+from imagelake.sources.plain_text import plain_text
+from imagelake.sources.wire import Moment, WireModel, reason
+
+_API = "/api/v1/"
+_LOOKUP = "/api/v1/accounts/lookup"
+_INSTANCE = "/api/v2/instance"
+_SIGNED_IN = "signed_in"
+_PAGE_SIZE = 40
+
+_DIALECT = Dialect(rate=lambda response: window(response, "x-ratelimit", iso_time))
+
+_LINK = re.compile(r'<([^<>]*)>\s*;\s*rel="?(next|prev)(?![\w-])')
+
+_KINDS: dict[str, MediaKind] = {"image": "image", "gifv": "animation", "video": "video", "audio": "audio"}
+
+
+class _Size(WireModel):
+    width: int | None = None
+    height: int | None = None
+
+
+class _Meta(WireModel):
+    original: _Size | None = None
+
+
+class _Attachment(WireModel):
+    id: str = Field(min_length=1)
+    type: str
+    url: str | None  # null while the server still processes the file
+    description: str | None = None
+    meta: Annotated[_Meta | None, BeforeValidator(lambda meta: meta or None)] = None
+
+
+class _Account(WireModel):
+    acct: str = Field(min_length=1)
+    display_name: str | None = None
+    # Told by the author's own server only.
+    noindex: bool | None = None
+
+
+class _Tag(WireModel):
+    name: str
+
+
+class _Status(WireModel):
+    id: str = Field(min_length=1)
+    created_at: Moment
+    visibility: str
+    reblog: dict[str, Any] | None = None
+    account: _Account
+    sensitive: bool
+    spoiler_text: str | None = None
+    content: str
+    url: str | None = None
+    tags: list[_Tag]
+    media_attachments: list[_Attachment]
+
+
+class Mastodon(Authorized):
+    """The adapter; ``feed.server`` names the server. The secret has a token by the host name of its server."""
+
+    name = "mastodon"
+    # With a bookmark the walk starts there and goes forward, so every page is new.
+    newest_first = False
+    # A server may keep its media anywhere.
+    media_hosts: frozenset[str] | None = None
+    manifest = Manifest(
+        title="Mastodon",
+        feeds=(
+            "mastodon:server.example@alice",
+            "mastodon:server.example#cats",
+            "mastodon:server.example,other.example#cats",
+        ),
+        lookback="all public posts; a hashtag has those its server has seen",
+        page_size=_PAGE_SIZE,
+        credentials=("server.example",),
+        credentials_required=False,
+        post_usd=None,
+        deletion="the post answers 404",
+        terms="per server; some forbid automated gathering: read `/api/v1/instance/terms_of_service` first",
+        notes=(
+            "several servers with commas between them are one feed each",
+            "a hashtag feed that the server's settings close to signed-out readers is an error, not an empty feed; a "
+            "token, by its server's name, opens one that is for signed-in readers",
+            "300 requests in 5 minutes; those for older or newer pages also count against 300 in 15 minutes; a run "
+            "waits until the reset that the server names",
+            "only public posts are kept, and none of an author who asks not to be indexed (`noindex`); `indexable`, "
+            "which is about search within Mastodon and off by default, changes nothing",
+        ),
+    )
+
+    def authorize(self, request: Request, secret: Mapping[str, str]) -> Request:
+        """``request`` as the token's user, if there is a token for its server."""
+        token = secret.get(urlsplit(request.url).hostname or "")
+        if not token:
+            return request
+        params = dict(request.params)
+        if urlsplit(request.url).path == _INSTANCE:
+            # Servers ignore it; it tells ``parse`` who asked.
+            params[_SIGNED_IN] = "true"
+        return replace(request, params=params, headers={**request.headers, "authorization": f"Bearer {token}"})
+
+    def request(self, feed: Feed, bookmark: Bookmark | None, cursor: str | None) -> Request:
+        """First the lookup or the server's settings, then page after page of the listing."""
+        base, headers = origin(feed), {"accept": "application/json"}
+        if cursor is None and feed.account is not None:
+            return Request(f"{base}{_LOOKUP}", {"acct": feed.account.removeprefix("@")}, headers)
+        if cursor is None:
+            return Request(f"{base}{_INSTANCE}", headers=headers)
+        listing, _, position = cursor.partition("?")
+        params = {"only_media": "true", "limit": str(min(feed.limit or _PAGE_SIZE, _PAGE_SIZE))}
+        if feed.account is not None:
+            params["exclude_reblogs"] = "true"
+        if position:
+            params.update(parse_qsl(position))
+        elif bookmark is not None:
+            params["min_id"] = bookmark.newest_id
+        return Request(f"{base}{_API}{listing}", params, headers)
+
+    def parse(self, feed: Feed, response: Response) -> Page:
+        """The page ``response.url`` asked for; that of the lookup and of the settings holds nothing but a cursor."""
+        path = urlsplit(response.url).path
+        if path == _INSTANCE:
+            _refuse_closed(feed, response)
+            tag = (feed.hashtag or "").removeprefix("#")
+            return Page([], [], f"timelines/tag/{quote(tag, safe='')}", _DIALECT.rate(response))
+        check(feed, response, _DIALECT)
+        body = read_json(feed, response)
+        if path == _LOOKUP:
+            return Page([], [], f"accounts/{quote(_account_id(feed, body), safe='')}/statuses", _DIALECT.rate(response))
+        if not isinstance(body, list):
+            raise SourceChangedError(f"{feed.name}: the answer is not a list of posts")
+        return _listing(feed, response, body)
+
+
+def _refuse_closed(feed: Feed, response: Response) -> None:
+    """Raise if the reader gets neither local nor remote posts; settings that do not say so mean an open feed.
+
+    Servers before 4.5 have no such key, others no such address: then the listing itself has the last word.
+    """
+    if response.status not in (404, 410):
+        check(feed, response, _DIALECT)
+    body = None
+    with suppress(SourceChangedError):
+        body = read_json(feed, response)
+    signed_in = _SIGNED_IN in parse_qs(urlsplit(response.url).query)
+    closed = ("disabled",) if signed_in else ("authenticated", "disabled")
+    match body:
+        case {"configuration": {"timelines_access": {"hashtag_feeds": {"local": local, "remote": remote}}}} if (
+            local in closed and remote in closed
+        ):
+            raise FeedNotPermittedError(
+                f"{feed.name}: the server shows no hashtag feeds {'at all' if signed_in else 'without a login'}"
+                f" (local: {local}, remote: {remote})"
+            )
+
+
+def _account_id(feed: Feed, body: Any) -> str:
+    match body:
+        case {"suspended": True}:
+            raise FeedNotFoundError(f"{feed.name}: the account is suspended")
+        case {"id": str(account_id)} if account_id:
+            return account_id
+    raise SourceChangedError(f"{feed.name}: the account looked up has no id")
+
+
+def _listing(feed: Feed, response: Response, entries: list[Any]) -> Page:
+    server, clock = host(feed), answered_at(response)
+    posts: list[Post] = []
+    rejects: list[Reject] = []
+    newest: Bookmark | None = None
+    for raw in entries:
+        try:
+            status = _Status.model_validate(raw)
+            # Every page runs from new to old by id, whichever way the walk goes. Other servers may claim any time, and
+            # a bookmark in the future would never be passed again.
+            seen_at = min(status.created_at, clock) if clock else status.created_at
+            newest = newest or Bookmark(newest_id=status.id, newest_at=seen_at)
+            posts.append(_post(status, server))
+        except ValueError as error:
+            rejects.append(Reject(_id(raw), reason(error), raw))
+    return Page(posts, rejects, _next(response), _DIALECT.rate(response), newest)
+
+
+def _post(status: _Status, server: str) -> Post:
+    if status.reblog is not None:
+        raise ValueError("a repost of another post")
+    if status.visibility != "public":
+        raise ValueError(f"visibility: {status.visibility[:40]}, not public")
+    if status.account.noindex:
+        raise ValueError("the author asks not to be indexed")
+    acct = status.account.acct.lower()
+    return Post(
+        post_id=status.id,
+        # Account ids count from 1 on every server; the full handle is the same wherever the author is read.
+        author_id=acct if "@" in acct else f"{acct}@{server}",
+        author_name=status.account.display_name or acct,
+        permalink=status.url or None,
+        posted_at=status.created_at,
+        text="\n\n".join(filter(None, [status.spoiler_text, plain_text(status.content)])),
+        tags=list(dict.fromkeys(tag.name for tag in status.tags)),
+        sensitive=status.sensitive or bool(status.spoiler_text),
+        media=[_media(attachment, index, server) for index, attachment in enumerate(status.media_attachments)],
+    )
+
+
+def _media(attachment: _Attachment, index: int, server: str) -> Media:
+    size = (attachment.meta and attachment.meta.original) or _Size()
+    return Media(
+        media_id=f"mastodon/{server}/{attachment.id}",
+        index=index,
+        kind=_KINDS.get(attachment.type, "unknown"),
+        url=attachment.url or None,
+        alt_text=attachment.description or None,
+        width=size.width or None,
+        height=size.height or None,
+    )
+
+
+def _next(response: Response) -> str | None:
+    """The cursor of the page after this one, in the direction this page was asked for."""
+    parts = urlsplit(response.url)
+    relation, key = ("prev", "min_id") if "min_id" in parse_qs(parts.query) else ("next", "max_id")
+    for address, found in _LINK.findall(header(response, "link") or ""):
+        position = parse_qs(address.partition("?")[2]).get(key)
+        if found == relation and position:
+            return f"{parts.path.removeprefix(_API)}?{urlencode({key: position[0]})}"
+    return None
+
+
+def _id(raw: Any) -> str | None:
+    match raw:
+        case {"id": str(found)}:
+            return found
+    return None

@@ -1,0 +1,1 @@
+"""The guarded HTTP client: URLs, public addresses, connections, retries."""

@@ -1,0 +1,142 @@
+"""URLs, each of which may be hostile: one pattern takes what is clean, and what was parsed is what is asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address
+from urllib.parse import parse_qs, quote, urlencode, urljoin
+
+import idna
+
+from imagelake.run.errors import DownloadError, ErrorCode
+
+Origin = tuple[str, str, int]
+
+_LONGEST = 65536
+_PORTS = {"http": 80, "https": 443}
+# ASCII alone, or the long s would pass for an s.
+_URL = re.compile(
+    r"(?ai:(?P<scheme>https?)://(?:\[(?P<literal>[0-9a-f:.]+)\]|(?P<name>[^/?#@:\[\]]{1,253}))(?::(?P<port>[0-9]{0,5}))?)"
+    r"(?P<path>/[^?#]*)?(?:\?(?P<query>[^#]*))?(?:#(?P<fragment>.*))?"
+)
+_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
+_NUMBERS = re.compile(r"[0-9.]+")
+_SCHEME = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*)?:")
+# What is sent as its percent-encoded UTF-8. A percent sign never is, so a signed URL goes out as it came.
+_NOT_IN_PATH = re.compile(r'[^!-~]|["#<>?`{}]')
+_NOT_IN_QUERY = re.compile(r'[^!-~]|["#<>]')
+_NOT_IN_FRAGMENT = re.compile(r'[^!-~]|["<>`]')
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """An http or https URL as it is asked for: ASCII, the host a lower-case name or address, without user name."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    query: str | None
+    fragment: str | None
+
+    @classmethod
+    def parse(cls, text: str) -> Url:
+        """Raises ``DownloadError`` (``url_refused``) unless ``text`` is clean."""
+        _check(text)
+        found = _URL.fullmatch(text) if len(text) <= _LONGEST else None
+        if found is None:
+            raise refusal("the URL is not a plain one of http or https, without user name and password")
+        scheme, literal, name, port, path, query, fragment = found.groups()
+        scheme = scheme.lower()
+        number = int(port) if port else _PORTS[scheme]
+        if number > 65535:
+            raise refusal("the URL has no valid port")
+        return cls(
+            scheme,
+            _host(literal, name),
+            number,
+            _quote(_without_dots(path or ""), _NOT_IN_PATH),
+            None if query is None else _quote(query, _NOT_IN_QUERY),
+            None if fragment is None else _quote(fragment, _NOT_IN_FRAGMENT),
+        )
+
+    def __str__(self) -> str:
+        query = "" if self.query is None else f"?{self.query}"
+        fragment = "" if self.fragment is None else f"#{self.fragment}"
+        return f"{self.scheme}://{self.authority}{self.path}{query}{fragment}"
+
+    @property
+    def origin(self) -> Origin:
+        return self.scheme, self.host, self.port
+
+    @property
+    def authority(self) -> str:
+        """The host as the Host header has it, with the port unless it is the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def target(self) -> str:
+        """What the request line asks for."""
+        return (self.path or "/") if self.query is None else f"{self.path or '/'}?{self.query}"
+
+    def join(self, reference: str) -> Url:
+        """Where a redirect from here to ``reference`` leads; raises as ``parse`` does."""
+        _check(reference)
+        if _SCHEME.match(reference):  # urljoin would take "http:a" for a relative one
+            return Url.parse(reference)
+        if reference.startswith("//"):
+            return Url.parse(f"{self.scheme}:{reference}")
+        return Url.parse(urljoin(str(self), reference.replace(" ", "%20")))
+
+    def with_params(self, params: Mapping[str, str]) -> Url:
+        """With ``params`` in place of those of the same names; the whole query is encoded anew."""
+        merged = {**parse_qs(self.query or "", keep_blank_values=True), **params}
+        return replace(self, query=urlencode(merged, doseq=True) if merged else None)
+
+    def is_under(self, hosts: frozenset[str]) -> bool:
+        """Whether the host is one of ``hosts`` or a subdomain of one."""
+        labels = self.host.split(".")
+        return any(".".join(labels[start:]) in hosts for start in range(len(labels)))
+
+
+def refusal(reason: str) -> DownloadError:
+    return DownloadError(ErrorCode.URL_REFUSED, f"refused before connecting: {reason}")
+
+
+def _check(text: str) -> None:
+    # Parsers disagree on these; urljoin drops some of them.
+    if not text.isprintable() or "\\" in text:
+        raise refusal("the URL holds a control character or a backslash")
+
+
+def _host(literal: str | None, name: str) -> str:
+    try:
+        if literal is not None:
+            IPv6Address(literal)
+            return literal.lower()
+        host = name.lower() if name.isascii() else idna.encode(name.lower()).decode("ascii")
+        if _NUMBERS.fullmatch(host):
+            IPv4Address(host)  # "127.1" and "0177.0.0.1" are addresses to some resolvers
+        if _HOST_NAME.fullmatch(host):
+            return host
+    except ValueError:
+        pass
+    raise refusal("the URL has no valid host")
+
+
+def _without_dots(path: str) -> str:
+    kept: list[str] = []
+    for segment in path.split("/"):
+        if segment == "..":
+            if kept != [""]:
+                kept.pop()
+        elif segment != ".":
+            kept.append(segment)
+    return "/".join(kept)
+
+
+def _quote(text: str, unsafe: re.Pattern[str]) -> str:
+    return unsafe.sub(lambda found: quote(found[0], safe=""), text)

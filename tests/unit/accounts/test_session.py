@@ -1,0 +1,272 @@
+"""Session: credentials go in at the last moment, to the network alone, and nothing that comes back holds one."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import boto3
+import pytest
+
+import imagelake.accounts.session
+from imagelake.accounts import secrets
+from imagelake.accounts.api import Api
+from imagelake.accounts.redaction import without
+from imagelake.accounts.secrets import Secret
+from imagelake.accounts.session import Session
+from imagelake.run.errors import BadFeedError, CredentialsError, SourceChangedError
+from imagelake.sources import Feed, Page, Request, Response
+from imagelake.sources.contract import Authorized
+from tests.unit.functions.website import Answer, Website
+from tests.unit.lake import Lake
+
+TOKEN, NEW = 'tok&en/with+odd%"<characters>', "another-token-of-many-characters"
+FEED = Feed.of("bluesky:alice.example")
+
+
+class Network(Authorized):
+    """A network that is shown ``token`` and can renew it."""
+
+    name = "net"
+    public_fields = frozenset({"user"})
+    secret_hosts = frozenset({"api.net.example"})
+
+    def __init__(self, *, keeps: bool = True, error: str = "") -> None:
+        self.keeps_renewed = keeps
+        self.due = False
+        self.error = error
+
+    def request(self, feed: Feed, bookmark: Any, cursor: Any) -> Request:
+        raise NotImplementedError
+
+    def parse(self, feed: Feed, response: Response) -> Page:
+        if self.error:
+            raise CredentialsError(self.error)
+        return Page([], [], response.body.decode() or None)
+
+    def authorize(self, request: Request, secret: Mapping[str, str]) -> Request:
+        token = secret["token"] if self.keeps_renewed or "/renew" in request.url else secret["session"]
+        return replace(request, params={**request.params, "access_token": token})
+
+    def renewal(self, request: Request, secret: Mapping[str, str], now: datetime) -> Request | None:
+        needed = self.due or (not self.keeps_renewed and "session" not in secret)
+        return Request(f"{request.url.rpartition('/')[0]}/renew") if needed else None
+
+    def renewed(self, feed: Feed, response: Response, now: datetime) -> Mapping[str, str]:
+        if response.status != 200:
+            raise CredentialsError(f"refused: {response.body.decode()}")
+        if not response.body:
+            raise SourceChangedError(f"{NEW} in an odd place")
+        field = "token" if self.keeps_renewed else "session"
+        return {field: response.body.decode(), f"{field}_expires_at": (now + timedelta(days=60)).isoformat()}
+
+
+@pytest.fixture(autouse=True)
+def manager(lake: Lake) -> Iterator[Any]:
+    secrets._provider.cache_clear()
+    imagelake.accounts.session._brought.clear()
+    client = boto3.client("secretsmanager")
+    client.create_secret(Name="lake/net", SecretString=json.dumps({"token": TOKEN, "user": "alice.example"}))
+    yield client
+    secrets._provider.cache_clear()
+
+
+@pytest.fixture
+def api(website: Website) -> Iterator[Api]:
+    with Api(trusted_origins=frozenset({website.origin}), contact="") as api:
+        yield api
+
+
+def session(network: Any, api: Api, *trusted: str) -> Session:
+    return Session(network, FEED, api, Secret("lake/net", ("token",)), frozenset(trusted))
+
+
+def test_token_is_sent_and_comes_back_in_nothing(api: Api, website: Website) -> None:
+    spoken = f"{TOKEN} {quote(TOKEN)} alice.example"
+    page = website.put("/page", Answer(spoken.encode(), headers={"link": quote(TOKEN, safe="")}))
+    response, found = session(Network(), api, website.origin).read(Request(page, {"limit": "5"}))
+    assert website.asked == [f"/page?limit=5&access_token={quote(TOKEN, safe='')}"]
+    assert response.url == f"{page}?limit=5"
+    assert found.cursor == "REDACTED REDACTED alice.example"
+    assert response.headers["link"] == "REDACTED"
+
+
+def test_network_without_credentials_needs_no_secret(api: Api, website: Website) -> None:
+    class Open:
+        parse = Network().parse
+
+    page = website.put("/page", b"next")
+    opened = Session(Open(), FEED, api, Secret("lake/none", ()))  # type: ignore[arg-type]
+    assert opened.read(Request(page))[1].cursor == "next"
+
+
+@pytest.mark.parametrize(
+    ("ends", "first"),
+    [
+        ({}, None),
+        ({"token_expires_at": "2026-12-24T00:00:00Z"}, "2026-12-24T00:00:00+00:00"),
+        (
+            {"token_expires_at": "2027-01-01", "other_expires_at": "2026-12-24T01:00:00+01:00"},
+            "2026-12-24T00:00:00+00:00",
+        ),
+        ({"token_expires_at": "soon"}, None),
+    ],
+)
+def test_end_of_the_first_token(
+    api: Api, website: Website, manager: Any, ends: dict[str, str], first: str | None
+) -> None:
+    manager.put_secret_value(SecretId="lake/net", SecretString=json.dumps({"token": TOKEN, **ends}))
+    opened = session(Network(), api, website.origin)
+    # Nothing is known of a secret that has not been read.
+    assert opened.ends_at is None
+    opened.read(Request(website.put("/page", b"")))
+    assert opened.ends_at == (first and datetime.fromisoformat(first))
+
+
+@pytest.mark.parametrize("url", ["https://evil.example/x", "http://api.net.example/x", "https://api.net.example:81/x"])
+def test_token_is_not_sent_elsewhere(api: Api, url: str) -> None:
+    with pytest.raises(BadFeedError, match="TrustedOrigins") as caught:
+        session(Network(), api).read(Request(url))
+    assert "tok" not in str(caught.value).replace("network", "")
+
+
+def test_token_is_not_sent_to_a_host_only_because_requests_may_go_there(api: Api, website: Website) -> None:
+    with pytest.raises(BadFeedError, match="its credentials are not sent to http://127"):
+        session(Network(), api).read(Request(website.put("/page", b"")))
+    assert website.asked == []
+
+
+def test_renewed_token_is_used_at_once_and_kept(api: Api, website: Website, manager: Any) -> None:
+    page = website.put("/page", f"{TOKEN} {NEW}".encode())
+    website.put("/renew", NEW.encode())
+    network = Network()
+    network.due = True
+    opened = session(network, api, website.origin)
+    assert opened.read(Request(page))[1].cursor == "REDACTED REDACTED"
+    opened.read(Request(page))
+    paths = [asked.partition("?")[0] for asked in website.asked]
+    assert (paths, website.asked[1]) == (["/renew", "/page", "/page"], f"/page?access_token={NEW}")
+    kept = json.loads(manager.get_secret_value(SecretId="lake/net")["SecretString"])
+    assert (kept["token"], kept["user"]) == (NEW, "alice.example")
+    assert opened.warnings == []
+
+
+def test_token_that_another_worker_has_renewed_is_not_renewed_again(api: Api, website: Website, manager: Any) -> None:
+    class Ending(Network):
+        def renewal(self, request: Request, secret: Mapping[str, str], now: datetime) -> Request | None:
+            self.due = secret["token"] == TOKEN
+            return super().renewal(request, secret, now)
+
+    page = website.put("/page", b"next")
+    assert Secret("lake/net", ("token",))["token"] == TOKEN, "what this worker remembers"
+    manager.put_secret_value(SecretId="lake/net", SecretString=json.dumps({"token": NEW}))
+    session(Ending(), api, website.origin).read(Request(page))
+    assert website.asked == [f"/page?access_token={NEW}"]
+
+
+def test_token_that_cannot_be_renewed_is_used_on_with_a_warning(api: Api, website: Website, manager: Any) -> None:
+    page = website.put("/page", b"next")
+    website.put("/renew", Answer(f"no {TOKEN}".encode(), 400))
+    network = Network()
+    network.due = True
+    opened = session(network, api, website.origin)
+    assert opened.read(Request(page))[1].cursor == "next"
+    assert opened.warnings == ["bluesky:alice.example: the token could not be renewed: refused: no REDACTED"]
+
+
+def test_renewal_that_is_not_as_documented_is_told_without_its_words(api: Api, website: Website) -> None:
+    page = website.put("/page", b"next")
+    website.put("/renew", b"")
+    network = Network()
+    network.due = True
+    opened = session(network, api, website.origin)
+    opened.read(Request(page))
+    (warning,) = opened.warnings
+    assert NEW not in warning
+
+
+def test_session_is_remembered_by_the_worker_and_forgotten_when_refused(
+    api: Api, website: Website, manager: Any
+) -> None:
+    page = website.put("/page", b"next")
+    website.put("/renew", NEW.encode())
+    network = Network(keeps=False)
+    session(network, api, website.origin).read(Request(page))
+    session(network, api, website.origin).read(Request(page))
+    assert [asked.partition("?")[0] for asked in website.asked] == ["/renew", "/page", "/page"]
+    assert NEW not in manager.get_secret_value(SecretId="lake/net")["SecretString"]
+    network.error = "expired"
+    with pytest.raises(CredentialsError, match="expired; put in a new one: aws secretsmanager put-secret-value"):
+        session(network, api, website.origin).read(Request(page))
+    network.error = ""
+    session(network, api, website.origin).read(Request(page))
+    assert [asked.partition("?")[0] for asked in website.asked[3:]] == ["/page", "/renew", "/page"]
+
+
+def test_login_that_is_refused_ends_the_feed_without_the_password(api: Api, website: Website) -> None:
+    page = website.put("/page", b"next")
+    website.put("/renew", Answer(f"wrong: {html.escape(TOKEN)}".encode(), 401))
+    with pytest.raises(CredentialsError, match="refused: wrong: REDACTED; put in a new one"):
+        session(Network(keeps=False), api, website.origin).read(Request(page))
+
+
+@pytest.mark.parametrize(("days", "warned"), [(13, True), (15, False), (-1, True), (None, True)])
+def test_token_that_ends_soon_is_told(api: Api, website: Website, manager: Any, days: int | None, warned: bool) -> None:
+    ends = "never" if days is None else (datetime.now(UTC) + timedelta(days=days)).isoformat()
+    manager.put_secret_value(SecretId="lake/net", SecretString=json.dumps({"token": TOKEN, "token_expires_at": ends}))
+    network = Network()
+    network.public_fields = frozenset({"token_expires_at"})
+    opened = session(network, api, website.origin)
+    assert opened.warnings == []
+    opened.read(Request(website.put("/page", b"next")))
+    assert bool(opened.warnings) is warned
+    for warning in opened.warnings:
+        assert f"token of the secret lake/net ends at {ends}; put in a new one: aws secretsmanager" in warning
+
+
+def written(text: str) -> list[str]:
+    """A text in every form it may come back in."""
+    code = "".join(f"\\u{ord(one):04x}" for one in text)
+    return [
+        text,
+        quote(text, safe=""),
+        quote(text),
+        quote(quote(text, safe=""), safe=""),
+        quote(text, safe="").lower() if text.islower() else text,
+        json.dumps(text)[1:-1],
+        json.dumps(text)[1:-1].replace("/", "\\/"),
+        json.dumps(text)[1:-1].replace("&", "\\u0026").replace("<", "\\u003C").replace(">", "\\u003e"),
+        json.dumps(json.dumps(text)[1:-1])[1:-1],
+        html.escape(text),
+        code,
+        "".join(f"&#{ord(one)};" for one in text),
+        "".join(f"&#x{ord(one):X};" for one in text),
+    ]
+
+
+@pytest.mark.parametrize(
+    "secret", [TOKEN, "abcd-efgh-ijkl-mnop", "AAAA%2Fbb%3D", "a|b.c~d_e", "with \\ and ' and space"]
+)
+def test_without_takes_a_secret_out_however_it_is_written(secret: str) -> None:
+    for form in written(secret):
+        assert without([secret, "else-where"], f"({form})".encode()) == b"(REDACTED)", form
+
+
+def test_without_leaves_all_else_as_it_is() -> None:
+    text = "a token, tok%26en and ключ".encode()
+    assert without([TOKEN, "token", "a"], text) == text
+    assert without([], text) == text
+
+
+def test_without_takes_the_longer_of_two_secrets() -> None:
+    assert without(["secret-one", "secret-one-and-more"], b"secret-one-and-more secret-one") == b"REDACTED REDACTED"
+
+
+@pytest.mark.parametrize("text", [b"\\" * 200_000, b"%25" * 70_000, b"%" + b"25" * 100_000, b"&#" + b"0" * 200_000])
+def test_without_is_quick_whatever_the_text(text: bytes) -> None:
+    assert without([TOKEN, "x" * 200], text) == text

@@ -1,0 +1,68 @@
+"""Names: the same content has the same name, another has another."""
+
+from __future__ import annotations
+
+import re
+
+from imagelake.lake import object_keys
+from imagelake.run.models import Batch, Run
+
+RUN = Run(
+    run_id="run-1",
+    execution_arn="arn:aws:states:us-east-1:123456789012:execution:ImagePipeline:run-1",
+    dt="2026-04-01",
+    batch_size=250,
+    posts_per_feed=1000,
+    failure_tolerance_percent=20,
+)
+BATCH = Batch(batch_id="b1", feed_id="feed-1", source="bluesky", dt="2026-04-01", items=3)
+
+
+def test_batch_id_depends_on_feed_day_and_media_alone() -> None:
+    name = object_keys.batch_id("feed", "2026-04-01", ["a", "b"])
+    assert re.fullmatch("[0-9a-f]{20}", name)
+    assert object_keys.batch_id("feed", "2026-04-01", iter(["b", "a"])) == name
+    others = [("other", "2026-04-01", ["a", "b"]), ("feed", "2026-04-02", ["a", "b"]), ("feed", "2026-04-01", ["a"])]
+    assert name not in {object_keys.batch_id(*other) for other in others}
+
+
+def test_every_name_is_in_its_zone() -> None:
+    assert {
+        object_keys.raw_page(RUN, "bluesky", "feed-1", 7),
+        object_keys.raw_image("abcd"),
+        object_keys.open_batch(BATCH),
+        object_keys.plan(BATCH),
+        object_keys.rows(BATCH),
+        object_keys.pictures(BATCH),
+        object_keys.batch_list(RUN, "feed-1"),
+        object_keys.batch_failure("run-1", "b1"),
+        object_keys.parquet(BATCH),
+        object_keys.rejects(RUN, "bluesky", "feed-1"),
+        object_keys.failures(RUN.run_id, "feed-1"),
+        object_keys.run_summary(RUN.run_id),
+        object_keys.html_report(RUN),
+        object_keys.feed_books(RUN, "feed-1"),
+    } == {
+        "raw/posts/source=bluesky/dt=2026-04-01/run-1/feed-1-00007.json.gz",
+        "raw/images/ab/abcd",
+        "open/feed-1/b1.json",
+        "work/b1/plan.json",
+        "work/b1/rows.jsonl",
+        "work/b1/pictures.bin",
+        "work/runs/run-1/feed-1/batches.json",
+        "work/runs/run-1/failed-batches/b1.json",
+        "lake/images/source=bluesky/dt=2026-04-01/b1.parquet",
+        "rejects/source=bluesky/dt=2026-04-01/run-1-feed-1.jsonl",
+        "reports/run-1/failures/feed-1.jsonl",
+        "reports/run-1/run.json",
+        "reports/run-1/index.html",
+        "reports/run-1/feeds/feed-1.json",
+    }
+    again = BATCH.model_copy(update={"retried_by": "run-2"})
+    assert (object_keys.plan(again), object_keys.rows(again)) == ("work/b1/run-2/plan.json", "work/b1/run-2/rows.jsonl")
+    assert (object_keys.parquet(again), object_keys.open_batch(again)) == (
+        object_keys.parquet(BATCH),
+        object_keys.open_batch(BATCH),
+    )
+    assert object_keys.first_plan("b1") == object_keys.plan(BATCH)
+    assert object_keys.open_batch(BATCH).startswith(object_keys.open_prefix("feed-1"))

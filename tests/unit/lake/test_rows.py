@@ -1,0 +1,51 @@
+"""The row contract: every column is there, typed in words Athena knows."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+from imagelake.lake.rows import COLUMNS, TRANSFORM_VERSION, Status, new_row
+from imagelake.run.posts import Item, Media, Post
+
+ITEM = Item.of(
+    "bluesky",
+    "bluesky:a.example",
+    Post(post_id="p", author_id="a", posted_at=datetime(2026, 4, 1, tzinfo=UTC), text="hello", tags=["x"]),
+    Media(media_id="m", index=2, kind="image", url="https://x.test/a", expires_at=datetime(2026, 4, 2, tzinfo=UTC)),
+)
+
+
+def test_new_row_has_every_column_and_no_other() -> None:
+    row = new_row(ITEM, run_id="run-1", dt="2026-04-01")
+    assert list(row) == [column.name for column in COLUMNS]
+    assert {name: value for name, value in row.items() if value is not None} == {
+        "media_id": "m",
+        "source": "bluesky",
+        "feed": "bluesky:a.example",
+        "post_id": "p",
+        "media_index": 2,
+        "author_id": "a",
+        "media_url": "https://x.test/a",
+        "posted_at": "2026-04-01T00:00:00Z",
+        "caption": "hello",
+        "tags": ["x"],
+        "sensitive": False,
+        "run_id": "run-1",
+        "transform_version": TRANSFORM_VERSION,
+        "dt": "2026-04-01",
+    }
+    assert json.loads(json.dumps(row)) == row
+
+
+def test_columns_have_one_name_and_a_type_of_athena() -> None:
+    assert len({column.name for column in COLUMNS}) == len(COLUMNS)
+    scalars = {"string", "binary", "int", "bigint", "float", "boolean", "timestamp"}
+    nested = {"array<string>", "array<float>", "struct<bytes:binary,path:string>"}
+    assert {column.type for column in COLUMNS} <= scalars | nested
+    assert all(column.meaning for column in COLUMNS)
+
+
+def test_every_status_is_named_in_its_column() -> None:
+    (meaning,) = (column.meaning for column in COLUMNS if column.name == "status")
+    assert all(f"`{status}`" in meaning for status in Status)

@@ -1,0 +1,47 @@
+"""The tree of errors is the one that is drawn in its module, and its leaves can be told apart by name."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+
+from imagelake.run import errors
+from imagelake.run.errors import (
+    DownloadError,
+    ErrorCode,
+    ImagelakeError,
+    ImageRejectedError,
+    PermanentError,
+    TransientError,
+)
+
+KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, ImagelakeError)]
+
+
+def test_drawing_shows_every_error_under_its_parent() -> None:
+    drawn: dict[str, str] = {}
+    stem = {0: "ImagelakeError"}
+    for prefix, name in re.findall(r"^ {4}([│ ]*[├└]── )(\w+Error)", errors.__doc__ or "", re.MULTILINE):
+        depth = len(prefix) // 4
+        stem[depth] = name
+        drawn[name] = stem[depth - 1]
+    assert drawn == {kind.__name__: kind.__bases__[0].__name__ for kind in KINDS if kind is not ImagelakeError}
+
+
+def test_every_leaf_is_either_transient_or_permanent() -> None:
+    leaves = [kind for kind in KINDS if not any(kind in other.__bases__ for other in KINDS)]
+    assert len(leaves) == 16
+    assert all(issubclass(leaf, TransientError) != issubclass(leaf, PermanentError) for leaf in leaves)
+    assert all(leaf.__name__.endswith("Error") and leaf.__doc__ for leaf in leaves)
+
+
+@pytest.mark.parametrize("kind", [DownloadError, ImageRejectedError])
+def test_item_errors_carry_a_code(kind: type[DownloadError] | type[ImageRejectedError]) -> None:
+    error = kind(ErrorCode.EMPTY, "no bytes")
+    assert (error.code, str(error)) == ("empty", "no bytes")
+
+
+def test_codes_are_words_for_a_column() -> None:
+    assert all(re.fullmatch("[a-z_]+", code) for code in ErrorCode)

@@ -1,0 +1,475 @@
+"""The guarded client: what it refuses before a connection is made, and what it reads from those that are."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from imagelake.run.errors import (
+    BadFeedError,
+    BadInputError,
+    DownloadError,
+    ErrorCode,
+    SourceChangedError,
+    SourceUnavailableError,
+)
+from imagelake.web.client import VERSION, GuardedClient, as_feed_error
+from imagelake.web.http1 import Deadline
+from imagelake.web.urls import Url
+from tests.unit.web.server import EVIL, OK, Server, get
+
+PUBLIC = "93.184.215.14"
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Every address that anything tries to connect to; nothing gets through."""
+    made: list[Any] = []
+
+    def connect(self: socket.socket, address: Any) -> None:
+        made.append(address)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    monkeypatch.setattr(socket.socket, "connect_ex", connect)
+    return made
+
+
+def resolve_to(monkeypatch: pytest.MonkeyPatch, *rounds: list[str]) -> list[str]:
+    """Answer look-ups of any name with ``rounds`` in turn (the last one for good); returns the names asked for."""
+    asked: list[str] = []
+
+    def getaddrinfo(host: str, port: int, *args: Any, **kwargs: Any) -> list[Any]:
+        addresses = rounds[min(len(asked), len(rounds) - 1)]
+        asked.append(host)
+        if not addresses:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (address, port, 0, 0))
+            if ":" in address
+            else (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+            for address in addresses
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return asked
+
+
+def reroute(monkeypatch: pytest.MonkeyPatch, port: int, *, peer: str | None) -> list[Any]:
+    """Let connections to anywhere end at a local server that claims to be ``peer``; returns where they were to go."""
+    wanted: list[Any] = []
+    connect, getpeername = socket.socket.connect, socket.socket.getpeername
+
+    def connect_here(self: socket.socket, address: Any) -> None:
+        wanted.append(address)
+        connect(self, ("127.0.0.1", port))
+
+    monkeypatch.setattr(socket.socket, "connect", connect_here)
+    monkeypatch.setattr(socket.socket, "getpeername", lambda self: (peer, 443) if peer else getpeername(self))
+    return wanted
+
+
+def refused_code(url: str) -> ErrorCode:
+    with pytest.raises(DownloadError) as caught:
+        get(url)
+    return caught.value.code
+
+
+# Literal addresses, in the spellings that resolvers and URL parsers know.
+LITERALS = [
+    "0.0.0.0", "10.0.0.1", "100.64.0.1", "100.100.100.200", "127.0.0.1", "127.1.2.3", "168.63.129.16",
+    "169.254.169.254", "169.254.170.2",
+    "172.16.0.1", "192.0.0.192", "192.0.2.1", "192.88.99.1", "192.168.1.1", "198.18.0.1", "198.51.100.1",
+    "203.0.113.1", "224.0.0.1",
+    "240.0.0.1", "255.255.255.255", "0x7f.1", "0x7f000001", "0x7f.0x0.0x0.0x1", "0X7F.1", "2130706433", "127.1",
+    "127.0.1", "0177.0.0.1",
+    "017700000001", "0251.0376.0251.0376", "0xa9fea9fe", "2852039166", "169.254.43518", "0", "0x0", "127.0.0.1.",
+    "127.0.0.1..",
+    "\uff11\uff12\uff17.0.0.1", "127\u30020\u30020\u30021", "127\uff0e0\uff0e0\uff0e1", "127\uff610\uff610\uff611",
+    "\u2460\u2461\u2466.0.0.1",
+    "localhost", "LOCALHOST", "localhost.", "loc\u00adalhost", "\u24db\u24de\u24d2alhost", "%6c%6f%63alhost",
+    "127.0.0.1%00", "127.0.0.1%2f",
+    "[::]", "[::1]", "[0:0:0:0:0:0:0:1]", "[::127.0.0.1]", "[::169.254.169.254]", "[::ffff:127.0.0.1]",
+    "[::ffff:169.254.169.254]",
+    "[::ffff:8.8.8.8]", "[::ffff:a9fe:a9fe]", "[64:ff9b::a9fe:a9fe]", "[64:ff9b:1::a9fe:a9fe]", "[100::1]",
+    "[2001::a9fe:a9fe]",
+    "[2001:db8::1]", "[2002:a9fe:a9fe::1]", "[3fff::1]", "[5f00::1]", "[fc00::1]", "[fd00:ec2::254]", "[fe80::1]",
+    "[fe80::1%25eth0]",
+    "[fe80::1%eth0]", "[2a00::1%25lo]", "[2a00::5efe:7f00:1]", "[ff02::1]", "[fec0::1]", "[::1", "::1",
+    "[127.0.0.1]", "[v1.x]", "[]", "",
+]  # fmt: skip
+
+
+URLS = [
+    # schemes
+    "ftp://example.com/a.jpg", "file:///etc/passwd", "gopher://example.com:70/_", "data:image/png;base64,AAAA",
+    "javascript:alert(1)",
+    "dict://example.com:11211/", "ws://example.com/", "unix:///var/run/docker.sock",
+    "http+unix://%2Fvar%2Frun%2Fdocker.sock/", "jar:http://example.com/",
+    "//example.com/a.jpg", "/a.jpg", "a.jpg", "example.com/a.jpg", "http:example.com", "http:/example.com",
+    "http:///a.jpg", "http://", "", " ",
+    " http://example.com/", "h\u0442tp://example.com/", "https:\u2215\u2215example.com/",
+    # ports
+    "http://example.com:8080/", "http://example.com:22/", "https://example.com:8443/", "http://example.com:0/",
+    "http://example.com:65536/",
+    "http://example.com:-1/", "http://example.com:99999999999/", "http://example.com:80:80/",
+    "http://example.com:http/", "https://example.com:6379/",
+    # user names and the confusion of parsers
+    "http://user@example.com/", "http://user:word@example.com/", "http://@example.com/", "http://:@example.com/",
+    "http://a@b", "http://a@b@example.com/",
+    "http://example.com@169.254.169.254/", "http://169.254.169.254\\@example.com/",
+    "http://example.com\\@169.254.169.254/", "http:\\\\example.com/",
+    "http://example.com\\.evil.test/", "http://example.com%40evil.test/",
+    "http://example.com&@evil.test#@169.254.169.254/",
+    "http://foo@127.0.0.1:80@example.com/", "http://foo@127.0.0.1 @example.com/",
+    "http://127.0.0.1:80\\@@example.com:80/", "http:// @example.com/",
+    # control characters
+    "http://example.com/\r\nHost: evil", "http://example.com\r\n/", "http://exam\nple.com/",
+    "http://example.com/\x00", "http://example.com/\t",
+    "http://example.com\x7f/", "http://example.com/\u2028", "http://exa mple.com/", "http://example.com/\ud800",
+    # names that are none
+    "http://example..com/", "http://.example.com/", "http://example.com./", "http://ex*mple.com/",
+    "http://exa%6dple.com/", "http://example.com%20/",
+    "http://exa'mple.com/", "http://example.com;evil/", "http://example.com,evil/", f"http://{'a' * 64}.com/",
+    f"http://{'a.' * 127}com/",
+    "http://\u202e/", "http://xn--\u00e4.com/", "http://$(id).com/", "http://\u2100.com/", "http://\ufdd0.com/",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("host", LITERALS)
+def test_exchange_when_the_host_is_an_address_in_disguise(host: str, scheme: str, connections: list[Any]) -> None:
+    # What the system makes of the spelling is up to it: to refuse it or not to know it are both right.
+    assert refused_code(f"{scheme}://{host}/a.jpg") in (ErrorCode.URL_REFUSED, ErrorCode.HOST_NOT_FOUND)
+    assert connections == []
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_exchange_when_the_url_is_refused(url: str, connections: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = resolve_to(monkeypatch, [PUBLIC])
+    assert refused_code(url) is ErrorCode.URL_REFUSED
+    assert (asked, connections) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ["127.0.0.1"], ["169.254.169.254"], ["10.1.2.3"], ["100.100.100.200"], ["::1"], ["fd00:ec2::254"],
+        ["fe80::1%2"], ["::ffff:10.0.0.1"],
+        ["64:ff9b::a9fe:a9fe"], ["0.0.0.0"], [PUBLIC, "127.0.0.1"], ["127.0.0.1", PUBLIC], [PUBLIC, "::1"],
+        ["2606:4700::1", "10.0.0.1"],
+        [PUBLIC, "1.1.1.1", "8.8.8.8", "192.168.0.1"], ["2606:4700::1", PUBLIC, "64:ff9b::7f00:1"],
+        ["2002:a9fe:a9fe::1", PUBLIC],
+    ],
+)  # fmt: skip
+def test_exchange_when_a_name_has_any_address_that_is_not_public(
+    addresses: list[str], connections: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve_to(monkeypatch, addresses)
+    assert refused_code("https://rebind.example/") is ErrorCode.URL_REFUSED
+    assert connections == []
+
+
+def test_exchange_when_the_name_changes_its_address_after_the_check(
+    connections: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = resolve_to(monkeypatch, [PUBLIC], ["127.0.0.1"])
+    assert refused_code("http://rebind.example/") is ErrorCode.CONNECTION_FAILED
+    assert asked == ["rebind.example"]
+    assert connections == [(PUBLIC, 80)]
+
+
+def test_exchange_when_the_peer_is_not_public(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve(lambda head: [OK])
+    resolve_to(monkeypatch, [PUBLIC])
+    reroute(monkeypatch, server.port, peer=None)
+    assert refused_code("http://media.example/") is ErrorCode.URL_REFUSED
+    monkeypatch.undo()
+    assert server.requests == []
+
+
+def test_exchange_when_a_name_is_unknown(connections: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve_to(monkeypatch, [])
+    assert refused_code("https://nowhere.example/") is ErrorCode.HOST_NOT_FOUND
+    assert connections == []
+
+
+def test_exchange_when_proxies_are_in_the_environment(connections: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:3128")
+    resolve_to(monkeypatch, [PUBLIC])
+    assert refused_code("https://media.example/") is ErrorCode.CONNECTION_FAILED
+    assert connections == [(PUBLIC, 443)]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "cdn.bsky.app", "video.bsky.app", "public.api.bsky.app", "scontent-fra3-1.cdninstagram.com",
+        "scontent.xx.fbcdn.net", "pbs.twimg.com",
+        "files.mastodon.social", "media.mstdn.social", "upload.wikimedia.org", "live.staticflickr.com", "i.redd.it",
+        "xn--bcher-kva.example", "xn--", "xn--i-7iq.ws",
+        "under_score.example", "a-.example", "2130706433.example", "1.1.1.1", "[2606:4700::6810:84e5]",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_exchange_when_the_host_is_public(
+    host: str, scheme: str, connections: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve_to(monkeypatch, [PUBLIC, "2606:4700::6810:84e5"])
+    assert refused_code(f"{scheme}://{host}/a%20b.jpg?sig=x@y") is ErrorCode.CONNECTION_FAILED
+    port = 443 if scheme == "https" else 80
+    assert connections == [(PUBLIC, port), ("2606:4700::6810:84e5", port, 0, 0)]
+
+
+def test_exchange_when_the_first_address_is_dead(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve(lambda head: [OK])
+    resolve_to(monkeypatch, ["2606:4700::1", PUBLIC])
+    wanted = reroute(monkeypatch, server.port, peer=PUBLIC)  # an IPv6 socket cannot connect there
+    answer = get("http://media.example/a.jpg")
+    monkeypatch.undo()
+    assert (answer.status, answer.body, len(wanted)) == (200, b"ok", 2)
+    assert server.requests[0].startswith(b"GET /a.jpg HTTP/1.1\r\nHost: media.example\r\n")
+
+
+def certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's context with a certificate for ``name``, and a client's that trusts it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "server.pem"
+    file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + made.public_bytes(serialization.Encoding.PEM)
+    )
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(file)
+    return server, ssl.create_default_context(cafile=str(file))
+
+
+def test_exchange_when_https_is_pinned_then_tls_names_the_host(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    at_server, at_client = certificate(tmp_path, "media.example")
+    named: list[str | None] = []
+    at_server.sni_callback = lambda sock, name, context: named.append(name)
+    server = serve(lambda head: [OK], at_server)
+    resolve_to(monkeypatch, [PUBLIC])
+    wanted = reroute(monkeypatch, server.port, peer=PUBLIC)
+    answer = get("https://media.example/", GuardedClient(ssl_context=at_client))
+    monkeypatch.undo()
+    assert (answer.body, named, wanted) == (b"ok", ["media.example"], [(PUBLIC, 443)])
+
+
+@pytest.mark.parametrize(("extra", "connections"), [(b"", 1), (EVIL, 3)])
+def test_exchange_when_https_then_only_a_connection_in_step_is_kept(
+    extra: bytes, connections: int, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    at_server, at_client = certificate(tmp_path, "media.example")
+    server = serve(lambda head: [OK + extra], at_server)
+    resolve_to(monkeypatch, [PUBLIC])
+    reroute(monkeypatch, server.port, peer=PUBLIC)
+    with GuardedClient(ssl_context=at_client) as client:
+        bodies = [client.exchange("GET", "https://media.example/").body for _ in range(3)]
+    monkeypatch.undo()
+    assert (bodies, server.connections) == ([b"ok"] * 3, connections)
+
+
+def test_exchange_when_the_certificate_is_for_another_name(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    at_server, at_client = certificate(tmp_path, "other.example")
+    server = serve(lambda head: [OK], at_server)
+    resolve_to(monkeypatch, [PUBLIC])
+    reroute(monkeypatch, server.port, peer=PUBLIC)
+    with pytest.raises(DownloadError) as caught:
+        get("https://media.example/?token=secret", GuardedClient(ssl_context=at_client))
+    monkeypatch.undo()
+    assert caught.value.code is ErrorCode.CONNECTION_FAILED
+    assert "secret" not in str(caught.value)
+    assert server.requests == []
+
+
+CHECKER = GuardedClient()
+
+
+def check_code(url: str, **options: Any) -> ErrorCode | None:
+    try:
+        CHECKER.check(url, **options)
+    except DownloadError as error:
+        return error.code
+    return None
+
+
+@settings(deadline=None)
+@given(st.text())
+@example("http://[")
+@example("http://[::1]]/")
+@example("http://xn--/")
+def test_check_when_the_url_is_any_text(text: str) -> None:
+    assert check_code(text, base=Url.parse("https://example.com/")) in (None, ErrorCode.URL_REFUSED)
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        ("cdn.example", True), ("a.cdn.example", True), ("a.b.cdn.example", True), ("CDN.example", True),
+        ("one.test", True),
+        ("evilcdn.example", False), ("cdn.example.evil", False), ("example", False), ("a.one.test.x", False),
+        ("8.8.8.8", False),
+        ("[2606:4700::1]", False),
+    ],
+)  # fmt: skip
+def test_check_when_hosts_are_listed_then_whole_labels_count(host: str, allowed: bool) -> None:
+    code = check_code(f"https://{host}/", allowed_hosts=frozenset({"cdn.example", "one.test"}))
+    assert code is (None if allowed else ErrorCode.URL_REFUSED)
+
+
+def test_check_when_the_origin_is_trusted_then_it_is_exact() -> None:
+    client = GuardedClient(trusted_origins=frozenset({"http://127.0.0.1:4567", "https://mirror.lan"}))
+    none = frozenset[str]()
+    for url in ("http://127.0.0.1:4567/a", "https://mirror.lan/a", "https://mirror.lan:443/a", "HTTP://127.0.0.1:4567"):
+        client.check(url, allowed_hosts=none)
+    for url in (
+        "http://127.0.0.1:45678/", "http://127.0.0.1:456/", "https://127.0.0.1:4567/", "http://127.0.0.1/",
+        "http://127.0.0.1:4567.evil.test/",
+        "http://127.0.0.1:4567@evil.test/", "http://u@127.0.0.1:4567/", "http://mirror.lan/",
+        "https://a.mirror.lan/", "https://mirror.lan:80/",
+        "https://mirror.lan.evil.test/", "http://127.0.0.2:4567/", "http://127.1:4567/",
+    ):  # fmt: skip
+        with pytest.raises(DownloadError):
+            client.check(url, allowed_hosts=none)
+
+
+def test_exchange_when_another_scheme_of_a_trusted_origin_has_a_private_address(
+    connections: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve_to(monkeypatch, ["10.0.0.1"])
+    client = GuardedClient(trusted_origins=frozenset({"https://mirror.lan"}))
+    with pytest.raises(DownloadError) as caught:
+        get("http://mirror.lan:443/", client)
+    assert (caught.value.code, connections) == (ErrorCode.URL_REFUSED, [])
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["127.0.0.1:4567", "ftp://a", "http://", "http://a/path", "http://a?b", "http://u@a", "*", "null"],
+)
+def test_client_when_a_trusted_origin_is_none(origin: str) -> None:
+    with pytest.raises(BadInputError):
+        GuardedClient(trusted_origins=frozenset({origin}))
+
+
+@pytest.mark.parametrize("contact", ["a\r\nX: y", "caf\u00e9", "a) evil (", "\\"])
+def test_client_when_the_contact_does_not_fit_a_header(contact: str) -> None:
+    with pytest.raises(BadInputError):
+        GuardedClient(contact=contact)
+
+
+def test_exchange_when_all_is_well(serve: Callable[..., Server]) -> None:
+    body = json.dumps({"posts": []}).encode()
+    packed = gzip.compress(body)
+    server = serve(
+        lambda head: [
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nX-A: 1\r\nSet-Cookie: a=b\r\nContent-Length: %d\r\n\r\n"
+            % len(packed),
+            packed,
+        ]
+    )
+    client = GuardedClient(contact="ops@example.org", trusted_origins=frozenset({server.origin}))
+    with client:
+        for _ in range(3):
+            answer = client.exchange("GET", f"{server.origin}/api?a=1", params={"b": "2"}, headers={"X-Token": "t"})
+    assert (answer.status, answer.body, answer.headers["x-a"]) == (200, body, "1")
+    assert answer.url == f"{server.origin}/api?a=1&b=2"
+    head = server.requests[-1].lower()
+    assert head.startswith(b"get /api?a=1&b=2 http/1.1\r\n")
+    assert f"user-agent: imagelake/{VERSION} (+ops@example.org)\r\n".encode() in head
+    assert b"accept-encoding: gzip\r\n" in head
+    assert b"x-token: t\r\n" in head
+    assert b"cookie" not in head
+    assert server.connections == 1
+
+
+def test_exchange_when_a_body_is_sent(serve: Callable[..., Server]) -> None:
+    server = serve(lambda head: [OK])
+    client = GuardedClient(trusted_origins=frozenset({server.origin}))
+    with client:
+        client.exchange("POST", server.origin, json={"a": 1})
+    head, _, body = server.requests[0].partition(b"\r\n\r\n")
+    assert (b"POST / HTTP/1.1" in head, b"application/json" in head) == (True, True)
+    assert body == b'{"a":1}'
+
+
+def test_exchange_when_the_answer_redirects_then_it_is_returned(serve: Callable[..., Server]) -> None:
+    server = serve(
+        lambda head: [b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n"]
+    )
+    answer = get(server.origin, GuardedClient(trusted_origins=frozenset({server.origin})))
+    assert (answer.status, len(server.requests)) == (302, 1)
+
+
+@pytest.mark.parametrize("url", ["http://[::1]/", "http://127.0.0.1/", "http://example.com:22/"])
+def test_open_when_the_url_was_not_checked_then_it_is_refused_the_same(url: str, connections: list[Any]) -> None:
+    client = GuardedClient()
+    with (
+        pytest.raises(DownloadError) as caught,
+        client.open("GET", Url.parse(url), deadline=Deadline(5), connect=1, read=1),
+    ):
+        raise AssertionError
+    assert (caught.value.code, connections) == (ErrorCode.URL_REFUSED, [])
+
+
+def test_exchange_when_everything_is_logged_then_no_signature_is(
+    serve: Callable[..., Server], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    server = serve(lambda head: [b"HTTP/1.1 302 Found\r\nLocation: /?sig=secret\r\nContent-Length: 0\r\n\r\n"])
+    get(f"{server.origin}/?sig=secret", GuardedClient(trusted_origins=frozenset({server.origin})))
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (ErrorCode.URL_REFUSED, BadFeedError),
+        (ErrorCode.TOO_LARGE, SourceChangedError),
+        (ErrorCode.HTTP_ERROR, SourceChangedError),
+        (ErrorCode.TIMED_OUT, SourceUnavailableError),
+        (ErrorCode.HOST_NOT_FOUND, SourceUnavailableError),
+    ],
+)
+def test_as_feed_error_when_a_call_failed(code: ErrorCode, kind: type[Exception]) -> None:
+    error = as_feed_error(DownloadError(code, "why"))
+    assert (type(error), str(error)) == (kind, "why")
+
+
+def test_public_address_of_these_tests_when_checked_is_one() -> None:
+    assert ip_address(PUBLIC).is_global

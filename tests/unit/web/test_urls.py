@@ -1,0 +1,118 @@
+"""URLs: what is clean is sent as it came, what is not is refused, and a redirect leads where a browser would go."""
+
+from __future__ import annotations
+
+import pytest
+
+from imagelake.run.errors import DownloadError, ErrorCode
+from imagelake.web.urls import Url
+
+BASE = "https://b.example/a/b/c?q#f"
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        # as they came
+        ("https://a.example/a?X-Sig=a%2Fb%3d%3D&x=y+z", "https://a.example/a?X-Sig=a%2Fb%3d%3D&x=y+z"),
+        ("https://a.example/a;b=c,d/e:f@g!$&'()*+=~[x]|^", "https://a.example/a;b=c,d/e:f@g!$&'()*+=~[x]|^"),
+        ("https://a.example//a//b?c?d&'", "https://a.example//a//b?c?d&'"),
+        ("https://a.example/%e4%zz%", "https://a.example/%e4%zz%"),
+        ("https://a.example?", "https://a.example/?"),
+        # encoded
+        ('https://a.example/a b"<>`{}?a b"<>`{}', "https://a.example/a%20b%22%3C%3E%60%7B%7D?a%20b%22%3C%3E`{}"),
+        ("https://a.example/ä图?€", "https://a.example/%C3%A4%E5%9B%BE?%E2%82%AC"),
+        # in one form
+        ("HTTPS://A.Example:443", "https://a.example/"), ("http://a.example:080/", "http://a.example/"),
+        ("http://a.example:/", "http://a.example/"), ("http://a.example:443/", "http://a.example:443/"),
+        ("https://a.example/a/./b/../c", "https://a.example/a/c"), ("https://a.example/../..", "https://a.example/"),
+        ("https://a.example/%2e%2e/a", "https://a.example/%2e%2e/a"), ("https://a.example/a#b c",
+        "https://a.example/a"),
+        ("http://[2606:4700::6810:84E5]:8080/", "http://[2606:4700::6810:84e5]:8080/"),
+        # names beyond ASCII, by IDNA 2008
+        ("https://bücher.example/", "https://xn--bcher-kva.example/"), ("https://BÜCHER.example/",
+        "https://xn--bcher-kva.example/"),
+        ("https://straße.example/", "https://xn--strae-oqa.example/"), ("https://中国.example/",
+        "https://xn--fiqs8s.example/"),
+    ],
+)  # fmt: skip
+def test_url_when_it_is_clean(text: str, asked: str) -> None:
+    url = Url.parse(text)
+    assert f"{url.scheme}://{url.authority}{url.target}" == asked
+    assert Url.parse(str(url)) == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://a.example:8_0/", "http://a.example:+80/", "http://a.example: 80/",
+        "http://a.example:\u0668\u0660/", "http://a.example:000080/", "http://a.example:65536/", "http:a.example",
+        "http:///a.example/", "http:////a.example/", "http://[::1%25lo]/", "http://[::1]a/", "http://[1.2.3.4]/",
+        "http://[:::]/",
+        "http://127.1/", "http://2130706433/", "http://0177.0.0.1/", "http://1.2.3.256/", "http://1.2.3.4.5/",
+        "http://.../",
+        "http://\u2603.example/", "http://a\u3002\u3002b/", f"http://{'ä' * 254}/", "http://a.example/" + "a" * 65536,
+        "http://a_\u00e4.example/", "http://a.example/\u00a0", "http://a.example/\u00ad", "http://a\\b/",
+        "http://a/\\b",
+    ],
+)  # fmt: skip
+def test_url_when_it_is_not_clean(text: str) -> None:
+    for parse in (Url.parse, Url.parse(BASE).join):
+        with pytest.raises(DownloadError) as caught:
+            parse(text)
+        assert caught.value.code is ErrorCode.URL_REFUSED
+
+
+def test_url_when_its_scheme_only_looks_like_one() -> None:
+    with pytest.raises(DownloadError):
+        Url.parse("http\u017f://a.example/")
+
+
+@pytest.mark.parametrize(
+    ("reference", "joined"),
+    [
+        ("d", "https://b.example/a/b/d"), ("/d#e", "https://b.example/d#e"), ("?d", "https://b.example/a/b/c?d"),
+        ("#d", "https://b.example/a/b/c?q#d"), ("../d", "https://b.example/a/d"), ("..", "https://b.example/a/"),
+        ("../../../d", "https://b.example/d"), ("//c.example/d", "https://c.example/d"), ("d e?ä",
+        "https://b.example/a/b/d%20e?%C3%A4"),
+        ("HTTP://C.example", "http://c.example"), ("d//e", "https://b.example/a/b/d/e"), ("@d",
+        "https://b.example/a/b/@d"),
+        ("/10:30.jpg", "https://b.example/10:30.jpg"), (" d", "https://b.example/a/b/%20d"),
+    ],
+)  # fmt: skip
+def test_join_when_the_reference_is_clean(reference: str, joined: str) -> None:
+    assert str(Url.parse(BASE).join(reference)) == joined
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["https:d", "http:/d", "//", "///d", "//u@c.example/", ":d", "a:d", "javascript:d", "//c.example:/\\", "\n/d"],
+)
+def test_join_when_parsers_disagree_on_the_reference(reference: str) -> None:
+    with pytest.raises(DownloadError):
+        Url.parse(BASE).join(reference)
+
+
+ASCII = "".join(map(chr, range(0x20, 0x7F)))
+
+
+@pytest.mark.parametrize(
+    ("query", "params", "sent"),
+    [
+        ("", {"b": "2"}, "?b=2"), ("?a=1", {"b": "2"}, "?a=1&b=2"), ("?a=1&b=3&a=2", {"b": "2"}, "?a=1&a=2&b=2"),
+        ("?a=%2Cb%20c&d&=e", {}, "?a=%2Cb+c&d=&=e"), ("?", {}, ""), ("", {"a": ""}, "?a="),
+        ("", {"a": "ä€"}, "?a=%C3%A4%E2%82%AC"),
+        (
+            "", {"a": ASCII},
+            "?a=+%21%22%23%24%25%26%27%28%29%2A%2B%2C-.%2F0123456789%3A%3B%3C%3D%3E%3F%40ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+            "%5B%5C%5D%5E_%60abcdefghijklmnopqrstuvwxyz%7B%7C%7D~",
+        ),
+    ],
+)  # fmt: skip
+def test_params_when_merged_into_the_query(query: str, params: dict[str, str], sent: str) -> None:
+    assert str(Url.parse(f"https://a.example/p{query}").with_params(params)) == f"https://a.example/p{sent}"
+
+
+@pytest.mark.parametrize(("host", "under"), [("a.example", True), ("b.a.example", True), ("ba.example", False)])
+def test_is_under_when_whole_labels_count(host: str, under: bool) -> None:
+    assert Url.parse(f"https://{host}/").is_under(frozenset({"a.example"})) is under
