@@ -1,6 +1,6 @@
 # Everything runs in .venv, made from the hash-pinned requirements; nothing but Python 3.11+ and make has to be there.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker test-cloud fuzz gate check build deploy destroy clean lock
+.PHONY: help demo test test-docker test-cloud fuzz gate check docs build deploy destroy clean lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -46,6 +46,9 @@ check: .venv/dev  ## lint, types, template and state machine
 	$(BIN)/cfn-lint template.yaml
 	AWS_DEFAULT_REGION=us-east-1 $(BIN)/sam validate --lint
 	$(BIN)/python -m pytest -q tests/static
+
+docs: .venv/dev  ## write the pages of docs/ that are made from the code
+	PYTHONPATH=functions $(BIN)/python -m tools.networks_page
 
 # SAM's builder asks pip for Lambda's wheels a second time, without hashes, where those of this machine do not fit. So pip
 # is told at once which ones to take, and to take none without a hash.

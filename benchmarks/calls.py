@@ -36,8 +36,8 @@ INDEX_KEYS = ("raw_sha256", "author_id")
 _ZONE = re.compile(r"/[^/?]+/(?:\?.*prefix=)?(\w+)(?:/|%2F)(\w*)")
 # What grows with the pictures; pages and reports are of a feed or a run.
 _PER = {
-    "raw/images": "image", "ImageKeys": "image",
-    "work": "batch", "open": "batch", "lake": "batch", "ImageHashes": "batch",
+    "raw/images": "image", "MediaIndex": "image",
+    "work": "batch", "open": "batch", "lake": "batch", "HashLog": "batch",
 }  # fmt: skip
 ACCOUNT = "sample.imagelake.example"
 

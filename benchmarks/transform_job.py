@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "functions"))
 
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.staging import stage
-from imagelake.run.models import Batch, Plan
+from imagelake.run.models import Batch, PlannedBatch
 from imagelake.run.posts import Item
 from transform import pictures
 from transform.download import Downloader
@@ -63,7 +63,7 @@ def main(urls: str, folder: str, batch_size: int, preset: Any) -> None:
         for start in range(0, len(items), batch_size):
             part = items[start : start + batch_size]
             batch = Batch(batch_id=f"b{start}", feed_id="feed", source="bench", dt="2026-01-01", items=len(part))
-            plan = Plan(batch=batch, run_id="run", items=part, preset=preset)
+            plan = PlannedBatch(batch=batch, run_id="run", items=part, preset=preset)
             begun = time.perf_counter()
             rows = pictures.make_rows(
                 plan,

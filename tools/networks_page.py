@@ -1,17 +1,15 @@
-"""Writes ``networks.md`` from the manifests of the networks: run ``python docs/make_networks.py``."""
+"""Writes ``docs/networks.md`` from the manifests of the networks; ``make docs`` runs it."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-DOCS = Path(__file__).resolve().parent
-sys.path.insert(0, str(DOCS.parent / "functions"))
+from imagelake.sources import Source, get_source
+from imagelake.sources.manifest import Manifest
 
-from imagelake.sources import Source, get_source  # noqa: E402
-from imagelake.sources.manifest import Manifest  # noqa: E402
+DOCS = Path(__file__).parents[1] / "docs"
 
 # The ones that need nothing come first.
 ORDER = ("bluesky", "mastodon", "rss", "commons", "instagram", "facebook", "x")

@@ -77,7 +77,7 @@ class RunInput(BaseModel):
         return value
 
 
-def plan_run(raw: Any, execution: Execution, settings: Settings) -> tuple[Run, list[FeedEntry]]:
+def start_run(raw: Any, execution: Execution, settings: Settings) -> tuple[Run, list[FeedEntry]]:
     """The run and its feeds, in order; raise ``BadInputError`` naming the field."""
     given = _parse(raw)
     day = (

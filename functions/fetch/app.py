@@ -11,7 +11,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from fetch.bookmarks import read_bookmark
 from fetch.lease import take_lease
 from fetch.pager import Pager
-from fetch.stage import Stage
+from fetch.window_reader import WindowReader
 from imagelake.accounts.api import Api
 from imagelake.accounts.secrets import Secret
 from imagelake.accounts.session import Session
@@ -44,9 +44,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     with Api(trusted_origins=config.trusted_origins, contact=config.contact) as api:
         secret = Secret(f"{config.secrets_prefix}{source.name}", source.manifest.credentials)
         bucket = Bucket(config.bucket_name)
-        session: Session | Stage = Session(source, feed, api, secret, config.trusted_origins)
+        session: Session | WindowReader = Session(source, feed, api, secret, config.trusted_origins)
         if isinstance(source, Stream):
-            session = Stage(source, feed, bucket)
+            session = WindowReader(source, feed, bucket)
         pager = Pager(source, feed, entry.feed_id, run, session, bucket)
         bookmark = read_bookmark(config.bookmarks_table, entry.feed_id)
         after = pager.read(before, bookmark, seconds_left=lambda: context.get_remaining_time_in_millis() / 1000)

@@ -6,7 +6,7 @@ import gzip
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from fetch.stage import Stage
+from fetch.window_reader import WindowReader
 from imagelake.accounts.redaction import redact
 from imagelake.accounts.session import Session
 from imagelake.lake import object_keys
@@ -31,7 +31,7 @@ class Pager:
     """Reads one feed's pages in one run."""
 
     def __init__(
-        self, source: Source, feed: Feed, feed_id: str, run: Run, session: Session | Stage, bucket: Bucket
+        self, source: Source, feed: Feed, feed_id: str, run: Run, session: Session | WindowReader, bucket: Bucket
     ) -> None:
         self._source = source
         self._feed = feed

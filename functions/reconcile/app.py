@@ -9,30 +9,37 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
-from imagelake.lake.media_index import ImageKeys
+from imagelake.lake.media_index import MediaIndex
 from imagelake.lake.rows import Status
 from imagelake.run.models import Batch, FeedEntry, Run
 from imagelake.run.observability import RUN_ID, logger, metrics
 from imagelake.run.settings import settings
-from reconcile.books import balance
+from reconcile.reconciliation import balance
 
 
 @logger.inject_lambda_context(correlation_id_path=RUN_ID)
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Event: ``{"run", "feed", "plan"}``; returns the feed's counts, its verdict and the key of its books."""
+    """Event: ``{"run", "feed", "plan"}``; returns the feed's counts, its status and the key of its reconciliation."""
     run = Run.model_validate(event["run"])
     feed = FeedEntry.model_validate(event["feed"])
     config = settings()
     bucket = Bucket(config.bucket_name)
 
     batches = [Batch.model_validate(entry) for entry in bucket.get_json(event["plan"]["list_key"])]
-    books = balance(run, batches, bucket, ImageKeys(config.image_keys_table))
-    bucket.put_lines(object_keys.failures(run.run_id, feed.feed_id), books.failures)
-    bucket.put_json(object_keys.feed_books(run, feed.feed_id), books.model_dump(exclude={"failures"}))
+    reconciliation = balance(run, batches, bucket, MediaIndex(config.image_keys_table))
+    bucket.put_lines(object_keys.failures(run.run_id, feed.feed_id), reconciliation.failures)
+    bucket.put_json(object_keys.feed_reconciliation(run, feed.feed_id), reconciliation.model_dump(exclude={"failures"}))
 
-    metrics.add_metric("BatchesOpen", MetricUnit.Count, len(books.open))
+    metrics.add_metric("BatchesOpen", MetricUnit.Count, len(reconciliation.open))
     for status in Status:
-        metrics.add_metric(f"Items{status.capitalize()}", MetricUnit.Count, books.counts[status])
-    logger.info("books balanced", extra={"feed": feed.name, "counts": books.counts, "verdict": books.verdict})
-    return {"verdict": books.verdict, "books_key": object_keys.feed_books(run, feed.feed_id), "counts": books.counts}
+        metrics.add_metric(f"Items{status.capitalize()}", MetricUnit.Count, reconciliation.counts[status])
+    logger.info(
+        "feed reconciled",
+        extra={"feed": feed.name, "counts": reconciliation.counts, "status": reconciliation.status},
+    )
+    return {
+        "status": reconciliation.status,
+        "reconciliation_key": object_keys.feed_reconciliation(run, feed.feed_id),
+        "counts": reconciliation.counts,
+    }

@@ -9,16 +9,16 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
-from imagelake.run.events import Event, FeedFailed, RunFinished, tell
+from imagelake.run.events import Event, FeedFailed, RunFinished, publish
 from imagelake.run.models import Run
 from imagelake.run.observability import RUN_ID, logger, metrics
 from imagelake.run.settings import settings
 from report.contact_sheet import contact_sheet
 from report.digest import digest, subject
+from report.feed_problems import FeedProblems
 from report.measures import measure
 from report.page import render
 from report.summary import Summary, summarise
-from report.troubles import Troubles
 
 
 @logger.inject_lambda_context(correlation_id_path=RUN_ID)
@@ -33,15 +33,15 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     page = render(summary, contact_sheet(summary, bucket))
     bucket.put(object_keys.html_report(run), page.encode(), "text/html; charset=utf-8")
 
-    troubles = Troubles(summary, bucket)
-    tell(*_events(summary, bucket))
+    feed_problems = FeedProblems(summary, bucket)
+    publish(*_events(summary, bucket))
     measure(summary, datetime.now(UTC))
     logger.info("run reported", extra={"outcome": summary.outcome, "totals": summary.totals})
     return {
         # What an earlier run of the day has told of all of it, nobody is told again.
-        "outcome": f"{summary.outcome}_again" if troubles.all_told else summary.outcome,
+        "outcome": f"{summary.outcome}_again" if feed_problems.all_told else summary.outcome,
         "subject": subject(summary),
-        "message": digest(summary, bucket.name, troubles.since),
+        "message": digest(summary, bucket.name, feed_problems.since),
         "report_key": object_keys.html_report(run),
     }
 

@@ -52,7 +52,7 @@ def _batch_thumbnails(batch: Batch, most: int, bucket: Bucket) -> list[Thumbnail
 
 
 def _picture(batch: Batch, place: dict[str, Any], bucket: Bucket) -> bytes:
-    return bucket.get_range(object_keys.pictures(batch), place["offset"], place["length"])
+    return bucket.get_range(object_keys.images(batch), place["offset"], place["length"])
 
 
 def _shrink(jpeg: bytes) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagelake.lake import object_keys
-from imagelake.run.errors import PASSING_CODES
+from imagelake.run.errors import RETRYABLE_CODES
 from report.summary import FeedSummary, Summary
 
 _TOP = 10
@@ -26,7 +26,7 @@ def subject(summary: Summary) -> str:
 
 
 def digest(summary: Summary, bucket: str, since: Mapping[str, str] | None = None) -> str:
-    """The whole message; ``since`` has the day on which a feed's trouble began, by feed id, if it was before."""
+    """The whole message; ``since`` has the day on which a feed's problem began, by feed id, if it was before."""
     run = summary.run
     region = run.execution_arn.split(":")[3]
     sections = [
@@ -87,7 +87,7 @@ def _resume(summary: Summary) -> list[str]:
 
 
 def _retry(summary: Summary) -> list[str]:
-    codes = [code for code in PASSING_CODES if code in summary.errors]
+    codes = [code for code in RETRYABLE_CODES if code in summary.errors]
     if not codes:
         return []
     feeds = [feed.config for feed in summary.feeds if not feed.errors.keys().isdisjoint(codes)]

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.rows import Status
-from imagelake.run.errors import BooksDontBalanceError, FeedBusyError
+from imagelake.run.errors import FeedBusyError, ReconciliationError
 from imagelake.run.failures import Failure
 from imagelake.run.models import FeedEntry, Run
 
@@ -71,7 +71,7 @@ class Summary(BaseModel):
 
 
 def summarise(run: Run, results: list[dict[str, Any]], bucket: Bucket) -> Summary:
-    """Join the feeds' results with their books; the order is that of the input."""
+    """Join the feeds' results with their reconciliation; the order is that of the input."""
     feeds = [_feed(result, bucket) for result in results]
     totals: Counter[str] = Counter({"planned": 0, "shared": 0, **{status.value: 0 for status in Status}})
     errors: Counter[str] = Counter()
@@ -84,16 +84,18 @@ def summarise(run: Run, results: list[dict[str, Any]], bucket: Bucket) -> Summar
 
 def _feed(result: dict[str, Any], bucket: Bucket) -> FeedSummary:
     entry = FeedEntry.model_validate(result["feed"])
-    books = bucket.get_json(result["books"]["books_key"]) if "books" in result else {}
+    reconciliation = (
+        bucket.get_json(result["reconciliation"]["reconciliation_key"]) if "reconciliation" in result else {}
+    )
     problem = None
     if "error" in result:
         problem = Failure.of(result["error"])
     elif result["status"] == "failed":
-        counts = books["counts"]
+        counts = reconciliation["counts"]
         message = f"{counts['failed']} of {counts['planned']} items failed, more than is tolerated"
         problem = Failure(error="TooManyFailures", message=message)
-    elif books.get("open"):
-        problem = Failure.model_validate(books["open"][0]["failure"])
+    elif reconciliation.get("open"):
+        problem = Failure.model_validate(reconciliation["open"][0]["failure"])
     return FeedSummary(
         feed_id=entry.feed_id,
         name=entry.name,
@@ -101,15 +103,15 @@ def _feed(result: dict[str, Any], bucket: Bucket) -> FeedSummary:
         status=result["status"],
         problem=problem,
         plan=result.get("plan", {}),
-        counts=books.get("counts", {}),
-        errors=books.get("errors", {}),
-        open=books.get("open", []),
-        closed=books.get("closed", []),
+        counts=reconciliation.get("counts", {}),
+        errors=reconciliation.get("errors", {}),
+        open=reconciliation.get("open", []),
+        closed=reconciliation.get("closed", []),
     )
 
 
 def _outcome(summary: Summary) -> Literal["ok", "partial", "failed"]:
-    if any(feed.problem is not None and feed.problem.error == BooksDontBalanceError.__name__ for feed in summary.feeds):
+    if any(feed.problem is not None and feed.problem.error == ReconciliationError.__name__ for feed in summary.feeds):
         return "failed"
     # A run that came second is no failure, even if it came second everywhere: the first does the work, and says how.
     ours = [feed for feed in summary.feeds if not feed.is_busy]

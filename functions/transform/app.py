@@ -10,16 +10,16 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
-from imagelake.lake.hash_log import ImageHashes
-from imagelake.lake.media_index import ImageKeys
+from imagelake.lake.hash_log import HashLog
+from imagelake.lake.media_index import MediaIndex
 from imagelake.lake.staging import drop_parts, keep_part, kept_parts, stage, staged
 from imagelake.run.errors import BatchDeadlineError
-from imagelake.run.models import Batch, Plan
+from imagelake.run.models import Batch, PlannedBatch
 from imagelake.run.observability import RUN_ID, logger, metrics
 from imagelake.run.settings import Settings, settings
 from imagelake.sources import get_source
-from transform.addresses import Addresses
 from transform.download import Downloader
+from transform.image_urls import SignedUrls
 from transform.near_duplicates import mark_near_duplicates
 from transform.pictures import make_rows
 
@@ -43,13 +43,13 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def _transform(batch: Batch, config: Settings, bucket: Bucket, seconds_left: Callable[[], float]) -> dict[str, int]:
-    plan = Plan.model_validate_json(bucket.get(object_keys.plan(batch)))
-    ours = ImageKeys(config.image_keys_table).claim((item.media_id for item in plan.items), batch.batch_id)
+    plan = PlannedBatch.model_validate_json(bucket.get(object_keys.planned_batch(batch)))
+    ours = MediaIndex(config.image_keys_table).claim((item.media_id for item in plan.items), batch.batch_id)
     source = get_source(batch.source)
     with Downloader(
         trusted_origins=config.trusted_origins, contact=config.contact, allowed_hosts=source.media_hosts
     ) as downloader:
-        addresses = Addresses(source, downloader, config)
+        addresses = SignedUrls(source, downloader, config)
         kept = kept_parts(batch, bucket)
         left = ours - {result.row["media_id"] for result in kept}
         made = list(make_rows(plan, left, addresses.download, bucket, seconds_left))
@@ -60,7 +60,7 @@ def _transform(batch: Batch, config: Settings, bucket: Bucket, seconds_left: Cal
         raise BatchDeadlineError(f"batch {batch.batch_id}: out of time after {done} of {len(ours)} items")
     place = {item.media_id: number for number, item in enumerate(plan.items)}
     results = sorted(kept + made, key=lambda result: place[result.row["media_id"]])
-    counts = stage(mark_near_duplicates(results, batch, ImageHashes(config.image_hashes_table)), batch, bucket)
+    counts = stage(mark_near_duplicates(results, batch, HashLog(config.image_hashes_table)), batch, bucket)
     if kept:
         drop_parts(batch, bucket)
     return counts

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imagelake.lake.hash_log import Entry, ImageHashes
+from imagelake.lake.hash_log import Entry, HashLog
 from imagelake.lake.rows import Status
 from imagelake.lake.staging import Result
 from imagelake.run.errors import StorageUnavailableError
@@ -49,7 +49,7 @@ class Known:
         self.ends: list[int] = []
         self.places: dict[str, int] = {}
 
-    def catch_up(self, log: ImageHashes, *, consistent: bool) -> None:
+    def catch_up(self, log: HashLog, *, consistent: bool) -> None:
         """Read what is new."""
         new = [self.hashes]
         try:
@@ -80,7 +80,7 @@ def is_comparable(row: dict[str, Any]) -> bool:
     return not row["is_low_information"] and bool(row["contrast"] >= MIN_CONTRAST)
 
 
-def mark_near_duplicates(results: list[Result], batch: Batch, log: ImageHashes) -> list[Result]:
+def mark_near_duplicates(results: list[Result], batch: Batch, log: HashLog) -> list[Result]:
     """Name in every picture that looks like an earlier one the original, and put the other pictures into the log.
 
     The same batch finds its entry again and is compared with the same pictures, however often it is done.
@@ -145,7 +145,7 @@ def _mark(
     originals: list[int],
     earlier: int,
     seen: Known,
-    log: ImageHashes,
+    log: HashLog,
 ) -> None:
     names: dict[int, list[str]] = {}
     for row, match in zip(rows, matches, strict=True):

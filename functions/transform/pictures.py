@@ -14,9 +14,9 @@ from imagelake.lake.rows import Status, new_row
 from imagelake.lake.staging import Result
 from imagelake.run.aws import THREADS
 from imagelake.run.errors import DownloadError, ImageRejectedError
-from imagelake.run.models import Plan
+from imagelake.run.models import PlannedBatch
 from imagelake.run.posts import Item
-from transform.slots import Slots, processors
+from transform.micro_batcher import MicroBatcher, processors
 
 # What one picture may still take once begun: its turn at its host, its download, its decoding, and if its address has
 # lapsed, a fresh one and the download from there. Below it none is begun.
@@ -33,7 +33,7 @@ _FILES_AT_A_TIME = 4
 
 
 def make_rows(
-    plan: Plan,
+    plan: PlannedBatch,
     wanted: set[str],
     download: Callable[[Item], bytes],
     bucket: Bucket,
@@ -49,10 +49,10 @@ def make_rows(
         return process_all(files, options)
 
     def make(item: Item) -> Result | None:
-        return None if seconds_left() < SECONDS_AN_ITEM else _make_row(item, plan, download, bucket, slots)
+        return None if seconds_left() < SECONDS_AN_ITEM else _make_row(item, plan, download, bucket, micro_batcher)
 
     with (
-        Slots(process, most=_FILES_AT_A_TIME, threads=processors()) as slots,
+        MicroBatcher(process, most=_FILES_AT_A_TIME, threads=processors()) as micro_batcher,
         ThreadPoolExecutor(THREADS) as pool,
     ):
         made = pool.map(make, [item for item in plan.items if item.media_id in wanted])
@@ -61,7 +61,7 @@ def make_rows(
 
 def _make_row(
     item: Item,
-    plan: Plan,
+    plan: PlannedBatch,
     download: Callable[[Item], bytes],
     bucket: Bucket,
     process: Callable[[bytes], ProcessedImage | ImageRejectedError],

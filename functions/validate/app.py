@@ -8,7 +8,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagelake.lake.bucket import Bucket
-from imagelake.lake.media_index import ImageKeys
+from imagelake.lake.media_index import MediaIndex
 from imagelake.run.models import FeedEntry, Progress, Run
 from imagelake.run.observability import RUN_ID, logger, metrics
 from imagelake.run.settings import settings
@@ -29,14 +29,14 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
     feed = Feed.of(entry.config)
     bucket = Bucket(config.bucket_name)
-    image_keys = ImageKeys(config.image_keys_table)
+    media_index = MediaIndex(config.image_keys_table)
     warnings = list(progress.warnings)
     if run.retry is not None:
         warnings += [
-            f"{feed.name}: {problem}" for problem in reopen(run.retry, run.run_id, entry.feed_id, bucket, image_keys)
+            f"{feed.name}: {problem}" for problem in reopen(run.retry, run.run_id, entry.feed_id, bucket, media_index)
         ]
     posts, rejects = read_pages(get_source(feed.source), feed, entry.feed_id, run, progress.pages, bucket)
-    plan = Planner(feed, entry.feed_id, run, bucket, image_keys).plan(posts, rejects)
+    plan = Planner(feed, entry.feed_id, run, bucket, media_index).plan(posts, rejects)
 
     metrics.add_metric("ItemsPlanned", MetricUnit.Count, plan["items"])
     metrics.add_metric("PostsRejected", MetricUnit.Count, plan["rejected_posts"])

@@ -10,9 +10,9 @@ from typing import Any
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
-from imagelake.lake.media_index import ImageKeys
+from imagelake.lake.media_index import MediaIndex
 from imagelake.run.errors import ObjectMissingError
-from imagelake.run.models import Batch, Plan, Run
+from imagelake.run.models import Batch, PlannedBatch, Run
 from imagelake.run.posts import Item, Media, Post
 from imagelake.sources import Feed, Reject
 
@@ -22,12 +22,12 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 class Planner:
     """Plans one feed in one run. Doing it again, in this run or another, gives the same batches or fewer."""
 
-    def __init__(self, feed: Feed, feed_id: str, run: Run, bucket: Bucket, image_keys: ImageKeys) -> None:
+    def __init__(self, feed: Feed, feed_id: str, run: Run, bucket: Bucket, media_index: MediaIndex) -> None:
         self._feed = feed
         self._feed_id = feed_id
         self._run = run
         self._bucket = bucket
-        self._image_keys = image_keys
+        self._image_keys = media_index
 
     def plan(self, posts: list[Post], rejects: list[Reject]) -> dict[str, Any]:
         """Write rejects, open batches and the batch list; return counts."""
@@ -43,12 +43,12 @@ class Planner:
 
         # What an earlier try of this same call has planned is new as well.
         ours = {item.media_id for plan in left_open if plan.run_id == self._run.run_id for item in plan.items}
-        already_held = sum(item.media_id not in ours for item in wanted) - len(new)
+        already_known = sum(item.media_id not in ours for item in wanted) - len(new)
 
         planned = [self._new_plan(items) for items in self._batches(new)]
         plans = sorted(left_open + planned, key=lambda plan: (plan.batch.dt, *_urgency(plan.items[0])))
         for plan in plans:
-            self._keep(plan, object_keys.plan(plan.batch))
+            self._keep(plan, object_keys.planned_batch(plan.batch))
         # Last, because it is the promise; and never for one that was open: another run may have closed it since.
         for plan in planned:
             self._keep(plan, object_keys.open_batch(plan.batch))
@@ -58,23 +58,23 @@ class Planner:
             "list_key": list_key,
             "batches": len(plans),
             "items": sum(plan.batch.items for plan in plans),
-            "taken_up": sum(plan.run_id != self._run.run_id for plan in left_open),
+            "resumed_batches": sum(plan.run_id != self._run.run_id for plan in left_open),
             "posts": len(posts),
-            "already_held": already_held,
+            "already_known": already_known,
             "rejected_posts": len(rejects),
             "skipped_media": dict(Counter(reject.reason for reject in skipped)),
         }
 
-    def _open_plans(self) -> list[Plan]:
+    def _open_plans(self) -> list[PlannedBatch]:
         """Batches that are planned and not finished."""
         plans = []
         for key in self._bucket.list(object_keys.open_prefix(self._feed_id)):
             # A batch that another run closes between the listing and the reading is not open.
             with suppress(ObjectMissingError):
-                plans.append(Plan.model_validate_json(self._bucket.get(key)))
+                plans.append(PlannedBatch.model_validate_json(self._bucket.get(key)))
         return plans
 
-    def _takes_up(self, plan: Plan) -> bool:
+    def _takes_up(self, plan: PlannedBatch) -> bool:
         """Whether to finish an open batch: windows of a stream overlap, so another's of today is likely at work still.
 
         A window's own run has its name.
@@ -94,7 +94,7 @@ class Planner:
                     skipped.append(Reject(post.post_id, _skip_reason(media), media.model_dump(mode="json")))
         return list(items.values()), skipped
 
-    def _keep(self, plan: Plan, key: str) -> None:
+    def _keep(self, plan: PlannedBatch, key: str) -> None:
         self._bucket.put(key, plan.model_dump_json().encode(), "application/json")
 
     def _keep_rejects(self, rejects: list[Reject], skipped: list[Reject]) -> None:
@@ -112,7 +112,7 @@ class Planner:
         for start in range(0, len(ordered), self._run.batch_size):
             yield ordered[start : start + self._run.batch_size]
 
-    def _new_plan(self, items: list[Item]) -> Plan:
+    def _new_plan(self, items: list[Item]) -> PlannedBatch:
         batch = Batch(
             batch_id=object_keys.batch_id(self._feed_id, self._run.dt, (item.media_id for item in items)),
             feed_id=self._feed_id,
@@ -120,7 +120,9 @@ class Planner:
             dt=self._run.dt,
             items=len(items),
         )
-        return Plan(batch=batch, run_id=self._run.run_id, items=items, preset=self._run.preset, tensor=self._run.tensor)
+        return PlannedBatch(
+            batch=batch, run_id=self._run.run_id, items=items, preset=self._run.preset, tensor=self._run.tensor
+        )
 
 
 def _urgency(item: Item) -> tuple[datetime, datetime, str]:

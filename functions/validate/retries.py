@@ -7,13 +7,13 @@ from contextlib import suppress
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
-from imagelake.lake.media_index import ImageKeys
+from imagelake.lake.media_index import MediaIndex
 from imagelake.lake.rows import Status
 from imagelake.run.errors import BadInputError, ObjectMissingError
-from imagelake.run.models import Plan, Retry
+from imagelake.run.models import PlannedBatch, Retry
 
 
-def reopen(retry: Retry, run_id: str, feed_id: str, bucket: Bucket, image_keys: ImageKeys) -> list[str]:
+def reopen(retry: Retry, run_id: str, feed_id: str, bucket: Bucket, media_index: MediaIndex) -> list[str]:
     """Open the batches that hold what failed; return what is not retried and why, a sentence each.
 
     What has succeeded meanwhile stays as it is, and so does a batch that is open still: it is taken up without this.
@@ -26,13 +26,13 @@ def reopen(retry: Retry, run_id: str, feed_id: str, bucket: Bucket, image_keys: 
         for code, number in sorted(rejected.items())
     ]
     failed: defaultdict[str, set[str]] = defaultdict(set)
-    for media_id, mapped in image_keys.get_many(item["media_id"] for item in listed).items():
+    for media_id, mapped in media_index.get_many(item["media_id"] for item in listed).items():
         if mapped["status"] == Status.FAILED and mapped["error_code"] in retry.error_codes:
             failed[mapped["batch_id"]].add(media_id)
 
     for batch_id, media_ids in sorted(failed.items()):
         try:
-            plan = Plan.model_validate_json(bucket.get(object_keys.first_plan(batch_id)))
+            plan = PlannedBatch.model_validate_json(bucket.get(object_keys.first_planned_batch(batch_id)))
         except ObjectMissingError:
             problems.append(
                 f"{len(media_ids)} items of batch {batch_id} are not retried: its plan is gone after 14 days"
@@ -42,7 +42,7 @@ def reopen(retry: Retry, run_id: str, feed_id: str, bucket: Bucket, image_keys: 
             again = _again(plan, media_ids, run_id)
             # An earlier try of this same call may have seen more that had failed.
             with suppress(ObjectMissingError):
-                again = Plan.model_validate_json(bucket.get(object_keys.plan(again.batch)))
+                again = PlannedBatch.model_validate_json(bucket.get(object_keys.planned_batch(again.batch)))
             bucket.put(object_keys.open_batch(plan.batch), again.model_dump_json().encode(), "application/json")
     return problems
 
@@ -60,7 +60,7 @@ def _listed(retry: Retry, feed_id: str, bucket: Bucket) -> list[dict[str, str]]:
         ) from error
 
 
-def _again(plan: Plan, media_ids: set[str], run_id: str) -> Plan:
+def _again(plan: PlannedBatch, media_ids: set[str], run_id: str) -> PlannedBatch:
     items = [item for item in plan.items if item.media_id in media_ids]
     batch = plan.batch.model_copy(update={"items": len(items), "retried_by": run_id})
     return plan.model_copy(update={"batch": batch, "items": items})

@@ -24,7 +24,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     bucket = Bucket(settings().bucket_name)
 
     rows = bucket.get_lines(object_keys.rows(batch))
-    pictures = memoryview(bucket.get(object_keys.pictures(batch)))
+    pictures = memoryview(bucket.get(object_keys.images(batch)))
     key = object_keys.parquet(batch)
     if rows:
         written = read(bucket.get(key)) if batch.retried_by else []

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "functions"))
 
 # Only our own code is instrumented: the decoders are native, and what they refuse is all that is asked of them.
-with atheris.instrument_imports(include=["imaging", "shared"]):
+with atheris.instrument_imports(include=["imagelake.imaging", "imagelake.run"]):
     from imagelake.imaging import Options, header, process
     from imagelake.imaging.sniff import sniff
     from imagelake.run.errors import ImageRejectedError

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet
 
-from tests.unit.lake import Lake
+from tests.unit.fake_lake import Lake
 from transform.near_duplicates import is_comparable
 
 STATUSES = ("ok", "duplicate", "rejected", "failed")
@@ -76,7 +76,7 @@ def unlike_the_log(lake: Lake, rows: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def unbalanced(lake: Lake, run_id: str) -> list[str]:
-    """What does not add up in the books of a run."""
+    """What does not add up in the reconciliation of a run."""
     summary = json.loads(lake.bucket.get(f"reports/{run_id}/run.json"))
     wrong = [f"{feed['name']}: {feed['status']}: {feed['problem']}" for feed in summary["feeds"] if feed["problem"]]
     totals = summary["totals"]

@@ -19,7 +19,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
         "imagelake.lake.media_index.THREADS",
         "transform.pictures.THREADS",
-        "reconcile.books._BATCHES_AT_ONCE",
+        "reconcile.reconciliation._BATCHES_AT_ONCE",
     ):
         monkeypatch.setattr(name, 1)
 

@@ -20,8 +20,8 @@ import write_parquet.app
 from imagelake.run.aws import client
 from imagelake.run.errors import ImagelakeError, PermanentError
 from tests.static.asl import MACHINE
+from tests.unit.fake_lake import BOOKMARKS, Lake
 from tests.unit.functions.factories import Context
-from tests.unit.lake import BOOKMARKS, Lake
 
 ARN = "arn:aws:states:us-east-1:123456789012:execution:ImagePipeline:"
 Event = dict[str, Any]
@@ -93,7 +93,7 @@ class _Feed:
 
     def reconcile(self) -> None:
         if self._state["plan"]["batches"]:
-            self._state["books"] = reconcile.app.handler(self._given("plan"), Context())
+            self._state["reconciliation"] = reconcile.app.handler(self._given("plan"), Context())
 
     def result(self) -> Event:
         """What For Each Feed makes of this one: the outcome's Parameters."""
@@ -103,7 +103,7 @@ class _Feed:
             outcome = "Feed Up To Date"
         else:
             verdicts = {"complete": "Feed Complete", "incomplete": "Feed Incomplete"}
-            outcome = verdicts.get(self._state["books"]["verdict"], "Too Many Failures")
+            outcome = verdicts.get(self._state["reconciliation"]["status"], "Too Many Failures")
         parameters = _EACH_FEED["ItemProcessor"]["States"][outcome]["Parameters"]
         return {
             name.removesuffix(".$"): self._state[value[2:]] if name.endswith(".$") else value
@@ -125,7 +125,7 @@ class _Feed:
 
 
 def _caught(error: ImagelakeError) -> Event:
-    # A transient one is tried again by the state machine; in these tests nothing is in trouble but the process itself.
+    # A transient one is tried again by the state machine; in these tests nothing is in problem but the process itself.
     assert isinstance(error, PermanentError), error
     return {"Error": type(error).__name__, "Cause": json.dumps({"errorMessage": str(error)})}
 

@@ -13,8 +13,8 @@ from tests.reliability.audit import problems, rows, unbalanced
 from tests.reliability.pipeline import execute, notified
 from tests.reliability.poison import PICTURES, POSTS, Poison, media_id
 from tests.reliability.world import DAY, new_lake
+from tests.unit.fake_lake import Lake
 from tests.unit.functions.website import Website
-from tests.unit.lake import Lake
 
 
 @pytest.fixture(autouse=True)

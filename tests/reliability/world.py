@@ -22,10 +22,10 @@ import fetch.app
 import validate.app
 from imagelake.run.posts import Post
 from imagelake.sources import Bookmark, Feed, Request
+from tests.unit.fake_lake import BUCKET, Lake, aws_in_memory
 from tests.unit.functions.factories import NOON, media, post
 from tests.unit.functions.network import Network, page
 from tests.unit.functions.website import Answer, Website
-from tests.unit.lake import BUCKET, Lake, aws_in_memory
 from transform.near_duplicates import known
 
 FEEDS = ["bluesky:alice.example", "bluesky:bob.example"]

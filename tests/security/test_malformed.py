@@ -13,9 +13,9 @@ from imagelake.imaging import process
 from imagelake.lake import object_keys
 from imagelake.run.errors import ErrorCode, ImageRejectedError
 from tests.security.malformed import malformed
+from tests.unit.fake_lake import Lake
 from tests.unit.functions.factories import Context, event, item, keep_plan, plan
 from tests.unit.functions.website import Website
-from tests.unit.lake import Lake
 from transform.app import handler
 
 FILES = malformed()
@@ -89,7 +89,7 @@ def test_nothing_malformed_is_stored_as_processed(lake: Lake, website: Website) 
     )
     counts = handler(event("transform", batch=planned.batch), Context())
     rows = lake.bucket.get_lines(object_keys.rows(planned.batch))
-    pictures = lake.bucket.get(object_keys.pictures(planned.batch))
+    pictures = lake.bucket.get(object_keys.images(planned.batch))
     assert counts["failed"] == 0
     assert sum(counts.values()) == len(rows) == len(FILES)
     for (name, data), row in zip(FILES.items(), rows, strict=True):

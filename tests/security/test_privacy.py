@@ -18,10 +18,10 @@ import transform.app
 import write_parquet.app
 from imagelake.lake import object_keys
 from imagelake.run.observability import logger
+from tests.unit.fake_lake import Lake
 from tests.unit.functions.factories import Context, event, item, keep_plan, plan
 from tests.unit.functions.website import Website
 from tests.unit.imaging.pictures import WIDE_GAMUT, chunk, encoded, jpeg_with, photo, png_with
-from tests.unit.lake import Lake
 
 KINDS = ["JPEG", "PNG", "WEBP", "AVIF"]
 PLACES = {

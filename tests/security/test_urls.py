@@ -19,8 +19,8 @@ from imagelake.lake import object_keys
 from imagelake.run.errors import DownloadError, ErrorCode
 from imagelake.run.settings import settings
 from imagelake.sources import get_source
+from tests.unit.fake_lake import Lake
 from tests.unit.functions.factories import Context, event, item, keep_plan, plan
-from tests.unit.lake import Lake
 from tests.unit.web.test_client import LITERALS, URLS
 from transform.download import Downloader, Limits
 

@@ -261,7 +261,7 @@ def ran(deployed: Deployed) -> Deployed:
     planned = plan(item("a"))
     part = json.dumps([result(planned.items[0], Status.FAILED).row]).encode() + b"\n"
     for key, body in (
-        (object_keys.plan(planned.batch), planned.model_dump_json().encode()),
+        (object_keys.planned_batch(planned.batch), planned.model_dump_json().encode()),
         (object_keys.part(planned.batch, 0), part),
     ):
         deployed.engine.client("s3").put_object(Bucket=deployed.names["Bucket"], Key=key, Body=body)

@@ -129,7 +129,7 @@ def test_metrics_of_the_dashboard_are_sent_by_a_run(stack: Any, first_run: dict[
             sent |= {(metric["Name"], frozenset(dimensions), blob["service"]) for metric in description["Metrics"]}
     assert sent <= {(metric.name, metric.dimensions, metric.service) for metric in SENT}
     shown = {metric.name for metric in {*drawn(), *watched()} if metric.namespace == OWN}
-    # A run has one outcome, and this one neither a token nor a feed in trouble.
+    # A run has one outcome, and this one neither a token nor a feed in problem.
     assert shown - {name for name, _, _ in sent} <= {"RunsOk", "RunsFailed", "FeedProblems", "TokenExpiresInDays"}
 
 
@@ -175,7 +175,7 @@ def test_wrong_feeds_fail_alone_and_are_named(stack: Any, first_run: dict[str, A
 
 
 def test_run_fails_when_every_feed_does(stack: Any, first_run: dict[str, Any]) -> None:
-    # Another feed than before: the same trouble is told once a day.
+    # Another feed than before: the same problem is told once a day.
     run = stack.run(feeds=["nosuch:bob"])
     assert run["status"] == "FAILED"
     assert "nosuch:bob" in run["notification"]["Message"]

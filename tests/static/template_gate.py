@@ -48,7 +48,7 @@ EXPLAINED = {
     "SECRETS_PREFIX, ${AWS::StackName}/, may be a secret": "how their names begin; the function reads them",
     "ALERT_WEBHOOK_SECRET, AlertWebhookSecret, may be a secret": "the name of one; the function reads it",
     "RunEndedRule: what does not arrive is lost": "EventBridge tries for a day, and NoGoodRunAlarm sees it too",
-    "EventsRule: what does not arrive is lost": "a log of what is told; the books and the report are in the bucket",
+    "EventsRule: what does not arrive is lost": "a log of events; the report is in the bucket",
 }
 
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, get_args
 import pytest
 
 from imagelake.lake.rows import Status
-from local import costs
 from report.summary import Summary
 from tests.static.asl import RESOURCES, ROOT, TEMPLATE, Json
+from tools import costs
 
 OWN = "Imagelake/${AWS::StackName}"
 # The part of a name that is made as the code runs, and what it can be.

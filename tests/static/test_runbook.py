@@ -7,8 +7,8 @@ import re
 import pytest
 
 from imagelake.run.errors import ErrorCode, PermanentError, TransientError
-from local import costs
 from tests.static.asl import RESOURCES, ROOT, TEMPLATE
+from tools import costs
 
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 TOLD = set(re.findall(r"`(\w+)`", RUNBOOK))

@@ -8,7 +8,8 @@ import pytest
 
 from imagelake.run.aws import client
 from imagelake.run.settings import settings
-from tests.unit.lake import BOOKMARKS, BUCKET, IMAGE_HASHES, IMAGE_KEYS, Lake, aws_in_memory
+from tests.unit.fake_lake import BOOKMARKS, BUCKET, IMAGE_HASHES, IMAGE_KEYS, Lake, aws_in_memory
+from tests.unit.functions.website import Website
 from transform.near_duplicates import known
 
 
@@ -45,3 +46,13 @@ def lake(environment: None, clients: None) -> Iterator[Lake]:
     known.cache_clear()
     with aws_in_memory():
         yield Lake()
+
+
+@pytest.fixture
+def website(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Website]:
+    """A local web server that the functions trust."""
+    website = Website()
+    monkeypatch.setenv("TRUSTED_ORIGINS", website.origin)
+    settings.cache_clear()
+    yield website
+    website.stop()

@@ -185,7 +185,7 @@ def test_step_is_retried_when_that_can_help(run: Run, case: str, attempts: list[
         ("ValidateFails", "failed", "StorageDeniedError"),
         ("CommitBookmarkFails", "failed", "DynamoDB.ResourceNotFoundException"),
         ("BatchListMissing", "failed", "States.ItemReaderFailed"),
-        ("ReconcileFails", "failed", "BooksDontBalanceError"),
+        ("ReconcileFails", "failed", "ReconciliationError"),
     ],
 )
 def test_report_hears_how_a_feed_ended(run: Run, case: str, status: str, error: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Calls to a network's API, tried again where the network itself is in trouble."""
+"""Calls to a network's API, tried again where the network itself is in problem."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class ProcessedImage(Features):
     ``original_width, original_height``     of the input in pixels as displayed, orientation applied
     ``width, height``                       of ``image`` in pixels
     ``image``                               baseline JPEG in sRGB, upright, without any metadata
-    ``tensor``                              what `imagelake.imaging.tensor` makes of the pixels, or ``None`` if not asked for
+    ``tensor``                              made of the pixels by `imagelake.imaging.tensor`; ``None`` if not asked for
 
     The features (see `Features` and `Flags`) are those of the pixels that ``image`` was encoded from, without border.
     """

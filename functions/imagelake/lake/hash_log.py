@@ -32,7 +32,7 @@ class Entry(NamedTuple):
     hashes: bytes
 
 
-class ImageHashes:
+class HashLog:
     """The log's table. Raises only ``StorageDeniedError`` or ``StorageUnavailableError``."""
 
     def __init__(self, table: str) -> None:

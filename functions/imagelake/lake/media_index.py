@@ -15,7 +15,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from imagelake.run.aws import THREADS, aws_errors, client
-from imagelake.run.errors import BooksDontBalanceError, StorageUnavailableError
+from imagelake.run.errors import ReconciliationError, StorageUnavailableError
 
 CLAIMED = "claimed"
 _GET_MANY = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
@@ -25,8 +25,8 @@ _to_dynamo = TypeSerializer().serialize
 _from_dynamo = TypeDeserializer().deserialize
 
 
-class ImageKeys:
-    """The mapping. Raises only ``StorageDeniedError``, ``StorageUnavailableError`` or ``BooksDontBalanceError``."""
+class MediaIndex:
+    """The mapping. Raises only ``StorageDeniedError``, ``StorageUnavailableError`` or ``ReconciliationError``."""
 
     def __init__(self, table: str) -> None:
         self._table = table
@@ -54,7 +54,7 @@ class ImageKeys:
         with ThreadPoolExecutor(THREADS) as pool:
             for item, is_ours in zip(items, pool.map(self._put, items), strict=True):
                 if not is_ours:
-                    raise BooksDontBalanceError(
+                    raise ReconciliationError(
                         f"media {item['media_id']} is mapped by another batch than {item['batch_id']}"
                     )
 

@@ -37,11 +37,11 @@ def open_batch(batch: Batch) -> str:
     return f"{open_prefix(batch.feed_id)}{batch.batch_id}.json"
 
 
-def plan(batch: Batch) -> str:
+def planned_batch(batch: Batch) -> str:
     return f"work/{batch.work_id}/plan.json"
 
 
-def first_plan(batch_id: str) -> str:
+def first_planned_batch(batch_id: str) -> str:
     """The plan of a batch as it was before any retry."""
     return f"work/{batch_id}/plan.json"
 
@@ -50,8 +50,8 @@ def rows(batch: Batch) -> str:
     return f"work/{batch.work_id}/rows.jsonl"
 
 
-def pictures(batch: Batch) -> str:
-    return f"work/{batch.work_id}/pictures.bin"
+def images(batch: Batch) -> str:
+    return f"work/{batch.work_id}/images.bin"
 
 
 def parts_prefix(batch: Batch) -> str:
@@ -93,10 +93,10 @@ def html_report(run: Run) -> str:
     return f"reports/{run.run_id}/index.html"
 
 
-def feed_trouble(feed_id: str) -> str:
-    """What a feed was in trouble with when it was last read; no run has an id that begins with a line."""
+def feed_problem(feed_id: str) -> str:
+    """What a feed was in problem with when it was last read; no run has an id that begins with a line."""
     return f"reports/_feeds/{feed_id}.json"
 
 
-def feed_books(run: Run, feed_id: str) -> str:
+def feed_reconciliation(run: Run, feed_id: str) -> str:
     return f"reports/{run.run_id}/feeds/{feed_id}.json"

@@ -1,4 +1,4 @@
-"""A batch's rows between the steps: ``rows.jsonl`` without pictures, and the pictures end to end in ``pictures.bin``.
+"""A batch's rows between the steps: ``rows.jsonl`` without pictures, and the pictures end to end in ``images.bin``.
 
 Apart, because Map Keys and Reconcile need the rows and not the megabytes. A row's ``image`` is
 ``{"offset", "length", "path"}`` into the pictures, or null; so is its ``tensor``, which lies behind the picture.
@@ -32,7 +32,7 @@ class Result(NamedTuple):
 def stage(results: Iterable[Result], batch: Batch, bucket: Bucket) -> dict[str, int]:
     """Write both objects; return the number of rows of every status."""
     rows, pictures = _packed(results)
-    bucket.put(object_keys.pictures(batch), pictures, "application/octet-stream")
+    bucket.put(object_keys.images(batch), pictures, "application/octet-stream")
     bucket.put_lines(object_keys.rows(batch), rows)
     return _counts(rows)
 

@@ -16,7 +16,7 @@
         ├── SourceChangedError        the answer is not what the network documents
         ├── StorageDeniedError        our role, bucket or table is not set up for this call
         ├── ObjectMissingError        an object a step relies on is not there
-        ├── BooksDontBalanceError     planned items, rows and mappings do not add up
+        ├── ReconciliationError     planned items, rows and mappings do not add up
         ├── DownloadError             one picture could not be fetched; carries an ErrorCode
         └── ImageRejectedError        one picture is not acceptable; carries an ErrorCode
 
@@ -61,7 +61,7 @@ class ErrorCode(StrEnum):
 
 
 # Failures that another day may not bring.
-PASSING_CODES = (
+RETRYABLE_CODES = (
     ErrorCode.HOST_NOT_FOUND,
     ErrorCode.CONNECTION_FAILED,
     ErrorCode.TIMED_OUT,
@@ -140,7 +140,7 @@ class ObjectMissingError(PermanentError):
     """An object a step relies on is not there."""
 
 
-class BooksDontBalanceError(PermanentError):
+class ReconciliationError(PermanentError):
     """Planned items, rows and mappings do not add up."""
 
 

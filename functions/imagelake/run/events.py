@@ -102,7 +102,7 @@ class BatchWritten(Event):
 EVENTS: tuple[type[Event], ...] = (RunStarted, RunFinished, FeedFailed, BatchWritten)
 
 
-def tell(*events: Event) -> None:
+def publish(*events: Event) -> None:
     """Put events on the bus that ``EVENT_BUS_NAME`` names; without the name, nobody is told. Never raises for AWS."""
     bus = os.environ.get("EVENT_BUS_NAME")
     if not bus:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
-from imagelake.run.errors import PASSING_CODES, ErrorCode
+from imagelake.run.errors import RETRYABLE_CODES, ErrorCode
 from imagelake.run.posts import Item
 
 Preset = Literal["fast", "balanced", "quality"]
@@ -22,7 +22,7 @@ class Retry(BaseModel):
 
     # It becomes part of object keys.
     run_id: str = Field(pattern=r"^[^/\s]{1,80}$")
-    error_codes: tuple[ErrorCode, ...] = Field(default=PASSING_CODES, min_length=1)
+    error_codes: tuple[ErrorCode, ...] = Field(default=RETRYABLE_CODES, min_length=1)
 
 
 class Run(BaseModel):
@@ -71,7 +71,7 @@ class Batch(BaseModel):
         return f"{self.batch_id}/{self.retried_by}" if self.retried_by else self.batch_id
 
 
-class Plan(BaseModel):
+class PlannedBatch(BaseModel):
     """A planned batch with its items: the object under ``open/`` and, for the steps, under ``work/``."""
 
     model_config = ConfigDict(frozen=True)

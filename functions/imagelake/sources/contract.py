@@ -1,7 +1,8 @@
 """What a network adapter is: a feed, a bookmark and a cursor become a request; a response becomes a page. No I/O.
 
-The idea is that of the sans-I/O libraries (https://sans-io.readthedocs.io): ``imagelake.accounts.session`` alone asks networks, so
-retries, time-outs, limits and redaction exist once, and an adapter is tested with bytes.
+The idea is that of the sans-I/O libraries (https://sans-io.readthedocs.io): only
+``imagelake.accounts.session`` sends requests, so retries, timeouts, limits and redaction exist once, and an adapter is
+tested with bytes.
 """
 
 from __future__ import annotations
@@ -234,15 +235,15 @@ class Authorized:
         return None
 
     def renewed(self, feed: Feed, response: Response, now: datetime) -> Mapping[str, str]:
-        """The fields of the secret that the answer to a ``renewal`` brings; raises leaves of ``imagelake.run.errors``."""
+        """The secret's fields that the answer to a ``renewal`` brings; raises only ``ImagelakeError``."""
         raise NotImplementedError
 
 
 @runtime_checkable
-class Rereads(Source, Protocol):
+class RefreshesUrls(Source, Protocol):
     """An adapter of a network whose addresses of pictures lapse, and which shows a post again for a fresh one."""
 
-    def reread(self, feed: Feed, posted_at: datetime) -> Request | None:
+    def refresh_request(self, feed: Feed, posted_at: datetime) -> Request | None:
         """The request for a page with the posts of that second, ``None`` where the feed cannot be asked by time."""
         ...
 

@@ -137,7 +137,7 @@ class Facebook(Authorized):
             params | dict(parse_qsl(cursor or "")),
         )
 
-    def reread(self, feed: Feed, posted_at: datetime) -> Request:
+    def refresh_request(self, feed: Feed, posted_at: datetime) -> Request:
         """The Page's listing, asked by time."""
         return graph.at(self.request(feed, None, None), posted_at)
 

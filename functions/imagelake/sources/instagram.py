@@ -132,7 +132,7 @@ class Instagram(Authorized):
             return _listing(f"{base}/{feed.account}/media", _OWN_FIELDS, size, cursor)
         return _of_another(feed, base, size, cursor)
 
-    def reread(self, feed: Feed, posted_at: datetime) -> Request | None:
+    def refresh_request(self, feed: Feed, posted_at: datetime) -> Request | None:
         """One's own listing can be asked by time; another's, and a hashtag's, cannot."""
         if feed.account is None or (feed.account != "me" and _ID.fullmatch(feed.account) is None):
             return None

@@ -1,6 +1,6 @@
 """A stream: posts that producers put on Kinesis, as JSON records of a versioned schema, staged a window at a time.
 
-    {"schema": "imagelake.post/1", "post": {...}}                        a ``Post``, in the words of ``imagelake.run.posts``
+    {"schema": "imagelake.post/1", "post": {...}}                        a ``Post`` of ``imagelake.run.posts``
     {"schema": "imagelake.raw/1", "source": "bluesky", "raw": {...}}     a post as its network's API shows it
     {"schema": "imagelake.raw/1", "source": "mastodon", "server": "...", "raw": {...}}
 

@@ -22,8 +22,8 @@ from imagelake.accounts.session import Session
 from imagelake.run.errors import BadFeedError, CredentialsError, SourceChangedError
 from imagelake.sources import Feed, Page, Request, Response
 from imagelake.sources.contract import Authorized
+from tests.unit.fake_lake import Lake
 from tests.unit.functions.website import Answer, Website
-from tests.unit.lake import Lake
 
 TOKEN, NEW = 'tok&en/with+odd%"<characters>', "another-token-of-many-characters"
 FEED = Feed.of("bluesky:alice.example")

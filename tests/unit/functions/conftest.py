@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 import fetch.app
 import validate.app
-from imagelake.run.settings import settings
 from tests.unit.functions.factories import Context
 from tests.unit.functions.network import Network
 from tests.unit.functions.website import Website
@@ -17,16 +14,6 @@ from tests.unit.functions.website import Website
 @pytest.fixture
 def context() -> Context:
     return Context()
-
-
-@pytest.fixture
-def website(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Website]:
-    """A local web server that the functions trust."""
-    website = Website()
-    monkeypatch.setenv("TRUSTED_ORIGINS", website.origin)
-    settings.cache_clear()
-    yield website
-    website.stop()
 
 
 @pytest.fixture

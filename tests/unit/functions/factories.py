@@ -15,10 +15,10 @@ from PIL import Image
 from imagelake.lake import object_keys
 from imagelake.lake.rows import Status, new_row
 from imagelake.lake.staging import Result, stage
-from imagelake.run.models import Batch, FeedEntry, Plan, Run
+from imagelake.run.models import Batch, FeedEntry, PlannedBatch, Run
 from imagelake.run.posts import Item, Media, Post
 from imagelake.sources import Feed
-from tests.unit.lake import Lake
+from tests.unit.fake_lake import Lake
 
 _EVENTS = Path(__file__).parents[2] / "events"
 NOON = datetime(2026, 4, 1, 12, tzinfo=UTC)
@@ -64,7 +64,7 @@ def item(name: str, url: str | None = None, **changes: Any) -> Item:
     return planned.model_copy(update=changes)
 
 
-def plan(*items: Item, run_id: str = RUN.run_id, dt: str = RUN.dt, feed_id: str = ENTRY.feed_id) -> Plan:
+def plan(*items: Item, run_id: str = RUN.run_id, dt: str = RUN.dt, feed_id: str = ENTRY.feed_id) -> PlannedBatch:
     batch = Batch(
         batch_id=object_keys.batch_id(feed_id, dt, (one.media_id for one in items)),
         feed_id=feed_id,
@@ -72,7 +72,7 @@ def plan(*items: Item, run_id: str = RUN.run_id, dt: str = RUN.dt, feed_id: str 
         dt=dt,
         items=len(items),
     )
-    return Plan(batch=batch, run_id=run_id, items=list(items))
+    return PlannedBatch(batch=batch, run_id=run_id, items=list(items))
 
 
 def jpeg(color: str = "teal", size: tuple[int, int] = (64, 48)) -> bytes:
@@ -94,17 +94,17 @@ def result(item: Item, status: Status = Status.OK, **changes: Any) -> Result:
     return Result(row | changes, jpeg() if status is Status.OK else None)
 
 
-def keep_plan(lake: Lake, planned: Plan) -> Plan:
+def keep_plan(lake: Lake, planned: PlannedBatch) -> PlannedBatch:
     """Store a plan as Validate does."""
-    for key in (object_keys.plan(planned.batch), object_keys.open_batch(planned.batch)):
+    for key in (object_keys.planned_batch(planned.batch), object_keys.open_batch(planned.batch)):
         lake.bucket.put(key, planned.model_dump_json().encode(), "application/json")
     return planned
 
 
-def keep_rows(lake: Lake, planned: Plan, *results: Result) -> Plan:
+def keep_rows(lake: Lake, planned: PlannedBatch, *results: Result) -> PlannedBatch:
     """Store a plan and its rows as Validate and Transform do; without results, every row is ``ok``."""
     keep_plan(lake, planned)
     rows = results or tuple(result(one) for one in planned.items)
-    lake.image_keys.claim((made.row["media_id"] for made in rows), planned.batch.batch_id)
+    lake.media_index.claim((made.row["media_id"] for made in rows), planned.batch.batch_id)
     stage(rows, planned.batch, lake.bucket)
     return planned

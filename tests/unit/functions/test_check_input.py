@@ -10,7 +10,7 @@ import pytest
 
 from check_input.app import handler
 from check_input.run_input import MAX_FEEDS
-from imagelake.run.errors import PASSING_CODES, BadInputError
+from imagelake.run.errors import RETRYABLE_CODES, BadInputError
 from imagelake.run.models import FeedEntry, Run
 from imagelake.sources import Feed
 from tests.unit.functions.factories import ENTRY, Context, event
@@ -59,7 +59,7 @@ def test_run_when_options_are_given() -> None:
 
 def test_retry_takes_what_may_pass_and_tolerates_that_it_fails_again() -> None:
     run = check(feeds=["bluesky:alice.example"], retry={"run_id": "daily-2026-03-31"})["run"]
-    assert run["retry"] == {"run_id": "daily-2026-03-31", "error_codes": PASSING_CODES}
+    assert run["retry"] == {"run_id": "daily-2026-03-31", "error_codes": RETRYABLE_CODES}
     assert run["failure_tolerance_percent"] == 100
     given: dict[str, Any] = {"run_id": "daily-2026-03-31", "error_codes": ["not_found"]}
     run = check(feeds=["bluesky:alice.example"], retry=given, failure_tolerance_percent=5)["run"]

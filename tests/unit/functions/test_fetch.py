@@ -17,10 +17,10 @@ from imagelake.run.aws import client
 from imagelake.run.errors import BadFeedError, RateLimitedError, SourceChangedError, SourceUnavailableError
 from imagelake.run.models import Progress, Retry
 from imagelake.run.settings import settings
+from tests.unit.fake_lake import BOOKMARKS, Lake
 from tests.unit.functions.factories import ENTRY, NOON, RUN, Context, event, post
 from tests.unit.functions.network import Network, page
 from tests.unit.functions.website import Answer, Website
-from tests.unit.lake import BOOKMARKS, Lake
 
 EARLIER, LATER = NOON - timedelta(hours=1), NOON + timedelta(hours=1)
 

@@ -18,11 +18,11 @@ import validate.app
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.run.errors import StorageUnavailableError
-from imagelake.run.models import Batch, Plan
+from imagelake.run.models import Batch, PlannedBatch
 from imagelake.sources import Feed
 from ingest_stream.app import BrokenRecordError, handler
+from tests.unit.fake_lake import Lake
 from tests.unit.functions.factories import Context, event
-from tests.unit.lake import Lake
 
 (EXAMPLE,) = event("ingest_stream")["Records"]
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:ImagePipeline"
@@ -124,7 +124,7 @@ def run(machine: Machine, name: str) -> list[str]:
     plan = validate.app.handler({"run": accepted["run"], "feed": feed, "progress": progress}, Context())
     bucket = Bucket("lake")
     batches = [Batch.model_validate(entry) for entry in bucket.get_json(plan["list_key"])]
-    plans = [Plan.model_validate_json(bucket.get(object_keys.plan(batch))) for batch in batches]
+    plans = [PlannedBatch.model_validate_json(bucket.get(object_keys.planned_batch(batch))) for batch in batches]
     return [item.media_id for one in plans for item in one.items]
 
 

@@ -8,14 +8,14 @@ import pytest
 
 from imagelake.lake import object_keys
 from imagelake.lake.rows import TRANSFORM_VERSION, Status
-from imagelake.run.errors import BooksDontBalanceError, ObjectMissingError
-from imagelake.run.models import Plan
+from imagelake.run.errors import ObjectMissingError, ReconciliationError
+from imagelake.run.models import PlannedBatch
 from map_keys.app import handler
+from tests.unit.fake_lake import Lake
 from tests.unit.functions.factories import Context, event, item, keep_plan, keep_rows, plan, result
-from tests.unit.lake import Lake
 
 
-def map_keys(planned: Plan) -> dict[str, Any]:
+def map_keys(planned: PlannedBatch) -> dict[str, Any]:
     answer: dict[str, Any] = handler(event("map_keys", batch=planned.batch), Context())
     return answer
 
@@ -92,9 +92,9 @@ def test_closed_without_items_when_there_are_no_rows(lake: Lake) -> None:
 
 
 def test_error_when_an_item_is_of_another_batch(lake: Lake) -> None:
-    lake.image_keys.claim([item("two").media_id], "another batch")
+    lake.media_index.claim([item("two").media_id], "another batch")
     planned = keep_rows(lake, plan(item("one"), item("two")))
-    with pytest.raises(BooksDontBalanceError, match=f"{item('two').media_id} is mapped by another batch"):
+    with pytest.raises(ReconciliationError, match=f"{item('two').media_id} is mapped by another batch"):
         map_keys(planned)
     assert lake.mapping()[item("two").media_id]["batch_id"] == "another batch"
     assert lake.bucket.exists(object_keys.open_batch(planned.batch))

@@ -1,4 +1,4 @@
-"""Reconcile: the books balance, or the error says where they do not."""
+"""Reconcile: the reconciliation balance, or the error says where they do not."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from imagelake.lake import object_keys
 from imagelake.lake.rows import Status
 from imagelake.lake.staging import Result
 from imagelake.run.aws import client
-from imagelake.run.errors import BooksDontBalanceError
-from imagelake.run.models import Plan
+from imagelake.run.errors import ReconciliationError
+from imagelake.run.models import PlannedBatch
 from reconcile.app import handler
+from tests.unit.fake_lake import IMAGE_KEYS, Lake
 from tests.unit.functions.factories import ENTRY, RUN, Context, event, item, keep_plan, keep_rows, plan, result
-from tests.unit.lake import IMAGE_KEYS, Lake
 
 
-def close(lake: Lake, planned: Plan, *statuses: Status) -> Plan:
+def close(lake: Lake, planned: PlannedBatch, *statuses: Status) -> PlannedBatch:
     """Carry a batch through all its steps; without statuses, every row is ``ok``."""
     kinds = statuses or (Status.OK,) * len(planned.items)
     return close_rows(lake, planned, *(result(one, kind) for one, kind in zip(planned.items, kinds, strict=True)))
 
 
-def close_rows(lake: Lake, planned: Plan, *results: Result) -> Plan:
+def close_rows(lake: Lake, planned: PlannedBatch, *results: Result) -> PlannedBatch:
     keep_rows(lake, planned, *results)
     lake.bucket.put(object_keys.parquet(planned.batch), b"PAR1", "application/vnd.apache.parquet")
     map_keys.app.handler(event("map_keys", batch=planned.batch), Context())
     return planned
 
 
-def reconcile(lake: Lake, *plans: Plan, tolerance: int = 20) -> dict[str, Any]:
+def reconcile(lake: Lake, *plans: PlannedBatch, tolerance: int = 20) -> dict[str, Any]:
     example = event("reconcile")
     lake.bucket.put_json(example["plan"]["list_key"], [one.batch.model_dump() for one in plans])
     run = RUN.model_copy(update={"failure_tolerance_percent": tolerance})
@@ -40,8 +40,8 @@ def reconcile(lake: Lake, *plans: Plan, tolerance: int = 20) -> dict[str, Any]:
     return answer
 
 
-def books(lake: Lake) -> dict[str, Any]:
-    found: dict[str, Any] = lake.bucket.get_json(object_keys.feed_books(RUN, ENTRY.feed_id))
+def reconciliation(lake: Lake) -> dict[str, Any]:
+    found: dict[str, Any] = lake.bucket.get_json(object_keys.feed_reconciliation(RUN, ENTRY.feed_id))
     return found
 
 
@@ -50,9 +50,13 @@ def test_books_when_they_balance(lake: Lake) -> None:
     two = close(lake, plan(*(item(f"p{n}") for n in range(4))), Status.FAILED, Status.OK, Status.OK, Status.OK)
     answer = reconcile(lake, one, two)
     counts = {"planned": 7, "shared": 0, "ok": 4, "duplicate": 1, "rejected": 1, "failed": 1}
-    assert answer == {"verdict": "complete", "books_key": object_keys.feed_books(RUN, ENTRY.feed_id), "counts": counts}
-    assert books(lake) == {
-        "verdict": "complete",
+    assert answer == {
+        "status": "complete",
+        "reconciliation_key": object_keys.feed_reconciliation(RUN, ENTRY.feed_id),
+        "counts": counts,
+    }
+    assert reconciliation(lake) == {
+        "status": "complete",
         "counts": counts,
         "errors": {"corrupt": 1, "not_found": 1},
         "open": [],
@@ -77,9 +81,9 @@ def test_open_batch_when_its_failure_is_recorded(lake: Lake) -> None:
     error = {"Error": "States.Timeout", "Cause": "too long"}
     record_failure.app.handler(event("record_failure", batch=left.batch, error=error), Context())
     answer = reconcile(lake, closed, left)
-    assert (answer["verdict"], answer["counts"]["planned"]) == ("incomplete", 1)
-    assert books(lake)["closed"] == [closed.batch.model_dump()]
-    assert books(lake)["open"] == [
+    assert (answer["status"], answer["counts"]["planned"]) == ("incomplete", 1)
+    assert reconciliation(lake)["closed"] == [closed.batch.model_dump()]
+    assert reconciliation(lake)["open"] == [
         {
             "batch_id": left.batch.batch_id,
             "dt": "2026-03-31",
@@ -90,8 +94,8 @@ def test_open_batch_when_its_failure_is_recorded(lake: Lake) -> None:
 
 
 def test_open_batch_when_no_failure_is_recorded(lake: Lake) -> None:
-    assert reconcile(lake, keep_plan(lake, plan(item("a"))))["verdict"] == "incomplete"
-    assert books(lake)["open"][0]["failure"]["error"] == "NotRecorded"
+    assert reconcile(lake, keep_plan(lake, plan(item("a"))))["status"] == "incomplete"
+    assert reconciliation(lake)["open"][0]["failure"]["error"] == "NotRecorded"
 
 
 def test_items_that_another_batch_took_are_shared(lake: Lake) -> None:
@@ -108,13 +112,13 @@ def test_batch_needs_no_file_when_all_its_items_are_shared(lake: Lake) -> None:
     lake.bucket.put_lines(object_keys.rows(ours.batch), [])
     lake.bucket.delete(object_keys.open_batch(ours.batch))
     answer = reconcile(lake, ours)
-    assert (answer["verdict"], answer["counts"]["shared"]) == ("complete", 1)
+    assert (answer["status"], answer["counts"]["shared"]) == ("complete", 1)
 
 
 def test_error_when_a_mapping_is_missing(lake: Lake) -> None:
     planned = close(lake, plan(item("a"), item("b")))
     client("dynamodb").delete_item(TableName=IMAGE_KEYS, Key={"media_id": {"S": item("b").media_id}})
-    with pytest.raises(BooksDontBalanceError, match="2 items planned, 1 mapped"):
+    with pytest.raises(ReconciliationError, match="2 items planned, 1 mapped"):
         reconcile(lake, planned)
 
 
@@ -122,7 +126,7 @@ def test_error_when_a_mapping_is_still_a_claim(lake: Lake) -> None:
     planned = keep_rows(lake, plan(item("a")))
     lake.bucket.put(object_keys.parquet(planned.batch), b"PAR1", "application/vnd.apache.parquet")
     lake.bucket.delete(object_keys.open_batch(planned.batch))
-    with pytest.raises(BooksDontBalanceError, match="a/0 is ok in its row and claimed in its mapping"):
+    with pytest.raises(ReconciliationError, match="a/0 is ok in its row and claimed in its mapping"):
         reconcile(lake, planned)
 
 
@@ -130,7 +134,7 @@ def test_error_when_a_status_differs(lake: Lake) -> None:
     planned = close(lake, plan(item("a"), item("b")), Status.OK, Status.OK)
     rows = lake.bucket.get_lines(object_keys.rows(planned.batch))
     lake.bucket.put_lines(object_keys.rows(planned.batch), [rows[0], rows[1] | {"status": "failed"}])
-    with pytest.raises(BooksDontBalanceError, match="b/0 is failed in its row and ok in its mapping"):
+    with pytest.raises(ReconciliationError, match="b/0 is failed in its row and ok in its mapping"):
         reconcile(lake, planned)
 
 
@@ -138,22 +142,22 @@ def test_error_when_a_row_is_missing_or_there_twice(lake: Lake) -> None:
     planned = close(lake, plan(item("a"), item("b")))
     rows = lake.bucket.get_lines(object_keys.rows(planned.batch))
     lake.bucket.put_lines(object_keys.rows(planned.batch), rows[:1])
-    with pytest.raises(BooksDontBalanceError, match="2 items mapped, 1 rows"):
+    with pytest.raises(ReconciliationError, match="2 items mapped, 1 rows"):
         reconcile(lake, planned)
     lake.bucket.put_lines(object_keys.rows(planned.batch), [rows[0], rows[0]])
-    with pytest.raises(BooksDontBalanceError, match="2 rows of 1 items"):
+    with pytest.raises(ReconciliationError, match="2 rows of 1 items"):
         reconcile(lake, planned)
 
 
 def test_error_when_the_file_is_missing(lake: Lake) -> None:
     planned = close(lake, plan(item("a")))
     lake.bucket.delete(object_keys.parquet(planned.batch))
-    with pytest.raises(BooksDontBalanceError, match=rf"{planned.batch.batch_id} .*\.parquet is not there"):
+    with pytest.raises(ReconciliationError, match=rf"{planned.batch.batch_id} .*\.parquet is not there"):
         reconcile(lake, planned)
 
 
 @pytest.mark.parametrize(
-    ("failed", "tolerance", "verdict"),
+    ("failed", "tolerance", "status"),
     [
         (0, 0, "complete"),
         (1, 0, "too_many_failures"),
@@ -162,22 +166,22 @@ def test_error_when_the_file_is_missing(lake: Lake) -> None:
         (5, 100, "complete"),
     ],
 )
-def test_verdict_when_items_failed(lake: Lake, failed: int, tolerance: int, verdict: str) -> None:
+def test_verdict_when_items_failed(lake: Lake, failed: int, tolerance: int, status: str) -> None:
     statuses = [Status.FAILED] * failed + [Status.OK] * (5 - failed)
     planned = close(lake, plan(*(item(f"p{number}") for number in range(5))), *statuses)
-    assert reconcile(lake, planned, tolerance=tolerance)["verdict"] == verdict
+    assert reconcile(lake, planned, tolerance=tolerance)["status"] == status
 
 
 def test_verdict_does_not_count_rejected_items(lake: Lake) -> None:
     planned = close(lake, plan(item("a")), Status.REJECTED)
-    assert reconcile(lake, planned, tolerance=0)["verdict"] == "complete"
+    assert reconcile(lake, planned, tolerance=0)["status"] == "complete"
 
 
 @pytest.mark.parametrize("is_missing", [True, False])
 def test_stale_read_of_the_mapping_is_read_again(lake: Lake, monkeypatch: pytest.MonkeyPatch, is_missing: bool) -> None:
     planned = close(lake, plan(item("a"), item("b")))
     first, second = (one.media_id for one in planned.items)
-    get_many = lake.image_keys.get_many
+    get_many = lake.media_index.get_many
     asked: list[tuple[list[str], bool]] = []
 
     def lagging(self: Any, media_ids: Any, *, consistent: bool = True) -> Any:
@@ -190,6 +194,6 @@ def test_stale_read_of_the_mapping_is_read_again(lake: Lake, monkeypatch: pytest
                 found[second] = {name: late[name] for name in ("media_id", "batch_id")} | {"status": "claimed"}
         return found
 
-    monkeypatch.setattr("imagelake.lake.media_index.ImageKeys.get_many", lagging)
+    monkeypatch.setattr("imagelake.lake.media_index.MediaIndex.get_many", lagging)
     assert reconcile(lake, planned)["counts"]["ok"] == 2
     assert asked == [([first, second], False), ([second], True)]

@@ -21,8 +21,8 @@ from relay_alert.alert import Alert
 from relay_alert.app import handler
 from relay_alert.formats import FORMATS, discord, fit, plain, slack
 from relay_alert.webhook import TRIES, AlertNotSentError, Webhook
+from tests.unit.fake_lake import Lake
 from tests.unit.functions.factories import Context, event
-from tests.unit.lake import Lake
 
 (EXAMPLE,) = event("relay_alert")["Records"]
 PATH = "/api/webhooks/1/s3cret"

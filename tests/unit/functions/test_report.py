@@ -18,10 +18,10 @@ import map_keys.app
 import reconcile.app
 from imagelake.lake import object_keys
 from imagelake.lake.rows import Status
-from imagelake.run.models import FeedEntry, Plan, Retry
+from imagelake.run.models import FeedEntry, PlannedBatch, Retry
 from report.app import handler
+from tests.unit.fake_lake import Lake
 from tests.unit.functions.factories import ENTRY, RUN, Context, event, item, keep_plan, keep_rows, plan, result
-from tests.unit.lake import Lake
 
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(1)> &amp; \u202e"""
 OTHER = FeedEntry(
@@ -32,21 +32,21 @@ OTHER = FeedEntry(
 TIMEOUT = {"Error": "SourceUnavailableError", "Cause": json.dumps({"errorMessage": "x.example did not answer"})}
 
 
-def done(lake: Lake, *plans: Plan, feed: FeedEntry = ENTRY, tolerance: int = 20, **more: Any) -> dict[str, Any]:
+def done(lake: Lake, *plans: PlannedBatch, feed: FeedEntry = ENTRY, tolerance: int = 20, **more: Any) -> dict[str, Any]:
     """A feed's result, made by Reconcile as in a run."""
     batches = {"list_key": "work/list.json", "posts": 3, "stopped_by": None} | more
     lake.bucket.put_json("work/list.json", [one.batch.model_dump() for one in plans])
     run = RUN.model_copy(update={"failure_tolerance_percent": tolerance})
-    books = reconcile.app.handler(event("reconcile", run=run, feed=feed, plan=batches), Context())
-    status = "failed" if books["verdict"] == "too_many_failures" else books["verdict"]
-    return {"feed": feed.model_dump(), "status": status, "plan": batches, "books": books}
+    reconciliation = reconcile.app.handler(event("reconcile", run=run, feed=feed, plan=batches), Context())
+    status = "failed" if reconciliation["status"] == "too_many_failures" else reconciliation["status"]
+    return {"feed": feed.model_dump(), "status": status, "plan": batches, "reconciliation": reconciliation}
 
 
 def failed(feed: FeedEntry = OTHER, error: dict[str, str] = TIMEOUT) -> dict[str, Any]:
     return {"feed": feed.model_dump(), "status": "failed", "error": error}
 
 
-def closed(lake: Lake, *items: Any, statuses: tuple[Status, ...] = (), **row: Any) -> Plan:
+def closed(lake: Lake, *items: Any, statuses: tuple[Status, ...] = (), **row: Any) -> PlannedBatch:
     made = plan(*(items or (item("one"),)))
     kinds = statuses or (Status.OK,) * len(made.items)
     keep_rows(lake, made, *(result(one, kind, **row) for one, kind in zip(made.items, kinds, strict=True)))
@@ -139,7 +139,7 @@ def test_run_when_too_many_items_failed(lake: Lake) -> None:
 
 def test_run_when_books_do_not_balance(lake: Lake) -> None:
     cause = json.dumps({"errorMessage": "batch x: 2 items planned, 1 mapped"})
-    answer = report(done(lake, closed(lake)), failed(error={"Error": "BooksDontBalanceError", "Cause": cause}))
+    answer = report(done(lake, closed(lake)), failed(error={"Error": "ReconciliationError", "Cause": cause}))
     assert answer["outcome"] == "failed"
     assert "2 items planned, 1 mapped" in answer["message"]
 

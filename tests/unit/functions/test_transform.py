@@ -18,29 +18,29 @@ from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.rows import COLUMNS
 from imagelake.run.errors import BatchDeadlineError, ObjectMissingError
-from imagelake.run.models import Batch, Plan
+from imagelake.run.models import Batch, PlannedBatch
+from tests.unit.fake_lake import Lake
 from tests.unit.functions.factories import Context, event, item, jpeg, keep_plan, plan
 from tests.unit.functions.website import Answer, Website
-from tests.unit.lake import Lake
 from transform.app import handler
 from transform.near_duplicates import PHASH_BITS
 
 SAMPLES = Path(__file__).resolve().parents[3] / "samples"
 
 
-def transform(planned: Plan, context: Context | None = None) -> dict[str, int]:
+def transform(planned: PlannedBatch, context: Context | None = None) -> dict[str, int]:
     counts: dict[str, int] = handler(event("transform", batch=planned.batch), context or Context())
     return counts
 
 
-def rows_of(lake: Lake, planned: Plan) -> list[dict[str, Any]]:
+def rows_of(lake: Lake, planned: PlannedBatch) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = lake.bucket.get_lines(object_keys.rows(planned.batch))
     return rows
 
 
 def picture(lake: Lake, batch: Batch, row: dict[str, Any]) -> Image.Image:
     place = row["image"]
-    data = lake.bucket.get_range(object_keys.pictures(batch), place["offset"], place["length"])
+    data = lake.bucket.get_range(object_keys.images(batch), place["offset"], place["length"])
     return Image.open(io.BytesIO(data))
 
 
@@ -166,7 +166,7 @@ def test_near_duplicate_keeps_its_picture_and_names_the_original(lake: Lake, web
 def test_media_of_another_batch_are_left_out(lake: Lake, website: Website) -> None:
     url = website.put("/one", jpeg())
     planned = keep_plan(lake, plan(item("ours", url), item("theirs", url)))
-    lake.image_keys.claim([item("theirs").media_id], "another batch")
+    lake.media_index.claim([item("theirs").media_id], "another batch")
     assert transform(planned)["ok"] == 1
     assert [row["media_id"] for row in rows_of(lake, planned)] == [item("ours").media_id]
     assert lake.mapping() == {
@@ -181,7 +181,7 @@ def test_media_of_another_batch_are_left_out(lake: Lake, website: Website) -> No
 
 def test_no_rows_when_all_media_are_of_another_batch(lake: Lake, website: Website) -> None:
     planned = keep_plan(lake, plan(item("theirs")))
-    lake.image_keys.claim([item("theirs").media_id], "another batch")
+    lake.media_index.claim([item("theirs").media_id], "another batch")
     assert sum(transform(planned).values()) == 0
     assert (rows_of(lake, planned), website.asked) == ([], [])
 

@@ -11,11 +11,11 @@ import pytest
 
 from imagelake.lake import object_keys
 from imagelake.run.errors import SourceChangedError
-from imagelake.run.models import Batch, Plan
+from imagelake.run.models import Batch, PlannedBatch
 from imagelake.sources import Reject
+from tests.unit.fake_lake import Lake
 from tests.unit.functions.factories import ENTRY, FEED, NOON, RUN, Context, event, item, keep_plan, media, plan, post
 from tests.unit.functions.network import Network, page
-from tests.unit.lake import Lake
 from validate.app import handler
 
 STORED = {"url": "https://api.test/", "status": "200"}
@@ -34,15 +34,15 @@ def validate(lake: Lake, *pages: bytes, **replaced: Any) -> dict[str, Any]:
     return answer
 
 
-def planned(lake: Lake, answer: dict[str, Any]) -> list[Plan]:
+def planned(lake: Lake, answer: dict[str, Any]) -> list[PlannedBatch]:
     """The plans of the batch list, as Transform will read them."""
     batches = [Batch.model_validate(entry) for entry in lake.bucket.get_json(answer["list_key"])]
-    plans = [Plan.model_validate_json(lake.bucket.get(object_keys.plan(batch))) for batch in batches]
+    plans = [PlannedBatch.model_validate_json(lake.bucket.get(object_keys.planned_batch(batch))) for batch in batches]
     assert [one.batch for one in plans] == batches
     return plans
 
 
-def names(plans: list[Plan]) -> list[list[str]]:
+def names(plans: list[PlannedBatch]) -> list[list[str]]:
     return [[one.post_id for one in plan.items] for plan in plans]
 
 
@@ -56,9 +56,9 @@ def test_posts_become_a_batch(lake: Lake, network: Network) -> None:
         "list_key": f"work/runs/{RUN.run_id}/{ENTRY.feed_id}/batches.json",
         "batches": 1,
         "items": 2,
-        "taken_up": 0,
+        "resumed_batches": 0,
         "posts": 2,
-        "already_held": 0,
+        "already_known": 0,
         "rejected_posts": 0,
         "skipped_media": {},
         "bookmark": {"newest_id": "one", "newest_at": "2026-04-01T12:00:00.000000Z"},
@@ -68,7 +68,7 @@ def test_posts_become_a_batch(lake: Lake, network: Network) -> None:
     }
     (made,) = planned(lake, answer)
     assert made == plan(item("one", caption="кот"), item("two"))
-    assert Plan.model_validate_json(lake.bucket.get(object_keys.open_batch(made.batch))) == made
+    assert PlannedBatch.model_validate_json(lake.bucket.get(object_keys.open_batch(made.batch))) == made
     assert lake.mapping() == {}
 
 
@@ -111,9 +111,9 @@ def test_post_and_media_that_come_twice_are_planned_once(lake: Lake, network: Ne
 
 
 def test_known_media_are_left_out(lake: Lake, network: Network) -> None:
-    lake.image_keys.claim([item("one").media_id], "another batch")
+    lake.media_index.claim([item("one").media_id], "another batch")
     answer = validate(lake, page(post("one"), post("two")))
-    assert (names(planned(lake, answer)), answer["already_held"]) == ([["two"]], 1)
+    assert (names(planned(lake, answer)), answer["already_known"]) == ([["two"]], 1)
 
 
 def test_batches_are_no_larger_than_asked(lake: Lake, network: Network) -> None:
@@ -135,7 +135,7 @@ def test_open_batches_are_taken_up_first_and_unchanged(lake: Lake, network: Netw
     answer = validate(lake, page(post("held", text="as it is now"), post("new")))
     assert planned(lake, answer) == [left, plan(item("new"))]
     assert lake.bucket.get(object_keys.open_batch(left.batch)) == kept
-    assert (answer["batches"], answer["items"], answer["taken_up"], answer["already_held"]) == (2, 2, 1, 1)
+    assert (answer["batches"], answer["items"], answer["resumed_batches"], answer["already_known"]) == (2, 2, 1, 1)
 
 
 def test_open_batches_are_taken_up_when_there_is_nothing_new(lake: Lake, network: Network) -> None:
@@ -173,7 +173,7 @@ def test_next_run_plans_nothing_anew_when_the_last_one_died(lake: Lake, network:
     first = planned(lake, validate(lake, pages))
     answer = validate(lake, pages, run=NEXT_RUN)
     assert planned(lake, answer) == first
-    assert (answer["taken_up"], answer["already_held"]) == (1, 2)
+    assert (answer["resumed_batches"], answer["already_known"]) == (1, 2)
     assert len(lake.bucket.list("open/")) == 1
 
 
@@ -181,13 +181,13 @@ def test_batch_that_another_run_closed_meanwhile_stays_closed(
     lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = keep_plan(lake, plan(item("held"), run_id="daily-2026-03-30", dt="2026-03-30"))
-    get_many = lake.image_keys.get_many
+    get_many = lake.media_index.get_many
 
     def close_and_get(self: Any, media_ids: Any, *, consistent: bool) -> Any:
         lake.bucket.delete(object_keys.open_batch(left.batch))
         return get_many(media_ids, consistent=consistent)
 
-    monkeypatch.setattr("imagelake.lake.media_index.ImageKeys.get_many", close_and_get)
+    monkeypatch.setattr("imagelake.lake.media_index.MediaIndex.get_many", close_and_get)
     answer = validate(lake, page(post("new")))
     assert names(planned(lake, answer)) == [["held"], ["new"]]
     assert lake.bucket.list(object_keys.open_prefix(ENTRY.feed_id)) == [object_keys.open_batch(plan(item("new")).batch)]

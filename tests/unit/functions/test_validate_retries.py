@@ -11,10 +11,10 @@ import reconcile.app
 from imagelake.lake import object_keys
 from imagelake.lake.rows import Status
 from imagelake.run.errors import BadInputError, ErrorCode
-from imagelake.run.models import Batch, Plan, Retry
+from imagelake.run.models import Batch, PlannedBatch, Retry
+from tests.unit.fake_lake import Lake
 from tests.unit.functions.factories import ENTRY, RUN, Context, event, item, keep_rows, plan, result
 from tests.unit.functions.network import Network
-from tests.unit.lake import Lake
 from validate.app import handler
 
 pytestmark = pytest.mark.usefixtures("network")
@@ -30,7 +30,7 @@ ROWS = {
 
 
 @pytest.fixture
-def first(lake: Lake, network: Network) -> Plan:
+def first(lake: Lake, network: Network) -> PlannedBatch:
     """A batch that a run has made and closed, with an end of each kind."""
     made = plan(*(item(name) for name in NAMES))
     keep_rows(lake, made, *(result(item(name), status, **row) for name, (status, row) in ROWS.items()))
@@ -49,54 +49,57 @@ def retry(*codes: str, run_id: str = "retry-1", of: str = RUN.run_id) -> dict[st
     return answer
 
 
-def planned(lake: Lake, answer: dict[str, Any]) -> list[Plan]:
+def planned(lake: Lake, answer: dict[str, Any]) -> list[PlannedBatch]:
     batches = [Batch.model_validate(entry) for entry in lake.bucket.get_json(answer["list_key"])]
-    return [Plan.model_validate_json(lake.bucket.get(object_keys.plan(batch))) for batch in batches]
+    return [PlannedBatch.model_validate_json(lake.bucket.get(object_keys.planned_batch(batch))) for batch in batches]
 
 
-def test_batch_is_open_again_with_what_failed_for_a_time(lake: Lake, first: Plan) -> None:
+def test_batch_is_open_again_with_what_failed_for_a_time(lake: Lake, first: PlannedBatch) -> None:
     answer = retry()
     (again,) = planned(lake, answer)
     assert [one.post_id for one in again.items] == ["late", "slow"]
     assert again.batch == first.batch.model_copy(update={"items": 2, "retried_by": "retry-1"})
     assert again.run_id == first.run_id, "the rows say who planned them"
-    assert Plan.model_validate_json(lake.bucket.get(object_keys.open_batch(first.batch))) == again
-    assert Plan.model_validate_json(lake.bucket.get(object_keys.first_plan(first.batch.batch_id))) == first
+    assert PlannedBatch.model_validate_json(lake.bucket.get(object_keys.open_batch(first.batch))) == again
+    assert (
+        PlannedBatch.model_validate_json(lake.bucket.get(object_keys.first_planned_batch(first.batch.batch_id)))
+        == first
+    )
     assert (answer["batches"], answer["items"], answer["warnings"]) == (1, 2, [])
 
 
-def test_only_the_codes_that_are_asked_for(lake: Lake, first: Plan) -> None:
+def test_only_the_codes_that_are_asked_for(lake: Lake, first: PlannedBatch) -> None:
     (again,) = planned(lake, retry("not_found", "timed_out"))
     assert [one.post_id for one in again.items] == ["late", "gone"]
 
 
-def test_rejected_items_are_not_retried_and_that_is_said(lake: Lake, first: Plan) -> None:
+def test_rejected_items_are_not_retried_and_that_is_said(lake: Lake, first: PlannedBatch) -> None:
     answer = retry("corrupt")
     assert (answer["batches"], lake.bucket.list("open/")) == (0, [])
     (warning,) = answer["warnings"]
     assert warning.startswith(f"{ENTRY.name}: 1 items with corrupt are not retried")
 
 
-def test_same_call_again_leaves_the_same_objects(lake: Lake, first: Plan) -> None:
+def test_same_call_again_leaves_the_same_objects(lake: Lake, first: PlannedBatch) -> None:
     answer, stored = retry(), lake.stored()
     assert retry() == answer
     assert lake.stored() == stored
 
 
-def test_same_run_again_opens_the_same_batch_when_part_of_it_has_succeeded(lake: Lake, first: Plan) -> None:
+def test_same_run_again_opens_the_same_batch_when_part_of_it_has_succeeded(lake: Lake, first: PlannedBatch) -> None:
     (again,) = planned(lake, retry())
     keep_rows(lake, again, result(item("late")), result(item("slow"), Status.FAILED, error_code="too_slow"))
     map_keys.app.handler(event("map_keys", batch=again.batch), Context())
     assert planned(lake, retry()) == [again]
 
 
-def test_open_batch_is_taken_up_as_it_is(lake: Lake, first: Plan) -> None:
+def test_open_batch_is_taken_up_as_it_is(lake: Lake, first: PlannedBatch) -> None:
     before = planned(lake, retry("timed_out"))
     assert planned(lake, retry("too_slow", run_id="retry-2")) == before
 
 
-def test_batch_whose_plan_has_expired_is_told(lake: Lake, first: Plan) -> None:
-    lake.bucket.delete(object_keys.first_plan(first.batch.batch_id))
+def test_batch_whose_plan_has_expired_is_told(lake: Lake, first: PlannedBatch) -> None:
+    lake.bucket.delete(object_keys.first_planned_batch(first.batch.batch_id))
     answer = retry()
     assert answer["batches"] == 0
     assert f"2 items of batch {first.batch.batch_id}" in answer["warnings"][0]

@@ -16,9 +16,9 @@ from imagelake.lake import object_keys
 from imagelake.lake.rows import COLUMNS, Status
 from imagelake.lake.staging import stage
 from imagelake.run.errors import ObjectMissingError, StorageDeniedError
-from imagelake.run.models import Plan
+from imagelake.run.models import PlannedBatch
+from tests.unit.fake_lake import Lake
 from tests.unit.functions.factories import Context, event, item, jpeg, keep_rows, plan, result
-from tests.unit.lake import Lake
 from write_parquet.app import handler
 
 _FEATURES: dict[str, Any] = {
@@ -33,16 +33,16 @@ _FEATURES: dict[str, Any] = {
 }
 
 
-def write(planned: Plan) -> dict[str, Any]:
+def write(planned: PlannedBatch) -> dict[str, Any]:
     answer: dict[str, Any] = handler(event("write_parquet", batch=planned.batch), Context())
     return answer
 
 
-def file_of(lake: Lake, planned: Plan) -> pq.ParquetFile:
+def file_of(lake: Lake, planned: PlannedBatch) -> pq.ParquetFile:
     return pq.ParquetFile(io.BytesIO(lake.bucket.get(object_keys.parquet(planned.batch))))
 
 
-def one_of_each(lake: Lake) -> Plan:
+def one_of_each(lake: Lake) -> PlannedBatch:
     planned = plan(*(item(status) for status in Status))
     results = [result(one, status, **_FEATURES) for one, status in zip(planned.items, Status, strict=True)]
     for made in results[1:]:
@@ -157,9 +157,9 @@ def test_same_call_again_leaves_the_same_objects(lake: Lake) -> None:
 
 def test_no_file_when_there_are_no_rows(lake: Lake) -> None:
     planned = plan(item("theirs"))
-    lake.image_keys.claim([item("theirs").media_id], "another batch")
+    lake.media_index.claim([item("theirs").media_id], "another batch")
     lake.bucket.put_lines(object_keys.rows(planned.batch), [])
-    lake.bucket.put(object_keys.pictures(planned.batch), b"", "application/octet-stream")
+    lake.bucket.put(object_keys.images(planned.batch), b"", "application/octet-stream")
     assert write(planned)["rows"] == 0
     assert lake.bucket.list("lake/") == []
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from imagelake.lake.media_index import ImageKeys
-from imagelake.run.errors import BooksDontBalanceError, StorageDeniedError, StorageUnavailableError
-from tests.unit.lake import Lake
+from imagelake.lake.media_index import MediaIndex
+from imagelake.run.errors import ReconciliationError, StorageDeniedError, StorageUnavailableError
+from tests.unit.fake_lake import Lake
 
 
 def finished(media_id: str, batch_id: str, **more: Any) -> dict[str, Any]:
@@ -17,50 +17,50 @@ def finished(media_id: str, batch_id: str, **more: Any) -> dict[str, Any]:
 
 
 def test_claim_when_media_are_free(lake: Lake) -> None:
-    assert lake.image_keys.claim(["a", "b"], "one") == {"a", "b"}
+    assert lake.media_index.claim(["a", "b"], "one") == {"a", "b"}
     assert lake.mapping()["a"] == {"media_id": "a", "status": "claimed", "batch_id": "one"}
 
 
 def test_claim_when_another_batch_has_some(lake: Lake) -> None:
-    lake.image_keys.claim(["a"], "one")
-    assert lake.image_keys.claim(["a", "b"], "two") == {"b"}
+    lake.media_index.claim(["a"], "one")
+    assert lake.media_index.claim(["a", "b"], "two") == {"b"}
     assert lake.mapping()["a"]["batch_id"] == "one"
 
 
 def test_claim_again_keeps_what_is_finished(lake: Lake) -> None:
-    lake.image_keys.claim(["a"], "one")
-    lake.image_keys.complete([finished("a", "one")])
-    assert lake.image_keys.claim(["a"], "one") == {"a"}
+    lake.media_index.claim(["a"], "one")
+    lake.media_index.complete([finished("a", "one")])
+    assert lake.media_index.claim(["a"], "one") == {"a"}
     assert lake.mapping()["a"]["status"] == "ok"
 
 
 def test_claim_when_many_batches_want_the_same(lake: Lake) -> None:
     ids = [str(number) for number in range(10)]
     with ThreadPoolExecutor(4) as pool:
-        claims = list(pool.map(lambda batch: lake.image_keys.claim(ids, batch), ["one", "two", "three", "four"]))
+        claims = list(pool.map(lambda batch: lake.media_index.claim(ids, batch), ["one", "two", "three", "four"]))
     assert sorted(media_id for claim in claims for media_id in claim) == ids
 
 
 def test_complete_is_the_same_when_done_again(lake: Lake) -> None:
     item = finished("a", "one", row=3, error_code=None)
-    lake.image_keys.complete([item])
-    lake.image_keys.complete([item])
+    lake.media_index.complete([item])
+    lake.media_index.complete([item])
     assert lake.mapping() == {"a": finished("a", "one", row=3)}
 
 
 def test_complete_when_another_batch_has_it(lake: Lake) -> None:
-    lake.image_keys.claim(["a"], "one")
-    with pytest.raises(BooksDontBalanceError, match="media a is mapped by another batch than two"):
-        lake.image_keys.complete([finished("a", "two")])
+    lake.media_index.claim(["a"], "one")
+    with pytest.raises(ReconciliationError, match="media a is mapped by another batch than two"):
+        lake.media_index.complete([finished("a", "two")])
     assert lake.mapping()["a"]["batch_id"] == "one"
 
 
 def test_get_many_when_there_are_more_than_fit_one_call(lake: Lake) -> None:
     ids = [str(number) for number in range(120)]
-    lake.image_keys.claim(ids, "one")
-    found = lake.image_keys.get_many([*ids, *ids, "unknown"])
+    lake.media_index.claim(ids, "one")
+    found = lake.media_index.get_many([*ids, *ids, "unknown"])
     assert sorted(found) == sorted(ids)
-    assert lake.image_keys.get_many([]) == {}
+    assert lake.media_index.get_many([]) == {}
 
 
 class Throttled:
@@ -82,17 +82,17 @@ class Throttled:
 
 
 def test_get_many_when_the_table_is_throttled(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    lake.image_keys.claim(["a", "b", "c"], "one")
-    monkeypatch.setattr(lake.image_keys, "_dynamo", Throttled(lake.image_keys._dynamo, 2))
-    assert sorted(lake.image_keys.get_many(["a", "b", "c"])) == ["a", "b", "c"]
+    lake.media_index.claim(["a", "b", "c"], "one")
+    monkeypatch.setattr(lake.media_index, "_dynamo", Throttled(lake.media_index._dynamo, 2))
+    assert sorted(lake.media_index.get_many(["a", "b", "c"])) == ["a", "b", "c"]
 
 
 def test_error_when_the_table_stays_throttled(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lake.image_keys, "_dynamo", Throttled(lake.image_keys._dynamo, 99))
+    monkeypatch.setattr(lake.media_index, "_dynamo", Throttled(lake.media_index._dynamo, 99))
     with pytest.raises(StorageUnavailableError, match="left keys unread"):
-        lake.image_keys.get_many([str(number) for number in range(50)])
+        lake.media_index.get_many([str(number) for number in range(50)])
 
 
 def test_error_when_there_is_no_table(lake: Lake) -> None:
     with pytest.raises(StorageDeniedError, match="no-such-table"):
-        ImageKeys("no-such-table").claim(["a"], "one")
+        MediaIndex("no-such-table").claim(["a"], "one")

@@ -31,9 +31,9 @@ def test_every_name_is_in_its_zone() -> None:
         object_keys.raw_page(RUN, "bluesky", "feed-1", 7),
         object_keys.raw_image("abcd"),
         object_keys.open_batch(BATCH),
-        object_keys.plan(BATCH),
+        object_keys.planned_batch(BATCH),
         object_keys.rows(BATCH),
-        object_keys.pictures(BATCH),
+        object_keys.images(BATCH),
         object_keys.batch_list(RUN, "feed-1"),
         object_keys.batch_failure("run-1", "b1"),
         object_keys.parquet(BATCH),
@@ -41,14 +41,14 @@ def test_every_name_is_in_its_zone() -> None:
         object_keys.failures(RUN.run_id, "feed-1"),
         object_keys.run_summary(RUN.run_id),
         object_keys.html_report(RUN),
-        object_keys.feed_books(RUN, "feed-1"),
+        object_keys.feed_reconciliation(RUN, "feed-1"),
     } == {
         "raw/posts/source=bluesky/dt=2026-04-01/run-1/feed-1-00007.json.gz",
         "raw/images/ab/abcd",
         "open/feed-1/b1.json",
         "work/b1/plan.json",
         "work/b1/rows.jsonl",
-        "work/b1/pictures.bin",
+        "work/b1/images.bin",
         "work/runs/run-1/feed-1/batches.json",
         "work/runs/run-1/failed-batches/b1.json",
         "lake/images/source=bluesky/dt=2026-04-01/b1.parquet",
@@ -59,10 +59,13 @@ def test_every_name_is_in_its_zone() -> None:
         "reports/run-1/feeds/feed-1.json",
     }
     again = BATCH.model_copy(update={"retried_by": "run-2"})
-    assert (object_keys.plan(again), object_keys.rows(again)) == ("work/b1/run-2/plan.json", "work/b1/run-2/rows.jsonl")
+    assert (object_keys.planned_batch(again), object_keys.rows(again)) == (
+        "work/b1/run-2/plan.json",
+        "work/b1/run-2/rows.jsonl",
+    )
     assert (object_keys.parquet(again), object_keys.open_batch(again)) == (
         object_keys.parquet(BATCH),
         object_keys.open_batch(BATCH),
     )
-    assert object_keys.first_plan("b1") == object_keys.plan(BATCH)
+    assert object_keys.first_planned_batch("b1") == object_keys.planned_batch(BATCH)
     assert object_keys.open_batch(BATCH).startswith(object_keys.open_prefix("feed-1"))

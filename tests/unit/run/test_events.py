@@ -11,10 +11,10 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 import imagelake.run.events
-from imagelake.run.events import EVENTS, BatchWritten, Event, FeedFailed, RunFinished, RunStarted, tell
+from imagelake.run.events import EVENTS, BatchWritten, Event, FeedFailed, RunFinished, RunStarted, publish
 from imagelake.run.observability import metrics
+from tests.unit.fake_lake import Lake
 from tests.unit.functions.factories import ENTRY, RUN, Context, event, item, keep_plan, keep_rows, plan, result
-from tests.unit.lake import Lake
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "events.md").read_text()
 FAILED = {"Error": "SourceUnavailableError", "Cause": json.dumps({"errorMessage": "alice.example did not answer"})}
@@ -108,27 +108,27 @@ def test_same_thing_told_again_has_the_same_id_and_another_has_another() -> None
 
 
 def test_events_go_out_in_groups_of_ten(bus: Bus) -> None:
-    tell(*(failed(number) for number in range(23)))
+    publish(*(failed(number) for number in range(23)))
     assert bus.calls == 3
     assert [detail["feed_id"] for _, detail in bus.told] == [f"f{number}" for number in range(23)]
 
 
 def test_nobody_is_told_without_a_bus(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EVENT_BUS_NAME")
-    tell(failed())
+    publish(failed())
     assert bus.calls == 0
 
 
 @pytest.mark.parametrize("outage", OUTAGES, ids=lambda outage: type(outage).__name__)
 def test_bus_that_is_down_is_counted_and_no_error(bus: Bus, counted: dict[str, float], outage: Exception) -> None:
     bus.outage = outage
-    tell(*(failed(number) for number in range(12)))
+    publish(*(failed(number) for number in range(12)))
     assert counted == {"EventsNotSent": 12}
 
 
 def test_events_that_the_bus_refuses_are_counted(bus: Bus, counted: dict[str, float]) -> None:
     bus.refused = {0, 2}
-    tell(*(failed(number) for number in range(3)))
+    publish(*(failed(number) for number in range(3)))
     assert counted == {"EventsNotSent": 2}
 
 

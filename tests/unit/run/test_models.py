@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from imagelake.imaging import options
-from imagelake.run.models import Batch, FeedEntry, Plan, Preset, Progress, Run, Tensor
+from imagelake.run.models import Batch, FeedEntry, PlannedBatch, Preset, Progress, Run, Tensor
 from imagelake.run.posts import Item, Media, Post
 
 EVENTS = sorted((Path(__file__).parents[2] / "events").glob("*.json"))
@@ -31,10 +31,10 @@ def test_plan_comes_back_as_it_was() -> None:
     media = Media(media_id="m", index=0, kind="image", url="https://x.test/a", expires_at=now)
     post = Post(post_id="p", author_id="a", posted_at=now, text="кот\n\u2028", tags=["x"])
     item = Item.of("bluesky", "bluesky:a.example", post, media)
-    plan = Plan(
+    plan = PlannedBatch(
         batch=Batch(batch_id="b", feed_id="f", source="bluesky", dt="2026-04-01", items=1), run_id="r", items=[item]
     )
-    assert Plan.model_validate_json(plan.model_dump_json()) == plan
+    assert PlannedBatch.model_validate_json(plan.model_dump_json()) == plan
 
 
 @pytest.mark.parametrize("dt", ["2026-4-1", "20260401", "2026-04-01T00:00", "2026-04-01\n", ""])

@@ -124,7 +124,7 @@ def test_token_when_the_page_has_its_own_is_that(secret: dict[str, str], token: 
 
 
 def test_post_when_its_addresses_lapsed_is_asked_for_by_its_second() -> None:
-    listing, again = SOURCE.request(FEED, None, None), SOURCE.reread(FEED, NOON)
+    listing, again = SOURCE.request(FEED, None, None), SOURCE.refresh_request(FEED, NOON)
     assert again.url == listing.url
     assert again.params == {**listing.params, "since": "1795175999", "until": "1795176001"}
 

@@ -142,7 +142,7 @@ def test_request_when_it_is_a_hashtag_looks_it_up_first() -> None:
 @pytest.mark.parametrize("name", ["me", "17841400000000001"])
 def test_post_when_its_addresses_lapsed_is_asked_for_by_its_second(name: str) -> None:
     feed = Feed(source="instagram", account=name)
-    listing, again = SOURCE.request(feed, None, None), SOURCE.reread(feed, NOON)
+    listing, again = SOURCE.request(feed, None, None), SOURCE.refresh_request(feed, NOON)
     assert again is not None
     assert again.url == listing.url
     assert again.params == {**listing.params, "since": "1795175999", "until": "1795176001"}
@@ -151,7 +151,7 @@ def test_post_when_its_addresses_lapsed_is_asked_for_by_its_second(name: str) ->
 
 @pytest.mark.parametrize("target", [{"account": "@natgeo"}, {"account": "natgeo"}, {"hashtag": "cats"}])
 def test_post_when_it_is_anothers_cannot_be_asked_for_again(target: dict[str, str]) -> None:
-    assert SOURCE.reread(Feed(source="instagram", **target), NOON) is None
+    assert SOURCE.refresh_request(Feed(source="instagram", **target), NOON) is None
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import runpy
 from pathlib import Path
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from imagelake.run.errors import BadFeedError
 from imagelake.sources import Feed, get_source
 from tests.unit.sources.test_registry import NETWORKS
+from tools.networks_page import networks_page
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -26,8 +26,8 @@ def test_manifest_when_declared_has_every_fact_and_feeds_that_work(name: str) ->
 
 
 def test_networks_page_is_what_the_manifests_say() -> None:
-    page = runpy.run_path(str(DOCS / "make_networks.py"))["networks_page"]()
-    assert (DOCS / "networks.md").read_text("utf-8") == page, "run python docs/make_networks.py"
+    page = networks_page()
+    assert (DOCS / "networks.md").read_text("utf-8") == page, "run make docs"
 
 
 def test_feed_when_of_a_network_that_is_not_there_is_refused() -> None:

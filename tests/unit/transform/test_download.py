@@ -180,7 +180,7 @@ def test_download_when_the_status_is_no_success(status: int, code: str, serve: C
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "problem",
     [
         [answer(500, b"")], [answer(502, b"x" * 1000)], [answer(503, b"", retry_after="0")],
         [answer(429, b"", retry_after="0")],
@@ -188,14 +188,14 @@ def test_download_when_the_status_is_no_success(status: int, code: str, serve: C
         [answer(503, b"", date=TEN, retry_after=TEN)],
     ],
 )  # fmt: skip
-def test_download_when_trouble_passes_then_it_is_tried_again(trouble: Answer, serve: Callable[..., Server]) -> None:
-    server = serve(a=[trouble, trouble, [answer()]])
+def test_download_when_trouble_passes_then_it_is_tried_again(problem: Answer, serve: Callable[..., Server]) -> None:
+    server = serve(a=[problem, problem, [answer()]])
     assert fetch(server).body == PICTURE
     assert len(server.asked) == 3
 
 
 @pytest.mark.parametrize(
-    ("trouble", "code", "tries"),
+    ("problem", "code", "tries"),
     [
         ([answer(500, b"")], "server_error", 3), ([answer()[:-5], None], "body_cut", 3),
         ([None], "connection_failed", 3),
@@ -210,8 +210,8 @@ def test_download_when_trouble_passes_then_it_is_tried_again(trouble: Answer, se
         ([answer(404, b"", retry_after="0")], "not_found", 1), ([answer(403, b"")], "forbidden", 1),
     ],
 )  # fmt: skip
-def test_download_when_trouble_stays(trouble: Answer, code: str, tries: int, serve: Callable[..., Server]) -> None:
-    server = serve(a=[trouble])
+def test_download_when_trouble_stays(problem: Answer, code: str, tries: int, serve: Callable[..., Server]) -> None:
+    server = serve(a=[problem])
     assert failure(server) == code
     assert len(server.asked) == tries
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from botocore.exceptions import ClientError
 
-from imagelake.lake.hash_log import Entry, ImageHashes
+from imagelake.lake.hash_log import Entry, HashLog
 from imagelake.lake.rows import Status
 from imagelake.lake.staging import Result
 from imagelake.run.aws import client
 from imagelake.run.errors import StorageDeniedError, StorageUnavailableError
 from imagelake.run.models import Batch
+from tests.unit.fake_lake import IMAGE_HASHES, Lake
 from tests.unit.functions.factories import item, plan, result
-from tests.unit.lake import IMAGE_HASHES, Lake
 from transform import near_duplicates
 from transform.near_duplicates import DHASH_BITS, MIN_CONTRAST, PHASH_BITS, find, known, mark_near_duplicates
 
@@ -44,7 +44,7 @@ def batch(name: str) -> Batch:
 
 
 def mark(name: str, *results: Result) -> list[tuple[str | None, int | None]]:
-    marked = mark_near_duplicates(list(results), batch(name), ImageHashes(IMAGE_HASHES))
+    marked = mark_near_duplicates(list(results), batch(name), HashLog(IMAGE_HASHES))
     assert [row["media_id"] for row, *_ in marked] == [row["media_id"] for row, *_ in results]
     return [(row["duplicate_of"], row["duplicate_distance"]) for row, *_ in marked]
 
@@ -156,20 +156,20 @@ def test_flat_pictures_and_rows_without_picture_are_left_out(lake: Lake) -> None
 
 
 def test_loser_of_two_batches_at_once_decides_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    append = ImageHashes.append
+    append = HashLog.append
     first: list[Entry] = []
 
-    def late(log: ImageHashes, entry: Entry, names: list[str]) -> bool:
+    def late(log: HashLog, entry: Entry, names: list[str]) -> bool:
         if not first:
             first.append(entry)
             # What a worker elsewhere adds after we have read and before we write.
             assert append(log, Entry(1, "theirs", np.array([PHASH[0], 0], ">u8").tobytes()), ["their picture"])
         return append(log, entry, names)
 
-    monkeypatch.setattr(ImageHashes, "append", late)
+    monkeypatch.setattr(HashLog, "append", late)
     assert mark("ours", looks("a", flipped(PHASH[0], 2)), looks("b", PHASH[1])) == [("their picture", 2), (None, None)]
     assert len(first[0].hashes) == 32, "at first both of ours were originals"
-    (theirs, ours) = ImageHashes(IMAGE_HASHES).read(0, consistent=True)
+    (theirs, ours) = HashLog(IMAGE_HASHES).read(0, consistent=True)
     assert (theirs.seq, ours.seq, ours.hashes) == (1, 2, np.array([PHASH[1], 0], ">u8").tobytes())
 
 
@@ -208,14 +208,14 @@ def test_read_that_breaks_off_does_not_part_pictures_from_their_names(
     mark("b1", looks("a", PHASH[0]))
     mark("b2", looks("b", PHASH[1]))
     another_worker()
-    read = ImageHashes.read
+    read = HashLog.read
 
-    def breaks_off(log: ImageHashes, after: int, *, consistent: bool) -> Iterator[Entry]:
+    def breaks_off(log: HashLog, after: int, *, consistent: bool) -> Iterator[Entry]:
         yield next(read(log, after, consistent=consistent))
         raise StorageUnavailableError("the second page")
 
     with monkeypatch.context() as broken:
-        broken.setattr(ImageHashes, "read", breaks_off)
+        broken.setattr(HashLog, "read", breaks_off)
         with pytest.raises(StorageUnavailableError):
             mark("b3", looks("c", PHASH[1]))
     assert mark("b3", looks("c", PHASH[0]), looks("d", PHASH[1])) == [
@@ -228,12 +228,12 @@ def test_no_gap_is_skipped_when_a_read_misses_an_entry(lake: Lake, monkeypatch: 
     for number, phash in enumerate(PHASH[:3]):
         mark(f"b{number}", looks(f"p{number}", phash))
     another_worker()
-    read = ImageHashes.read
+    read = HashLog.read
 
-    def stale(log: ImageHashes, after: int, *, consistent: bool) -> Iterator[Entry]:
+    def stale(log: HashLog, after: int, *, consistent: bool) -> Iterator[Entry]:
         return (entry for entry in read(log, after, consistent=consistent) if consistent or entry.seq != 2)
 
-    monkeypatch.setattr(ImageHashes, "read", stale)
+    monkeypatch.setattr(HashLog, "read", stale)
     assert mark("b3", looks("c", flipped(PHASH[1], 1)), looks("d", flipped(PHASH[2], 1))) == [
         (item("p1").media_id, 1),
         (item("p2").media_id, 1),

@@ -7,7 +7,7 @@ from imagelake.lake.bucket import Bucket
 from imagelake.sources import Feed, Page, Request, Response, Source
 
 
-class Stage:
+class WindowReader:
     """What ``Session`` is to a network; raises leaves of ``imagelake.run.errors``."""
 
     warnings: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The books of one feed: planned = ok + duplicate + rejected + failed, proven from three sides.
+"""The reconciliation of one feed: planned = ok + duplicate + rejected + failed, proven from three sides.
 
 For every closed batch the plan, the staged rows, the mapping table and the file in the lake have to agree. A batch
 that is still open is not an imbalance: it is named, and the next run takes it up.
@@ -14,11 +14,11 @@ from pydantic import BaseModel, ConfigDict
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
-from imagelake.lake.media_index import CLAIMED, ImageKeys
+from imagelake.lake.media_index import CLAIMED, MediaIndex
 from imagelake.lake.rows import Status
-from imagelake.run.errors import BooksDontBalanceError, ObjectMissingError
+from imagelake.run.errors import ObjectMissingError, ReconciliationError
 from imagelake.run.failures import Failure
-from imagelake.run.models import Batch, Plan, Run
+from imagelake.run.models import Batch, PlannedBatch, Run
 
 _BATCHES_AT_ONCE = 4
 _FAILURE_COLUMNS = (
@@ -45,7 +45,7 @@ class OpenBatch(BaseModel):
     failure: Failure
 
 
-class Books(BaseModel):
+class Reconciliation(BaseModel):
     """What became of everything a feed's run had planned.
 
     ``counts`` holds ``planned`` (items of closed batches that are this feed's to do), one number per status, and
@@ -54,7 +54,7 @@ class Books(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    verdict: Literal["complete", "incomplete", "too_many_failures"]
+    status: Literal["complete", "incomplete", "too_many_failures"]
     counts: dict[str, int]
     errors: dict[str, int]
     open: list[OpenBatch]
@@ -62,10 +62,10 @@ class Books(BaseModel):
     failures: list[dict[str, Any]]
 
 
-def balance(run: Run, batches: list[Batch], bucket: Bucket, image_keys: ImageKeys) -> Books:
-    """Check every batch; raise ``BooksDontBalanceError`` naming the first that does not add up."""
+def balance(run: Run, batches: list[Batch], bucket: Bucket, media_index: MediaIndex) -> Reconciliation:
+    """Check every batch; raise ``ReconciliationError`` naming the first that does not add up."""
     with ThreadPoolExecutor(_BATCHES_AT_ONCE) as pool:
-        checked = list(pool.map(lambda batch: _check(run, batch, bucket, image_keys), batches))
+        checked = list(pool.map(lambda batch: _check(run, batch, bucket, media_index), batches))
 
     counts = Counter({"planned": 0, "shared": 0, **{status.value: 0 for status in Status}})
     failures: list[dict[str, Any]] = []
@@ -74,8 +74,8 @@ def balance(run: Run, batches: list[Batch], bucket: Bucket, image_keys: ImageKey
         if not isinstance(outcome, OpenBatch):
             counts.update(outcome[0])
             failures += outcome[1]
-    return Books(
-        verdict=_verdict(run, counts, left_open),
+    return Reconciliation(
+        status=_verdict(run, counts, left_open),
         counts=dict(counts),
         errors=dict(Counter(failure["error_code"] for failure in failures).most_common()),
         open=left_open,
@@ -85,23 +85,23 @@ def balance(run: Run, batches: list[Batch], bucket: Bucket, image_keys: ImageKey
 
 
 def _check(
-    run: Run, batch: Batch, bucket: Bucket, image_keys: ImageKeys
+    run: Run, batch: Batch, bucket: Bucket, media_index: MediaIndex
 ) -> OpenBatch | tuple[Counter[str], list[dict[str, Any]]]:
     if bucket.exists(object_keys.open_batch(batch)):
         return OpenBatch(batch_id=batch.batch_id, dt=batch.dt, items=batch.items, failure=_why(run, batch, bucket))
 
-    plan = Plan.model_validate_json(bucket.get(object_keys.plan(batch)))
+    plan = PlannedBatch.model_validate_json(bucket.get(object_keys.planned_batch(batch)))
     rows = bucket.get_lines(object_keys.rows(batch))
-    mapped = image_keys.get_many((item.media_id for item in plan.items), consistent=False)
+    mapped = media_index.get_many((item.media_id for item in plan.items), consistent=False)
     # Map Keys may have ended a second ago: what is not there yet is asked for again, at the full price.
     fresh = [item.media_id for item in plan.items if mapped.get(item.media_id, {}).get("status", CLAIMED) == CLAIMED]
-    mapped |= image_keys.get_many(fresh)
+    mapped |= media_index.get_many(fresh)
     ours = {media_id: item for media_id, item in mapped.items() if item["batch_id"] == batch.batch_id}
     counts = Counter(row["status"] for row in rows)
 
     def demand(truth: bool, problem: str) -> None:
         if not truth:
-            raise BooksDontBalanceError(f"batch {batch.batch_id} of {batch.feed_id}, {batch.dt}: {problem}")
+            raise ReconciliationError(f"batch {batch.batch_id} of {batch.feed_id}, {batch.dt}: {problem}")
 
     demand(len(mapped) == len(plan.items), f"{len(plan.items)} items planned, {len(mapped)} mapped")
     distinct = len({row["media_id"] for row in rows})

@@ -1,4 +1,4 @@
-"""Slots: every value gets its own result, however many threads ask, and no more at once than there are slots."""
+"""MicroBatcher: every value gets its own result, however many threads ask."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from transform.slots import Slots, processors
+from transform.micro_batcher import MicroBatcher, processors
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -19,8 +19,8 @@ def test_every_thread_gets_the_result_of_its_own_value(most: int, threads: int) 
         groups.append(values)
         return [2 * value for value in values]
 
-    with Slots(work, most=most, threads=threads) as slots, ThreadPoolExecutor(16) as pool:
-        assert list(pool.map(slots, range(500))) == [2 * value for value in range(500)]
+    with MicroBatcher(work, most=most, threads=threads) as micro_batcher, ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(micro_batcher, range(500))) == [2 * value for value in range(500)]
     assert sorted(value for group in groups for value in group) == list(range(500))
     assert all(1 <= len(group) <= most for group in groups)
 
@@ -35,11 +35,11 @@ def test_values_that_wait_go_together_and_no_more_at_once_than_there_are_slots()
         assert gate.wait(10)
         return values
 
-    with Slots(work, most=4, threads=1) as slots, ThreadPoolExecutor(8) as pool:
-        first = pool.submit(slots, "first")
+    with MicroBatcher(work, most=4, threads=1) as micro_batcher, ThreadPoolExecutor(8) as pool:
+        first = pool.submit(micro_batcher, "first")
         assert started.acquire(timeout=10)
-        others = [pool.submit(slots, name) for name in "abcdef"]
-        while len(slots._waiting) < 6:
+        others = [pool.submit(micro_batcher, name) for name in "abcdef"]
+        while len(micro_batcher._waiting) < 6:
             threading.Event().wait(0.001)
         assert groups == [["first"]]
         gate.set()
@@ -51,8 +51,8 @@ def test_an_error_reaches_those_whose_values_it_met_and_the_slot_goes_on() -> No
     def work(values: list[int]) -> list[float]:
         return [1 / value for value in values]
 
-    with Slots(work, most=1, threads=1) as slots, ThreadPoolExecutor(3) as pool:
-        good, bad, better = (pool.submit(slots, value) for value in (1, 0, 2))
+    with MicroBatcher(work, most=1, threads=1) as micro_batcher, ThreadPoolExecutor(3) as pool:
+        good, bad, better = (pool.submit(micro_batcher, value) for value in (1, 0, 2))
         assert (good.result(10), better.result(10)) == (1, 0.5)
         with pytest.raises(ZeroDivisionError):
             bad.result(10)
@@ -64,8 +64,8 @@ def test_there_is_at_least_one_processor() -> None:
 
 def test_a_lost_result_is_an_error_for_every_value_of_its_group() -> None:
     others: list[Future[str]] = [Future(), Future()]
-    with Slots(lambda values: values[:-1], most=3, threads=1) as slots:
-        slots._waiting.extend(zip("ab", others, strict=True))
+    with MicroBatcher(lambda values: values[:-1], most=3, threads=1) as micro_batcher:
+        micro_batcher._waiting.extend(zip("ab", others, strict=True))
         with pytest.raises(ValueError, match="zip"):
-            slots("c")
+            micro_batcher("c")
     assert [type(future.exception(10)) for future in others] == [ValueError, ValueError]

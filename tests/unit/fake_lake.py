@@ -15,8 +15,8 @@ from moto.s3.models import S3Backend
 from moto.s3.responses import S3Response
 
 from imagelake.lake.bucket import Bucket
-from imagelake.lake.hash_log import ImageHashes
-from imagelake.lake.media_index import ImageKeys
+from imagelake.lake.hash_log import HashLog
+from imagelake.lake.media_index import MediaIndex
 from imagelake.run.aws import client
 
 _put_object = S3Response.put_object
@@ -91,11 +91,11 @@ class Lake:
         )
         self._open(BUCKET, IMAGE_KEYS, IMAGE_HASHES)
 
-    def _open(self, bucket: str, image_keys: str, image_hashes: str) -> None:
+    def _open(self, bucket: str, media_index: str, image_hashes: str) -> None:
         self.bucket = Bucket(bucket)
-        self.image_keys = ImageKeys(image_keys)
-        self.image_hashes = ImageHashes(image_hashes)
-        self._image_keys_table = image_keys
+        self.media_index = MediaIndex(media_index)
+        self.image_hashes = HashLog(image_hashes)
+        self._image_keys_table = media_index
 
     @classmethod
     def deployed(cls, outputs: dict[str, str]) -> Lake:
@@ -112,7 +112,7 @@ class Lake:
     def mapping(self) -> dict[str, dict[str, Any]]:
         """Every item of the mapping, by media id."""
         found = client("dynamodb").scan(TableName=self._image_keys_table)["Items"]
-        return self.image_keys.get_many(item["media_id"]["S"] for item in found)
+        return self.media_index.get_many(item["media_id"]["S"] for item in found)
 
     def indexed(self, index: str, key: str, value: str) -> list[str]:
         """The media ids that an index of the mapping finds."""

@@ -1,4 +1,4 @@
-"""Report: the same trouble of a feed is told once a day, another one at once."""
+"""Report: the same problem of a feed is told once a day, another one at once."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from imagelake.lake import object_keys
 from imagelake.run.models import FeedEntry, Run
 from report.app import handler
+from tests.unit.fake_lake import Lake
 from tests.unit.functions.factories import ENTRY, RUN, Context, event
-from tests.unit.lake import Lake
 
 OTHER = FeedEntry(feed_id="mastodon-x", name="mastodon:x.example#cats", config="mastodon:x.example#cats")
 MORNING, NOON, EVENING = (RUN.model_copy(update={"run_id": name}) for name in ("morning", "noon", "evening"))
@@ -82,4 +82,4 @@ def test_message_says_since_when(lake: Lake) -> None:
 @pytest.mark.parametrize("run", [MORNING, TOMORROW])
 def test_feed_that_is_well_leaves_nothing(lake: Lake, run: Run) -> None:
     assert outcome(run, well()) == "ok"
-    assert not lake.bucket.exists(object_keys.feed_trouble(ENTRY.feed_id))
+    assert not lake.bucket.exists(object_keys.feed_problem(ENTRY.feed_id))

@@ -12,14 +12,14 @@ from imagelake.run.errors import DownloadError, ErrorCode, ImagelakeError
 from imagelake.run.posts import Item, Media
 from imagelake.run.settings import Settings
 from imagelake.sources import Feed, Source
-from imagelake.sources.contract import Rereads
+from imagelake.sources.contract import RefreshesUrls
 from transform.download import Downloader
 
 # What the networks answer at a signed address that has lapsed.
 _LAPSED = frozenset({ErrorCode.URL_EXPIRED, ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND})
 
 
-class Addresses:
+class SignedUrls:
     """Downloads the pictures of one batch."""
 
     def __init__(self, source: Source, downloader: Downloader, config: Settings) -> None:
@@ -53,7 +53,7 @@ class Addresses:
 
     def _again(self, item: Item) -> Media | None:
         """The medium as its network shows it now, or ``None`` if the network shows it to nobody."""
-        if not isinstance(self._source, Rereads):
+        if not isinstance(self._source, RefreshesUrls):
             return None
         # One call for all pictures of a post; and none after a refusal, which the next one would meet as well.
         with self._lock:
@@ -67,9 +67,9 @@ class Addresses:
                     raise
             return self._shown[item.posted_at].get(item.media_id)
 
-    def _read(self, source: Rereads, item: Item) -> dict[str, Media]:
+    def _read(self, source: RefreshesUrls, item: Item) -> dict[str, Media]:
         feed = Feed.of(item.feed)
-        request = source.reread(feed, item.posted_at)
+        request = source.refresh_request(feed, item.posted_at)
         if request is None:
             return {}
         config = self._config

@@ -14,10 +14,10 @@ from imagelake.lake import object_keys
 from imagelake.run.models import Batch
 from imagelake.run.posts import Item
 from imagelake.sources import Feed, Request
+from tests.unit.fake_lake import Lake
 from tests.unit.functions.factories import ENTRY, NOON, RUN, Context, event, item, jpeg, keep_plan, media, plan, post
 from tests.unit.functions.network import Network, page
 from tests.unit.functions.website import Answer, Website
-from tests.unit.lake import Lake
 
 SOON = datetime.now(UTC) + timedelta(days=1)
 PAST = datetime.now(UTC) - timedelta(seconds=1)
@@ -28,7 +28,7 @@ class Signing(Network):
 
     cannot = False
 
-    def reread(self, feed: Feed, posted_at: datetime) -> Request | None:
+    def refresh_request(self, feed: Feed, posted_at: datetime) -> Request | None:
         assert (feed.name, posted_at) == (ENTRY.name, NOON)
         return None if self.cannot else Request(f"{self._website.origin}/again")
 
@@ -135,7 +135,7 @@ def test_picture_is_expired_when_there_is_no_fresh_address(
     (row,) = rows(lake, lapsed(website))
     assert (row["status"], row["error_code"]) == ("failed", "url_expired")
     assert says in row["error_message"]
-    # A network in trouble is asked three times, as by Fetch.
+    # A network in problem is asked three times, as by Fetch.
     assert website.asked == ["/one", *["/again"] * times]
 
 

@@ -18,7 +18,7 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Slots(Generic[T, R]):
+class MicroBatcher(Generic[T, R]):
     """Works for many threads, each of which waits for the result of one value.
 
     ``work`` makes a list of results from a list of values: up to ``most`` of those that wait at a time. It runs in
@@ -32,7 +32,7 @@ class Slots(Generic[T, R]):
         self._waiting: deque[tuple[T, Future[R]]] = deque()
         self._pool = ThreadPoolExecutor(threads)
 
-    def __enter__(self) -> Slots[T, R]:
+    def __enter__(self) -> MicroBatcher[T, R]:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
