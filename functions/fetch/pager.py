@@ -13,8 +13,9 @@ from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.run.errors import RateLimitedError
 from imagelake.run.models import Progress, Run
-from imagelake.sources import Bookmark, Feed, Page, RateLimit, Request, Response, Source
+from imagelake.sources import Bookmark, Feed, Page, RateLimit, Source
 from imagelake.sources.contract import Priced
+from imagelake.web.messages import Request, Response
 
 # A listing may answer empty pages with a cursor for ever.
 MAX_PAGES = 2000

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
-from imagelake.sources import Feed, Page, Request, Response, Source
+from imagelake.sources import Feed, Page, Source
+from imagelake.web.messages import Request, Response
 
 
 class WindowReader:

@@ -9,7 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
-from imagelake.run.failures import Failure
+from imagelake.run.failures import CaughtError, Failure
 from imagelake.run.models import Batch, Run
 from imagelake.run.observability import RUN_ID, logger, metrics
 from imagelake.run.settings import settings
@@ -22,7 +22,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     run = Run.model_validate(event["run"])
     batch = Batch.model_validate(event["batch"])
 
-    failure = Failure.of(event["error"])
+    failure = Failure.of(CaughtError.model_validate(event["error"]))
     Bucket(settings().bucket_name).put_json(object_keys.batch_failure(run.run_id, batch.batch_id), failure.model_dump())
 
     metrics.add_metric("BatchesFailed", MetricUnit.Count, 1)

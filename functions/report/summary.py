@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.rows import Status
 from imagelake.run.errors import FeedBusyError, ReconciliationError
-from imagelake.run.failures import Failure
+from imagelake.run.failures import CaughtError, Failure
 from imagelake.run.models import FeedEntry, Run
 
 FeedStatus = Literal["complete", "up_to_date", "incomplete", "failed"]
@@ -89,7 +89,7 @@ def _feed(result: dict[str, Any], bucket: Bucket) -> FeedSummary:
     )
     problem = None
     if "error" in result:
-        problem = Failure.of(result["error"])
+        problem = Failure.of(CaughtError.model_validate(result["error"]))
     elif result["status"] == "failed":
         counts = reconciliation["counts"]
         message = f"{counts['failed']} of {counts['planned']} items failed, more than is tolerated"

@@ -8,7 +8,8 @@ from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.run.models import Run
 from imagelake.run.posts import Post
-from imagelake.sources import Feed, Reject, Response, Source
+from imagelake.sources import Feed, Reject, Source
+from imagelake.web.messages import Response
 
 
 def read_pages(

@@ -21,7 +21,8 @@ from PIL import Image
 import fetch.app
 import validate.app
 from imagelake.run.posts import Post
-from imagelake.sources import Bookmark, Feed, Request
+from imagelake.sources import Bookmark, Feed
+from imagelake.web.messages import Request
 from tests.unit.fake_lake import BUCKET, Lake, aws_in_memory
 from tests.unit.functions.factories import NOON, media, post
 from tests.unit.functions.network import Network, page

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from imagelake.run.aws import client
-from imagelake.sources import Feed, Response, get_source
+from imagelake.sources import Feed, get_source
+from imagelake.web.messages import Response
 from local.deploy import deploy
 from local.engine import Engine
 from local.feed_server import FeedServer, SampleFeed

@@ -7,8 +7,8 @@ import time
 from types import TracebackType
 
 from imagelake.run.errors import DownloadError, SourceUnavailableError
-from imagelake.sources import Request, Response
 from imagelake.web.client import GuardedClient, as_feed_error
+from imagelake.web.messages import Request, Response
 from imagelake.web.urls import Url
 
 TRIES = 3

@@ -10,8 +10,9 @@ from imagelake.accounts.api import Api
 from imagelake.accounts.redaction import without
 from imagelake.accounts.secrets import Secret
 from imagelake.run.errors import BadFeedError, CredentialsError, ImagelakeError, SourceChangedError
-from imagelake.sources import Feed, Page, Request, Response, Source
+from imagelake.sources import Feed, Page, Source
 from imagelake.sources.contract import Authorized
+from imagelake.web.messages import Request, Response
 
 # Time enough to put in a new token while the old one works.
 WARN_BEFORE = timedelta(days=14)

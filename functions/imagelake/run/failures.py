@@ -1,29 +1,35 @@
-"""What Step Functions caught, in short: the error's name and its sentence without the stack trace."""
+"""Errors that Step Functions caught, shortened to a name and a sentence without the stack trace."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
-_LONGEST = 500
+from imagelake.run.frozen_model import FrozenModel
+
+_MAX_CHARACTERS = 500
 
 
-class Failure(BaseModel):
+class CaughtError(FrozenModel):
+    """A Catch's error; the cause of a Lambda function is JSON, the cause of the platform itself is text."""
+
+    error: str = Field(default="Unknown", alias="Error")
+    cause: str | None = Field(default=None, alias="Cause")
+
+
+class Failure(FrozenModel):
     """An error's name and message."""
-
-    model_config = ConfigDict(frozen=True)
 
     error: str
     message: str
 
     @classmethod
-    def of(cls, caught: dict[str, Any]) -> Failure:
-        """Read a Catch's ``{"Error", "Cause"}``; a Lambda function's cause is JSON, the platform's own is text."""
-        cause = caught.get("Cause") or "no cause given"
+    def of(cls, caught: CaughtError) -> Failure:
+        """Shorten a caught error."""
+        cause = caught.cause or "no cause given"
         try:
             message = json.loads(cause)["errorMessage"]
         except (ValueError, KeyError, TypeError):
             message = cause
-        return cls(error=caught.get("Error") or "Unknown", message=str(message)[:_LONGEST])
+        return cls(error=caught.error, message=str(message)[:_MAX_CHARACTERS])

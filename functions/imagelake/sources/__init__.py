@@ -5,7 +5,7 @@ from __future__ import annotations
 from imagelake.run.errors import BadFeedError
 from imagelake.sources.bluesky import Bluesky
 from imagelake.sources.commons import Commons
-from imagelake.sources.contract import Bookmark, Feed, Page, RateLimit, Reject, Request, Response, Source
+from imagelake.sources.contract import Bookmark, Feed, Page, RateLimit, Reject, Source
 from imagelake.sources.facebook import Facebook
 from imagelake.sources.instagram import Instagram
 from imagelake.sources.mastodon import Mastodon
@@ -19,8 +19,6 @@ __all__ = [
     "Page",
     "RateLimit",
     "Reject",
-    "Request",
-    "Response",
     "Source",
     "get_source",
 ]

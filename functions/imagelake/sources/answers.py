@@ -23,7 +23,8 @@ from imagelake.run.errors import (
     SourceChangedError,
     SourceUnavailableError,
 )
-from imagelake.sources.contract import Feed, RateLimit, Response
+from imagelake.sources.contract import Feed, RateLimit
+from imagelake.web.messages import Response
 
 T = TypeVar("T")
 

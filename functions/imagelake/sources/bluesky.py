@@ -25,10 +25,11 @@ from imagelake.run.errors import (
 )
 from imagelake.run.posts import Media, MediaKind, Post
 from imagelake.sources.answers import Dialect, check, read_json, unix_time, window
-from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Reject, Request, Response
+from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Reject
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.wire import Moment, WireModel, reason
+from imagelake.web.messages import Request, Response
 
 _PUBLIC_API = "https://public.api.bsky.app"
 # Where an account of Bluesky's own servers logs in.

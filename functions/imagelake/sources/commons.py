@@ -28,12 +28,13 @@ from imagelake.run.errors import (
 )
 from imagelake.run.posts import Media, Post
 from imagelake.sources.answers import Dialect, check, read_json, refusal
-from imagelake.sources.contract import Bookmark, Feed, Page, Reject, Request, Response
+from imagelake.sources.contract import Bookmark, Feed, Page, Reject
 from imagelake.sources.entry import kind
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.plain_text import plain_text
 from imagelake.sources.wire import Moment, WireModel, reason
+from imagelake.web.messages import Request, Response
 
 _COMMONS = "https://commons.wikimedia.org"
 # A request renders 50 pictures at most; further ones would come as a continuation of the same page.

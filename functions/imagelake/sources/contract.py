@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -29,6 +29,7 @@ from pydantic import (
 from imagelake.run.errors import BadFeedError
 from imagelake.run.posts import Post
 from imagelake.sources.manifest import Manifest
+from imagelake.web.messages import Request, Response
 
 # Settings of a feed that only one network has.
 _SETTINGS_OF = {"form": "x", "vocabulary": "x", "cost_cap_usd": "x", "window": "stream"}
@@ -130,32 +131,6 @@ class Bookmark(BaseModel):
 
     newest_id: str
     newest_at: AwareDatetime
-
-
-@dataclass(frozen=True)
-class Request:
-    """One HTTP request; holds no secret until ``Authorized.authorize`` puts it in, right before it is sent."""
-
-    url: str
-    params: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    method: Literal["GET", "POST"] = "GET"
-    json: Any = None
-
-
-@dataclass(frozen=True)
-class Response:
-    """One HTTP response. Header names are matched without regard to case: keep them in lower case.
-
-    ``url`` is the address that was asked, query included: it tells an adapter which of its requests this answers.
-    Posts and rejects depend on it and the body alone, so that a stored page is read alike a second time; the headers
-    tell the cursor, the limit and the bookmark.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    url: str
 
 
 @dataclass(frozen=True)

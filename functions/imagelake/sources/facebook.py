@@ -13,10 +13,11 @@ from pydantic import Field
 from imagelake.run.errors import BadFeedError
 from imagelake.run.posts import Media, MediaKind, Post
 from imagelake.sources import graph
-from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Request, Response
+from imagelake.sources.contract import Authorized, Bookmark, Feed, Page
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.wire import Moment, WireModel
+from imagelake.web.messages import Request, Response
 
 # More, with the attachments of each, makes the network ask for less data.
 _PAGE_SIZE = 25

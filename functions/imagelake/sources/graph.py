@@ -25,8 +25,9 @@ from imagelake.run.errors import (
 )
 from imagelake.run.posts import Post
 from imagelake.sources.answers import Dialect, answered_at, check, header, read_json, refusal
-from imagelake.sources.contract import Bookmark, Feed, Page, RateLimit, Reject, Request, Response
+from imagelake.sources.contract import Bookmark, Feed, Page, RateLimit, Reject
 from imagelake.sources.wire import reason
+from imagelake.web.messages import Request, Response
 
 API = "https://graph.facebook.com"
 VERSION = "v26.0"

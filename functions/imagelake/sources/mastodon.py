@@ -22,11 +22,12 @@ from pydantic import BeforeValidator, Field
 from imagelake.run.errors import FeedNotFoundError, FeedNotPermittedError, SourceChangedError
 from imagelake.run.posts import Media, MediaKind, Post
 from imagelake.sources.answers import Dialect, answered_at, check, header, iso_time, read_json, window
-from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Reject, Request, Response
+from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Reject
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import host, origin
 from imagelake.sources.plain_text import plain_text
 from imagelake.sources.wire import Moment, WireModel, reason
+from imagelake.web.messages import Request, Response
 
 _API = "/api/v1/"
 _LOOKUP = "/api/v1/accounts/lookup"

@@ -15,9 +15,10 @@ from imagelake.run.errors import BadFeedError, SourceChangedError
 from imagelake.run.posts import Post
 from imagelake.sources import json_feed, xml_feed
 from imagelake.sources.answers import Dialect, answered_at, check, described, header, read_json
-from imagelake.sources.contract import Bookmark, Feed, Page, Reject, Request, Response
+from imagelake.sources.contract import Bookmark, Feed, Page, Reject
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.safe_xml import read_xml
+from imagelake.web.messages import Request, Response
 
 _ACCEPT = "application/atom+xml, application/rss+xml, application/feed+json, application/xml;q=0.9, */*;q=0.5"
 # What the server says of a version, and how it is asked whether that is still the one.

@@ -20,10 +20,11 @@ from imagelake.run.errors import ImagelakeError, SourceChangedError
 from imagelake.run.posts import Post
 from imagelake.sources.answers import read_json
 from imagelake.sources.bluesky import Bluesky
-from imagelake.sources.contract import Bookmark, Feed, Page, Reject, Request, Response, Source
+from imagelake.sources.contract import Bookmark, Feed, Page, Reject, Source
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.mastodon import Mastodon
 from imagelake.sources.wire import reason
+from imagelake.web.messages import Request, Response
 
 POST_SCHEMA = "imagelake.post/1"
 RAW_SCHEMA = "imagelake.raw/1"

@@ -30,10 +30,11 @@ from imagelake.run.errors import (
 )
 from imagelake.run.posts import Media, MediaKind, Post
 from imagelake.sources.answers import Dialect, check, described, read_json, refusal, unix_time, window
-from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Reject, Request, Response
+from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Reject
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.wire import Moment, WireModel, reason
+from imagelake.web.messages import Request, Response
 
 _API = "https://api.x.com"
 _SEARCH = "tweets/search/recent"

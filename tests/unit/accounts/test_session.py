@@ -20,8 +20,9 @@ from imagelake.accounts.redaction import without
 from imagelake.accounts.secrets import Secret
 from imagelake.accounts.session import Session
 from imagelake.run.errors import BadFeedError, CredentialsError, SourceChangedError
-from imagelake.sources import Feed, Page, Request, Response
+from imagelake.sources import Feed, Page
 from imagelake.sources.contract import Authorized
+from imagelake.web.messages import Request, Response
 from tests.unit.fake_lake import Lake
 from tests.unit.functions.website import Answer, Website
 

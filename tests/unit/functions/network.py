@@ -10,7 +10,8 @@ from typing import Any
 
 from imagelake.run.errors import RateLimitedError, SourceChangedError, SourceUnavailableError
 from imagelake.run.posts import Post
-from imagelake.sources import Bookmark, Feed, Page, RateLimit, Reject, Request, Response, get_source
+from imagelake.sources import Bookmark, Feed, Page, RateLimit, Reject, get_source
+from imagelake.web.messages import Request, Response
 from tests.unit.functions.website import Answer, Website
 
 

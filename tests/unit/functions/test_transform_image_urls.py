@@ -13,7 +13,8 @@ import validate.app
 from imagelake.lake import object_keys
 from imagelake.run.models import Batch
 from imagelake.run.posts import Item
-from imagelake.sources import Feed, Request
+from imagelake.sources import Feed
+from imagelake.web.messages import Request
 from tests.unit.fake_lake import Lake
 from tests.unit.functions.factories import ENTRY, NOON, RUN, Context, event, item, jpeg, keep_plan, media, plan, post
 from tests.unit.functions.network import Network, page

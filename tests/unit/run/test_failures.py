@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from imagelake.run.failures import Failure
+from imagelake.run.failures import CaughtError, Failure
 
 
 @pytest.mark.parametrize(
@@ -30,4 +30,4 @@ from imagelake.run.failures import Failure
     ],
 )
 def test_failure_of_what_was_caught(caught: dict[str, Any], error: str, message: str) -> None:
-    assert Failure.of(caught) == Failure(error=error, message=message)
+    assert Failure.of(CaughtError.model_validate(caught)) == Failure(error=error, message=message)

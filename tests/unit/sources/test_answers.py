@@ -18,7 +18,7 @@ from imagelake.run.errors import (
     SourceChangedError,
     SourceUnavailableError,
 )
-from imagelake.sources import Feed, RateLimit, Response
+from imagelake.sources import Feed, RateLimit
 from imagelake.sources.answers import (
     Dialect,
     answered_at,
@@ -30,6 +30,7 @@ from imagelake.sources.answers import (
     unix_time,
     window,
 )
+from imagelake.web.messages import Response
 from tests.unit.sources.json_mutations import FIXED
 
 FEED = Feed(source="bluesky", account="alice.example")

@@ -20,8 +20,9 @@ from imagelake.run.errors import (
     SourceUnavailableError,
 )
 from imagelake.run.posts import Media, Post
-from imagelake.sources import Bookmark, Feed, Page, RateLimit, Request, Response
+from imagelake.sources import Bookmark, Feed, Page, RateLimit
 from imagelake.sources.bluesky import Bluesky
+from imagelake.web.messages import Request, Response
 from tests.unit.sources.json_mutations import FIXED, damaged, rendered
 
 SOURCE = Bluesky()

@@ -19,7 +19,8 @@ from imagelake.run.errors import (
     SourceUnavailableError,
 )
 from imagelake.run.posts import Media, Post
-from imagelake.sources import Bookmark, Feed, Page, Response, get_source
+from imagelake.sources import Bookmark, Feed, Page, get_source
+from imagelake.web.messages import Response
 from tests.unit.sources.json_mutations import FIXED, damaged, rendered
 
 SOURCE = get_source("commons")

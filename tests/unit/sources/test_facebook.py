@@ -20,8 +20,9 @@ from imagelake.run.errors import (
     SourceUnavailableError,
 )
 from imagelake.run.posts import Media, Post
-from imagelake.sources import Feed, Page, Response
+from imagelake.sources import Feed, Page
 from imagelake.sources.facebook import Facebook
+from imagelake.web.messages import Response
 from tests.unit.sources.json_mutations import FIXED, damaged, rendered
 
 SOURCE = Facebook()

@@ -20,8 +20,9 @@ from imagelake.run.errors import (
     SourceUnavailableError,
 )
 from imagelake.run.posts import Media, Post
-from imagelake.sources import Bookmark, Feed, Page, RateLimit, Response
+from imagelake.sources import Bookmark, Feed, Page, RateLimit
 from imagelake.sources.mastodon import Mastodon
+from imagelake.web.messages import Response
 from tests.unit.sources.json_mutations import FIXED, damaged, rendered
 
 SOURCE = Mastodon()

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from imagelake.run.errors import SourceChangedError
 from imagelake.run.posts import Post
-from imagelake.sources import Feed, Response, get_source
+from imagelake.sources import Feed, get_source
 from imagelake.sources.stream import decode, to_post
+from imagelake.web.messages import Response
 from tests.unit.sources.json_mutations import FIXED, damaged, rendered
 
 SOURCE = get_source("stream")

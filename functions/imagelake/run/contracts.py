@@ -1,0 +1,151 @@
+"""Requests and results of the functions behind the states; ``docs/schemas/`` has them as JSON Schemas."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+from pydantic import AwareDatetime, NonNegativeInt
+
+from imagelake.run.failures import CaughtError, Failure
+from imagelake.run.frozen_model import FrozenModel
+from imagelake.run.models import (
+    Batch,
+    FeedEntry,
+    FeedPlan,
+    FeedStatus,
+    Progress,
+    ReconciliationStatus,
+    Run,
+)
+
+
+class Execution(FrozenModel):
+    """The execution, as Step Functions describes it in its context object."""
+
+    arn: str
+    name: str
+    started_at: AwareDatetime
+
+
+class CheckInputRequest(FrozenModel):
+    """``input`` is the execution input as it came, not checked yet."""
+
+    input: Any
+    execution: Execution
+
+
+class CheckInputResult(FrozenModel):
+    """A run and its feeds, in the order of the input."""
+
+    run: Run
+    feeds: list[FeedEntry]
+
+
+class FeedRequest(FrozenModel):
+    """Request of Fetch, which returns a new ``Progress``, and of Validate, which returns a ``FeedPlan``."""
+
+    run: Run
+    feed: FeedEntry
+    progress: Progress
+
+
+class BatchRequest(FrozenModel):
+    """Request of Transform, Write Parquet and Map Keys."""
+
+    run: Run
+    batch: Batch
+
+
+class TransformResult(FrozenModel):
+    """Number of rows by status."""
+
+    ok: NonNegativeInt
+    duplicate: NonNegativeInt
+    rejected: NonNegativeInt
+    failed: NonNegativeInt
+
+
+class WriteParquetResult(FrozenModel):
+    """Key of the batch's file and its number of rows; without rows there is no file."""
+
+    key: str
+    rows: NonNegativeInt
+
+
+class MapKeysResult(FrozenModel):
+    """Number of media items that were mapped."""
+
+    mapped: NonNegativeInt
+
+
+class RecordFailureRequest(BatchRequest):
+    """A failed batch and the error that Step Functions caught; the result is a ``Failure``."""
+
+    error: CaughtError
+
+
+class ReconcileRequest(FrozenModel):
+    """A feed and its plan."""
+
+    run: Run
+    feed: FeedEntry
+    plan: FeedPlan
+
+
+class ReconcileResult(FrozenModel):
+    """Status and counts of one feed, and the key of its ``FeedReconciliation``."""
+
+    status: ReconciliationStatus
+    reconciliation_key: str
+    counts: dict[str, int]
+
+
+class FeedResult(FrozenModel):
+    """The end of one feed in a run, made by the state machine; a feed that failed early has only an ``error``."""
+
+    feed: FeedEntry
+    status: FeedStatus
+    plan: FeedPlan | None = None
+    reconciliation: ReconcileResult | None = None
+    error: CaughtError | None = None
+
+
+class ReportRequest(FrozenModel):
+    """A run and one result per feed."""
+
+    run: Run
+    results: list[FeedResult]
+
+
+class ReportResult(FrozenModel):
+    """Outcome of a run and its notification.
+
+    ``outcome`` ends in ``_again`` if an earlier run of the day has reported the same problems: nothing is sent then.
+    ``error`` is the stable error name of an execution that fails after its report.
+    """
+
+    outcome: Literal["ok", "partial", "failed", "partial_again", "failed_again"]
+    error: Literal["RunFailed"] = "RunFailed"
+    subject: str
+    message: str
+    report_key: str
+
+
+class Contract(NamedTuple):
+    """The request and the result of one function."""
+
+    request: type[FrozenModel]
+    result: type[FrozenModel]
+
+
+CONTRACTS: dict[str, Contract] = {
+    "check_input": Contract(CheckInputRequest, CheckInputResult),
+    "fetch": Contract(FeedRequest, Progress),
+    "validate": Contract(FeedRequest, FeedPlan),
+    "transform": Contract(BatchRequest, TransformResult),
+    "write_parquet": Contract(BatchRequest, WriteParquetResult),
+    "map_keys": Contract(BatchRequest, MapKeysResult),
+    "record_failure": Contract(RecordFailureRequest, Failure),
+    "reconcile": Contract(ReconcileRequest, ReconcileResult),
+    "report": Contract(ReportRequest, ReportResult),
+}
