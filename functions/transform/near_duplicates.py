@@ -6,8 +6,6 @@ condition that its place is free, so that of two batches at once one is first an
 
 from __future__ import annotations
 
-import random
-import time
 from bisect import bisect_right
 from functools import cache
 from typing import Any, NamedTuple
@@ -20,6 +18,7 @@ from imagelake.lake.rows import Status
 from imagelake.lake.staging import Result
 from imagelake.run.errors import StorageUnavailableError
 from imagelake.run.models import Batch
+from imagelake.run.retries import attempts
 
 # Bits of 64 that may differ; chosen by benchmarks/near_duplicates.py, see docs/near-duplicates.md.
 PHASH_BITS, DHASH_BITS = 8, 12
@@ -91,9 +90,7 @@ def mark_near_duplicates(results: list[Result], batch: Batch, log: HashLog) -> l
         return results
     hashes = np.array([(row["phash"], row["dhash"]) for row in rows], np.int64).view(np.uint64)
     seen = known(log.table)
-    for tries in range(_TRIES):
-        if tries:
-            time.sleep(random.uniform(0, _PAUSE_SECONDS))
+    for tries in attempts(_TRIES, max_pause=_PAUSE_SECONDS):
         seen.catch_up(log, consistent=tries > 0)
         place = seen.places.get(batch.work_id)
         earlier = seen.before(place or len(seen.ends) + 1)

@@ -39,8 +39,7 @@ def network(website: Website, monkeypatch: pytest.MonkeyPatch) -> Signing:
     network = Signing(website)
     for app in (validate.app, transform.app):
         monkeypatch.setattr(app, "get_source", lambda name: network)
-    monkeypatch.setattr("imagelake.accounts.api.time.sleep", lambda seconds: None)
-    monkeypatch.setattr("transform.download.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("imagelake.run.retries.time.sleep", lambda seconds: None)
     return network
 
 
