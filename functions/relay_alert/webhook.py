@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from imagelake.run.errors import CredentialsError, DownloadError
 from imagelake.run.retries import retry
 from imagelake.web.client import GuardedClient
+from imagelake.web.retry_after import retry_seconds
 from relay_alert.formats import FORMATS
 
 TRIES = 3
@@ -71,9 +72,9 @@ class Webhook:
             raise AlertNotSentError(str(error), retry_after=0.0) from None
         if answer.status >= 300:
             is_temporary = answer.status == 429 or answer.status >= 500
+            wait = retry_seconds(answer.headers.get("retry-after"), answer.headers.get("date")) or 0.0
             raise AlertNotSentError(
-                f"{urlsplit(self.url).hostname} answered {answer.status}",
-                retry_after=_retry_after(answer.headers.get("retry-after", "")) if is_temporary else None,
+                f"{urlsplit(self.url).hostname} answered {answer.status}", retry_after=wait if is_temporary else None
             )
 
 
@@ -82,10 +83,3 @@ def _pause(error: AlertNotSentError, failed: int) -> float | None:
         return None
     seconds = max(2.0 ** (failed - 1), error.retry_after)
     return seconds if seconds <= LONGEST_PAUSE else None
-
-
-def _retry_after(text: str) -> float:
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        return 0.0

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import cache
 from weakref import WeakValueDictionary
 
 from imagelake.run.errors import DownloadError, ErrorCode
 from imagelake.run.retries import retry
 from imagelake.web.client import GuardedClient, read_body
-from imagelake.web.http1 import Deadline, Headers, Response
+from imagelake.web.http1 import Deadline, Response
+from imagelake.web.retry_after import retry_seconds
 from imagelake.web.urls import Url
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -199,19 +199,8 @@ def _status_error(host: str, response: Response) -> _StatusError:
         429: ErrorCode.RATE_LIMITED,
     }
     code = codes.get(status, ErrorCode.SERVER_ERROR if status >= 500 else ErrorCode.HTTP_ERROR)
-    return _StatusError(code, f"{host} answered {status}", _retry_after(response.headers))
-
-
-def _retry_after(headers: Headers) -> float | None:
-    """Seconds; a date is taken relative to the server's own clock."""
-    text = headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdecimal():
-        return float(text)
-    try:
-        wait = parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("date", ""))
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return max(float(wait.total_seconds()), 0.0)
+    wait = retry_seconds(response.headers.get("retry-after"), response.headers.get("date"))
+    return _StatusError(code, f"{host} answered {status}", wait)
 
 
 def _asks_robots_to_stay_out(response: Response, refused: frozenset[str]) -> bool:

@@ -9,6 +9,7 @@ from imagelake.run.errors import DownloadError, SourceUnavailableError
 from imagelake.run.retries import retry
 from imagelake.web.client import GuardedClient, as_feed_error
 from imagelake.web.messages import Request, Response
+from imagelake.web.retry_after import retry_seconds
 from imagelake.web.urls import Url
 
 TRIES = 3
@@ -64,7 +65,7 @@ class Api:
 
 
 def _pause(error: SourceUnavailableError, failed: int) -> float:
-    retry_after = error.response.headers.get("retry-after", "") if isinstance(error, _ServerError) else ""
-    asked = float(retry_after) if retry_after.isdecimal() and len(retry_after) < 6 else 0.0
+    headers = error.response.headers if isinstance(error, _ServerError) else {}
+    asked = retry_seconds(headers.get("retry-after"), headers.get("date"))
     # Full jitter, so that feeds which failed together do not come back together.
-    return min(LONGEST_PAUSE, max(asked, random.uniform(0, 2.0**failed)))
+    return min(LONGEST_PAUSE, max(asked or 0.0, random.uniform(0, 2.0**failed)))
