@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from imagelake.run.errors import CredentialsError, DownloadError
+from imagelake.run.errors import CredentialsError, ImagelakeError
 from imagelake.run.retries import retry
 from imagelake.web.client import GuardedClient
+from imagelake.web.errors import HttpError
 from imagelake.web.retry_after import retry_seconds
 from relay_alert.formats import FORMATS
 
@@ -24,7 +25,7 @@ _BY_HOST = {
 }
 
 
-class AlertNotSentError(Exception):
+class AlertNotSentError(ImagelakeError):
     """The webhook did not take the alert; the message names its host and its answer, never its path.
 
     ``retry_after`` are the seconds to wait before a retry, ``None`` if a retry cannot help.
@@ -67,7 +68,7 @@ class Webhook:
             answer = client.exchange(
                 "POST", self.url, json=payload, max_bytes=_MOST_BYTES, connect=3.0, read=8.0, total=10.0
             )
-        except DownloadError as error:
+        except HttpError as error:
             # Drop the cause: its traceback holds the secret URL.
             raise AlertNotSentError(str(error), retry_after=0.0) from None
         if answer.status >= 300:

@@ -6,7 +6,7 @@ import random
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,6 +16,17 @@ from weakref import WeakValueDictionary
 from imagelake.run.errors import DownloadError, ErrorCode
 from imagelake.run.retries import retry
 from imagelake.web.client import GuardedClient, read_body
+from imagelake.web.errors import (
+    BodyCutError,
+    ConnectionFailedError,
+    HostNotFoundError,
+    HttpError,
+    HttpTimeoutError,
+    TooLargeError,
+    TooSlowError,
+    UnknownEncodingError,
+    UrlRefusedError,
+)
 from imagelake.web.http1 import Deadline, Response
 from imagelake.web.retry_after import retry_seconds
 from imagelake.web.urls import Url
@@ -24,6 +35,16 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _RETRIED = frozenset(
     {ErrorCode.HOST_NOT_FOUND, ErrorCode.CONNECTION_FAILED, ErrorCode.BODY_CUT, ErrorCode.SERVER_ERROR}
 )
+_CODES: Mapping[type[HttpError], ErrorCode] = {
+    UrlRefusedError: ErrorCode.URL_REFUSED,
+    HostNotFoundError: ErrorCode.HOST_NOT_FOUND,
+    ConnectionFailedError: ErrorCode.CONNECTION_FAILED,
+    HttpTimeoutError: ErrorCode.TIMED_OUT,
+    TooSlowError: ErrorCode.TOO_SLOW,
+    TooLargeError: ErrorCode.TOO_LARGE,
+    BodyCutError: ErrorCode.BODY_CUT,
+    UnknownEncodingError: ErrorCode.HTTP_ERROR,
+}
 # X-Robots-Tag directives that take a value after a colon; before any other colon stands the name of a robot.
 _VALUED_DIRECTIVES = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
 
@@ -111,7 +132,8 @@ class Downloader:
         by default the present, is not asked for.
         """
         limits = limits or self._limits
-        target = self._client.check(url, allowed_hosts=limits.allowed_hosts)
+        with _http_errors():
+            target = self._client.check(url, allowed_hosts=limits.allowed_hosts)
         if expires_at is not None and expires_at <= (now or datetime.now(UTC)):
             raise DownloadError(ErrorCode.URL_EXPIRED, f"the URL on {target.host} lapsed at {expires_at.isoformat()}")
         deadline = Deadline(limits.total_seconds)
@@ -124,11 +146,12 @@ class Downloader:
 
     def _follow(self, target: Url, limits: Limits, deadline: Deadline) -> Download:
         first = target.host
-        for _ in range(limits.max_redirects + 1):
-            result = self._get(target, limits, deadline)
-            if isinstance(result, Download):
-                return result
-            target = self._client.check(result, base=target, allowed_hosts=limits.allowed_hosts)
+        with _http_errors():
+            for _ in range(limits.max_redirects + 1):
+                result = self._get(target, limits, deadline)
+                if isinstance(result, Download):
+                    return result
+                target = self._client.check(result, base=target, allowed_hosts=limits.allowed_hosts)
         raise DownloadError(ErrorCode.TOO_MANY_REDIRECTS, f"{first} redirects more than {limits.max_redirects} times")
 
     def _get(self, target: Url, limits: Limits, deadline: Deadline) -> Download | str:
@@ -166,6 +189,15 @@ class Downloader:
         with slot:
             deadline.extend(time.monotonic() - asked)
             yield
+
+
+@contextmanager
+def _http_errors() -> Iterator[None]:
+    """Raise the client's errors as ``DownloadError`` with an image's error code."""
+    try:
+        yield
+    except HttpError as error:
+        raise DownloadError(_CODES[type(error)], str(error)) from error
 
 
 @cache

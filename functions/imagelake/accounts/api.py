@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from types import TracebackType
 
-from imagelake.run.errors import DownloadError, SourceUnavailableError
+from imagelake.run.errors import BadFeedError, SourceChangedError, SourceUnavailableError
 from imagelake.run.retries import retry
-from imagelake.web.client import GuardedClient, as_feed_error
+from imagelake.web.client import GuardedClient
+from imagelake.web.errors import HttpError, TooLargeError, UnknownEncodingError, UrlRefusedError
 from imagelake.web.messages import Request, Response
 from imagelake.web.retry_after import retry_seconds
 from imagelake.web.urls import Url
@@ -51,7 +52,7 @@ class Api:
             answer = self._client.exchange(
                 request.method, request.url, params=request.params, headers=request.headers, json=request.json
             )
-        except DownloadError as error:
+        except HttpError as error:
             raise as_feed_error(error) from error
         response = Response(answer.status, answer.headers, answer.body, answer.url)
         if response.status >= 500:
@@ -69,3 +70,14 @@ def _pause(error: SourceUnavailableError, failed: int) -> float:
     asked = retry_seconds(headers.get("retry-after"), headers.get("date"))
     # Full jitter, so that feeds which failed together do not come back together.
     return min(LONGEST_PAUSE, max(asked or 0.0, random.uniform(0, 2.0**failed)))
+
+
+def as_feed_error(error: HttpError) -> BadFeedError | SourceChangedError | SourceUnavailableError:
+    """The feed's error after a failed call; raise it ``from error``."""
+    match error:
+        case UrlRefusedError():
+            return BadFeedError(str(error))
+        case TooLargeError() | UnknownEncodingError():
+            return SourceChangedError(str(error))
+        case _:
+            return SourceUnavailableError(str(error))

@@ -18,13 +18,15 @@ from typing import Any
 
 import certifi
 
-from imagelake.run.errors import (
-    BadFeedError,
-    BadInputError,
-    DownloadError,
-    ErrorCode,
-    SourceChangedError,
-    SourceUnavailableError,
+from imagelake.run.errors import BadInputError
+from imagelake.web.errors import (
+    BodyCutError,
+    ConnectionFailedError,
+    HostNotFoundError,
+    HttpTimeoutError,
+    TooLargeError,
+    UnknownEncodingError,
+    UrlRefusedError,
 )
 from imagelake.web.http1 import BadAnswerError, Connection, Deadline, Pool, Response
 from imagelake.web.public_addresses import is_public
@@ -49,7 +51,7 @@ class Answer:
 class GuardedClient:
     """The one HTTP client, for pictures and for API calls; shared by many threads.
 
-    It raises nothing but ``DownloadError``, and no message of it holds the path or query of a URL. Redirects are not
+    It raises nothing but ``HttpError``, and no message of it holds the path or query of a URL. Redirects are not
     followed and cookies not kept. ``contact`` is an address or URL for the operators of the servers that are asked.
     ``trusted_origins`` (``http://127.0.0.1:4567``) are exempt from the checks of port and address, each exactly as
     it is given: scheme, host and port.
@@ -81,7 +83,7 @@ class GuardedClient:
         self._pool.close()
 
     def check(self, url: str, *, base: Url | None = None, allowed_hosts: frozenset[str] | None = None) -> Url:
-        """Parse ``url`` or raise ``DownloadError`` (``url_refused``); connects to nothing.
+        """Parse ``url`` or raise ``UrlRefusedError``; connects to nothing.
 
         ``base`` is the URL that redirects to it. ``allowed_hosts`` also allow their subdomains; ``None`` is any host.
         """
@@ -144,7 +146,7 @@ class GuardedClient:
             fields["Content-Length"] = str(len(body))
         lines = [f"{method} {url.target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
         if not all(line.isascii() and line.isprintable() for line in lines):
-            raise DownloadError(ErrorCode.CONNECTION_FAILED, f"a header for {url.host} is not printable ASCII")
+            raise ConnectionFailedError(f"a header for {url.host} is not printable ASCII")
         return "\r\n".join([*lines, "", ""]).encode("ascii") + body
 
     def _connect(self, url: Url, deadline: Deadline, seconds: float) -> Connection:
@@ -156,9 +158,9 @@ class GuardedClient:
                     sock = self._tls.wrap_socket(sock, server_hostname=url.host)
             return Connection(url.origin, sock)
         except TimeoutError as error:
-            raise DownloadError(ErrorCode.TIMED_OUT, f"{url.host} did not answer in time") from error
+            raise HttpTimeoutError(f"{url.host} did not answer in time") from error
         except (OSError, ValueError) as error:  # ValueError is of a name that TLS does not take
-            raise DownloadError(ErrorCode.CONNECTION_FAILED, f"no connection to {url.host}: {error}") from error
+            raise ConnectionFailedError(f"no connection to {url.host}: {error}") from error
 
     def exchange(
         self,
@@ -198,7 +200,7 @@ def _default_tls() -> ssl.SSLContext:
 def _parse_origin(text: str) -> Origin:
     try:
         url = Url.parse(text)
-    except DownloadError as error:
+    except UrlRefusedError as error:
         raise BadInputError(f"trusted origin {text!r} is not a URL") from error
     if url.path not in ("", "/") or url.query or url.fragment:
         raise BadInputError(f"trusted origin {text!r} is not of the form http://host:port")
@@ -223,9 +225,9 @@ def _resolve(url: Url, trusted: bool) -> list[tuple[socket.AddressFamily, Any]]:
     try:
         answers = socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise DownloadError(ErrorCode.HOST_NOT_FOUND, f"{url.host} has no address") from error
+        raise HostNotFoundError(f"{url.host} has no address") from error
     if not answers:
-        raise DownloadError(ErrorCode.HOST_NOT_FOUND, f"{url.host} has no address")
+        raise HostNotFoundError(f"{url.host} has no address")
     for answer in answers:
         _check_address(url.host, trusted, str(answer[4][0]))
     return [(answer[0], answer[4]) for answer in answers]
@@ -243,7 +245,7 @@ def _connect(host: str, trusted: bool, family: socket.AddressFamily, address: An
 
 def _check_address(host: str, trusted: bool, address: str) -> None:
     if not trusted and not is_public(address):
-        raise DownloadError(ErrorCode.URL_REFUSED, f"{host} is at {address}, which is not a public address")
+        raise UrlRefusedError(f"{host} is at {address}, which is not a public address")
 
 
 @contextmanager
@@ -265,19 +267,19 @@ def _ask(connection: Connection, request: bytes, url: Url, method: str) -> Respo
             pass  # a server may answer before it has read the request, and hang up
         return Response(connection, url, method)
     except TimeoutError as error:
-        raise DownloadError(ErrorCode.TIMED_OUT, f"{url.host} did not answer in time") from error
+        raise HttpTimeoutError(f"{url.host} did not answer in time") from error
     except (OSError, BadAnswerError) as error:  # its text may hold what the server sent
-        raise DownloadError(ErrorCode.CONNECTION_FAILED, f"{url.host} gave no valid HTTP answer") from error
+        raise ConnectionFailedError(f"{url.host} gave no valid HTTP answer") from error
 
 
 def read_body(response: Response, max_bytes: int, *, min_rate: float = 0.0, grace: float = 0.0) -> bytes:
     """The decoded body of at most ``max_bytes``; after ``grace`` seconds it must come at ``min_rate`` bytes per second.
 
-    Raises ``DownloadError``: ``too_large``, ``too_slow``, ``timed_out``, ``body_cut``, or ``http_error`` for an
-    encoding other than gzip. Content-Length only ever refuses early.
+    Raises ``TooLargeError``, ``TooSlowError``, ``HttpTimeoutError``, ``BodyCutError`` and, for an encoding other than
+    gzip, ``UnknownEncodingError``. Content-Length only ever refuses early.
     """
     host = response.url.host
-    too_large = DownloadError(ErrorCode.TOO_LARGE, f"{host} sends more than {max_bytes} bytes")
+    too_large = TooLargeError(f"{host} sends more than {max_bytes} bytes")
     if response.length is not None and response.length > max_bytes:
         raise too_large
     decode = _decoder(response)
@@ -294,11 +296,11 @@ def read_body(response: Response, max_bytes: int, *, min_rate: float = 0.0, grac
             if len(pieces) > _MOST_PIECES:
                 pieces = [b"".join(pieces)]
     except TimeoutError as error:
-        raise DownloadError(ErrorCode.TIMED_OUT, f"{host} did not finish in time") from error
+        raise HttpTimeoutError(f"{host} did not finish in time") from error
     except (OSError, BadAnswerError, zlib.error) as error:
-        raise DownloadError(ErrorCode.BODY_CUT, f"{host} broke off inside the body") from error
+        raise BodyCutError(f"{host} broke off inside the body") from error
     if received and not decode.complete:
-        raise DownloadError(ErrorCode.BODY_CUT, f"{host} broke off inside the compressed body")
+        raise BodyCutError(f"{host} broke off inside the compressed body")
     return b"".join(pieces)
 
 
@@ -329,13 +331,4 @@ def _decoder(response: Response) -> _Identity | _Gunzip:
         return _Identity()
     if encoding in ("gzip", "x-gzip"):
         return _Gunzip()
-    raise DownloadError(ErrorCode.HTTP_ERROR, f"{response.url.host} chose an encoding nobody asked for")
-
-
-def as_feed_error(error: DownloadError) -> BadFeedError | SourceChangedError | SourceUnavailableError:
-    """What a failed API call means for its feed; raise the result ``from error``."""
-    if error.code is ErrorCode.URL_REFUSED:
-        return BadFeedError(str(error))
-    if error.code in (ErrorCode.TOO_LARGE, ErrorCode.HTTP_ERROR):
-        return SourceChangedError(str(error))
-    return SourceUnavailableError(str(error))
+    raise UnknownEncodingError(f"{response.url.host} chose an encoding nobody asked for")

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from imagelake.run.errors import DownloadError, ErrorCode
+from imagelake.web.errors import TooSlowError
 from imagelake.web.urls import Origin, Url
 
 _IDLE_SECONDS = 30.0
@@ -67,11 +67,11 @@ class _Pace:
         self._started, self._received = time.monotonic(), 0
 
     def count(self, received: int) -> None:
-        """Raise ``DownloadError`` (``too_slow``) if that is too little by now."""
+        """Raise ``TooSlowError`` if that is too little by now."""
         self._received += received
         elapsed = time.monotonic() - self._started
         if elapsed > self._grace and self._received < self._min_rate * elapsed:
-            raise DownloadError(ErrorCode.TOO_SLOW, f"{self._host} sends less than {self._min_rate:g} bytes per second")
+            raise TooSlowError(f"{self._host} sends less than {self._min_rate:g} bytes per second")
 
 
 class Connection(io.RawIOBase):
@@ -204,7 +204,7 @@ class Response:
         self.in_step = self._lasts and self.length == 0  # whether the connection can take another request
 
     def pace(self, min_rate: float, grace: float) -> None:
-        """From now on, raise ``DownloadError`` where the body comes at less than ``min_rate`` bytes per second."""
+        """From now on, raise ``TooSlowError`` where the body comes at less than ``min_rate`` bytes per second."""
         self._pace = _Pace(self.url.host, min_rate, grace)
         self._connection.pace = self._pace if self._plain else None
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, quote, urlencode, urljoin
 
 import idna
 
-from imagelake.run.errors import DownloadError, ErrorCode
+from imagelake.web.errors import UrlRefusedError
 
 Origin = tuple[str, str, int]
 
@@ -43,7 +43,7 @@ class Url:
 
     @classmethod
     def parse(cls, text: str) -> Url:
-        """Raises ``DownloadError`` (``url_refused``) unless ``text`` is clean."""
+        """Raises ``UrlRefusedError`` unless ``text`` is clean."""
         _check(text)
         found = _URL.fullmatch(text) if len(text) <= _LONGEST else None
         if found is None:
@@ -102,8 +102,8 @@ class Url:
         return any(".".join(labels[start:]) in hosts for start in range(len(labels)))
 
 
-def refusal(reason: str) -> DownloadError:
-    return DownloadError(ErrorCode.URL_REFUSED, f"refused before connecting: {reason}")
+def refusal(reason: str) -> UrlRefusedError:
+    return UrlRefusedError(f"refused before connecting: {reason}")
 
 
 def _check(text: str) -> None:
