@@ -27,7 +27,7 @@ from imagelake.web.errors import (
     UnknownEncodingError,
     UrlRefusedError,
 )
-from imagelake.web.http1 import Deadline, Response
+from imagelake.web.http1 import Deadline, ResponseStream
 from imagelake.web.retry_after import retry_seconds
 from imagelake.web.urls import Url
 
@@ -221,7 +221,7 @@ def _pause(error: DownloadError, failed: int, limits: Limits, deadline: Deadline
     return seconds if seconds < deadline.remaining() else None
 
 
-def _status_error(host: str, response: Response) -> _StatusError:
+def _status_error(host: str, response: ResponseStream) -> _StatusError:
     status = response.status
     codes = {
         401: ErrorCode.FORBIDDEN,
@@ -235,7 +235,7 @@ def _status_error(host: str, response: Response) -> _StatusError:
     return _StatusError(code, f"{host} answered {status}", wait)
 
 
-def _asks_robots_to_stay_out(response: Response, refused: frozenset[str]) -> bool:
+def _asks_robots_to_stay_out(response: ResponseStream, refused: frozenset[str]) -> bool:
     """Whether a directive for every robot, or for ours, is in ``refused``."""
     for line in response.headers.each("x-robots-tag"):
         robot = "*"

@@ -49,12 +49,11 @@ class Api:
 
     def _send_once(self, request: Request) -> Response:
         try:
-            answer = self._client.exchange(
+            response = self._client.exchange(
                 request.method, request.url, params=request.params, headers=request.headers, json=request.json
             )
         except HttpError as error:
             raise as_feed_error(error) from error
-        response = Response(answer.status, answer.headers, answer.body, answer.url)
         if response.status >= 500:
             raise _ServerError(response)
         return response

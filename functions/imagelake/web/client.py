@@ -12,7 +12,6 @@ import ssl
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -28,7 +27,8 @@ from imagelake.web.errors import (
     UnknownEncodingError,
     UrlRefusedError,
 )
-from imagelake.web.http1 import BadAnswerError, Connection, Deadline, Pool, Response
+from imagelake.web.http1 import BadAnswerError, Connection, Deadline, Pool, ResponseStream
+from imagelake.web.messages import Response
 from imagelake.web.public_addresses import is_public
 from imagelake.web.urls import Origin, Url, refusal
 
@@ -36,16 +36,6 @@ VERSION = "0.1.0"
 
 # A body in chunks of a byte would take fifty times its size.
 _MOST_PIECES = 65536
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One whole HTTP response; header names are in lower case, ``body`` is decoded."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    url: str
 
 
 class GuardedClient:
@@ -114,7 +104,7 @@ class GuardedClient:
         read: float,
         headers: Mapping[str, str] | None = None,
         json: Any = None,
-    ) -> Iterator[Response]:
+    ) -> Iterator[ResponseStream]:
         """The response with its body unread; ``deadline`` holds until the block ends."""
         self._refuse(url)
         request = self._request(method, url, headers or {}, json)
@@ -174,7 +164,7 @@ class GuardedClient:
         connect: float = 5.0,
         read: float = 10.0,
         total: float = 30.0,
-    ) -> Answer:
+    ) -> Response:
         """One API call, whatever its status; ``max_bytes`` is of the decoded body, the times are in seconds."""
         target = self.check(url)
         if params:
@@ -189,7 +179,7 @@ class GuardedClient:
             json=json,
         ) as response:
             body = read_body(response, max_bytes)
-        return Answer(response.status, dict(response.headers), body, str(target))
+        return Response(response.status, dict(response.headers), body, str(target))
 
 
 @cache
@@ -257,7 +247,7 @@ def _closing_on_error(sock: socket.socket) -> Iterator[None]:
         raise
 
 
-def _ask(connection: Connection, request: bytes, url: Url, method: str) -> Response:
+def _ask(connection: Connection, request: bytes, url: Url, method: str) -> ResponseStream:
     try:
         try:
             connection.send(request)
@@ -265,14 +255,14 @@ def _ask(connection: Connection, request: bytes, url: Url, method: str) -> Respo
             raise
         except OSError:
             pass  # a server may answer before it has read the request, and hang up
-        return Response(connection, url, method)
+        return ResponseStream(connection, url, method)
     except TimeoutError as error:
         raise HttpTimeoutError(f"{url.host} did not answer in time") from error
     except (OSError, BadAnswerError) as error:  # its text may hold what the server sent
         raise ConnectionFailedError(f"{url.host} gave no valid HTTP answer") from error
 
 
-def read_body(response: Response, max_bytes: int, *, min_rate: float = 0.0, grace: float = 0.0) -> bytes:
+def read_body(response: ResponseStream, max_bytes: int, *, min_rate: float = 0.0, grace: float = 0.0) -> bytes:
     """The decoded body of at most ``max_bytes``; after ``grace`` seconds it must come at ``min_rate`` bytes per second.
 
     Raises ``TooLargeError``, ``TooSlowError``, ``HttpTimeoutError``, ``BodyCutError`` and, for an encoding other than
@@ -325,7 +315,7 @@ class _Gunzip:
         return self._inflate.eof
 
 
-def _decoder(response: Response) -> _Identity | _Gunzip:
+def _decoder(response: ResponseStream) -> _Identity | _Gunzip:
     encoding = response.headers.get("content-encoding", "").strip().lower()
     if encoding in ("", "identity"):
         return _Identity()

@@ -186,7 +186,7 @@ class Headers(Mapping[str, str]):
         return self._values.get(name.lower(), [])
 
 
-class Response:
+class ResponseStream:
     """The answer to a request, its body unread: to iterate receives it, in pieces, still encoded."""
 
     def __init__(self, connection: Connection, url: Url, method: str) -> None:

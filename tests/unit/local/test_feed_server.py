@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from imagelake.web.client import Answer, GuardedClient
+from imagelake.web.client import GuardedClient
 from imagelake.web.errors import ConnectionFailedError
+from imagelake.web.messages import Response
 from local.feed_server import SAMPLES, FeedServer
 
 ACTOR = "sample.imagelake.example"
@@ -32,7 +33,7 @@ class Client(GuardedClient):
         super().__init__(trusted_origins=frozenset({server.url}))
         self.url = server.url
 
-    def get(self, path: str, **params: Any) -> Answer:
+    def get(self, path: str, **params: Any) -> Response:
         return self.exchange("GET", self.url + path, params={name: str(value) for name, value in params.items()})
 
 
