@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from imagelake.run.errors import CredentialsError, ImagelakeError
 from imagelake.run.retries import retry
 from imagelake.web.client import GuardedClient
-from imagelake.web.errors import HttpError
+from imagelake.web.errors import HttpError, UrlRefusedError
 from imagelake.web.retry_after import retry_seconds
+from imagelake.web.urls import Url, parse_origins
 from relay_alert.formats import FORMATS
 
 TRIES = 3
@@ -47,14 +47,13 @@ class Webhook:
     def of(cls, url: str, wanted: str | None = None, trusted_origins: frozenset[str] = frozenset()) -> Webhook:
         """The webhook at ``url``, in the format ``wanted`` or that of its host. Raises ``CredentialsError``."""
         try:
-            parts = urlsplit(url)
-            host = (parts.hostname or "").lower()
-        except ValueError:
+            parsed = Url.parse(url)
+        except UrlRefusedError:
             raise CredentialsError("the webhook's secret holds no valid URL") from None
-        # Whoever has the address can post.
-        if parts.scheme != "https" and f"{parts.scheme}://{parts.netloc}" not in trusted_origins:
+        # Whoever has the URL can post.
+        if parsed.scheme != "https" and parsed.origin not in parse_origins(trusted_origins):
             raise CredentialsError("the webhook's secret holds a URL that is not https")
-        chosen = wanted or _BY_HOST.get(host, "json")
+        chosen = wanted or _BY_HOST.get(parsed.host, "json")
         if chosen not in FORMATS:
             raise CredentialsError(f"the webhook's secret asks for a format that is not one of {', '.join(FORMATS)}")
         return cls(url, chosen)
@@ -75,7 +74,7 @@ class Webhook:
             is_temporary = answer.status == 429 or answer.status >= 500
             wait = retry_seconds(answer.headers.get("retry-after"), answer.headers.get("date")) or 0.0
             raise AlertNotSentError(
-                f"{urlsplit(self.url).hostname} answered {answer.status}", retry_after=wait if is_temporary else None
+                f"{Url.parse(self.url).host} answered {answer.status}", retry_after=wait if is_temporary else None
             )
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlsplit
 
-from imagelake.accounts.api import Api
+from imagelake.accounts.api import Api, as_feed_error
 from imagelake.accounts.redaction import without
 from imagelake.accounts.secrets import Secret
 from imagelake.run.errors import BadFeedError, CredentialsError, ImagelakeError, SourceChangedError
 from imagelake.sources import Feed, Page, Source
 from imagelake.sources.contract import Authorized
+from imagelake.web.errors import UrlRefusedError
 from imagelake.web.messages import Request, Response
+from imagelake.web.urls import Url, parse_origins
 
 # Time enough to put in a new token while the old one works.
 WARN_BEFORE = timedelta(days=14)
@@ -32,7 +33,7 @@ class Session:
         self._feed = feed
         self._api = api
         self._secret = secret
-        self._trusted = trusted_origins
+        self._trusted = parse_origins(trusted_origins)
         self._tried_renewal = False
         self._warnings: list[str] = []
 
@@ -74,13 +75,13 @@ class Session:
         return authorised
 
     def _check_origin(self, source: Authorized, request: Request) -> None:
-        parts = urlsplit(request.url)
-        if _origin(request) in self._trusted:
+        url = _url(request)
+        if url.origin in self._trusted:
             return
-        known = source.secret_hosts is None or parts.netloc.lower() in source.secret_hosts
-        if parts.scheme != "https" or not known:
+        known = source.secret_hosts is None or url.authority in source.secret_hosts
+        if url.scheme != "https" or not known:
             raise BadFeedError(
-                f"{self._feed.name}: its credentials are not sent to {_origin(request)};"
+                f"{self._feed.name}: its credentials are not sent to {url.origin};"
                 " whoever trusts it adds it to TrustedOrigins"
             )
 
@@ -148,12 +149,14 @@ class Session:
         return self._secret.known_values(source.public_fields) if isinstance(source, Authorized) else []
 
     def _place(self, request: Request) -> tuple[str, str]:
-        return self._secret.name, _origin(request)
+        return self._secret.name, _url(request).origin
 
 
-def _origin(request: Request) -> str:
-    parts = urlsplit(request.url)
-    return f"{parts.scheme}://{parts.netloc}".lower()
+def _url(request: Request) -> Url:
+    try:
+        return Url.parse(request.url)
+    except UrlRefusedError as error:
+        raise as_feed_error(error) from error
 
 
 def _ends_before(text: str, limit: datetime) -> bool:

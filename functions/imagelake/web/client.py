@@ -30,7 +30,7 @@ from imagelake.web.errors import (
 from imagelake.web.http1 import BadAnswerError, Connection, Deadline, Pool, ResponseStream
 from imagelake.web.messages import Response
 from imagelake.web.public_addresses import is_public
-from imagelake.web.urls import Origin, Url, refusal
+from imagelake.web.urls import Url, parse_origins, refusal
 
 VERSION = "0.1.0"
 
@@ -57,7 +57,7 @@ class GuardedClient:
         if not contact.isascii() or not contact.isprintable() or set(contact) & set("()\\"):
             raise BadInputError("contact must be printable ASCII without parentheses or backslashes")
         self._user_agent = f"Imagelake/{VERSION}" + (f" (+{contact})" if contact else "")
-        self._trusted = frozenset(_parse_origin(text) for text in trusted_origins)
+        self._trusted = parse_origins(trusted_origins)
         self._tls = ssl_context or _default_tls()
         self._tls.set_alpn_protocols(["http/1.1"])
         self._pool = Pool()
@@ -185,16 +185,6 @@ class GuardedClient:
 @cache
 def _default_tls() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certifi.where())  # reads a file of certificates: 20 ms
-
-
-def _parse_origin(text: str) -> Origin:
-    try:
-        url = Url.parse(text)
-    except UrlRefusedError as error:
-        raise BadInputError(f"trusted origin {text!r} is not a URL") from error
-    if url.path not in ("", "/") or url.query or url.fragment:
-        raise BadInputError(f"trusted origin {text!r} is not of the form http://host:port")
-    return url.origin
 
 
 def _connect_any(url: Url, trusted: bool, seconds: float) -> socket.socket:

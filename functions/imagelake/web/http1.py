@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from imagelake.web.errors import TooSlowError
-from imagelake.web.urls import Origin, Url
+from imagelake.web.urls import Url
 
 _IDLE_SECONDS = 30.0
 _MOST_IDLE = 64
@@ -77,7 +77,7 @@ class _Pace:
 class Connection(io.RawIOBase):
     """A connected socket, read by way of ``reader``; what is set by ``serve`` holds for every call."""
 
-    def __init__(self, origin: Origin, sock: socket.socket) -> None:
+    def __init__(self, origin: str, sock: socket.socket) -> None:
         self.origin = origin
         self.reader = io.BufferedReader(self, _BUFFER)
         self.idle_since = 0.0
@@ -134,7 +134,7 @@ class Pool:
         self._idle: list[Connection] = []
         self._closed = False
 
-    def take(self, origin: Origin) -> Connection | None:
+    def take(self, origin: str) -> Connection | None:
         """A connection that is in step: the server has neither sent more than it was asked for nor hung up."""
         while True:
             with self._lock:

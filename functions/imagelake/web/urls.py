@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import parse_qs, quote, urlencode, urljoin
 
 import idna
 
+from imagelake.run.errors import BadInputError
 from imagelake.web.errors import UrlRefusedError
-
-Origin = tuple[str, str, int]
 
 _LONGEST = 65536
 _PORTS = {"http": 80, "https": 443}
@@ -68,8 +67,9 @@ class Url:
         return f"{self.scheme}://{self.authority}{self.path}{query}{fragment}"
 
     @property
-    def origin(self) -> Origin:
-        return self.scheme, self.host, self.port
+    def origin(self) -> str:
+        """Scheme, host and port, such as ``https://a.example``; the scheme's default port is left out."""
+        return f"{self.scheme}://{self.authority}"
 
     @property
     def authority(self) -> str:
@@ -100,6 +100,26 @@ class Url:
         """Whether the host is one of ``hosts`` or a subdomain of one."""
         labels = self.host.split(".")
         return any(".".join(labels[start:]) in hosts for start in range(len(labels)))
+
+
+def origin(url: str) -> str:
+    """The origin of ``url`` in its one spelling: lower case, IDNA, no default port; raises ``UrlRefusedError``."""
+    return Url.parse(url).origin
+
+
+def parse_origins(texts: Iterable[str]) -> frozenset[str]:
+    """Origins in their one spelling; raises ``BadInputError`` for a text that is more or less than an origin."""
+    return frozenset(map(_parse_origin, texts))
+
+
+def _parse_origin(text: str) -> str:
+    try:
+        url = Url.parse(text)
+    except UrlRefusedError as error:
+        raise BadInputError(f"trusted origin {text!r} is not a URL") from error
+    if url.path not in ("", "/") or url.query or url.fragment:
+        raise BadInputError(f"trusted origin {text!r} is not of the form http://host:port")
+    return url.origin
 
 
 def refusal(reason: str) -> UrlRefusedError:

@@ -142,6 +142,17 @@ def test_token_is_not_sent_to_a_host_only_because_requests_may_go_there(api: Api
     assert website.asked == []
 
 
+def test_token_is_sent_to_a_trusted_origin_however_it_is_written(api: Api, website: Website) -> None:
+    page = website.put("/page", b"next")
+    session(Network(), api, website.origin.upper() + "/").read(Request(page))
+    assert len(website.asked) == 1
+
+
+def test_url_that_is_refused_is_a_feed_error_before_a_token_is_read(api: Api) -> None:
+    with pytest.raises(BadFeedError, match="refused before connecting"):
+        session(Network(), api).read(Request("https://user@api.net.example/x"))
+
+
 def test_renewed_token_is_used_at_once_and_kept(api: Api, website: Website, manager: Any) -> None:
     page = website.put("/page", f"{TOKEN} {NEW}".encode())
     website.put("/renew", NEW.encode())

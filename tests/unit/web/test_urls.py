@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from imagelake.web.errors import UrlRefusedError
-from imagelake.web.urls import Url
+from imagelake.web.urls import Url, origin, parse_origins
 
 BASE = "https://b.example/a/b/c?q#f"
 
@@ -90,6 +90,20 @@ def test_join_when_the_reference_is_clean(reference: str, joined: str) -> None:
 def test_join_when_parsers_disagree_on_the_reference(reference: str) -> None:
     with pytest.raises(UrlRefusedError):
         Url.parse(BASE).join(reference)
+
+
+@pytest.mark.parametrize(
+    ("url", "spelled"),
+    [
+        ("https://a.example", "https://a.example"), ("HTTPS://A.Example:443/b?c#d", "https://a.example"),
+        ("https://a.example:8443/", "https://a.example:8443"), ("http://a.example:443/", "http://a.example:443"),
+        ("http://a.example:080/", "http://a.example"), ("https://bücher.example/", "https://xn--bcher-kva.example"),
+        ("http://[2606:4700::6810:84E5]:8080/", "http://[2606:4700::6810:84e5]:8080"),
+    ],
+)  # fmt: skip
+def test_origin_has_one_spelling(url: str, spelled: str) -> None:
+    assert origin(url) == spelled
+    assert parse_origins([spelled, url.removesuffix("/b?c#d")]) == {spelled}
 
 
 ASCII = "".join(map(chr, range(0x20, 0x7F)))
