@@ -9,6 +9,7 @@ from __future__ import annotations
 import json as jsons
 import socket
 import ssl
+import time
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from functools import cache
 from typing import Any
 
 import certifi
+import h11
 
 from imagelake.run.errors import BadInputError
 from imagelake.web.errors import (
@@ -24,10 +26,11 @@ from imagelake.web.errors import (
     HostNotFoundError,
     HttpTimeoutError,
     TooLargeError,
+    TooSlowError,
     UnknownEncodingError,
     UrlRefusedError,
 )
-from imagelake.web.http1 import BadAnswerError, Connection, Deadline, Pool, ResponseStream
+from imagelake.web.http1 import Connection, Deadline, Pool, ResponseStream
 from imagelake.web.messages import Response
 from imagelake.web.public_addresses import is_public
 from imagelake.web.urls import Url, parse_origins, refusal
@@ -107,21 +110,19 @@ class GuardedClient:
     ) -> Iterator[ResponseStream]:
         """The response with its body unread; ``deadline`` holds until the block ends."""
         self._refuse(url)
-        request = self._request(method, url, headers or {}, json)
+        request, body = self._request(method, url, headers or {}, json)
         connection = self._pool.take(url.origin) or self._connect(url, deadline, connect)
         response = None
         try:
-            connection.serve(deadline, read)
-            response = _ask(connection, request, url, method)
+            response = ResponseStream(connection, request, body, url, deadline=deadline, read_timeout=read)
             yield response
         finally:
-            if response is not None and response.in_step:
-                connection.serve(None)
+            if response is not None and response.reusable:
                 self._pool.keep(connection)
             else:
                 connection.close()
 
-    def _request(self, method: str, url: Url, headers: Mapping[str, str], json: Any) -> bytes:
+    def _request(self, method: str, url: Url, headers: Mapping[str, str], json: Any) -> tuple[h11.Request, bytes]:
         fields = {
             "Host": url.authority,
             "User-Agent": self._user_agent,
@@ -134,10 +135,11 @@ class GuardedClient:
             fields.setdefault("Content-Type", "application/json")
         if body or method == "POST":
             fields["Content-Length"] = str(len(body))
-        lines = [f"{method} {url.target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
-        if not all(line.isascii() and line.isprintable() for line in lines):
-            raise ConnectionFailedError(f"a header for {url.host} is not printable ASCII")
-        return "\r\n".join([*lines, "", ""]).encode("ascii") + body
+        try:
+            return h11.Request(method=method, target=url.target, headers=list(fields.items())), body
+        except (h11.LocalProtocolError, UnicodeEncodeError):
+            # Drop the cause: its text may hold a token.
+            raise ConnectionFailedError(f"a header for {url.host} is not printable ASCII") from None
 
     def _connect(self, url: Url, deadline: Deadline, seconds: float) -> Connection:
         try:
@@ -237,21 +239,6 @@ def _closing_on_error(sock: socket.socket) -> Iterator[None]:
         raise
 
 
-def _ask(connection: Connection, request: bytes, url: Url, method: str) -> ResponseStream:
-    try:
-        try:
-            connection.send(request)
-        except TimeoutError:
-            raise
-        except OSError:
-            pass  # a server may answer before it has read the request, and hang up
-        return ResponseStream(connection, url, method)
-    except TimeoutError as error:
-        raise HttpTimeoutError(f"{url.host} did not answer in time") from error
-    except (OSError, BadAnswerError) as error:  # its text may hold what the server sent
-        raise ConnectionFailedError(f"{url.host} gave no valid HTTP answer") from error
-
-
 def read_body(response: ResponseStream, max_bytes: int, *, min_rate: float = 0.0, grace: float = 0.0) -> bytes:
     """The decoded body of at most ``max_bytes``; after ``grace`` seconds it must come at ``min_rate`` bytes per second.
 
@@ -265,19 +252,20 @@ def read_body(response: ResponseStream, max_bytes: int, *, min_rate: float = 0.0
     decode = _decoder(response)
     pieces: list[bytes] = []
     size = received = 0
-    response.pace(min_rate, grace)
+    started = time.monotonic()
     try:
         for piece in response:
             received += len(piece)
+            elapsed = time.monotonic() - started
+            if elapsed > grace and received < min_rate * elapsed:
+                raise TooSlowError(f"{host} sends less than {min_rate:g} bytes per second")
             pieces.append(decode(piece, max_bytes + 1 - size))
             size += len(pieces[-1])
             if max(received, size) > max_bytes:
                 raise too_large
             if len(pieces) > _MOST_PIECES:
                 pieces = [b"".join(pieces)]
-    except TimeoutError as error:
-        raise HttpTimeoutError(f"{host} did not finish in time") from error
-    except (OSError, BadAnswerError, zlib.error) as error:
+    except zlib.error as error:
         raise BodyCutError(f"{host} broke off inside the body") from error
     if received and not decode.complete:
         raise BodyCutError(f"{host} broke off inside the compressed body")

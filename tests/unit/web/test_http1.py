@@ -197,6 +197,7 @@ CHUNKED = b"HTTP/1.1 200 OK|Transfer-Encoding: chunked"
                 b"HTTP/1.1 +20 OK",
                 b"HTTP/1.1  200 OK", b"HTTP/1.1\t200 OK", b"http/1.1 200 OK", b"ICY 200 OK", b" HTTP/1.1 200 OK",
                 b"HTTP/1.1 200\rOK",
+                b"HTTP/2.0 103 Early||HTTP/1.1 200 OK",
                 b"|HTTP/1.1 200 OK", b"HTTP/1.1 101 Switching Protocols", b"HTTP/1.1 099 OK", b"<html>",
             )
         ),
@@ -215,6 +216,7 @@ CHUNKED = b"HTTP/1.1 200 OK|Transfer-Encoding: chunked"
                 b"0\r\nno trailer\r\n\r\n",
                 b"0\r\n" + b"A: b\r\n" * 14_000 + b"\r\n", b"ffffffffffffffffffff\r\nok",
                 b"2;" + b"x" * 70_000 + b"\r\nok\r\n0\r\n\r\n", b"2;" + b" " * 60_000 + b"\nok\r\n0\r\n\r\n",
+                b"2;a\0\r\nok\r\n0\r\n\r\n", b"2;a\x0b\r\nok\r\n0\r\n\r\n", b"0\r\nA: b\r\n c\r\n\r\n",
             )
         ),
     ],
@@ -226,6 +228,36 @@ def test_exchange_when_the_answer_is_malformed(
     with pytest.raises(HttpError) as caught:
         get(server.origin, GuardedClient(trusted_origins=frozenset({server.origin})))
     assert caught.type is kind
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        raw(b"HTTP/1.1 200 OK|A:" + b" " * 60_000 + b"\x0b"),
+        raw(b"HTTP/1.1 200 OK|A:" + b"\n " * 30_000 + b"\x0b"),
+        raw(CHUNKED, b"2;" + b" " * 60_000 + b"\nok\r\n"),
+        raw(CHUNKED, b"0\r\nA:" + b" " * 60_000 + b"\x0b\r\n\r\n"),
+        raw(CHUNKED, b"0\r\nA:" + b" " * 8_000 + b"\x0b\r\n\r\n"),
+    ],
+)
+def test_exchange_when_a_line_would_keep_h11_busy_then_it_is_refused_soon(
+    answer: bytes, serve: Callable[..., Server]
+) -> None:
+    server = serve(lambda head: [answer, None])
+    started = time.process_time()
+    with pytest.raises(HttpError):
+        get(server.origin, GuardedClient(trusted_origins=frozenset({server.origin})))
+    assert time.process_time() - started < 2
+
+
+def test_open_when_the_method_is_head_then_the_length_announces_no_body(serve: Callable[..., Server]) -> None:
+    server = serve(lambda head: [raw(b"HTTP/1.1 200 OK|Content-Length: 5")])
+    with GuardedClient(trusted_origins=frozenset({server.origin})) as client:
+        for _ in range(2):
+            url = client.check(server.origin)
+            with client.open("HEAD", url, deadline=Deadline(5), connect=1, read=1) as response:
+                assert (read_body(response, 10), response.headers["content-length"]) == (b"", "5")
+    assert server.connections == 1
 
 
 @pytest.mark.parametrize(
