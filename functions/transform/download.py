@@ -15,7 +15,8 @@ from weakref import WeakValueDictionary
 
 from imagelake.run.errors import DownloadError, ErrorCode
 from imagelake.run.retries import retry
-from imagelake.web.client import GuardedClient, read_body
+from imagelake.web.body import read_body
+from imagelake.web.client import GuardedClient
 from imagelake.web.errors import (
     BodyCutError,
     ConnectionFailedError,

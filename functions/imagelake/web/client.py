@@ -1,7 +1,7 @@
-"""The guarded HTTP client: it connects to public addresses and trusted origins only, under a cap and a deadline.
+"""The guarded HTTP client: it connects to public IP addresses and trusted origins only, within limits of size and time.
 
-Every URL may be hostile. The name is resolved here, each of its addresses is checked, and the connection goes to a
-checked address, so a second answer of the name server changes nothing. Host header and TLS keep the name.
+Every URL may be hostile. We resolve a host name once, check each of its IP addresses and connect to a checked one, so a
+later answer of the name server changes nothing. The Host header and TLS use the name.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import json as jsons
 import socket
 import ssl
-import time
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -20,16 +18,8 @@ import certifi
 import h11
 
 from imagelake.run.errors import BadInputError
-from imagelake.web.errors import (
-    BodyCutError,
-    ConnectionFailedError,
-    HostNotFoundError,
-    HttpTimeoutError,
-    TooLargeError,
-    TooSlowError,
-    UnknownEncodingError,
-    UrlRefusedError,
-)
+from imagelake.web.body import read_body
+from imagelake.web.errors import ConnectionFailedError, HostNotFoundError, HttpTimeoutError, UrlRefusedError
 from imagelake.web.http1 import Connection, Deadline, Pool, ResponseStream
 from imagelake.web.messages import Response
 from imagelake.web.public_addresses import is_public
@@ -37,17 +27,13 @@ from imagelake.web.urls import Url, parse_origins, refusal
 
 VERSION = "0.1.0"
 
-# A body in chunks of a byte would take fifty times its size.
-_MOST_PIECES = 65536
-
 
 class GuardedClient:
-    """The one HTTP client, for pictures and for API calls; shared by many threads.
+    """The one HTTP client, for images, API calls and webhooks; many threads may share it.
 
-    It raises nothing but ``HttpError``, and no message of it holds the path or query of a URL. Redirects are not
-    followed and cookies not kept. ``contact`` is an address or URL for the operators of the servers that are asked.
-    ``trusted_origins`` (``http://127.0.0.1:4567``) are exempt from the checks of port and address, each exactly as
-    it is given: scheme, host and port.
+    It raises only ``HttpError``, and no message holds the path or query of a URL. It follows no redirects and keeps no
+    cookies. ``contact`` is an email or a URL for the operators of the servers. ``trusted_origins``, such as
+    ``http://127.0.0.1:4567``, are exempt from the checks of port and IP address.
     """
 
     def __init__(
@@ -72,13 +58,13 @@ class GuardedClient:
         self.close()
 
     def close(self) -> None:
-        """Close every connection, those in use when they are done."""
+        """Close the idle connections now, and the others when their requests are done."""
         self._pool.close()
 
     def check(self, url: str, *, base: Url | None = None, allowed_hosts: frozenset[str] | None = None) -> Url:
         """Parse ``url`` or raise ``UrlRefusedError``; connects to nothing.
 
-        ``base`` is the URL that redirects to it. ``allowed_hosts`` also allow their subdomains; ``None`` is any host.
+        ``base`` is the URL that redirects to it. ``allowed_hosts`` include their subdomains; ``None`` allows any host.
         """
         parsed = Url.parse(url) if base is None else base.join(url)
         self._refuse(parsed)
@@ -108,7 +94,10 @@ class GuardedClient:
         headers: Mapping[str, str] | None = None,
         json: Any = None,
     ) -> Iterator[ResponseStream]:
-        """The response with its body unread; ``deadline`` holds until the block ends."""
+        """Send a request and give its response with the body still to be received.
+
+        ``connect`` and ``read`` are seconds, ``read`` for each single read; ``deadline`` applies until the block ends.
+        """
         self._refuse(url)
         request, body = self._request(method, url, headers or {}, json)
         connection = self._pool.take(url.origin) or self._connect(url, deadline, connect)
@@ -143,7 +132,7 @@ class GuardedClient:
 
     def _connect(self, url: Url, deadline: Deadline, seconds: float) -> Connection:
         try:
-            sock = _connect_any(url, url.origin in self._trusted, deadline.cap(seconds))
+            sock = _connect_to_any(url, url.origin in self._trusted, deadline.cap(seconds))
             if url.scheme == "https":
                 with _closing_on_error(sock):
                     sock.settimeout(deadline.cap(seconds))
@@ -151,7 +140,7 @@ class GuardedClient:
             return Connection(url.origin, sock)
         except TimeoutError as error:
             raise HttpTimeoutError(f"{url.host} did not answer in time") from error
-        except (OSError, ValueError) as error:  # ValueError is of a name that TLS does not take
+        except (OSError, ValueError) as error:  # TLS raises ValueError for some host names
             raise ConnectionFailedError(f"no connection to {url.host}: {error}") from error
 
     def exchange(
@@ -167,7 +156,10 @@ class GuardedClient:
         read: float = 10.0,
         total: float = 30.0,
     ) -> Response:
-        """One API call, whatever its status; ``max_bytes`` is of the decoded body, the times are in seconds."""
+        """Make one API call and return its response, whatever the status.
+
+        ``max_bytes`` limits the decoded body; ``connect``, ``read`` and ``total`` are seconds.
+        """
         target = self.check(url)
         if params:
             target = target.with_params(params)
@@ -186,36 +178,36 @@ class GuardedClient:
 
 @cache
 def _default_tls() -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=certifi.where())  # reads a file of certificates: 20 ms
+    return ssl.create_default_context(cafile=certifi.where())  # reading the certificates takes 20 ms
 
 
-def _connect_any(url: Url, trusted: bool, seconds: float) -> socket.socket:
-    """A connection to one of the host's addresses; unless ``trusted``, all of them have to be public."""
+def _connect_to_any(url: Url, trusted: bool, seconds: float) -> socket.socket:
+    """Connect to one of the host's IP addresses; unless ``trusted``, all of them must be public."""
     until = Deadline(seconds)
     *others, last = _resolve(url, trusted)
     for index, (family, address) in enumerate(others):
-        # A dead address may not use up the time of those after it.
+        # A dead address must not use up the time of the next ones.
         share = until.remaining() / (len(others) + 1 - index)
         try:
-            return _connect(url.host, trusted, family, address, share)
+            return _connect_to(url.host, trusted, family, address, share)
         except OSError:
             continue
-    return _connect(url.host, trusted, *last, until.remaining())
+    return _connect_to(url.host, trusted, *last, until.remaining())
 
 
 def _resolve(url: Url, trusted: bool) -> list[tuple[socket.AddressFamily, Any]]:
     try:
-        answers = socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+        results = socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise HostNotFoundError(f"{url.host} has no address") from error
-    if not answers:
+    if not results:
         raise HostNotFoundError(f"{url.host} has no address")
-    for answer in answers:
-        _check_address(url.host, trusted, str(answer[4][0]))
-    return [(answer[0], answer[4]) for answer in answers]
+    for result in results:
+        _check_address(url.host, trusted, str(result[4][0]))
+    return [(result[0], result[4]) for result in results]
 
 
-def _connect(host: str, trusted: bool, family: socket.AddressFamily, address: Any, seconds: float) -> socket.socket:
+def _connect_to(host: str, trusted: bool, family: socket.AddressFamily, address: Any, seconds: float) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     with _closing_on_error(sock):
         sock.settimeout(max(seconds, 0.01))
@@ -237,66 +229,3 @@ def _closing_on_error(sock: socket.socket) -> Iterator[None]:
     except BaseException:
         sock.close()
         raise
-
-
-def read_body(response: ResponseStream, max_bytes: int, *, min_rate: float = 0.0, grace: float = 0.0) -> bytes:
-    """The decoded body of at most ``max_bytes``; after ``grace`` seconds it must come at ``min_rate`` bytes per second.
-
-    Raises ``TooLargeError``, ``TooSlowError``, ``HttpTimeoutError``, ``BodyCutError`` and, for an encoding other than
-    gzip, ``UnknownEncodingError``. Content-Length only ever refuses early.
-    """
-    host = response.url.host
-    too_large = TooLargeError(f"{host} sends more than {max_bytes} bytes")
-    if response.length is not None and response.length > max_bytes:
-        raise too_large
-    decode = _decoder(response)
-    pieces: list[bytes] = []
-    size = received = 0
-    started = time.monotonic()
-    try:
-        for piece in response:
-            received += len(piece)
-            elapsed = time.monotonic() - started
-            if elapsed > grace and received < min_rate * elapsed:
-                raise TooSlowError(f"{host} sends less than {min_rate:g} bytes per second")
-            pieces.append(decode(piece, max_bytes + 1 - size))
-            size += len(pieces[-1])
-            if max(received, size) > max_bytes:
-                raise too_large
-            if len(pieces) > _MOST_PIECES:
-                pieces = [b"".join(pieces)]
-    except zlib.error as error:
-        raise BodyCutError(f"{host} broke off inside the body") from error
-    if received and not decode.complete:
-        raise BodyCutError(f"{host} broke off inside the compressed body")
-    return b"".join(pieces)
-
-
-class _Identity:
-    complete = True
-
-    def __call__(self, data: bytes, max_length: int) -> bytes:
-        return data
-
-
-class _Gunzip:
-    """Never inflates beyond what is asked for, so a bomb stays as small as the cap."""
-
-    def __init__(self) -> None:
-        self._inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-
-    def __call__(self, data: bytes, max_length: int) -> bytes:
-        return self._inflate.decompress(data, max_length)
-
-    @property
-    def complete(self) -> bool:
-        return self._inflate.eof
-
-
-def _decoder(response: ResponseStream) -> _Identity | _Gunzip:
-    encoding = response.headers.get("content-encoding", "").strip().lower()
-    if encoding in ("", "identity"):
-        return _Identity()
-    if encoding in ("gzip", "x-gzip"):
-        return _Gunzip()
-    raise UnknownEncodingError(f"{response.url.host} chose an encoding nobody asked for")

@@ -22,8 +22,8 @@ from imagelake.web.urls import Url
 _IDLE_SECONDS = 30.0
 _MOST_IDLE = 64
 _LONGEST_HEAD = 65536
-# The longest line of a chunk, and the longest trailers. h11 takes quadratic time to refuse a line of thousands of spaces:
-# 0.5 s for 8 KB, 30 s for 60 KB. In a head `_AMBIGUOUS` finds such a line first.
+# The longest line of a chunk, and the longest trailers. h11 takes quadratic time to refuse some lines of many spaces:
+# 0.5 s for 8 KB, 30 s for 60 KB. In a head, `_AMBIGUOUS` finds such a line first.
 _LONGEST_LINE = 4096
 # Bytes received at once: of a head or of chunks, and of any other body.
 _SMALL_PIECE, _PIECE = 4096, 262144

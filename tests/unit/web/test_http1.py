@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from imagelake.web.client import GuardedClient, read_body
+from imagelake.web.body import read_body
+from imagelake.web.client import GuardedClient
 from imagelake.web.errors import (
     BodyCutError,
     ConnectionFailedError,
