@@ -33,7 +33,7 @@ class SignedUrls:
     def download(self, item: Item) -> bytes:
         """The picture's bytes; raises only ``DownloadError``, ``url_expired`` where a fresh address has lapsed too."""
         try:
-            return self._downloader.download(item.media_url, expires_at=item.expires_at).body
+            return self._downloader.download(item.media_url, expires_at=item.expires_at)
         except DownloadError as error:
             if item.expires_at is None or error.code not in _LAPSED:
                 raise
@@ -45,7 +45,7 @@ class SignedUrls:
         if fresh is None or fresh.url is None:
             raise DownloadError(ErrorCode.URL_EXPIRED, f"{lapsed}; the network gives no fresh address") from lapsed
         try:
-            return self._downloader.download(fresh.url, expires_at=fresh.expires_at).body
+            return self._downloader.download(fresh.url, expires_at=fresh.expires_at)
         except DownloadError as error:
             if error.code not in _LAPSED:
                 raise
