@@ -1,4 +1,4 @@
-"""The webhook: its address, which is a secret, and the sending, tried again where that can help."""
+"""The webhook: its URL, which is a secret, and the sending of alerts, with retries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from relay_alert.formats import FORMATS
 
 TRIES = 3
 LONGEST_PAUSE = 10.0
-# Far more than any service's answer to a webhook.
+# Far more than any service answers to a webhook.
 _MOST_BYTES = 100_000
 _BY_HOST = {
     "discord.com": "discord",
@@ -26,9 +26,9 @@ _BY_HOST = {
 
 
 class AlertNotSentError(ImagelakeError):
-    """The webhook did not take the alert; the message names its host and its answer, never its path.
+    """The webhook did not take the alert; the message names its host and its status, never its path.
 
-    ``retry_after`` are the seconds to wait before a retry, ``None`` if a retry cannot help.
+    ``retry_after`` is the number of seconds to wait before a retry, or ``None`` if a retry cannot help.
     """
 
     def __init__(self, message: str, retry_after: float | None) -> None:
@@ -38,19 +38,19 @@ class AlertNotSentError(ImagelakeError):
 
 @dataclass(frozen=True)
 class Webhook:
-    """Where alerts go, and in which of ``FORMATS``."""
+    """The URL that alerts are sent to, and their format, one of ``FORMATS``."""
 
     url: str = field(repr=False)
     format: str
 
     @classmethod
     def of(cls, url: str, wanted: str | None = None, trusted_origins: frozenset[str] = frozenset()) -> Webhook:
-        """The webhook at ``url``, in the format ``wanted`` or that of its host. Raises ``CredentialsError``."""
+        """Return the webhook at ``url`` with the format ``wanted`` or its host's; raises ``CredentialsError``."""
         try:
             parsed = Url.parse(url)
         except UrlRefusedError:
             raise CredentialsError("the webhook's secret holds no valid URL") from None
-        # Whoever has the URL can post.
+        # The URL is a password: everybody who reads it on its way can post.
         if parsed.scheme != "https" and parsed.origin not in parse_origins(trusted_origins):
             raise CredentialsError("the webhook's secret holds a URL that is not https")
         chosen = wanted or _BY_HOST.get(parsed.host, "json")
@@ -59,22 +59,22 @@ class Webhook:
         return cls(url, chosen)
 
     def send(self, payload: dict[str, Any], client: GuardedClient) -> None:
-        """Post ``payload``; raises ``AlertNotSentError`` in the end."""
+        """Post ``payload``; raises ``AlertNotSentError`` after the last try."""
         retry(lambda: self._send_once(payload, client), tries=TRIES, on=AlertNotSentError, pause=_pause)
 
     def _send_once(self, payload: dict[str, Any], client: GuardedClient) -> None:
         try:
-            answer = client.exchange(
+            response = client.exchange(
                 "POST", self.url, json=payload, max_bytes=_MOST_BYTES, connect=3.0, read=8.0, total=10.0
             )
         except HttpError as error:
             # Drop the cause: its traceback holds the secret URL.
             raise AlertNotSentError(str(error), retry_after=0.0) from None
-        if answer.status >= 300:
-            is_temporary = answer.status == 429 or answer.status >= 500
-            wait = retry_seconds(answer.headers.get("retry-after"), answer.headers.get("date")) or 0.0
+        if response.status >= 300:
+            is_temporary = response.status == 429 or response.status >= 500
+            wait = retry_seconds(response.headers.get("retry-after"), response.headers.get("date")) or 0.0
             raise AlertNotSentError(
-                f"{Url.parse(self.url).host} answered {answer.status}", retry_after=wait if is_temporary else None
+                f"{Url.parse(self.url).host} answered {response.status}", retry_after=wait if is_temporary else None
             )
 
 

@@ -1,4 +1,4 @@
-"""Calls to a network's API, tried again where the network itself is in problem."""
+"""Calls to a network's API, with retries while the network does not answer or answers 5xx."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from imagelake.web.client import GuardedClient
 from imagelake.web.errors import HttpError, TooLargeError, UnknownEncodingError, UrlRefusedError
 from imagelake.web.messages import Request, Response
 from imagelake.web.retry_after import retry_seconds
-from imagelake.web.urls import Url
 
 TRIES = 3
-# Longer than this is the state machine's business: it waits for free.
+# The state machine waits for longer than this: its waiting costs nothing.
 LONGEST_PAUSE = 10.0
 
 
 class _ServerError(SourceUnavailableError):
-    """An answer of 5xx: it is retried, and after the last try the adapter reads it."""
+    """The network answered 5xx; after the last try the adapter reads the response."""
 
     def __init__(self, response: Response) -> None:
         super().__init__(f"the network answered {response.status}")
@@ -41,7 +40,7 @@ class Api:
         self._client.close()
 
     def send(self, request: Request) -> Response:
-        """The response, whatever its status: what it means is the adapter's to say, but 5xx is tried again first."""
+        """Return the response, whatever its status; the adapter decides what it means, but 5xx is retried first."""
         try:
             return retry(lambda: self._send_once(request), tries=TRIES, on=SourceUnavailableError, pause=_pause)
         except _ServerError as error:
@@ -58,21 +57,16 @@ class Api:
             raise _ServerError(response)
         return response
 
-    @staticmethod
-    def address(request: Request) -> str:
-        """The address that ``request`` asks for, as it goes over the wire."""
-        return str(Url.parse(request.url).with_params(request.params))
-
 
 def _pause(error: SourceUnavailableError, failed: int) -> float:
     headers = error.response.headers if isinstance(error, _ServerError) else {}
-    asked = retry_seconds(headers.get("retry-after"), headers.get("date"))
-    # Full jitter, so that feeds which failed together do not come back together.
-    return min(LONGEST_PAUSE, max(asked or 0.0, random.uniform(0, 2.0**failed)))
+    wait = retry_seconds(headers.get("retry-after"), headers.get("date"))
+    # Full jitter, so that feeds which failed together do not return together.
+    return min(LONGEST_PAUSE, max(wait or 0.0, random.uniform(0, 2.0**failed)))
 
 
 def as_feed_error(error: HttpError) -> BadFeedError | SourceChangedError | SourceUnavailableError:
-    """The feed's error after a failed call; raise it ``from error``."""
+    """Return the feed's error after a failed call; to be raised ``from error``."""
     match error:
         case UrlRefusedError():
             return BadFeedError(str(error))
