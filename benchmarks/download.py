@@ -1,9 +1,9 @@
-"""A picture over a kept connection: the guarded client against general ones, on the same server and pictures.
+"""One image over a kept connection: the guarded client against general ones, on the same server and images.
 
     .venv/bin/python benchmarks/download.py [rounds]
 
-All fetch the social set in turn, picture by picture, in one process on one core; the server is on another. What is
-counted is the processor's time, not the wait. Writes a table into ``docs/performance.md``.
+All fetch the social set in turn, image by image, in one process on one core; the server runs on another. Counts the
+processor's time, not the waiting. Writes a table into ``docs/performance.md``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Get = Callable[[str], bytes]
 
 
 def clients(origin: str) -> dict[str, Get]:
-    """Each takes a path and gives the body of the answer."""
+    """Return functions by name that take a path and return the body of the response."""
     import http.client
 
     import h11
@@ -52,7 +52,7 @@ def clients(origin: str) -> dict[str, Get]:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(body)
 
     def parse(path: str) -> bytes:
-        """An answer that is there already, read by h11."""
+        """Read with h11 a response that has been received already."""
         parser.send(request)
         parser.send(h11.EndOfMessage())
         parser.receive_data(head + body)
@@ -73,23 +73,23 @@ def clients(origin: str) -> dict[str, Get]:
 
 
 def inside(origin: str, rounds: int) -> None:
-    """Measure, in the environment that has all clients."""
+    """Measure in the environment that has all clients."""
     pin(max(0, (os.cpu_count() or 1) - 1))
-    found: dict[str, list[float]] = defaultdict(list)
+    measured: dict[str, list[float]] = defaultdict(list)
     paths = [f"/social/{path.name}" for path in corpus("social")]
-    every = clients(origin)
+    gets = clients(origin)
     for number in range(rounds + 1):
-        spent = dict.fromkeys(every, 0.0)
+        spent = dict.fromkeys(gets, 0.0)
         for path in paths:
-            for name, get in every.items():
-                begun = time.thread_time()
+            for name, get in gets.items():
+                started = time.thread_time()
                 get(path)
-                spent[name] += time.thread_time() - begun
+                spent[name] += time.thread_time() - started
         if number:  # the first round opens the connections
             for name, seconds in spent.items():
-                found[name].append(1000 * seconds / len(paths))
-    rows = [[name, f"{median(times):.2f}", spread(ratios(times, found[OURS]))] for name, times in found.items()]
-    head = ["client", "ms of CPU a picture", "its time to ours"]
+                measured[name].append(1000 * seconds / len(paths))
+    rows = [[name, f"{median(times):.2f}", spread(ratios(times, measured[OURS]))] for name, times in measured.items()]
+    head = ["client", "ms of CPU per image", "its time to ours"]
     publish("download", f"{machine(*PACKAGES)}\n\n{table(head, rows)}")
 
 
