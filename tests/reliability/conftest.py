@@ -6,8 +6,8 @@ import pytest
 
 from tests.reliability.killer import Killer
 from tests.reliability.world import World
-from tests.unit.conftest import clients, environment, lake
-from tests.unit.functions.conftest import pytest_itemcollected, website
+from tests.unit.conftest import clients, environment, lake, website
+from tests.unit.functions.conftest import pytest_itemcollected
 from tests.unit.functions.website import Website
 
 __all__ = ["clients", "environment", "lake", "pytest_itemcollected", "website"]

@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from botocore.exceptions import ClientError
 
 from imagelake.run.aws import aws_errors, client
 from imagelake.run.errors import StorageUnavailableError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import UniversalAttributeValueTypeDef
 
 # Another kind of hash, or another way to compute it, is another log.
 _HASHES, _NAMES = "phash-1", "names-1"
@@ -55,9 +58,9 @@ class HashLog:
 
     def append(self, entry: Entry, names: list[str]) -> bool:
         """Add an entry and the ``media_id`` of each of its originals; ``False`` if its place is taken."""
-        place = {"seq": {"N": str(entry.seq)}}
+        place: dict[str, UniversalAttributeValueTypeDef] = {"seq": {"N": str(entry.seq)}}
         packed = zlib.compress(json.dumps(names).encode())
-        items = [
+        items: list[dict[str, UniversalAttributeValueTypeDef]] = [
             {"log": {"S": _HASHES}, **place, "batch_id": {"S": entry.batch_id}, "hashes": {"B": entry.hashes}},
             {"log": {"S": _NAMES}, **place, "names": {"B": packed}},
         ]
