@@ -68,7 +68,8 @@ def test_layer_holds_what_imaging_computes_with(built: Path) -> None:
     layer = built / "ImagingLayer" / "python"
     assert _size(layer) <= LAYER_MB * 1_000_000, _size(layer)
     script = """if True:
-        import io, imaging
+        import io
+        from imagelake import imaging
         from imagelake.imaging import png, resize, webp
         from PIL import Image
         assert png.pyspng and resize.simd and webp._decode
