@@ -1,4 +1,4 @@
-"""The documents say what the code does: columns and error codes of the dataset."""
+"""The docs match the code: columns, error codes, states and names of tests."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def test_graph_names_every_state() -> None:
     assert [name for name, _ in states(MACHINE) if name not in graph] == []
 
 
-def test_reliability_names_tests_that_are_there() -> None:
+def test_reliability_names_existing_tests() -> None:
     named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "reliability.md").read_text()))
-    there = {
+    existing = {
         name
         for file in (ROOT / "tests").rglob("test_*.py")
         for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)
     }
     assert named
-    assert named <= there
+    assert named <= existing
