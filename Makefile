@@ -65,7 +65,7 @@ destroy: .venv/dev  ## delete the stack from your AWS account, except its data; 
 	@$(BIN)/python -m tools.destroy $(STACK) $(ARGS)
 
 clean:  ## remove everything that make has created here
-	rm -rf .venv .venv-fuzz .venv-gate .aws-sam .imagelake .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-fuzz .venv-gate .aws-sam .imagelake .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 lock:  ## resolve the requirements again (needs uv on PATH)
 	cd requirements && $(LOCK) dev.in -o dev.txt && $(LOCK) -c dev.txt local.in -o local.txt && $(LOCK) -c dev.txt fuzz.in -o fuzz.txt && $(LOCK) gate.in -o gate.txt
