@@ -56,6 +56,16 @@ def test_performance_shows_the_figures_of_the_benchmark() -> None:
     assert shown == measured
 
 
+def test_near_duplicates_shows_the_figures_of_the_limits_in_use() -> None:
+    page, measured = (ROOT / "docs" / "near-duplicates.md").read_text().split("## All measurements")
+    shown = re.findall(r"^\| (.+) \| ([\d.]+) \| ([\d.]+) \|$", page, re.MULTILINE)
+    # The columns are the limits 4 and 8, 6 and 10, then 8 and 12.
+    found = re.findall(r"^\| (.+?) \|(?: [\d.]+ \|){2} ([\d.]+) \|(?: [\d.]+ \|){5}$", measured, re.MULTILINE)
+    photos, tiles = found[: len(found) // 2], found[len(found) // 2 :]
+    assert shown
+    assert shown == [(*photo, tile) for photo, (_, tile) in zip(photos, tiles, strict=True)]
+
+
 def test_architecture_shows_the_layers_that_are_checked() -> None:
     rows = re.findall(r"^\| (\d) \| `([\w.]+)` \| .+ \|$", ARCHITECTURE, re.MULTILINE)
     shown = [(number, {name for _, name in group}) for number, group in groupby(rows, key=lambda row: row[0])]
