@@ -4,7 +4,7 @@
 
 The deployed stack runs over the sample feed on the local engine; the functions reach the engine through a proxy that
 counts. Beside it stands the plain design: a Map over images with five functions each, a raw and a processed object an
-image. Writes a table into ``docs/performance.md``. Computing time is not a call; ``docs/costs.md`` has it.
+image. Writes a table into ``docs/benchmarks.md``. Computing time is not a call; ``docs/costs.md`` has it.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def main() -> None:
         "calls",
         f"{images} images in {batches} batches, counted; priced at batches of {costs.BATCH_SIZE}.\n\n"
         + table(["call", "on", "number", "USD per million images"], rows)
-        + f"\n\nThe plain design, by the same prices: {plain:.2f}, {plain / (total + flow + calls):.0f} times as much.",
+        + f"\n\nThe plain design, at the same prices: {plain:.2f}, {plain / (total + flow + calls):.0f} times as much.",
     )
 
 
