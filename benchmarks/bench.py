@@ -1,4 +1,4 @@
-"""Common parts of the benchmarks: virtual environments, statistics, and the tables in ``docs/performance.md``."""
+"""Common parts of the benchmarks: virtual environments, statistics, and the tables in ``docs/benchmarks.md``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from statistics import median, quantiles
 from corpus import CACHE
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENT = ROOT / "docs" / "performance.md"
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
 # Environment of the Transform function, as in the template. The process keeps freed memory, which saves page faults.
 TRANSFORM_ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "2",

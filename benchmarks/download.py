@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/download.py [rounds]
 
 All clients fetch the same images of the social set in turn, in one process on one core; the server is on another. Only
-CPU time counts, not the time that a client waits. The result is written as a table into ``docs/performance.md``.
+CPU time counts, not the time that a client waits. The result is written as a table into ``docs/benchmarks.md``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An alert as a reader needs it: what happened, how bad it is, since when, and where to look."""
+"""One alert: its title and text, its severity, its time and a link to the console."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from urllib.parse import quote
 Severity = Literal["failure", "warning", "ok"]
 
 _CONSOLE = re.compile(r"https://[a-z0-9-]+\.console\.aws\.amazon\.com/\S+")
-_OF_STATE: dict[str, Severity] = {"ALARM": "failure", "OK": "ok"}
+_SEVERITIES: dict[str, Severity] = {"ALARM": "failure", "OK": "ok"}
 
 
 @dataclass(frozen=True)
 class Alert:
-    """``text`` says all of it, ``title`` in one line; ``at`` is when it was published, in ISO 8601."""
+    """An alert; ``title`` is a summary of ``text`` in one line, ``at`` the time of publication in ISO 8601."""
 
     title: str
     text: str
@@ -26,7 +26,7 @@ class Alert:
 
     @classmethod
     def of(cls, notification: dict[str, Any]) -> Alert:
-        """Read what SNS delivers: the digest of a run, an alarm, or the sentence of a rule."""
+        """Read a message of SNS: the notification of a run, an alarm, or the sentence of an EventBridge rule."""
         message, at = notification["Message"], notification["Timestamp"]
         alarm = _alarm(message)
         if alarm is not None:
@@ -36,7 +36,7 @@ class Alert:
         return cls(
             title=title,
             text=message,
-            # Only a warning has a subject that does not say so; a rule's sentence has no subject at all.
+            # Failures say FAILED in the subject, and messages of rules have no subject; the rest are warnings.
             severity="failure" if "FAILED" in title or not notification.get("Subject") else "warning",
             link=link[0] if link else None,
             at=at,
@@ -57,13 +57,13 @@ def _of_alarm(alarm: dict[str, Any], at: str) -> Alert:
     link = None
     if len(parts) > 3:
         region = parts[3]
-        where = f"region={region}#alarmsV2:alarm/{quote(name, safe='')}"
-        link = f"https://{region}.console.aws.amazon.com/cloudwatch/home?{where}"
+        query = f"region={region}#alarmsV2:alarm/{quote(name, safe='')}"
+        link = f"https://{region}.console.aws.amazon.com/cloudwatch/home?{query}"
     lines = [
         f"What: {name} is in state {state}, after {alarm.get('OldStateValue', 'no state')}.",
         f"Since: {alarm.get('StateChangeTime', at)}",
-        f"Why: {alarm.get('NewStateReason', 'not said')}",
+        f"Why: {alarm.get('NewStateReason', 'CloudWatch gave no reason')}",
         f"What to do: {alarm.get('AlarmDescription') or 'see docs/runbook.md'}",
         *([f"Where: {link}"] if link else []),
     ]
-    return Alert(f"{state}: {name}", "\n".join(lines), _OF_STATE.get(state, "warning"), link, at)
+    return Alert(f"{state}: {name}", "\n".join(lines), _SEVERITIES.get(state, "warning"), link, at)

@@ -1,7 +1,7 @@
-"""An alert in the words of each service that takes webhooks, within its limits.
+"""The payload of an alert for each kind of webhook, within the limits of the service.
 
-The text stands in a code block: the digest is laid out with spaces, has commands to copy, and holds names that
-strangers chose, which there are neither markup nor mentions.
+The text is put into a code block, because it is aligned with spaces and has commands to copy. It also holds names that
+strangers chose: inside a code block these are neither markup nor mentions.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from relay_alert.alert import Alert
 _DISCORD_TITLE, _DISCORD_DESCRIPTION = 256, 4096
 # https://docs.slack.dev/reference/block-kit/blocks/header-block and section-block
 _SLACK_HEADER, _SLACK_SECTION = 150, 3000
-# No service is meant: what fits a long text field of most tables.
+# Most tables have a text field of this length.
 _PLAIN_TEXT = 10_000
 
 _CUT = "\n[...]\n"
@@ -26,7 +26,7 @@ Payload = dict[str, Any]
 
 
 def discord(alert: Alert) -> Payload:
-    """One embed; https://discord.com/developers/docs/resources/webhook#execute-webhook."""
+    """Make one embed; https://discord.com/developers/docs/resources/webhook#execute-webhook."""
     embed: Payload = {
         "title": fit(alert.title, _DISCORD_TITLE, _utf16),
         "description": _block(alert.text, _DISCORD_DESCRIPTION, _utf16),
@@ -39,7 +39,7 @@ def discord(alert: Alert) -> Payload:
 
 
 def slack(alert: Alert) -> Payload:
-    """A header, the text and the link; ``text`` is what a notification shows."""
+    """Make a header, the text and the link; push notifications show ``text``."""
     title = f"{_MARKS[alert.severity]} {alert.title}"
     section = _escaped(_block(alert.text, _SLACK_SECTION, lambda text: len(_escaped(text))))
     blocks: list[Payload] = [
@@ -53,7 +53,7 @@ def slack(alert: Alert) -> Payload:
 
 
 def plain(alert: Alert) -> Payload:
-    """Flat JSON, for automations that map fields to columns."""
+    """Make flat JSON, for automations that map fields to columns."""
     return {
         "version": "1",
         "title": alert.title,
@@ -68,17 +68,17 @@ FORMATS: Mapping[str, Callable[[Alert], Payload]] = {"discord": discord, "slack"
 
 
 def fit(text: str, limit: int, size: Callable[[str], int] = len) -> str:
-    """``text`` within ``limit``: of one that is too long the middle goes, for its end says what to do."""
+    """Shorten ``text`` to ``limit`` by cutting its middle, because its end says how to resume."""
     if size(text) <= limit:
         return text
     room = limit - size(_CUT)
-    tail = text[len(text) - _most(lambda count: size(text[len(text) - count :]) <= room // 3, len(text)) :]
-    head = text[: _most(lambda count: size(text[:count]) <= room - size(tail), len(text))]
+    tail = text[len(text) - _largest(lambda count: size(text[len(text) - count :]) <= room // 3, len(text)) :]
+    head = text[: _largest(lambda count: size(text[:count]) <= room - size(tail), len(text))]
     return head + _CUT + tail
 
 
-def _most(fits: Callable[[int], bool], high: int) -> int:
-    """The greatest count that fits, if every smaller one does."""
+def _largest(fits: Callable[[int], bool], high: int) -> int:
+    """Find the largest count up to ``high`` that fits, by bisection: every smaller count fits too."""
     low = 0
     while low < high:
         middle = (low + high + 1) // 2
@@ -91,7 +91,7 @@ def _block(text: str, limit: int, size: Callable[[str], int]) -> str:
 
 
 def _utf16(text: str) -> int:
-    """The length as JavaScript counts it, which is never less than Python's."""
+    """Count UTF-16 units, as JavaScript does; this is never less than Python's length."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 

@@ -1,4 +1,4 @@
-"""A few of the run's pictures, small, for the eye to check."""
+"""Thumbnails of some of the run's images, for a person to look at."""
 
 from __future__ import annotations
 
@@ -12,52 +12,52 @@ from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.run.errors import ObjectMissingError
 from imagelake.run.models import Batch
-from report.summary import Summary
+from report.summary import FeedSummary, Summary
 
-_PICTURES = 48
+_MAX_THUMBNAILS = 48
 _SIDE = 160
 
 
 class Thumbnail(NamedTuple):
-    """A picture's row and its thumbnail as a ``data:`` address."""
+    """The row of an image, and the small image as a ``data:`` URL."""
 
     row: dict[str, Any]
     src: str
 
 
 def contact_sheet(summary: Summary, bucket: Bucket) -> list[Thumbnail]:
-    """Up to 48 thumbnails, none of them marked sensitive; the same number from every feed as far as it has them."""
+    """Make up to 48 thumbnails, the same number for every feed that has enough; sensitive images are left out."""
     feeds = [feed for feed in summary.feeds if feed.closed]
-    share = -(-_PICTURES // len(feeds)) if feeds else 0
+    share = -(-_MAX_THUMBNAILS // len(feeds)) if feeds else 0
+    return [thumbnail for feed in feeds for thumbnail in _of_feed(feed, share, bucket)][:_MAX_THUMBNAILS]
+
+
+def _of_feed(feed: FeedSummary, limit: int, bucket: Bucket) -> list[Thumbnail]:
     thumbnails: list[Thumbnail] = []
-    for feed in feeds:
-        taken = 0
-        for batch in (Batch.model_validate(entry) for entry in feed.closed):
-            if taken >= share:
-                break
-            some = _batch_thumbnails(batch, share - taken, bucket)
-            thumbnails += some
-            taken += len(some)
-    return thumbnails[:_PICTURES]
+    for batch in feed.closed:
+        if len(thumbnails) >= limit:
+            break
+        thumbnails += _of_batch(batch, limit - len(thumbnails), bucket)
+    return thumbnails
 
 
-def _batch_thumbnails(batch: Batch, most: int, bucket: Bucket) -> list[Thumbnail]:
+def _of_batch(batch: Batch, limit: int, bucket: Bucket) -> list[Thumbnail]:
     try:
         rows = bucket.get_lines(object_keys.rows(batch))
-        shown = [row for row in rows if row["image"] is not None and not row["sensitive"]][:most]
-        return [Thumbnail(row, _shrink(_picture(batch, row["image"], bucket))) for row in shown]
+        shown = [row for row in rows if row["image"] is not None and not row["sensitive"]][:limit]
+        return [Thumbnail(row, _shrink(_read_image(batch, row["image"], bucket))) for row in shown]
     except ObjectMissingError:
-        # Staging expires; a report made again later has fewer pictures.
+        # Staging expires after 14 days; a report that is made again later has fewer thumbnails.
         return []
 
 
-def _picture(batch: Batch, place: dict[str, Any], bucket: Bucket) -> bytes:
-    return bucket.get_range(object_keys.images(batch), place["offset"], place["length"])
+def _read_image(batch: Batch, position: dict[str, Any], bucket: Bucket) -> bytes:
+    return bucket.get_range(object_keys.images(batch), position["offset"], position["length"])
 
 
 def _shrink(jpeg: bytes) -> str:
-    with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as picture:
-        picture.thumbnail((_SIDE, _SIDE))
-        small = io.BytesIO()
-        picture.save(small, "JPEG", quality=70)
-    return "data:image/jpeg;base64," + base64.b64encode(small.getvalue()).decode()
+    with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
+        image.thumbnail((_SIDE, _SIDE))
+        thumbnail = io.BytesIO()
+        image.save(thumbnail, "JPEG", quality=70)
+    return "data:image/jpeg;base64," + base64.b64encode(thumbnail.getvalue()).decode()

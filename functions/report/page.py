@@ -1,4 +1,4 @@
-"""The run's report as one HTML page: no script, nothing loaded from elsewhere, every text escaped."""
+"""The report of a run as one HTML page: it has no script, loads nothing from elsewhere and escapes every text."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ code { overflow-wrap: anywhere; }
 
 
 def render(summary: Summary, thumbnails: list[Thumbnail]) -> str:
-    """The page as text."""
+    """Write the page."""
     run = summary.run
     parts = [
         "<!doctype html>",
@@ -46,7 +46,7 @@ def render(summary: Summary, thumbnails: list[Thumbnail]) -> str:
         _list("Billed by the networks", summary.bills),
         "<h2>Feeds</h2>",
         _table(
-            ("feed", "status", "posts", "planned", *Status, "what is wrong"),
+            ("feed", "status", "posts", "planned", *Status, "problem"),
             (_feed_cells(feed) for feed in summary.feeds),
         ),
         "<h2>Errors by code</h2>" if summary.errors else "",
@@ -62,9 +62,10 @@ def render(summary: Summary, thumbnails: list[Thumbnail]) -> str:
 
 
 def _feed_cells(feed: FeedSummary) -> tuple[object, ...]:
-    wrong = f"{feed.problem.error}: {feed.problem.message}" if feed.problem is not None else ""
+    problem = f"{feed.problem.error}: {feed.problem.message}" if feed.problem is not None else ""
+    posts = feed.plan.posts if feed.plan is not None else 0
     counts = (feed.counts.get(name, 0) for name in ("planned", *Status))
-    return (feed.name, feed.status.replace("_", " "), feed.plan.get("posts", 0), *counts, wrong)
+    return (feed.name, feed.status.replace("_", " "), posts, *counts, problem)
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
@@ -88,9 +89,7 @@ def _list(title: str, entries: list[str]) -> str:
 
 def _figure(thumbnail: Thumbnail) -> str:
     row = thumbnail.row
-    # Not a link: a permalink is a stranger's text.
-    described = escape(row["alt_text"] or "", quote=True)
+    # The permalink is a stranger's text, so the page does not link to it.
+    alt_text = escape(row["alt_text"] or "", quote=True)
     caption = escape(row["caption"][:80])
-    return (
-        f'<figure><img src="{thumbnail.src}" alt="{described}"><figcaption dir="auto">{caption}</figcaption></figure>'
-    )
+    return f'<figure><img src="{thumbnail.src}" alt="{alt_text}"><figcaption dir="auto">{caption}</figcaption></figure>'

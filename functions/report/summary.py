@@ -1,4 +1,4 @@
-"""A run's summary: what became of every feed, and of the run as a whole."""
+"""The summary of a run: the result of every feed, and the outcome of the run."""
 
 from __future__ import annotations
 
@@ -6,73 +6,64 @@ from collections import Counter
 from datetime import date
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.rows import Status
+from imagelake.run.contracts import FeedResult
 from imagelake.run.errors import FeedBusyError, ReconciliationError
-from imagelake.run.failures import CaughtError, Failure
-from imagelake.run.models import FeedEntry, Run
+from imagelake.run.failures import Failure
+from imagelake.run.frozen_model import FrozenModel
+from imagelake.run.models import Batch, FeedPlan, FeedReconciliation, FeedStatus, OpenBatch, Run
 
-FeedStatus = Literal["complete", "up_to_date", "incomplete", "failed"]
+Outcome = Literal["ok", "partial", "failed"]
 
 
-class FeedSummary(BaseModel):
-    """What became of one feed. ``problem`` says what is wrong and is ``None`` where nothing is."""
-
-    model_config = ConfigDict(frozen=True)
+class FeedSummary(FrozenModel):
+    """The result of one feed: a good feed has no ``problem``, a feed that failed early has no ``plan``."""
 
     feed_id: str
     name: str
     config: Any
     status: FeedStatus
     problem: Failure | None
-    plan: dict[str, Any]
+    plan: FeedPlan | None
     counts: dict[str, int]
     errors: dict[str, int]
-    open: list[dict[str, Any]]
-    closed: list[dict[str, Any]]
+    open: list[OpenBatch]
+    closed: list[Batch]
 
     @property
     def is_busy(self) -> bool:
-        """Whether another run is at this feed, so that this one left it alone."""
+        """Tell if another run is reading this feed, so that this run did not."""
         return self.problem is not None and self.problem.error == FeedBusyError.__name__
 
 
-class Summary(BaseModel):
-    """A run as a whole: ``ok``, ``partial`` (something is missing, and named) or ``failed``."""
-
-    model_config = ConfigDict(frozen=True)
+class Summary(FrozenModel):
+    """A run as a whole; ``partial`` means that something is missing, and the summary names it."""
 
     run: Run
-    outcome: Literal["ok", "partial", "failed"]
+    outcome: Outcome
     totals: dict[str, int]
     errors: dict[str, int]
     feeds: list[FeedSummary]
 
     @property
     def warnings(self) -> list[str]:
-        """What a reader should know of feeds that did not fail."""
-        return [
-            warning
-            for feed in self.feeds
-            for warning in (_missed_posts(feed), _old_batches(feed, self.run), *feed.plan.get("warnings", []))
-            if warning is not None
-        ]
+        """Facts about feeds that did not fail but need attention, one sentence each."""
+        return [warning for feed in self.feeds for warning in warnings_of(feed, self.run)]
 
     @property
     def bills(self) -> list[str]:
-        """What was read of networks that ask money for it, a line for each feed."""
+        """Cost of the posts that were read, one line for each feed of a network that bills them."""
         return [
-            f"{feed.name}: {plan['posts'] + plan['rejected_posts']} posts read, {plan['cost_usd']:.3f} USD"
+            f"{feed.name}: {feed.plan.posts + feed.plan.rejected_posts} posts read, {feed.plan.cost_usd:.3f} USD"
             for feed in self.feeds
-            if (plan := feed.plan).get("cost_usd")
+            if feed.plan is not None and feed.plan.cost_usd
         ]
 
 
-def summarise(run: Run, results: list[dict[str, Any]], bucket: Bucket) -> Summary:
-    """Join the feeds' results with their reconciliation; the order is that of the input."""
-    feeds = [_feed(result, bucket) for result in results]
+def summarize(run: Run, results: list[FeedResult], bucket: Bucket) -> Summary:
+    """Join the results of the feeds with their reconciliations, in the order of the input."""
+    feeds = [_summarize_feed(result, bucket) for result in results]
     totals: Counter[str] = Counter({"planned": 0, "shared": 0, **{status.value: 0 for status in Status}})
     errors: Counter[str] = Counter()
     for feed in feeds:
@@ -82,65 +73,77 @@ def summarise(run: Run, results: list[dict[str, Any]], bucket: Bucket) -> Summar
     return summary.model_copy(update={"outcome": _outcome(summary)})
 
 
-def _feed(result: dict[str, Any], bucket: Bucket) -> FeedSummary:
-    entry = FeedEntry.model_validate(result["feed"])
-    reconciliation = (
-        bucket.get_json(result["reconciliation"]["reconciliation_key"]) if "reconciliation" in result else {}
-    )
-    problem = None
-    if "error" in result:
-        problem = Failure.of(CaughtError.model_validate(result["error"]))
-    elif result["status"] == "failed":
-        counts = reconciliation["counts"]
-        message = f"{counts['failed']} of {counts['planned']} items failed, more than is tolerated"
-        problem = Failure(error="TooManyFailures", message=message)
-    elif reconciliation.get("open"):
-        problem = Failure.model_validate(reconciliation["open"][0]["failure"])
+def warnings_of(feed: FeedSummary, run: Run) -> list[str]:
+    """Warnings about one feed."""
+    own = feed.plan.warnings if feed.plan is not None else []
+    return [warning for warning in (_missed_posts(feed), _old_batch(feed, run), *own) if warning is not None]
+
+
+def _summarize_feed(result: FeedResult, bucket: Bucket) -> FeedSummary:
+    reconciliation = None
+    if result.reconciliation is not None:
+        stored = bucket.get(result.reconciliation.reconciliation_key)
+        reconciliation = FeedReconciliation.model_validate_json(stored)
     return FeedSummary(
-        feed_id=entry.feed_id,
-        name=entry.name,
-        config=entry.config,
-        status=result["status"],
-        problem=problem,
-        plan=result.get("plan", {}),
-        counts=reconciliation.get("counts", {}),
-        errors=reconciliation.get("errors", {}),
-        open=reconciliation.get("open", []),
-        closed=reconciliation.get("closed", []),
+        feed_id=result.feed.feed_id,
+        name=result.feed.name,
+        config=result.feed.config,
+        status=result.status,
+        problem=_problem(result, reconciliation),
+        plan=result.plan,
+        counts=reconciliation.counts if reconciliation else {},
+        errors=reconciliation.errors if reconciliation else {},
+        open=reconciliation.open if reconciliation else [],
+        closed=reconciliation.closed if reconciliation else [],
     )
 
 
-def _outcome(summary: Summary) -> Literal["ok", "partial", "failed"]:
-    if any(feed.problem is not None and feed.problem.error == ReconciliationError.__name__ for feed in summary.feeds):
+def _problem(result: FeedResult, reconciliation: FeedReconciliation | None) -> Failure | None:
+    if result.error is not None:
+        return Failure.of(result.error)
+    if reconciliation is None:
+        return None
+    if result.status == "failed":
+        counts = reconciliation.counts
+        message = f"{counts['failed']} of {counts['planned']} items failed, more than is tolerated"
+        return Failure(error="TooManyFailures", message=message)
+    return reconciliation.open[0].failure if reconciliation.open else None
+
+
+def _outcome(summary: Summary) -> Outcome:
+    problems = [feed.problem.error for feed in summary.feeds if feed.problem is not None]
+    if ReconciliationError.__name__ in problems:
         return "failed"
-    # A run that came second is no failure, even if it came second everywhere: the first does the work, and says how.
-    ours = [feed for feed in summary.feeds if not feed.is_busy]
-    if ours and not any(
-        feed.status in ("complete", "up_to_date") or (feed.status == "incomplete" and feed.closed) for feed in ours
-    ):
+    # Another run reads the busy feeds, so they do not count here, even if all feeds are busy.
+    own_feeds = [feed for feed in summary.feeds if not feed.is_busy]
+    if own_feeds and not any(_brought_something(feed) for feed in own_feeds):
         return "failed"
-    clean = all(feed.status in ("complete", "up_to_date") for feed in summary.feeds)
-    return "ok" if clean and not summary.errors and not summary.warnings else "partial"
+    all_well = all(feed.status in ("complete", "up_to_date") for feed in summary.feeds)
+    return "ok" if all_well and not summary.errors and not summary.warnings else "partial"
+
+
+def _brought_something(feed: FeedSummary) -> bool:
+    return feed.status in ("complete", "up_to_date") or (feed.status == "incomplete" and bool(feed.closed))
 
 
 def _missed_posts(feed: FeedSummary) -> str | None:
-    stopped_by = feed.plan.get("stopped_by")
-    if stopped_by is None:
+    plan = feed.plan
+    if plan is None or plan.stopped_by is None:
         return None
-    limit = stopped_by.replace("_", " ")
-    if feed.plan.get("cost_usd") and stopped_by != "rate_limit":
+    limit = plan.stopped_by.replace("_", " ")
+    if plan.cost_usd and plan.stopped_by != "rate_limit":
         return (
-            f"{feed.name}: reading stopped at its {limit} limit, {feed.plan['cost_usd']:.3f} USD were spent; older"
-            " posts since the last run were not read: raise the limit, or run more often"
+            f"{feed.name}: reading stopped at its {limit} limit after {plan.cost_usd:.3f} USD; older posts since the"
+            " last run were not read: raise the limit, or run more often"
         )
     return (
-        f"{feed.name}: reading stopped at its {limit} limit before it came to what was already seen; the bookmark"
-        " stays, so the next run tries again: raise posts_per_feed, or run more often"
+        f"{feed.name}: reading stopped at its {limit} limit before it reached the last bookmark; the next run starts"
+        " from the same bookmark: raise posts_per_feed, or run more often"
     )
 
 
-def _old_batches(feed: FeedSummary, run: Run) -> str | None:
-    oldest = min((batch["dt"] for batch in feed.open), default=run.dt)
+def _old_batch(feed: FeedSummary, run: Run) -> str | None:
+    oldest = min((batch.dt for batch in feed.open), default=run.dt)
     if (date.fromisoformat(run.dt) - date.fromisoformat(oldest)).days <= 1:
         return None
     return f"{feed.name}: a batch planned for {oldest} is still open"

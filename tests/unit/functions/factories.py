@@ -75,6 +75,25 @@ def plan(*items: Item, run_id: str = RUN.run_id, dt: str = RUN.dt, feed_id: str 
     return PlannedBatch(batch=batch, run_id=run_id, items=list(items))
 
 
+def feed_plan(**changes: Any) -> dict[str, Any]:
+    """A result of Validate."""
+    plan: dict[str, Any] = {
+        "list_key": "work/list.json",
+        "batches": 0,
+        "items": 0,
+        "resumed_batches": 0,
+        "posts": 0,
+        "already_known": 0,
+        "rejected_posts": 0,
+        "skipped_media": {},
+        "bookmark": {"newest_id": "", "newest_at": ""},
+        "stopped_by": None,
+        "cost_usd": 0.0,
+        "warnings": [],
+    }
+    return plan | changes
+
+
 def jpeg(color: str = "teal", size: tuple[int, int] = (64, 48)) -> bytes:
     out = io.BytesIO()
     Image.new("RGB", size, color).save(out, "JPEG")

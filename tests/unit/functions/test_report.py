@@ -1,4 +1,4 @@
-"""Report: what became of the run, for a program, for the eye and for the inbox."""
+"""Report: the summary for programs, the page for people, and the notification."""
 
 from __future__ import annotations
 
@@ -21,7 +21,18 @@ from imagelake.lake.rows import Status
 from imagelake.run.models import FeedEntry, PlannedBatch, Retry
 from report.app import handler
 from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import ENTRY, RUN, Context, event, item, keep_plan, keep_rows, plan, result
+from tests.unit.functions.factories import (
+    ENTRY,
+    RUN,
+    Context,
+    event,
+    feed_plan,
+    item,
+    keep_plan,
+    keep_rows,
+    plan,
+    result,
+)
 
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(1)> &amp; \u202e"""
 OTHER = FeedEntry(
@@ -34,7 +45,7 @@ TIMEOUT = {"Error": "SourceUnavailableError", "Cause": json.dumps({"errorMessage
 
 def done(lake: Lake, *plans: PlannedBatch, feed: FeedEntry = ENTRY, tolerance: int = 20, **more: Any) -> dict[str, Any]:
     """A feed's result, made by Reconcile as in a run."""
-    batches = {"list_key": "work/list.json", "posts": 3, "stopped_by": None} | more
+    batches = feed_plan(posts=3) | more
     lake.bucket.put_json("work/list.json", [one.batch.model_dump() for one in plans])
     run = RUN.model_copy(update={"failure_tolerance_percent": tolerance})
     reconciliation = reconcile.app.handler(event("reconcile", run=run, feed=feed, plan=batches), Context())
@@ -91,10 +102,10 @@ def test_example_event(lake: Lake) -> None:
 
 
 def test_run_when_all_is_well(lake: Lake) -> None:
-    up_to_date = {"feed": OTHER.model_dump(), "status": "up_to_date", "plan": {"posts": 0, "stopped_by": None}}
+    up_to_date = {"feed": OTHER.model_dump(), "status": "up_to_date", "plan": feed_plan()}
     answer = report(done(lake, closed(lake)), up_to_date)
     assert answer["outcome"] == "ok"
-    assert answer["subject"] == "Imagelake 2026-04-01: complete, 1 new images (daily-2026-04-01)"
+    assert answer["subject"] == "Imagelake 2026-04-01: complete, 1 new image (daily-2026-04-01)"
     assert answer["report_key"] == "reports/daily-2026-04-01/index.html"
     summary = lake.bucket.get_json(object_keys.run_summary(RUN.run_id))
     assert summary["totals"] == {"planned": 1, "shared": 0, "ok": 1, "duplicate": 0, "rejected": 0, "failed": 0}
@@ -106,7 +117,7 @@ def test_run_when_all_is_well(lake: Lake) -> None:
 
 
 def test_run_when_there_is_nothing_new_at_all(lake: Lake) -> None:
-    up_to_date = {"feed": OTHER.model_dump(), "status": "up_to_date", "plan": {"posts": 0}}
+    up_to_date = {"feed": OTHER.model_dump(), "status": "up_to_date", "plan": feed_plan()}
     assert report(up_to_date)["outcome"] == "ok"
 
 
@@ -128,6 +139,7 @@ def test_run_when_every_feed_failed(lake: Lake) -> None:
     answer = report(failed(), failed(ENTRY))
     assert answer["outcome"] == "failed"
     assert "FAILED" in answer["subject"]
+    assert answer["error"] == "RunFailed"
 
 
 def test_run_when_too_many_items_failed(lake: Lake) -> None:
@@ -137,7 +149,7 @@ def test_run_when_too_many_items_failed(lake: Lake) -> None:
     assert "TooManyFailures: 1 of 2 items failed, more than is tolerated" in answer["message"]
 
 
-def test_run_when_books_do_not_balance(lake: Lake) -> None:
+def test_run_when_reconciliation_fails(lake: Lake) -> None:
     cause = json.dumps({"errorMessage": "batch x: 2 items planned, 1 mapped"})
     answer = report(done(lake, closed(lake)), failed(error={"Error": "ReconciliationError", "Cause": cause}))
     assert answer["outcome"] == "failed"
@@ -148,7 +160,7 @@ def test_run_when_a_batch_is_open(lake: Lake) -> None:
     left = keep_plan(lake, plan(item("open"), dt="2026-03-30"))
     answer = report(done(lake, closed(lake), left))
     assert answer["outcome"] == "partial"
-    assert f"{ENTRY.name}: incomplete (1 batches open): NotRecorded" in answer["message"]
+    assert f"{ENTRY.name}: incomplete (1 batch open): NotRecorded" in answer["message"]
     assert f"{ENTRY.name}: a batch planned for 2026-03-30 is still open" in answer["message"]
 
 
@@ -171,7 +183,7 @@ def test_run_when_a_network_bills_says_posts_and_cost(lake: Lake) -> None:
 def test_run_when_its_cost_is_capped_says_so(lake: Lake) -> None:
     answer = report(done(lake, closed(lake), stopped_by="cost", rejected_posts=0, cost_usd=0.05))
     assert answer["outcome"] == "partial"
-    assert "reading stopped at its cost limit, 0.050 USD were spent" in answer["message"]
+    assert "reading stopped at its cost limit after 0.050 USD" in answer["message"]
 
 
 def test_run_when_a_token_ends_soon_warns(lake: Lake) -> None:
@@ -183,7 +195,7 @@ def test_run_when_a_token_ends_soon_warns(lake: Lake) -> None:
 def test_message_when_there_is_only_a_warning_does_not_say_that_nothing_is_to_do(lake: Lake) -> None:
     result = done(lake, closed(lake), warnings=["the token ends soon"])
     message = report(result)["message"]
-    assert "See to the warnings above" in message
+    assert "Look at the warnings above" in message
     assert "Nothing to do" not in message
 
 
@@ -268,12 +280,12 @@ def test_page_names_every_feed_and_what_is_wrong(lake: Lake) -> None:
     assert re.search(r"Run\s+daily-2026-04-01\s+for 2026-04-01\s+partial", text)
 
 
-def test_contact_sheet_holds_small_pictures(lake: Lake) -> None:
+def test_contact_sheet_holds_small_images(lake: Lake) -> None:
     report(done(lake, closed(lake, item("a"), item("b"), item("c"), statuses=(Status.OK, Status.FAILED, Status.OK))))
     sources = Tags(page(lake)).sources()
     assert len(sources) == 2
-    with Image.open(io.BytesIO(base64.b64decode(sources[0].partition(",")[2]))) as picture:
-        assert max(picture.size) <= 160
+    with Image.open(io.BytesIO(base64.b64decode(sources[0].partition(",")[2]))) as image:
+        assert max(image.size) <= 160
 
 
 def test_contact_sheet_leaves_out_what_is_sensitive(lake: Lake) -> None:

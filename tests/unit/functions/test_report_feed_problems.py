@@ -1,4 +1,4 @@
-"""Report: the same problem of a feed is told once a day, another one at once."""
+"""Report: a problem of a feed is reported once a day, another problem at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from imagelake.lake import object_keys
 from imagelake.run.models import FeedEntry, Run
 from report.app import handler
 from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import ENTRY, RUN, Context, event
+from tests.unit.functions.factories import ENTRY, RUN, Context, event, feed_plan
 
 OTHER = FeedEntry(feed_id="mastodon-x", name="mastodon:x.example#cats", config="mastodon:x.example#cats")
 MORNING, NOON, EVENING = (RUN.model_copy(update={"run_id": name}) for name in ("morning", "noon", "evening"))
@@ -19,7 +19,7 @@ TOMORROW = RUN.model_copy(update={"run_id": "tomorrow", "dt": "2026-04-02"})
 
 
 def well(feed: FeedEntry = ENTRY, **plan: Any) -> dict[str, Any]:
-    return {"feed": feed.model_dump(), "status": "up_to_date", "plan": {"posts": 0, "rejected_posts": 0} | plan}
+    return {"feed": feed.model_dump(), "status": "up_to_date", "plan": feed_plan(**plan)}
 
 
 def failed(error: str = "SourceUnavailableError", feed: FeedEntry = OTHER) -> dict[str, Any]:
@@ -28,47 +28,47 @@ def failed(error: str = "SourceUnavailableError", feed: FeedEntry = OTHER) -> di
 
 
 def outcome(run: Run, *results: dict[str, Any]) -> str:
-    told: str = handler(event("report", run=run, results=list(results)), Context())["outcome"]
-    return told
+    notified: str = handler(event("report", run=run, results=list(results)), Context())["outcome"]
+    return notified
 
 
-def test_feed_that_fails_all_day_is_told_once(lake: Lake) -> None:
+def test_feed_that_fails_all_day_is_notified_once(lake: Lake) -> None:
     assert outcome(MORNING, well(), failed()) == "partial"
     assert outcome(NOON, well(), failed()) == "partial_again"
     assert outcome(EVENING, well(), failed()) == "partial_again"
     assert outcome(TOMORROW, well(), failed()) == "partial"
 
 
-def test_run_that_fails_wholly_all_day_is_told_once(lake: Lake) -> None:
+def test_run_that_fails_wholly_all_day_is_notified_once(lake: Lake) -> None:
     assert outcome(MORNING, failed()) == "failed"
     assert outcome(NOON, failed()) == "failed_again"
     assert lake.bucket.get_json(object_keys.run_summary(NOON.run_id))["outcome"] == "failed"
 
 
-def test_report_that_is_tried_again_tells_again(lake: Lake) -> None:
+def test_report_that_is_retried_notifies_again(lake: Lake) -> None:
     assert outcome(MORNING, well(), failed()) == "partial"
     assert outcome(MORNING, well(), failed()) == "partial"
 
 
-def test_another_error_is_told_at_once(lake: Lake) -> None:
+def test_another_error_is_notified_at_once(lake: Lake) -> None:
     outcome(MORNING, well(), failed())
     assert outcome(NOON, well(), failed("CredentialsError")) == "partial"
 
 
-def test_another_feed_in_trouble_is_told_at_once_with_all(lake: Lake) -> None:
+def test_another_feed_with_a_problem_is_notified_at_once_with_all(lake: Lake) -> None:
     outcome(MORNING, well(), failed())
     answer = handler(event("report", run=NOON, results=[failed(feed=ENTRY), failed()]), Context())
     assert answer["outcome"] == "failed"
     assert OTHER.name in answer["message"]
 
 
-def test_feed_that_was_well_in_between_is_told_again(lake: Lake) -> None:
+def test_feed_that_was_well_in_between_is_notified_again(lake: Lake) -> None:
     outcome(MORNING, well(), failed())
     assert outcome(NOON, well(), well(OTHER)) == "ok"
     assert outcome(EVENING, well(), failed()) == "partial"
 
 
-def test_warning_is_told_once_a_day_too(lake: Lake) -> None:
+def test_warning_is_notified_once_a_day_too(lake: Lake) -> None:
     assert outcome(MORNING, well(stopped_by="posts")) == "partial"
     assert outcome(NOON, well(stopped_by="posts")) == "partial_again"
 

@@ -1,4 +1,4 @@
-"""The metrics of a run: by error, by feed, and the share of items without a picture."""
+"""The metrics of a run: by error, by feed, and the share of items without an image."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from imagelake.run.failures import Failure
+from imagelake.run.models import FeedPlan
 from imagelake.run.observability import metrics
-from report.measures import measure
+from report.run_metrics import send_metrics
 from report.summary import FeedSummary, Summary
-from tests.unit.functions.factories import RUN
+from tests.unit.functions.factories import RUN, feed_plan
 
 NOW = datetime(2026, 4, 1, 6, tzinfo=UTC)
 
@@ -25,13 +26,14 @@ def no_metric_is_left() -> Iterator[None]:
 
 
 def feed(name: str, newest_at: str | None, problem: str | None = None) -> FeedSummary:
+    plan = FeedPlan.model_validate(feed_plan(bookmark={"newest_id": "1", "newest_at": newest_at or ""}))
     return FeedSummary(
         feed_id=name,
         name=f"bluesky:{name}",
         config=f"bluesky:{name}",
         status="failed" if problem else "complete",
         problem=Failure(error=problem, message="") if problem else None,
-        plan={} if newest_at is None else {"bookmark": {"newest_id": "1", "newest_at": newest_at}},
+        plan=None if newest_at is None else plan,
         counts={},
         errors={},
         open=[],
@@ -50,7 +52,7 @@ def sent(capsys: pytest.CaptureFixture[str], *feeds: FeedSummary, **totals: int)
         "failed": 0,
     } | totals
     errors = {"not_found": totals.get("failed", 0)} if totals.get("failed") else {}
-    measure(Summary(run=RUN, outcome="ok", totals=counts, errors=errors, feeds=list(feeds)), NOW)
+    send_metrics(Summary(run=RUN, outcome="ok", totals=counts, errors=errors, feeds=list(feeds)), NOW)
     metrics.flush_metrics()
     found = []
     for line in capsys.readouterr().out.splitlines():

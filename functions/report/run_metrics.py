@@ -1,7 +1,7 @@
-"""A run as metrics: what the dashboard draws by error and by feed, and the share that an alarm watches.
+"""Metrics of a run: errors by code, problems by feed, and the share of failed images that an alarm watches.
 
-CloudWatch bills a metric for the hours in which it is sent: one of a daily run costs a cent a month, so a feed may have
-its own.
+CloudWatch bills a metric only for the hours in which it is sent. A metric of a daily run costs a cent a month, so each
+feed may have its own.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from imagelake.lake.rows import Status
 from imagelake.run.observability import add_metric_of, metrics
 from report.summary import FeedSummary, Summary
 
-# Of fewer items, one dead link would be an alarm.
-_FEWEST = 20
+# With fewer items, one dead link would raise the alarm.
+_MIN_ITEMS = 20
 
 
-def measure(summary: Summary, now: datetime) -> None:
-    """Send the metrics of a run that was reported at ``now``."""
+def send_metrics(summary: Summary, now: datetime) -> None:
+    """Send the metrics of a run whose report was made at ``now``."""
     metrics.add_metric(f"Runs{summary.outcome.capitalize()}", MetricUnit.Count, 1)
     share = _error_share(summary)
     if share is not None:
@@ -35,17 +35,16 @@ def measure(summary: Summary, now: datetime) -> None:
 
 
 def _error_share(summary: Summary) -> float | None:
-    """Percent of the items that were refused or could not be had, ``None`` if there are too few to say."""
+    """Compute the percentage of rejected and failed items; ``None`` if there are too few items."""
     items = sum(summary.totals[status] for status in Status)
-    if items < _FEWEST:
+    if items < _MIN_ITEMS:
         return None
     return 100 * (summary.totals[Status.REJECTED] + summary.totals[Status.FAILED]) / items
 
 
 def _age_hours(feed: FeedSummary, now: datetime) -> float | None:
-    """How old the newest post is that the run saw of a feed, ``None`` if it saw none."""
-    newest_at = feed.plan.get("bookmark", {}).get("newest_at")
-    if not newest_at:
+    """Compute the age of the newest post that the run saw of a feed; ``None`` if it saw none."""
+    if feed.plan is None or not feed.plan.bookmark.newest_at:
         return None
-    newest = datetime.fromisoformat(newest_at)
+    newest = datetime.fromisoformat(feed.plan.bookmark.newest_at)
     return max(0.0, (now.astimezone(UTC) - newest).total_seconds() / 3600)
