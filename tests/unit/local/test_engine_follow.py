@@ -1,4 +1,4 @@
-"""Reading an execution's history as AWS writes it and as the local engine does."""
+"""Read the history of an execution as AWS writes it and as the local engine does."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ START = datetime(2026, 11, 23, 6, tzinfo=UTC)
 
 
 def history(*events: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Events a second apart."""
+    """Make events that are a second apart."""
     return [
         {"type": kind, "timestamp": START + timedelta(seconds=second), **details}
         for second, (kind, details) in enumerate(events)
