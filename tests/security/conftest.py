@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.unit.conftest import clients, environment, lake
-from tests.unit.functions.conftest import context, pytest_itemcollected, website
+from tests.unit.conftest import clients, environment, lake, website
+from tests.unit.functions.conftest import context, pytest_itemcollected
 
 __all__ = ["clients", "context", "environment", "lake", "pytest_itemcollected", "website"]

@@ -6,8 +6,9 @@ Athena has no unsigned types and no float16. Changes are additive only.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, cast
 
 from imagelake.run.posts import Item
 
@@ -98,9 +99,86 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
-def new_row(item: Item, *, run_id: str, dt: str) -> dict[str, Any]:
-    """A row for ``item`` with every column: the post filled in, all that is not known yet ``None``."""
+class ImageFile(TypedDict):
+    """An image and its file name, in the form that Hugging Face ``datasets`` reads."""
+
+    bytes: bytes
+    path: str
+
+
+class RowWithoutImage(TypedDict):
+    """Every column except ``image`` and ``tensor``; a new row has no ``status`` yet."""
+
+    media_id: str
+    source: str
+    feed: str
+    post_id: str
+    media_index: int
+    author_id: str
+    author_name: str | None
+    permalink: str | None
+    media_url: str
+    posted_at: str
+    caption: str
+    alt_text: str | None
+    tags: Sequence[str]
+    license: str | None
+    sensitive: bool
+    status: str
+    error_code: str | None
+    error_message: str | None
+    duplicate_of: str | None
+    duplicate_distance: int | None
+    run_id: str
+    transform_version: int
+    dt: str
+    raw_key: str | None
+    raw_sha256: str | None
+    raw_bytes: int | None
+    content_type: str | None
+    original_width: int | None
+    original_height: int | None
+    width: int | None
+    height: int | None
+    mean_rgb: Sequence[float] | None
+    brightness: float | None
+    contrast: float | None
+    sharpness: float | None
+    entropy: float | None
+    colorfulness: float | None
+    dominant_colors: Sequence[str] | None
+    thumbhash: str | None
+    phash: int | None
+    dhash: int | None
+    is_dark: bool | None
+    is_light: bool | None
+    is_blurry: bool | None
+    is_low_information: bool | None
+    is_odd_aspect_ratio: bool | None
+    is_odd_size: bool | None
+    is_grayscale: bool | None
+
+
+class Row(RowWithoutImage):
+    """One row of the dataset, as Transform makes it and Write Parquet stores it."""
+
+    image: ImageFile | None
+    tensor: bytes | None
+
+
+def new_row(item: Item, *, run_id: str, dt: str) -> Row:
+    """Make a row with every column: the post is filled in, and everything else is ``None``."""
     row: dict[str, Any] = {column.name: None for column in COLUMNS}
     row.update(item.model_dump(mode="json", exclude={"expires_at"}))
     row.update(run_id=run_id, dt=dt, transform_version=TRANSFORM_VERSION)
-    return row
+    return cast(Row, row)
+
+
+def image_file(media_id: str, jpeg: bytes) -> ImageFile:
+    """Make the value of ``image``."""
+    return {"bytes": jpeg, "path": f"{media_id}.jpg"}
+
+
+def select(row: Mapping[str, Any], columns: Iterable[str]) -> dict[str, Any]:
+    """Take some columns of a row."""
+    return {name: row[name] for name in columns}
