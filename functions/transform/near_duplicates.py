@@ -6,8 +6,6 @@ only if its sequence number is free. So of two batches at the same time one is f
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
@@ -18,6 +16,7 @@ from imagelake.lake.hash_log import Entry, Hashes, HashLog, HashLogCache
 from imagelake.lake.rows import Row, Status
 from imagelake.run.errors import StorageUnavailableError
 from imagelake.run.models import Batch
+from imagelake.run.retries import attempts
 
 # Number of the 64 bits that may differ: benchmarks/near_duplicates.py chose them, see docs/near-duplicates.md.
 PHASH_BITS, DHASH_BITS = 8, 12
@@ -57,9 +56,7 @@ def mark_near_duplicates(rows: list[Row], batch: Batch, cache: HashLogCache) -> 
     if not compared:
         return rows
     hashes = np.array([(row["phash"], row["dhash"]) for row in compared], np.int64).view(np.uint64)
-    for tries in range(_TRIES):
-        if tries:
-            time.sleep(random.uniform(0, _PAUSE_SECONDS))
+    for tries in attempts(_TRIES, max_pause=_PAUSE_SECONDS):
         cache.refresh(consistent=tries > 0)
         seq = cache.seq_by_batch.get(batch.work_id)
         earlier = cache.before(seq or cache.next_seq)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from itertools import count
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from imagelake.run.aws import aws_errors, client
 from imagelake.run.errors import ObjectMissingError, StorageUnavailableError
+from imagelake.run.retries import attempts
 
 # A conditional write that meets another one on its way is to be tried again.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
@@ -40,15 +40,14 @@ class Bucket:
     def _read(self, key: str, **part: str) -> tuple[bytes, dict[str, Any]]:
         """The body, whole and as its checksum says, and the answer it came with."""
         with aws_errors(key):
-            for tries in count(1):
+            for _ in attempts(_GET_TRIES):
                 answer = self._s3.get_object(Bucket=self.name, Key=key, **part)
                 try:
                     return answer["Body"].read(), answer
-                # botocore tries a call again, but not a body that breaks off, stalls or is not what was stored.
-                except BotoCoreError:
-                    if tries == _GET_TRIES:
-                        raise
-        raise AssertionError  # count() does not end
+                # botocore retries a call, but not a body that breaks off, stalls or does not match its checksum.
+                except BotoCoreError as error:
+                    failure = error
+            raise failure
 
     def get_json(self, key: str) -> Any:
         """The object parsed as JSON."""
@@ -73,7 +72,7 @@ class Bucket:
 
     def put_once(self, key: str, body: bytes, owner: str) -> str:
         """Write an object if it is not there, and return who wrote it: ``owner``, or the owner that was first."""
-        for _ in range(_PUT_TRIES):
+        for _ in attempts(_PUT_TRIES):
             with aws_errors(key):
                 try:
                     self._s3.put_object(

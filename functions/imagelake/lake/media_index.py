@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from imagelake.run.aws import THREADS, aws_errors, client
 from imagelake.run.errors import ReconciliationError, StorageUnavailableError
+from imagelake.run.retries import attempts
 
 CLAIMED = "claimed"
 _GET_MANY = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
@@ -86,7 +87,7 @@ class MediaIndex:
                 "ConsistentRead": consistent,
             }
         }
-        for _ in range(_GET_TRIES):
+        for _ in attempts(_GET_TRIES):
             with aws_errors(self._table):
                 answer = self._dynamo.batch_get_item(RequestItems=wanted)
             found += [

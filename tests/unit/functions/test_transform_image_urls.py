@@ -40,8 +40,7 @@ def network(website: Website, monkeypatch: pytest.MonkeyPatch) -> Signing:
     network = Signing(website)
     for module in (validate.app, transform.batch):
         monkeypatch.setattr(module, "get_source", lambda name: network)
-    monkeypatch.setattr("imagelake.accounts.api.time.sleep", lambda seconds: None)
-    monkeypatch.setattr("transform.download.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("imagelake.run.retries.time.sleep", lambda seconds: None)
     return network
 
 
