@@ -65,7 +65,8 @@ def contestants() -> dict[str, Encoder]:
         height, width = pixels.shape[:2]
         scale = SIZE / max(height, width)
         small = cv2.resize(pixels, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
-        return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+        encoded: bytes = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+        return encoded
 
     def pillow(data: bytes, quality: int) -> bytes:
         with Image.open(io.BytesIO(data)) as image:

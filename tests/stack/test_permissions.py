@@ -107,7 +107,7 @@ class Deployed:
         self.grants = {role: self._grants(name) for role, name in self.roles.items()}
 
     def _grants(self, role: str) -> set[Act]:
-        found = []
+        found: list[tuple[str, str]] = []
         iam = self.engine.client("iam")
         for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
             for statement in iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]["Statement"]:
@@ -119,7 +119,8 @@ class Deployed:
 
     def read(self, matrix: str) -> dict[Act, set[str]]:
         """Calls, and the roles that may make them."""
-        cells, actions = {}, []
+        cells: dict[Act, set[str]] = {}
+        actions: list[str] = []
         for line in matrix.strip().splitlines():
             if not line.startswith(" "):
                 actions = line.split()
@@ -291,7 +292,7 @@ def test_role_is_refused_what_is_not_its_own(deployed: Deployed) -> None:
     iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps({"Statement": [trust]}))
     arn = iam.get_role(RoleName=role)["Role"]["Arn"]
     found = deployed.engine.client("sts").assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
-    session: Any = boto3.Session(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"])
+    session = boto3.Session(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"])
     s3, bucket = session.client("s3", REGION, endpoint_url=deployed.engine.url), deployed.names["Bucket"]
     s3.put_object(Bucket=bucket, Key="raw/images/ab/abcdef")
     for call, key in (

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from imagelake.run.aws import client
+from imagelake.run import aws
 from imagelake.sources import Feed, get_source
 from imagelake.web.messages import Response
 from local.deploy import deploy
@@ -122,9 +122,9 @@ def disturbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple
         monkeypatch.setenv("AWS_ENDPOINT_URL", engine.url)
         # Nothing is sent to the mailbox here.
         monkeypatch.setattr(Stack, "_notification", lambda stack: None)
-        client.cache_clear()
+        aws._client.cache_clear()
         yield Stack(engine, server, outputs, mailbox), reaper
-        client.cache_clear()
+        aws._client.cache_clear()
 
 
 def test_nothing_is_lost_or_doubled_when_25_workers_are_killed(disturbed: tuple[Stack, Reaper]) -> None:

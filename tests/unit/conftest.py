@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from imagelake.run.aws import client
+from imagelake.run import aws
 from imagelake.run.settings import settings
 from tests.unit.fake_lake import BOOKMARKS, BUCKET, IMAGE_HASHES, IMAGE_KEYS, Lake, aws_in_memory
 from tests.unit.functions.website import Website
@@ -35,9 +35,9 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def clients() -> Iterator[None]:
     """Clients of AWS for the tests of one file: to make them takes longer than most tests."""
-    client.cache_clear()
+    aws._client.cache_clear()
     yield
-    client.cache_clear()
+    aws._client.cache_clear()
 
 
 @pytest.fixture

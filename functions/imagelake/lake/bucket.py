@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from imagelake.run.aws import aws_errors, client
 from imagelake.run.errors import ObjectMissingError, StorageUnavailableError
 from imagelake.run.retries import attempts
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
 # A conditional write that meets another one on its way is to be tried again.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
@@ -37,7 +40,7 @@ class Bucket:
         """``length`` bytes from offset ``start``."""
         return self._read(key, Range=f"bytes={start}-{start + length - 1}")[0]
 
-    def _read(self, key: str, **part: str) -> tuple[bytes, dict[str, Any]]:
+    def _read(self, key: str, **part: Any) -> tuple[bytes, GetObjectOutputTypeDef]:
         """The body, whole and as its checksum says, and the answer it came with."""
         with aws_errors(key):
             for _ in attempts(_GET_TRIES):

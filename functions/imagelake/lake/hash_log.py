@@ -10,7 +10,7 @@ import json
 import zlib
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from botocore.exceptions import ClientError
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 from imagelake.run.aws import aws_errors, client
 from imagelake.run.errors import StorageUnavailableError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import UniversalAttributeValueTypeDef
 
 # Start a new log if the hashes, or the way to compute them, change.
 _HASHES, _NAMES = "phash-1", "names-1"
@@ -62,9 +65,9 @@ class HashLog:
 
     def append(self, entry: Entry, names: list[str]) -> bool:
         """Add an entry and the names of its originals; return ``False`` if its sequence number is taken."""
-        seq = {"seq": {"N": str(entry.seq)}}
+        seq: dict[str, UniversalAttributeValueTypeDef] = {"seq": {"N": str(entry.seq)}}
         packed = zlib.compress(json.dumps(names).encode())
-        items = [
+        items: list[dict[str, UniversalAttributeValueTypeDef]] = [
             {"log": {"S": _HASHES}, **seq, "batch_id": {"S": entry.batch_id}, "hashes": {"B": entry.hashes}},
             {"log": {"S": _NAMES}, **seq, "names": {"B": packed}},
         ]

@@ -6,10 +6,10 @@ make two rows; Map Keys then completes it. A claim always belongs to a batch tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
@@ -17,6 +17,9 @@ from botocore.exceptions import ClientError
 from imagelake.run.aws import THREADS, aws_errors, client
 from imagelake.run.errors import ReconciliationError, StorageUnavailableError
 from imagelake.run.retries import attempts
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import KeysAndAttributesUnionTypeDef
 
 CLAIMED = "claimed"
 _GET_MANY = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
@@ -62,7 +65,7 @@ class MediaIndex:
     def _put(self, item: dict[str, Any], *, new: bool = False) -> bool:
         """Put an item unless another batch has it. A claim (``new``) leaves our own item as it is."""
         known = {name: _to_dynamo(value) for name, value in item.items() if value is not None}
-        ours = {":batch": known["batch_id"]}
+        ours: dict[str, Any] = {"ExpressionAttributeValues": {":batch": known["batch_id"]}}
         with aws_errors(self._table):
             try:
                 self._dynamo.put_item(
@@ -70,7 +73,7 @@ class MediaIndex:
                     Item=known,
                     ConditionExpression="attribute_not_exists(media_id)" + ("" if new else " OR batch_id = :batch"),
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                    **({} if new else {"ExpressionAttributeValues": ours}),
+                    **({} if new else ours),
                 )
             except ClientError as error:
                 if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
@@ -81,7 +84,7 @@ class MediaIndex:
 
     def _get_group(self, media_ids: list[str], consistent: bool) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
-        wanted = {
+        wanted: Mapping[str, KeysAndAttributesUnionTypeDef] = {
             self._table: {
                 "Keys": [{"media_id": {"S": media_id}} for media_id in media_ids],
                 "ConsistentRead": consistent,

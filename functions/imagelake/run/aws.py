@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from imagelake.run.errors import ObjectMissingError, StorageDeniedError, StorageUnavailableError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_stepfunctions import SFNClient
 
 # Batches talk to S3 and DynamoDB from many threads; a pool smaller than that throws connections away.
 THREADS = 16
@@ -33,9 +38,20 @@ _TRANSIENT = frozenset(
 )  # fmt: skip
 
 
-@cache
+@overload
+def client(service: Literal["s3"]) -> S3Client: ...
+@overload
+def client(service: Literal["dynamodb"]) -> DynamoDBClient: ...
+@overload
+def client(service: Literal["stepfunctions"]) -> SFNClient: ...
 def client(service: Literal["s3", "dynamodb", "stepfunctions"]) -> Any:
     """One thread-safe client per service and worker."""
+    return _client(service)
+
+
+# `client` is not cached itself, because its overloads would hide `cache_clear` from mypy.
+@cache
+def _client(service: Literal["s3", "dynamodb", "stepfunctions"]) -> Any:
     return boto3.client(service, config=_CONFIG)
 
 

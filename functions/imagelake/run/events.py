@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from functools import cache
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import boto3
 from aws_lambda_powertools.metrics import MetricUnit
@@ -19,6 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from imagelake.run.models import Day
 from imagelake.run.observability import logger, metrics
+
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
 
 SOURCE = "imagelake"
 # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
@@ -107,7 +111,7 @@ def publish(*events: Event) -> None:
     bus = os.environ.get("EVENT_BUS_NAME")
     if not bus:
         return
-    entries = [
+    entries: list[PutEventsRequestEntryTypeDef] = [
         {"Source": SOURCE, "DetailType": event.detail_type, "Detail": event.model_dump_json(), "EventBusName": bus}
         for event in events
     ]
@@ -116,7 +120,7 @@ def publish(*events: Event) -> None:
         metrics.add_metric("EventsNotSent", MetricUnit.Count, untold)
 
 
-def _put(entries: list[dict[str, Any]]) -> int:
+def _put(entries: list[PutEventsRequestEntryTypeDef]) -> int:
     """Put at most ten entries and return how many of them the bus did not take."""
     try:
         answer = _client().put_events(Entries=entries)
@@ -130,5 +134,5 @@ def _put(entries: list[dict[str, Any]]) -> int:
 
 
 @cache
-def _client() -> Any:
+def _client() -> EventBridgeClient:
     return boto3.client("events", config=_CONFIG)
