@@ -20,6 +20,7 @@ from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_doc
 
 from imagelake.lake import object_keys
 from imagelake.lake.rows import Status
+from local import engine as engine_module
 from local.deploy import STACK_NAME, deploy
 from local.engine import REGION, Engine
 from local.stream import put_records
@@ -29,6 +30,7 @@ from tests.stack.wire.instagram import InstagramServer
 from tests.stack.wire.server import WireServer
 from tests.unit.functions.factories import event, item, plan, result
 
+CHECKED = Path(__file__).with_name("checked_engine.py")
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "permissions.md").read_text()
 (MATRIX,) = re.findall(r"```text\n(.*?)```", DOCUMENT, re.DOTALL)
 # The grants that no call on the engine needs. Most are for what Lambda does in the function's name, which the engine
@@ -176,26 +178,28 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     folder = tmp_path_factory.mktemp("engine")
     checks = folder / "checks.jsonl"
     settings = {"AUTH": "true", "SFN_WAIT_SCALE": "0", "CHECKS_LOG": str(checks)}
-    with (
-        Hook() as hook,
-        InstagramServer("login", "renewed", "") as instagram,
-        WireServer() as photos,
-        Engine(folder, settings=settings) as engine,
-    ):
-        secrets = engine.client("secretsmanager")
-        webhook = {"url": hook.url + SECRET_PATH, "format": "slack"}
-        secrets.create_secret(Name="alerts", SecretString=json.dumps(webhook))
-        secrets.create_secret(Name=f"{STACK_NAME}/instagram", SecretString=json.dumps({"access_token": "login"}))
-        parameters = {
-            "ScheduleState": "DISABLED",
-            "StreamIngest": "ENABLED",
-            "AlertWebhookSecret": "alerts",
-            "TrustedOrigins": f"{hook.url},{instagram.url},{photos.url}",
-        }
-        # The engine speaks plain HTTP, which that policy refuses.
-        deploy(engine, TEMPLATE, parameters, without=["BucketPolicy"])
-        yield Deployed(engine, checks, hook, instagram, photos)
-        hook.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine_module, "_PROCESS", CHECKED)
+        with (
+            Hook() as hook,
+            InstagramServer("login", "renewed", "") as instagram,
+            WireServer() as photos,
+            Engine(folder, settings=settings) as engine,
+        ):
+            secrets = engine.client("secretsmanager")
+            webhook = {"url": hook.url + SECRET_PATH, "format": "slack"}
+            secrets.create_secret(Name="alerts", SecretString=json.dumps(webhook))
+            secrets.create_secret(Name=f"{STACK_NAME}/instagram", SecretString=json.dumps({"access_token": "login"}))
+            parameters = {
+                "ScheduleState": "DISABLED",
+                "StreamIngest": "ENABLED",
+                "AlertWebhookSecret": "alerts",
+                "TrustedOrigins": f"{hook.url},{instagram.url},{photos.url}",
+            }
+            # The engine speaks plain HTTP, which that policy refuses.
+            deploy(engine, TEMPLATE, parameters, without=["BucketPolicy"])
+            yield Deployed(engine, checks, hook, instagram, photos)
+            hook.shutdown()
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -20,8 +20,9 @@ from imagelake.sources import Feed, get_source
 from imagelake.web.messages import Response
 from local.deploy import deploy
 from local.engine import Engine
-from local.feed_server import FeedServer, SampleFeed
+from local.feed_server import FeedServer
 from local.proxy import Answer, Call, EngineProxy
+from local.sample_feed import SampleFeed
 from tests.reliability.audit import problems, unbalanced
 from tests.stack.conftest import TEMPLATE, Stack
 from tests.unit.fake_lake import Lake

@@ -27,7 +27,7 @@ def test_runbook_tells_of_no_alarm_that_is_not_there() -> None:
 
 def test_costs_are_those_of_the_model() -> None:
     assert costs.table() in (ROOT / "docs" / "costs.md").read_text()
-    together = [sum(costs.month(images).values()) for images in (1_000, 100_000, 1_000_000)]
+    together = [sum(costs.month(images).values()) for images in costs.SIZES]
     assert "About {:.0f}, {:.0f} and {:.0f} USD a month".format(*together) in RUNBOOK
 
 

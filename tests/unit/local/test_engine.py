@@ -108,7 +108,7 @@ def test_engine_says_which_package_when_it_is_missing(tmp_path: Path, monkeypatc
 
 
 def test_engine_says_what_it_last_said_when_it_ends_as_it_starts(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"ended as it started: .*invalid literal"):
+    with pytest.raises(EngineError, match=r"stopped while it started: .*invalid literal"):
         Engine(tmp_path, settings={"GATEWAY_PORT": "none"}).__enter__()
 
 

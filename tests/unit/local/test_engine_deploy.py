@@ -123,7 +123,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_project(tmp_path_factory.mktemp("project"))
 
 
-def test_follow_tells_states_batches_and_errors_by_their_own_names(engine: Engine, template: Path) -> None:
+def test_follow_shows_states_batches_and_errors_by_their_own_names(engine: Engine, template: Path) -> None:
     outputs = deploy(engine, template)
     batches = [{"feed_id": "cats"}, {"feed_id": "cats", "spoilt": True}, {"feed_id": "cats"}]
     engine.client("s3").put_object(Bucket=outputs["BucketName"], Key="batches.json", Body=json.dumps(batches))

@@ -12,7 +12,8 @@ import pytest
 
 from imagelake.run.errors import DownloadError, ErrorCode
 from imagelake.web.client import Answer, GuardedClient
-from local.feed_server import SAMPLES, FeedServer
+from local.feed_server import FeedServer
+from local.sample_feed import SAMPLES
 
 ACTOR = "sample.imagelake.example"
 PATH = "/xrpc/app.bsky.feed.getAuthorFeed"
@@ -182,7 +183,7 @@ def test_content_ids_are_those_of_the_bytes_when_an_image_is_posted(client: Clie
 
 def test_copies_have_bytes_of_their_own_when_the_feed_is_repeated() -> None:
     names = ("rocket.jpg", "1~rocket.jpg", "2~rocket.jpg")
-    repeated = FeedServer(repeat=3, page_size=100, rate_limit_once=False)
+    repeated = FeedServer(repeat=3, rate_limit_once=False)
     with repeated as server, Client(server) as client:
         entries = [entry for page in read_all(client, limit=100) for entry in page["feed"]]
         bodies = [client.get(f"/img/feed_fullsize/{name}").body for name in names]
