@@ -58,13 +58,13 @@ def main(urls: str, folder: str, batch_size: int, preset: Any) -> None:
     items = [item(number, url) for number, url in enumerate(Path(urls).read_text().split())]
     origin = urlsplit(items[0].media_url)
     bucket = cast(Bucket, Folder(Path(folder)))
-    found = []
+    milliseconds = []
     with Downloader(trusted_origins=frozenset({f"{origin.scheme}://{origin.netloc}"})) as downloader:
         for start in range(0, len(items), batch_size):
             part = items[start : start + batch_size]
             batch = Batch(batch_id=f"b{start}", feed_id="feed", source="bench", dt="2026-01-01", items=len(part))
             plan = PlannedBatch(batch=batch, run_id="run", items=part, preset=preset)
-            begun = time.perf_counter()
+            started = time.perf_counter()
             rows = make_rows(
                 plan,
                 {one.media_id for one in part},
@@ -73,10 +73,10 @@ def main(urls: str, folder: str, batch_size: int, preset: Any) -> None:
                 lambda: 900.0,
             )
             counts = Staging(bucket, batch).write(rows)
-            found.append(1000 * (time.perf_counter() - begun) / len(part))
+            milliseconds.append(1000 * (time.perf_counter() - started) / len(part))
             assert counts["ok"] == len(part), counts
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print("RESULT", json.dumps(found))
+    print("RESULT", json.dumps(milliseconds))
     print("PEAK", peak)
 
 

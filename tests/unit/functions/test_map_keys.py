@@ -1,4 +1,4 @@
-"""Map Keys: raw file to row and back, and the batch is closed last."""
+"""Map Keys: the media index leads from a raw file to its row and back, and the batch is closed last."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transform: every item of a batch becomes one row, whatever its picture is."""
+"""Transform: every item of a batch becomes one row, whatever its URL leads to."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def time_for(items: int) -> Context:
     return Context(seconds=lambda: next(seconds))
 
 
-def picture(row: Any) -> Image.Image:
+def open_image(row: Any) -> Image.Image:
     return Image.open(io.BytesIO(row["image"]["bytes"]))
 
 
-def test_row_when_picture_is_ok(lake: Lake, website: Website) -> None:
+def test_row_when_the_image_is_ok(lake: Lake, website: Website) -> None:
     body = jpeg("teal", (1024, 512))
     planned = keep_plan(lake, plan(item("one", website.put("/one", body))))
     assert transform(planned) == {"ok": 1, "duplicate": 0, "rejected": 0, "failed": 0}
@@ -69,7 +69,7 @@ def test_row_when_picture_is_ok(lake: Lake, website: Website) -> None:
     assert (row["width"], row["height"]) == (512, 256)
     assert len(row["mean_rgb"]) == 3
     assert all(row[name] is not None for name in ("brightness", "phash", "thumbhash", "dominant_colors"))
-    with picture(row) as small:
+    with open_image(row) as small:
         assert (small.format, small.size) == ("JPEG", (512, 256))
 
 
@@ -81,11 +81,11 @@ def test_rows_keep_the_order_of_the_plan(lake: Lake, website: Website) -> None:
     rows = rows_of(lake, planned)
     assert [row["media_id"] for row in rows] == [one.media_id for one in items]
     for row, expected in zip(rows, [(254, 0, 0), (0, 128, 1)], strict=False):
-        with picture(row) as small:
+        with open_image(row) as small:
             assert small.getpixel((5, 5)) == pytest.approx(expected, abs=3)
 
 
-def test_row_when_picture_cannot_be_had(lake: Lake, website: Website) -> None:
+def test_row_when_the_image_cannot_be_downloaded(lake: Lake, website: Website) -> None:
     planned = keep_plan(lake, plan(item("gone", f"{website.origin}/gone?sig=s3cret")))
     assert transform(planned) == {"ok": 0, "duplicate": 0, "rejected": 0, "failed": 1}
     (row,) = rows_of(lake, planned)
@@ -104,7 +104,7 @@ def test_row_when_picture_cannot_be_had(lake: Lake, website: Website) -> None:
         (jpeg("red", (4, 4)), "too_small"),
     ],
 )
-def test_row_when_picture_is_not_acceptable(lake: Lake, website: Website, body: bytes, code: str) -> None:
+def test_row_when_the_image_is_not_acceptable(lake: Lake, website: Website, body: bytes, code: str) -> None:
     planned = keep_plan(lake, plan(item("bad", website.put("/bad", body))))
     assert transform(planned)["rejected"] == 1
     (row,) = rows_of(lake, planned)
@@ -112,14 +112,14 @@ def test_row_when_picture_is_not_acceptable(lake: Lake, website: Website, body: 
     assert lake.bucket.get(row["raw_key"]) == body
 
 
-def test_row_when_address_is_not_allowed(lake: Lake, website: Website) -> None:
+def test_row_when_the_url_is_not_allowed(lake: Lake, website: Website) -> None:
     planned = keep_plan(lake, plan(item("inside", "http://169.254.169.254/latest/meta-data/")))
     transform(planned)
     assert rows_of(lake, planned)[0]["error_code"] == "url_refused"
 
 
 def test_duplicate_in_the_same_batch(lake: Lake, website: Website, monkeypatch: pytest.MonkeyPatch) -> None:
-    # S3 looks whether the key is there and writes it in one step; moto in two, between which another thread may write.
+    # S3 checks the key and writes in one step. moto takes two steps, and another thread could write between them.
     one_at_a_time, put_once = threading.Lock(), Bucket.put_once
 
     def put_in_one_step(bucket: Bucket, key: str, body: bytes, owner: str) -> str:
@@ -146,7 +146,7 @@ def test_duplicate_in_another_batch(lake: Lake, website: Website) -> None:
     assert rows_of(lake, later)[0]["duplicate_of"] == "bluesky/alice/первый/0"
 
 
-def test_near_duplicate_keeps_its_picture_and_names_the_original(lake: Lake, website: Website) -> None:
+def test_near_duplicate_keeps_its_image_and_names_the_original(lake: Lake, website: Website) -> None:
     photo = (SAMPLES / "photos" / "chelsea-cat.jpg").read_bytes()
     with Image.open(io.BytesIO(photo)) as image:
         out = io.BytesIO()
@@ -159,7 +159,7 @@ def test_near_duplicate_keeps_its_picture_and_names_the_original(lake: Lake, web
     assert (near["duplicate_of"], exact["duplicate_of"]) == (item("cat").media_id,) * 2
     assert exact["duplicate_distance"] == 0
     assert near["duplicate_distance"] <= PHASH_BITS
-    with picture(near) as small:
+    with open_image(near) as small:
         assert small.format == "JPEG"
     stored = lake.stored()
     lake.bucket.delete(object_keys.rows(planned.batch))
@@ -207,7 +207,7 @@ def test_same_rows_when_it_was_killed_before_its_last_act(lake: Lake, website: W
     assert lake.stored() == stored
 
 
-def test_same_rows_when_addresses_lapse_before_the_next_try(lake: Lake, website: Website) -> None:
+def test_same_rows_when_urls_expire_before_the_next_try(lake: Lake, website: Website) -> None:
     planned = keep_plan(lake, plan(item("one", website.put("/one", jpeg()))))
     counts, stored = transform(planned), lake.stored()
     website.put("/one", Answer(b"gone", 410))
@@ -266,13 +266,13 @@ def test_later_tries_go_on_from_what_was_made(lake: Lake, website: Website) -> N
         with pytest.raises(BatchDeadlineError):
             transform(planned, time_for(begun))
     assert len(lake.bucket.list(object_keys.parts_prefix(planned.batch))) == 2
-    website.put("/red", Answer(b"lapsed", 410))
+    website.put("/red", Answer(b"expired", 410))
     assert transform(planned) == {"ok": 8, "duplicate": 0, "rejected": 0, "failed": 1}
     assert sorted(website.asked) == sorted([*(f"/{color}" for color in colors), "/gone"])
     rows = rows_of(lake, planned)
     assert [row["media_id"] for row in rows] == [one.media_id for one in planned.items]
     for row, color in zip(rows, colors, strict=False):
-        with picture(row) as small, Image.open(io.BytesIO(jpeg(color))) as original:
+        with open_image(row) as small, Image.open(io.BytesIO(jpeg(color))) as original:
             assert small.getpixel((5, 5)) == pytest.approx(original.getpixel((5, 5)), abs=3)
     assert lake.bucket.list(object_keys.parts_prefix(planned.batch)) == []
 

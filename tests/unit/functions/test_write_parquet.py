@@ -1,4 +1,4 @@
-"""Write Parquet: one file per batch, typed to the letter, its pictures as they are."""
+"""Write Parquet: one file per batch, with exact types, and images as they are."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_columns_have_the_types_of_the_contract(lake: Lake) -> None:
     }
     for column in COLUMNS:
         read = schema.field(column.name).type
-        # A list's element may be called "item" or "element".
+        # Arrow calls the element of a list "item" or "element".
         assert read.equals(types[column.type]) or read.value_type == types[column.type].value_type, column
 
 
@@ -127,18 +127,18 @@ def test_row_group_is_one_for_a_default_batch(lake: Lake) -> None:
     assert file_of(lake, planned).metadata.num_row_groups == 1
 
 
-def test_pictures_are_neither_compressed_nor_in_a_dictionary(lake: Lake) -> None:
+def test_images_are_neither_compressed_nor_in_a_dictionary(lake: Lake) -> None:
     planned = one_of_each(lake)
     write(planned)
     group = file_of(lake, planned).metadata.row_group(0)
     columns = {group.column(number).path_in_schema: group.column(number) for number in range(group.num_columns)}
-    picture = columns["image.bytes"]
-    assert picture.compression == "UNCOMPRESSED"
-    assert not {encoding for encoding in picture.encodings if "DICTIONARY" in encoding}
+    image = columns["image.bytes"]
+    assert image.compression == "UNCOMPRESSED"
+    assert not {encoding for encoding in image.encodings if "DICTIONARY" in encoding}
     assert any("DICTIONARY" in encoding for encoding in columns["source"].encodings)
 
 
-def test_schema_tells_hugging_face_which_column_is_a_picture(lake: Lake) -> None:
+def test_schema_tells_hugging_face_which_column_is_an_image(lake: Lake) -> None:
     planned = one_of_each(lake)
     write(planned)
     features = json.loads(file_of(lake, planned).schema_arrow.metadata[b"huggingface"])["info"]["features"]

@@ -1,4 +1,4 @@
-"""The mapping: a media item belongs to the batch that claimed it first."""
+"""The media index: a media item belongs to the batch that claimed it first."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_get_many_when_there_are_more_than_fit_one_call(lake: Lake) -> None:
 
 
 class Throttled:
-    """A table that leaves all keys but one unread, as often as asked."""
+    """A table that reads one key per call, and leaves the others unprocessed, for some calls."""
 
     def __init__(self, dynamo: Any, times: int) -> None:
         self._dynamo = dynamo

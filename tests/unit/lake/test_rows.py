@@ -1,4 +1,4 @@
-"""The row contract: every column is there, typed in words Athena knows."""
+"""Rows: every column is there, with a type of Athena and a type of Python that fits."""
 
 from __future__ import annotations
 

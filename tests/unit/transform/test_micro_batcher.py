@@ -1,4 +1,4 @@
-"""MicroBatcher: every value gets its own result, however many threads ask."""
+"""MicroBatcher: every value gets its own result, however many threads call."""
 
 from __future__ import annotations
 
