@@ -1,4 +1,4 @@
-"""What the benchmarks share: environments of their own, statistics, and the tables in ``docs/performance.md``."""
+"""What the benchmarks share: environments of their own, statistics, and the tables in ``docs/benchmarks.md``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from statistics import median, quantiles
 from corpus import CACHE
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENT = ROOT / "docs" / "performance.md"
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
 # What the template gives the Transform function; memory that is freed stays at hand, which saves its page faults.
 TRANSFORM_ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "2",

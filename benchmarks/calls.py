@@ -4,7 +4,7 @@
 
 The deployed stack reads the sample feed on the local engine; the functions reach the engine through a proxy that counts
 their calls. The result is compared with a plain design: a Map over images with five functions for each, and one raw and
-one processed object per image. It is written as a table into ``docs/performance.md``. Compute time is not a call:
+one processed object per image. It is written as a table into ``docs/benchmarks.md``. Compute time is not a call:
 ``docs/costs.md`` has its price.
 """
 

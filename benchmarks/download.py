@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/download.py [rounds]
 
 All fetch the social set in turn, picture by picture, in one process on one core; the server is on another. What is
-counted is the processor's time, not the wait. Writes a table into ``docs/performance.md``.
+counted is the processor's time, not the wait. Writes a table into ``docs/benchmarks.md``.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def inside(origin: str, rounds: int) -> None:
             for name, seconds in spent.items():
                 found[name].append(1000 * seconds / len(paths))
     rows = [[name, f"{median(times):.2f}", spread(ratios(times, found[OURS]))] for name, times in found.items()]
-    head = ["client", "ms of CPU a picture", "its time to ours"]
+    head = ["client", "ms of CPU per image", "its time / ours"]
     publish("download", f"{machine(*PACKAGES)}\n\n{table(head, rows)}")
 
 

@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/job.py [rounds]
 
 The two run in turn, each in a process of its own on one core, the server on another. Each run is three shards of some
-hundred pictures, of which the first warms up. Writes two tables into ``docs/performance.md``.
+hundred pictures, of which the first warms up. Writes two tables into ``docs/benchmarks.md``.
 """
 
 from __future__ import annotations
@@ -94,12 +94,12 @@ def main(rounds: int) -> None:
             [name, *(f"{median(values):.1f}" for values in found.values())]
             + [spread(ratios(found["img2dataset"], found[preset])) for preset in ("balanced", "fast", "quality")]
         )
-    head = ["ms a picture", "img2dataset", "balanced", "fast", "quality"]
+    head = ["ms per image", "img2dataset", "balanced", "fast", "quality"]
     head += [f"{preset}: times faster" for preset in ("balanced", "fast", "quality")]
     publish(
         "job",
         f"{machine('numpy', 'Pillow', 'cykooz.resizer', 'deflate', 'pyspng')} {IMG2DATASET}.\n\n{table(head, rows)}\n\n"
-        f"Peak memory of Transform over {SHARDS * PER_SHARD['social']} social pictures: {spread(peaks, 0)} MB.",
+        f"Peak memory of Transform over {SHARDS * PER_SHARD['social']} social images: {spread(peaks, 0)} MB.",
     )
 
 

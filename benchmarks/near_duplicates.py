@@ -67,7 +67,7 @@ VARIANTS: dict[str, Callable[[Image.Image], bytes]] = {
     "half the size": lambda image: saved(scaled(image, 0.5)),
     "a quarter of the size": lambda image: saved(scaled(image, 0.25)),
     "WebP, quality 75": lambda image: saved(image, "WEBP", 75),
-    "grey": lambda image: saved(ImageOps.grayscale(image)),
+    "gray": lambda image: saved(ImageOps.grayscale(image)),
     "brighter by 20 %": lambda image: saved(ImageEnhance.Brightness(image).enhance(1.2)),
     "blurred, radius 2": lambda image: saved(image.filter(ImageFilter.GaussianBlur(2))),
     "a line of text": lambda image: saved(with_text(image)),

@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/pixels.py [rounds]
 
 Each picture goes through every contestant in turn, on one core; a round is the whole set. Writes two tables into
-``docs/performance.md``: milliseconds a picture, and how close the result is to a full decode resized by Lanczos.
+``docs/benchmarks.md``: milliseconds a picture, and how close the result is to a full decode resized by Lanczos.
 """
 
 from __future__ import annotations
@@ -181,10 +181,10 @@ def main(rounds: int) -> None:
         "\n\n".join(
             [
                 machine(*PACKAGES),
-                table(["ms a picture, median of rounds", *SETS, "OpenCV's time on social to its"], speed),
+                table(["ms per image, median of rounds", *SETS, "OpenCV's time / its time, social"], speed),
                 table(["dB to a full decode by Lanczos", *close], likeness),
                 f"Without features, {spread(floor)} times the floor. All features and flags of a social "
-                f"picture: {spread(alone)} ms alone, {spread(amid)} ms amid the rest, where caches are cold.",
+                f"image: {spread(alone)} ms alone, {spread(amid)} ms among the other work, where caches are cold.",
             ]
         ),
     )
