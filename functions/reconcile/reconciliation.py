@@ -1,6 +1,6 @@
-"""Check the batches of one feed: planned = ok + duplicate + rejected + failed, by three independent sources.
+"""Reconcile one feed: every planned item must be ok, duplicate, rejected or failed, or shared with another batch.
 
-The plan, the staged rows, the media index and the Parquet file of every closed batch must agree. An open batch is no
+For every closed batch, the plan, the staged rows, the media index and the Parquet file must agree. An open batch is no
 contradiction: it is listed, and the next run resumes it.
 """
 
@@ -29,9 +29,9 @@ _FAILURE_COLUMNS = (
 
 @dataclass(frozen=True)
 class BatchAudit:
-    """The checked result of one batch; ``open`` is set, and the rest empty, if the batch did not end in this run.
+    """The checked result of one batch; if the batch is still open, ``open`` is set and the rest is empty.
 
-    ``counts`` are those of ``FeedReconciliation``, and ``failures`` are the columns of failed and rejected rows.
+    ``counts`` are those of ``FeedReconciliation``; ``failures`` are some columns of each failed or rejected row.
     """
 
     batch: Batch

@@ -47,7 +47,7 @@ def is_comparable(row: Mapping[str, Any]) -> bool:
 
 
 def mark_near_duplicates(rows: list[Row], batch: Batch, cache: HashLogCache) -> list[Row]:
-    """Return the rows, with the original named in each near duplicate, and add all other images to the hash log.
+    """Name the original in the row of each near duplicate, add all other images to the hash log, and return the rows.
 
     A batch that is done again gets the same result: its entry is in the log, and only entries before it count.
     Raises ``StorageUnavailableError`` if other batches write first every time.
@@ -110,7 +110,7 @@ def _find_earlier(hashes: Hashes, earlier: Hashes) -> dict[int, Match]:
 def _name_originals(
     compared: list[Row], matches: list[Match | None], names: list[str], earlier: int, cache: HashLogCache
 ) -> dict[str, tuple[str, int]]:
-    """Return the original's ``media_id`` and the distance of each near duplicate, by its ``media_id``.
+    """Map the ``media_id`` of each near duplicate to its original and the distance.
 
     ``names`` are the originals of this batch, and ``earlier`` is the number of originals before them.
     """

@@ -35,13 +35,13 @@ class Column(NamedTuple):
 
 COLUMNS: tuple[Column, ...] = (
     # The post.
-    Column("media_id", "string", "Unique name of the media item, stable across runs"),
+    Column("media_id", "string", "Unique id of the media item, the same in every run"),
     Column("source", "string", "Network; also a partition"),
     Column("feed", "string", "Feed that listed it, as `source:account` or `source:server#tag`"),
     Column("post_id", "string", "The network's id of the post"),
     Column("media_index", "int", "Position in the post, from 0"),
     Column("author_id", "string", "The network's id of the author"),
-    Column("author_name", "string", "Display name or handle when it was fetched"),
+    Column("author_name", "string", "Display name or handle of the author when the post was read"),
     Column("permalink", "string", "URL of the post"),
     Column("media_url", "string", "URL of the bytes; may expire"),
     Column("posted_at", "timestamp", "Time of the post, UTC"),
@@ -72,22 +72,22 @@ COLUMNS: tuple[Column, ...] = (
     Column("raw_sha256", "string", "SHA-256 of those bytes, hexadecimal"),
     Column("raw_bytes", "bigint", "Number of those bytes"),
     Column("content_type", "string", "Type detected from the bytes, e.g. `image/jpeg`"),
-    Column("original_width", "int", "Width in pixels as displayed, orientation applied"),
-    Column("original_height", "int", "Height in pixels as displayed, orientation applied"),
+    Column("original_width", "int", "Width of the original in pixels, with its orientation applied"),
+    Column("original_height", "int", "Height of the original in pixels, with its orientation applied"),
     # The processed image.
-    Column("width", "int", "Width in pixels of `image`"),
-    Column("height", "int", "Height in pixels of `image`"),
+    Column("width", "int", "Width of `image` in pixels"),
+    Column("height", "int", "Height of `image` in pixels"),
     Column("image", "struct<bytes:binary,path:string>", "The image, a JPEG in sRGB without metadata; null unless `ok`"),
     Column("tensor", "binary", "Input for a model, if the execution input asked for it; else null"),
     # Features of the processed image.
     Column(
-        "mean_rgb", "array<float>", "Mean of R, G and B, each 0 to 255, over at most 128 x 128 pixels, evenly spaced"
+        "mean_rgb", "array<float>", "Mean of R, G and B, each 0 to 255, over an even sample of at most 128 x 128 pixels"
     ),
-    Column("brightness", "float", "Mean luma, 0 to 1, over the same pixels"),
-    Column("contrast", "float", "Standard deviation of luma, 0 to 0.5, over the same pixels"),
-    Column("sharpness", "float", "Variance of the Laplacian of luma (0 to 255), from 0"),
-    Column("entropy", "float", "Shannon entropy of the luma histogram of those pixels, 0 to 8 bits"),
-    Column("colorfulness", "float", "Hasler-Suesstrunk M3, from 0 (gray), over the same pixels"),
+    Column("brightness", "float", "Mean luma of that sample, 0 to 1"),
+    Column("contrast", "float", "Standard deviation of luma in that sample, 0 to 0.5"),
+    Column("sharpness", "float", "Variance of the Laplacian of luma (0 to 255) over all pixels; 0 for a flat image"),
+    Column("entropy", "float", "Shannon entropy of the luma histogram of that sample, 0 to 8 bits"),
+    Column("colorfulness", "float", "Hasler-Suesstrunk M3 of that sample; 0 for a gray image"),
     Column("dominant_colors", "array<string>", "Up to five colors as `#rrggbb`, largest share first"),
     Column("thumbhash", "string", "ThumbHash placeholder, Base64"),
     Column("phash", "bigint", "64-bit DCT perceptual hash, signed"),
@@ -98,8 +98,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("is_blurry", "boolean", "Edge score below 0.29"),
     Column("is_low_information", "boolean", "Entropy below 3 bits"),
     Column("is_odd_aspect_ratio", "boolean", "Shorter side below 0.35 of the longer one"),
-    Column("is_odd_size", "boolean", "Root of the original's area below 256 or above 4096 pixels"),
-    Column("is_grayscale", "boolean", "R, G and B are equal in every sampled pixel"),
+    Column("is_odd_size", "boolean", "Square root of the original's area below 256 or above 4096 pixels"),
+    Column("is_grayscale", "boolean", "R, G and B are equal in every pixel of that sample"),
 )
 
 
