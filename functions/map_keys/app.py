@@ -10,6 +10,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.media_index import MediaIndex
+from imagelake.lake.rows import select
+from imagelake.lake.staging import Staging
 from imagelake.run.events import BatchWritten, publish
 from imagelake.run.models import Batch, Run
 from imagelake.run.observability import RUN_ID, logger, metrics
@@ -32,14 +34,14 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     bucket = Bucket(config.bucket_name)
 
     media_index = MediaIndex(config.image_keys_table)
-    rows = bucket.get_lines(object_keys.rows(batch))
+    rows = Staging(bucket, batch).rows()
     media_ids = [row["media_id"] for row in rows]
     numbers = {media_id: number for number, media_id in enumerate(media_ids)}
     if batch.retried_by:
         # In the file they are where they were.
         numbers = {media_id: int(item["row"]) for media_id, item in media_index.get_many(media_ids).items()}
     place = {"batch_id": batch.batch_id, "processed_key": object_keys.parquet(batch)}
-    items = [{name: row[name] for name in _KEPT} | place | {"row": numbers[row["media_id"]]} for row in rows]
+    items = [select(row, _KEPT) | place | {"row": numbers[row["media_id"]]} for row in rows]
     media_index.complete(items)
     # The batch's last act: whatever dies before this line is done again by the next run, under the same names.
     bucket.delete(object_keys.open_batch(batch))

@@ -21,7 +21,7 @@ from tests.unit.functions.website import Website
 def pauses(clients: None, website: Website, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long it would have slept between tries."""
     pauses: list[float] = []
-    monkeypatch.setattr("transform.download.time.sleep", pauses.append)
+    monkeypatch.setattr("imagelake.run.retries.time.sleep", pauses.append)
     settings.cache_clear()
     return pauses
 

@@ -27,7 +27,7 @@ from tests.unit.fake_lake import BUCKET, Lake, aws_in_memory
 from tests.unit.functions.factories import NOON, media, post
 from tests.unit.functions.network import Network, page
 from tests.unit.functions.website import Answer, Website
-from transform.near_duplicates import known
+from transform.near_duplicates import hash_log_cache
 
 FEEDS = ["bluesky:alice.example", "bluesky:bob.example"]
 DAY, NEXT_DAY = "2026-04-02", "2026-04-03"
@@ -157,4 +157,4 @@ def _backends() -> list[Any]:
 
 def forget() -> None:
     """What a process takes with it when it dies."""
-    known.cache_clear()
+    hash_log_cache.cache_clear()

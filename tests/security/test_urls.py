@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import transform.app
+import transform.batch
 from imagelake.lake import object_keys
 from imagelake.run.errors import DownloadError, ErrorCode
 from imagelake.run.settings import settings
@@ -281,7 +282,7 @@ def test_a_batch_of_hostile_urls_becomes_rows_and_no_connection(
     lake: Lake, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The network with the least protection: any host may hold its pictures.
-    monkeypatch.setattr(transform.app, "get_source", lambda name: SimpleNamespace(media_hosts=None))
+    monkeypatch.setattr(transform.batch, "get_source", lambda name: SimpleNamespace(media_hosts=None))
     monkeypatch.setenv("TRUSTED_ORIGINS", "")
     settings.cache_clear()
     wire.names["media.example"] = [["169.254.169.254"]]

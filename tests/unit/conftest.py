@@ -10,7 +10,7 @@ from imagelake.run import aws
 from imagelake.run.settings import settings
 from tests.unit.fake_lake import BOOKMARKS, BUCKET, IMAGE_HASHES, IMAGE_KEYS, Lake, aws_in_memory
 from tests.unit.functions.website import Website
-from transform.near_duplicates import known
+from transform.near_duplicates import hash_log_cache
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def clients() -> Iterator[None]:
 @pytest.fixture
 def lake(environment: None, clients: None) -> Iterator[Lake]:
     """An empty lake."""
-    known.cache_clear()
+    hash_log_cache.cache_clear()
     with aws_in_memory():
         yield Lake()
 

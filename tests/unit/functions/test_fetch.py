@@ -29,7 +29,7 @@ EARLIER, LATER = NOON - timedelta(hours=1), NOON + timedelta(hours=1)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long it would have slept between tries."""
     pauses: list[float] = []
-    monkeypatch.setattr("imagelake.accounts.api.time.sleep", pauses.append)
+    monkeypatch.setattr("imagelake.run.retries.time.sleep", pauses.append)
     return pauses
 
 

@@ -85,7 +85,7 @@ def hook(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long it would have slept between tries."""
     pauses: list[float] = []
-    monkeypatch.setattr("relay_alert.webhook.time.sleep", pauses.append)
+    monkeypatch.setattr("imagelake.run.retries.time.sleep", pauses.append)
     return pauses
 
 
