@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
+from check_input.settings import CheckInputSettings
 from imagelake.run.errors import BadFeedError, BadInputError
 from imagelake.run.models import Day, FeedEntry, Preset, Retry, Run, Tensor
-from imagelake.run.settings import Settings
 from imagelake.sources import Feed
 
 # Each feed carries its definition and, if it fails, its error through the state machine: 256 KiB for all.
@@ -77,7 +77,7 @@ class RunInput(BaseModel):
         return value
 
 
-def start_run(raw: Any, execution: Execution, settings: Settings) -> tuple[Run, list[FeedEntry]]:
+def start_run(raw: Any, execution: Execution, settings: CheckInputSettings) -> tuple[Run, list[FeedEntry]]:
     """The run and its feeds, in order; raise ``BadInputError`` naming the field."""
     given = _parse(raw)
     day = (
@@ -98,7 +98,7 @@ def start_run(raw: Any, execution: Execution, settings: Settings) -> tuple[Run, 
     return run, _entries(given.feeds)
 
 
-def _tolerance(given: RunInput, settings: Settings) -> int:
+def _tolerance(given: RunInput, settings: CheckInputSettings) -> int:
     if given.failure_tolerance_percent is not None:
         return given.failure_tolerance_percent
     # All that is retried has failed before: that it does again is no news.

@@ -11,6 +11,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from fetch.bookmarks import read_bookmark
 from fetch.lease import take_lease
 from fetch.pager import Pager
+from fetch.settings import FetchSettings
 from fetch.window_reader import WindowReader
 from imagelake.accounts.api import Api
 from imagelake.accounts.secrets import Secret
@@ -18,7 +19,6 @@ from imagelake.accounts.session import Session
 from imagelake.lake.bucket import Bucket
 from imagelake.run.models import FeedEntry, Progress, Run
 from imagelake.run.observability import RUN_ID, logger, metrics
-from imagelake.run.settings import settings
 from imagelake.sources import Feed, get_source
 from imagelake.sources.stream import Stream
 
@@ -30,7 +30,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     run = Run.model_validate(event["run"])
     entry = FeedEntry.model_validate(event["feed"])
     before = Progress.model_validate(event["progress"])
-    config = settings()
+    config = FetchSettings.load()
 
     feed = Feed.of(entry.config)
     source = get_source(feed.source)

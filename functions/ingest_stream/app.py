@@ -6,7 +6,6 @@ breaks, what stands before it in its shard goes ahead; Lambda then tries it agai
 
 from __future__ import annotations
 
-import os
 from itertools import takewhile
 from typing import Any
 
@@ -19,10 +18,10 @@ from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.run.errors import ImagelakeError
 from imagelake.run.observability import logger, metrics
-from imagelake.run.settings import settings
 from imagelake.sources.stream import decode, to_post
 from imagelake.sources.wire import reason
 from ingest_stream.execution import start
+from ingest_stream.settings import IngestStreamSettings
 from ingest_stream.window import Window
 
 
@@ -43,9 +42,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         # As a failure of the whole call, Lambda halves the batch until the record is alone; as one of a single record
         # it would deliver the same batch each time.
         raise BrokenRecordError(outcomes[0][1])
+    config = IngestStreamSettings.load()
     window = Window.of([KinesisStreamRecord(record) for record in event["Records"][: len(read)]])
     try:
-        _keep(window, read, Bucket(settings().bucket_name))
+        _keep(window, read, config)
     except ImagelakeError as error:
         # S3 or Step Functions is down: the same batch again, not halved, or each of its records would become a run.
         logger.error("window not staged", extra={"window": window.name, "reason": str(error)})
@@ -77,14 +77,15 @@ def _read(record: KinesisStreamRecord) -> dict[str, Any]:
     return {"record": decoded}
 
 
-def _keep(window: Window, read: list[dict[str, Any]], bucket: Bucket) -> None:
+def _keep(window: Window, read: list[dict[str, Any]], config: IngestStreamSettings) -> None:
+    bucket = Bucket(config.bucket_name)
     rejects = [one["reject"] for one in read if "reject" in one]
     records = [one["record"] for one in read if "record" in one]
     if rejects:
         bucket.put_lines(window.rejects_key, rejects)
     if records:
         bucket.put_json(object_keys.staged_window(window.name), records)
-        start(os.environ["STATE_MACHINE_ARN"], window)
+        start(config.state_machine_arn, window)
     metrics.add_metric("StreamRecords", MetricUnit.Count, len(read))
     metrics.add_metric("StreamRecordsRejected", MetricUnit.Count, len(rejects))
     logger.info(

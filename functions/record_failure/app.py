@@ -12,7 +12,7 @@ from imagelake.lake.bucket import Bucket
 from imagelake.run.failures import CaughtError, Failure
 from imagelake.run.models import Batch, Run
 from imagelake.run.observability import RUN_ID, logger, metrics
-from imagelake.run.settings import settings
+from record_failure.settings import RecordFailureSettings
 
 
 @logger.inject_lambda_context(correlation_id_path=RUN_ID)
@@ -23,7 +23,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     batch = Batch.model_validate(event["batch"])
 
     failure = Failure.of(CaughtError.model_validate(event["error"]))
-    Bucket(settings().bucket_name).put_json(object_keys.batch_failure(run.run_id, batch.batch_id), failure.model_dump())
+    Bucket(RecordFailureSettings.load().bucket_name).put_json(
+        object_keys.batch_failure(run.run_id, batch.batch_id), failure.model_dump()
+    )
 
     metrics.add_metric("BatchesFailed", MetricUnit.Count, 1)
     logger.error("batch failed", extra={"batch": batch.model_dump(), "failure": failure.model_dump()})

@@ -5,7 +5,6 @@ It runs beside the run, after SNS: whatever becomes of it here, the run has ende
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
@@ -13,10 +12,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagelake.accounts.secrets import Secret
 from imagelake.run.observability import logger, metrics
-from imagelake.run.settings import settings
 from imagelake.web.client import GuardedClient
 from relay_alert.alert import Alert
 from relay_alert.formats import FORMATS
+from relay_alert.settings import RelayAlertSettings
 from relay_alert.webhook import Webhook
 
 
@@ -24,8 +23,8 @@ from relay_alert.webhook import Webhook
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Event: what SNS delivers, one record at a time; after an error Lambda tries again and then keeps the event."""
-    secret = Secret(os.environ["ALERT_WEBHOOK_SECRET"], ("url",))
-    config = settings()
+    config = RelayAlertSettings.load()
+    secret = Secret(config.alert_webhook_secret, ("url",))
     webhook = Webhook.of(secret["url"], secret.get("format"), config.trusted_origins)
     with GuardedClient(contact=config.contact, trusted_origins=config.trusted_origins) as client:
         for record in event["Records"]:

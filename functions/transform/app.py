@@ -16,12 +16,12 @@ from imagelake.lake.staging import drop_parts, keep_part, kept_parts, stage, sta
 from imagelake.run.errors import BatchDeadlineError
 from imagelake.run.models import Batch, PlannedBatch
 from imagelake.run.observability import RUN_ID, logger, metrics
-from imagelake.run.settings import Settings, settings
 from imagelake.sources import get_source
 from transform.download import Downloader
 from transform.image_urls import SignedUrls
 from transform.near_duplicates import mark_near_duplicates
 from transform.pictures import make_rows
+from transform.settings import TransformSettings
 
 
 @logger.inject_lambda_context(correlation_id_path=RUN_ID)
@@ -29,7 +29,7 @@ from transform.pictures import make_rows
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Event: ``{"run", "batch"}``; returns the number of rows by status."""
     batch = Batch.model_validate(event["batch"])
-    config = settings()
+    config = TransformSettings.load()
     bucket = Bucket(config.bucket_name)
 
     counts = staged(batch, bucket) or _transform(
@@ -42,7 +42,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     return counts
 
 
-def _transform(batch: Batch, config: Settings, bucket: Bucket, seconds_left: Callable[[], float]) -> dict[str, int]:
+def _transform(
+    batch: Batch, config: TransformSettings, bucket: Bucket, seconds_left: Callable[[], float]
+) -> dict[str, int]:
     plan = PlannedBatch.model_validate_json(bucket.get(object_keys.planned_batch(batch)))
     ours = MediaIndex(config.image_keys_table).claim((item.media_id for item in plan.items), batch.batch_id)
     source = get_source(batch.source)

@@ -11,11 +11,11 @@ from imagelake.lake.bucket import Bucket
 from imagelake.lake.media_index import MediaIndex
 from imagelake.run.models import FeedEntry, Progress, Run
 from imagelake.run.observability import RUN_ID, logger, metrics
-from imagelake.run.settings import settings
 from imagelake.sources import Feed, get_source
 from validate.pages import read_pages
 from validate.planner import Planner
 from validate.retries import reopen
+from validate.settings import ValidateSettings
 
 
 @logger.inject_lambda_context(correlation_id_path=RUN_ID)
@@ -25,7 +25,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     run = Run.model_validate(event["run"])
     entry = FeedEntry.model_validate(event["feed"])
     progress = Progress.model_validate(event["progress"])
-    config = settings()
+    config = ValidateSettings.load()
 
     feed = Feed.of(entry.config)
     bucket = Bucket(config.bucket_name)

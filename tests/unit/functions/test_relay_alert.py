@@ -16,7 +16,7 @@ from aws_lambda_powertools.utilities.parameters import clear_caches
 
 import imagelake.accounts.secrets
 from imagelake.run.errors import CredentialsError
-from imagelake.run.settings import settings
+from imagelake.run.settings import Settings
 from relay_alert.alert import Alert
 from relay_alert.app import handler
 from relay_alert.formats import FORMATS, discord, fit, plain, slack
@@ -75,7 +75,7 @@ def hook(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
     hook = Hook()
     monkeypatch.setenv("TRUSTED_ORIGINS", hook.origin)
     monkeypatch.setenv("ALERT_WEBHOOK_SECRET", "alerts")
-    settings.cache_clear()
+    Settings.load.cache_clear()
     keep(url=hook.origin + PATH)
     yield hook
     hook.stop()
