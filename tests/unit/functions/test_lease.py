@@ -170,7 +170,7 @@ def test_windows_of_a_stream_do_not_wait_for_each_other(machine: str, lake: Lake
 def test_run_whose_feeds_were_all_busy_warns_and_does_not_fail(lake: Lake) -> None:
     answer = report(event("report", results=[failed(_BUSY, ENTRY), failed(_BUSY)]), Context())
     assert answer["outcome"] == "partial"
-    assert "Nothing to do: another run is at work" in answer["message"]
+    assert "Nothing to do: another run is already processing the busy feeds" in answer["message"]
     assert "start-execution" not in answer["message"]
 
 
