@@ -61,7 +61,7 @@ def holder() -> str:
 def test_running_execution_keeps_the_feed_and_is_named(machine: str) -> None:
     first, second = start(machine, "first"), start(machine, "second")
     take(first)
-    with pytest.raises(FeedBusyError, match=f"{first} is reading this feed: nothing to do"):
+    with pytest.raises(FeedBusyError, match=f"{first} is already reading this feed"):
         take(second)
     assert holder() == first
 
@@ -129,7 +129,7 @@ def test_lease_that_never_rests_is_tried_again_later(machine: str, monkeypatch: 
 
     take(start(machine, "first"))
     monkeypatch.setattr("fetch.lease._is_running", lapses)
-    with pytest.raises(StorageUnavailableError, match="changed hands"):
+    with pytest.raises(StorageUnavailableError, match="changed its holder"):
         take(start(machine, "second"))
 
 
