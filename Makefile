@@ -50,6 +50,7 @@ check: .venv/dev  ## lint, types, template and state machine
 
 docs: .venv/dev  ## write the pages of docs/ that are made from the code
 	PYTHONPATH=functions $(BIN)/python -m tools.networks_page
+	PYTHONPATH=functions $(BIN)/python -m tools.schemas
 
 # SAM's builder asks pip for Lambda's wheels a second time, without hashes, where those of this machine do not fit. So pip
 # is told at once which ones to take, and to take none without a hash.
