@@ -15,7 +15,7 @@ from imagelake.lake.staging import Staging
 from imagelake.run.events import BatchWritten, publish
 from imagelake.run.models import Batch, Run
 from imagelake.run.observability import RUN_ID, logger, metrics
-from imagelake.run.settings import settings
+from map_keys.settings import MapKeysSettings
 
 # What the mapping keeps of a row, under the row's own names.
 _KEPT = (
@@ -30,7 +30,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Event: ``{"run", "batch"}``; returns the number of media mapped."""
     run = Run.model_validate(event["run"])
     batch = Batch.model_validate(event["batch"])
-    config = settings()
+    config = MapKeysSettings.load()
     bucket = Bucket(config.bucket_name)
 
     media_index = MediaIndex(config.image_keys_table)
@@ -47,6 +47,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     bucket.delete(object_keys.open_batch(batch))
 
     publish(
+        config.event_bus_name,
         BatchWritten(
             run_id=run.run_id,
             dt=run.dt,
@@ -56,7 +57,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             bucket=bucket.name,
             key=object_keys.parquet(batch),
             rows=len(rows),
-        )
+        ),
     )
     metrics.add_metric("MediaMapped", MetricUnit.Count, len(items))
     logger.info("batch closed", extra={"batch": batch.model_dump(), "mapped": len(items)})

@@ -13,8 +13,8 @@ from imagelake.lake.media_index import MediaIndex
 from imagelake.lake.rows import Status
 from imagelake.run.models import Batch, FeedEntry, Run
 from imagelake.run.observability import RUN_ID, logger, metrics
-from imagelake.run.settings import settings
 from reconcile.reconciliation import audit_batches, reconcile
+from reconcile.settings import ReconcileSettings
 
 
 @logger.inject_lambda_context(correlation_id_path=RUN_ID)
@@ -23,7 +23,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Event: ``{"run", "feed", "plan"}``; returns the feed's counts, its status and the key of its reconciliation."""
     run = Run.model_validate(event["run"])
     feed = FeedEntry.model_validate(event["feed"])
-    config = settings()
+    config = ReconcileSettings.load()
     bucket = Bucket(config.bucket_name)
 
     batches = [Batch.model_validate(entry) for entry in bucket.get_json(event["plan"]["list_key"])]

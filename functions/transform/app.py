@@ -10,8 +10,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from imagelake.lake.bucket import Bucket
 from imagelake.run.models import Batch
 from imagelake.run.observability import RUN_ID, logger, metrics
-from imagelake.run.settings import settings
 from transform.batch import transform_batch
+from transform.settings import TransformSettings
 
 
 @logger.inject_lambda_context(correlation_id_path=RUN_ID)
@@ -19,7 +19,7 @@ from transform.batch import transform_batch
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Event: ``{"run", "batch"}``; returns the number of rows by status."""
     batch = Batch.model_validate(event["batch"])
-    config = settings()
+    config = TransformSettings.load()
     counts = transform_batch(
         batch,
         config,

@@ -10,16 +10,16 @@ from imagelake.lake.media_index import MediaIndex
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import BatchDeadlineError
 from imagelake.run.models import Batch, PlannedBatch
-from imagelake.run.settings import Settings
 from imagelake.sources import get_source
 from transform.download import Downloader
 from transform.image_urls import SignedUrls
 from transform.near_duplicates import hash_log_cache, mark_near_duplicates
 from transform.rows import make_rows
+from transform.settings import TransformSettings
 
 
 def transform_batch(
-    batch: Batch, config: Settings, bucket: Bucket, seconds_left: Callable[[], float]
+    batch: Batch, config: TransformSettings, bucket: Bucket, seconds_left: Callable[[], float]
 ) -> dict[str, int]:
     """Stage the rows of a batch and count them by status.
 

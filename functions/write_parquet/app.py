@@ -13,7 +13,7 @@ from imagelake.lake.staging import Staging
 from imagelake.run.aws import aws_errors
 from imagelake.run.models import Batch
 from imagelake.run.observability import RUN_ID, logger, metrics
-from imagelake.run.settings import settings
+from write_parquet.settings import WriteParquetSettings
 from write_parquet.table import read, write
 
 
@@ -22,7 +22,7 @@ from write_parquet.table import read, write
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Event: ``{"run", "batch"}``; returns the file's key and its number of rows."""
     batch = Batch.model_validate(event["batch"])
-    bucket = Bucket(settings().bucket_name)
+    bucket = Bucket(WriteParquetSettings.load().bucket_name)
 
     rows = Staging(bucket, batch).rows_with_images()
     key = object_keys.parquet(batch)

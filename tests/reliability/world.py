@@ -18,7 +18,7 @@ from moto.backends import get_backend
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from PIL import Image
 
-import fetch.app
+import fetch.feed_reader
 import validate.app
 from imagelake.run.posts import Post
 from imagelake.sources import Bookmark, Feed
@@ -47,8 +47,8 @@ class World:
         self._website = website
         self.expected: dict[str, str] = {}
         network = Accounts(website)
-        for app in (fetch.app, validate.app):
-            monkeypatch.setattr(app, "get_source", lambda name: network)
+        for module in (fetch.feed_reader, validate.app):
+            monkeypatch.setattr(module, "get_source", lambda name: network)
         shared = self._picture("shared", "ok", _photo(1))
         self._posts: dict[str, list[Post]] = {
             "alice.example": [
