@@ -5,23 +5,36 @@
     │   ├── SourceUnavailableError    a network did not answer, or answered 5xx
     │   ├── StorageUnavailableError   S3, DynamoDB or SSM throttled us or was down
     │   └── BatchDeadlineError        the batch ran out of time before its last picture
-    └── PermanentError                trying again without a change cannot help
-        ├── BadInputError             the execution input is wrong; names the field
-        ├── BadFeedError              one feed's definition is wrong
-        ├── FeedNotFoundError         no such account, or it is gone, private or suspended
-        ├── FeedNotPermittedError     the network does not allow this read
-        ├── FeedBusyError             another execution is reading this feed
-        ├── CredentialsError          a token is missing, wrong or expired
-        ├── RateLimitedError          a known limit; carries the time it ends
-        ├── SourceChangedError        the answer is not what the network documents
-        ├── StorageDeniedError        our role, bucket or table is not set up for this call
-        ├── ObjectMissingError        an object a step relies on is not there
-        ├── ReconciliationError     planned items, rows and mappings do not add up
-        ├── DownloadError             one picture could not be fetched; carries an ErrorCode
-        └── ImageRejectedError        one picture is not acceptable; carries an ErrorCode
+    ├── PermanentError                trying again without a change cannot help
+    │   ├── BadInputError             the execution input is wrong; names the field
+    │   ├── BadFeedError              one feed's definition is wrong
+    │   ├── FeedNotFoundError         no such account, or it is gone, private or suspended
+    │   ├── FeedNotPermittedError     the network does not allow this read
+    │   ├── FeedBusyError             another execution is reading this feed
+    │   ├── CredentialsError          a token is missing, wrong or expired
+    │   ├── RateLimitedError          a known limit; carries the time it ends
+    │   ├── SourceChangedError        the answer is not what the network documents
+    │   ├── StorageDeniedError        our role, bucket or table is not set up for this call
+    │   ├── ObjectMissingError        an object a step relies on is not there
+    │   ├── ReconciliationError       planned items, rows and mappings do not add up
+    │   ├── DownloadError             one image could not be fetched; carries an ErrorCode
+    │   └── ImageRejectedError        one image is not acceptable; carries an ErrorCode
+    ├── HttpError                     one HTTP exchange failed; in imagelake.web.errors
+    │   ├── UrlRefusedError           the URL, or the IP address behind it, is not allowed
+    │   ├── HostNotFoundError         the host name has no IP address
+    │   ├── ConnectionFailedError     no connection, or no valid HTTP in the answer
+    │   ├── HttpTimeoutError          no answer, or no end of it, in time
+    │   ├── TooSlowError              the body comes in below the minimum rate
+    │   ├── TooLargeError             the body is larger than the limit
+    │   ├── BodyCutError              the body ended too early, or is not valid
+    │   └── UnknownEncodingError      the body is encoded in a way that we did not ask for
+    └── AlertNotSentError             a webhook did not take an alert; in relay_alert.webhook
 
 Step Functions matches error names, not inheritance, so the state machine lists the transient leaves by
 name and a test holds the two lists equal. The branches themselves are never raised.
+
+An ``HttpError`` never ends a step: it becomes a ``DownloadError`` in Transform, a feed's error in Fetch and an
+``AlertNotSentError`` in Relay Alert.
 """
 
 from __future__ import annotations
