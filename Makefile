@@ -56,7 +56,7 @@ docs: .venv/dev  ## generate the pages of docs/ that are made from the code
 build: .venv/dev  ## build the Lambda bundle, its layer and their SBOM (needs python3.13 on PATH)
 	@command -v python3.13 >/dev/null && python3.13 -c '' 2>/dev/null || { echo "make build: python3.13 is not on PATH; SAM needs it, because Lambda runs Python 3.13" >&2; exit 1; }
 	PIP_REQUIRE_HASHES=1 PIP_ONLY_BINARY=:all: PIP_PLATFORM="$(WHEELS)" $(BIN)/sam build --build-dir $(BUILD_DIR) $(ARGS)
-	$(BIN)/python -m tools.sbom $(BUILD_DIR)
+	PYTHONPATH=functions $(BIN)/python -m tools.sbom $(BUILD_DIR)
 
 deploy: build  ## deploy to your AWS account; SAM asks for the parameters
 	$(BIN)/sam deploy --guided

@@ -18,6 +18,7 @@ from typing import Any
 
 import certifi
 
+from imagelake import __version__
 from imagelake.run.errors import (
     BadFeedError,
     BadInputError,
@@ -29,8 +30,6 @@ from imagelake.run.errors import (
 from imagelake.web.http1 import BadAnswerError, Connection, Deadline, Pool, Response
 from imagelake.web.public_addresses import is_public
 from imagelake.web.urls import Origin, Url, refusal
-
-VERSION = "0.1.0"
 
 # A body in chunks of a byte would take fifty times its size.
 _MOST_PIECES = 65536
@@ -64,7 +63,7 @@ class GuardedClient:
     ) -> None:
         if not contact.isascii() or not contact.isprintable() or set(contact) & set("()\\"):
             raise BadInputError("contact must be printable ASCII without parentheses or backslashes")
-        self._user_agent = f"Imagelake/{VERSION}" + (f" (+{contact})" if contact else "")
+        self._user_agent = f"Imagelake/{__version__}" + (f" (+{contact})" if contact else "")
         self._trusted = frozenset(_parse_origin(text) for text in trusted_origins)
         self._tls = ssl_context or _default_tls()
         self._tls.set_alpn_protocols(["http/1.1"])
