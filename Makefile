@@ -1,6 +1,6 @@
 # Everything runs in .venv, which is made from the hash-pinned requirements. Only Python 3.11+ and make must be installed.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker test-cloud fuzz gate check docs build deploy destroy clean lock
+.PHONY: help demo test test-docker test-cloud fuzz gate check format docs build deploy destroy clean lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -39,6 +39,10 @@ gate: .venv/dev .venv-gate/pyvenv.cfg  ## check the expanded CloudFormation temp
 	then $(BIN)/python -m pytest -q -m gate tests/gate $(ARGS); \
 	else echo "make gate: skipped, because Checkov cannot be installed here; see .venv-gate/pip.log" >&2; test -z "$$CI"; fi
 
+format: .venv/dev  ## format the Python code and fix what ruff can fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
 check: .venv/dev  ## check format, lint, types, imports, template and state machine
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -72,8 +76,9 @@ lock:  ## resolve the requirements again (needs uv on PATH)
 	$(LOCK) -c requirements/dev.txt functions/requirements.in -o functions/requirements.txt
 	$(LOCK) -c requirements/dev.txt layers/imaging/requirements.in -o layers/imaging/requirements.txt
 
+# The header of a lock repeats the options that dependabot looks for there.
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-	--no-annotate --quiet --custom-compile-command 'make lock'
+	--no-annotate --quiet --custom-compile-command 'make lock, with --universal --python-version 3.11'
 
 .venv/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Imagelake needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}")'
