@@ -59,6 +59,7 @@ check: .venv/dev  ## check format, lint, types, imports, template and state mach
 
 docs: .venv/dev  ## generate the pages of docs/ that are made from the code
 	PYTHONPATH=functions $(BIN)/python -m tools.networks_page
+	PYTHONPATH=functions $(BIN)/python -m tools.schemas
 
 # Where the wheels of this machine do not fit Lambda, SAM's builder asks pip a second time, without hashes. So these
 # variables make pip take Lambda's wheels the first time, and refuse every wheel without a hash.

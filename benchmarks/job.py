@@ -1,9 +1,9 @@
-"""The whole job, addresses to pictures on disk: Transform against img2dataset, on the same server and pictures.
+"""Compare Transform with img2dataset on the whole job, from URLs to images on disk, with the same server and images.
 
     .venv/bin/python benchmarks/job.py [rounds]
 
-The two run in turn, each in a process of its own on one core, the server on another. Each run is three shards of some
-hundred pictures, of which the first warms up. Writes two tables into ``docs/benchmarks.md``.
+The two run in turn, each in a process of its own on one core; the server runs on another. A run has three shards of
+about a hundred images, and the first only warms up. The tables go into ``docs/benchmarks.md``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PER_SHARD = {"social": 120, "12mp": 40, "progressive": 80, "mixed": 80}
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
-    """A file server that keeps connections alive and its mouth shut."""
+    """A file server that keeps connections alive and logs nothing."""
 
     protocol_version = "HTTP/1.1"
 
@@ -39,7 +39,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 def serve() -> str:
-    """Serve the corpus from the first core; the server's threads are this process's own."""
+    """Serve the corpus from threads of this process, which runs on the first core; return the origin."""
     handler = functools.partial(Quiet, directory=str(CACHE / "corpus"))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -47,7 +47,7 @@ def serve() -> str:
 
 
 def run(command: list[str | Path], extra: dict[str, str]) -> dict[str, str]:
-    """What a run prints, by its first word."""
+    """Run a command on the last core; return the lines that it prints by their first word."""
     core = max(0, (os.cpu_count() or 1) - 1)
     done = subprocess.run(
         command, env=os.environ | extra, capture_output=True, text=True, check=False, preexec_fn=lambda: pin(core)

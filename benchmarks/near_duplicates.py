@@ -1,9 +1,9 @@
-"""How often a changed picture is found again, and how often two pictures are wrongly taken for one.
+"""Measure how often a changed image is found again, and how often two different images are matched by mistake.
 
     .venv/bin/python benchmarks/near_duplicates.py
 
-The pictures are tiles of large photos that do not overlap, so that no two show the same thing. Tiles of one photo (sky,
-leaves, wall) look alike, so their pairs are counted apart. Writes its tables into ``docs/near-duplicates.md``.
+The images are parts of large photos that do not overlap, so no two show the same thing. Parts of one photo (sky,
+leaves, wall) look alike, so their pairs are counted separately. The tables go into ``docs/near-duplicates.md``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def scaled(image: Image.Image, scale: float) -> Image.Image:
 
 
 def cropped(image: Image.Image, share: float) -> Image.Image:
-    """Without ``share`` of each side."""
+    """Cut ``share`` of the size off each side."""
     x, y = round(image.width * share), round(image.height * share)
     return image.crop((x, y, image.width - x, image.height - y))
 
@@ -80,7 +80,7 @@ VARIANTS: dict[str, Callable[[Image.Image], bytes]] = {
 
 
 class Measured(NamedTuple):
-    """What one picture is compared by."""
+    """The measures of one image that a comparison needs."""
 
     phash: int
     dhash: int
@@ -90,7 +90,7 @@ class Measured(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Originals, and their variants in the same order."""
+    """Measures of originals, and of their variants in the same order."""
 
     originals: list[Measured]
     variants: dict[str, list[Measured]]
@@ -126,7 +126,7 @@ def whole() -> Iterator[tuple[int, Image.Image]]:
 
 
 def recall(found: Found) -> str:
-    """The share of the pictures that are compared at all which each change leaves near."""
+    """Count for each change the share of images that are still near their original; flat images are left out."""
     kept = compared(found.originals)
     originals = pairs(found.originals)
     rows = []
@@ -137,7 +137,7 @@ def recall(found: Found) -> str:
 
 
 def precision(found: Found) -> str:
-    """How many of a million pairs of pictures that show different things are near."""
+    """Count near pairs among a million pairs of images that show different things."""
     kept, photo = compared(found.originals), np.array([picture.photo for picture in found.originals])
     originals = pairs(found.originals)
     one, other = np.triu_indices(len(originals), 1)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from imagelake.run.errors import CredentialsError, DownloadError
+from imagelake.run.retries import retry
 from imagelake.web.client import GuardedClient
 from relay_alert.formats import FORMATS
 
@@ -24,7 +24,14 @@ _BY_HOST = {
 
 
 class AlertNotSentError(Exception):
-    """The webhook did not take the alert; names its host and its answer, never its path."""
+    """The webhook did not take the alert; the message names its host and its answer, never its path.
+
+    ``retry_after`` are the seconds to wait before a retry, ``None`` if a retry cannot help.
+    """
+
+    def __init__(self, message: str, retry_after: float | None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True)
@@ -52,27 +59,29 @@ class Webhook:
 
     def send(self, payload: dict[str, Any], client: GuardedClient) -> None:
         """Post ``payload``; raises ``AlertNotSentError`` in the end."""
-        for tries_left in reversed(range(TRIES)):
-            pause = 2.0 ** (TRIES - 1 - tries_left)
-            try:
-                answer = client.exchange(
-                    "POST", self.url, json=payload, max_bytes=_MOST_BYTES, connect=3.0, read=8.0, total=10.0
-                )
-            except DownloadError as error:
-                failure = str(error)
-            else:
-                if answer.status < 300:
-                    return
-                failure = f"{urlsplit(self.url).hostname} answered {answer.status}"
-                if answer.status != 429 and answer.status < 500:
-                    break
-                pause = max(pause, _retry_after(answer.headers.get("retry-after", "")))
-            if tries_left and pause <= LONGEST_PAUSE:
-                time.sleep(pause)
-            else:
-                break
-        # No cause: an exception of the client's may not, but its frames do, know the URL.
-        raise AlertNotSentError(failure) from None
+        retry(lambda: self._send_once(payload, client), tries=TRIES, on=AlertNotSentError, pause=_pause)
+
+    def _send_once(self, payload: dict[str, Any], client: GuardedClient) -> None:
+        try:
+            answer = client.exchange(
+                "POST", self.url, json=payload, max_bytes=_MOST_BYTES, connect=3.0, read=8.0, total=10.0
+            )
+        except DownloadError as error:
+            # Drop the cause: its traceback holds the secret URL.
+            raise AlertNotSentError(str(error), retry_after=0.0) from None
+        if answer.status >= 300:
+            is_temporary = answer.status == 429 or answer.status >= 500
+            raise AlertNotSentError(
+                f"{urlsplit(self.url).hostname} answered {answer.status}",
+                retry_after=_retry_after(answer.headers.get("retry-after", "")) if is_temporary else None,
+            )
+
+
+def _pause(error: AlertNotSentError, failed: int) -> float | None:
+    if error.retry_after is None:
+        return None
+    seconds = max(2.0 ** (failed - 1), error.retry_after)
+    return seconds if seconds <= LONGEST_PAUSE else None
 
 
 def _retry_after(text: str) -> float:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
-from itertools import count
 from weakref import WeakValueDictionary
 
 from imagelake.run.errors import DownloadError, ErrorCode
+from imagelake.run.retries import retry
 from imagelake.web.client import GuardedClient, read_body
 from imagelake.web.http1 import Deadline, Headers, Response
 from imagelake.web.urls import Url
@@ -115,15 +115,12 @@ class Downloader:
         if expires_at is not None and expires_at <= (now or datetime.now(UTC)):
             raise DownloadError(ErrorCode.URL_EXPIRED, f"the URL on {target.host} lapsed at {expires_at.isoformat()}")
         deadline = Deadline(limits.total_seconds)
-        for tries in count(1):
-            try:
-                return self._follow(target, limits, deadline)
-            except DownloadError as error:
-                pause = _pause(error, tries, limits)
-                if pause is None or pause >= deadline.remaining():
-                    raise
-            time.sleep(pause)
-        raise AssertionError  # count() does not end
+        return retry(
+            lambda: self._follow(target, limits, deadline),
+            tries=limits.max_tries,
+            on=DownloadError,
+            pause=lambda error, failed: _pause(error, failed, limits, deadline),
+        )
 
     def _follow(self, target: Url, limits: Limits, deadline: Deadline) -> Download:
         first = target.host
@@ -181,14 +178,15 @@ def download(url: str, limits: Limits | None = None) -> Download:
     return _public_downloader().download(url, limits)
 
 
-def _pause(error: DownloadError, tries: int, limits: Limits) -> float | None:
-    """Seconds to wait before the next try, or ``None`` if there is to be none."""
+def _pause(error: DownloadError, failed: int, limits: Limits, deadline: Deadline) -> float | None:
+    """The seconds to wait before the next try, or ``None`` if a retry cannot help or comes too late."""
     asked = error.retry_after if isinstance(error, _StatusError) else None
-    retried = error.code in _RETRIED or (error.code is ErrorCode.RATE_LIMITED and asked is not None)
-    if not retried or tries >= limits.max_tries or (asked or 0) > limits.max_retry_after_seconds:
+    is_retried = error.code in _RETRIED or (error.code is ErrorCode.RATE_LIMITED and asked is not None)
+    if not is_retried or (asked or 0) > limits.max_retry_after_seconds:
         return None
-    backoff = limits.backoff_seconds * 2.0 ** (tries - 1) * random.uniform(0.5, 1.0)
-    return max(backoff, asked or 0)
+    backoff = limits.backoff_seconds * 2.0 ** (failed - 1) * random.uniform(0.5, 1.0)
+    seconds = max(backoff, asked or 0)
+    return seconds if seconds < deadline.remaining() else None
 
 
 def _status_error(host: str, response: Response) -> _StatusError:

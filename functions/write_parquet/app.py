@@ -9,10 +9,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
+from imagelake.lake.staging import Staging
 from imagelake.run.aws import aws_errors
 from imagelake.run.models import Batch
 from imagelake.run.observability import RUN_ID, logger, metrics
-from imagelake.run.settings import settings
+from write_parquet.settings import WriteParquetSettings
 from write_parquet.table import read, write
 
 
@@ -21,15 +22,14 @@ from write_parquet.table import read, write
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Event: ``{"run", "batch"}``; returns the file's key and its number of rows."""
     batch = Batch.model_validate(event["batch"])
-    bucket = Bucket(settings().bucket_name)
+    bucket = Bucket(WriteParquetSettings.load().bucket_name)
 
-    rows = bucket.get_lines(object_keys.rows(batch))
-    pictures = memoryview(bucket.get(object_keys.images(batch)))
+    rows = Staging(bucket, batch).rows_with_images()
     key = object_keys.parquet(batch)
     if rows:
         written = read(bucket.get(key)) if batch.retried_by else []
         with aws_errors(key):
-            write(rows, pictures, f"s3://{bucket.name}/{key}", written)
+            write(rows, f"s3://{bucket.name}/{key}", written)
 
     metrics.add_metric("RowsWritten", MetricUnit.Count, len(rows))
     logger.info("file written", extra={"batch": batch.model_dump(), "key": key, "rows": len(rows)})

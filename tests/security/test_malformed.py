@@ -11,6 +11,7 @@ from PIL import Image
 
 from imagelake.imaging import process
 from imagelake.lake import object_keys
+from imagelake.lake.staging import Staging
 from imagelake.run.errors import ErrorCode, ImageRejectedError
 from tests.security.malformed import malformed
 from tests.unit.fake_lake import Lake
@@ -88,21 +89,19 @@ def test_nothing_malformed_is_stored_as_processed(lake: Lake, website: Website) 
         plan(*(item(f"{at}", website.put(f"/{at}.jpg", data)) for at, data in enumerate(FILES.values()))),
     )
     counts = handler(event("transform", batch=planned.batch), Context())
-    rows = lake.bucket.get_lines(object_keys.rows(planned.batch))
-    pictures = lake.bucket.get(object_keys.images(planned.batch))
+    rows = Staging(lake.bucket, planned.batch).rows_with_images()
     assert counts["failed"] == 0
     assert sum(counts.values()) == len(rows) == len(FILES)
     for (name, data), row in zip(FILES.items(), rows, strict=True):
         assert row["raw_sha256"] == hashlib.sha256(data).hexdigest()
-        if row["status"] == "ok":
-            place = row["image"]
-            kept = pictures[place["offset"] : place["offset"] + place["length"]]
-            assert kept == process(data).image, name
-            assert_clean(kept)
+        if row["image"] is not None:
+            assert row["status"] == "ok", name
+            assert row["image"]["bytes"] == process(data).image, name
+            assert_clean(row["image"]["bytes"])
         else:
-            assert row["image"] is None, name
             assert row["status"] == "duplicate" or row["error_code"] in _CODES, name
-    # The pictures' file holds the pictures of the rows that are ok, and no byte more.
-    assert sum(row["image"]["length"] for row in rows if row["image"]) == len(pictures)
+    # images.bin has the images of the rows that are ok, and no byte more.
+    stored = lake.bucket.get(object_keys.images(planned.batch))
+    assert stored == b"".join(row["image"]["bytes"] for row in rows if row["image"])
     assert counts["ok"] > 50
     assert counts["rejected"] > 150

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-import time
 from types import TracebackType
 
 from imagelake.run.errors import DownloadError, SourceUnavailableError
+from imagelake.run.retries import retry
 from imagelake.web.client import GuardedClient, as_feed_error
 from imagelake.web.messages import Request, Response
 from imagelake.web.urls import Url
@@ -14,6 +14,14 @@ from imagelake.web.urls import Url
 TRIES = 3
 # Longer than this is the state machine's business: it waits for free.
 LONGEST_PAUSE = 10.0
+
+
+class _ServerError(SourceUnavailableError):
+    """An answer of 5xx: it is retried, and after the last try the adapter reads it."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(f"the network answered {response.status}")
+        self.response = response
 
 
 class Api:
@@ -32,22 +40,22 @@ class Api:
 
     def send(self, request: Request) -> Response:
         """The response, whatever its status: what it means is the adapter's to say, but 5xx is tried again first."""
-        for tries_left in reversed(range(TRIES)):
-            try:
-                answer = self._client.exchange(
-                    request.method, request.url, params=request.params, headers=request.headers, json=request.json
-                )
-            except DownloadError as error:
-                failure = as_feed_error(error)
-                if not isinstance(failure, SourceUnavailableError) or not tries_left:
-                    raise failure from error
-                retry_after = ""
-            else:
-                if answer.status < 500 or not tries_left:
-                    return Response(answer.status, answer.headers, answer.body, answer.url)
-                retry_after = answer.headers.get("retry-after", "")
-            time.sleep(_pause(retry_after, tries_left))
-        raise AssertionError("the last try returns or raises")
+        try:
+            return retry(lambda: self._send_once(request), tries=TRIES, on=SourceUnavailableError, pause=_pause)
+        except _ServerError as error:
+            return error.response
+
+    def _send_once(self, request: Request) -> Response:
+        try:
+            answer = self._client.exchange(
+                request.method, request.url, params=request.params, headers=request.headers, json=request.json
+            )
+        except DownloadError as error:
+            raise as_feed_error(error) from error
+        response = Response(answer.status, answer.headers, answer.body, answer.url)
+        if response.status >= 500:
+            raise _ServerError(response)
+        return response
 
     @staticmethod
     def address(request: Request) -> str:
@@ -55,7 +63,8 @@ class Api:
         return str(Url.parse(request.url).with_params(request.params))
 
 
-def _pause(retry_after: str, tries_left: int) -> float:
+def _pause(error: SourceUnavailableError, failed: int) -> float:
+    retry_after = error.response.headers.get("retry-after", "") if isinstance(error, _ServerError) else ""
     asked = float(retry_after) if retry_after.isdecimal() and len(retry_after) < 6 else 0.0
     # Full jitter, so that feeds which failed together do not come back together.
-    return min(LONGEST_PAUSE, max(asked, random.uniform(0, 2.0 ** (TRIES - tries_left))))
+    return min(LONGEST_PAUSE, max(asked, random.uniform(0, 2.0**failed)))

@@ -7,7 +7,6 @@ a bus that is down costs a line of log and a count, and the run goes on as if it
 from __future__ import annotations
 
 import hashlib
-import os
 from functools import cache
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -106,11 +105,8 @@ class BatchWritten(Event):
 EVENTS: tuple[type[Event], ...] = (RunStarted, RunFinished, FeedFailed, BatchWritten)
 
 
-def publish(*events: Event) -> None:
-    """Put events on the bus that ``EVENT_BUS_NAME`` names; without the name, nobody is told. Never raises for AWS."""
-    bus = os.environ.get("EVENT_BUS_NAME")
-    if not bus:
-        return
+def publish(bus: str, *events: Event) -> None:
+    """Put events on the bus named ``bus``. Never raises an error of AWS."""
     entries: list[PutEventsRequestEntryTypeDef] = [
         {"Source": SOURCE, "DetailType": event.detail_type, "Detail": event.model_dump_json(), "EventBusName": bus}
         for event in events
