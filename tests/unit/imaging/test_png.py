@@ -17,7 +17,7 @@ from imagelake.imaging.formats import read_header
 from imagelake.run.errors import ImageRejectedError
 from tests.unit.imaging.images import chunk, encoded, interlaced_png, photo, png_of, png_with
 
-pytestmark = pytest.mark.skipif(png.pyspng is None, reason="pyspng has no wheel for this machine")
+pyspng = pytest.importorskip("pyspng", reason="pyspng has no wheel for this machine")
 
 RGB, RGBA = 2, 6
 
@@ -115,9 +115,14 @@ def test_libspng_sees_only_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     packed = zlib.compress(plain, 9)
     data = png_of(200, 150, packed, color=RGB)
     split = data[:33] + b"".join(chunk(b"IDAT", packed[at : at + 7]) for at in range(0, len(packed), 7)) + data[-12:]
-    seen = []
-    load = png.pyspng.load
-    monkeypatch.setattr(png.pyspng, "load", lambda data, mode: seen.append(data) or load(data, mode))
+    seen: list[bytes] = []
+    load = pyspng.load
+
+    def record(data: bytes, mode: str) -> Any:
+        seen.append(data)
+        return load(data, mode)
+
+    monkeypatch.setattr(pyspng, "load", record)
     imaging.process(png_with(split, chunk(b"tEXt", b"Comment\0planted"), chunk(b"gAMA", bytes(4))))
     # An uncompressed stream is a little longer than the rows.
     body = seen[0][41:-16]
