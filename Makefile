@@ -1,10 +1,10 @@
-# Everything runs in .venv, made from the hash-pinned requirements; nothing but Python 3.11+ and make has to be there.
+# Everything runs in .venv, which is made from the hash-pinned requirements. Only Python 3.11+ and make must be installed.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker test-cloud fuzz gate check docs build deploy destroy clean lock
+.PHONY: help demo test test-fast test-all test-docker test-cloud fuzz gate check format docs build deploy destroy clean lock
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Packages of this project are read from the checkout, never installed.
+# Python imports this project from the checkout, which stays free of bytecode files.
 export PYTHONDONTWRITEBYTECODE := 1
 export SAM_CLI_TELEMETRY := 0
 ARGS ?=
@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 60
 BUILD_DIR ?= .aws-sam/build
 WHEELS := manylinux_2_34_x86_64 manylinux_2_28_x86_64 manylinux2014_x86_64
 
-help:  ## say what each verb does
+help:  ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 demo: .venv/local  ## run the whole pipeline on this machine; ARGS="--feed bluesky:ACCOUNT --limit 50" reads a live feed
@@ -22,24 +22,33 @@ demo: .venv/local  ## run the whole pipeline on this machine; ARGS="--feed blues
 test: .venv/dev  ## run the unit, workflow and stack tests
 	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not docker and not cloud and not gate" $(ARGS)
 
-test-docker: .venv/dev  ## run the workflow's paths on AWS's Step Functions Local, if Docker runs here
-	@if docker info >/dev/null 2>&1; then $(BIN)/python -m pytest -q -m docker tests/docker $(ARGS); \
-	else echo "make test-docker: skipped, because Docker does not run here"; fi
+test-fast: .venv/dev  ## run the unit and static tests
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile tests/unit tests/static $(ARGS)
 
-test-cloud: .venv/dev  ## test a stack deployed to your AWS account; costs cents, and IMAGELAKE_CLOUD_STACK names it
+test-all: test  ## run all tests that need nothing but this machine
+
+test-docker: .venv/dev  ## run the workflow tests on Step Functions Local in Docker
+	@if docker info >/dev/null 2>&1; then $(BIN)/python -m pytest -q -m docker tests/docker $(ARGS); \
+	else echo "make test-docker: skipped, because Docker is not running here"; fi
+
+test-cloud: .venv/dev  ## deploy and test the stack IMAGELAKE_CLOUD_STACK in your AWS account; costs cents
 	@$(BIN)/python -m pytest -q -m cloud tests/cloud $(ARGS)
 
-fuzz: .venv-fuzz/pyvenv.cfg  ## look for bytes that break the imaging code; FUZZ_SECONDS=60
+fuzz: .venv-fuzz/pyvenv.cfg  ## search for bytes that crash the imaging code; FUZZ_SECONDS=60
 	@if .venv-fuzz/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements/fuzz.txt >.venv-fuzz/pip.log 2>&1; \
 	then .venv-fuzz/bin/python tests/fuzz/fuzz_process.py $(FUZZ_SECONDS); \
-	else echo "make fuzz: skipped, because the fuzzer cannot be installed here; .venv-fuzz/pip.log says why" >&2; test -z "$$CI"; fi
+	else echo "make fuzz: skipped, because the fuzzer cannot be installed here; see .venv-fuzz/pip.log" >&2; test -z "$$CI"; fi
 
-gate: .venv/dev .venv-gate/pyvenv.cfg  ## hold the template, as CloudFormation gets it, to checkov's rules
+gate: .venv/dev .venv-gate/pyvenv.cfg  ## check the expanded CloudFormation template with Checkov
 	@if .venv-gate/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements/gate.txt >.venv-gate/pip.log 2>&1; \
 	then $(BIN)/python -m pytest -q -m gate tests/gate $(ARGS); \
-	else echo "make gate: skipped, because checkov cannot be installed here; .venv-gate/pip.log says why" >&2; test -z "$$CI"; fi
+	else echo "make gate: skipped, because Checkov cannot be installed here; see .venv-gate/pip.log" >&2; test -z "$$CI"; fi
 
-check: .venv/dev  ## lint, types, template and state machine
+format: .venv/dev  ## format the Python code and fix what ruff can fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: .venv/dev  ## check format, lint, types, imports, template and state machine
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -48,43 +57,45 @@ check: .venv/dev  ## lint, types, template and state machine
 	AWS_DEFAULT_REGION=us-east-1 $(BIN)/sam validate --lint
 	$(BIN)/python -m pytest -q tests/static
 
-docs: .venv/dev  ## write the pages of docs/ that are made from the code
+docs: .venv/dev  ## generate the pages of docs/ that are made from the code
 	PYTHONPATH=functions $(BIN)/python -m tools.networks_page
+	PYTHONPATH=functions $(BIN)/python -m tools.schemas
 
-# SAM's builder asks pip for Lambda's wheels a second time, without hashes, where those of this machine do not fit. So pip
-# is told at once which ones to take, and to take none without a hash.
+# Where the wheels of this machine do not fit Lambda, SAM's builder asks pip a second time, without hashes. So these
+# variables make pip take Lambda's wheels the first time, and refuse every wheel without a hash.
 build: .venv/dev  ## build the Lambda bundle, its layer and their SBOM (needs python3.13 on PATH)
-	@command -v python3.13 >/dev/null && python3.13 -c '' 2>/dev/null || { echo "make build: python3.13 is not on PATH; Lambda's runtime is Python 3.13, and SAM builds with the same" >&2; exit 1; }
+	@command -v python3.13 >/dev/null && python3.13 -c '' 2>/dev/null || { echo "make build: python3.13 is not on PATH; SAM needs it, because Lambda runs Python 3.13" >&2; exit 1; }
 	PIP_REQUIRE_HASHES=1 PIP_ONLY_BINARY=:all: PIP_PLATFORM="$(WHEELS)" $(BIN)/sam build --build-dir $(BUILD_DIR) $(ARGS)
-	$(BIN)/python -m tools.sbom $(BUILD_DIR)
+	PYTHONPATH=functions $(BIN)/python -m tools.sbom $(BUILD_DIR)
 
-deploy: build  ## deploy to your AWS account, asking for what it needs to know
+deploy: build  ## deploy to your AWS account; SAM asks for the parameters
 	$(BIN)/sam deploy --guided
 
-destroy: .venv/dev  ## delete the stack from your AWS account, and say what it keeps; STACK=imagelake
+destroy: .venv/dev  ## delete the stack from your AWS account, except its data; STACK=imagelake
 	@$(BIN)/python -m tools.destroy $(STACK) $(ARGS)
 
-clean:  ## remove what make has made here
-	rm -rf .venv .venv-fuzz .venv-gate .aws-sam .imagelake .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean:  ## remove everything that make has created here
+	rm -rf .venv .venv-fuzz .venv-gate .aws-sam .imagelake .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-lock:  ## resolve the requirements anew (needs uv on PATH)
+lock:  ## resolve the requirements again (needs uv on PATH)
 	cd requirements && $(LOCK) dev.in -o dev.txt && $(LOCK) -c dev.txt local.in -o local.txt && $(LOCK) -c dev.txt fuzz.in -o fuzz.txt && $(LOCK) gate.in -o gate.txt
 	$(LOCK) -c requirements/dev.txt functions/requirements.in -o functions/requirements.txt
 	$(LOCK) -c requirements/dev.txt layers/imaging/requirements.in -o layers/imaging/requirements.txt
 
+# The header of a lock repeats the options that dependabot looks for there.
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-	--no-annotate --quiet --custom-compile-command 'make lock'
+	--no-annotate --quiet --custom-compile-command 'make lock, with --universal --python-version 3.11'
 
 .venv/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Imagelake needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}")'
 	@$(PYTHON) -m venv .venv
 
-# The fuzzer has wheels for some interpreters only, and checkov wants other versions, so both are kept from what the other
-# verbs need.
+# The fuzzer has wheels for some interpreters only, and Checkov needs other versions, so each has an environment of its
+# own.
 .venv-fuzz/pyvenv.cfg .venv-gate/pyvenv.cfg:
 	@$(PYTHON) -m venv $(@D)
 
-# The files local and dev only mark what is installed; dev holds all of local.
+# The files `local` and `dev` only record which requirements are installed; dev includes local.
 .venv/local: .venv/pyvenv.cfg requirements/local.txt
 	@test -e .venv/dev -a .venv/dev -nt requirements/local.txt || $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/local.txt
 	@touch $@

@@ -1,4 +1,4 @@
-"""What the benchmarks share: environments of their own, statistics, and the tables in ``docs/performance.md``."""
+"""Common parts of the benchmarks: virtual environments, statistics, and the tables in ``docs/benchmarks.md``."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from statistics import median, quantiles
 from corpus import CACHE
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENT = ROOT / "docs" / "performance.md"
-# What the template gives the Transform function; memory that is freed stays at hand, which saves its page faults.
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
+# Environment of the Transform function, as in the template. The process keeps freed memory, which saves page faults.
 TRANSFORM_ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_TRIM_THRESHOLD_": "134217728",
@@ -27,7 +27,7 @@ TRANSFORM_ENVIRONMENT = {
 
 
 def environment(name: str, *packages: str) -> Path:
-    """The Python of a virtual environment of that name with these packages, made if it is not there."""
+    """The Python of the virtual environment ``name`` with ``packages``; it is made if it does not exist."""
     folder = CACHE / "venv" / name
     python = folder / "bin" / "python"
     ready = folder / "ready"
@@ -39,7 +39,7 @@ def environment(name: str, *packages: str) -> Path:
 
 
 def pin(core: int) -> None:
-    """Keep this process and those it starts on one core, where the system allows."""
+    """Keep this process and its children on one core, where the system allows it."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
 
@@ -53,8 +53,8 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
 
 
 def ratios(slow: Sequence[float], fast: Sequence[float]) -> list[float]:
-    """How many times faster, run by run: the two of a pair ran one after the other."""
-    return [one / other for one, other in zip(slow, fast, strict=True)]
+    """Speedups by pairs of runs; the two runs of a pair took place one after the other."""
+    return [slower / faster for slower, faster in zip(slow, fast, strict=True)]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -64,7 +64,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def machine(*packages: str) -> str:
-    """The machine, the day and the versions, in a sentence."""
+    """Machine, day and versions, in one line."""
     try:
         names = [
             line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "name" in line
@@ -80,7 +80,7 @@ def machine(*packages: str) -> str:
 
 
 def publish(section: str, text: str, path: Path = DOCUMENT) -> None:
-    """Put ``text`` between the marks of a section of a document, and show it."""
+    """Put ``text`` between the marks of a section of a document, and print it."""
     begin, end = f"<!-- {section}: begin -->", f"<!-- {section}: end -->"
     document = path.read_text()
     before, rest = document.split(begin)

@@ -1,9 +1,9 @@
-"""One image over a kept connection: the guarded client against general ones, on the same server and images.
+"""Compare the CPU time of our HTTP client with that of general clients, for images over a kept-alive connection.
 
     .venv/bin/python benchmarks/download.py [rounds]
 
-All fetch the social set in turn, image by image, in one process on one core; the server runs on another. Counts the
-processor's time, not the waiting. Writes a table into ``docs/performance.md``.
+All clients fetch the same images of the social set in turn, in one process on one core; the server is on another. Only
+CPU time counts, not the time that a client waits. The result is written as a table into ``docs/benchmarks.md``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Get = Callable[[str], bytes]
 
 
 def clients(origin: str) -> dict[str, Get]:
-    """Return functions by name that take a path and return the body of the response."""
+    """The clients by name; each takes a path and returns the body of the response."""
     import http.client
 
     import h11
@@ -42,7 +42,7 @@ def clients(origin: str) -> dict[str, Get]:
     urllib3_pool = urllib3.HTTPConnectionPool(origin.removeprefix("http://"))
     connection = http.client.HTTPConnection(origin.removeprefix("http://"))
 
-    def bare(path: str) -> bytes:
+    def http_client(path: str) -> bytes:
         connection.request("GET", path)
         return connection.getresponse().read()
 
@@ -51,8 +51,8 @@ def clients(origin: str) -> dict[str, Get]:
     body = corpus("social")[0].read_bytes()
     head = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(body)
 
-    def parse(path: str) -> bytes:
-        """Read with h11 a response that has been received already."""
+    def h11_parser(path: str) -> bytes:
+        """Read a response from memory, without a connection."""
         parser.send(request)
         parser.send(h11.EndOfMessage())
         parser.receive_data(head + body)
@@ -67,29 +67,32 @@ def clients(origin: str) -> dict[str, Get]:
         OURS: lambda path: downloader.download(origin + path),
         "httpx": lambda path: httpx_client.get(path).content,
         "urllib3": lambda path: urllib3_pool.request("GET", path).data,
-        "http.client, one connection": bare,
-        "h11, its parsing alone": parse,
+        "http.client, one connection": http_client,
+        "h11, its parsing alone": h11_parser,
     }
 
 
 def inside(origin: str, rounds: int) -> None:
-    """Measure in the environment that has all clients."""
+    """Run the measurement, in the environment where all clients are installed."""
     pin(max(0, (os.cpu_count() or 1) - 1))
-    measured: dict[str, list[float]] = defaultdict(list)
+    milliseconds: dict[str, list[float]] = defaultdict(list)
     paths = [f"/social/{path.name}" for path in corpus("social")]
-    gets = clients(origin)
+    getters = clients(origin)
     for number in range(rounds + 1):
-        spent = dict.fromkeys(gets, 0.0)
+        spent = dict.fromkeys(getters, 0.0)
         for path in paths:
-            for name, get in gets.items():
-                started = time.thread_time()
+            for name, get in getters.items():
+                start = time.thread_time()
                 get(path)
-                spent[name] += time.thread_time() - started
+                spent[name] += time.thread_time() - start
         if number:  # the first round opens the connections
             for name, seconds in spent.items():
-                measured[name].append(1000 * seconds / len(paths))
-    rows = [[name, f"{median(times):.2f}", spread(ratios(times, measured[OURS]))] for name, times in measured.items()]
-    head = ["client", "ms of CPU per image", "its time to ours"]
+                milliseconds[name].append(1000 * seconds / len(paths))
+    rows = [
+        [name, f"{median(times):.2f}", spread(ratios(times, milliseconds[OURS]))]
+        for name, times in milliseconds.items()
+    ]
+    head = ["client", "ms of CPU per image", "its time / ours"]
     publish("download", f"{machine(*PACKAGES)}\n\n{table(head, rows)}")
 
 

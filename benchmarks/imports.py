@@ -1,7 +1,7 @@
-"""Import time and memory of every step function: `.venv/bin/python benchmarks/imports.py`.
+"""Measure import time and memory of every function: ``.venv/bin/python benchmarks/imports.py``.
 
-Each function is imported in a fresh interpreter several times, in turns; the median of what the import adds to a bare
-interpreter is printed, with compiled files in place, as in a worker that starts a second time.
+Every function is imported in fresh interpreters, in turns, and the medians are printed. Bytecode files are in place, as
+in a worker that starts a second time.
 """
 
 from __future__ import annotations
@@ -17,30 +17,29 @@ ROUNDS = 7
 _PROBE = """
 import resource, sys, time
 start = time.perf_counter()
-if len(sys.argv) > 1:
-    __import__(sys.argv[1] + ".app")
+__import__(sys.argv[1] + ".app")
 print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
-def measure(function: str | None) -> tuple[float, float]:
-    """Milliseconds of the import and peak memory in MB of one fresh interpreter."""
-    arguments = [sys.executable, "-c", _PROBE, *([function] if function else [])]
+def measure(function: str) -> tuple[float, float]:
+    """Import ``function`` in a fresh interpreter; returns milliseconds of the import and peak memory in MB."""
+    arguments = [sys.executable, "-c", _PROBE, function]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "functions"), "AWS_DEFAULT_REGION": "us-east-1"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    out = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True).stdout
-    seconds, kilobytes = out.split()
+    output = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True).stdout
+    seconds, kilobytes = output.split()
     return float(seconds) * 1000, float(kilobytes) / 1024
 
 
 def main() -> None:
     functions = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
-    for function in functions:
+    for function in functions:  # writes the bytecode files
         measure(function)
     rounds = [{function: measure(function) for function in functions} for _ in range(ROUNDS)]
     print("| function | import, ms | memory, MB |\n|---|---|---|")
     for function in functions:
-        milliseconds, megabytes = zip(*(figures[function] for figures in rounds), strict=True)
+        milliseconds, megabytes = zip(*(measured[function] for measured in rounds), strict=True)
         print(f"| {function} | {statistics.median(milliseconds):.0f} | {statistics.median(megabytes):.0f} |")
 
 

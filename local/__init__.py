@@ -1,1 +1,1 @@
-"""The same stack on one machine: engine, packaging, progress and the demo."""
+"""Run the deployed stack on one machine: the engine, packaging, deployment, progress display and demo."""

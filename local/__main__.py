@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import runpy
 import signal
 import sys
 from collections.abc import Sequence
@@ -19,13 +20,14 @@ except ModuleNotFoundError as missing:
     sys.exit(f"error: {missing.name} is not installed; run: {sys.executable} -m pip install -r requirements/local.txt")
 
 FOLDER = Path(".imagelake")
+_LIBRARY = Path(__file__).parents[1] / "functions" / "imagelake"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     options = _parse(arguments)
     console = Console()
-    # As an exception, so that everything started is stopped on the way out.
+    # SIGTERM becomes an exception, so that every ``with`` block stops what it has started.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         return demo(options, console)
@@ -37,43 +39,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> Options:
-    parser = argparse.ArgumentParser(prog="python -m local", description="Imagelake on this machine.")
+    parser = argparse.ArgumentParser(prog="python -m local", description="Run Imagelake on this machine.")
+    # The library is not on the path of this program.
+    version = runpy.run_path(str(_LIBRARY / "__init__.py"))["__version__"]
+    parser.add_argument("--version", action="version", version=f"Imagelake {version}")
     command = parser.add_subparsers(required=True).add_parser(
-        "demo", help="deploy the stack to the local engine, run it once and show what came out"
+        "demo", help="deploy the stack to the local engine, run it once and show the result"
     )
     command.add_argument(
         "--feed",
         action="append",
         default=[],
         metavar="FEED",
-        help="a live feed, e.g. bluesky:ACCOUNT or mastodon:SERVER#TAG; may be given again (default: the sample feed)",
+        help="read a live feed, e.g. bluesky:ACCOUNT or mastodon:SERVER#TAG; repeatable (default: the sample feed)",
     )
     command.add_argument(
         "--limit",
         type=int,
         default=100,
         metavar="N",
-        help="posts of each feed after which reading ends, with their page (default: %(default)s)",
+        help="most posts to read per feed; the last page is finished (default: %(default)s)",
     )
     command.add_argument(
-        "--state", type=Path, metavar="DIR", help="keep everything in DIR and go on from there the next time"
+        "--state", type=Path, metavar="DIR", help="keep everything in DIR and continue from it next time"
     )
     command.add_argument("--keep", action="store_true", help="keep the engine running until Ctrl-C")
     command.add_argument(
-        "--stream", action="store_true", help="put the sample feed on a Kinesis stream, whose consumer starts the run"
+        "--stream", action="store_true", help="put the sample feed on a Kinesis stream; its consumer starts the run"
     )
     command.add_argument("--port", type=int, metavar="N", help="port of the engine on 127.0.0.1 (default: a free one)")
-    given = parser.parse_args(arguments)
-    if given.stream and given.feed:
-        parser.error("--stream is for the sample feed; a live feed is read as it is")
+    options = parser.parse_args(arguments)
+    if options.stream and options.feed:
+        parser.error("--stream works with the sample feed only; leave out --feed")
     return Options(
-        folder=(given.state or FOLDER / f"{datetime.now(UTC):%Y%m%dT%H%M%S}").resolve(),
-        feeds=tuple(given.feed),
-        limit=given.limit,
-        port=given.port,
-        persistent=given.state is not None,
-        keep_running=given.keep,
-        stream=given.stream,
+        folder=(options.state or FOLDER / f"{datetime.now(UTC):%Y%m%dT%H%M%S}").resolve(),
+        feeds=tuple(options.feed),
+        limit=options.limit,
+        port=options.port,
+        persistent=options.state is not None,
+        keep_running=options.keep,
+        stream=options.stream,
     )
 
 

@@ -1,4 +1,4 @@
-"""The demo: the real stack on this machine, one run of it followed to its end, and what came out."""
+"""The demo: deploy the real stack to the local engine, follow one run to its end and show the result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import indent
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 from rich.console import Console
@@ -24,19 +24,23 @@ from local.feed_server import FeedServer
 from local.follow import follow
 from local.stream import put_records, sample_records
 
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
+    from mypy_boto3_stepfunctions.type_defs import DescribeExecutionOutputTypeDef
+
 ROOT = Path(__file__).parents[1]
 TEMPLATE = ROOT / "template.yaml"
 _POLL_SECONDS = 0.1
 SAMPLE_ACCOUNT = "sample.imagelake.example"
-QUESTION = """\
-SELECT left(coalesce(alt_text, caption), 32) AS picture, width || 'x' || height AS size,
+QUERY = """\
+SELECT left(coalesce(alt_text, caption), 32) AS description, width || 'x' || height AS size,
        round(colorfulness)::INT AS colorfulness, array_to_string(dominant_colors[:3], ' ') AS colors
 FROM images WHERE status = 'ok' ORDER BY colorfulness DESC LIMIT 5"""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asks for. Without ``feeds``, the sample feed is served and read."""
+    """Options of the command line. Without ``feeds``, the demo serves and reads the sample feed."""
 
     folder: Path
     feeds: tuple[str, ...] = ()
@@ -48,32 +52,32 @@ class Options:
 
 
 def demo(options: Options, console: Console) -> int:
-    """Run it all; 0 if the execution succeeded, else 1."""
+    """Deploy, run and show the result; returns 0 if the execution succeeded, else 1."""
     with ExitStack() as stack:
         with _timed(console, "Engine"):
-            # Each function may do what its role allows and nothing else, as on AWS.
+            # The engine checks the role of each function, as AWS does.
             settings = {"AUTH": "true"}
             engine = stack.enter_context(
                 Engine(options.folder, port=options.port, keep=options.persistent, settings=settings)
             )
-        given, parameters = _input(options, stack)
+        run_input, parameters = _input(options, stack)
         with _timed(console, "Deploy"):
-            # The engine speaks plain HTTP on loopback, which that policy refuses.
+            # BucketPolicy refuses plain HTTP, which the engine speaks on loopback.
             outputs = deploy(engine, TEMPLATE, parameters, without=["BucketPolicy"])
         mailbox = subscribe(engine, outputs["TopicArn"])
         run = _execute_by_stream if options.stream else _execute
-        execution = run(engine, outputs, given, console)
+        execution = run(engine, outputs, run_input, console)
         _save(engine, outputs["BucketName"], options.folder)
         _save_logs(engine, options.folder / "functions.log")
-        _summarise(execution, _notification(engine, mailbox), options.folder, console)
+        _summarize(execution, _notification(engine, mailbox), options.folder, console)
         if options.keep_running:
             _hold(engine, outputs, console)
     return 0 if execution["status"] == "SUCCEEDED" else 1
 
 
 def _input(options: Options, stack: ExitStack) -> tuple[dict[str, Any], dict[str, str]]:
-    """The execution input, and the stack parameters it needs."""
-    # Nothing but this execution is to run.
+    """The execution input, and the stack parameters that it needs."""
+    # No schedule may start another execution.
     parameters = {"ScheduleState": "DISABLED"}
     if options.stream:
         parameters["StreamIngest"] = "ENABLED"
@@ -81,29 +85,31 @@ def _input(options: Options, stack: ExitStack) -> tuple[dict[str, Any], dict[str
         return {"feeds": options.feeds, "batch_size": 25, "posts_per_feed": options.limit}, parameters
     url = stack.enter_context(FeedServer()).url
     feed = {"source": "bluesky", "account": SAMPLE_ACCOUNT, "server": url}
-    # So small that a few pictures make several batches.
-    given = {"feeds": [feed], "batch_size": 10, "posts_per_feed": options.limit}
-    return given, parameters | {"TrustedOrigins": url}
+    # A small batch size, so that the few images make several batches.
+    run_input = {"feeds": [feed], "batch_size": 10, "posts_per_feed": options.limit}
+    return run_input, parameters | {"TrustedOrigins": url}
 
 
-def _execute(engine: Engine, outputs: dict[str, str], given: dict[str, Any], console: Console) -> dict[str, Any]:
+def _execute(
+    engine: Engine, outputs: dict[str, str], run_input: dict[str, Any], console: Console
+) -> DescribeExecutionOutputTypeDef:
     name = f"demo-{datetime.now(UTC):%Y%m%dT%H%M%S}"
     states = engine.client("stepfunctions")
-    started = states.start_execution(stateMachineArn=outputs["StateMachineArn"], name=name, input=json.dumps(given))
+    started = states.start_execution(stateMachineArn=outputs["StateMachineArn"], name=name, input=json.dumps(run_input))
     with _timed(console, f"Execution {name}"):
         return follow(states, started["executionArn"], console)
 
 
 def _execute_by_stream(
-    engine: Engine, outputs: dict[str, str], given: dict[str, Any], console: Console
-) -> dict[str, Any]:
-    """Put the sample feed on the stream and follow the runs that its consumer starts; returns the last of them."""
+    engine: Engine, outputs: dict[str, str], run_input: dict[str, Any], console: Console
+) -> DescribeExecutionOutputTypeDef:
+    """Put the sample feed on the stream, follow the runs that its consumer starts and return the last one."""
     states, machine = engine.client("stepfunctions"), outputs["StateMachineArn"]
     before = _executions(states, machine)
-    (feed,) = given["feeds"]
+    (feed,) = run_input["feeds"]
     records = list(sample_records(feed["server"], feed["account"]))
     put_records(engine.client("kinesis"), outputs["StreamName"], records)
-    _print_text(f"{len(records)} records on the stream {outputs['StreamName']}", console)
+    _print_text(f"Put {len(records)} records on the stream {outputs['StreamName']}", console)
     while not (started := _executions(states, machine) - before):
         time.sleep(_POLL_SECONDS)
     while started:
@@ -115,13 +121,13 @@ def _execute_by_stream(
     return execution
 
 
-def _executions(states: Any, machine: str) -> set[str]:
+def _executions(states: SFNClient, machine: str) -> set[str]:
     pages = states.get_paginator("list_executions").paginate(stateMachineArn=machine)
     return {execution["executionArn"] for page in pages for execution in page["executions"]}
 
 
 def subscribe(engine: Engine, topic_arn: str) -> str:
-    """A queue that gets what the topic sends, in place of a mailbox; returns its URL."""
+    """Subscribe a queue to the topic, in place of a mailbox, and return the URL of the queue."""
     sqs = engine.client("sqs")
     url: str = sqs.create_queue(QueueName="local-mailbox")["QueueUrl"]
     sqs.purge_queue(QueueUrl=url)
@@ -143,7 +149,7 @@ def _notification(engine: Engine, mailbox: str) -> dict[str, str] | None:
 
 
 def _save(engine: Engine, bucket: str, folder: Path) -> None:
-    """Copy the dataset and the reports out of the bucket, under their own keys."""
+    """Copy the dataset and the reports from the bucket to ``folder``, with their keys as paths."""
     s3 = engine.client("s3")
     for prefix in ("lake/", "reports/"):
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
@@ -162,7 +168,9 @@ def _save_logs(engine: Engine, file: Path) -> None:
                 lines.write(f"{group['logGroupName']}  {event['message'].rstrip()}\n")
 
 
-def _summarise(execution: dict[str, Any], notification: dict[str, str] | None, folder: Path, console: Console) -> None:
+def _summarize(
+    execution: DescribeExecutionOutputTypeDef, notification: dict[str, str] | None, folder: Path, console: Console
+) -> None:
     report = folder / "reports" / execution["name"]
     console.rule(f"{execution['name']}: {execution['status']}")
     if (report / "run.json").is_file():
@@ -171,11 +179,11 @@ def _summarise(execution: dict[str, Any], notification: dict[str, str] | None, f
         _print_counts("Errors by code", run["errors"], console)
     elif notification is None:
         _print_text(f"{execution.get('error')}: {execution.get('cause')}", console)
-    _print_answer(folder, console)
+    _print_query(folder, console)
     if notification is None:
-        _print_text("\nNo notification was sent; a run without a gap sends none.", console)
+        _print_text("\nThe run was complete, so it sent no notification.", console)
     else:
-        _print_text("\nThe notification that was sent:\n", console)
+        _print_text("\nThe run sent this notification:\n", console)
         _print_text(indent(f"{notification['Subject']}\n\n{notification['Message']}", "  "), console)
     for title, file in (
         ("Report", report / "index.html"),
@@ -190,17 +198,17 @@ def _print_counts(title: str, counts: dict[str, int], console: Console) -> None:
     _print_text(f"{title}: " + (", ".join(f"{name} {number}" for name, number in counts.items()) or "none"), console)
 
 
-def _print_answer(folder: Path, console: Console) -> None:
-    """One question to the dataset, as SQL over its files."""
+def _print_query(folder: Path, console: Console) -> None:
+    """Run a SQL query over the dataset files and print it with its result."""
     if not any(folder.glob("lake/images/*/*/*.parquet")):
         return
     with duckdb.connect() as connection:
         connection.read_parquet(f"{folder}/lake/images/*/*/*.parquet").create_view("images")
-        answer = connection.sql(QUESTION)
-        table = Table(*answer.columns)
-        for row in answer.fetchall():
+        result = connection.sql(QUERY)
+        table = Table(*result.columns)
+        for row in result.fetchall():
             table.add_row(*(Text(_printable(str(value))) for value in row))
-    _print_text(f"\n{QUESTION};", console)
+    _print_text(f"\n{QUERY};", console)
     console.print(table)
 
 
@@ -209,13 +217,13 @@ def _print_text(text: str, console: Console) -> None:
 
 
 def _printable(text: str) -> str:
-    """Without what could steer a terminal: captions and names are whatever someone posted."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text)
+    """Replace control characters: captions and names come from strangers and could control the terminal."""
+    return "".join(character if character.isprintable() or character == "\n" else " " for character in text)
 
 
 def _hold(engine: Engine, outputs: dict[str, str], console: Console) -> None:
     _print_text(
-        f"\nThe engine serves on {engine.url} until Ctrl-C, e.g.:\n"
+        f"\nThe engine runs at {engine.url} until Ctrl-C. To list the bucket:\n"
         f"  export AWS_ENDPOINT_URL={engine.url} AWS_REGION={REGION}"
         " AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local\n"
         f"  aws s3 ls --recursive s3://{outputs['BucketName']}/",

@@ -1,4 +1,4 @@
-"""Deploying: a template to the local engine, through its CloudFormation."""
+"""Deploy a template to the local engine through its CloudFormation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _POLL_SECONDS = 0.1
 
 
 class DeployError(Exception):
-    """CloudFormation refused the stack; names the resources and the reasons."""
+    """CloudFormation refused the stack; the message names the resources and the reasons."""
 
 
 def deploy(
@@ -30,9 +30,9 @@ def deploy(
     stack_name: str = STACK_NAME,
     without: Iterable[str] = (),
 ) -> dict[str, str]:
-    """Create the stack of ``template``, or bring it up to date, and return its outputs.
+    """Create or update the stack of ``template`` and return its outputs.
 
-    ``without`` names resources to leave out, where the engine cannot do with them what AWS does.
+    ``without`` names resources to leave out because the engine does not treat them as AWS does.
     """
     s3, cloudformation = engine.client("s3"), engine.client("cloudformation")
     s3.create_bucket(Bucket=_ARTIFACTS)
@@ -44,11 +44,11 @@ def deploy(
     packaged = package(template, upload)
     for resource in without:
         del packaged["Resources"][resource]
-    # By address, because a template in a request may have 51,200 bytes at most.
-    stored = upload("template.json", json.dumps(packaged).encode())
+    # Passed by URL, because a request holds a template of at most 51,200 bytes.
+    uploaded = upload("template.json", json.dumps(packaged).encode())
     request = {
         "StackName": stack_name,
-        "TemplateURL": f"{engine.url}/{stored['Bucket']}/{stored['Key']}",
+        "TemplateURL": f"{engine.url}/{uploaded['Bucket']}/{uploaded['Key']}",
         "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in (parameters or {}).items()],
         "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
     }

@@ -1,4 +1,4 @@
-"""The local engine: AWS's services on loopback, as a child process that leaves nothing behind."""
+"""The local engine: AWS's services on loopback, in a child process that leaves nothing running."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ START_SECONDS = 60
 STOP_SECONDS = 15
 
 _PROCESS = Path(__file__).with_name("engine_process.py")
-# What the engine, its SAM transform and its Lambda workers import.
+# Imported by the engine, its SAM transform and its Lambda workers.
 _PACKAGES = ("ministack", "samtranslator", "awslambdaric", "cryptography")
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 
 
 class EngineError(Exception):
-    """The engine cannot start; says in one line what is in the way."""
+    """The engine cannot start; the message is one line."""
 
 
 class Engine:
-    """MiniStack on loopback for the length of a ``with`` block.
+    """Run MiniStack on loopback for the length of a ``with`` block.
 
-    ``folder`` takes its log, its temporary files and, with ``keep``, its state, which the next engine on that folder
-    goes on from. ``settings`` are added to its environment, e.g. ``{"SFN_WAIT_SCALE": "0"}``.
+    Its log and temporary files are in ``folder``; with ``keep``, so is its state, and the next engine on that folder
+    continues from it. ``settings`` are added to its environment, e.g. ``{"SFN_WAIT_SCALE": "0"}``.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Engine:
         self._stop()
 
     def client(self, service: str) -> Any:
-        """The boto3 client of ``service`` that can reach nothing but this engine; made once, which takes a while."""
+        """The boto3 client of ``service`` for this engine alone; each is made once, because making one is slow."""
         if service not in self._clients:
             session: Any = boto3.Session(_CREDENTIALS["AWS_ACCESS_KEY_ID"], _CREDENTIALS["AWS_SECRET_ACCESS_KEY"])
             config = Config(proxies={}, s3={"addressing_style": "path"})
@@ -95,8 +95,8 @@ class Engine:
         return self._clients[service]
 
     def environment(self) -> dict[str, str]:
-        """The environment of the engine and its workers: the caller's, with every way to a real account taken out."""
-        # Out too: what would change the workers' Python, such as a PYTHONPATH with the checkout before the package.
+        """The environment of the engine and its workers: the caller's, without all that leads to a real account."""
+        # PYTHON* variables are removed because a PYTHONPATH could put the checkout before the deployed package.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON"))}
         hosts = [*filter(None, [inherited.get("NO_PROXY") or inherited.get("no_proxy")]), HOST, "localhost"]
         return inherited | {
@@ -109,13 +109,13 @@ class Engine:
             "AWS_EC2_METADATA_DISABLED": "true",
             "NO_PROXY": ",".join(hosts),
             "no_proxy": ",".join(hosts),
-            # The default is every interface.
+            # MiniStack listens on every interface by default.
             "BIND_HOST": HOST,
             "GATEWAY_PORT": str(self.port),
             "USE_SSL": "0",
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
-            # At start and stop it would remove every MiniStack container of this machine's Docker, if there is one.
+            # MiniStack removes all its containers from this machine's Docker at start and stop; keep it from Docker.
             "DOCKER_HOST": f"unix://{self._temporary}/none.sock",
             "LAMBDA_EXECUTOR": "local",
             "LAMBDA_PYTHON": sys.executable,
@@ -124,7 +124,7 @@ class Engine:
             "S3_PERSIST": str(int(self._keep)),
             "S3_DATA_DIR": str(self.folder / "s3"),
             "TMPDIR": str(self._temporary),
-            # glibc keeps an arena per thread otherwise, and every worker has many.
+            # By default glibc keeps an arena per thread, and every worker has many threads.
             "MALLOC_ARENA_MAX": "2",
             **self._settings,
         }
@@ -139,7 +139,7 @@ class Engine:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
-                raise EngineError(f"the engine ended as it started: {_last_line(self.log)} (log: {self.log})")
+                raise EngineError(f"the engine stopped while it started: {_last_line(self.log)} (log: {self.log})")
             with suppress(urllib.error.URLError, OSError), opener.open(f"{self.url}/_ministack/health", timeout=2):
                 return
             time.sleep(0.05)
@@ -151,13 +151,13 @@ class Engine:
             return
         try:
             if self._keep:
-                # Asked first, so that it saves its state.
+                # SIGTERM lets it save its state.
                 process.terminate()
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(STOP_SECONDS)
         finally:
-            # Its workers are in its group. A killed one may stay as a zombie where there is no init to collect it, so
-            # the group need not become empty.
+            # Its workers are in its process group. Without an init process a killed worker stays as a zombie, so do not
+            # wait until the group is empty.
             with suppress(ProcessLookupError, PermissionError):
                 for _ in range(200):
                     os.killpg(process.pid, signal.SIGKILL)
@@ -186,7 +186,7 @@ def _free_port() -> int:
 
 def _require_free(port: int) -> None:
     with socket.socket() as probe:
-        # Without this, a port whose last connections are still winding down counts as taken.
+        # Without this option, a port whose last connections are still closing counts as taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -196,4 +196,4 @@ def _require_free(port: int) -> None:
 
 def _last_line(log: Path) -> str:
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "its log is empty"

@@ -1,20 +1,24 @@
-"""Following an execution: its states as they are entered, the work inside its Maps and the batches of every feed."""
+"""Follow an execution: its states as they are entered, the work inside its Maps and the batches of every feed."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
+    from mypy_boto3_stepfunctions.type_defs import DescribeExecutionOutputTypeDef, HistoryEventTypeDef
 
 POLL_SECONDS = 0.25
 _CONTROL_FLOW = ("Choice", "Pass", "Succeed")
@@ -22,12 +26,12 @@ _CONTROL_FLOW = ("Choice", "Pass", "Succeed")
 
 @dataclass
 class Step:
-    """One visit of a state of the machine itself; ``inner`` counts what finished inside it, if it is a Map."""
+    """One visit of a top-level state; ``inner`` counts the states that finished inside it, if it is a Map."""
 
     name: str
     type: str
     entered: datetime
-    left: datetime | None = None
+    exited: datetime | None = None
     error: str | None = None
     inner: Counter[str] = field(default_factory=Counter)
 
@@ -38,7 +42,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Batches:
-    """How far the Distributed Map of one feed has come."""
+    """Progress of the Distributed Map of one feed."""
 
     feed: str
     done: int
@@ -46,33 +50,33 @@ class Batches:
     total: int
 
 
-def follow(client: Any, execution_arn: str, console: Console) -> dict[str, Any]:
-    """Show an execution until it ends and return its description; a display on a terminal, else one line per event."""
+def follow(client: SFNClient, execution_arn: str, console: Console) -> DescribeExecutionOutputTypeDef:
+    """Show an execution until it ends, live on a terminal and else line by line; return its description."""
     definition = json.loads(client.describe_state_machine_for_execution(executionArn=execution_arn)["definition"])
     feeds: dict[str, str] = {}
-    said: set[str] = set()
+    printed: set[str] = set()
     live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
     with live or nullcontext():
         while True:
-            execution: dict[str, Any] = client.describe_execution(executionArn=execution_arn)
+            execution = client.describe_execution(executionArn=execution_arn)
             steps = read_steps(_history(client, execution_arn), definition)
             batches = list(_batches(client, execution_arn, feeds))
             if live:
                 live.update(_display(steps, batches), refresh=True)
             else:
-                _say(console, _lines(steps, batches), said)
+                _print_new(console, _lines(steps, batches), printed)
             if execution["status"] != "RUNNING":
                 break
             time.sleep(POLL_SECONDS)
-    _say(console, _lines(steps, batches), said)
+    _print_new(console, _lines(steps, batches), printed)
     return execution
 
 
-def read_steps(events: Iterable[dict[str, Any]], definition: dict[str, Any]) -> list[Step]:
-    """The states of the machine itself, as visited.
+def read_steps(events: Iterable[Mapping[str, Any]], definition: dict[str, Any]) -> list[Step]:
+    """The visits of top-level states, in order.
 
-    Inside a Map, AWS writes the states' own events; the local engine writes only their tasks', which a function's ARN
-    ties to its state.
+    For states inside a Map, AWS writes events that name them. The local engine writes only the events of their tasks,
+    which name a function; the function's ARN leads to the state.
     """
     outer = definition["States"].keys()
     functions = {
@@ -90,7 +94,7 @@ def read_steps(events: Iterable[dict[str, Any]], definition: dict[str, Any]) -> 
         elif kind.endswith("StateExited"):
             name = event["stateExitedEventDetails"]["name"]
             if name in outer:
-                steps[-1].left = event["timestamp"]
+                steps[-1].exited = event["timestamp"]
             elif kind == "TaskStateExited":
                 steps[-1].inner[name] += 1
         elif kind == "TaskSucceeded":
@@ -103,13 +107,13 @@ def read_steps(events: Iterable[dict[str, Any]], definition: dict[str, Any]) -> 
             details = event.get("taskFailedEventDetails") or event["lambdaFunctionFailedEventDetails"]
             steps[-1].error = details["error"]
         elif kind == "ExecutionFailed" and steps:
-            steps[-1].left = event["timestamp"]
+            steps[-1].exited = event["timestamp"]
             steps[-1].error = event["executionFailedEventDetails"].get("error", "failed")
     return steps
 
 
 def _states(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every state that writes into this history; the children of a Distributed Map have their own."""
+    """Every state with events in this history; the children of a Distributed Map have histories of their own."""
     for name, state in machine["States"].items():
         yield name, state
         processor = state.get("ItemProcessor")
@@ -117,12 +121,12 @@ def _states(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from _states(processor)
 
 
-def _history(client: Any, execution_arn: str) -> list[dict[str, Any]]:
+def _history(client: SFNClient, execution_arn: str) -> list[HistoryEventTypeDef]:
     pages = client.get_paginator("get_execution_history").paginate(executionArn=execution_arn)
     return [event for page in pages for event in page["events"]]
 
 
-def _batches(client: Any, execution_arn: str, feeds: dict[str, str]) -> Iterator[Batches]:
+def _batches(client: SFNClient, execution_arn: str, feeds: dict[str, str]) -> Iterator[Batches]:
     runs = client.list_map_runs(executionArn=execution_arn)["mapRuns"]
     for run in sorted(runs, key=lambda run: run["startDate"]):
         arn = run["mapRunArn"]
@@ -133,20 +137,20 @@ def _batches(client: Any, execution_arn: str, feeds: dict[str, str]) -> Iterator
         yield Batches(feeds.get(arn, "?"), counts["succeeded"] + failed, failed, counts["total"])
 
 
-def _feed(client: Any, map_run_arn: str) -> str | None:
-    """The feed a Map Run works for, as its first child's input tells."""
+def _feed(client: SFNClient, map_run_arn: str) -> str | None:
+    """The feed of a Map Run, from the input of its first child."""
     children = client.list_executions(mapRunArn=map_run_arn, maxResults=1)["executions"]
     if not children:
         return None
-    given = json.loads(client.describe_execution(executionArn=children[0]["executionArn"])["input"])
-    feed: str = given["batch"]["feed_id"]
+    child_input = json.loads(client.describe_execution(executionArn=children[0]["executionArn"])["input"])
+    feed: str = child_input["batch"]["feed_id"]
     return feed
 
 
 def _display(steps: list[Step], batches: list[Batches]) -> RenderableType:
     states = Table.grid(padding=(0, 2))
-    for step in _shown(steps):
-        if step.left is None:
+    for step in _without_control_flow(steps):
+        if step.exited is None:
             seconds = time.time() - step.entered.timestamp()
             states.add_row("[cyan]▸", f"[bold]{step.name}", f"{seconds:.0f} s", step.note)
         else:
@@ -160,29 +164,28 @@ def _display(steps: list[Step], batches: list[Batches]) -> RenderableType:
 
 
 def _lines(steps: list[Step], batches: list[Batches]) -> Iterator[str]:
-    """What is settled, in words that stay the same: a line per state left, and per change of a feed's batches."""
-    shown = _shown(steps)
-    for number, step in enumerate(shown, 1):
+    """Lines that stay true once printed: one per finished state, and one per change of a feed's batches."""
+    for number, step in enumerate(_without_control_flow(steps), 1):
         if step.type == "Map":
             yield f"{number:>2}  {step.name} …"
             for entry in batches:
                 failed = f", {entry.failed} failed" if entry.failed else ""
                 yield f"      {entry.feed}: {entry.done} of {entry.total} batches{failed}"
-        if step.left is not None:
+        if step.exited is not None:
             yield f"{number:>2}  {step.name}  {_seconds(step)}" + (f"  {step.note}" if step.note else "")
 
 
-def _shown(steps: list[Step]) -> list[Step]:
+def _without_control_flow(steps: list[Step]) -> list[Step]:
     return [step for step in steps if step.type not in _CONTROL_FLOW]
 
 
 def _seconds(step: Step) -> str:
-    assert step.left is not None
-    return f"{(step.left - step.entered).total_seconds():.1f} s"
+    assert step.exited is not None
+    return f"{(step.exited - step.entered).total_seconds():.1f} s"
 
 
-def _say(console: Console, lines: Iterable[str], said: set[str]) -> None:
+def _print_new(console: Console, lines: Iterable[str], printed: set[str]) -> None:
     for line in lines:
-        if line not in said:
-            said.add(line)
+        if line not in printed:
+            printed.add(line)
             console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Packaging: the deployed template, made into one the local engine can run; the file itself stays as it is."""
+"""Turn the deployed template into one that the local engine can run; the file itself does not change."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import yaml
 Upload = Callable[[str, bytes], dict[str, str]]
 
 _BOOTSTRAP = Path(__file__).with_name("bootstrap")
-# The engine's Python worker reports every exception under one name, so that no Retry or Catch on ours would match. As
-# a custom runtime, our bootstrap runs AWS's own client, which reports them as Lambda does.
+# The engine's Python worker reports every exception under one name, so no Retry or Catch of ours would match. With a
+# custom runtime, our bootstrap runs AWS's own client, which reports exceptions as Lambda does.
 _RUNTIME = "provided.al2023"
-_LONG_AGO = (1980, 1, 1, 0, 0, 0)
+_FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as CloudFormation reads it: intrinsic functions as tags, dates as text."""
+    """Reads YAML as CloudFormation does: intrinsic functions are tags, dates are text."""
 
 
 def _intrinsic(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
@@ -47,20 +47,20 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def read_template(path: Path) -> dict[str, Any]:
-    """A CloudFormation template with its short-form functions in long form."""
+    """Read a CloudFormation template and write its short-form functions in long form."""
     template = yaml.load(path.read_text(), Loader=_Loader)
     assert isinstance(template, dict)
     return template
 
 
 def package(path: Path, upload: Upload) -> dict[str, Any]:
-    """The template at ``path`` for the local engine: what it names on disk is uploaded, and Lambda runs from here.
+    """Read the template at ``path``, upload the files that it names, and let Lambda run in this Python environment.
 
     ``upload(name, content)`` stores an artifact and returns its ``{"Bucket", "Key"}``.
     """
     template = read_template(path)
     for parameter in template.get("Parameters", {}).values():
-        # AWS's public parameters, such as a layer's ARN, do not exist here.
+        # The engine lacks AWS's public parameters, such as the ARN of a layer.
         if parameter["Type"].startswith("AWS::SSM::Parameter::Value<") and _is_public(parameter.get("Default", "")):
             parameter["Type"] = "String"
     globals_of_functions = template.get("Globals", {}).get("Function", {})
@@ -69,7 +69,7 @@ def package(path: Path, upload: Upload) -> dict[str, Any]:
     def code(uri: str) -> dict[str, str]:
         return _upload(upload, zip_code(path.parent / uri), ".zip")
 
-    # This environment has what the layers bring.
+    # The packages of the layers are installed in this environment.
     resources = template["Resources"]
     for name in [name for name, resource in resources.items() if resource["Type"] == "AWS::Serverless::LayerVersion"]:
         del resources[name]
@@ -92,11 +92,11 @@ def _is_public(parameter_name: str) -> bool:
 
 
 def zip_code(folder: Path) -> bytes:
-    """The code in ``folder`` and our ``bootstrap``; the same files give the same bytes."""
+    """Zip the code in ``folder`` with our ``bootstrap``; the same files give the same bytes."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, file in (*_code_files(folder), ("bootstrap", _BOOTSTRAP)):
-            entry = zipfile.ZipInfo(name, _LONG_AGO)
+            entry = zipfile.ZipInfo(name, _FIXED_TIME)
             entry.external_attr = (0o755 if file is _BOOTSTRAP else 0o644) << 16
             archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
     return packed.getvalue()

@@ -1,4 +1,4 @@
-"""A proxy before the engine, through which the functions reach it: to count their calls, or to disturb them."""
+"""A proxy between the functions and the engine that counts their calls or disturbs them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Self
 
 from local.engine import HOST
 
-# Those of one hop are this proxy's own.
-_HOP = frozenset({"content-length", "transfer-encoding", "connection", "date", "server"})
+# Headers that hold for one connection only; the proxy sends its own.
+_HOP_BY_HOP = frozenset({"content-length", "transfer-encoding", "connection", "date", "server"})
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a function gets. If ``cut``, the connection ends that many bytes before the body does."""
+    """Response to a function. The connection ends ``cut`` bytes before the body does."""
 
     status: int
     body: bytes = b""
@@ -45,7 +45,8 @@ class Answer:
 class EngineProxy:
     """Serves on loopback for the length of a ``with`` block; give ``url`` to the engine as ``AWS_ENDPOINT_URL``.
 
-    ``before`` may answer in the engine's place, ``after`` may change its answer; both are called from many threads.
+    ``before`` may answer a call instead of the engine, ``after`` may change the engine's answer. Both are called from
+    many threads.
     """
 
     def __init__(
@@ -64,25 +65,25 @@ class EngineProxy:
                 pass
 
             def handle(self) -> None:
-                # A function that dies leaves its calls behind.
+                # A function that dies closes its connection in the middle of a call.
                 with suppress(ConnectionError):
                     super().handle()
 
-            def _pass_on(self) -> None:
+            def _forward(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 call = Call(self.command, self.path, dict(self.headers.items()), body)
                 answer = before(call) or after(call, proxy._ask(call))
                 self.send_response(answer.status)
                 for name, value in answer.headers.items():
                     self.send_header(name, value)
-                # The length that HEAD tells is the engine's.
+                # The response to HEAD has no body, but has the length that the engine gave.
                 if "Content-Length" not in answer.headers:
                     self.send_header("Content-Length", str(len(answer.body)))
                 self.end_headers()
                 self.wfile.write(answer.body[: len(answer.body) - answer.cut])
                 self.close_connection = self.close_connection or answer.cut > 0
 
-            do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _pass_on  # noqa: N815
+            do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _forward  # noqa: N815
 
         self._server = http.server.ThreadingHTTPServer((HOST, 0), Handler)
         self._server.daemon_threads = True
@@ -103,9 +104,9 @@ class EngineProxy:
         try:
             connection.request(call.method, call.path, call.body, call.headers)
             answer = connection.getresponse()
-            kept = {name: value for name, value in answer.getheaders() if name.lower() not in _HOP}
+            headers = {name: value for name, value in answer.getheaders() if name.lower() not in _HOP_BY_HOP}
             if call.method == "HEAD":
-                kept["Content-Length"] = answer.getheader("Content-Length") or "0"
-            return Answer(answer.status, answer.read(), kept)
+                headers["Content-Length"] = answer.getheader("Content-Length") or "0"
+            return Answer(answer.status, answer.read(), headers)
         finally:
             connection.close()

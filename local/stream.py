@@ -1,4 +1,4 @@
-"""A producer of the stream: the sample feed's posts as records, and records put on Kinesis."""
+"""Produce records for the Kinesis stream from the posts of the sample feed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PAUSE = 0.2
 
 
 def sample_records(url: str, account: str) -> Iterator[bytes]:
-    """The posts that a server of the sample feed lists, each as a raw record of Bluesky."""
+    """Read the sample feed at ``url`` and yield each post as a raw record of Bluesky."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     query = {"actor": account, "filter": "posts_with_media", "limit": "100"}
     while True:
@@ -25,7 +25,7 @@ def sample_records(url: str, account: str) -> Iterator[bytes]:
             with opener.open(f"{url}/xrpc/app.bsky.feed.getAuthorFeed?{urlencode(query)}", timeout=10) as answer:
                 page = json.load(answer)
         except HTTPError as error:
-            # As a network would, the sample feed has a limit once.
+            # The sample feed answers one request with a rate limit, as a network would.
             if error.code != HTTPStatus.TOO_MANY_REQUESTS:
                 raise
             time.sleep(_PAUSE)
@@ -38,7 +38,7 @@ def sample_records(url: str, account: str) -> Iterator[bytes]:
 
 
 def put_records(kinesis: Any, stream: str, records: list[bytes]) -> None:
-    """Put ``records`` on the stream in their order, and those again that it had no room for."""
+    """Put ``records`` on the stream in order, and retry those that it throttled."""
     waiting = [{"Data": data, "PartitionKey": str(number)} for number, data in enumerate(records)]
     while waiting:
         group, waiting = waiting[:_PUT_MANY], waiting[_PUT_MANY:]

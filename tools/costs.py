@@ -1,7 +1,7 @@
-"""What a month costs, by arithmetic: ``python -m tools.costs`` prints the table of ``docs/costs.md``.
+"""Model of a month's cost: ``python -m tools.costs`` prints the table of ``docs/costs.md``.
 
-List prices of us-east-1 in 2026 without any free tier; calls counted from the code; sizes and times are assumptions,
-named as such, to be replaced by your own.
+Prices are list prices of us-east-1 in 2026 without any free tier, and calls are counted from the code. Sizes and times
+are assumptions: replace them by your own.
 """
 
 from __future__ import annotations
@@ -26,87 +26,92 @@ DASHBOARD_MONTH = 3.00
 KMS_KEY_MONTH = 1.00
 
 # ---- Counted from the code -------------------------------------------------------------------------------------------
-# An image: its raw object; a claim, then a mapping that is in two indexes as well; Validate and Reconcile look it up,
-# at half a unit each.
-PUTS_OF_AN_IMAGE, WRITES_OF_AN_IMAGE, READS_OF_AN_IMAGE = 1, 1 + 3, 2 * 0.5
-# A batch: plan twice, rows, pictures, file; who reads them; the child's start, its Tasks and its end.
-PUTS_OF_A_BATCH, GETS_OF_A_BATCH, TRANSITIONS_OF_A_BATCH, CALLS_OF_A_BATCH = 5, 9, 1 + 4, 3
-# Its entry in the log of hashes (16 bytes an original) and its names, 9 and 8 KB, doubled by the transaction.
-WRITES_OF_A_BATCH = 2 * (9 + 8)
-LOG_BYTES_AN_ORIGINAL = 16.5
-TRANSITIONS_OF_A_FEED, TRANSITIONS_OF_A_RUN = 12, 8
+# Per image: one PUT of the raw object; one write for the claim, and three for the mapping, which is in two indexes too;
+# one lookup by Validate and one by Reconcile, at half a unit each.
+PUTS_PER_IMAGE, WRITES_PER_IMAGE, READS_PER_IMAGE = 1, 1 + 3, 2 * 0.5
+# Per batch: PUTs of the plan (twice), the rows, the images and the dataset file, and the GETs of their readers; the
+# transitions are the child's start, its Tasks and its end.
+PUTS_PER_BATCH, GETS_PER_BATCH, TRANSITIONS_PER_BATCH, CALLS_PER_BATCH = 5, 9, 1 + 4, 3
+# A batch's entry in the hash log (16 bytes per original) and its names: 9 and 8 KB, doubled by the transaction.
+WRITES_PER_BATCH = 2 * (9 + 8)
+LOG_BYTES_PER_ORIGINAL = 16.5
+TRANSITIONS_PER_FEED, TRANSITIONS_PER_RUN = 12, 8
 ALARMS, METRICS = 5, 30
 TRANSFORM_MB, WRITE_PARQUET_MB = 3538, 1769
 
 # ---- Assumed ---------------------------------------------------------------------------------------------------------
+# Images a month, one column of the table each.
+SIZES = (1_000, 100_000, 1_000_000)
 RUNS, FEEDS, BATCH_SIZE = 30, 5, 500
-# Workers of Transform that a run starts anew; each reads the log from its beginning, once.
+# Workers of Transform that a run starts; each reads the whole hash log once.
 COLD_WORKERS = 10
 RAW_MB, PROCESSED_MB, ITEM_KB = 0.25, 0.045, 1.0
-# Wall time: the pictures' hosts decide on Transform's.
-TRANSFORM_SECONDS_AN_IMAGE = 0.05
-WRITE_SECONDS_A_BATCH, MAP_SECONDS_A_BATCH, RECONCILE_SECONDS_A_BATCH = 1.5, 1.0, 0.3
-OTHER_GB_SECONDS_A_FEED = 2.0
-LOG_KB_A_BATCH, LOG_KB_A_RUN = 55.0, 100.0
+# Wall time. Transform's depends on the hosts of the images.
+TRANSFORM_SECONDS_PER_IMAGE = 0.05
+WRITE_SECONDS_PER_BATCH, MAP_SECONDS_PER_BATCH, RECONCILE_SECONDS_PER_BATCH = 1.5, 1.0, 0.3
+OTHER_GB_SECONDS_PER_FEED = 2.0
+LOG_KB_PER_BATCH, LOG_KB_PER_RUN = 55.0, 100.0
 
 
-def requests_of_an_image() -> float:
-    """What S3 and DynamoDB ask for one image."""
-    return PUTS_OF_AN_IMAGE * S3_PUT + WRITES_OF_AN_IMAGE * DYNAMO_WRITE + READS_OF_AN_IMAGE * DYNAMO_READ
+def usd_per_image() -> float:
+    """USD of one image's requests to S3 and DynamoDB."""
+    return PUTS_PER_IMAGE * S3_PUT + WRITES_PER_IMAGE * DYNAMO_WRITE + READS_PER_IMAGE * DYNAMO_READ
 
 
-def requests_of_a_batch() -> float:
-    """What Step Functions, S3 and Lambda's requests ask for one batch."""
+def usd_per_batch() -> float:
+    """USD of one batch's transitions and of its requests to S3, Lambda and DynamoDB."""
     return (
-        TRANSITIONS_OF_A_BATCH * TRANSITION
-        + PUTS_OF_A_BATCH * S3_PUT
-        + GETS_OF_A_BATCH * S3_GET
-        + CALLS_OF_A_BATCH * LAMBDA_REQUEST
-        + WRITES_OF_A_BATCH * DYNAMO_WRITE
+        TRANSITIONS_PER_BATCH * TRANSITION
+        + PUTS_PER_BATCH * S3_PUT
+        + GETS_PER_BATCH * S3_GET
+        + CALLS_PER_BATCH * LAMBDA_REQUEST
+        + WRITES_PER_BATCH * DYNAMO_WRITE
     )
 
 
-def units_of_the_log(originals: int) -> float:
-    """Read units one cold worker takes for the whole log; half a unit for 4 KB, as it need not be consistent."""
-    return originals * LOG_BYTES_AN_ORIGINAL / 4096 / 2
+def hash_log_units(originals: int) -> float:
+    """Read units for the whole hash log: half a unit per 4 KB, because the read need not be consistent."""
+    return originals * LOG_BYTES_PER_ORIGINAL / 4096 / 2
 
 
 def batches(images: int) -> int:
-    """Batches of a month: full ones, but at least one for each feed that has something new on a day."""
+    """Batches of a month: full ones, but at least one per day for each feed with new posts."""
     return max(ceil(images / BATCH_SIZE), min(images, RUNS * FEEDS))
 
 
 def month(images: int) -> dict[str, float]:
-    """USD of a month that adds ``images``, by what is paid for."""
+    """USD of a month that adds ``images``, by item of the bill."""
     count = batches(images)
-    gb_seconds = (
-        images * TRANSFORM_SECONDS_AN_IMAGE * TRANSFORM_MB / 1024
-        + count
-        * (WRITE_SECONDS_A_BATCH * WRITE_PARQUET_MB / 1024 + MAP_SECONDS_A_BATCH * 0.5 + RECONCILE_SECONDS_A_BATCH)
-        + RUNS * FEEDS * OTHER_GB_SECONDS_A_FEED
+    batch_gb_seconds = (
+        WRITE_SECONDS_PER_BATCH * WRITE_PARQUET_MB / 1024 + MAP_SECONDS_PER_BATCH * 0.5 + RECONCILE_SECONDS_PER_BATCH
     )
-    flow = (RUNS * FEEDS * TRANSITIONS_OF_A_FEED + RUNS * TRANSITIONS_OF_A_RUN) * TRANSITION
+    gb_seconds = (
+        images * TRANSFORM_SECONDS_PER_IMAGE * TRANSFORM_MB / 1024
+        + count * batch_gb_seconds
+        + RUNS * FEEDS * OTHER_GB_SECONDS_PER_FEED
+    )
+    flow = (RUNS * FEEDS * TRANSITIONS_PER_FEED + RUNS * TRANSITIONS_PER_RUN) * TRANSITION
     return {
-        "Lambda, computing": gb_seconds * LAMBDA_GB_SECOND,
-        "S3 and DynamoDB requests of images": images * requests_of_an_image(),
-        "Step Functions and requests of batches": count * requests_of_a_batch() + flow,
-        "Cold reads of the log of hashes": RUNS * COLD_WORKERS * units_of_the_log(images) * DYNAMO_READ,
+        "Lambda compute": gb_seconds * LAMBDA_GB_SECOND,
+        "S3 and DynamoDB requests of images": images * usd_per_image(),
+        "Step Functions and requests of batches": count * usd_per_batch() + flow,
+        "Cold reads of the hash log": RUNS * COLD_WORKERS * hash_log_units(images) * DYNAMO_READ,
         "Storage of the month's images": images
         * ((RAW_MB + PROCESSED_MB) / 1024 * S3_GB_MONTH + ITEM_KB / 1024**2 * DYNAMO_GB_MONTH),
-        "Logs": (count * LOG_KB_A_BATCH + RUNS * LOG_KB_A_RUN) / 1024**2 * LOGS_GB,
+        "Logs": (count * LOG_KB_PER_BATCH + RUNS * LOG_KB_PER_RUN) / 1024**2 * LOGS_GB,
         "Metrics, alarms": METRICS * RUNS * METRIC_HOUR + ALARMS * ALARM_MONTH,
-        "Dashboard, key of the topic": DASHBOARD_MONTH + KMS_KEY_MONTH,
+        "Dashboard, KMS key of the topic": DASHBOARD_MONTH + KMS_KEY_MONTH,
     }
 
 
-def table(sizes: tuple[int, ...] = (1_000, 100_000, 1_000_000)) -> str:
+def table() -> str:
     """The months as a Markdown table."""
-    months = [month(size) for size in sizes]
+    months = [month(size) for size in SIZES]
     rows = [
-        ["images a month", *(f"{size:,}" for size in sizes)],
-        ["---", *("---:" for _ in sizes)],
-        *([name, *(f"{paid[name]:.2f}" for paid in months)] for name in months[0]),
-        ["**together, USD**", *(f"**{sum(paid.values()):.2f}**" for paid in months)],
+        ["images a month", *(f"{size:,}" for size in SIZES)],
+        ["---", *("---:" for _ in SIZES)],
+        *([name, *(f"{prices[name]:.2f}" for prices in months)] for name in months[0]),
+        ["**total, USD**", *(f"**{sum(prices.values()):.2f}**" for prices in months)],
     ]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

@@ -1,4 +1,4 @@
-"""Deleting a stack from an AWS account: ``python -m tools.destroy STACK`` says what goes and what stays."""
+"""Delete a stack from an AWS account; ``python -m tools.destroy STACK`` also lists the resources that remain."""
 
 from __future__ import annotations
 
@@ -11,45 +11,44 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-# What the template retains, and how to remove it for good.
-_KEPT = {
-    "AWS::S3::Bucket": 'empty it in the S3 console ("Empty" takes the old versions too), then: aws s3 rb s3://{name}',
+# Types of the resources that the template retains, and how to delete one for good.
+_RETAINED = {
+    "AWS::S3::Bucket": 'empty it in the S3 console ("Empty" deletes old versions too), then: aws s3 rb s3://{name}',
     "AWS::DynamoDB::Table": "aws dynamodb delete-table --table-name {name}",
 }
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Delete the stack named first; what follows is for ``sam delete``, such as ``--no-prompts``."""
+    """Delete the stack that the first argument names; pass the others, such as ``--no-prompts``, to ``sam delete``."""
     stack, *options = arguments
     try:
-        kept = retained(boto3.client("cloudformation"), stack)
+        remaining = retained(boto3.client("cloudformation"), stack)
     except (BotoCoreError, ClientError) as error:
         print(f"error: {stack}: {error}", file=sys.stderr)
         return 1
-    print(f"Deleting {stack}: state machine, functions, schedules, alarms, topic, and the logs.")
-    print("Kept, because it is your data:")
-    for kind, name in kept:
+    print(f"This deletes from {stack}: state machine, functions, schedules, alarms, topic and logs.")
+    print("These resources remain, because they hold your data:")
+    for kind, name in remaining:
         print(f"  {name} ({kind})")
-    done = subprocess.run(
-        [Path(sys.executable).with_name("sam"), "delete", "--stack-name", stack, *options], check=False
-    )
-    if done.returncode:
-        return done.returncode
-    print("\nTo remove what is kept as well, for good:")
-    for kind, name in kept:
-        print(f"  {_KEPT[kind].format(name=name)}")
-    print("Secrets, made by hand, are kept too: aws secretsmanager list-secrets")
+    sam = Path(sys.executable).with_name("sam")
+    deleted = subprocess.run([sam, "delete", "--stack-name", stack, *options], check=False)
+    if deleted.returncode:
+        return deleted.returncode
+    print("\nTo remove the bucket and the tables for good:")
+    for kind, name in remaining:
+        print(f"  {_RETAINED[kind].format(name=name)}")
+    print("Secrets that you created remain too. To list them: aws secretsmanager list-secrets")
     return 0
 
 
 def retained(cloudformation: Any, stack: str) -> list[tuple[str, str]]:
-    """Type and name of every resource that outlives the stack."""
+    """Type and name of every resource that remains after the stack."""
     pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
     return [
         (entry["ResourceType"], entry["PhysicalResourceId"])
         for page in pages
         for entry in page["StackResourceSummaries"]
-        if entry["ResourceType"] in _KEPT
+        if entry["ResourceType"] in _RETAINED
     ]
 
 

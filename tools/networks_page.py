@@ -1,4 +1,4 @@
-"""Writes ``docs/networks.md`` from the manifests of the networks; ``make docs`` runs it."""
+"""Write ``docs/networks.md`` from the manifests of the networks; ``make docs`` runs it."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from imagelake.sources.manifest import Manifest
 
 DOCS = Path(__file__).parents[1] / "docs"
 
-# The ones that need nothing come first.
+# Networks that need no login come first.
 ORDER = ("bluesky", "mastodon", "rss", "commons", "instagram", "facebook", "x")
 
 INTRODUCTION = """\
 # The networks
 
-A feed is an account, a hashtag or an address on one network. Name it in its short form, in the stack's `Feeds`
-parameter or in an execution's input: `{"feeds": ["bluesky:bsky.app", "mastodon:server.example#cats"]}`. A feed with
-settings is an object, `{"source": "mastodon", "server": "server.example", "hashtag": "cats", "limit": 200}`; `limit` is
-the number of posts after which a run stops reading, with the page that they are on. A first run that stops there leaves
-older posts for good: raise it before the first run.
+A feed is an account, a hashtag or a URL on one network. Write it in its short form in the stack's `Feeds` parameter or
+in the input of an execution: `{"feeds": ["bluesky:bsky.app", "mastodon:server.example#cats"]}`. A feed with settings is
+an object: `{"source": "mastodon", "server": "server.example", "hashtag": "cats", "limit": 200}`. `limit` is the most
+posts that one run reads; it finishes the last page. If the first run of a feed reaches the limit, older posts are never
+read, so raise it before the first run.
 """
 
 BELOW_THE_TABLE = """\
-A limit is waited for if it ends within six hours. A feed that cannot be read fails alone: the notification names it,
-what is wrong and what to do. Posts that are misshapen or left out on purpose, and media that are no images, are kept
-with a reason under `rejects/`.
+If a rate limit ends within six hours, the run waits for it. A feed that cannot be read fails alone: the notification
+names the feed, the problem and the remedy. Rejected posts and skipped media items are kept with a reason under
+`rejects/`.
 
-A network's credentials are one secret in Secrets Manager, a JSON object named `STACK/NETWORK`; the template makes none.
-They are sent to the network's own hosts and are in no raw page, row or log.
+The credentials of a network are one secret in Secrets Manager, a JSON object named `STACK/NETWORK`; create it yourself,
+the template does not. Credentials are sent only to the network's own hosts, and no raw page, row or log holds them.
 """
 
 
 def networks_page() -> str:
-    """The page's text."""
+    """The text of the page."""
     sources = [get_source(name) for name in ORDER]
     rows = [_row(source.manifest) for source in sources]
     head = ["| network | feeds | login | reaches back | costs |", "|---|---|---|---|---|"]

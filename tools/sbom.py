@@ -1,7 +1,7 @@
-"""The parts list of bundle and layer, as CycloneDX: ``python -m tools.sbom .aws-sam/build`` writes it there.
+"""Write the SBOM of bundle and layer as CycloneDX into the build folder; ``make build`` runs it.
 
-It lists what SAM has built in, not what was asked for. Wheels say of themselves what is compiled into them, such as
-libjpeg and libavif (https://peps.python.org/pep-0770/); that is nested in their entries.
+It lists the packages that SAM built in, not those that were asked for. Most wheels declare the libraries compiled into
+them, such as libjpeg and libavif (https://peps.python.org/pep-0770/); these are nested in the entry of the wheel.
 """
 
 from __future__ import annotations
@@ -21,74 +21,76 @@ from cyclonedx.output import make_outputter
 from cyclonedx.schema import OutputFormat, SchemaVersion
 from packageurl import PackageURL
 
+from imagelake import __version__
+
 ROOT = Path(__file__).parents[1]
-# What these wheels do not say of themselves, as their sources have it.
-SILENT = {
+# Libraries in wheels that declare none; the versions are from the sources of the wheels.
+UNDECLARED = {
     "pyspng==0.1.4": {"libspng": "0.7.4", "zlib": "1.2.11"},
     "deflate==0.9.0": {"libdeflate": "1.25"},
 }
 LOCKS = [ROOT / "functions" / "requirements.txt", *ROOT.glob("layers/*/requirements.txt")]
 
 
-def bill(build: Path) -> Bom:
-    """What the functions and layers in a build folder carry; a package that is not in the lock is a ``KeyError``.
+def sbom(build: Path) -> Bom:
+    """List the packages in the functions and layers of a build folder; a package outside the lock is a ``KeyError``.
 
-    The file that pip took is one of those whose hashes are given.
+    An entry has the hashes of all files in the lock. The file that pip installed is one of them.
     """
     folders = [str(folder) for folder in (*build.iterdir(), *build.glob("*/python"))]
-    carried = {_pin(found): found for found in distributions(path=folders)}.values()
-    locked = _locked()
+    packages = {_pin(package): package for package in distributions(path=folders)}.values()
+    hashes = _locked_hashes()
     bom = Bom()
-    bom.metadata.component = Component(name="imagelake", type=ComponentType.APPLICATION)
-    bom.components = [_component(found, locked[_pin(found)]) for found in carried]
+    bom.metadata.component = Component(name="imagelake", version=__version__, type=ComponentType.APPLICATION)
+    bom.components = [_component(package, hashes[_pin(package)]) for package in packages]
     bom.register_dependency(bom.metadata.component, bom.components)
     return bom
 
 
-def _locked() -> dict[str, list[str]]:
+def _locked_hashes() -> dict[str, list[str]]:
     text = "".join(lock.read_text() for lock in LOCKS)
     pins = re.findall(r"^([\w.-]+==[\w.]+).*((?:\n    --hash=sha256:\w+.*)+)", text, re.MULTILINE)
     return {pin: re.findall(r"sha256:(\w+)", hashes) for pin, hashes in pins}
 
 
-def _pin(found: Distribution) -> str:
-    return f"{_normal(found.name)}=={found.version}"
+def _pin(package: Distribution) -> str:
+    return f"{_normalized(package.name)}=={package.version}"
 
 
-def _normal(name: str) -> str:
+def _normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _component(found: Distribution, hashes: list[str]) -> Component:
-    name = _normal(found.name)
-    said = found.metadata["License-Expression"] or found.metadata["License"]
+def _component(package: Distribution, hashes: list[str]) -> Component:
+    name = _normalized(package.name)
+    license_text = package.metadata["License-Expression"] or package.metadata["License"]
     source = ExternalReference(
         type=ExternalReferenceType.DISTRIBUTION,
-        url=XsUri(f"https://pypi.org/project/{name}/{found.version}/"),
+        url=XsUri(f"https://pypi.org/project/{name}/{package.version}/"),
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=content) for content in hashes],
     )
     return Component(
         name=name,
-        version=found.version,
-        purl=PackageURL("pypi", name=name, version=found.version),
-        licenses=[LicenseFactory().make_from_string(said)] if said else [],
+        version=package.version,
+        purl=PackageURL("pypi", name=name, version=package.version),
+        licenses=[LicenseFactory().make_from_string(license_text)] if license_text else [],
         external_references=[source],
-        components=_compiled_in(found),
+        components=_compiled_in(package),
     )
 
 
-def _compiled_in(found: Distribution) -> Iterator[Component]:
-    for name, version in SILENT.get(_pin(found), {}).items():
+def _compiled_in(package: Distribution) -> Iterator[Component]:
+    for name, version in UNDECLARED.get(_pin(package), {}).items():
         yield Component(name=name, version=version)
-    for file in found.files or []:
+    for file in package.files or []:
         if file.parent.name == "sboms":
-            for part in json.loads(file.read_text())["components"]:
-                purl = PackageURL.from_string(part["purl"]) if "purl" in part else None
-                yield Component(name=part["name"], version=part.get("version"), purl=purl)
+            for library in json.loads(file.read_text())["components"]:
+                purl = PackageURL.from_string(library["purl"]) if "purl" in library else None
+                yield Component(name=library["name"], version=library.get("version"), purl=purl)
 
 
 def main(build: Path) -> None:
-    text = make_outputter(bill(build), OutputFormat.JSON, SchemaVersion.V1_6).output_as_string(indent=2)
+    text = make_outputter(sbom(build), OutputFormat.JSON, SchemaVersion.V1_6).output_as_string(indent=2)
     (build / "sbom.cdx.json").write_text(text)
 
 

@@ -10,10 +10,10 @@ from imagelake.accounts.secrets import Secret
 from imagelake.accounts.session import Session
 from imagelake.run.errors import DownloadError, ErrorCode, ImagelakeError
 from imagelake.run.posts import Item, Media
-from imagelake.run.settings import Settings
 from imagelake.sources import Feed, Source
 from imagelake.sources.contract import RefreshesUrls
 from transform.download import Downloader
+from transform.settings import TransformSettings
 
 # The networks answer with one of these at an expired URL.
 _EXPIRED_CODES = frozenset({ErrorCode.URL_EXPIRED, ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND})
@@ -22,7 +22,7 @@ _EXPIRED_CODES = frozenset({ErrorCode.URL_EXPIRED, ErrorCode.FORBIDDEN, ErrorCod
 class SignedUrls:
     """Downloads the images of one batch."""
 
-    def __init__(self, source: Source, downloader: Downloader, config: Settings) -> None:
+    def __init__(self, source: Source, downloader: Downloader, config: TransformSettings) -> None:
         self._source = source
         self._downloader = downloader
         self._config = config

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import boto3
@@ -23,6 +23,9 @@ import pytest
 from botocore.config import Config
 
 from imagelake.lake.object_keys import staged_window
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"
@@ -45,7 +48,7 @@ class Cloud:
         return session.client(service)
 
     @cached_property
-    def _s3(self) -> Any:
+    def _s3(self) -> S3Client:
         # Links of the older signature do not work in every region.
         return boto3.client("s3", config=Config(signature_version="s3v4"))
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.cloud.conftest import REFUSED, Cloud, expected_totals
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
 
 pytestmark = pytest.mark.cloud
 
@@ -86,7 +89,7 @@ def test_stopped_run_is_finished_by_a_redrive(cloud: Cloud) -> None:
     assert cloud.report(arn)["totals"]["planned"] == expected_totals()["planned"]
 
 
-def wait_for_a_batch(states: Any, arn: str) -> None:
+def wait_for_a_batch(states: SFNClient, arn: str) -> None:
     """Until the Map Run of ``arn`` is there, and so a child of it soon is."""
     deadline = time.monotonic() + 300
     while not states.list_map_runs(executionArn=arn)["mapRuns"]:

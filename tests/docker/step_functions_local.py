@@ -15,13 +15,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.static.asl import DEFINITION, Json, scopes, states, tasks
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
 
 IMAGE = "amazon/aws-stepfunctions-local"
 RUN, BATCH = "ImagePipeline", "ForEachBatch"
@@ -133,7 +136,7 @@ def missing() -> str | None:
 
 
 @contextmanager
-def container(mock_file: Path) -> Iterator[Any]:
+def container(mock_file: Path) -> Iterator[SFNClient]:
     """Step Functions Local with ``mock_file``, for the length of a ``with`` block; yields a client of it."""
     environment = [f"--env={name}={value}" for name, value in _CREDENTIALS.items()]
     inside = "/home/StepFunctionsLocal/mocks.json"
@@ -151,7 +154,7 @@ def container(mock_file: Path) -> Iterator[Any]:
         _docker("rm", "--force", "--volumes", name)
 
 
-def create(client: Any) -> dict[str, str]:
+def create(client: SFNClient) -> dict[str, str]:
     """Create both machines; returns their ARNs by name."""
     machines = {RUN: run_machine(), BATCH: batch_machine()}
     return {
@@ -160,7 +163,7 @@ def create(client: Any) -> dict[str, str]:
     }
 
 
-def execute(client: Any, machine_arn: str, case: str, given: Json) -> tuple[str, str | None, list[str]]:
+def execute(client: SFNClient, machine_arn: str, case: str, given: Json) -> tuple[str, str | None, list[str]]:
     """Run a case to its end; returns status, error and the states entered, in order."""
     arn = client.start_execution(stateMachineArn=f"{machine_arn}#{case}", input=json.dumps(given))["executionArn"]
     while (execution := client.describe_execution(executionArn=arn))["status"] == "RUNNING":
@@ -179,14 +182,14 @@ def _docker(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _client(url: str) -> Any:
-    session: Any = boto3.Session("local", "local")
+def _client(url: str) -> SFNClient:
+    session = boto3.Session("local", "local")
     # Step Functions Local has one address, without the prefix that some calls get.
     config = Config(proxies={}, inject_host_prefix=False, retries={"total_max_attempts": 1})
     return session.client("stepfunctions", region_name="us-east-1", endpoint_url=url, config=config)
 
 
-def _wait_until_it_answers(client: Any, name: str) -> None:
+def _wait_until_it_answers(client: SFNClient, name: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         with suppress(BotoCoreError, ClientError):

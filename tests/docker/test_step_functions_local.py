@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,6 +20,9 @@ from tests.docker import step_functions_local as sfn
 from tests.static.asl import MACHINE, tasks
 from tests.workflow.machine import MOCKS
 from tests.workflow.test_image_pipeline import CASES, INNER, WITHOUT_FEEDS, Case
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
 
 TRACED = Path(__file__).parents[1] / "workflow" / "traced_engine.py"
 CASES_HERE = [case for case in CASES if case.name.split()[0] not in sfn.ENGINES_OWN]
@@ -31,7 +34,7 @@ SHORT = {"ParameterMissing", "InputRefused"}
 class Machines:
     """Both machines on one of the two engines."""
 
-    client: Any
+    client: SFNClient
     arns: dict[str, str]
 
     def run(self, case: str, given: dict[str, Any]) -> tuple[str, str | None, list[str]]:

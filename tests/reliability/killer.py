@@ -15,7 +15,8 @@ from botocore.client import BaseClient
 
 from tests.reliability.world import Stored, stored
 
-_make_api_call = BaseClient._make_api_call
+# The stubs of botocore leave this method out.
+_make_api_call: Callable[..., Any] = BaseClient._make_api_call  # type: ignore[attr-defined]
 
 
 class Point(NamedTuple):

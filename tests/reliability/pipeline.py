@@ -41,7 +41,10 @@ def execute(lake: Lake, name: str, feeds: list[Any], *, dt: str, **options: Any)
     for step in (_Feed.fetch, _Feed.validate, _Feed.commit_bookmark, _Feed.for_each_batch, _Feed.reconcile):
         for state in states:
             state.take(step)
-    return report.app.handler({"run": run["run"], "results": [state.result() for state in states]}, Context())
+    reported: Event = report.app.handler(
+        {"run": run["run"], "results": [state.result() for state in states]}, Context()
+    )
+    return reported
 
 
 class _Feed:

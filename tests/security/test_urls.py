@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 import transform.app
+import transform.batch
 from imagelake.lake import object_keys
 from imagelake.run.errors import DownloadError, ErrorCode
-from imagelake.run.settings import settings
+from imagelake.run.settings import Settings
 from imagelake.sources import get_source
 from tests.unit.fake_lake import Lake
 from tests.unit.functions.factories import Context, event, item, keep_plan, plan
@@ -281,9 +282,9 @@ def test_a_batch_of_hostile_urls_becomes_rows_and_no_connection(
     lake: Lake, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The network with the least protection: any host may serve its images.
-    monkeypatch.setattr(transform.app, "get_source", lambda name: SimpleNamespace(media_hosts=None))
+    monkeypatch.setattr(transform.batch, "get_source", lambda name: SimpleNamespace(media_hosts=None))
     monkeypatch.setenv("TRUSTED_ORIGINS", "")
-    settings.cache_clear()
+    Settings.load.cache_clear()
     wire.names["media.example"] = [["169.254.169.254"]]
     urls = [url for url in DIRECT if url.isprintable()][::4]
     planned = keep_plan(lake, plan(*(item(str(number), url) for number, url in enumerate(urls))))

@@ -32,7 +32,7 @@ def test_data_is_kept_and_named(engine: Engine) -> None:
     outputs = deploy(engine, ROOT / "template.yaml", {"ScheduleState": "DISABLED"})
     engine.client("s3").put_object(Bucket=outputs["BucketName"], Key="lake/images/a.parquet", Body=b"PAR1")
     kept = {name for _, name in retained(engine.client("cloudformation"), STACK_NAME)}
-    tables = {outputs[f"{name}TableName"] for name in ("MediaIndex", "HashLog", "Bookmarks")}
+    tables = {outputs[f"{name}TableName"] for name in ("ImageKeys", "ImageHashes", "Bookmarks")}
     assert kept == {outputs["BucketName"], *tables}
 
     done = destroy(engine, STACK_NAME)

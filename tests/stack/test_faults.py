@@ -31,8 +31,8 @@ class Weather:
 
     def before(self, call: Call) -> Answer | None:
         if call.operation.startswith("DynamoDB") and self._strikes(THROTTLED, "throttled"):
-            body = {"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "Rate exceeded"}
-            return Answer(400, json.dumps(body).encode(), {"Content-Type": "application/x-amz-json-1.0"})
+            error = {"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "Rate exceeded"}
+            return Answer(400, json.dumps(error).encode(), {"Content-Type": "application/x-amz-json-1.0"})
         if _is_object(call) and self._strikes(UNAVAILABLE, "unavailable"):
             body = b"" if call.method == "HEAD" else b"<Error><Code>SlowDown</Code><Message>Slow down</Message></Error>"
             return Answer(503, body, {"Content-Type": "application/xml"})

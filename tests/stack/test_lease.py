@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from tests.stack.conftest import Stack
+
 ITEMS = 36
 RUNS = ("at-once-1", "at-once-2")
 
 
 @pytest.fixture(scope="module")
-def executions(stack: Any) -> dict[str, dict[str, Any]]:
+def executions(stack: Stack) -> dict[str, dict[str, Any]]:
     """Both to their ends, by name."""
     states = stack.engine.client("stepfunctions")
     given = json.dumps({"feeds": [stack.feed], "batch_size": 10, "dt": "2026-11-23"})
@@ -31,11 +33,11 @@ def executions(stack: Any) -> dict[str, dict[str, Any]]:
     return {execution["name"]: execution for execution in found}
 
 
-def reports(stack: Any) -> dict[str, dict[str, Any]]:
+def reports(stack: Stack) -> dict[str, dict[str, Any]]:
     return {name: json.loads(stack.read(f"reports/{name}/run.json")) for name in RUNS}
 
 
-def test_both_end_and_one_of_them_came_second(stack: Any, executions: dict[str, dict[str, Any]]) -> None:
+def test_both_end_and_one_of_them_came_second(stack: Stack, executions: dict[str, dict[str, Any]]) -> None:
     # A run that came second warns; nobody is woken for it.
     assert [execution["status"] for execution in executions.values()] == ["SUCCEEDED", "SUCCEEDED"]
     problems = {name: report["feeds"][0]["problem"] for name, report in reports(stack).items()}
@@ -47,7 +49,7 @@ def test_both_end_and_one_of_them_came_second(stack: Any, executions: dict[str, 
 
 
 def test_each_item_has_one_row_and_each_picture_is_asked_for_once(
-    stack: Any, executions: dict[str, dict[str, Any]]
+    stack: Stack, executions: dict[str, dict[str, Any]]
 ) -> None:
     rows = stack.rows()
     assert len({row["media_id"] for row in rows}) == len(rows) == ITEMS
@@ -58,7 +60,7 @@ def test_each_item_has_one_row_and_each_picture_is_asked_for_once(
     assert stack.keys("open/") == []
 
 
-def test_next_run_has_the_feed_to_itself(stack: Any, executions: dict[str, dict[str, Any]]) -> None:
+def test_next_run_has_the_feed_to_itself(stack: Stack, executions: dict[str, dict[str, Any]]) -> None:
     stack.engine.client("sqs").purge_queue(QueueUrl=stack.mailbox)
     again = stack.run(feeds=[stack.feed], batch_size=10, dt="2026-11-23")
     assert again["status"] == "SUCCEEDED"

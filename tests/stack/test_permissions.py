@@ -20,6 +20,7 @@ from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_doc
 
 from imagelake.lake import object_keys
 from imagelake.lake.rows import Status
+from local import engine as engine_module
 from local.deploy import STACK_NAME, deploy
 from local.engine import REGION, Engine
 from local.stream import put_records
@@ -29,6 +30,7 @@ from tests.stack.wire.instagram import InstagramServer
 from tests.stack.wire.server import WireServer
 from tests.unit.functions.factories import event, item, plan, result
 
+CHECKED = Path(__file__).with_name("checked_engine.py")
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "permissions.md").read_text()
 (MATRIX,) = re.findall(r"```text\n(.*?)```", DOCUMENT, re.DOTALL)
 # The grants that no call on the engine needs. Most are for what Lambda does in the function's name, which the engine
@@ -107,7 +109,7 @@ class Deployed:
         self.grants = {role: self._grants(name) for role, name in self.roles.items()}
 
     def _grants(self, role: str) -> set[Act]:
-        found = []
+        found: list[tuple[str, str]] = []
         iam = self.engine.client("iam")
         for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
             for statement in iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]["Statement"]:
@@ -119,7 +121,8 @@ class Deployed:
 
     def read(self, matrix: str) -> dict[Act, set[str]]:
         """Calls, and the roles that may make them."""
-        cells, actions = {}, []
+        cells: dict[Act, set[str]] = {}
+        actions: list[str] = []
         for line in matrix.strip().splitlines():
             if not line.startswith(" "):
                 actions = line.split()
@@ -175,26 +178,28 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     folder = tmp_path_factory.mktemp("engine")
     checks = folder / "checks.jsonl"
     settings = {"AUTH": "true", "SFN_WAIT_SCALE": "0", "CHECKS_LOG": str(checks)}
-    with (
-        Hook() as hook,
-        InstagramServer("login", "renewed", "") as instagram,
-        WireServer() as photos,
-        Engine(folder, settings=settings) as engine,
-    ):
-        secrets = engine.client("secretsmanager")
-        webhook = {"url": hook.url + SECRET_PATH, "format": "slack"}
-        secrets.create_secret(Name="alerts", SecretString=json.dumps(webhook))
-        secrets.create_secret(Name=f"{STACK_NAME}/instagram", SecretString=json.dumps({"access_token": "login"}))
-        parameters = {
-            "ScheduleState": "DISABLED",
-            "StreamIngest": "ENABLED",
-            "AlertWebhookSecret": "alerts",
-            "TrustedOrigins": f"{hook.url},{instagram.url},{photos.url}",
-        }
-        # The engine speaks plain HTTP, which that policy refuses.
-        deploy(engine, TEMPLATE, parameters, without=["BucketPolicy"])
-        yield Deployed(engine, checks, hook, instagram, photos)
-        hook.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine_module, "_PROCESS", CHECKED)
+        with (
+            Hook() as hook,
+            InstagramServer("login", "renewed", "") as instagram,
+            WireServer() as photos,
+            Engine(folder, settings=settings) as engine,
+        ):
+            secrets = engine.client("secretsmanager")
+            webhook = {"url": hook.url + SECRET_PATH, "format": "slack"}
+            secrets.create_secret(Name="alerts", SecretString=json.dumps(webhook))
+            secrets.create_secret(Name=f"{STACK_NAME}/instagram", SecretString=json.dumps({"access_token": "login"}))
+            parameters = {
+                "ScheduleState": "DISABLED",
+                "StreamIngest": "ENABLED",
+                "AlertWebhookSecret": "alerts",
+                "TrustedOrigins": f"{hook.url},{instagram.url},{photos.url}",
+            }
+            # The engine speaks plain HTTP, which that policy refuses.
+            deploy(engine, TEMPLATE, parameters, without=["BucketPolicy"])
+            yield Deployed(engine, checks, hook, instagram, photos)
+            hook.shutdown()
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -259,7 +264,7 @@ def ran(deployed: Deployed) -> Deployed:
     put_records(deployed.engine.client("kinesis"), deployed.names["PostStream"], records)
 
     planned = plan(item("a"))
-    part = json.dumps([result(planned.items[0], Status.FAILED).row]).encode() + b"\n"
+    part = json.dumps([result(planned.items[0], Status.FAILED)]).encode() + b"\n"
     for key, body in (
         (object_keys.planned_batch(planned.batch), planned.model_dump_json().encode()),
         (object_keys.part(planned.batch, 0), part),
@@ -291,7 +296,7 @@ def test_role_is_refused_what_is_not_its_own(deployed: Deployed) -> None:
     iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps({"Statement": [trust]}))
     arn = iam.get_role(RoleName=role)["Role"]["Arn"]
     found = deployed.engine.client("sts").assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
-    session: Any = boto3.Session(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"])
+    session = boto3.Session(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"])
     s3, bucket = session.client("s3", REGION, endpoint_url=deployed.engine.url), deployed.names["Bucket"]
     s3.put_object(Bucket=bucket, Key="raw/images/ab/abcdef")
     for call, key in (

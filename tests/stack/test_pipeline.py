@@ -16,6 +16,7 @@ from PIL import Image
 
 from local.deploy import STACK_NAME
 from local.package import read_template
+from tests.stack.conftest import Stack
 from tests.static.test_observability import OWN, SENT, drawn, watched
 
 EXPECTED = {"planned": 36, "shared": 0, "ok": 31, "duplicate": 1, "rejected": 3, "failed": 1}
@@ -23,11 +24,11 @@ ERRORS = {"forbidden": 1, "not_an_image": 1, "too_many_pixels": 1, "truncated": 
 
 
 @pytest.fixture(scope="module")
-def first_run(stack: Any) -> dict[str, Any]:
+def first_run(stack: Stack) -> dict[str, Any]:
     return stack.run(feeds=[stack.feed], batch_size=10, dt="2026-11-23")
 
 
-def test_sample_feed_ends_as_a_success_with_a_warning(stack: Any, first_run: dict[str, Any]) -> None:
+def test_sample_feed_ends_as_a_success_with_a_warning(stack: Stack, first_run: dict[str, Any]) -> None:
     assert first_run["status"] == "SUCCEEDED"
     run = json.loads(stack.read("reports/run-1/run.json"))
     assert run["outcome"] == "partial"
@@ -43,7 +44,7 @@ def test_notification_names_the_errors_and_where_to_look(first_run: dict[str, An
         assert text in notification["Message"]
 
 
-def test_every_planned_item_has_one_row(stack: Any, first_run: dict[str, Any]) -> None:
+def test_every_planned_item_has_one_row(stack: Stack, first_run: dict[str, Any]) -> None:
     rows = stack.rows()
     assert len({row["media_id"] for row in rows}) == len(rows) == EXPECTED["planned"]
     assert Counter(row["status"] for row in rows) == {
@@ -52,7 +53,7 @@ def test_every_planned_item_has_one_row(stack: Any, first_run: dict[str, Any]) -
     assert Counter(row["error_code"] for row in rows if row["error_code"]) == ERRORS
 
 
-def test_every_picture_is_a_clean_jpeg_of_the_stated_size(stack: Any, first_run: dict[str, Any]) -> None:
+def test_every_picture_is_a_clean_jpeg_of_the_stated_size(stack: Stack, first_run: dict[str, Any]) -> None:
     for row in stack.rows():
         if row["status"] != "ok":
             assert row["image"] is None
@@ -63,7 +64,7 @@ def test_every_picture_is_a_clean_jpeg_of_the_stated_size(stack: Any, first_run:
             assert set(picture.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}, "no metadata survives"
 
 
-def test_raw_files_are_what_the_rows_say(stack: Any, first_run: dict[str, Any]) -> None:
+def test_raw_files_are_what_the_rows_say(stack: Stack, first_run: dict[str, Any]) -> None:
     rows = [row for row in stack.rows() if row["raw_key"] is not None]
     assert {row["raw_key"] for row in rows} == set(stack.keys("raw/images/"))
     for row in rows:
@@ -71,7 +72,7 @@ def test_raw_files_are_what_the_rows_say(stack: Any, first_run: dict[str, Any]) 
         assert (hashlib.sha256(raw).hexdigest(), len(raw)) == (row["raw_sha256"], row["raw_bytes"])
 
 
-def test_duplicate_points_to_the_row_with_the_same_bytes(stack: Any, first_run: dict[str, Any]) -> None:
+def test_duplicate_points_to_the_row_with_the_same_bytes(stack: Stack, first_run: dict[str, Any]) -> None:
     rows = {row["media_id"]: row for row in stack.rows()}
     (duplicate,) = [row for row in rows.values() if row["status"] == "duplicate"]
     original = rows[duplicate["duplicate_of"]]
@@ -79,7 +80,7 @@ def test_duplicate_points_to_the_row_with_the_same_bytes(stack: Any, first_run: 
     assert original["raw_sha256"] == duplicate["raw_sha256"]
 
 
-def test_near_duplicates_point_to_the_row_they_look_like(stack: Any, first_run: dict[str, Any]) -> None:
+def test_near_duplicates_point_to_the_row_they_look_like(stack: Stack, first_run: dict[str, Any]) -> None:
     rows = {row["media_id"]: row for row in stack.rows()}
     near = [row for row in rows.values() if row["status"] == "ok" and row["duplicate_of"] is not None]
     assert Counter(row["duplicate_distance"] for row in near) == {0: 3, 4: 1}
@@ -95,7 +96,7 @@ def test_near_duplicates_point_to_the_row_they_look_like(stack: Any, first_run: 
     assert len({row["duplicate_of"] for row in near}) == 3
 
 
-def test_mapping_leads_to_the_row_and_back(stack: Any, first_run: dict[str, Any]) -> None:
+def test_mapping_leads_to_the_row_and_back(stack: Stack, first_run: dict[str, Any]) -> None:
     rows, mapping = stack.rows(), stack.mapping()
     assert set(mapping) == {row["media_id"] for row in rows}
     for row in rows:
@@ -104,14 +105,14 @@ def test_mapping_leads_to_the_row_and_back(stack: Any, first_run: dict[str, Any]
         assert item.get("raw_key") == row["raw_key"]
 
 
-def test_what_was_left_out_is_kept_with_its_reason(stack: Any, first_run: dict[str, Any]) -> None:
+def test_what_was_left_out_is_kept_with_its_reason(stack: Stack, first_run: dict[str, Any]) -> None:
     (key,) = stack.keys("rejects/")
     lines = [json.loads(line) for line in stack.read(key).splitlines()]
     assert Counter(line["kind"] for line in lines) == {"post": 2, "media": 1}
     assert all(line["reason"] for line in lines)
 
 
-def test_report_shows_pictures_and_no_script(stack: Any, first_run: dict[str, Any]) -> None:
+def test_report_shows_pictures_and_no_script(stack: Stack, first_run: dict[str, Any]) -> None:
     page = stack.read("reports/run-1/index.html").decode()
     shown = [row for row in stack.rows() if row["status"] == "ok" and not row["sensitive"]]
     assert page.count("<figure>") == len(shown) == EXPECTED["ok"] - 1
@@ -119,7 +120,7 @@ def test_report_shows_pictures_and_no_script(stack: Any, first_run: dict[str, An
     assert "<script" not in page
 
 
-def test_metrics_of_the_dashboard_are_sent_by_a_run(stack: Any, first_run: dict[str, Any]) -> None:
+def test_metrics_of_the_dashboard_are_sent_by_a_run(stack: Stack, first_run: dict[str, Any]) -> None:
     sent = set()
     for line in stack.log_lines('"CloudWatchMetrics"'):
         blob = json.loads(line)
@@ -136,7 +137,7 @@ def test_metrics_of_the_dashboard_are_sent_by_a_run(stack: Any, first_run: dict[
 @pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="peak memory is read from /proc, which this system lacks"
 )
-def test_transform_stays_far_below_its_memory(stack: Any, first_run: dict[str, Any]) -> None:
+def test_transform_stays_far_below_its_memory(stack: Stack, first_run: dict[str, Any]) -> None:
     granted = read_template(Path(__file__).parents[2] / "template.yaml")["Resources"]["TransformFunction"][
         "Properties"
     ]["MemorySize"]
@@ -145,7 +146,7 @@ def test_transform_stays_far_below_its_memory(stack: Any, first_run: dict[str, A
     assert max(peaks) <= 0.6 * granted
 
 
-def test_same_day_again_downloads_nothing_and_adds_no_row(stack: Any, first_run: dict[str, Any]) -> None:
+def test_same_day_again_downloads_nothing_and_adds_no_row(stack: Stack, first_run: dict[str, Any]) -> None:
     rows, objects = stack.rows(), stack.keys("raw/images/")
     asked = len(stack.server.requests)
     again = stack.run(feeds=[stack.feed], batch_size=10, dt="2026-11-23")
@@ -161,7 +162,7 @@ def test_same_day_again_downloads_nothing_and_adds_no_row(stack: Any, first_run:
     assert again["notification"] is None
 
 
-def test_wrong_feeds_fail_alone_and_are_named(stack: Any, first_run: dict[str, Any]) -> None:
+def test_wrong_feeds_fail_alone_and_are_named(stack: Stack, first_run: dict[str, Any]) -> None:
     unknown = stack.feed | {"account": "nobody.imagelake.example"}
     run = stack.run(feeds=[stack.feed, unknown, "nosuch:alice", {"source": "bluesky"}])
     assert run["status"] == "SUCCEEDED"
@@ -174,7 +175,7 @@ def test_wrong_feeds_fail_alone_and_are_named(stack: Any, first_run: dict[str, A
     assert statuses == ["up_to_date", "failed", "failed", "failed"]
 
 
-def test_run_fails_when_every_feed_does(stack: Any, first_run: dict[str, Any]) -> None:
+def test_run_fails_when_every_feed_does(stack: Stack, first_run: dict[str, Any]) -> None:
     # Another feed than before: the same problem is told once a day.
     run = stack.run(feeds=["nosuch:bob"])
     assert run["status"] == "FAILED"
@@ -182,7 +183,7 @@ def test_run_fails_when_every_feed_does(stack: Any, first_run: dict[str, Any]) -
     assert "start-execution" in run["notification"]["Message"]
 
 
-def test_bad_input_fails_before_anything_is_fetched(stack: Any, first_run: dict[str, Any]) -> None:
+def test_bad_input_fails_before_anything_is_fetched(stack: Stack, first_run: dict[str, Any]) -> None:
     asked = len(stack.server.requests)
     run = stack.run(feeds=[stack.feed], batch_size="ten")
     assert run["status"] == "FAILED"
@@ -190,13 +191,15 @@ def test_bad_input_fails_before_anything_is_fetched(stack: Any, first_run: dict[
     assert len(stack.server.requests) == asked
 
 
-def test_what_failed_is_retried_alone(stack: Any, first_run: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_failed_is_retried_alone(stack: Stack, first_run: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     rows, asked = {row["media_id"]: row for row in stack.rows()}, len(stack.server.requests)
     serve, (picture, *_) = stack.server.feed.media, [row for row in rows.values() if row["status"] == "ok"]
 
-    def allow(name: str) -> Any:
-        status, kind, body = serve(name)
-        return (HTTPStatus.OK, "image/jpeg", picture["image"]["bytes"]) if status == 403 else (status, kind, body)
+    def allow(name: str) -> tuple[HTTPStatus, str, bytes] | None:
+        served = serve(name)
+        if served and served[0] == HTTPStatus.FORBIDDEN:
+            return HTTPStatus.OK, "image/jpeg", picture["image"]["bytes"]
+        return served
 
     monkeypatch.setattr(stack.server.feed, "media", allow)
     run = stack.run(feeds=[stack.feed], retry={"run_id": "run-1", "error_codes": ["forbidden"]})

@@ -15,13 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from imagelake.run.aws import client
+from imagelake.run import aws
 from imagelake.sources import Feed, get_source
 from imagelake.web.messages import Response
 from local.deploy import deploy
 from local.engine import Engine
-from local.feed_server import FeedServer, SampleFeed
+from local.feed_server import FeedServer
 from local.proxy import Answer, Call, EngineProxy
+from local.sample_feed import SampleFeed
 from tests.reliability.audit import problems, unbalanced
 from tests.stack.conftest import TEMPLATE, Stack
 from tests.unit.fake_lake import Lake
@@ -122,9 +123,9 @@ def disturbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple
         monkeypatch.setenv("AWS_ENDPOINT_URL", engine.url)
         # Nothing is sent to the mailbox here.
         monkeypatch.setattr(Stack, "_notification", lambda stack: None)
-        client.cache_clear()
+        aws._client.cache_clear()
         yield Stack(engine, server, outputs, mailbox), reaper
-        client.cache_clear()
+        aws._client.cache_clear()
 
 
 def test_nothing_is_lost_or_doubled_when_25_workers_are_killed(disturbed: tuple[Stack, Reaper]) -> None:

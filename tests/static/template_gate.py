@@ -42,7 +42,7 @@ EXPLAINED = {
     "ImagePipelineRole: DeliverLogs reaches *": (
         "the actions know no resource: https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html"
     ),
-    "ImagePipelineRole: Trace reaches *": (
+    "ImagePipelineRole: SendTraces reaches *": (
         "nor do these: https://docs.aws.amazon.com/step-functions/latest/dg/concepts-xray-tracing.html"
     ),
     "SECRETS_PREFIX, ${AWS::StackName}/, may be a secret": "how their names begin; the function reads them",

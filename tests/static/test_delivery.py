@@ -1,4 +1,4 @@
-"""How the project is delivered: workflows that hold no key and no right too many, and environments that exist."""
+"""Delivery: the workflows hold no key and no needless permission, and the environments are configured."""
 
 from __future__ import annotations
 
@@ -21,39 +21,51 @@ def steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_workflow_starts_with_reading_rights_only(name: str) -> None:
+def test_workflow_may_only_read_by_default(name: str) -> None:
     assert WORKFLOWS[name]["permissions"] == {"contents": "read"}
     for job in WORKFLOWS[name]["jobs"].values():
         assert job.get("permissions", {}).keys() <= {"contents", "id-token"}
-        # Only where an environment's rules guard it.
+        # A job may ask for a token only in an environment, whose rules protect it.
         assert ("id-token" in job.get("permissions", {})) == ("environment" in job)
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_workflow_knows_no_stored_key(name: str) -> None:
+def test_workflow_uses_no_stored_key(name: str) -> None:
     text = (ROOT / ".github" / "workflows" / f"{name}.yml").read_text()
     assert "secrets." not in text
     assert not re.search(r"AKIA|aws-access-key-id|aws-secret-access-key", text)
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_actions_are_pinned(name: str) -> None:
-    used = [step["uses"] for step in steps(WORKFLOWS[name]) if "uses" in step]
-    assert all(re.fullmatch(r"[\w./-]+@(v\d+(\.\d+)*|[0-9a-f]{40})", action) for action in used)
+def test_actions_are_pinned_to_commits(name: str) -> None:
+    text = (ROOT / ".github" / "workflows" / f"{name}.yml").read_text()
+    # A workflow of this repository is used by its path, and is of the same commit anyway.
+    used = [action for action in re.findall(r"uses: (.+)$", text, re.MULTILINE) if not action.startswith("./")]
+    assert used
+    assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action) for action in used)
+
+
+def test_an_action_has_the_same_commit_everywhere() -> None:
+    pins = {
+        pin
+        for file in (ROOT / ".github" / "workflows").glob("*.yml")
+        for pin in re.findall(r"uses: ([\w/-]+)@(.+)$", file.read_text(), re.MULTILINE)
+    }
+    assert len({action for action, _ in pins}) == len(pins)
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_nothing_from_outside_is_pasted_into_a_shell(name: str) -> None:
+def test_no_expression_is_pasted_into_a_shell(name: str) -> None:
     assert not [step["run"] for step in steps(WORKFLOWS[name]) if "${{" in step.get("run", "")]
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_verbs_exist(name: str) -> None:
+def test_make_targets_exist(name: str) -> None:
     runs = " ".join(step.get("run", "") for step in steps(WORKFLOWS[name]))
     assert set(re.findall(r"\bmake ([a-z-]+)", runs)) <= TARGETS
 
 
-def test_every_environment_that_is_deployed_is_configured() -> None:
+def test_every_deployed_environment_is_configured() -> None:
     environments = WORKFLOWS["deploy"]["jobs"]["deploy"]["strategy"]["matrix"]["environment"]
     assert set(environments) <= SAMCONFIG.keys()
     names = [SAMCONFIG[environment]["global"]["parameters"]["stack_name"] for environment in ("default", *environments)]
@@ -61,13 +73,13 @@ def test_every_environment_that_is_deployed_is_configured() -> None:
 
 
 @pytest.mark.parametrize("environment", [name for name in SAMCONFIG if name != "version"])
-def test_environment_sets_parameters_that_the_template_has(environment: str) -> None:
+def test_environment_sets_only_parameters_of_the_template(environment: str) -> None:
     overrides = SAMCONFIG[environment]["deploy"]["parameters"].get("parameter_overrides", "")
-    given = dict(pair.split("=") for pair in overrides.split())
-    assert given.keys() <= TEMPLATE["Parameters"].keys()
+    parameters = dict(pair.split("=") for pair in overrides.split())
+    assert parameters.keys() <= TEMPLATE["Parameters"].keys()
 
 
-def test_job_outlasts_the_gradual_deployment_it_waits_for() -> None:
+def test_job_lasts_longer_than_the_gradual_deployment() -> None:
     job = WORKFLOWS["deploy"]["jobs"]["deploy"]
     overrides = SAMCONFIG["prod"]["deploy"]["parameters"]["parameter_overrides"]
     minutes = int(dict(pair.split("=") for pair in overrides.split())["GradualDeploymentMinutes"])

@@ -1,9 +1,13 @@
-"""The documents say what the code does: columns and error codes of the dataset."""
+"""The docs match the code and each other: columns, error codes, layers, links, decisions."""
 
 from __future__ import annotations
 
 import re
+import tomllib
+from itertools import groupby
 from pathlib import Path
+
+import pytest
 
 from imagelake.lake.rows import COLUMNS, Column
 from imagelake.run.errors import ErrorCode
@@ -12,6 +16,12 @@ from tests.static.asl import MACHINE, states
 ROOT = Path(__file__).parents[2]
 DATASET = (ROOT / "docs" / "dataset.md").read_text()
 README = (ROOT / "README.md").read_text()
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+DECISIONS = ROOT / "docs" / "decisions"
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 
 
 def test_dataset_lists_every_column_in_order() -> None:
@@ -29,12 +39,70 @@ def test_graph_names_every_state() -> None:
     assert [name for name, _ in states(MACHINE) if name not in graph] == []
 
 
-def test_reliability_names_tests_that_are_there() -> None:
+def test_reliability_names_existing_tests() -> None:
     named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "reliability.md").read_text()))
-    there = {
+    existing = {
         name
         for file in (ROOT / "tests").rglob("test_*.py")
         for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)
     }
     assert named
-    assert named <= there
+    assert named <= existing
+
+
+def test_performance_shows_the_figures_of_the_benchmark() -> None:
+    performance, benchmarks = ((ROOT / "docs" / f"{name}.md").read_text() for name in ("performance", "benchmarks"))
+    shown = re.findall(r"^\| (\w+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", performance, re.MULTILINE)
+    job = benchmarks.split("<!-- job: begin -->")[1].split("<!-- job: end -->")[0]
+    measured = re.findall(r"^\| (\w+) \| ([\d.]+) \| ([\d.]+) \|(?: [\d.]+ \|){2} ([\d.]+) \(", job, re.MULTILINE)
+    assert shown
+    assert shown == measured
+
+
+def test_near_duplicates_shows_the_figures_of_the_limits_in_use() -> None:
+    page, measured = (ROOT / "docs" / "near-duplicates.md").read_text().split("## All measurements")
+    shown = re.findall(r"^\| (.+) \| ([\d.]+) \| ([\d.]+) \|$", page, re.MULTILINE)
+    # The columns are the limits 4 and 8, 6 and 10, then 8 and 12.
+    found = re.findall(r"^\| (.+?) \|(?: [\d.]+ \|){2} ([\d.]+) \|(?: [\d.]+ \|){5}$", measured, re.MULTILINE)
+    photos, tiles = found[: len(found) // 2], found[len(found) // 2 :]
+    assert shown
+    assert shown == [(*photo, tile) for photo, (_, tile) in zip(photos, tiles, strict=True)]
+
+
+def test_architecture_shows_the_layers_that_are_checked() -> None:
+    rows = re.findall(r"^\| (\d) \| `([\w.]+)` \| .+ \|$", ARCHITECTURE, re.MULTILINE)
+    shown = [(number, {name for _, name in group}) for number, group in groupby(rows, key=lambda row: row[0])]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (functions, _), library = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    layers = [functions, *(" | ".join(f"imagelake.{name}" for name in layer.split(" | ")) for layer in library)]
+    assert shown == [(str(len(layers) - depth), {*layer.split(" | ")}) for depth, layer in enumerate(layers)]
+
+
+def test_glossary_has_at_most_25_terms() -> None:
+    glossary = ARCHITECTURE.split("\n## Glossary\n")[1].split("\n## ")[0]
+    terms = re.findall(r"^\| ([a-z ]+) \| .+\. \|$", glossary, re.MULTILINE)
+    assert 0 < len(terms) == len(set(terms)) <= 25
+
+
+def anchors(page: Path) -> set[str]:
+    """Make the anchors of a page's headings as GitHub does."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    for path, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text()):
+        target = page.parent / path if path else page
+        assert target.exists(), path
+        assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
+
+
+def test_index_lists_every_decision_with_its_title() -> None:
+    listed = re.findall(
+        r"^\| (\d+) \| \[(.+)\]\((.+\.md)\) \| .+ \|$", (DECISIONS / "README.md").read_text(), re.MULTILINE
+    )
+    existing = [
+        (*re.findall(r"\A# (\d+)\. (.+)\n", page.read_text())[0], page.name) for page in sorted(DECISIONS.glob("0*.md"))
+    ]
+    assert listed == existing

@@ -1,7 +1,7 @@
-"""The arithmetic of a run's history: a million images in as many feeds as a run may have stay below 5,000 events.
+"""Length of a run's history: a run of a million images, in as many feeds as allowed, has fewer than 5,000 events.
 
-Step Functions ends an execution at 25,000 events. The batches are executions of their own. What each kind of state
-writes: https://docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html
+Step Functions ends an execution at 25,000 events. The batches are executions of their own. The events of each type of
+state: https://docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from tests.static.asl import MACHINE, RESOURCES, states
 
 STATES = dict(states(MACHINE))
 IMAGES = 1_000_000
-# The smallest pages there are, Mastodon's, and a slow network.
-POSTS_A_PAGE, SECONDS_OF_A_PAGE = 40, 2
-# Entered, scheduled, started, succeeded, exited; a Distributed Map writes its run's start and end instead.
+# Mastodon has the smallest pages; two seconds per page is slow.
+POSTS_PER_PAGE, SECONDS_PER_PAGE = 40, 2
+# A Task is entered, scheduled, started, succeeded and exited. A Distributed Map has its Map Run start and end instead.
 EVENTS = {"Task": 5, "Choice": 2, "Pass": 2, "Wait": 2, "Succeed": 2, "Map": 5}
 LIMIT = 5_000
 
-OF_A_FEED = [
+STATES_OF_FEED = [
     "Validate", "Commit Bookmark", "Anything To Do?", "For Each Batch", "Reconcile", "Is Complete?", "Feed Complete"
 ]  # fmt: skip
-OF_A_RUN = [
+STATES_OF_RUN = [
     "Has Feeds?", "Load Feeds", "Check Input", "For Each Feed", "Report", "Any Failures?", "Notify Warning",
     "Run Complete With Warnings",
 ]  # fmt: skip
@@ -38,11 +38,13 @@ def events(*names: str) -> int:
 @pytest.mark.parametrize("feeds", [10, MAX_FEEDS])
 def test_history_of_a_million_images_is_short(feeds: int) -> None:
     reading = RESOURCES["FetchFunction"]["Properties"]["Timeout"] - SECONDS_A_PAGE
-    seconds = IMAGES / feeds / POSTS_A_PAGE * SECONDS_OF_A_PAGE
+    seconds = IMAGES / feeds / POSTS_PER_PAGE * SECONDS_PER_PAGE
     calls = ceil(seconds / reading) + MAX_WAITS
-    feed = calls * events("Fetch", "Is Rate Limited?") + MAX_WAITS * events("Wait Until Reset") + events(*OF_A_FEED)
-    # An iteration starts and ends, and so does the execution.
-    assert feeds * (feed + 2) + events(*OF_A_RUN) + 2 < LIMIT
+    feed = (
+        calls * events("Fetch", "Is Rate Limited?") + MAX_WAITS * events("Wait Until Reset") + events(*STATES_OF_FEED)
+    )
+    # Two events more: an iteration starts and ends, and so does the execution.
+    assert feeds * (feed + 2) + events(*STATES_OF_RUN) + 2 < LIMIT
 
 
 def test_batches_are_executions_of_their_own() -> None:

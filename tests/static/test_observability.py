@@ -198,8 +198,8 @@ def test_cost_on_the_dashboard_is_that_of_the_model() -> None:
         scope = {other: float(other == word) for other in by_id} | {"FILL": lambda value, _: value}
         gigabytes = eval(functions, {"__builtins__": {}}, scope) / float(functions.rsplit("*", 1)[1])
         assert gigabytes == pytest.approx(memory / 1024, abs=0.001), word
-    assert float(per_image.rsplit("*", 1)[1]) == pytest.approx(costs.requests_of_an_image(), rel=0.01)
-    assert float(per_batch.rsplit("*", 1)[1]) == pytest.approx(costs.requests_of_a_batch(), rel=0.01)
+    assert float(per_image.rsplit("*", 1)[1]) == pytest.approx(costs.usd_per_image(), rel=0.01)
+    assert float(per_batch.rsplit("*", 1)[1]) == pytest.approx(costs.usd_per_batch(), rel=0.01)
 
 
 # ---- Saved queries ---------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What an operator reads: every alarm and every error is in the runbook, every parameter where it is explained."""
+"""The operator's pages: the runbook has every alarm and error, and operations.md every parameter of the schedules."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from tests.static.asl import RESOURCES, ROOT, TEMPLATE
 from tools import costs
 
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
-TOLD = set(re.findall(r"`(\w+)`", RUNBOOK))
+NAMES = set(re.findall(r"`(\w+)`", RUNBOOK))
 ALARMS = [name for name, resource in RESOURCES.items() if resource["Type"] == "AWS::CloudWatch::Alarm"]
 ERRORS = [error.__name__ for branch in (TransientError, PermanentError) for error in branch.__subclasses__()]
 
 
 @pytest.mark.parametrize("name", [*ALARMS, *ERRORS, *(code.value for code in ErrorCode)])
-def test_runbook_tells_of_it(name: str) -> None:
-    assert name in TOLD
+def test_runbook_explains(name: str) -> None:
+    assert name in NAMES
 
 
-def test_runbook_tells_of_no_alarm_that_is_not_there() -> None:
-    assert {name for name in TOLD if name.endswith("Alarm")} == set(ALARMS)
+def test_runbook_names_no_missing_alarm() -> None:
+    assert {name for name in NAMES if name.endswith("Alarm")} == set(ALARMS)
 
 
-def test_costs_are_those_of_the_model() -> None:
+def test_docs_have_the_costs_of_the_model() -> None:
     assert costs.table() in (ROOT / "docs" / "costs.md").read_text()
-    together = [sum(costs.month(images).values()) for images in (1_000, 100_000, 1_000_000)]
-    assert "About {:.0f}, {:.0f} and {:.0f} USD a month".format(*together) in RUNBOOK
+    totals = [sum(costs.month(images).values()) for images in costs.SIZES]
+    assert "About {:.0f}, {:.0f} and {:.0f} USD a month".format(*totals) in RUNBOOK
 
 
-def test_model_is_of_this_stack() -> None:
+def test_cost_model_matches_the_template() -> None:
     memory = {name: RESOURCES[f"{name}Function"]["Properties"]["MemorySize"] for name in ("Transform", "WriteParquet")}
     assert memory == {"Transform": costs.TRANSFORM_MB, "WriteParquet": costs.WRITE_PARQUET_MB}
     assert TEMPLATE["Globals"]["Function"]["Architectures"] == [costs.ARCHITECTURE]
     assert sum("Condition" not in RESOURCES[name] for name in ALARMS) == costs.ALARMS
 
 
-def test_operations_tell_of_every_parameter_of_the_schedules() -> None:
+def test_operations_explain_every_parameter_of_the_schedules() -> None:
     operations = (ROOT / "docs" / "operations.md").read_text()
     assert {name for name in TEMPLATE["Parameters"] if "Schedule" in name} <= set(re.findall(r"`(\w+)`", operations))

@@ -1,4 +1,4 @@
-"""What is installed and bundled is pinned by version and hash; tests/stack/test_sam.py tampers with a hash."""
+"""Every installed or bundled package is pinned by version and hash; tests/stack/test_sam.py tampers with a hash."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ SHELL = [ROOT / "Makefile", ROOT / ".ci" / "run", *(ROOT / ".github" / "workflow
 
 def pins(lock: Path) -> list[re.Match[str]]:
     lines = re.sub(r"\s*\\\n\s*", " ", lock.read_text()).splitlines()
-    found = {line: PIN.fullmatch(line) for line in lines if not line.startswith("#")}
-    assert [line for line, pin in found.items() if pin is None] == []
-    return [pin for pin in found.values() if pin]
+    matches = {line: PIN.fullmatch(line) for line in lines if not line.startswith("#")}
+    assert [line for line, pin in matches.items() if pin is None] == []
+    return [pin for pin in matches.values() if pin]
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: f"{lock.parent.name}/{lock.name}")
@@ -32,18 +32,18 @@ def test_lock_pins_every_package_by_version_and_hash(lock: Path) -> None:
     assert pins(lock)
 
 
-def test_what_the_layer_has_is_what_runs_here() -> None:
-    layer, here = ({(pin[1], pin[2]) for pin in pins(lock)} for lock in (LAYER, LOCAL))
-    assert layer <= here
+def test_layer_has_the_versions_that_run_here() -> None:
+    layer, local = ({(pin[1], pin[2]) for pin in pins(lock)} for lock in (LAYER, LOCAL))
+    assert layer <= local
 
 
-def test_layer_is_the_same_whatever_machine_builds_it() -> None:
+def test_layer_is_the_same_on_every_machine() -> None:
     marked = {pin[1]: pin[3] for pin in pins(LAYER) if pin[3]}
-    # NumPy has another version for each Python; Lambda's is one.
+    # The version of NumPy depends on the Python, and Lambda has one Python.
     assert marked.keys() <= {"numpy"}, marked
 
 
-def test_pillow_has_no_known_hole() -> None:
+def test_pillow_has_no_known_vulnerability() -> None:
     versions = [tuple(map(int, pin[2].split("."))) for lock in LOCKS for pin in pins(lock) if pin[1] == "pillow"]
     assert versions
     assert min(versions) >= (12, 3, 0)

@@ -37,7 +37,7 @@ DISTRIBUTED_MAP = {
     ("s3:ListMultipartUploadParts", INTEGRATED["s3:PutObject"]),
 }
 # Grants no state asks for: the log, the traces, the topic's key.
-PLATFORM = ("DeliverLogs", "Trace", "PublishToAnEncryptedTopic")
+PLATFORM = ("DeliverLogs", "SendTraces", "PublishToTheEncryptedTopic")
 
 
 def of_type(kind: str) -> dict[str, Json]:

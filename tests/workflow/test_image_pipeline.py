@@ -1,6 +1,6 @@
-"""Every state and every branch of the real state machine, seen to fire, with what the topic was told.
+"""Every state and every branch of the real state machine runs, with the notifications that it publishes.
 
-What goes which way is written as the path of states entered: of the run, of its feed, of each of its batches.
+A case gives the expected paths of the run, of its feed and of each batch: names of states in the order of entry.
 """
 
 from __future__ import annotations
@@ -17,65 +17,67 @@ from local.engine import Engine
 from tests.static.asl import MACHINE, scopes, targets
 from tests.workflow.machine import AHEAD, BOOKMARKS, MOCKS, PARAMETER, Machine, Outcome
 
-# One worker, one engine.
 START = "Has Feeds? > Check Input > For Each Feed"
 RUN = f"{START} > Report > Any Failures?"
 OK = f"{RUN} > Run Complete"
 WARNED = f"{RUN} > Notify Warning > Run Complete With Warnings"
 FAILED = f"{RUN} > Notify Failure > Pipeline Failed"
-UNTOLD = f"{RUN} > Notify Warning > Warning Not Sent"
+UNSENT = f"{RUN} > Notify Warning > Warning Not Sent"
 BROKEN = "Describe Failure > Notify Failure > Pipeline Failed"
 
 FETCHED = "Fetch > Is Rate Limited?"
 PLANNED = f"{FETCHED} > Validate > Commit Bookmark"
 IDLE = f"{PLANNED} > Anything To Do? > Feed Up To Date"
 BATCHED = f"{PLANNED} > Anything To Do? > For Each Batch"
-BOOKED = f"{BATCHED} > Reconcile > Is Complete?"
+RECONCILED = f"{BATCHED} > Reconcile > Is Complete?"
 
 CLOSED = "Transform > Write Parquet > Map Keys > Batch Closed"
-LOST = "Record Failure > Batch Failed"
+NOT_CLOSED = "Record Failure > Batch Failed"
 
-SAID_WARNING = "Imagelake 2026-11-23: complete with gaps, 2 new images"
-SAID_FAILURE = "Imagelake 2026-11-23: FAILED, 0 new images"
-SAID_BROKEN = "Imagelake: FAILED before its report"
+WARNING_SUBJECT = "Imagelake 2026-11-23: complete with gaps, 2 new images"
+FAILURE_SUBJECT = "Imagelake 2026-11-23: FAILED, 0 new images"
+BROKEN_SUBJECT = "Imagelake: FAILED before its report"
 
 
 @dataclass(frozen=True)
 class Case:
-    """A run and the way it has to go. Its first word names a test case of ``mocks.json``."""
+    """A run and its expected paths. The first word of ``name`` is a test case of ``mocks.json``.
+
+    ``notifications`` are the subjects of the published messages; ``error`` is the error of a failed execution.
+    """
 
     name: str
     run: str
     feed: str = ""
     batches: tuple[str, ...] = ()
-    told: tuple[str, ...] = ()
+    notifications: tuple[str, ...] = ()
     error: str | None = None
 
 
-def broken(name: str, before: str, feed: str = "", batches: tuple[str, ...] = ()) -> Case:
-    """A run that ends before its report."""
-    return Case(name, f"{before} > {BROKEN}", feed, batches, told=(SAID_BROKEN,), error=SAID_BROKEN)
+def broken(name: str, before: str, error: str, feed: str = "", batches: tuple[str, ...] = ()) -> Case:
+    """A run that ends before its report, with the error that was caught."""
+    return Case(name, f"{before} > {BROKEN}", feed, batches, notifications=(BROKEN_SUBJECT,), error=error)
 
 
 def failed(name: str, feed: str, batches: tuple[str, ...] = ()) -> Case:
     """A run whose report says that it failed."""
-    return Case(name, FAILED, feed, batches, told=(SAID_FAILURE,), error=SAID_FAILURE)
+    return Case(name, FAILED, feed, batches, notifications=(FAILURE_SUBJECT,), error="RunFailed")
 
 
 def warned(name: str, feed: str, batches: tuple[str, ...]) -> Case:
     """A run whose report says that something is missing."""
-    return Case(name, WARNED, feed, batches, told=(SAID_WARNING,))
+    return Case(name, WARNED, feed, batches, notifications=(WARNING_SUBJECT,))
 
 
-COMPLETE, GAPS = f"{BOOKED} > Feed Complete", f"{BOOKED} > Feed Incomplete"
+COMPLETE, GAPS = f"{RECONCILED} > Feed Complete", f"{RECONCILED} > Feed Incomplete"
 BOTH_CLOSED = (CLOSED, CLOSED)
 WITHOUT_FEEDS = "without feeds"
 CASES = [
     Case("HappyPath", OK, COMPLETE, BOTH_CLOSED),
     Case(f"HappyPath {WITHOUT_FEEDS}", OK.replace("?", "? > Load Feeds", 1), COMPLETE, BOTH_CLOSED),
-    broken(f"ParameterMissing {WITHOUT_FEEDS}", "Has Feeds? > Load Feeds"),
-    broken("InputRefused", "Has Feeds? > Check Input"),
-    # One feed's way to its plan.
+    broken(f"ParameterMissing {WITHOUT_FEEDS}", "Has Feeds? > Load Feeds", "Ssm.ParameterNotFoundException"),
+    broken("InputRefused", "Has Feeds? > Check Input", "BadInputError"),
+    # Paths of one feed to its plan.
     Case("MorePages", OK, f"{FETCHED} > {FETCHED} > {COMPLETE}", BOTH_CLOSED),
     Case("RateLimited", OK, f"{FETCHED} > Wait Until Reset > {COMPLETE}", BOTH_CLOSED),
     Case("SourceComesBack", OK, IDLE),
@@ -87,22 +89,22 @@ CASES = [
     failed("CommitBookmarkFails", f"{PLANNED} > Feed Failed"),
     failed("BatchListMissing", f"{BATCHED} > Feed Failed"),
     failed("ReconcileFails", f"{BATCHED} > Reconcile > Feed Failed", BOTH_CLOSED),
-    failed("TooManyFailures", f"{BOOKED} > Too Many Failures", BOTH_CLOSED),
-    # A failed batch stops no other, and not its feed.
-    warned("TransformFails", GAPS, (f"Transform > {LOST}",) * 2),
-    warned("WriteParquetFails", GAPS, (f"Transform > Write Parquet > {LOST}",) * 2),
-    warned("MapKeysFails", GAPS, (f"Transform > Write Parquet > Map Keys > {LOST}",) * 2),
-    warned("RecordFailureFails", GAPS, (f"Transform > {LOST}",) * 2),
-    warned("OneBatchFails", GAPS, (f"Transform > {LOST}", CLOSED)),
-    # The run itself breaks, or nobody can be told.
-    # The engine breaks on a list that is not JSON, where Step Functions would say States.ItemReaderFailed.
-    broken("IterationBreaks", START, BATCHED),
-    broken("ReportFails", f"{START} > Report", COMPLETE, BOTH_CLOSED),
-    Case("FailureNotSent", FAILED, COMPLETE, BOTH_CLOSED, error=SAID_FAILURE),
-    Case("WarningNotSent", UNTOLD, COMPLETE, BOTH_CLOSED, error="WarningNotSent"),
-    # An earlier run of the day has told of it.
+    failed("TooManyFailures", f"{RECONCILED} > Too Many Failures", BOTH_CLOSED),
+    # A failed batch stops neither another batch nor its feed.
+    warned("TransformFails", GAPS, (f"Transform > {NOT_CLOSED}",) * 2),
+    warned("WriteParquetFails", GAPS, (f"Transform > Write Parquet > {NOT_CLOSED}",) * 2),
+    warned("MapKeysFails", GAPS, (f"Transform > Write Parquet > Map Keys > {NOT_CLOSED}",) * 2),
+    warned("RecordFailureFails", GAPS, (f"Transform > {NOT_CLOSED}",) * 2),
+    warned("OneBatchFails", GAPS, (f"Transform > {NOT_CLOSED}", CLOSED)),
+    # The run itself breaks, or its notification cannot be sent.
+    # The engine breaks on a list that is not JSON; Step Functions would raise States.ItemReaderFailed.
+    broken("IterationBreaks", START, "States.MapFailed", BATCHED),
+    broken("ReportFails", f"{START} > Report", "StorageDeniedError", COMPLETE, BOTH_CLOSED),
+    Case("FailureNotSent", FAILED, COMPLETE, BOTH_CLOSED, error="RunFailed"),
+    Case("WarningNotSent", UNSENT, COMPLETE, BOTH_CLOSED, error="WarningNotSent"),
+    # An earlier run of the day has sent the same notification.
     Case("WarningToldBefore", f"{RUN} > Run Complete With Warnings", COMPLETE, BOTH_CLOSED),
-    Case("FailureToldBefore", f"{RUN} > Pipeline Failed", COMPLETE, BOTH_CLOSED, error=SAID_FAILURE),
+    Case("FailureToldBefore", f"{RUN} > Pipeline Failed", COMPLETE, BOTH_CLOSED, error="RunFailed"),
 ]
 INNER = {name for scope in scopes(MACHINE) if scope.name for name in scope.states}
 Run = Callable[[str], Outcome]
@@ -119,7 +121,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 @pytest.fixture(scope="module")
 def run(machine: Machine) -> Run:
-    """Run a case by its name, once however often it is asked for."""
+    """Run a case by its name, once for all tests."""
 
     @functools.cache
     def once(name: str) -> Outcome:
@@ -130,12 +132,12 @@ def run(machine: Machine) -> Run:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_run_goes_its_way_and_tells(run: Run, case: Case) -> None:
+def test_run_takes_its_path_and_notifies(run: Run, case: Case) -> None:
     outcome = run(case.name)
     assert " > ".join(name for name in outcome.path if name not in INNER) == case.run
     assert " > ".join(name for name in outcome.path if name in INNER) == case.feed
     assert sorted(" > ".join(batch.path) for batch in outcome.batches) == sorted(case.batches)
-    assert tuple(message["Subject"] for message in outcome.messages) == case.told
+    assert tuple(message["Subject"] for message in outcome.messages) == case.notifications
     assert (outcome.status, outcome.error) == ("FAILED" if case.error else "SUCCEEDED", case.error)
 
 
@@ -144,7 +146,7 @@ def test_load_feeds_hands_the_parameter_to_check_input_when_the_input_has_no_fee
     assert given == {"feeds_parameter": {"name": PARAMETER, "value": '["bluesky:alice.example"]'}}
 
 
-def test_commit_bookmark_keeps_what_the_feed_has_seen(run: Run, machine: Machine) -> None:
+def test_commit_bookmark_stores_the_newest_post(run: Run, machine: Machine) -> None:
     run("HappyPath")
     item = machine.bookmarks.get_item(TableName=BOOKMARKS, Key={"feed_id": {"S": "alice"}})["Item"]
     assert {name: value["S"] for name, value in item.items()} == {
@@ -165,7 +167,7 @@ def test_commit_bookmark_does_not_go_back_when_the_bookmark_is_ahead(run: Run, m
     [
         ("SourceStaysDown", ["SourceUnavailableError"] * 5),
         ("SourceComesBack", ["SourceUnavailableError"]),
-        # Trying again cannot help.
+        # A retry cannot help.
         ("FetchFails", ["FeedNotFoundError"]),
         ("CommitBookmarkFails", ["DynamoDB.ResourceNotFoundException"]),
     ],
@@ -188,7 +190,7 @@ def test_step_is_retried_when_that_can_help(run: Run, case: str, attempts: list[
         ("ReconcileFails", "failed", "ReconciliationError"),
     ],
 )
-def test_report_hears_how_a_feed_ended(run: Run, case: str, status: str, error: str | None) -> None:
+def test_report_gets_the_result_of_a_feed(run: Run, case: str, status: str, error: str | None) -> None:
     (result,) = run(case).input_of("Report")["results"]
     assert result["feed"]["feed_id"] == "alice"
     assert (result["status"], result.get("error", {}).get("Error")) == (status, error)
@@ -200,7 +202,7 @@ def test_report_hears_how_a_feed_ended(run: Run, case: str, status: str, error: 
         ("TransformFails", {"ObjectMissingError"}),
         ("WriteParquetFails", {"Runtime.ExitError"}),
         ("MapKeysFails", {"StorageDeniedError"}),
-        # Not with StorageDeniedError, which only kept the reason from being kept.
+        # The error of Transform, not the StorageDeniedError of Record Failure.
         ("RecordFailureFails", {"ObjectMissingError"}),
         ("OneBatchFails", {"ObjectMissingError", None}),
     ],
@@ -219,21 +221,21 @@ def test_feed_stops_no_other_when_it_fails(run: Run) -> None:
 
 
 @pytest.mark.parametrize("case", ["TransformFails", "ReportFails", "TooManyFailures"])
-def test_message_is_the_one_that_was_made(run: Run, case: str) -> None:
+def test_message_is_that_of_the_report_or_of_the_failure(run: Run, case: str) -> None:
     outcome = run(case)
     (message,) = outcome.messages
     if outcome.error:
         assert message["Message"] == outcome.cause
     if case == "ReportFails":
         assert "StorageDeniedError" in message["Message"]
-        # Not redrive-execution: what was caught has ended, and only the Fail state would be run again.
+        # Not redrive-execution: the error was caught, so a redrive would run only the Fail state again.
         machine = outcome.arn.replace(":execution:", ":stateMachine:").rsplit(":", 1)[0]
         assert f"start-execution --state-machine-arn {machine} " in message["Message"]
     else:
         assert message["Message"].startswith("Imagelake run for 2026-11-23")
 
 
-def test_every_state_and_every_branch_has_been_seen(run: Run) -> None:
+def test_every_state_and_every_branch_runs(run: Run) -> None:
     seen: set[tuple[str, str]] = set()
     for case in CASES:
         outcome = run(case.name)

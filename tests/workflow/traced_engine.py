@@ -1,6 +1,6 @@
-"""The engine's process with one thing added: states inside a Map write ``StateEntered`` events, as on AWS.
+"""The process of the local engine, changed so that states inside a Map write ``StateEntered`` events, as on AWS.
 
-The engine writes them for the outermost states only, and a test could not see which way an iteration went.
+The engine writes these events for the outermost states only, so a test could not see the path of an iteration.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _run_sub_machine = stepfunctions._run_sub_machine
 
 
 class _Traced(dict[str, Any]):
-    """The states of a Map; the engine looks each up once, when it enters it."""
+    """The states of a Map; the engine looks up each state once, when it enters it."""
 
     def __init__(self, states: dict[str, Any], execution: dict[str, Any]) -> None:
         super().__init__(states)

@@ -17,6 +17,7 @@ from typing import Any
 import certifi
 import h11
 
+from imagelake import __version__
 from imagelake.run.errors import BadInputError
 from imagelake.web.body import read_body
 from imagelake.web.errors import ConnectionFailedError, HostNotFoundError, HttpTimeoutError, UrlRefusedError
@@ -24,8 +25,6 @@ from imagelake.web.http1 import Connection, Deadline, Pool, ResponseStream
 from imagelake.web.messages import Response
 from imagelake.web.public_addresses import is_public
 from imagelake.web.urls import Url, parse_origins, refusal
-
-VERSION = "0.1.0"
 
 
 class GuardedClient:
@@ -45,7 +44,7 @@ class GuardedClient:
     ) -> None:
         if not contact.isascii() or not contact.isprintable() or set(contact) & set("()\\"):
             raise BadInputError("contact must be printable ASCII without parentheses or backslashes")
-        self._user_agent = f"Imagelake/{VERSION}" + (f" (+{contact})" if contact else "")
+        self._user_agent = f"Imagelake/{__version__}" + (f" (+{contact})" if contact else "")
         self._trusted = parse_origins(trusted_origins)
         self._tls = ssl_context or _default_tls()
         self._tls.set_alpn_protocols(["http/1.1"])

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 PHOTOS = Path(__file__).parents[3] / "samples" / "photos"
@@ -31,7 +31,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, value: Any, status: int = 200, **headers: str) -> Answer:
+    def of(cls, value: Any, status: int = 200, /, **headers: str) -> Answer:
         return cls(json.dumps(value, ensure_ascii=False).encode(), status=status, headers=_named(headers))
 
     @classmethod
@@ -63,7 +63,7 @@ class WireServer:
         """What the network answers when all is well."""
         raise NotImplementedError
 
-    def __enter__(self) -> WireServer:
+    def __enter__(self) -> Self:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"network": self}))
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))

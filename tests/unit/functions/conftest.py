@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-import fetch.app
+import fetch.feed_reader
 import validate.app
 from tests.unit.functions.factories import Context
 from tests.unit.functions.network import Network
@@ -20,8 +20,8 @@ def context() -> Context:
 def network(website: Website, monkeypatch: pytest.MonkeyPatch) -> Network:
     """The network of every feed."""
     network = Network(website)
-    for app in (fetch.app, validate.app):
-        monkeypatch.setattr(app, "get_source", lambda name: network)
+    for module in (fetch.feed_reader, validate.app):
+        monkeypatch.setattr(module, "get_source", lambda name: network)
     return network
 
 

@@ -59,7 +59,7 @@ def test_run_when_options_are_given() -> None:
 
 def test_retry_takes_what_may_pass_and_tolerates_that_it_fails_again() -> None:
     run = check(feeds=["bluesky:alice.example"], retry={"run_id": "daily-2026-03-31"})["run"]
-    assert run["retry"] == {"run_id": "daily-2026-03-31", "error_codes": RETRYABLE_CODES}
+    assert run["retry"] == {"run_id": "daily-2026-03-31", "error_codes": list(RETRYABLE_CODES)}
     assert run["failure_tolerance_percent"] == 100
     given: dict[str, Any] = {"run_id": "daily-2026-03-31", "error_codes": ["not_found"]}
     run = check(feeds=["bluesky:alice.example"], retry=given, failure_tolerance_percent=5)["run"]
@@ -219,7 +219,7 @@ def test_feeds_when_the_parameter_has_a_list_for_each_schedule(given: dict[str, 
 def test_error_when_the_schedule_has_no_feeds(schedule: Any) -> None:
     parameter = {"name": "/imagelake/feeds", "value": '{"daily": ["bluesky:alice.example"]}'}
     with pytest.raises(
-        BadInputError, match=r"^SSM parameter /imagelake/feeds: no feeds for the schedule .*\['daily'\]"
+        BadInputError, match=r"^SSM parameter /imagelake/feeds has no list for the schedule .*; it has: daily"
     ):
         check(feeds_parameter=parameter, schedule=schedule)
 
@@ -231,7 +231,7 @@ def test_feeds_of_every_schedule_when_the_parameter_has_one_list() -> None:
 
 def test_error_when_feed_is_there_twice() -> None:
     twice = ["bluesky:a.example", "bluesky:b.example", {"source": "bluesky", "account": "a.example", "limit": 5}]
-    with pytest.raises(BadInputError, match=r"feeds\.2: bluesky:a\.example is feeds\.0 again"):
+    with pytest.raises(BadInputError, match=r"feeds\.2 duplicates feeds\.0 \(bluesky:a\.example\)"):
         check(feeds=twice)
 
 
@@ -270,13 +270,13 @@ def test_feed_when_it_names_several_servers_is_one_for_each(config: Any) -> None
 
 
 def test_feed_when_a_server_of_a_list_is_named_again_is_refused() -> None:
-    with pytest.raises(BadInputError, match=r"feeds\.1: mastodon:a\.example#cats is feeds\.0 again"):
+    with pytest.raises(BadInputError, match=r"feeds\.1 duplicates feeds\.0 \(mastodon:a\.example#cats\)"):
         check(feeds=["mastodon:b.example,a.example#cats", "mastodon:a.example#cats"])
 
 
 def test_feeds_when_lists_of_servers_make_too_many_are_refused() -> None:
     servers = [",".join(f"s{place}-{number}.example" for number in range(10)) for place in range(11)]
-    with pytest.raises(BadInputError, match=f"110 with each server of a list, {MAX_FEEDS} at most"):
+    with pytest.raises(BadInputError, match=f"110 feeds, each server of a list counted; {MAX_FEEDS} are allowed"):
         check(feeds=[f"mastodon:{server}#cats" for server in servers])
 
 

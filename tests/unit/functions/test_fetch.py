@@ -16,7 +16,7 @@ from imagelake.lake import object_keys
 from imagelake.run.aws import client
 from imagelake.run.errors import BadFeedError, RateLimitedError, SourceChangedError, SourceUnavailableError
 from imagelake.run.models import Progress, Retry
-from imagelake.run.settings import settings
+from imagelake.run.settings import Settings
 from tests.unit.fake_lake import BOOKMARKS, Lake
 from tests.unit.functions.factories import ENTRY, NOON, RUN, Context, event, post
 from tests.unit.functions.network import Network, page
@@ -313,8 +313,8 @@ def test_error_when_the_feed_is_bad(lake: Lake) -> None:
 
 
 def test_error_when_the_server_is_not_public(lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TRUSTED_ORIGINS")
-    settings.cache_clear()
+    monkeypatch.setenv("TRUSTED_ORIGINS", "")
+    Settings.load.cache_clear()
     with pytest.raises(BadFeedError, match="refused before connecting"):
         read()
 

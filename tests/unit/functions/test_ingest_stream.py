@@ -13,14 +13,15 @@ from botocore.exceptions import ClientError
 
 import check_input.app
 import fetch.app
-import ingest_stream.app
+import ingest_stream.records
 import validate.app
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.run.errors import StorageUnavailableError
 from imagelake.run.models import Batch, PlannedBatch
 from imagelake.sources import Feed
-from ingest_stream.app import BrokenRecordError, handler
+from ingest_stream.app import handler
+from ingest_stream.records import BrokenRecordError
 from tests.unit.fake_lake import Lake
 from tests.unit.functions.factories import Context, event
 
@@ -238,7 +239,7 @@ def break_on(monkeypatch: pytest.MonkeyPatch, post_id: str) -> None:
         if decoded["post"]["post_id"] == post_id:
             raise ZeroDivisionError
 
-    monkeypatch.setattr(ingest_stream.app, "to_post", to_post)
+    monkeypatch.setattr(ingest_stream.records, "to_post", to_post)
 
 
 def test_window_comes_again_whole_when_storage_is_down(

@@ -61,7 +61,7 @@ def holder() -> str:
 def test_running_execution_keeps_the_feed_and_is_named(machine: str) -> None:
     first, second = start(machine, "first"), start(machine, "second")
     take(first)
-    with pytest.raises(FeedBusyError, match=f"{first} is reading this feed: nothing to do"):
+    with pytest.raises(FeedBusyError, match=f"{first} is already reading this feed"):
         take(second)
     assert holder() == first
 
@@ -129,7 +129,7 @@ def test_lease_that_never_rests_is_tried_again_later(machine: str, monkeypatch: 
 
     take(start(machine, "first"))
     monkeypatch.setattr("fetch.lease._is_running", lapses)
-    with pytest.raises(StorageUnavailableError, match="changed hands"):
+    with pytest.raises(StorageUnavailableError, match="changed its holder"):
         take(start(machine, "second"))
 
 
@@ -170,7 +170,7 @@ def test_windows_of_a_stream_do_not_wait_for_each_other(machine: str, lake: Lake
 def test_run_whose_feeds_were_all_busy_warns_and_does_not_fail(lake: Lake) -> None:
     answer = report(event("report", results=[failed(_BUSY, ENTRY), failed(_BUSY)]), Context())
     assert answer["outcome"] == "partial"
-    assert "Nothing to do: another run is at work" in answer["message"]
+    assert "Nothing to do: another run is already processing the busy feeds" in answer["message"]
     assert "start-execution" not in answer["message"]
 
 

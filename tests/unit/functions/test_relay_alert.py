@@ -16,10 +16,11 @@ from aws_lambda_powertools.utilities.parameters import clear_caches
 
 import imagelake.accounts.secrets
 from imagelake.run.errors import CredentialsError
-from imagelake.run.settings import settings
+from imagelake.run.settings import Settings
 from relay_alert.alert import Alert
 from relay_alert.app import handler
 from relay_alert.formats import FORMATS, discord, fit, plain, slack
+from relay_alert.notification import Notification
 from relay_alert.webhook import TRIES, AlertNotSentError, Webhook
 from tests.unit.fake_lake import Lake
 from tests.unit.functions.factories import Context, event
@@ -75,7 +76,7 @@ def hook(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
     hook = Hook()
     monkeypatch.setenv("TRUSTED_ORIGINS", hook.origin)
     monkeypatch.setenv("ALERT_WEBHOOK_SECRET", "alerts")
-    settings.cache_clear()
+    Settings.load.cache_clear()
     keep(url=hook.origin + PATH)
     yield hook
     hook.stop()
@@ -107,6 +108,10 @@ def notification(message: str | None = None, **changes: Any) -> dict[str, Any]:
     return {name: value for name, value in sns.items() if value is not None}
 
 
+def published(message: str | None = None, **changes: Any) -> Notification:
+    return Notification.model_validate(notification(message, **changes))
+
+
 def alert(text: str = "All of it", **changes: Any) -> Alert:
     values = {"title": "What", "severity": "warning", "link": None, "at": "2026-04-01T05:41:12.000Z"}
     return Alert(**({"text": text} | values | changes))
@@ -134,7 +139,7 @@ def test_example_event_reaches_any_webhook_as_flat_json(hook: Hook) -> None:
 def test_format_that_the_secret_names_goes_before_that_of_the_host(hook: Hook, wanted: str) -> None:
     change(url=hook.origin + PATH, format=wanted)
     relay()
-    assert hook.got == [FORMATS[wanted](Alert.of(notification()))]
+    assert hook.got == [FORMATS[wanted](Alert.of(published()))]
 
 
 @pytest.mark.parametrize(
@@ -216,7 +221,7 @@ def test_webhook_that_is_down_is_an_error_that_lambda_keeps(hook: Hook, pauses: 
 
 
 def test_alarm_is_put_into_words() -> None:
-    got = Alert.of(notification(json.dumps(ALARM), Subject='ALARM: "imagelake-RunFailedAlarm"'))
+    got = Alert.of(published(json.dumps(ALARM), Subject='ALARM: "imagelake-RunFailedAlarm"'))
     assert got.title == "ALARM: imagelake-RunFailedAlarm"
     assert got.severity == "failure"
     assert got.link is not None
@@ -227,7 +232,7 @@ def test_alarm_is_put_into_words() -> None:
         "What to do: A run failed. docs/runbook.md says how to mend it.",
         f"Where: {got.link}",
     ]
-    assert Alert.of(notification(json.dumps(ALARM | {"NewStateValue": "OK"}))).severity == "ok"
+    assert Alert.of(published(json.dumps(ALARM | {"NewStateValue": "OK"}))).severity == "ok"
 
 
 @pytest.mark.parametrize(
@@ -240,7 +245,7 @@ def test_alarm_is_put_into_words() -> None:
     ],
 )
 def test_other_messages_keep_their_words(message: str, subject: str | None, severity: str, title: str) -> None:
-    got = Alert.of(notification(message, Subject=subject))
+    got = Alert.of(published(message, Subject=subject))
     assert (got.text, got.title, got.severity) == (message, title, severity)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import transform.app
+import transform.batch
 import validate.app
 from imagelake.lake import object_keys
 from imagelake.run.models import Batch
@@ -37,8 +38,8 @@ class Signing(Network):
 @pytest.fixture
 def network(website: Website, monkeypatch: pytest.MonkeyPatch) -> Signing:
     network = Signing(website)
-    for app in (validate.app, transform.app):
-        monkeypatch.setattr(app, "get_source", lambda name: network)
+    for module in (validate.app, transform.batch):
+        monkeypatch.setattr(module, "get_source", lambda name: network)
     monkeypatch.setattr("imagelake.run.retries.time.sleep", lambda seconds: None)
     return network
 
@@ -67,7 +68,7 @@ def shows_again(website: Website, *names: str, answer: bytes | Answer | None = N
 def test_image_that_expires_first_is_downloaded_first(
     lake: Lake, website: Website, network: Signing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("transform.pictures.THREADS", 1)
+    monkeypatch.setattr("transform.rows.THREADS", 1)
     now, days = datetime.now(UTC), {"never": None, "late": 3, "first": 1, "second": 2, "last": 4}
     posts = [
         post(name, media(name, url=website.put(f"/{name}", jpeg()), expires_at=left and now + timedelta(left)))

@@ -92,7 +92,7 @@ def test_media_that_are_no_images_are_skipped_with_a_reason(lake: Lake, network:
     told = media("told", url=None, skip_reason="copyrighted")
     answer = validate(lake, page(post("one", media("one"), clip, lost), post("two", media("more", kind="video"), told)))
     assert answer["items"] == 1
-    assert answer["skipped_media"] == {"video is not an image": 2, "image without an address": 1, "copyrighted": 1}
+    assert answer["skipped_media"] == {"video is not an image": 2, "image without a URL": 1, "copyrighted": 1}
     kept = lake.bucket.get_lines(object_keys.rejects(RUN, "bluesky", ENTRY.feed_id))
     assert [(line["kind"], line["post_id"], line["raw"]["media_id"]) for line in kept] == [
         ("media", "one", clip.media_id),

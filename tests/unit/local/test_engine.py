@@ -1,4 +1,4 @@
-"""The engine's life: what it refuses, what it keeps, and that it leaves nothing behind."""
+"""Start and stop of the engine: it refuses bad settings, keeps its state and leaves no process behind."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from local import engine as engine_module
 from local.engine import Engine, EngineError
 
 ROOT = Path(__file__).parents[3]
-# Starts an engine, says which process it is, and waits to be ended.
-HOLDER = """
+# Starts an engine, prints its process id, and waits for a signal.
+PARENT = """
 import signal, sys
 from pathlib import Path
 from local.engine import Engine
@@ -29,7 +29,7 @@ with Engine(Path(sys.argv[1])) as engine:
 
 
 def group_is_gone(group: int, seconds: float = 30) -> bool:
-    """Whether no process of ``group`` is left; a killed one needs a moment to be reaped."""
+    """Wait until no process of ``group`` is left; reaping a killed process takes a moment."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
@@ -40,7 +40,7 @@ def group_is_gone(group: int, seconds: float = 30) -> bool:
     return False
 
 
-def test_engine_serves_on_loopback_and_is_gone_when_the_block_ends(tmp_path: Path) -> None:
+def test_engine_serves_on_loopback_and_stops_when_the_block_ends(tmp_path: Path) -> None:
     with Engine(tmp_path) as engine:
         engine.client("s3").create_bucket(Bucket="pictures")
         assert engine.client("s3").list_buckets()["Buckets"][0]["Name"] == "pictures"
@@ -51,7 +51,7 @@ def test_engine_serves_on_loopback_and_is_gone_when_the_block_ends(tmp_path: Pat
     assert (tmp_path / "engine.log").is_file()
 
 
-def test_engine_is_gone_when_the_block_raises(tmp_path: Path) -> None:
+def test_engine_stops_when_the_block_raises(tmp_path: Path) -> None:
     group = 0
 
     def fail() -> None:
@@ -67,23 +67,23 @@ def test_engine_is_gone_when_the_block_raises(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_engine_is_gone_when_its_holder_is_ended(tmp_path: Path, ending: signal.Signals) -> None:
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path)],
+def test_engine_stops_when_its_parent_does(tmp_path: Path, ending: signal.Signals) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    assert holder.stdout is not None
-    with holder.stdout as output:
+    assert parent.stdout is not None
+    with parent.stdout as output:
         group = int(output.readline())
-        holder.send_signal(ending)
-        holder.wait(30)
+        parent.send_signal(ending)
+        parent.wait(30)
     assert group_is_gone(group)
 
 
-def test_engine_goes_on_from_its_state_when_kept(tmp_path: Path) -> None:
+def test_engine_continues_from_its_state_when_kept(tmp_path: Path) -> None:
     with Engine(tmp_path, keep=True) as engine:
         engine.client("s3").create_bucket(Bucket="pictures")
         engine.client("s3").put_object(Bucket="pictures", Key="lake/a", Body=b"one")
@@ -91,14 +91,14 @@ def test_engine_goes_on_from_its_state_when_kept(tmp_path: Path) -> None:
         assert engine.client("s3").get_object(Bucket="pictures", Key="lake/a")["Body"].read() == b"one"
 
 
-def test_engine_says_which_port_when_it_is_taken(tmp_path: Path) -> None:
+def test_engine_names_the_port_when_it_is_taken(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(EngineError, match=f"^port {port} cannot be used: .*--port$"), Engine(tmp_path, port=port):
             pass
 
 
-def test_engine_says_which_package_when_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_engine_names_the_missing_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "find_spec", lambda name: None if name == "samtranslator" else object())
     with (
         pytest.raises(EngineError, match=r"^not installed: samtranslator; run: .*requirements/local\.txt$"),
@@ -107,12 +107,12 @@ def test_engine_says_which_package_when_it_is_missing(tmp_path: Path, monkeypatc
         pass
 
 
-def test_engine_says_what_it_last_said_when_it_ends_as_it_starts(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"ended as it started: .*invalid literal"):
+def test_error_has_the_last_line_of_the_log_when_the_engine_cannot_start(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"stopped while it started: .*invalid literal"):
         Engine(tmp_path, settings={"GATEWAY_PORT": "none"}).__enter__()
 
 
-def test_environment_leaves_out_every_way_to_a_real_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_leads_to_no_real_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "production")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "real")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "https://s3.example")

@@ -1,4 +1,4 @@
-"""Deploying and following: a small stack in the engine, with real workers behind the real runtime client."""
+"""Deploy and follow a small stack in the engine, with real workers behind the real runtime client."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ WORK = """\
 import os
 
 
-class PictureSpoiltError(Exception):
+class BrokenImageError(Exception):
     pass
 
 
 def handler(event, context):
-    if event["batch"].get("spoilt"):
-        raise PictureSpoiltError("spoilt")
+    if event["batch"].get("broken"):
+        raise BrokenImageError("broken")
     return {"word": os.environ["WORD"]}
 """
 MACHINE = {
@@ -95,11 +95,11 @@ MACHINE = {
         "Check": {
             "Type": "Task",
             "Resource": "${WorkFunctionArn}",
-            "Parameters": {"batch": {"spoilt": True}},
-            "Catch": [{"ErrorEquals": ["PictureSpoiltError"], "ResultPath": "$.error", "Next": "Spoilt"}],
+            "Parameters": {"batch": {"broken": True}},
+            "Catch": [{"ErrorEquals": ["BrokenImageError"], "ResultPath": "$.error", "Next": "Broken"}],
             "End": True,
         },
-        "Spoilt": {"Type": "Fail", "ErrorPath": "$.error.Error"},
+        "Broken": {"Type": "Fail", "ErrorPath": "$.error.Error"},
     },
 }
 
@@ -123,9 +123,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_project(tmp_path_factory.mktemp("project"))
 
 
-def test_follow_tells_states_batches_and_errors_by_their_own_names(engine: Engine, template: Path) -> None:
+def test_follow_shows_states_batches_and_errors_by_their_own_names(engine: Engine, template: Path) -> None:
     outputs = deploy(engine, template)
-    batches = [{"feed_id": "cats"}, {"feed_id": "cats", "spoilt": True}, {"feed_id": "cats"}]
+    batches = [{"feed_id": "cats"}, {"feed_id": "cats", "broken": True}, {"feed_id": "cats"}]
     engine.client("s3").put_object(Bucket=outputs["BucketName"], Key="batches.json", Body=json.dumps(batches))
     states = engine.client("stepfunctions")
     started = states.start_execution(
@@ -136,14 +136,14 @@ def test_follow_tells_states_batches_and_errors_by_their_own_names(engine: Engin
     execution = follow(states, started["executionArn"], Console(file=output, width=100))
 
     assert execution["status"] == "FAILED"
-    assert execution["error"] == "PictureSpoiltError"
+    assert execution["error"] == "BrokenImageError"
     lines = output.getvalue().splitlines()
     assert lines[0] == " 1  For Each Feed …"
     assert "      cats: 3 of 3 batches, 1 failed" in lines
     assert [line.split("  ")[1::2] for line in lines if " s  " in line] == [
         ["For Each Feed", "Fetch 1"],
-        ["Check", "PictureSpoiltError"],
-        ["Spoilt", "PictureSpoiltError"],
+        ["Check", "BrokenImageError"],
+        ["Broken", "BrokenImageError"],
     ]
 
 
@@ -164,6 +164,6 @@ def test_deploy_names_the_resource_and_the_reason_when_one_fails(engine: Engine,
         deploy(engine, broken, stack_name="broken")
 
 
-def test_deploy_says_what_is_wrong_when_the_template_is(engine: Engine, template: Path) -> None:
+def test_deploy_gives_the_reason_when_a_parameter_is_wrong(engine: Engine, template: Path) -> None:
     with pytest.raises(DeployError, match="Parameter 'Word' value 'three'"):
         deploy(engine, template, {"Word": "three"}, stack_name="refused")

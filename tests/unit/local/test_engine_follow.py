@@ -1,4 +1,4 @@
-"""Reading an execution's history as AWS writes it and as the local engine does."""
+"""Read the history of an execution as AWS writes it and as the local engine does."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ START = datetime(2026, 11, 23, 6, tzinfo=UTC)
 
 
 def history(*events: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Events a second apart."""
+    """Make events that are a second apart."""
     return [
         {"type": kind, "timestamp": START + timedelta(seconds=second), **details}
         for second, (kind, details) in enumerate(events)
@@ -46,7 +46,7 @@ def test_read_steps_counts_inner_states_when_aws_writes_their_events() -> None:
         ),
         DEFINITION,
     )
-    assert [(step.name, step.error, dict(step.inner), step.left) for step in steps] == [
+    assert [(step.name, step.error, dict(step.inner), step.exited) for step in steps] == [
         ("Each", None, {"Fetch": 1}, START + timedelta(seconds=6))
     ]
 
@@ -54,7 +54,7 @@ def test_read_steps_counts_inner_states_when_aws_writes_their_events() -> None:
 def test_read_steps_counts_inner_states_by_function_when_only_tasks_are_written() -> None:
     succeeded = ("TaskSucceeded", {"taskSucceededEventDetails": {"resource": FETCH}})
     steps = read_steps(history(entered("Map", "Each"), succeeded, succeeded), DEFINITION)
-    assert [(step.name, dict(step.inner), step.left) for step in steps] == [("Each", {"Fetch": 2}, None)]
+    assert [(step.name, dict(step.inner), step.exited) for step in steps] == [("Each", {"Fetch": 2}, None)]
 
 
 def test_read_steps_forgets_an_error_when_the_retry_succeeds() -> None:
@@ -68,4 +68,4 @@ def test_read_steps_forgets_an_error_when_the_retry_succeeds() -> None:
 def test_read_steps_closes_the_last_step_when_the_execution_fails() -> None:
     failed = ("ExecutionFailed", {"executionFailedEventDetails": {"error": "BadInputError"}})
     step = read_steps(history(entered("Task", "Check"), failed), DEFINITION)[0]
-    assert (step.left, step.error) == (START + timedelta(seconds=1), "BadInputError")
+    assert (step.exited, step.error) == (START + timedelta(seconds=1), "BadInputError")

@@ -1,4 +1,4 @@
-"""Packaging: what changes in the template for the local engine, and what does not."""
+"""Packaging: some parts of the template change for the local engine, and the others stay."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ def run(project: Path, uploads: dict[str, bytes]) -> dict[str, Any]:
 
 
 def properties(template: dict[str, Any], name: str) -> dict[str, Any]:
-    found = template["Resources"][name]["Properties"]
-    assert isinstance(found, dict)
-    return found
+    properties = template["Resources"][name]["Properties"]
+    assert isinstance(properties, dict)
+    return properties
 
 
 def test_read_template_gives_long_forms_and_dates_as_text(project: Path) -> None:
@@ -116,7 +116,7 @@ def test_package_uploads_the_definition_and_leaves_the_rest(project: Path, uploa
     assert (project / "template.yaml").read_text() == TEMPLATE
 
 
-def test_package_asks_for_no_public_parameter(project: Path, uploads: dict[str, bytes]) -> None:
+def test_package_needs_no_public_parameter(project: Path, uploads: dict[str, bytes]) -> None:
     parameters = run(project, uploads)["Parameters"]
     assert parameters["Layer"]["Type"] == "String"
     assert parameters["Own"]["Type"] == "AWS::SSM::Parameter::Value<String>"

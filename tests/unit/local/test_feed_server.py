@@ -1,4 +1,4 @@
-"""The sample feed server answers as Bluesky does, and counts up to what the samples' README promises."""
+"""The server of the sample feed answers as Bluesky does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 from imagelake.web.client import GuardedClient
 from imagelake.web.errors import ConnectionFailedError
 from imagelake.web.messages import Response
-from local.feed_server import SAMPLES, FeedServer
+from local.feed_server import FeedServer
+from local.sample_feed import SAMPLES
 
 ACTOR = "sample.imagelake.example"
 PATH = "/xrpc/app.bsky.feed.getAuthorFeed"
@@ -27,7 +28,7 @@ def server() -> Iterator[FeedServer]:
 
 
 class Client(GuardedClient):
-    """Asks one feed server."""
+    """Client of one feed server."""
 
     def __init__(self, server: FeedServer) -> None:
         super().__init__(trusted_origins=frozenset({server.url}))
@@ -103,7 +104,7 @@ def test_request_is_invalid_when_a_parameter_is_wrong(client: Client, params: di
     assert json.loads(answer.body) == {"error": "InvalidRequest", "message": message}
 
 
-def test_pictures_have_their_bytes_when_they_are_fetched(client: Client) -> None:
+def test_images_have_their_bytes_when_they_are_fetched(client: Client) -> None:
     for name, file, content_type in [
         ("dandelion.jpg", "photos/dandelion.jpg", "image/jpeg"),
         ("page.jpg", "cases/page.jpg", "image/jpeg"),
@@ -116,7 +117,7 @@ def test_pictures_have_their_bytes_when_they_are_fetched(client: Client) -> None
         assert answer.body == (SAMPLES / file).read_bytes()
 
 
-def test_picture_is_refused_when_it_is_for_members(client: Client) -> None:
+def test_image_is_refused_when_it_is_for_members(client: Client) -> None:
     answer = client.get("/img/feed_fullsize/members-only.jpg")
     assert (answer.status, answer.headers["content-type"]) == (403, "text/html")
 
@@ -127,8 +128,8 @@ def test_nothing_is_served_when_the_path_is_unknown(client: Client, path: str) -
 
 
 def test_embeds_have_the_shapes_of_the_lexicon(client: Client, server: FeedServer) -> None:
-    found = posts_by_text(client)
-    four = found["Four from the last walk 🍂 #hiking"]["post"]["embed"]
+    posts = posts_by_text(client)
+    four = posts["Four from the last walk 🍂 #hiking"]["post"]["embed"]
     assert four["$type"] == "app.bsky.embed.images#view"
     assert four["images"][0] == {
         "alt": "A meadow, an autumn forest and a bare mountain",
@@ -137,28 +138,28 @@ def test_embeds_have_the_shapes_of_the_lexicon(client: Client, server: FeedServe
         "fullsize": f"{server.url}/img/feed_fullsize/autumn-meadow.jpg",
     }
     assert len(four["images"]) == 4
-    gallery = found["A gallery from the gorge #nature"]["post"]["embed"]
+    gallery = posts["A gallery from the gorge #nature"]["post"]["embed"]
     assert gallery["$type"] == "app.bsky.embed.gallery#view"
     assert [sorted(item) for item in gallery["items"]] == [["$type", "alt", "aspectRatio", "fullsize", "thumbnail"]] * 3
-    both = found["And here is mine 👇 #birds"]["post"]["embed"]
+    both = posts["And here is mine 👇 #birds"]["post"]["embed"]
     assert (both["$type"], both["media"]["$type"], both["record"]["$type"], both["record"]["record"]["$type"]) == (
         "app.bsky.embed.recordWithMedia#view",
         "app.bsky.embed.images#view",
         "app.bsky.embed.record#view",
         "app.bsky.embed.record#viewRecord",
     )
-    quote = found["What a texture"]["post"]["embed"]
+    quote = posts["What a texture"]["post"]["embed"]
     assert quote["record"]["embeds"][0]["images"][0]["fullsize"].endswith("/gravel.jpg")
-    assert found["Worth a read"]["post"]["embed"]["$type"] == "app.bsky.embed.external#view"
-    assert found["Moving pictures 🎬"]["post"]["embed"]["$type"] == "app.bsky.embed.video#view"
-    assert "embed" not in found["No pictures today, only rain ☔"]["post"]
+    assert posts["Worth a read"]["post"]["embed"]["$type"] == "app.bsky.embed.external#view"
+    assert posts["Moving pictures 🎬"]["post"]["embed"]["$type"] == "app.bsky.embed.video#view"
+    assert "embed" not in posts["No pictures today, only rain ☔"]["post"]
 
 
 def test_odd_entries_are_there_when_the_listing_is_read(client: Client) -> None:
-    found = posts_by_text(client)
-    assert "author" not in found["A post that lost its author"]["post"]
-    assert [label["val"] for label in found["Someone labelled my lamp 🤷🏻‍♀️"]["post"]["labels"]] == ["nudity"]
-    repost = found["A wall I like"]
+    posts = posts_by_text(client)
+    assert "author" not in posts["A post that lost its author"]["post"]
+    assert [label["val"] for label in posts["Someone labelled my lamp 🤷🏻‍♀️"]["post"]["labels"]] == ["nudity"]
+    repost = posts["A wall I like"]
     assert repost["reason"]["by"]["handle"] == ACTOR
     assert repost["post"]["author"]["handle"] == "friend.imagelake.example"
 
@@ -181,9 +182,9 @@ def test_content_ids_are_those_of_the_bytes_when_an_image_is_posted(client: Clie
     assert blobs[0]["size"] == (SAMPLES / "photos" / "coffee-cup.jpg").stat().st_size
 
 
-def test_copies_have_bytes_of_their_own_when_the_feed_is_repeated() -> None:
+def test_copies_have_different_bytes_when_the_feed_is_repeated() -> None:
     names = ("rocket.jpg", "1~rocket.jpg", "2~rocket.jpg")
-    repeated = FeedServer(repeat=3, page_size=100, rate_limit_once=False)
+    repeated = FeedServer(repeat=3, rate_limit_once=False)
     with repeated as server, Client(server) as client:
         entries = [entry for page in read_all(client, limit=100) for entry in page["feed"]]
         bodies = [client.get(f"/img/feed_fullsize/{name}").body for name in names]

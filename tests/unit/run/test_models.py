@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
-from imagelake.imaging import options
-from imagelake.run.models import Batch, FeedEntry, PlannedBatch, Preset, Progress, Run, Tensor
+from imagelake.run.models import Batch, FeedEntry, PlannedBatch, Progress, Run
 from imagelake.run.posts import Item, Media, Post
 
 EVENTS = sorted((Path(__file__).parents[2] / "events").glob("*.json"))
@@ -46,8 +44,3 @@ def test_batch_when_its_day_is_misshapen(dt: str) -> None:
 def test_batch_when_it_is_empty() -> None:
     with pytest.raises(ValidationError, match="items"):
         Batch(batch_id="b", feed_id="f", source="bluesky", dt="2026-04-01", items=0)
-
-
-def test_choices_are_those_of_imaging() -> None:
-    assert get_args(Preset) == get_args(options.Preset)
-    assert get_args(Tensor) == get_args(options.Tensor)

@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from imagelake import __version__
 from imagelake.run.errors import BadInputError
-from imagelake.web.client import VERSION, GuardedClient
+from imagelake.web.client import GuardedClient
 from imagelake.web.errors import ConnectionFailedError, HostNotFoundError, HttpError, UrlRefusedError
 from imagelake.web.http1 import Deadline
 from imagelake.web.urls import Url
@@ -405,7 +406,7 @@ def test_exchange_when_all_is_well(serve: Callable[..., Server]) -> None:
     assert answer.url == f"{server.origin}/api?a=1&b=2"
     head = server.requests[-1].lower()
     assert head.startswith(b"get /api?a=1&b=2 http/1.1\r\n")
-    assert f"user-agent: imagelake/{VERSION} (+ops@example.org)\r\n".encode() in head
+    assert f"user-agent: imagelake/{__version__} (+ops@example.org)\r\n".encode() in head
     assert b"accept-encoding: gzip\r\n" in head
     assert b"x-token: t\r\n" in head
     assert b"cookie" not in head

@@ -1,0 +1,78 @@
+"""House rules for readable code: short files, short functions, and docstrings that start with a verb or a noun."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from tests.static.asl import ROOT
+
+MAX_FILE_LINES = 350
+MAX_HANDLER_LINES = 60
+MAX_FUNCTION_LINES = 45
+QUESTION_WORDS = re.compile(r"(What|Whether|Which|Where|When|How|Who|Whose)\b")
+
+FUNCTIONS = sorted((ROOT / "functions").rglob("*.py"))
+PROGRAMS = [file for folder in ("local", "tools", "benchmarks") for file in sorted((ROOT / folder).rglob("*.py"))]
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+@cache
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text())
+
+
+def lines(file: Path) -> int:
+    return len(file.read_text().splitlines())
+
+
+def definitions(file: Path) -> Iterator[Definition]:
+    return (node for node in ast.walk(parsed(file)) if isinstance(node, Definition))
+
+
+def docstrings(file: Path) -> Iterator[tuple[str, str]]:
+    """Location and docstring of the module and of its classes and functions."""
+    for node in (parsed(file), *definitions(file)):
+        if docstring := ast.get_docstring(node):
+            yield located(file, node), docstring
+
+
+def located(file: Path, node: ast.Module | Definition) -> str:
+    name = file.relative_to(ROOT)
+    return f"{name}" if isinstance(node, ast.Module) else f"{name}:{node.lineno} {node.name}"
+
+
+def test_no_file_is_too_long() -> None:
+    long = [f"{file.relative_to(ROOT)}: {lines(file)}" for file in FUNCTIONS if lines(file) > MAX_FILE_LINES]
+    assert not long, "\n".join(long)
+
+
+def test_every_handler_fits_on_one_screen() -> None:
+    handlers = [file for file in FUNCTIONS if file.name == "app.py"]
+    assert handlers
+    long = [f"{file.relative_to(ROOT)}: {lines(file)}" for file in handlers if lines(file) > MAX_HANDLER_LINES]
+    assert not long, "\n".join(long)
+
+
+def test_no_function_is_too_long() -> None:
+    long = [
+        f"{located(file, node)}: {length}"
+        for file in FUNCTIONS + [file for file in PROGRAMS if file.parent.name != "benchmarks"]
+        for node in definitions(file)
+        if not isinstance(node, ast.ClassDef)
+        and (length := (node.end_lineno or 0) - node.lineno + 1) > MAX_FUNCTION_LINES
+    ]
+    assert not long, "\n".join(long)
+
+
+def test_no_docstring_starts_with_a_question_word() -> None:
+    questions = [
+        f"{place}: {docstring.splitlines()[0]}"
+        for file in FUNCTIONS + PROGRAMS
+        for place, docstring in docstrings(file)
+        if QUESTION_WORDS.match(docstring)
+    ]
+    assert not questions, "\n".join(questions)

@@ -1,0 +1,120 @@
+"""Images and files for the tests, made by code so that no test needs a file of its own."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from imagelake.imaging.exif import _ORIENTATION
+
+GPS_MARK = b"PLANTED-PLACE"
+
+
+def photo(width: int, height: int, seed: int = 0) -> Image.Image:
+    """Make smooth shapes with a little grain, which codecs treat like a photo."""
+    random = np.random.default_rng(seed)
+    total = np.zeros((height, width, 3))
+    for cells in (3, 9, 27):
+        coarse = Image.fromarray(random.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
+        total += np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)) / cells**0.7
+    total = (total - total.min()) / np.ptp(total) * 235 + 10 + random.normal(0, 2, (height, width, 1))
+    return Image.fromarray(total.clip(0, 255).astype(np.uint8))
+
+
+def quarters(width: int = 96, height: int = 64) -> Image.Image:
+    """Make red, green, blue and yellow quarters, so that each of the eight orientations looks different."""
+    image = Image.new("RGB", (width, height), (255, 0, 0))
+    image.paste((0, 255, 0), (width // 2, 0, width, height // 2))
+    image.paste((0, 0, 255), (0, height // 2, width // 2, height))
+    image.paste((255, 255, 0), (width // 2, height // 2, width, height))
+    return image
+
+
+def encoded(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    if kind == "JPEG":
+        options = {"quality": 95, "subsampling": "4:4:4"} | options
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def decoded(data: bytes) -> NDArray[np.int64]:
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB")).astype(np.int64)
+
+
+def exif(orientation: int = 1) -> bytes:
+    block = Image.Exif()
+    block[_ORIENTATION] = orientation
+    block[0x010F] = "PLANTED-MAKER"
+    block.get_ifd(0x8825).update({1: "N", 2: (52.0, 31.0, 7.0), 27: GPS_MARK})
+    return block.tobytes()
+
+
+def psnr(first: NDArray[Any], second: NDArray[Any]) -> float:
+    error = np.mean((first.astype(float) - second.astype(float)) ** 2)
+    return float(10 * np.log10(255**2 / max(error, 1e-9)))
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png_with(png: bytes, *chunks: bytes) -> bytes:
+    """Insert chunks after the header of a PNG."""
+    return png[:33] + b"".join(chunks) + png[33:]
+
+
+def png_of(width: int, height: int, body: bytes, depth: int = 8, color: int = 0, interlace: int = 0) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, interlace)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+def interlaced_png(pixel: bytes, color: int) -> bytes:
+    """Make a flat image of 16x16 such pixels in the seven passes of Adam7; each row has a filter byte and pixels."""
+    passes = [(2, 2), (2, 2), (4, 2), (4, 4), (8, 4), (8, 8), (16, 8)]
+    body = zlib.compress(b"".join((b"\0" + pixel * width) * height for width, height in passes))
+    return png_of(16, 16, body, color=color, interlace=1)
+
+
+def jpeg_with(jpeg: bytes, marker: int, body: bytes) -> bytes:
+    """Insert a segment after the first two bytes of a JPEG."""
+    return jpeg[:2] + bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
+
+
+def matrix_profile(red: tuple[float, float], green: tuple[float, float], blue: tuple[float, float]) -> bytes:
+    """Make an ICC v2 RGB profile with these primaries (x, y), white D50 and gamma 2.2."""
+    columns = np.array([[x / y, 1, (1 - x - y) / y] for x, y in (red, green, blue)]).T
+    white = np.array([0.9642, 1.0, 0.8249])
+    columns = columns * np.linalg.solve(columns, white)
+
+    def xyz(values: NDArray[np.float64]) -> bytes:
+        return b"XYZ \0\0\0\0" + b"".join(struct.pack(">i", round(value * 65536)) for value in values)
+
+    name = b"Planted wide gamut\0"
+    tags = {
+        b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(name)) + name + bytes(78),
+        b"wtpt": xyz(white),
+        b"rXYZ": xyz(columns[:, 0]),
+        b"gXYZ": xyz(columns[:, 1]),
+        b"bXYZ": xyz(columns[:, 2]),
+        b"cprt": b"text\0\0\0\0none\0",
+        **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), b"curv\x00\x00\x00\x00\x00\x00\x00\x01\x023"),
+    }
+    table, body = struct.pack(">I", len(tags)), b""
+    for tag, value in tags.items():
+        table += tag + struct.pack(">II", 132 + 12 * len(tags) + len(body), len(value))
+        body += value + bytes(-len(value) % 4)
+    head = struct.pack(">I4sI4s4s4s12s4s", 128 + len(table + body), b"", 0x02100000, b"mntr", b"RGB ", b"XYZ ",
+                       bytes(12), b"acsp")  # fmt: skip
+    head += bytes(68 - len(head)) + b"".join(struct.pack(">i", round(v * 65536)) for v in white)
+    return head + bytes(128 - len(head)) + table + body
+
+
+WIDE_GAMUT = matrix_profile((0.7347, 0.2653), (0.1152, 0.8264), (0.1566, 0.0177))
