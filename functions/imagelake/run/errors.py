@@ -1,10 +1,10 @@
-"""Every error Imagelake raises on purpose, and the closed list of reasons an item can carry.
+"""Every error that Imagelake raises on purpose, and the closed list of error codes of media items.
 
     ImagelakeError
     ├── TransientError                the step may succeed if it is tried again
     │   ├── SourceUnavailableError    a network did not answer, or answered 5xx
     │   ├── StorageUnavailableError   S3, DynamoDB or SSM throttled us or was down
-    │   └── BatchDeadlineError        the batch ran out of time before its last picture
+    │   └── BatchDeadlineError        the batch ran out of time before its last image
     ├── PermanentError                trying again without a change cannot help
     │   ├── BadInputError             the execution input is wrong; names the field
     │   ├── BadFeedError              one feed's definition is wrong
@@ -28,10 +28,11 @@
     │   ├── TooLargeError             the body is larger than the limit
     │   ├── BodyCutError              the body ended too early, or is not valid
     │   └── UnknownEncodingError      the body is encoded in a way that we did not ask for
-    └── AlertNotSentError             a webhook did not take an alert; in relay_alert.webhook
+    ├── AlertNotSentError             a webhook did not take an alert; in relay_alert.webhook
+    └── BrokenRecordError             our code broke on a stream's record; in ingest_stream.records
 
-Step Functions matches error names, not inheritance, so the state machine lists the transient leaves by
-name and a test holds the two lists equal. The branches themselves are never raised.
+Step Functions matches error names, not inheritance, so the state machine lists transient errors by name, and a test
+compares it with this tree. ``TransientError``, ``PermanentError`` and ``HttpError`` themselves are never raised.
 
 An ``HttpError`` never ends a step: it becomes a ``DownloadError`` in Transform, a feed's error in Fetch and an
 ``AlertNotSentError`` in Relay Alert.
@@ -44,15 +45,15 @@ from enum import StrEnum
 
 
 class ErrorCode(StrEnum):
-    """Why one media item did not become a picture: the closed list behind the ``error_code`` column."""
+    """The reason why a media item did not become an image: the values of the column ``error_code``."""
 
-    # The bytes could not be had: the row's status is ``failed``.
-    URL_REFUSED = "url_refused"  # scheme, port, host or address is not allowed
-    URL_EXPIRED = "url_expired"  # the signed URL lapsed before it was used
+    # The download failed: the row's status is ``failed``.
+    URL_REFUSED = "url_refused"  # scheme, port, host or IP address is not allowed
+    URL_EXPIRED = "url_expired"  # the signed URL expired before it was used
     HOST_NOT_FOUND = "host_not_found"
     CONNECTION_FAILED = "connection_failed"
     TIMED_OUT = "timed_out"
-    TOO_SLOW = "too_slow"  # bytes trickled in below the minimum rate
+    TOO_SLOW = "too_slow"  # the body came in below the minimum rate
     TOO_MANY_REDIRECTS = "too_many_redirects"
     FORBIDDEN = "forbidden"  # 401 or 403
     NOT_FOUND = "not_found"  # 404 or 410
@@ -73,7 +74,7 @@ class ErrorCode(StrEnum):
     ODD_ASPECT_RATIO = "odd_aspect_ratio"
 
 
-# Failures that another day may not bring.
+# Failures worth retrying later.
 RETRYABLE_CODES = (
     ErrorCode.HOST_NOT_FOUND,
     ErrorCode.CONNECTION_FAILED,
@@ -106,7 +107,7 @@ class StorageUnavailableError(TransientError):
 
 
 class BatchDeadlineError(TransientError):
-    """The batch ran out of time before its last picture."""
+    """The batch ran out of time before its last image."""
 
 
 class BadInputError(PermanentError):
@@ -134,7 +135,7 @@ class CredentialsError(PermanentError):
 
 
 class RateLimitedError(PermanentError):
-    """A known limit: nothing will be answered before ``reset_at`` (aware; ``None`` if the network did not say)."""
+    """A known limit, which ends at ``reset_at`` (aware; ``None`` if the network did not say)."""
 
     def __init__(self, message: str, reset_at: datetime | None = None) -> None:
         super().__init__(message)
@@ -158,7 +159,7 @@ class ReconciliationError(PermanentError):
 
 
 class DownloadError(PermanentError):
-    """One picture could not be fetched; never leaves Transform, it becomes a row."""
+    """One image could not be fetched; it becomes a row and never ends Transform."""
 
     def __init__(self, code: ErrorCode, message: str) -> None:
         super().__init__(message)
@@ -166,7 +167,7 @@ class DownloadError(PermanentError):
 
 
 class ImageRejectedError(PermanentError):
-    """One picture is not acceptable; never leaves Transform, it becomes a row."""
+    """One image is not acceptable; it becomes a row and never ends Transform."""
 
     def __init__(self, code: ErrorCode, message: str) -> None:
         super().__init__(message)
