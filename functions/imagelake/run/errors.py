@@ -1,10 +1,10 @@
-"""Every error Imagelake raises on purpose, and the closed list of reasons an item can carry.
+"""Every error that Imagelake raises on purpose, and the closed list of error codes of media items.
 
     ImagelakeError
     ├── TransientError                the step may succeed if it is tried again
     │   ├── SourceUnavailableError    a network did not answer, or answered 5xx
     │   ├── StorageUnavailableError   S3, DynamoDB or SSM throttled us or was down
-    │   └── BatchDeadlineError        the batch ran out of time before its last picture
+    │   └── BatchDeadlineError        the batch ran out of time before its last image
     ├── PermanentError                trying again without a change cannot help
     │   ├── BadInputError             the execution input is wrong; names the field
     │   ├── BadFeedError              one feed's definition is wrong
@@ -28,10 +28,11 @@
     │   ├── TooLargeError             the body is larger than the limit
     │   ├── BodyCutError              the body ended too early, or is not valid
     │   └── UnknownEncodingError      the body is encoded in a way that we did not ask for
-    └── AlertNotSentError             a webhook did not take an alert; in relay_alert.webhook
+    ├── AlertNotSentError             a webhook did not take an alert; in relay_alert.webhook
+    └── BrokenRecordError             our code broke on a stream's record; in ingest_stream.records
 
-Step Functions matches error names, not inheritance, so the state machine lists the transient leaves by
-name and a test holds the two lists equal. The branches themselves are never raised.
+Step Functions matches error names, not inheritance, so the state machine lists transient errors by name, and a test
+compares it with this tree. ``TransientError``, ``PermanentError`` and ``HttpError`` themselves are never raised.
 
 An ``HttpError`` never ends a step: it becomes a ``DownloadError`` in Transform, a feed's error in Fetch and an
 ``AlertNotSentError`` in Relay Alert.

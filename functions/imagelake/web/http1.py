@@ -179,11 +179,11 @@ class ResponseStream:
         self._chunked = "transfer-encoding" in self.headers
         self.length = self._body_length(request)
         if self.length == 0:
-            list(self)
+            list(self)  # so that the connection is reusable although nobody reads the empty body
 
     @property
     def reusable(self) -> bool:
-        """Whether the connection can take another request: both sides are done and nothing came after the answer."""
+        """True if the connection can take another request: both sides are done, and nothing came after the answer."""
         is_done = self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
         return is_done and self._http.next_event() is h11.NEED_DATA
 

@@ -244,7 +244,7 @@ def test_token_that_expires_soon_gives_a_warning(
 
 
 def written(text: str) -> list[str]:
-    """A text in every form it may come back in."""
+    """Return a text in every form in which it may come back."""
     code = "".join(f"\\u{ord(one):04x}" for one in text)
     return [
         text,

@@ -24,7 +24,7 @@ FUNCTIONS = Path(errors.__file__).parents[2]
 
 
 def parents() -> dict[str, str]:
-    """Every public error below ``ImagelakeError`` in functions/, and its parent; read from the source, not imported."""
+    """Return the public errors below ``ImagelakeError`` in functions/ with their parents, read from the source code."""
     bases = {
         node.name: node.bases[0].id
         for path in FUNCTIONS.rglob("*.py")
@@ -46,9 +46,6 @@ def test_docstring_shows_every_error_under_its_parent() -> None:
         stem[depth] = name
         drawn[name] = stem[depth - 1]
     assert drawn == parents()
-    assert drawn.items() >= {
-        (kind.__name__, kind.__bases__[0].__name__) for kind in KINDS if kind is not ImagelakeError
-    }
 
 
 def test_every_leaf_is_either_transient_or_permanent() -> None:

@@ -1,4 +1,4 @@
-"""The guarded client: what it refuses before a connection is made, and what it reads from those that are."""
+"""The guarded client: URLs that it refuses before it connects, and answers that it reads once it is connected."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def resolve_to(monkeypatch: pytest.MonkeyPatch, *rounds: list[str]) -> list[str]:
-    """Answer look-ups of any name with ``rounds`` in turn (the last one for good); returns the names asked for."""
+    """Answer lookups of any name with ``rounds`` in turn, the last one for good; return the looked-up names."""
     asked: list[str] = []
 
     def getaddrinfo(host: str, port: int, *args: Any, **kwargs: Any) -> list[Any]:
@@ -66,7 +66,7 @@ def resolve_to(monkeypatch: pytest.MonkeyPatch, *rounds: list[str]) -> list[str]
 
 
 def reroute(monkeypatch: pytest.MonkeyPatch, port: int, *, peer: str | None) -> list[Any]:
-    """Let connections to anywhere end at a local server that claims to be ``peer``; returns where they were to go."""
+    """Lead every connection to a local server that claims to be ``peer``; return the addresses that were meant."""
     wanted: list[Any] = []
     connect, getpeername = socket.socket.connect, socket.socket.getpeername
 
@@ -149,7 +149,7 @@ URLS = [
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("host", LITERALS)
 def test_exchange_when_the_host_is_an_address_in_disguise(host: str, scheme: str, connections: list[Any]) -> None:
-    # What the system makes of the spelling is up to it: to refuse it or not to know it are both right.
+    # The system may read the spelling as an address or not know it; both are right.
     assert error_of(f"{scheme}://{host}/a.jpg") in (UrlRefusedError, HostNotFoundError)
     assert connections == []
 
@@ -284,7 +284,7 @@ def test_exchange_when_https_is_pinned_then_tls_names_the_host(
 
 
 @pytest.mark.parametrize(("extra", "connections"), [(b"", 1), (EVIL, 3)])
-def test_exchange_when_https_then_only_a_connection_in_step_is_kept(
+def test_exchange_when_https_then_only_a_reusable_connection_is_kept(
     extra: bytes, connections: int, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     at_server, at_client = certificate(tmp_path, "media.example")
@@ -377,7 +377,7 @@ def test_exchange_when_another_scheme_of_a_trusted_origin_has_a_private_address(
     "origin",
     ["127.0.0.1:4567", "ftp://a", "http://", "http://a/path", "http://a?b", "http://u@a", "*", "null"],
 )
-def test_client_when_a_trusted_origin_is_none(origin: str) -> None:
+def test_client_when_a_trusted_origin_is_not_an_origin(origin: str) -> None:
     with pytest.raises(BadInputError):
         GuardedClient(trusted_origins=frozenset({origin}))
 

@@ -1,4 +1,4 @@
-"""HTTP on the wire: which answers are read, which are none, and which connection takes another request."""
+"""HTTP on the wire: answers that are read, answers that are refused, and connections that take another request."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_exchange_when_the_head_never_ends(first: bytes, part: bytes, serve: Cal
 
 
 @pytest.mark.parametrize(("scheme", "json"), [("https", None), ("http", "x" * 20_000_000)])
-def test_exchange_when_the_server_takes_the_connection_and_no_more(scheme: str, json: Any) -> None:
+def test_exchange_when_the_server_accepts_the_connection_and_never_answers(scheme: str, json: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         origin = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
         started = time.monotonic()
@@ -126,7 +126,7 @@ def test_exchange_when_more_comes_than_was_announced_then_it_answers_no_other_re
     assert server.connections == 3
 
 
-def test_read_body_when_it_is_done_then_the_connection_is_kept_from_others_until_the_block_ends(
+def test_read_body_when_it_is_done_then_no_other_request_gets_the_connection_until_the_block_ends(
     serve: Callable[..., Server],
 ) -> None:
     server = serve(lambda head: [OK])
@@ -162,7 +162,7 @@ def test_exchange_when_a_body_comes_in_chunks_then_the_connection_is_kept(serve:
 
 
 def raw(head: bytes, body: bytes = b"") -> bytes:
-    """An answer with these lines of its head."""
+    """An answer whose head has these lines, separated by ``|``."""
     return head.replace(b"|", b"\r\n") + b"\r\n\r\n" + body
 
 
@@ -441,7 +441,7 @@ def retried(client: GuardedClient, url: str) -> bytes:
         return client.exchange("GET", url).body
 
 
-def test_exchange_when_answers_are_mutated_then_nothing_is_raised_but_ours_and_no_answer_is_anothers(
+def test_exchange_when_answers_are_mutated_then_only_our_errors_are_raised_and_no_answer_goes_to_another_request(
     serve: Callable[..., Server],
 ) -> None:
     rng = Random(1)
@@ -452,5 +452,5 @@ def test_exchange_when_answers_are_mutated_then_nothing_is_raised_but_ours_and_n
             parts = mutated(rng)
             with contextlib.suppress(HttpError):
                 client.exchange("GET", f"{server.origin}/mutated", total=0.1, max_bytes=100_000)
-            time.sleep(0.002)  # for the client to see who hung up
+            time.sleep(0.002)  # so that the client sees a closed connection
             assert retried(client, f"{server.origin}/ok") == b"ok"

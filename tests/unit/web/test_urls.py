@@ -1,4 +1,4 @@
-"""URLs: what is clean is sent as it came, what is not is refused, and a redirect leads where a browser would go."""
+"""URLs: a clean one is sent unchanged, any other is refused, and a redirect leads to the same URL as in a browser."""
 
 from __future__ import annotations
 
