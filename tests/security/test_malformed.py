@@ -67,7 +67,7 @@ def test_the_check_for_cleanness_finds_dirty_files() -> None:
             assert_clean(dirty)
 
 
-def test_every_file_is_a_clean_picture_or_a_refusal() -> None:
+def test_every_file_is_a_clean_image_or_a_refusal() -> None:
     accepted, refused = [], {}
     for name, data in FILES.items():
         try:

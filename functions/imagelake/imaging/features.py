@@ -170,7 +170,7 @@ def _measure_colors(channels: NDArray[np.uint8]) -> tuple[tuple[float, float, fl
 
 
 def _moments(values: NDArray[np.int16]) -> tuple[float, float]:
-    """Compute mean and variance of a matrix of integers up to 1020, exactly.
+    """Compute mean and variance of a matrix of integers up to 1020, from exact sums.
 
     Columns are summed in strips of rows. The sum of a strip fits in 32 bits, which takes half the time of 64 bits; the
     sums of all strips are Python integers. ``benchmarks/pixels.py`` times all features.

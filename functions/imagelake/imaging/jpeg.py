@@ -121,11 +121,11 @@ def without_refinements(header: Header) -> bytes:
 
     The first scans of a progressive JPEG hold the high bits of each coefficient. The refinement scans add one more bit
     to coefficients that are already known. They are most of the file, and they hardly show in an image decoded at half
-    its size or less. ``benchmarks/pixels.py`` shows the time that it saves: "fast" in the column "progressive".
+    its size or less. ``benchmarks/pixels.py`` shows the saved time: "Imagelake, fast" in the column "progressive".
 
-    The headers of the scans stay. A decoder that misses a scan smooths the image, which takes time again. It reads
-    zeros where the data of a scan is missing, so each emptied scan gets a Huffman table in which 0 means "no change".
-    If the file ends within a refinement scan, it is returned unchanged, so that the decoder finds it truncated.
+    The headers of the scans stay, because a decoder that misses a scan smooths the image, which takes time again. Where
+    the data of a scan is missing, a decoder reads zeros. So each emptied scan gets a Huffman table in which 0 means "no
+    change". A file that ends within a refinement scan is returned unchanged, so that the decoder finds it truncated.
     """
     data = header.stripped
     scans = [scan for scan in header.scan_offsets if scan + _SCAN_HEADER_BYTES <= len(data)]

@@ -45,29 +45,29 @@ from enum import StrEnum
 
 
 class ErrorCode(StrEnum):
-    """The reason why a media item did not become an image: the values of the column ``error_code``."""
+    """Reasons why a media item has no image; the closed list of the column ``error_code``."""
 
-    # The download failed: the row's status is ``failed``.
-    URL_REFUSED = "url_refused"  # scheme, port, host or IP address is not allowed
+    # The bytes could not be downloaded, so the row's status is ``failed``.
+    URL_REFUSED = "url_refused"  # the scheme, host, port or IP address is not allowed
     URL_EXPIRED = "url_expired"  # the signed URL expired before it was used
     HOST_NOT_FOUND = "host_not_found"
     CONNECTION_FAILED = "connection_failed"
     TIMED_OUT = "timed_out"
-    TOO_SLOW = "too_slow"  # the body came in below the minimum rate
+    TOO_SLOW = "too_slow"  # the bytes came in below the minimum rate
     TOO_MANY_REDIRECTS = "too_many_redirects"
     FORBIDDEN = "forbidden"  # 401 or 403
     NOT_FOUND = "not_found"  # 404 or 410
     RATE_LIMITED = "rate_limited"  # 429, after the retries
-    HTTP_ERROR = "http_error"  # any other status or encoding than a plain 200
+    HTTP_ERROR = "http_error"  # any other status, or an encoding that we did not ask for
     SERVER_ERROR = "server_error"  # 5xx, after the retries
     BODY_CUT = "body_cut"  # the connection ended before the announced length
-    ROBOTS_REFUSED = "robots_refused"  # X-Robots-Tag asks for no such use
-    TOO_LARGE = "too_large"  # more bytes than the cap
-    # The bytes are here and are not acceptable: the row's status is ``rejected``.
+    ROBOTS_REFUSED = "robots_refused"  # X-Robots-Tag forbids this use
+    TOO_LARGE = "too_large"  # more bytes than allowed
+    # The bytes are here but not acceptable, so the row's status is ``rejected``.
     EMPTY = "empty"
-    NOT_AN_IMAGE = "not_an_image"  # HTML, JSON, text, anything without an image's magic bytes
-    FORMAT_NOT_ALLOWED = "format_not_allowed"  # an image, of a format we do not decode
-    TOO_MANY_PIXELS = "too_many_pixels"  # refused from the header, before any decode
+    NOT_AN_IMAGE = "not_an_image"  # HTML, JSON, text or anything else without the magic bytes of an image
+    FORMAT_NOT_ALLOWED = "format_not_allowed"  # an image in a format that we do not decode
+    TOO_MANY_PIXELS = "too_many_pixels"  # refused by its header, before it is decoded
     TRUNCATED = "truncated"
     CORRUPT = "corrupt"  # the decoder refused it
     TOO_SMALL = "too_small"
@@ -91,11 +91,11 @@ class ImagelakeError(Exception):
 
 
 class TransientError(ImagelakeError):
-    """The step may succeed if it is tried again."""
+    """A retry of the step may succeed."""
 
 
 class PermanentError(ImagelakeError):
-    """Trying again without a change cannot help."""
+    """A retry cannot help unless something is changed."""
 
 
 class SourceUnavailableError(TransientError):
@@ -103,7 +103,7 @@ class SourceUnavailableError(TransientError):
 
 
 class StorageUnavailableError(TransientError):
-    """S3, DynamoDB or SSM throttled us or was down."""
+    """A service of AWS throttled us or was down."""
 
 
 class BatchDeadlineError(TransientError):
@@ -119,7 +119,7 @@ class BadFeedError(PermanentError):
 
 
 class FeedNotFoundError(PermanentError):
-    """No such account, or it is gone, private or suspended."""
+    """The account does not exist, or it is deleted, private or suspended."""
 
 
 class FeedNotPermittedError(PermanentError):
@@ -135,7 +135,7 @@ class CredentialsError(PermanentError):
 
 
 class RateLimitedError(PermanentError):
-    """A known limit, which ends at ``reset_at`` (aware; ``None`` if the network did not say)."""
+    """The network answers no call before ``reset_at``, which is ``None`` if the network did not say."""
 
     def __init__(self, message: str, reset_at: datetime | None = None) -> None:
         super().__init__(message)
@@ -147,11 +147,11 @@ class SourceChangedError(PermanentError):
 
 
 class StorageDeniedError(PermanentError):
-    """Our role, bucket or table is not set up for this call."""
+    """Our role, bucket or table does not allow this call."""
 
 
 class ObjectMissingError(PermanentError):
-    """An object a step relies on is not there."""
+    """An object that a step needs does not exist."""
 
 
 class ReconciliationError(PermanentError):
@@ -159,7 +159,7 @@ class ReconciliationError(PermanentError):
 
 
 class DownloadError(PermanentError):
-    """One image could not be fetched; it becomes a row and never ends Transform."""
+    """One image could not be downloaded; in Transform it becomes a row."""
 
     def __init__(self, code: ErrorCode, message: str) -> None:
         super().__init__(message)
@@ -167,7 +167,7 @@ class DownloadError(PermanentError):
 
 
 class ImageRejectedError(PermanentError):
-    """One image is not acceptable; it becomes a row and never ends Transform."""
+    """One image is not acceptable; in Transform it becomes a row."""
 
     def __init__(self, code: ErrorCode, message: str) -> None:
         super().__init__(message)

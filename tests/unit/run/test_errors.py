@@ -1,4 +1,4 @@
-"""The drawing of the tree of errors in its module is complete, and every error has a name and a branch of its own."""
+"""The tree of errors is the one in the docstring of its module, and each error has a clear name."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def parents() -> dict[str, str]:
     return {name: base for name, base in bases.items() if is_ours(base) and not name.startswith("_")}
 
 
-def test_drawing_shows_every_error_under_its_parent() -> None:
+def test_docstring_shows_every_error_under_its_parent() -> None:
     drawn: dict[str, str] = {}
     stem = {0: "ImagelakeError"}
     for prefix, name in re.findall(r"^ {4}([│ ]*[├└]── )(\w+Error)", errors.__doc__ or "", re.MULTILINE):
