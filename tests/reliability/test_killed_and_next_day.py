@@ -6,7 +6,7 @@ from tests.reliability.kill_points import OPTIONS, finish_each, killed
 from tests.reliability.killer import Killer
 from tests.reliability.pipeline import execute
 from tests.reliability.world import FEEDS, NEXT_DAY, World
-from tests.unit.fake_lake import Lake
+from tests.support.fake_lake import Lake
 
 
 def test_run_killed_after_any_call_is_finished_by_the_run_of_the_next_day(killer: Killer, world: World) -> None:

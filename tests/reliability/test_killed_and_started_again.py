@@ -8,7 +8,7 @@ from __future__ import annotations
 from tests.reliability.kill_points import finish_each, first_run, killed
 from tests.reliability.killer import Killer
 from tests.reliability.world import World
-from tests.unit.fake_lake import Lake
+from tests.support.fake_lake import Lake
 
 
 def test_run_killed_before_any_call_is_finished_by_the_same_execution(killer: Killer, world: World) -> None:

@@ -28,7 +28,7 @@ from tests.stack.conftest import TEMPLATE
 from tests.stack.test_events import SECRET_PATH, Hook
 from tests.stack.wire.instagram import InstagramServer
 from tests.stack.wire.server import WireServer
-from tests.unit.functions.factories import event, item, plan, result
+from tests.support.factories import event, item, plan, result
 
 CHECKED = Path(__file__).with_name("checked_engine.py")
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "permissions.md").read_text()

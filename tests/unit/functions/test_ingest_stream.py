@@ -22,8 +22,8 @@ from imagelake.run.models import Batch, PlannedBatch
 from imagelake.sources import Feed
 from ingest_stream.app import handler
 from ingest_stream.records import BrokenRecordError
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import Context, event
+from tests.support.factories import Context, event
+from tests.support.fake_lake import Lake
 
 (EXAMPLE,) = event("ingest_stream")["Records"]
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:ImagePipeline"

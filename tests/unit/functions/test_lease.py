@@ -18,9 +18,9 @@ from imagelake.run.errors import FeedBusyError, StorageUnavailableError
 from imagelake.run.models import FeedEntry
 from imagelake.sources import Feed
 from report.app import handler as report
-from tests.unit.fake_lake import BOOKMARKS, Lake
-from tests.unit.functions.factories import ENTRY, RUN, Context, event, post
-from tests.unit.functions.network import Network, page
+from tests.support.factories import ENTRY, RUN, Context, event, post
+from tests.support.fake_lake import BOOKMARKS, Lake
+from tests.support.fake_network import Network, page
 from tests.unit.functions.test_report_feed_problems import OTHER, failed, well
 
 _BUSY = "FeedBusyError"

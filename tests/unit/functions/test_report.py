@@ -20,8 +20,7 @@ from imagelake.lake import object_keys
 from imagelake.lake.rows import Status
 from imagelake.run.models import FeedEntry, PlannedBatch, Retry
 from report.app import handler
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import (
+from tests.support.factories import (
     ENTRY,
     RUN,
     Context,
@@ -33,6 +32,7 @@ from tests.unit.functions.factories import (
     plan,
     result,
 )
+from tests.support.fake_lake import Lake
 
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(1)> &amp; \u202e"""
 OTHER = FeedEntry(

@@ -10,8 +10,8 @@ import pytest
 from imagelake.lake import object_keys
 from imagelake.run.models import FeedEntry, Run
 from report.app import handler
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import ENTRY, RUN, Context, event, feed_plan
+from tests.support.factories import ENTRY, RUN, Context, event, feed_plan
+from tests.support.fake_lake import Lake
 
 OTHER = FeedEntry(feed_id="mastodon-x", name="mastodon:x.example#cats", config="mastodon:x.example#cats")
 MORNING, NOON, EVENING = (RUN.model_copy(update={"run_id": name}) for name in ("morning", "noon", "evening"))

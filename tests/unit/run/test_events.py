@@ -13,9 +13,9 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 import imagelake.run.events
 from imagelake.run.events import EVENTS, BatchWritten, Event, FeedFailed, RunFinished, RunStarted, publish
 from imagelake.run.observability import metrics
-from tests.unit.fake_bus import Bus
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import ENTRY, RUN, Context, event, item, keep_plan, keep_rows, plan, result
+from tests.support.factories import ENTRY, RUN, Context, event, item, keep_plan, keep_rows, plan, result
+from tests.support.fake_bus import Bus
+from tests.support.fake_lake import Lake
 
 DOCS = Path(__file__).parents[3] / "docs"
 DOCUMENT = (DOCS / "events.md").read_text()

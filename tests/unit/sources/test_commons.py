@@ -21,7 +21,7 @@ from imagelake.run.errors import (
 from imagelake.run.posts import Media, Post
 from imagelake.sources import Bookmark, Feed, Page, get_source
 from imagelake.web.messages import Response
-from tests.unit.sources.json_mutations import FIXED, damaged, rendered
+from tests.support.json_mutations import FIXED, damaged, rendered
 
 SOURCE = get_source("commons")
 FEED = Feed.of("commons:Cats_in_Würzburg")

@@ -23,7 +23,7 @@ from imagelake.run.posts import Media, Post
 from imagelake.sources import Feed, Page
 from imagelake.sources.facebook import Facebook
 from imagelake.web.messages import Response
-from tests.unit.sources.json_mutations import FIXED, damaged, rendered
+from tests.support.json_mutations import FIXED, damaged, rendered
 
 SOURCE = Facebook()
 FEED = Feed.of("facebook:CatCafe")

@@ -23,7 +23,7 @@ from imagelake.run.posts import Media, Post
 from imagelake.sources import Feed, Page, RateLimit
 from imagelake.sources.instagram import Instagram
 from imagelake.web.messages import Request, Response
-from tests.unit.sources.json_mutations import FIXED, damaged, rendered
+from tests.support.json_mutations import FIXED, damaged, rendered
 
 SOURCE = Instagram()
 ME = Feed.of("instagram:me")

@@ -23,7 +23,7 @@ from imagelake.run.posts import Media, Post
 from imagelake.sources import Bookmark, Feed, Page, RateLimit
 from imagelake.sources.mastodon import Mastodon
 from imagelake.web.messages import Response
-from tests.unit.sources.json_mutations import FIXED, damaged, rendered
+from tests.support.json_mutations import FIXED, damaged, rendered
 
 SOURCE = Mastodon()
 ACCOUNT = Feed(source="mastodon", server="social.example", account="alice")

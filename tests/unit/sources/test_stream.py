@@ -13,7 +13,7 @@ from imagelake.run.posts import Post
 from imagelake.sources import Feed, get_source
 from imagelake.sources.stream import decode, to_post
 from imagelake.web.messages import Response
-from tests.unit.sources.json_mutations import FIXED, damaged, rendered
+from tests.support.json_mutations import FIXED, damaged, rendered
 
 SOURCE = get_source("stream")
 FEED = Feed.of({"source": "stream", "account": "posts", "window": "w-1"})

@@ -24,7 +24,7 @@ from imagelake.run.posts import Media, Post
 from imagelake.sources import Bookmark, Feed, Page, RateLimit
 from imagelake.sources.x import NOT_BY_WAITING, X
 from imagelake.web.messages import Request, Response
-from tests.unit.sources.json_mutations import FIXED, damaged, rendered
+from tests.support.json_mutations import FIXED, damaged, rendered
 
 SOURCE = X()
 FEED = Feed.of("x:CatCafe")

@@ -24,6 +24,22 @@ _one_put = threading.Lock()
 
 BUCKET, IMAGE_KEYS, IMAGE_HASHES, BOOKMARKS = "lake", "image-keys", "image-hashes", "bookmarks"
 
+# The variables of all functions, as ``template.yaml`` sets them.
+ENVIRONMENT = {
+    "BUCKET_NAME": BUCKET,
+    "IMAGE_KEYS_TABLE": IMAGE_KEYS,
+    "IMAGE_HASHES_TABLE": IMAGE_HASHES,
+    "BOOKMARKS_TABLE": BOOKMARKS,
+    "TRUSTED_ORIGINS": "",
+    "CONTACT": "",
+    "SECRETS_PREFIX": "imagelake/",
+    "EVENT_BUS_NAME": "bus",
+    "BATCH_SIZE": "500",
+    "POSTS_PER_FEED": "1000",
+    "FAILURE_TOLERANCE_PERCENT": "20",
+    "POWERTOOLS_SERVICE_NAME": "test",
+}
+
 
 def _agent(self: UserAgentString) -> str:
     # botocore would build it again for every call.

@@ -18,9 +18,9 @@ from imagelake.lake.staging import Staging
 from imagelake.run.models import Batch, FeedEntry, PlannedBatch, Run
 from imagelake.run.posts import Item, Media, Post
 from imagelake.sources import Feed
-from tests.unit.fake_lake import Lake
+from tests.support.fake_lake import Lake
 
-_EVENTS = Path(__file__).parents[2] / "events"
+_EVENTS = Path(__file__).parents[1] / "events"
 NOON = datetime(2026, 4, 1, 12, tzinfo=UTC)
 FEED = Feed.of("bluesky:alice.example.com")
 ENTRY = FeedEntry(feed_id=FEED.feed_id, name=FEED.name, config=FEED.name)
