@@ -17,7 +17,7 @@ from PIL import Image
 from local.deploy import STACK_NAME
 from local.package import read_template
 from tests.stack.conftest import Stack
-from tests.static.test_observability import OWN, SENT, drawn, watched
+from tests.support.metrics import OWN, SENT, drawn, watched
 
 EXPECTED = {"planned": 36, "shared": 0, "ok": 31, "duplicate": 1, "rejected": 3, "failed": 1}
 ERRORS = {"forbidden": 1, "not_an_image": 1, "too_many_pixels": 1, "truncated": 1}
