@@ -13,11 +13,10 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from imagelake.run.errors import BadFeedError, SourceChangedError
 from imagelake.run.posts import Post
-from imagelake.sources import json_feed, xml_feed
+from imagelake.sources import json_feed
 from imagelake.sources.answers import Dialect, answered_at, check, described, header, read_json
 from imagelake.sources.contract import Bookmark, Feed, Page, Reject
 from imagelake.sources.manifest import Manifest
-from imagelake.sources.safe_xml import read_xml
 from imagelake.web.messages import Request, Response
 
 _ACCEPT = "application/atom+xml, application/rss+xml, application/feed+json, application/xml;q=0.9, */*;q=0.5"
@@ -119,19 +118,22 @@ def _refuse_moved(feed: Feed, response: Response) -> None:
 
 
 def _read(feed: Feed, response: Response) -> tuple[list[Post | Reject], str | None]:
-    """The entries, and the address of older ones. The format is told by the bytes: servers name any type."""
+    """Read the entries and the URL of older ones. The bytes decide the format: servers name any type."""
     if response.body.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
         body = read_json(feed, response)
         if not json_feed.is_json_feed(body):
             raise SourceChangedError(f"{feed.name}: JSON, but no JSON Feed: {described(response)}")
         return list(json_feed.posts(feed, body, response.url)), json_feed.next_page(body)
+    # Only this reading needs feedparser, which takes long to import.
+    from imagelake.sources import feed_document, xml_feed
+
     try:
-        found = xml_feed.document(read_xml(response.body, xml_feed.PREFIXES), response.url)
+        document = feed_document.read_document(response.body, response.url)
     except ValueError as error:
         raise SourceChangedError(f"{feed.name}: {error}; got {described(response)}") from None
-    if found is None:
+    if document is None:
         raise SourceChangedError(f"{feed.name}: neither RSS, Atom nor JSON Feed: {described(response)}")
-    return list(xml_feed.posts(feed, found)), xml_feed.next_page(found)
+    return list(xml_feed.posts(feed, document)), xml_feed.next_page(document)
 
 
 def _same_site(url: str, address: str) -> str | None:
