@@ -15,7 +15,7 @@ from imagelake.run.contracts import CheckInputRequest, CheckInputResult
 from imagelake.run.errors import BadFeedError, BadInputError
 from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.models import DEFAULT_PRESET, Day, FeedEntry, Preset, Retry, Run, Tensor
-from imagelake.sources import Feed
+from imagelake.sources import parse_feed
 
 # The state machine carries the definition of every feed and, if the feed fails, its error: 256 KiB for all together.
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
@@ -151,7 +151,7 @@ def _entries(feeds: list[Any]) -> list[FeedEntry]:
 def _per_server(config: Any) -> list[Any]:
     """Split a feed that names several servers with commas into one feed per server."""
     try:
-        feed = Feed.of(config)
+        feed = parse_feed(config)
     except BadFeedError:
         return [config]
     servers = [server.strip() for server in (feed.server or "").split(",")]
@@ -162,7 +162,7 @@ def _per_server(config: Any) -> list[Any]:
 
 def _entry(config: Any) -> FeedEntry:
     try:
-        feed = Feed.of(config)
+        feed = parse_feed(config)
     except BadFeedError:
         # Fetch raises the same error, so that it fails this one feed and not the run.
         text = _text(config)

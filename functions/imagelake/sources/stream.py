@@ -31,7 +31,8 @@ RAW_SCHEMA = "imagelake.raw/1"
 # The address of a staged window, for ``fetch``; one that names no window is an empty page.
 STAGE = "stage:"
 
-_FEED = Feed(source="stream", account="stream")
+# Names the stream in errors; made without validation, which would build the model at import.
+_FEED = Feed.model_construct(source="stream", account="stream")
 
 # Networks whose posts stand for themselves, and a page of their API around one post.
 _RAW: Mapping[str, tuple[Source, Callable[[Any], Any]]] = {
@@ -138,6 +139,7 @@ class Stream:
             "Off unless the stack's parameter `StreamIngest` is `ENABLED`; its consumer starts the runs. A feed "
             "`stream:STREAM` in a scheduled run finishes what those runs left open.",
         ),
+        settings=("window",),
     )
 
     def request(self, feed: Feed, bookmark: Bookmark | None, cursor: str | None) -> Request:

@@ -13,7 +13,7 @@ from imagelake.sources.answers import iso_time
 class WireModel(BaseModel):
     """A shape as documented: unknown keys are ignored, a key of another type is an error."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", defer_build=True)
 
 
 def moment(value: Any) -> datetime:

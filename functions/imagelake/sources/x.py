@@ -174,6 +174,7 @@ class X(Authorized):
             "`vocabulary` set to `tweet` sends the parameter names from before August 2026",
             "no licence; withheld posts are left out",
         ),
+        settings=("form", "vocabulary", "cost_cap_usd"),
     )
     secret_hosts = frozenset({"api.x.com"})
 

@@ -21,7 +21,7 @@ from imagelake.run.errors import (
     SourceUnavailableError,
 )
 from imagelake.run.posts import Media, Post
-from imagelake.sources import Bookmark, Feed, Page, RateLimit
+from imagelake.sources import Bookmark, Feed, Page, RateLimit, parse_feed
 from imagelake.sources.x import NOT_BY_WAITING, X
 from imagelake.web.messages import Request, Response
 from tests.unit.sources.json_mutations import FIXED, damaged, rendered
@@ -172,7 +172,7 @@ def test_request_when_the_name_is_none_of_xs_is_refused(feed: dict[str, str], fo
 def test_setting_when_the_feed_is_of_another_network_is_refused(name: str) -> None:
     value = {"form": "search", "vocabulary": "post", "cost_cap_usd": 1}[name]
     with pytest.raises(BadFeedError, match=f"{name} is a setting of x feeds only"):
-        Feed.of({"source": "bluesky", "account": "alice.example", name: value})
+        parse_feed({"source": "bluesky", "account": "alice.example", name: value})
 
 
 @pytest.mark.parametrize("bad", [{"form": "stream"}, {"vocabulary": "toot"}, {"cost_cap_usd": 0}, {"cost_cap_usd": -1}])
