@@ -1,4 +1,4 @@
-"""The origin of an API: scheme, host and port out of a feed's ``server``."""
+"""The origin of a network's API (scheme, host and port), from a feed's ``server``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HOST_NAME = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9][a-
 
 
 def origin(feed: Feed, default: str | None = None) -> str:
-    """``scheme://host[:port]`` of the feed's server: a host name means https; an origin is taken as it is written."""
+    """Return ``scheme://host[:port]`` of the feed's server: https for a bare host name, otherwise as written."""
     if feed.server is None:
         if default is None:
             raise BadFeedError(

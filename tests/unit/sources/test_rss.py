@@ -63,36 +63,36 @@ def json_feed(*items: Any, **more: Any) -> str:
     return rendered({"version": "https://jsonfeed.org/version/1.1", "title": "T", "items": list(items), **more})
 
 
-def answer(body: str | bytes, status: int = 200, url: str = URL, **headers: str) -> Response:
+def response(body: str | bytes, status: int = 200, url: str = URL, **headers: str) -> Response:
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     return Response(status, names, body if isinstance(body, bytes) else body.encode(), url)
 
 
 def page(body: str | bytes, **headers: str) -> Page:
-    return SOURCE.parse(FEED, answer(body, **headers))
+    return SOURCE.parse(FEED, response(body, **headers))
 
 
 def only(body: str | bytes) -> Post:
-    found = page(body)
-    assert found.rejects == []
-    (post,) = found.posts
+    result = page(body)
+    assert result.rejects == []
+    (post,) = result.posts
     return post
 
 
-def pictures(body: str) -> list[tuple[str, str | None]]:
+def images(body: str) -> list[tuple[str, str | None]]:
     return [(media.kind, media.url) for media in only(body).media]
 
 
 def refusal(bad: str) -> str:
     """The reason of the one reject, next to a good post that comes out."""
-    found = page(rss(bad, item(guid="good")))
-    assert [post.post_id for post in found.posts] == ["good"]
-    (reject,) = found.rejects
+    result = page(rss(bad, item(guid="good")))
+    assert [post.post_id for post in result.posts] == ["good"]
+    (reject,) = result.rejects
     json.dumps(reject.raw)
     return reject.reason
 
 
-def test_request_when_new_is_for_the_address_alone() -> None:
+def test_request_when_new_is_for_the_url_alone() -> None:
     request = SOURCE.request(FEED, None, None)
     assert (request.url, request.params, list(request.headers)) == (URL, {}, ["accept"])
 
@@ -109,20 +109,20 @@ def test_request_when_new_is_for_the_address_alone() -> None:
         Feed(source="rss", hashtag="cats"),
     ],
 )
-def test_request_when_the_address_is_none_is_refused(feed: Feed) -> None:
-    with pytest.raises(BadFeedError, match="address") as caught:
+def test_request_when_the_url_is_none_is_refused(feed: Feed) -> None:
+    with pytest.raises(BadFeedError, match="URL") as caught:
         SOURCE.request(feed, None, None)
     assert "secret" not in str(caught.value)
 
 
 def test_bookmark_when_the_server_names_a_version_asks_for_another_one() -> None:
-    found = page(rss(item()), etag='W/"v1"', last_modified="Wed, 30 Sep 2026 10:00:00 GMT")
-    headers = SOURCE.request(FEED, found.newest, None).headers
+    result = page(rss(item()), etag='W/"v1"', last_modified="Wed, 30 Sep 2026 10:00:00 GMT")
+    headers = SOURCE.request(FEED, result.newest, None).headers
     assert headers["if-none-match"] == 'W/"v1"'
     assert headers["if-modified-since"] == "Wed, 30 Sep 2026 10:00:00 GMT"
-    assert found.newest is not None
-    assert found.newest.newest_at == datetime(2026, 9, 30, 9, tzinfo=UTC)
-    assert "if-none-match" not in SOURCE.request(FEED, found.newest, URL + "?page=2").headers
+    assert result.newest is not None
+    assert result.newest.newest_at == datetime(2026, 9, 30, 9, tzinfo=UTC)
+    assert "if-none-match" not in SOURCE.request(FEED, result.newest, URL + "?page=2").headers
 
 
 @pytest.mark.parametrize("newest_id", ["", "guid-1", "[]", "7", '{"other": "x"}', "{}"])
@@ -132,43 +132,43 @@ def test_bookmark_when_it_holds_no_version_asks_for_the_feed(newest_id: str) -> 
 
 
 def test_bookmark_when_of_an_older_page_holds_no_version() -> None:
-    found = SOURCE.parse(FEED, answer(rss(item()), url=f"{URL}?paged=2", etag='"v1"'))
-    assert found.newest is not None
-    assert found.newest.newest_id == "{}"
+    result = SOURCE.parse(FEED, response(rss(item()), url=f"{URL}?paged=2", etag='"v1"'))
+    assert result.newest is not None
+    assert result.newest.newest_id == "{}"
 
 
 def test_bookmark_when_a_version_is_endless_or_odd_leaves_it_out() -> None:
-    found = page(rss(item()), etag="x" * 5000, last_modified="ä")
-    assert found.newest is not None
-    assert found.newest.newest_id == "{}"
+    result = page(rss(item()), etag="x" * 5000, last_modified="ä")
+    assert result.newest is not None
+    assert result.newest.newest_id == "{}"
 
 
-@pytest.mark.parametrize("address", ["https://site.example:x/", "https://[x", "x"])
-def test_parse_when_the_address_is_none_raises_only_leaves(address: str) -> None:
-    found = SOURCE.parse(
-        Feed(source="rss", account=address), answer(rss(item(), about='<atom:link rel="next" href="2"/>'))
+@pytest.mark.parametrize("url", ["https://site.example:x/", "https://[x", "x"])
+def test_parse_when_the_url_is_none_raises_only_imagelake_errors(url: str) -> None:
+    result = SOURCE.parse(
+        Feed(source="rss", account=url), response(rss(item(), about='<atom:link rel="next" href="2"/>'))
     )
-    assert len(found.posts) + len(found.rejects) == 1
+    assert len(result.posts) + len(result.rejects) == 1
 
 
 def test_bookmark_when_an_entry_is_of_the_future_stays_in_the_present() -> None:
     late = item(when="<pubDate>Fri, 01 Jan 2100 00:00:00 GMT</pubDate>")
-    found = page(rss(late), date="Thu, 01 Oct 2026 12:00:00 GMT")
-    assert found.newest is not None
-    assert found.newest.newest_at == datetime(2026, 10, 1, 12, tzinfo=UTC)
-    assert found.posts[0].posted_at.year == 2100
+    result = page(rss(late), date="Thu, 01 Oct 2026 12:00:00 GMT")
+    assert result.newest is not None
+    assert result.newest.newest_at == datetime(2026, 10, 1, 12, tzinfo=UTC)
+    assert result.posts[0].posted_at.year == 2100
 
 
 def test_feed_when_not_changed_is_an_empty_page() -> None:
-    assert SOURCE.parse(FEED, answer(b"", 304)) == Page([], [], None)
+    assert SOURCE.parse(FEED, response(b"", 304)) == Page([], [], None)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_feed_when_moved_names_the_new_address(status: int) -> None:
+def test_feed_when_moved_names_the_new_url(status: int) -> None:
     with pytest.raises(BadFeedError, match=r"has moved .*'https://new\.example/feed'"):
-        SOURCE.parse(FEED, answer(b"", status, location="https://new.example/feed?token=x"))
+        SOURCE.parse(FEED, response(b"", status, location="https://new.example/feed?token=x"))
     with pytest.raises(BadFeedError, match="moved"):
-        SOURCE.parse(FEED, answer(b"", status, location="http://[x"))
+        SOURCE.parse(FEED, response(b"", status, location="http://[x"))
 
 
 def test_rss_when_full_is_read_whole() -> None:
@@ -285,19 +285,19 @@ def test_rss_1_when_read_gives_its_items() -> None:
         ("<media:group/>", []),
     ],
 )  # fmt: skip
-def test_pictures_when_attached_in_any_way_are_found(inside: str, expected: list[tuple[str, str | None]]) -> None:
+def test_images_when_attached_in_any_way_are_found(inside: str, expected: list[tuple[str, str | None]]) -> None:
     full = [
         (kind, url and (f"https://site.example{url}" if url[:2] != "//" and url[0] == "/" else url))
         for kind, url in expected
     ]
-    assert pictures(rss(item(inside))) == full
+    assert images(rss(item(inside))) == full
 
 
-def test_pictures_when_atom_content_is_out_of_line_are_found() -> None:
-    assert pictures(atom('<content type="image/png" src="a"/>')) == [("image", "https://site.example/blog/a")]
+def test_images_when_atom_content_is_out_of_line_are_found() -> None:
+    assert images(atom('<content type="image/png" src="a"/>')) == [("image", "https://site.example/blog/a")]
 
 
-def test_picture_when_described_has_text_and_size() -> None:
+def test_image_when_described_has_text_and_size() -> None:
     body = rss(
         item(
             '<media:content url="/a.jpg" width="640" height="100%">'
@@ -315,7 +315,7 @@ def test_base_when_set_on_the_way_down_is_followed() -> None:
     body = rss(
         f'<item xml:base="b/"><guid>1</guid>{WHEN}<enclosure xml:base="c/" url="d.jpg" type="image/jpeg"/></item>'
     ).replace("<channel>", '<channel xml:base="https://base.example/a/">')
-    assert pictures(body) == [("image", "https://base.example/a/b/c/d.jpg")]
+    assert images(body) == [("image", "https://base.example/a/b/c/d.jpg")]
 
 
 def test_file_when_it_has_a_text_and_a_license_keeps_them_to_itself() -> None:
@@ -399,14 +399,14 @@ def test_date_when_missing_is_the_feeds() -> None:
         (item(when="<pubDate>Mon, 01 Jan 0001 00:00:00 GMT</pubDate>"), "date: year 1 "),
         (item(when="<pubDate>Mon, 01 Jan 1900 00:00:00 GMT</pubDate>"), "date: year 1900"),
         (item('<enclosure url="https://[x" type="image/png"/>'), "Invalid IPv6"),
-        (item(f'<enclosure url="/{"x" * 9000}" type="image/png"/>'), "an address is longer"),
+        (item(f'<enclosure url="/{"x" * 9000}" type="image/png"/>'), "a URL is longer"),
         (item(guid="good"), "another entry has the same id"),
     ],
 )
 def test_entry_when_misshapen_is_a_reject_with_a_reason(bad: str, start: str) -> None:
-    found = page(rss(item(guid="good"), bad, item(guid="last")))
-    assert [post.post_id for post in found.posts] == ["good", "last"]
-    (reject,) = found.rejects
+    result = page(rss(item(guid="good"), bad, item(guid="last")))
+    assert [post.post_id for post in result.posts] == ["good", "last"]
+    (reject,) = result.rejects
     assert reject.reason.startswith(start)
     json.dumps(reject.raw)
 
@@ -423,7 +423,7 @@ def test_entry_when_it_has_no_guid_is_known_by_its_link_or_by_what_it_says() -> 
 
 def test_media_id_when_read_again_is_the_same_and_differs_by_feed() -> None:
     first, again = only(rss(item())), only(rss(item(), about="<copyright>c</copyright>"))
-    other = SOURCE.parse(Feed.of({"source": "rss", "account": URL + "?2"}), answer(rss(item()))).posts[0]
+    other = SOURCE.parse(Feed.of({"source": "rss", "account": URL + "?2"}), response(rss(item()))).posts[0]
     assert first.media[0].media_id == again.media[0].media_id != other.media[0].media_id
 
 
@@ -646,13 +646,15 @@ def test_xml_when_not_well_formed_is_read(body: str, text: str) -> None:
 
 def test_media_when_the_prefix_is_not_declared_are_found() -> None:
     body = '<rss><channel><item><guid>1</guid><media:content url="/a.jpg?x=1&y=2" width=9></media:content>'
-    assert pictures(f"{body}{WHEN}</item></channel></rss>") == [("image", "https://site.example/a.jpg?x=1&y=2")]
+    assert images(f"{body}{WHEN}</item></channel></rss>") == [("image", "https://site.example/a.jpg?x=1&y=2")]
 
 
 def test_entry_when_the_feed_ends_inside_it_is_a_reject() -> None:
-    found = page(rss(item(guid="whole"), item("<title>cut he", guid="cut"))[:-40])
-    assert [post.post_id for post in found.posts] == ["whole"]
-    assert [(reject.post_id, reject.reason) for reject in found.rejects] == [("cut", "the feed ends inside this entry")]
+    result = page(rss(item(guid="whole"), item("<title>cut he", guid="cut"))[:-40])
+    assert [post.post_id for post in result.posts] == ["whole"]
+    assert [(reject.post_id, reject.reason) for reject in result.rejects] == [
+        ("cut", "the feed ends inside this entry")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -705,9 +707,9 @@ def test_feed_when_of_an_older_version_is_read(body: str) -> None:
         (503, SourceUnavailableError),
     ],
 )
-def test_answer_when_refused_raises_its_leaf(status: int, kind: type[ImagelakeError]) -> None:
+def test_response_when_refused_raises_its_error(status: int, kind: type[ImagelakeError]) -> None:
     with pytest.raises(kind) as caught:
-        SOURCE.parse(FEED, answer(rss(item()), status))
+        SOURCE.parse(FEED, response(rss(item()), status))
     assert type(caught.value) is kind
 
 
@@ -724,12 +726,12 @@ FRAGMENTS = st.sampled_from(
     st.sampled_from([200, 200, 200, 302, 304, 404, 429]),
     st.text(),
 )
-def test_parse_when_bytes_are_arbitrary_raises_only_leaves(body: bytes, status: int, head: str) -> None:
+def test_parse_when_bytes_are_arbitrary_raises_only_imagelake_errors(body: bytes, status: int, head: str) -> None:
     try:
-        found = SOURCE.parse(FEED, answer(body, status, etag=head, date=head, location=head, retry_after=head))
+        result = SOURCE.parse(FEED, response(body, status, etag=head, date=head, location=head, retry_after=head))
     except ImagelakeError:
         return
-    assert found.posts == []
+    assert result.posts == []
 
 
 FULL = item(
@@ -768,12 +770,12 @@ def test_xml_when_one_entry_is_damaged_keeps_all_others(place: int, odd: str, at
         kept = {"a"}
     else:
         kept = {"a", "z"}
-    found = page(body)
-    assert kept <= {post.post_id for post in found.posts}
-    for reject in found.rejects:
+    result = page(body)
+    assert kept <= {post.post_id for post in result.posts}
+    for reject in result.rejects:
         assert reject.reason
         json.dumps(reject.raw, ensure_ascii=False).encode()
-    for post in found.posts:
+    for post in result.posts:
         post.model_dump_json().encode()
 
 
@@ -793,19 +795,19 @@ FULL_JSON = json_item(
 @given(damaged(FULL_JSON), st.integers(0, 2))
 def test_json_when_one_item_is_damaged_keeps_all_others(bad: Any, place: int) -> None:
     good = [json_item(id="a"), json_item(id="z", image="/z.jpg")]
-    found = page(json_feed(*good[:place], bad, *good[place:]))
-    assert {"a", "z"} <= {post.post_id for post in found.posts}
-    assert len(found.posts) + len(found.rejects) == 3
-    for reject in found.rejects:
+    result = page(json_feed(*good[:place], bad, *good[place:]))
+    assert {"a", "z"} <= {post.post_id for post in result.posts}
+    assert len(result.posts) + len(result.rejects) == 3
+    for reject in result.rejects:
         assert reject.reason
         json.dumps(reject.raw, ensure_ascii=False, allow_nan=False).encode()
-    for post in found.posts:
+    for post in result.posts:
         post.model_dump_json().encode()
 
 
 @FIXED
 @given(damaged(json.loads(json_feed(json_item(), authors=[{"name": "J"}], next_url="/2"))))
-def test_json_when_its_frame_is_damaged_raises_only_leaves(body: Any) -> None:
+def test_json_when_its_frame_is_damaged_raises_only_imagelake_errors(body: Any) -> None:
     try:
         page(rendered(body))
     except ImagelakeError:
@@ -821,7 +823,7 @@ def test_parse_when_a_piece_repeats_without_end_comes_to_one(unit: str) -> None:
         page(f"<rss><channel>{unit * 100_000}")
 
 
-@pytest.mark.parametrize("address", [URL, "https://social.example/@alice.rss", "http://127.0.0.1:8000/feed?tag=a"])
-def test_feed_when_in_short_form_keeps_its_address_whole(address: str) -> None:
-    feed = Feed.of(f"rss:{address}")
-    assert (feed.account, feed.server, feed.hashtag, feed.name) == (address, None, None, f"rss:{address}")
+@pytest.mark.parametrize("url", [URL, "https://social.example/@alice.rss", "http://127.0.0.1:8000/feed?tag=a"])
+def test_feed_when_in_short_form_keeps_its_url_whole(url: str) -> None:
+    feed = Feed.of(f"rss:{url}")
+    assert (feed.account, feed.server, feed.hashtag, feed.name) == (url, None, None, f"rss:{url}")
