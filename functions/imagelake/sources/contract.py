@@ -1,4 +1,4 @@
-"""What a network adapter is: it builds requests and parses responses, and does no I/O.
+"""A network adapter builds requests and parses responses; it does no I/O.
 
 One page of a feed is read in three steps:
 
@@ -28,7 +28,7 @@ __all__ = ["Authorized", "Bookmark", "Feed", "Page", "Priced", "RateLimit", "Ref
 
 @dataclass(frozen=True)
 class RateLimit:
-    """The rate limit as a response states it: calls that remain, and an aware time; ``None`` if not stated."""
+    """A rate limit as a response states it: remaining calls, and the time of the reset; ``None`` if not stated."""
 
     remaining: int | None
     reset_at: datetime | None
@@ -36,7 +36,7 @@ class RateLimit:
 
 @dataclass(frozen=True)
 class Reject:
-    """One entry of a page that is no usable post: its id if it has one, the reason, and the entry as JSON."""
+    """An entry that does not become a post: its id if it has one, the reason, and the entry as JSON."""
 
     post_id: str | None
     reason: str

@@ -144,7 +144,7 @@ class Facebook(Authorized):
         return graph.at(self.request(feed, None, None), posted_at)
 
     def parse(self, feed: Feed, response: Response) -> Page:
-        """Parse the page; an empty one can still have a next page."""
+        """Parse the page; an empty page can still have a next one."""
         body = graph.read_object(feed, response)
         return graph.read_page(
             feed,

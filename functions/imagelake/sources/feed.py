@@ -42,7 +42,7 @@ class Feed(FrozenModel):
     server: str | None = Field(default=None, min_length=1, max_length=256)
     limit: PositiveInt | None = None
 
-    # Settings of single networks: the manifest of the network that knows one names it.
+    # Settings that only one network knows; its manifest lists them.
     form: Literal["search", "timeline"] | None = None
     vocabulary: Literal["post", "tweet"] | None = None
     cost_cap_usd: PositiveFloat | None = Field(default=None, allow_inf_nan=False)

@@ -1,7 +1,7 @@
-"""RSS and Atom by feedparser, within limits: the bytes of a feed become plain dictionaries.
+"""RSS and Atom through feedparser, within limits: the bytes of a feed become plain dictionaries.
 
-``feedparser.parse`` is not called, because it opens URLs and files, and reads on however long a feed takes. Its two
-parsers are called here, on text alone: the strict one, and the loose one for text that is not well-formed XML.
+``feedparser.parse`` would open URLs and files, and has no limit of time. So this module calls feedparser's two parsers
+itself, with text: the strict one, and if the text is not well-formed XML, the loose one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MAX_ATTRIBUTES = 100
 
 
 class Document(NamedTuple):
-    """A feed as plain JSON: the statements about the whole feed, and its entries."""
+    """A feed as plain JSON: the elements about the feed itself, and its entries."""
 
     is_atom: bool
     about: dict[str, Any]
@@ -42,7 +42,7 @@ class _StrictParser(Handlers, StrictFeedParser):  # type: ignore[misc]
 
 
 class _LooseParser(Handlers, LooseFeedParser):  # type: ignore[misc]
-    """For everything else."""
+    """For all other text."""
 
 
 def read_document(data: bytes, url: str) -> Document | None:
@@ -96,7 +96,7 @@ class _NoDeclarations(LexicalHandler):
 
 
 def _plain(value: Any) -> Any:
-    """Turn what feedparser returns into plain JSON; a time becomes ISO 8601 in UTC, or ``None`` if there is none."""
+    """Convert values of feedparser to plain JSON; times become ISO 8601 in UTC."""
     if isinstance(value, time.struct_time):
         try:
             return datetime(*value[:6], tzinfo=UTC).isoformat()

@@ -54,13 +54,13 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
 
     def unknown_endtag(self, tag: str) -> None:
         if tag in self._open:
-            # Text that is not well-formed leaves elements open inside this one.
+            # In text that is not well-formed, elements inside this one can still be open.
             while self._open.pop() != tag:
                 pass
         try:
             super().unknown_endtag(tag)
         except _DEFECTS:
-            # The handler failed before feedparser left the scope of ``xml:base``; the end of any element leaves it.
+            # The handler failed before feedparser restored ``xml:base``; the end of an unknown element restores it.
             super().unknown_endtag("unknown")
 
     def track_namespace(self, prefix: str | None, uri: str) -> None:
@@ -70,7 +70,7 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
             raise ValueError("the feed has too many namespaces")
 
     def handle_data(self, text: str, escape: int = 1) -> None:
-        # feedparser removes blank pieces at the start one by one, in quadratic time.
+        # feedparser would remove blank pieces at the start one by one, in quadratic time.
         if text.isspace() and self.elementstack and not self.elementstack[-1][2]:
             return
         super().handle_data(text, escape)
@@ -102,7 +102,7 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
         self.guidislink = 0
 
     def _sync_author_detail(self, key: str = "author") -> None:
-        # Keep an author's text whole: feedparser splits it, and cuts long top-level domains off the email.
+        # Keep the author's text: feedparser splits it into name and email, and splits a long top-level domain too.
         context = self._get_context()
         authors = context.get(f"{key}s")
         if authors and not authors[-1] and context.get(key):

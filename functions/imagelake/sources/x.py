@@ -65,7 +65,7 @@ _ERRORS: Mapping[str, type[ImagelakeError]] = {
     **dict.fromkeys(["130", "131"], SourceUnavailableError),
 }
 
-# The names by vocabulary: of the parameter, and of the fields with references and with the whole text of long posts.
+# Names by vocabulary: the parameter with the fields, the field with references, the field with the text of long posts.
 _NAMES = {
     "post": ("post.fields", "referenced_posts", "note_post"),
     "tweet": ("tweet.fields", "referenced_tweets", "note_tweet"),

@@ -22,7 +22,7 @@ from imagelake.sources.wire import reason
 
 _TIMES = ("published", "created", "updated")
 _FEED_TIMES = ("updated", "published", "created")
-# Of feedparser's times only these are used: its ISO 8601 completes parts of a text with today's date.
+# feedparser's reading is used only for these texts: in ISO 8601 it completes a part of a date with today's.
 _BEGINS_LIKE_RFC_822 = re.compile(r"[^\W\d]|\d{1,2}\s")
 
 _EMAIL = re.compile(r"\S+@\S+")
@@ -71,12 +71,12 @@ def _guid(entry: dict[str, Any]) -> str | None:
 
 
 def _posted_at(entry: dict[str, Any], about: dict[str, Any]) -> datetime:
-    """The entry's time; for an entry without one, as RSS allows, the feed's: the entry is not younger."""
+    """Return the entry's time, or the feed's if the entry has none, as RSS allows: the entry is not younger."""
     written = [(entry, name) for name in _TIMES] + [(about, name) for name in _FEED_TIMES]
     for element, name in written:
         if text := element.get(name):
             read = element.get(f"{name}_parsed")
-            # It knows offsets that email.utils ignores, such as +02:00 and GMT+02:00.
+            # feedparser knows offsets that email.utils ignores, such as +02:00 and GMT+02:00.
             return moment(read if read and _BEGINS_LIKE_RFC_822.match(text) else text)
     raise ValueError("no date, neither of the entry nor of the feed")
 
@@ -94,7 +94,7 @@ def _links(element: dict[str, Any], relation: str) -> list[dict[str, Any]]:
 
 
 def _author(element: dict[str, Any]) -> tuple[str | None, str | None] | None:
-    """The name and the URL of the first author, better of one who is more than an email."""
+    """Return name and URL of the first author; authors without a name beside their email come last."""
     authors = [(author.get("name") or None, author.get("href") or None) for author in element.get("authors", [])]
     known = [(name, url) for name, url in authors if name or url]
     name, url = min(known, key=lambda author: _EMAIL.fullmatch(author[0] or "") is not None, default=(None, None))
@@ -103,7 +103,7 @@ def _author(element: dict[str, Any]) -> tuple[str | None, str | None] | None:
 
 
 def _license(element: dict[str, Any], is_atom: bool) -> str | None:
-    """The license by its URL or name, else a statement of rights."""
+    """Return the license, by its URL or name, or else a statement of rights."""
     licenses = [link.get("href") for link in _links(element, "license")]
     rights = [
         _prose(element.get("rights_detail"), is_atom),
@@ -126,7 +126,7 @@ def _enclosures(entry: dict[str, Any]) -> list[Enclosure]:
 
 
 def _best(group: list[dict[str, Any]]) -> dict[str, Any]:
-    """The rendition that the group calls its default, else the largest; an image before anything else."""
+    """Return the default rendition of a group, or else the largest; images come first."""
     return max(
         group, key=lambda file: (_kind(file, file.get("url")) == "image", file.get("isdefault") == "true", _area(file))
     )
@@ -152,7 +152,7 @@ def _pixels(text: str | None) -> int | None:
 
 
 def _prose(detail: dict[str, Any] | None, typed: bool) -> str:
-    """The plain text of an element. Atom and Media RSS state its type (``typed``); in RSS all text can be HTML."""
+    """Return the plain text of an element. Its type counts if it is ``typed``; all text of RSS can be HTML."""
     value, stated = (detail or {}).get("value", ""), (detail or {}).get("type", "")
     if stated == "text/plain" and typed:
         return str(value)

@@ -1,4 +1,4 @@
-"""Text of an XML document from anyone: decoded, and free of characters that XML forbids."""
+"""The text of an XML document of unknown origin: decoded, and without characters that XML forbids."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _ENCODING_BY_START = (
     ("<?".encode("utf-16-be"), "utf-16-be"),
 )
 _DECLARATION = re.compile(rb"""<\?xml[^<>]{0,200}?\sencoding\s*=\s*["'](?P<name>[a-zA-Z][\w.-]{0,40})["']""")
-# A declaration that could be read byte by byte is not in one of these.
+# Encodings of two or four bytes: if the declaration is readable as ASCII, they are wrong.
 _WIDE = re.compile(r"utf[-_]?(?:16|32)|ucs|u(?:16|32)$|iso-10646")
-# Python's own codecs: no charset of the web, and some are slow or warn.
+# Codecs that only Python has; some of them are slow or warn.
 # https://docs.python.org/3/library/codecs.html#python-specific-encodings
 _NO_CHARSET = frozenset({"idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape"})
-# Sites write the name of the smaller set and use the larger one.
+# Sites declare the smaller set and use the larger one.
 _SUPERSETS = {"us-ascii": "utf-8", "ascii": "utf-8", "gb2312": "gb18030"}
 
-# HTML's names for characters: XML does not know them, and feeds use them all the same. None of these makes markup.
+# Names of characters in HTML, which feeds use although XML does not know them. None of these is markup.
 _HTML_NAMES = {name: text for name, text in html5.items() if not set(text) & set("<>&\"'")}
 _HTML_NAME = re.compile(r"&([a-zA-Z][a-zA-Z0-9]{1,31};)")
 _REFERENCE = re.compile(r"&#(?:[xX](?P<hex>[0-9a-fA-F]+)|(?P<decimal>[0-9]+));?")
-# An ampersand that begins no reference, outside of CDATA.
+# An ampersand outside of CDATA that does not begin a reference.
 _BARE_AMPERSAND = re.compile(r"<!\[CDATA\[.*?(?:\]\]>|\Z)|&(?!#?\w+;)", re.DOTALL)
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -47,7 +47,7 @@ def _decoded(data: bytes) -> str:
     if encoding and encoding != "utf-8":
         try:
             return data.decode(encoding, "replace")
-        except (LookupError, UnicodeError):  # a codec that makes no text
+        except (LookupError, UnicodeError):  # the codec is unknown or does not make text
             pass
     return data.decode("utf-8", _WINDOWS_1252)
 
@@ -63,7 +63,7 @@ def _declared(data: bytes) -> str | None:
 
 
 def _windows_1252(error: UnicodeError) -> tuple[str, int]:
-    """Read bytes that are not UTF-8 as Windows-1252: authors paste them into pages that are UTF-8 otherwise."""
+    """Decode bytes that are not UTF-8 as Windows-1252, which authors paste into pages in UTF-8."""
     assert isinstance(error, UnicodeDecodeError)
     return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
 
