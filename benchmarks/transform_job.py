@@ -68,7 +68,7 @@ def main(urls: str, folder: str, batch_size: int, preset: Any) -> None:
             rows = make_rows(
                 plan,
                 {one.media_id for one in part},
-                lambda one: downloader.download(one.media_url).body,
+                lambda one: downloader.download(one.media_url),
                 bucket,
                 lambda: 900.0,
             )

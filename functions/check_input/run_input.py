@@ -14,7 +14,8 @@ from check_input.settings import CheckInputSettings
 from imagelake.run.contracts import CheckInputRequest, CheckInputResult
 from imagelake.run.errors import BadFeedError, BadInputError
 from imagelake.run.frozen_model import FrozenModel
-from imagelake.run.models import DEFAULT_PRESET, Day, FeedEntry, Preset, Retry, Run, Tensor
+from imagelake.run.image_options import DEFAULT_PRESET, Preset, Tensor
+from imagelake.run.models import Day, FeedEntry, Retry, Run
 from imagelake.sources import parse_feed
 
 # The state machine carries the definition of every feed and, if the feed fails, its error: 256 KiB for all together.

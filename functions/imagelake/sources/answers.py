@@ -10,8 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from imagelake.run.errors import (
@@ -25,6 +24,7 @@ from imagelake.run.errors import (
 )
 from imagelake.sources.contract import Feed, RateLimit
 from imagelake.web.messages import Response
+from imagelake.web.retry_after import http_date, retry_time
 
 T = TypeVar("T")
 
@@ -108,7 +108,7 @@ def header(response: Response, name: str) -> str | None:
 
 def answered_at(response: Response) -> datetime | None:
     """The network's own clock at the time of the answer, or ``None`` if it did not say."""
-    return _http_date(header(response, "date"))
+    return http_date(header(response, "date"))
 
 
 def rate_limit(response: Response, prefix: str, read_time: Callable[[str], datetime]) -> RateLimit | None:
@@ -142,29 +142,18 @@ def _coded(response: Response, dialect: Dialect) -> type[ImagelakeError] | None:
 def _reset_at(response: Response, dialect: Dialect) -> datetime | None:
     """The end of the limit: the later of what the network's own headers and ``Retry-After`` say."""
     rate = dialect.rate(response)
-    times = [rate.reset_at if rate else None, _retry_after(response)]
+    times = [
+        rate.reset_at if rate else None,
+        retry_time(header(response, "retry-after"), header(response, "date")),
+    ]
     return max((time for time in times if time), default=None)
-
-
-def _retry_after(response: Response) -> datetime | None:
-    text = (header(response, "retry-after") or "").strip()
-    if not (text.isascii() and text.isdigit()):
-        return _http_date(text)
-    now = answered_at(response)
-    return _read(lambda seconds: now + timedelta(seconds=int(seconds)), text) if now else None
-
-
-def _http_date(text: str | None) -> datetime | None:
-    time = _read(parsedate_to_datetime, text)
-    # "-0000" gives a naive time, which HTTP means as UTC.
-    return _read(iso_time, time.isoformat()) if time else None
 
 
 def _read(reader: Callable[[str], T], text: str | None) -> T | None:
     """``reader(text)``, or ``None`` for a header that is missing or makes no sense."""
     try:
         return reader(text) if text else None
-    except (ValueError, OverflowError, OSError, TypeError, IndexError):  # the last two come out of email.utils
+    except (ValueError, OverflowError, OSError):
         return None
 
 

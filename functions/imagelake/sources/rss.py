@@ -8,8 +8,7 @@ URL of the next one, on the same origin.
 from __future__ import annotations
 
 import json
-from typing import Any
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from imagelake.run.errors import BadFeedError, SourceChangedError
 from imagelake.run.posts import Post
@@ -17,7 +16,9 @@ from imagelake.sources import json_feed
 from imagelake.sources.answers import Dialect, answered_at, check, described, header, read_json
 from imagelake.sources.contract import Bookmark, Feed, Page, Reject
 from imagelake.sources.manifest import Manifest
+from imagelake.web.errors import UrlRefusedError
 from imagelake.web.messages import Request, Response
+from imagelake.web.urls import Url, origin
 
 _ACCEPT = "application/atom+xml, application/rss+xml, application/feed+json, application/xml;q=0.9, */*;q=0.5"
 # Headers with the version of a feed, and the headers of a request for a newer one.
@@ -143,14 +144,10 @@ def _same_site(url: str, address: str) -> str | None:
     """``address`` in full, or ``None`` if it is that of another site or of the page itself."""
     try:
         following = urljoin(url, address)
-        stays = _origin(urlsplit(following)) == _origin(urlsplit(url))
-    except ValueError:
+        stays = origin(following) == origin(url)
+    except (ValueError, UrlRefusedError):
         return None
     return following if stays and following != url else None
-
-
-def _origin(parts: SplitResult) -> tuple[Any, ...]:
-    return parts.scheme, parts.hostname, parts.port
 
 
 def _newest(feed: Feed, response: Response, posts: list[Post]) -> Bookmark | None:
@@ -174,7 +171,7 @@ def _newest(feed: Feed, response: Response, posts: list[Post]) -> Bookmark | Non
 def _same(one: str, other: str) -> bool:
     """Whether two spellings are of one address. A wrong no costs a download."""
     try:
-        first, second = urlsplit(one), urlsplit(other)
-        return (_origin(first), first.path or "/", first.query) == (_origin(second), second.path or "/", second.query)
-    except ValueError:
+        first, second = Url.parse(one), Url.parse(other)
+    except UrlRefusedError:
         return False
+    return (first.origin, first.target) == (second.origin, second.target)

@@ -20,7 +20,7 @@ def map_keys(planned: PlannedBatch) -> dict[str, Any]:
     return answer
 
 
-def test_mapping_leads_from_raw_file_to_row_and_back(lake: Lake) -> None:
+def test_mapping_leads_from_raw_image_to_row_and_back(lake: Lake) -> None:
     planned = keep_rows(lake, plan(item("one"), item("two")))
     assert map_keys(planned) == {"mapped": 2}
     two = lake.mapping()[item("two").media_id]

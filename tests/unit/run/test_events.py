@@ -1,4 +1,4 @@
-"""Events: told as documented, once for each thing that happened, and never in the way of a run."""
+"""Events: they match the documentation, have stable ids, and never disturb a run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def bus(monkeypatch: pytest.MonkeyPatch) -> Bus:
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
-    """What was added to each metric."""
+    """Sum of the values added to each metric."""
     counted: dict[str, float] = {}
 
     def add(name: str, unit: str, value: float, *_: object) -> None:
@@ -63,7 +63,7 @@ def test_documented_example_is_a_real_event() -> None:
     assert json.loads(BatchWritten.model_validate(example).model_dump_json()) == example
 
 
-def test_same_thing_told_again_has_the_same_id_and_another_has_another() -> None:
+def test_same_event_has_the_same_id() -> None:
     started = RunStarted(run_id="r", dt="2026-04-01", execution_arn="a", feeds=[])
     finished = RunFinished(
         run_id="r", dt="2026-04-01", execution_arn="a", outcome="ok", totals={}, errors={}, bucket="b", report_key="k"
@@ -76,7 +76,7 @@ def test_same_thing_told_again_has_the_same_id_and_another_has_another() -> None
 def test_events_go_out_in_groups_of_ten(bus: Bus) -> None:
     publish("bus", *(failed(number) for number in range(23)))
     assert bus.calls == 3
-    assert [detail["feed_id"] for _, detail in bus.told] == [f"f{number}" for number in range(23)]
+    assert [detail["feed_id"] for _, detail in bus.published] == [f"f{number}" for number in range(23)]
 
 
 @pytest.mark.parametrize("outage", OUTAGES, ids=lambda outage: type(outage).__name__)
@@ -93,7 +93,7 @@ def test_events_that_the_bus_refuses_are_counted(bus: Bus, counted: dict[str, fl
 
 
 def call(step: str, lake: Lake) -> dict[str, Any]:
-    """Call a step that tells events, on a lake that has what it needs."""
+    """Call a step that publishes events, on a lake with the data that it needs."""
     import check_input.app
     import map_keys.app
     import report.app
@@ -115,11 +115,11 @@ STEPS = {"check_input": ["Run Started"], "map_keys": ["Batch Written"], "report"
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_step_tells_its_events(lake: Lake, bus: Bus, step: str) -> None:
+def test_step_publishes_its_events(lake: Lake, bus: Bus, step: str) -> None:
     call(step, lake)
-    assert [name for name, _ in bus.told] == STEPS[step]
+    assert [name for name, _ in bus.published] == STEPS[step]
     kinds = {kind.detail_type: kind for kind in EVENTS}
-    for name, detail in bus.told:
+    for name, detail in bus.published:
         assert json.loads(kinds[name].model_validate(detail).model_dump_json()) == detail
 
 
@@ -133,9 +133,9 @@ def test_step_returns_the_same_when_the_bus_is_down(lake: Lake, bus: Bus, step: 
     assert lake.stored() == stored
 
 
-def test_run_is_told_of_with_its_feeds_and_its_outcome(lake: Lake, bus: Bus) -> None:
+def test_report_publishes_failed_feeds_and_the_outcome(lake: Lake, bus: Bus) -> None:
     call("report", lake)
-    (_, feed), (_, run) = bus.told
+    (_, feed), (_, run) = bus.published
     assert (feed["feed"], feed["error"], feed["message"]) == (
         ENTRY.name, "SourceUnavailableError", "alice.example did not answer",
     )  # fmt: skip

@@ -17,6 +17,8 @@ def feed(server: str | None) -> Feed:
         ("social.example", "https://social.example", "social.example"),
         ("Social.Example.", "https://social.example", "social.example"),
         ("social.example:8443", "https://social.example:8443", "social.example"),
+        ("social.example.:8443", "https://social.example:8443", "social.example"),
+        ("https://social.example:443", "https://social.example", "social.example"),
         ("https://social.example/", "https://social.example", "social.example"),
         ("HTTP://127.0.0.1:49152", "http://127.0.0.1:49152", "127.0.0.1"),
         ("http://localhost:3000", "http://localhost:3000", "localhost"),
