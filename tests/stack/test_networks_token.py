@@ -225,7 +225,7 @@ def test_cap_ends_the_reading_cleanly_and_says_so(networks: Networks, second_run
     assert "reading stopped at its cost limit, 0.060 USD were spent" in second_run["message"]
 
 
-def test_answers_that_are_no_pages_fail_their_feed_and_name_it(second_run: dict[str, Any]) -> None:
+def test_responses_that_are_no_pages_fail_their_feed_and_name_it(second_run: dict[str, Any]) -> None:
     problems = [feed["problem"] and feed["problem"]["error"] for feed in second_run["feeds"]]
     assert problems[3:] == [
         "RateLimitedError",

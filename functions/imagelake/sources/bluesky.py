@@ -22,11 +22,11 @@ from imagelake.run.errors import (
     SourceChangedError,
 )
 from imagelake.run.posts import Post
-from imagelake.sources.answers import Dialect, check, rate_limit, read_json, unix_time
 from imagelake.sources.bluesky_posts import WireEntry, WirePost, refuse_repost, sort_time, to_post
 from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Reject
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
+from imagelake.sources.responses import Dialect, check, rate_limit, read_json, unix_time
 from imagelake.sources.wire import reason
 from imagelake.web.messages import Request, Response
 

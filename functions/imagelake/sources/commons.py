@@ -27,12 +27,12 @@ from imagelake.run.errors import (
     SourceUnavailableError,
 )
 from imagelake.run.posts import Media, Post
-from imagelake.sources.answers import Dialect, check, read_json, refusal
 from imagelake.sources.contract import Bookmark, Feed, Page, Reject
 from imagelake.sources.entry import kind
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.plain_text import plain_text
+from imagelake.sources.responses import Dialect, check, read_json, refusal
 from imagelake.sources.wire import Moment, WireModel, reason
 from imagelake.web.messages import Request, Response
 

@@ -24,8 +24,8 @@ from imagelake.run.errors import (
     SourceUnavailableError,
 )
 from imagelake.run.posts import Post
-from imagelake.sources.answers import Dialect, answered_at, check, header, read_json, refusal
 from imagelake.sources.contract import Bookmark, Feed, Page, RateLimit, Reject
+from imagelake.sources.responses import Dialect, check, header, read_json, refusal, responded_at
 from imagelake.sources.wire import reason
 from imagelake.web.messages import Request, Response
 
@@ -82,7 +82,7 @@ def _rate(response: Response) -> RateLimit | None:
         return None
     used = max(_worst(usage) for usage in usages)
     minutes = max(_number(usage.get("estimated_time_to_regain_access")) for usage in usages)
-    now, reset_at = answered_at(response), None
+    now, reset_at = responded_at(response), None
     if now is not None and minutes:
         reset_at = now + timedelta(minutes=min(minutes, _MAX_MINUTES))
     elif now is not None and (used >= _STOP_AT or response.status >= 400):

@@ -20,10 +20,10 @@ from pydantic import Field
 from imagelake.run.errors import BadFeedError, FeedNotFoundError, SourceChangedError
 from imagelake.run.posts import Media, MediaKind, Post
 from imagelake.sources import graph
-from imagelake.sources.answers import iso_time
 from imagelake.sources.contract import Authorized, Bookmark, Feed, Page
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
+from imagelake.sources.responses import iso_time
 from imagelake.sources.wire import Moment, WireModel
 from imagelake.web.messages import Request, Response
 

@@ -21,11 +21,11 @@ from pydantic import BeforeValidator, Field
 
 from imagelake.run.errors import FeedNotFoundError, FeedNotPermittedError, SourceChangedError
 from imagelake.run.posts import Media, MediaKind, Post
-from imagelake.sources.answers import Dialect, answered_at, check, header, iso_time, rate_limit, read_json
 from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Reject
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import host, origin
 from imagelake.sources.plain_text import plain_text
+from imagelake.sources.responses import Dialect, check, header, iso_time, rate_limit, read_json, responded_at
 from imagelake.sources.wire import Moment, WireModel, reason
 from imagelake.web.messages import Request, Response
 
@@ -193,7 +193,7 @@ def _account_id(feed: Feed, body: Any) -> str:
 
 
 def _listing(feed: Feed, response: Response, entries: list[Any]) -> Page:
-    server, clock = host(feed), answered_at(response)
+    server, clock = host(feed), responded_at(response)
     posts: list[Post] = []
     rejects: list[Reject] = []
     newest: Bookmark | None = None

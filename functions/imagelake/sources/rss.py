@@ -13,9 +13,9 @@ from urllib.parse import urljoin, urlsplit
 from imagelake.run.errors import BadFeedError, SourceChangedError
 from imagelake.run.posts import Post
 from imagelake.sources import json_feed
-from imagelake.sources.answers import Dialect, answered_at, check, described, header, read_json
 from imagelake.sources.contract import Bookmark, Feed, Page, Reject
 from imagelake.sources.manifest import Manifest
+from imagelake.sources.responses import Dialect, check, described, header, read_json, responded_at
 from imagelake.web.errors import UrlRefusedError
 from imagelake.web.messages import Request, Response
 from imagelake.web.urls import Url, origin
@@ -140,10 +140,10 @@ def _read(feed: Feed, response: Response) -> tuple[list[Post | Reject], str | No
     return list(xml_feed.posts(feed, document)), xml_feed.next_page(document)
 
 
-def _same_site(url: str, address: str) -> str | None:
-    """``address`` in full, or ``None`` if it is that of another site or of the page itself."""
+def _same_site(url: str, reference: str) -> str | None:
+    """Resolve ``reference``; return ``None`` if it leads to another site or to the page itself."""
     try:
-        following = urljoin(url, address)
+        following = urljoin(url, reference)
         stays = origin(following) == origin(url)
     except (ValueError, UrlRefusedError):
         return None
@@ -154,7 +154,7 @@ def _newest(feed: Feed, response: Response, posts: list[Post]) -> Bookmark | Non
     """Return the time of the newest post, at most the server's clock; the first page adds the feed's version."""
     if not posts:
         return None
-    newest_at, clock = max(post.posted_at for post in posts), answered_at(response)
+    newest_at, clock = max(post.posted_at for post in posts), responded_at(response)
     stated = {name: (header(response, name) or "").strip() for name in _VALIDATORS}
     version = {
         name: text
@@ -169,7 +169,7 @@ def _newest(feed: Feed, response: Response, posts: list[Post]) -> Bookmark | Non
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two spellings are of one address. A wrong no costs a download."""
+    """Tell if two texts are the same URL. A wrong ``False`` only costs a download."""
     try:
         first, second = Url.parse(one), Url.parse(other)
     except UrlRefusedError:

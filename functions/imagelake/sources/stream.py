@@ -18,11 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from imagelake.run.errors import ImagelakeError, SourceChangedError
 from imagelake.run.posts import Post
-from imagelake.sources.answers import read_json
 from imagelake.sources.bluesky import Bluesky
 from imagelake.sources.contract import Bookmark, Feed, Page, Reject, Source
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.mastodon import Mastodon
+from imagelake.sources.responses import read_json
 from imagelake.sources.wire import PLAUSIBLE_YEARS, reason
 from imagelake.web.messages import Request, Response
 

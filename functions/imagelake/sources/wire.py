@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from imagelake.sources.answers import iso_time
+from imagelake.sources.responses import iso_time
 
 # Clients that forget the time send year 1. Data frames count nanoseconds and end in 2262.
 PLAUSIBLE_YEARS = range(1970, 2201)

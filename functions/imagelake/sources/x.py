@@ -29,10 +29,10 @@ from imagelake.run.errors import (
     SourceUnavailableError,
 )
 from imagelake.run.posts import Post
-from imagelake.sources.answers import Dialect, check, described, rate_limit, read_json, refusal, unix_time
 from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Reject
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
+from imagelake.sources.responses import Dialect, check, described, rate_limit, read_json, refusal, unix_time
 from imagelake.sources.wire import reason
 from imagelake.sources.x_posts import WirePost, posted_at, to_post
 from imagelake.web.messages import Request, Response

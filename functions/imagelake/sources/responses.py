@@ -106,8 +106,8 @@ def header(response: Response, name: str) -> str | None:
     return next((value for key, value in response.headers.items() if key.lower() == name), None)
 
 
-def answered_at(response: Response) -> datetime | None:
-    """The network's own clock at the time of the answer, or ``None`` if it did not say."""
+def responded_at(response: Response) -> datetime | None:
+    """Return the network's clock at the time of the response, or ``None`` if it is not stated."""
     return http_date(header(response, "date"))
 
 
@@ -140,7 +140,7 @@ def _coded(response: Response, dialect: Dialect) -> type[ImagelakeError] | None:
 
 
 def _reset_at(response: Response, dialect: Dialect) -> datetime | None:
-    """The end of the limit: the later of what the network's own headers and ``Retry-After`` say."""
+    """Return the end of the rate limit: the later of the network's own header and ``Retry-After``."""
     rate = dialect.rate(response)
     times = [
         rate.reset_at if rate else None,
@@ -150,7 +150,7 @@ def _reset_at(response: Response, dialect: Dialect) -> datetime | None:
 
 
 def _read(reader: Callable[[str], T], text: str | None) -> T | None:
-    """``reader(text)``, or ``None`` for a header that is missing or makes no sense."""
+    """Return ``reader(text)``, or ``None`` if the header is missing or invalid."""
     try:
         return reader(text) if text else None
     except (ValueError, OverflowError, OSError):

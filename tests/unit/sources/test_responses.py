@@ -19,15 +19,15 @@ from imagelake.run.errors import (
     SourceUnavailableError,
 )
 from imagelake.sources import Feed, RateLimit
-from imagelake.sources.answers import (
+from imagelake.sources.responses import (
     Dialect,
-    answered_at,
     check,
     described,
     header,
     iso_time,
     rate_limit,
     read_json,
+    responded_at,
     unix_time,
 )
 from imagelake.web.messages import Response
@@ -145,7 +145,7 @@ def test_iso_time_when_it_has_an_offset_is_utc(text: str) -> None:
 def test_header_when_in_another_case_is_found(name: str) -> None:
     answer = Response(200, {name: DATE}, b"", "https://a.example/")
     assert header(answer, "date") == DATE
-    assert answered_at(answer) == datetime(2026, 10, 1, 12, tzinfo=UTC)
+    assert responded_at(answer) == datetime(2026, 10, 1, 12, tzinfo=UTC)
 
 
 @FIXED
