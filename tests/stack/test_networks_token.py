@@ -222,7 +222,7 @@ def test_cap_ends_the_reading_cleanly_and_says_so(networks: Networks, second_run
         assert feed["problem"] is None
         assert feed["plan"]["cost_usd"] == pytest.approx(cost)
     assert (hashtag["plan"]["stopped_by"], timeline["plan"]["stopped_by"]) == ("cost", None)
-    assert "reading stopped at its cost limit, 0.060 USD were spent" in second_run["message"]
+    assert "reading stopped at its cost limit after 0.060 USD" in second_run["message"]
 
 
 def test_responses_that_are_no_pages_fail_their_feed_and_name_it(second_run: dict[str, Any]) -> None:
@@ -262,7 +262,7 @@ def test_token_that_cannot_be_renewed_alerts_before_it_expires(third_run: dict[s
     (renewal, ending) = mine["plan"]["warnings"]
     assert "instagram:" in renewal
     assert "could not be renewed" in renewal
-    assert f"access_token of the secret {STACK_NAME}/instagram ends at" in ending
+    assert f"access_token of the secret {STACK_NAME}/instagram expires at" in ending
     assert renewal in third_run["message"]
     assert other["problem"]["error"] == "CredentialsError"
     assert f"there is no secret {STACK_NAME}/x" in other["problem"]["message"]

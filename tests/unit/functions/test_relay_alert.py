@@ -1,4 +1,4 @@
-"""Relay Alert: each service gets what its readers can read, within its limits, and nobody gets the address."""
+"""Relay Alert: each service gets text that its readers can use, within its limits, and the URL stays secret."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.unit.functions.factories import Context, event
 PATH = "/api/webhooks/1/s3cret"
 ALARM = {
     "AlarmName": "imagelake-RunFailedAlarm",
-    "AlarmDescription": "A run failed. docs/runbook.md says how to mend it.",
+    "AlarmDescription": "A run failed. docs/runbook.md says what to do.",
     "NewStateValue": "ALARM",
     "OldStateValue": "OK",
     "NewStateReason": "Threshold Crossed: 1 datapoint [1.0] was greater than or equal to the threshold (1.0).",
@@ -39,7 +39,7 @@ ALARM = {
 
 
 class Hook:
-    """A webhook that answers as it is told, the last answer for good."""
+    """A webhook with scripted answers, the last one for good."""
 
     def __init__(self) -> None:
         self.answers: list[tuple[int, dict[str, str]]] = [(204, {})]
@@ -166,7 +166,7 @@ def test_format_follows_the_host(url: str, chosen: str) -> None:
         ({"url": "https://hooks.example/s3cret", "format": "teams"}, "not one of discord, slack, json"),
     ],
 )
-def test_wrong_secret_is_named_and_not_told(hook: Hook, fields: dict[str, str], message: str) -> None:
+def test_wrong_secret_is_named_without_its_values(hook: Hook, fields: dict[str, str], message: str) -> None:
     change(**fields)
     with pytest.raises(CredentialsError, match=message) as caught:
         relay()
@@ -175,7 +175,7 @@ def test_wrong_secret_is_named_and_not_told(hook: Hook, fields: dict[str, str], 
 
 def test_private_address_is_refused(hook: Hook) -> None:
     change(url="https://127.0.0.1/s3cret")
-    with pytest.raises(AlertNotSentError, match="not a public address"):
+    with pytest.raises(AlertNotSentError, match="not a public IP address"):
         relay()
 
 
@@ -207,8 +207,8 @@ def test_webhook_that_refuses_is_an_error_that_lambda_keeps(
     with pytest.raises(AlertNotSentError, match=f"127.0.0.1 answered {answer[0]}") as caught:
         relay()
     assert len(hook.got) == posts
-    told = "".join(traceback.format_exception(caught.value)) + caplog.text
-    assert "s3cret" not in told
+    output = "".join(traceback.format_exception(caught.value)) + caplog.text
+    assert "s3cret" not in output
 
 
 def test_webhook_that_is_down_is_an_error_that_lambda_keeps(hook: Hook, pauses: list[float]) -> None:
@@ -229,7 +229,7 @@ def test_alarm_is_put_into_words() -> None:
         "What: imagelake-RunFailedAlarm is in state ALARM, after OK.",
         "Since: 2026-04-01T05:41:12.000+0000",
         f"Why: {ALARM['NewStateReason']}",
-        "What to do: A run failed. docs/runbook.md says how to mend it.",
+        "What to do: A run failed. docs/runbook.md says what to do.",
         f"Where: {got.link}",
     ]
     assert Alert.of(published(json.dumps(ALARM | {"NewStateValue": "OK"}))).severity == "ok"
