@@ -8,17 +8,20 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
 import fetch.feed_reader
 import validate.app
+from imagelake.accounts import secrets
 from imagelake.run import aws
 from imagelake.run.settings import Settings
 from tests.support.factories import Context
 from tests.support.fake_bus import Bus
 from tests.support.fake_lake import ENVIRONMENT, Lake, aws_in_memory
 from tests.support.fake_network import Network
+from tests.support.private_parts import forget_secrets
 from tests.support.raw_server import Parts, RawServer, Script, by_path
 from tests.support.web_server import WebServer
 from transform.near_duplicates import hash_log_cache
@@ -41,9 +44,11 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def clients() -> Iterator[None]:
     """Share clients of AWS among the tests of one file, because creating them takes longer than most tests."""
-    aws._client.cache_clear()
+    for client in (aws._client, secrets._provider):
+        client.cache_clear()
     yield
-    aws._client.cache_clear()
+    for client in (aws._client, secrets._provider):
+        client.cache_clear()
 
 
 @pytest.fixture
@@ -52,6 +57,14 @@ def lake(environment: None, clients: None) -> Iterator[Lake]:
     hash_log_cache.cache_clear()
     with aws_in_memory():
         yield Lake()
+
+
+@pytest.fixture
+def secrets_manager(lake: Lake) -> Iterator[Any]:
+    """An empty Secrets Manager."""
+    forget_secrets()
+    yield secrets._provider().client
+    forget_secrets()
 
 
 @pytest.fixture

@@ -10,11 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-import boto3
 import pytest
 
 import imagelake.accounts.authorization
-from imagelake.accounts import secrets
 from imagelake.accounts.api import Api
 from imagelake.accounts.redaction import redact_values
 from imagelake.accounts.secrets import Secret
@@ -23,7 +21,6 @@ from imagelake.run.errors import BadFeedError, CredentialsError, SourceChangedEr
 from imagelake.sources import Feed, Page
 from imagelake.sources.contract import Authorized
 from imagelake.web.messages import Request, Response
-from tests.support.fake_lake import Lake
 from tests.support.web_server import Answer, WebServer
 
 TOKEN, NEW = 'tok&en/with+odd%"<characters>', "another-token-of-many-characters"
@@ -68,13 +65,11 @@ class Network(Authorized):
 
 
 @pytest.fixture(autouse=True)
-def manager(lake: Lake) -> Iterator[Any]:
-    secrets._provider.cache_clear()
+def manager(secrets_manager: Any) -> Any:
     imagelake.accounts.authorization._session_tokens.clear()
-    client = boto3.client("secretsmanager")
-    client.create_secret(Name="lake/net", SecretString=json.dumps({"token": TOKEN, "user": "alice.example"}))
-    yield client
-    secrets._provider.cache_clear()
+    secret = json.dumps({"token": TOKEN, "user": "alice.example"})
+    secrets_manager.create_secret(Name="lake/net", SecretString=secret)
+    return secrets_manager
 
 
 @pytest.fixture

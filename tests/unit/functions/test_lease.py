@@ -6,8 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from moto.core import DEFAULT_ACCOUNT_ID
-from moto.stepfunctions.models import stepfunctions_backends
 
 import fetch.lease
 from fetch.app import handler
@@ -21,6 +19,7 @@ from report.app import handler as report
 from tests.support.factories import ENTRY, RUN, Context, event, failed, post, up_to_date
 from tests.support.fake_lake import BOOKMARKS, Lake
 from tests.support.fake_network import Network, page
+from tests.support.private_parts import set_execution_status
 
 _BUSY = "FeedBusyError"
 _OTHER_MACHINE = "arn:aws:states:us-east-1:123456789012:execution:Replaced:run-1"
@@ -31,7 +30,7 @@ def machine(lake: Lake) -> str:
     arn: str = client("stepfunctions").create_state_machine(
         name="ImagePipeline",
         definition=json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}),
-        roleArn=f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/test",
+        roleArn="arn:aws:iam::123456789012:role/test",
     )["stateMachineArn"]
     return arn
 
@@ -39,13 +38,8 @@ def machine(lake: Lake) -> str:
 def start(machine: str, name: str, status: str = "RUNNING") -> str:
     """Start an execution and bring it to ``status``."""
     arn: str = client("stepfunctions").start_execution(stateMachineArn=machine, name=name)["executionArn"]
-    (found,) = [one for m in _backend().state_machines for one in m.executions if one.execution_arn == arn]
-    found.status = status
+    set_execution_status(arn, status)
     return arn
-
-
-def _backend() -> Any:
-    return stepfunctions_backends[DEFAULT_ACCOUNT_ID]["us-east-1"]
 
 
 def take(execution_arn: str) -> None:

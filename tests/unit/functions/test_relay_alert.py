@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import traceback
+from collections.abc import Callable
 from typing import Any
 
-import boto3
 import pytest
-from aws_lambda_powertools.utilities.parameters import clear_caches
 
-import imagelake.accounts.secrets
 from imagelake.run.errors import CredentialsError
 from imagelake.run.settings import Settings
 from relay_alert.alert import Alert
@@ -20,7 +18,6 @@ from relay_alert.formats import FORMATS, discord, fit, plain, slack
 from relay_alert.notification import Notification
 from relay_alert.webhook import TRIES, AlertNotSentError, Webhook
 from tests.support.factories import Context, event
-from tests.support.fake_lake import Lake
 from tests.support.web_server import Answer, WebServer
 
 (EXAMPLE,) = event("relay_alert")["Records"]
@@ -37,12 +34,26 @@ ALARM = {
 
 
 @pytest.fixture
-def hook(lake: Lake, website: WebServer, monkeypatch: pytest.MonkeyPatch) -> WebServer:
+def hook(secrets_manager: Any, website: WebServer, monkeypatch: pytest.MonkeyPatch) -> WebServer:
     """A webhook that accepts every alert."""
     monkeypatch.setenv("ALERT_WEBHOOK_SECRET", "alerts")
     Settings.load.cache_clear()
-    keep(url=website.put(PATH, Answer(b"", 204)))
+    url = website.put(PATH, Answer(b"", 204))
+    secrets_manager.create_secret(Name="alerts", SecretString=json.dumps({"url": url}))
     return website
+
+
+Change = Callable[..., None]
+
+
+@pytest.fixture
+def change(secrets_manager: Any) -> Change:
+    """Replace the secret's fields."""
+
+    def change(**fields: str) -> None:
+        secrets_manager.put_secret_value(SecretId="alerts", SecretString=json.dumps(fields))
+
+    return change
 
 
 def alerts(hook: WebServer) -> list[Any]:
@@ -56,19 +67,6 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     pauses: list[float] = []
     monkeypatch.setattr("imagelake.run.retries.time.sleep", pauses.append)
     return pauses
-
-
-def keep(**fields: str) -> None:
-    clear_caches()
-    imagelake.accounts.secrets._provider.cache_clear()
-    manager: Any = boto3.client("secretsmanager")
-    manager.create_secret(Name="alerts", SecretString=json.dumps(fields))
-
-
-def change(**fields: str) -> None:
-    clear_caches()
-    manager: Any = boto3.client("secretsmanager")
-    manager.put_secret_value(SecretId="alerts", SecretString=json.dumps(fields))
 
 
 def notification(message: str | None = None, **changes: Any) -> dict[str, Any]:
@@ -105,7 +103,9 @@ def test_example_event_reaches_any_webhook_as_flat_json(hook: WebServer) -> None
 
 
 @pytest.mark.parametrize("wanted", FORMATS)
-def test_format_that_the_secret_names_goes_before_that_of_the_host(hook: WebServer, wanted: str) -> None:
+def test_format_that_the_secret_names_goes_before_that_of_the_host(
+    hook: WebServer, change: Change, wanted: str
+) -> None:
     change(url=hook.origin + PATH, format=wanted)
     relay()
     assert alerts(hook) == [FORMATS[wanted](Alert.of(published()))]
@@ -135,14 +135,16 @@ def test_format_follows_the_host(url: str, chosen: str) -> None:
         ({"url": "https://hooks.example/s3cret", "format": "teams"}, "not one of discord, slack, json"),
     ],
 )
-def test_wrong_secret_is_named_without_its_values(hook: WebServer, fields: dict[str, str], message: str) -> None:
+def test_wrong_secret_is_named_without_its_values(
+    hook: WebServer, change: Change, fields: dict[str, str], message: str
+) -> None:
     change(**fields)
     with pytest.raises(CredentialsError, match=message) as caught:
         relay()
     assert "s3cret" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_private_address_is_refused(hook: WebServer) -> None:
+def test_private_address_is_refused(hook: WebServer, change: Change) -> None:
     change(url="https://127.0.0.1/s3cret")
     with pytest.raises(AlertNotSentError, match="not a public IP address"):
         relay()

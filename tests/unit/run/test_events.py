@@ -92,7 +92,7 @@ def test_events_that_the_bus_refuses_are_counted(bus: Bus, counted: dict[str, fl
     assert counted == {"EventsNotSent": 2}
 
 
-def call(step: str, lake: Lake) -> dict[str, Any]:
+def call(step: str, lake: Lake) -> Any:
     """Call a step that publishes events, on a lake with the data that it needs."""
     import check_input.app
     import map_keys.app

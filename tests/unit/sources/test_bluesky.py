@@ -109,7 +109,7 @@ def response(body: Any, status: int = 200, **headers: str) -> Response:
     return Response(status, names, raw, "https://public.api.bsky.app/xrpc/app.bsky.feed.getAuthorFeed?actor=a")
 
 
-def page(*entries: Any, cursor: Any = None, **headers: str) -> Page:
+def page(*entries: Any, cursor: Any = None, **headers: Any) -> Page:
     body = {"feed": list(entries)} | ({} if cursor is None else {"cursor": cursor})
     return SOURCE.parse(FEED, response(body, **headers))
 
@@ -180,9 +180,9 @@ def test_login_when_the_feed_is_a_hashtag_is_made_once_for_a_while() -> None:
     assert SOURCE.authorize(login, SECRET).json == {"identifier": "alice.example", "password": "abcd-efgh-ijkl-mnop"}
     brought = SOURCE.renewed(TAG, response({"accessJwt": "eyJ.a.b", "refreshJwt": "eyJ.c.d", "did": DID}), NOON)
     assert brought == {"session": "eyJ.a.b", "session_until": "2026-11-20T13:30:00+00:00"}
-    assert SOURCE.authorize(search, SECRET | brought).headers["authorization"] == "Bearer eyJ.a.b"
-    assert SOURCE.renewal(search, SECRET | brought, NOON + timedelta(minutes=89)) is None
-    assert SOURCE.renewal(search, SECRET | brought, NOON + timedelta(minutes=90)) is not None
+    assert SOURCE.authorize(search, {**SECRET, **brought}).headers["authorization"] == "Bearer eyJ.a.b"
+    assert SOURCE.renewal(search, {**SECRET, **brought}, NOON + timedelta(minutes=89)) is None
+    assert SOURCE.renewal(search, {**SECRET, **brought}, NOON + timedelta(minutes=90)) is not None
 
 
 def test_login_when_the_feed_is_an_account_is_not_needed() -> None:

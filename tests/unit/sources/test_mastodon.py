@@ -90,7 +90,7 @@ def response(body: Any, url: str = STATUSES, status: int = 200, **headers: str) 
     return Response(status, names, raw, url)
 
 
-def page(*entries: Any, url: str = STATUSES, **headers: str) -> Page:
+def page(*entries: Any, url: str = STATUSES, **headers: Any) -> Page:
     return SOURCE.parse(ACCOUNT, response(list(entries), url, **headers))
 
 

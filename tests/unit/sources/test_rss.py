@@ -68,7 +68,7 @@ def response(body: str | bytes, status: int = 200, url: str = URL, **headers: st
     return Response(status, names, body if isinstance(body, bytes) else body.encode(), url)
 
 
-def page(body: str | bytes, **headers: str) -> Page:
+def page(body: str | bytes, **headers: Any) -> Page:
     return SOURCE.parse(FEED, response(body, **headers))
 
 

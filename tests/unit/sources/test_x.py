@@ -224,7 +224,7 @@ def test_post_when_written_in_either_vocabulary_is_the_same() -> None:
 @pytest.mark.parametrize("key", ["referenced_posts", "referenced_tweets"])
 @pytest.mark.parametrize("kind", ["retweeted", "reposted"])
 def test_post_when_reposted_is_a_reject(key: str, kind: str) -> None:
-    result = page(entry(**{key: [{"type": kind, "id": "1"}]}))
+    result = page(entry() | {key: [{"type": kind, "id": "1"}]})
     assert [reject.reason for reject in result.rejects] == ["a repost of another post"]
 
 
@@ -365,8 +365,9 @@ def test_since_when_too_old_for_the_search_is_left_out_from_then_on() -> None:
 
 
 def test_page_when_it_says_what_is_left_has_the_limit() -> None:
-    headers = {"x_rate_limit_remaining": "449", "x_rate_limit_reset": str(int(RESET.timestamp()))}
-    assert SOURCE.parse(FEED, response({"meta": {"result_count": 0}}, **headers)).rate == RateLimit(449, RESET)
+    reset = str(int(RESET.timestamp()))
+    answer = response({"meta": {"result_count": 0}}, x_rate_limit_remaining="449", x_rate_limit_reset=reset)
+    assert SOURCE.parse(FEED, answer).rate == RateLimit(449, RESET)
 
 
 # ---- Errors and limits -----------------------------------------------------------------------------------------------
