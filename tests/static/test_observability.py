@@ -149,8 +149,8 @@ def test_wrong_name_is_found(metric: Metric) -> None:
 
 
 def test_namespace_is_that_of_the_functions() -> None:
-    given = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
-    assert given["POWERTOOLS_METRICS_NAMESPACE"]["Fn::Sub"] == OWN
+    variables = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    assert variables["POWERTOOLS_METRICS_NAMESPACE"]["Fn::Sub"] == OWN
 
 
 # ---- The dashboard as a whole ----------------------------------------------------------------------------------------

@@ -238,9 +238,9 @@ def test_all_schedules_have_one_state_and_one_time_zone() -> None:
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_schedule_sends_only_fields_of_the_input(name: str) -> None:
-    given = json.loads(plain(SCHEDULES[name]["Properties"]["Target"]["Input"]))
-    assert given["schedule"] == name.removesuffix("Schedule").lower()
-    assert given.keys() <= RunInput.model_fields.keys()
+    run_input = json.loads(plain(SCHEDULES[name]["Properties"]["Target"]["Input"]))
+    assert run_input["schedule"] == name.removesuffix("Schedule").lower()
+    assert run_input.keys() <= RunInput.model_fields.keys()
 
 
 def test_schedules_may_start_a_run_and_keep_failed_starts() -> None:

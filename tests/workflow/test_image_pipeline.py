@@ -125,8 +125,8 @@ def run(machine: Machine) -> Run:
 
     @functools.cache
     def once(name: str) -> Outcome:
-        given = {} if name.endswith(WITHOUT_FEEDS) else {"feeds": ["bluesky:alice.example"]}
-        return machine.run(name.split()[0], given)
+        run_input = {} if name.endswith(WITHOUT_FEEDS) else {"feeds": ["bluesky:alice.example"]}
+        return machine.run(name.split()[0], run_input)
 
     return once
 
@@ -142,8 +142,8 @@ def test_run_takes_its_path_and_notifies(run: Run, case: Case) -> None:
 
 
 def test_load_feeds_hands_the_parameter_to_check_input_when_the_input_has_no_feeds(run: Run) -> None:
-    given = run(f"HappyPath {WITHOUT_FEEDS}").input_of("Check Input")
-    assert given == {"feeds_parameter": {"name": PARAMETER, "value": '["bluesky:alice.example"]'}}
+    check_input = run(f"HappyPath {WITHOUT_FEEDS}").input_of("Check Input")
+    assert check_input == {"feeds_parameter": {"name": PARAMETER, "value": '["bluesky:alice.example"]'}}
 
 
 def test_commit_bookmark_stores_the_newest_post(run: Run, machine: Machine) -> None:
