@@ -159,7 +159,7 @@ class Engine:
             # Its workers are in its process group. Without an init process a killed worker stays as a zombie, so do not
             # wait until the group is empty.
             with suppress(ProcessLookupError, PermissionError):
-                for _ in range(200):
+                for _ in range(50):
                     os.killpg(process.pid, signal.SIGKILL)
                     process.poll()
                     time.sleep(0.01)

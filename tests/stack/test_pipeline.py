@@ -222,11 +222,12 @@ def _peak_memory(handler: str) -> list[float]:
     for process in Path("/proc").iterdir():
         if process.name.isdecimal():
             try:
-                command = (process / "cmdline").read_bytes().split(b"\0")
+                name = (process / "comm").read_text().strip()
                 status = (process / "status").read_text()
             except OSError:
                 continue
-            if handler.encode() in command:
+            # The system keeps 15 characters of a name.
+            if name == handler[:15]:
                 (peak,) = [line for line in status.splitlines() if line.startswith("VmHWM")]
                 peaks.append(int(peak.split()[1]) / 1024)
     return peaks
