@@ -14,6 +14,8 @@ _MAX_ELEMENTS = 200_000
 _MAX_DEPTH = 100
 _MAX_NAMESPACES = 100
 _MAX_SECONDS = 60.0
+# Keys of feedparser's results and of ours; so are all that end in _detail or _parsed.
+_RESULTS = frozenset({"adult", "authors", "contributors", "guidislink", "links", "unfinished"})
 # Errors in handlers of feedparser, for example for a chapter without a start or a date with 13 months.
 _DEFECTS = (ArithmeticError, LookupError, TypeError)
 
@@ -50,7 +52,7 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
         if time.monotonic() > self._ends_at:
             raise ValueError(f"the feed takes longer than {_MAX_SECONDS:g} seconds to read")
         with suppress(*_DEFECTS):
-            super().unknown_starttag(tag, attrs)
+            super().unknown_starttag(_apart_from_results(tag), attrs)
 
     def unknown_endtag(self, tag: str) -> None:
         if tag in self._open:
@@ -58,7 +60,7 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
             while self._open.pop() != tag:
                 pass
         try:
-            super().unknown_endtag(tag)
+            super().unknown_endtag(_apart_from_results(tag))
         except _DEFECTS:
             # The handler failed before feedparser restored ``xml:base``; the end of an unknown element restores it.
             super().unknown_endtag("unknown")
@@ -108,6 +110,13 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
         if authors and not authors[-1] and context.get(key):
             authors[-1]["name"] = context[key]
 
+    def _start_dc_identifier(self, attrs: dict[str, str]) -> None:
+        # Without a handler, feedparser keeps only the attributes of an element that has some.
+        self.push("dc_identifier", 1)
+
+    def _end_dc_identifier(self) -> None:
+        self.pop("dc_identifier")
+
     def _start_itunes_summary(self, attrs: dict[str, str]) -> None:
         # feedparser would take it for the description if it came first.
         self.push_content("itunes_summary", attrs, "text/plain", 1)
@@ -138,11 +147,18 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
             self._get_context().setdefault("links", []).append({"rel": "license", "href": license})
 
     def _start_media_copyright(self, attrs: dict[str, str]) -> None:
-        # If it has an attribute, feedparser drops its text.
-        self.push(self._of_entry_or_file("copyright"), 1)
+        if self._file is None:
+            self._start_rights(attrs)
 
     def _end_media_copyright(self) -> None:
-        self.pop(self._of_entry_or_file("copyright"))
+        if self._file is None:
+            self._end_rights()
+
+    def _start_dcterms_rights(self, attrs: dict[str, str]) -> None:
+        self._start_rights(attrs)
+
+    def _end_dcterms_rights(self) -> None:
+        self._end_rights()
 
     # ---- Attached files ----
 
@@ -179,13 +195,15 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
         self.pop("media_player")
 
     def _start_media_description(self, attrs: dict[str, str]) -> None:
-        self.push_content(self._of_entry_or_file("description"), attrs, "text/plain", 1)
+        name = "media_description" if self._file is None else "file_description"
+        self.push_content(name, attrs, "text/plain", 1)
 
     def _end_media_description(self) -> None:
-        name = self._of_entry_or_file("description")
-        self.pop_content(name)
-        if self._file is not None:
-            self._file.setdefault("description", self._get_context().pop(f"{name}_detail", None))
+        if self._file is None:
+            self.pop_content("media_description")
+        else:
+            self.pop_content("file_description")
+            self._file.setdefault("description", self._get_context().pop("file_description_detail", None))
 
     def _start_media_title(self, attrs: dict[str, str]) -> None:
         if self._file is None:
@@ -195,11 +213,13 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
         if self._file is None:
             super()._end_media_title()
 
-    def _of_entry_or_file(self, name: str) -> str:
-        """Name an element of Media RSS for feedparser: inside ``media:content`` it is not about the entry."""
-        return f"media_{name}" if self._file is None else f"file_{name}"
-
     def _end_media_rating(self) -> None:
         # An entry can have several; feedparser keeps the last one.
         if (self.pop("rating") or "").strip().lower() == "adult":
             self._get_context()["adult"] = True
+
+
+def _apart_from_results(tag: str) -> str:
+    """Rename an element that feedparser does not know if its text would replace a result."""
+    key = tag.replace(":", "_")
+    return f"element_{key}" if key in _RESULTS or key.endswith(("_detail", "_parsed")) else tag

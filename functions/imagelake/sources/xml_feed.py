@@ -105,12 +105,7 @@ def _author(element: dict[str, Any]) -> tuple[str | None, str | None] | None:
 def _license(element: dict[str, Any], is_atom: bool) -> str | None:
     """Return the license, by its URL or name, or else a statement of rights."""
     licenses = [link.get("href") for link in _links(element, "license")]
-    rights = [
-        _prose(element.get("rights_detail"), is_atom),
-        element.get("dcterms_rights"),
-        element.get("media_copyright"),
-    ]
-    return next(filter(None, [*licenses, *rights]), None)
+    return next(filter(None, [*licenses, _prose(element.get("rights_detail"), is_atom)]), None)
 
 
 def _enclosures(entry: dict[str, Any]) -> list[Enclosure]:

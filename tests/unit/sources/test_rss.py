@@ -331,6 +331,7 @@ def test_file_when_it_has_a_text_and_a_license_keeps_them_to_itself() -> None:
     ("inside", "about", "license"),
     [
         ('<media:copyright url="https://j.example/">(c) J</media:copyright>', "", "(c) J"),
+        ('<t:rights xmlns:t="http://purl.org/dc/terms/" t:type="x">R</t:rights>', "", "R"),
         ("<dc:rights>CC BY</dc:rights>", "<copyright>(c) Jane</copyright>", "CC BY"),
         ("", "<copyright>(c) Jane</copyright>", "(c) Jane"),
         ("", "<cc:license>https://cc.example/by</cc:license>", "https://cc.example/by"),
@@ -416,6 +417,7 @@ def test_entry_when_it_has_no_guid_is_known_by_its_link_or_by_what_it_says() -> 
         return only(rss(f"<item>{inside}{WHEN}{ENCLOSURE}</item>"))
 
     assert read('<guid isPermaLink="false">https://a.example/../1?</guid>').post_id == "https://a.example/../1?"
+    assert read('<dc:identifier a="b">urn:x:1</dc:identifier>').post_id == "urn:x:1"
     assert read("<guid>/1</guid>").post_id == "/1"
     assert read("<link>/1</link>").post_id == "https://site.example/1"
     assert read("<title>a</title>").post_id == read("<title>a</title>").post_id != read("<title>b</title>").post_id
@@ -665,11 +667,14 @@ def test_entry_when_the_feed_ends_inside_it_is_a_reject() -> None:
         '<g:point xmlns:g="http://www.georss.org/georss">x y</g:point>',
         "<updated>Fri, 2026/13/15 08:19:53 EDT</updated>",
         "<media:group><media:thumbnail/></media:group><media:rating/>",
+        "<links>x</links><authors>x</authors><adult>no</adult><unfinished/><published_parsed>x</published_parsed>",
+        "<links a='x'/><media:description_detail>x</media:description_detail><title_detail a='b'>x</title_detail>",
     ],
 )
 def test_entry_when_feedparser_fails_on_one_of_its_elements_is_read_without_it(odd: str) -> None:
     inside = f'<item xml:base="https://base.example/"><guid>1</guid>{WHEN}{odd}{ENCLOSURE}</item>'
     first, second = page(rss(inside, item(guid="2"))).posts
+    assert (first.author_name, first.sensitive) == (None, False)
     assert [post.media[0].url for post in (first, second)] == [
         "https://base.example/img/1.jpg",
         "https://site.example/img/1.jpg",
