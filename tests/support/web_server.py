@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -17,12 +18,21 @@ class Answer:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, value: Any, status: int = 200, /, **headers: str) -> Answer:
+        """JSON; an underscore in the name of a header stands for a dash."""
+        return cls.text(json.dumps(value, ensure_ascii=False), "application/json; charset=utf-8", status, **headers)
+
+    @classmethod
+    def text(cls, text: str, content_type: str = "text/html", status: int = 200, **headers: str) -> Answer:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return cls(text.encode(), status, {"content-type": content_type} | named)
+
 
 @dataclass(frozen=True)
 class Received:
     """A request; ``target`` is the path with the query, and the names of headers are in lower case."""
 
-    method: str
     target: str
     headers: dict[str, str]
     body: bytes
@@ -46,27 +56,35 @@ class WebServer:
     def __init__(self) -> None:
         self.answers: dict[str, list[Answer]] = {}
         self.requests: list[Received] = []
+        self.port = 0
         self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"owner": self}))
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self.port = self._server.server_port
-        self.origin = f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self.listen()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self.close()
 
-    def stop(self) -> None:
+    def listen(self) -> None:
+        """Serve at a free port; after ``close``, at the same port as before."""
+        self._server = _Server(("127.0.0.1", self.port), type("Handler", (_Handler,), {"owner": self}))
+        self.port = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+
+    def close(self) -> None:
         """Refuse connections from now on."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
         self._server.server_close()
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def asked(self) -> list[str]:
@@ -94,14 +112,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
-        body = self.rfile.read(int(headers.get("content-length", "0")))
-        request = Received(self.command, self.path, headers, body)
+        request = Received(self.path, headers, self.rfile.read(int(headers.get("content-length", "0"))))
         self.owner.requests.append(request)
         answer = self.owner.answer(request)
-        self.send_response(answer.status)
-        bodiless = answer.status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
-        length = {} if bodiless else {"Content-Length": str(len(answer.body))}
-        for name, value in (length | answer.headers).items():
+        self.send_response(answer.status)  # with the date
+        if answer.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+            self.send_header("content-length", str(len(answer.body)))
+        for name, value in answer.headers.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(answer.body)

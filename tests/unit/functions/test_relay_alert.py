@@ -183,7 +183,7 @@ def test_webhook_that_refuses_is_an_error_that_lambda_keeps(
 
 
 def test_webhook_that_is_down_is_an_error_that_lambda_keeps(hook: WebServer, pauses: list[float]) -> None:
-    hook.stop()
+    hook.close()
     with pytest.raises(AlertNotSentError, match="no connection to") as caught:
         relay()
     assert len(pauses) == TRIES - 1
