@@ -1,13 +1,10 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from imagelake.run.errors import (
     BadFeedError,
@@ -23,7 +20,8 @@ from imagelake.run.posts import Media, Post
 from imagelake.sources import Bookmark, Feed, Page, RateLimit
 from imagelake.sources.bluesky import Bluesky
 from imagelake.web.messages import Request, Response
-from tests.support.json_mutations import FIXED, damaged, rendered
+from tests.support.json_mutations import rendered
+from tests.support.page_properties import PageProperties
 
 SOURCE = Bluesky()
 FEED = Feed(source="bluesky", account="alice.example")
@@ -467,40 +465,24 @@ def test_limit_when_reached_ends_at_the_networks_reset() -> None:
     assert caught.value.reset_at == datetime(2026, 10, 1, 12, tzinfo=UTC)
 
 
-@FIXED
-@given(st.binary(), st.sampled_from([200, 200, 200, 400, 403, 429, 500]))
-def test_parse_when_bytes_are_arbitrary_raises_only_imagelake_errors(body: bytes, status: int) -> None:
-    with pytest.raises(ImagelakeError):
-        SOURCE.parse(FEED, response(body, status))
+class TestPage(PageProperties):
+    source, feed = SOURCE, FEED
+    url = "https://public.api.bsky.app/xrpc/app.bsky.feed.getAuthorFeed?actor=a"
+    good = [entry("3kone"), entry("3ktwo", GALLERY), entry("3ksix", VIDEO)]
+    full = [
+        entry(
+            "3kfull",
+            record_with(images("one")),
+            labels=[label("spam")],
+            record_facets=[{"index": {}, "features": [{"$type": "app.bsky.richtext.facet#tag", "tag": "cats"}]}],
+            record_labels={"values": [{"val": "nudity"}]},
+            record_tags=["cats"],
+            reason={"$type": "app.bsky.feed.defs#reasonPin"},
+        ),
+        entry("3kgal", GALLERY),
+        entry("3kvid", VIDEO),
+    ]
+    damage_raises = SourceChangedError
 
-
-FULL = entry(
-    "3kfull",
-    record_with(images("one")),
-    labels=[label("spam")],
-    record_facets=[{"index": {}, "features": [{"$type": "app.bsky.richtext.facet#tag", "tag": "cats"}]}],
-    record_labels={"values": [{"val": "nudity"}]},
-    record_tags=["cats"],
-    reason={"$type": "app.bsky.feed.defs#reasonPin"},
-)
-GOOD = [entry("3kone"), entry("3ktwo", GALLERY), entry("3ksix", VIDEO)]
-
-
-@FIXED
-@given(damaged(FULL) | damaged(entry("3kgal", GALLERY)) | damaged(entry("3kvid", VIDEO)), st.integers(0, 3))
-def test_page_when_one_entry_is_damaged_keeps_all_others(bad: Any, place: int) -> None:
-    result = page(*GOOD[:place], bad, *GOOD[place:])
-    assert [post for post in page(*GOOD).posts if post not in result.posts] == []
-    assert len(result.posts) + len(result.rejects) == 4
-    for reject in result.rejects:
-        assert reject.reason
-        json.dumps(reject.raw, ensure_ascii=False, allow_nan=False).encode()
-    for post in result.posts:
-        post.model_dump_json().encode()
-
-
-@FIXED
-@given(damaged({"feed": GOOD[:1], "cursor": "next"}))
-def test_page_when_damaged_anywhere_raises_only_its_error(body: Any) -> None:
-    with suppress(SourceChangedError):
-        SOURCE.parse(FEED, response(body))
+    def body(self, entries: list[Any]) -> Any:
+        return {"feed": entries, "cursor": "next"}

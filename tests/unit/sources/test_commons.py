@@ -6,8 +6,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from imagelake.run.errors import (
     BadFeedError,
@@ -21,7 +19,8 @@ from imagelake.run.errors import (
 from imagelake.run.posts import Media, Post
 from imagelake.sources import Bookmark, Feed, Page, get_source
 from imagelake.web.messages import Response
-from tests.support.json_mutations import FIXED, damaged, rendered
+from tests.support.json_mutations import rendered
+from tests.support.page_properties import Asked, PageProperties
 
 SOURCE = get_source("commons")
 FEED = Feed.of("commons:Cats_in_Würzburg")
@@ -394,41 +393,11 @@ def test_text_when_it_holds_odd_unicode_is_safe_to_store() -> None:
     assert (post.author_name, post.text) == ("\ufffd👩‍🚀", "שלום 𝄞 🐱")
 
 
-@FIXED
-@given(st.binary(), st.sampled_from([LOOKUP, LISTING]), st.sampled_from([200, 200, 429, 500]), st.text())
-def test_parse_when_bytes_are_arbitrary_raises_only_imagelake_errors(
-    body: bytes, url: str, status: int, head: str
-) -> None:
-    try:
-        result = SOURCE.parse(FEED, response(body, url, status, retry_after=head, date=head))
-    except ImagelakeError:
-        return
-    assert result.posts == []
-
-
-@FIXED
-@given(damaged(file(11, badfile=True)), st.integers(0, 2))
-def test_page_when_one_file_is_damaged_keeps_all_others(bad: Any, place: int) -> None:
+class TestPage(PageProperties):
+    source, feed, url = SOURCE, FEED, LISTING
     good = [file(1), file(2, imageinfo=[info(extmetadata=[])])]
-    result = page(*good[:place], bad, *good[place:])
-    assert [post for post in page(*good).posts if post not in result.posts] == []
-    assert len(result.posts) + len(result.rejects) == 3
-    for reject in result.rejects:
-        assert reject.reason
-        json.dumps(reject.raw, ensure_ascii=False, allow_nan=False).encode()
-    for post in result.posts:
-        post.model_dump_json().encode()
+    full = [file(11, badfile=True)]
+    others = [Asked(FEED, LOOKUP, listing(file()))]
 
-
-@FIXED
-@given(
-    damaged(listing(file(), onward={"gcmcontinue": "x|1", "continue": "-||"})),
-    st.sampled_from([LOOKUP, LISTING]),
-)
-def test_page_when_its_frame_is_damaged_raises_only_imagelake_errors(body: Any, url: str) -> None:
-    try:
-        result = SOURCE.parse(FEED, response(body, url))
-    except ImagelakeError:
-        return
-    if result.cursor is not None:
-        SOURCE.request(FEED, None, result.cursor)
+    def body(self, entries: list[Any]) -> Any:
+        return listing(*entries, onward={"gcmcontinue": "x|1", "continue": "-||"})
