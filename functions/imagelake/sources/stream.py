@@ -14,9 +14,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from imagelake.run.errors import ImagelakeError, SourceChangedError
+from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.posts import Post
 from imagelake.sources.bluesky import Bluesky
 from imagelake.sources.contract import Bookmark, Feed, Page, Reject, Source
@@ -45,14 +46,14 @@ _MAX_ID_BYTES = 2048
 _MAX_MEDIA = 100
 
 
-class _PostRecord(BaseModel):
+class _PostRecord(FrozenModel):
     model_config = ConfigDict(extra="forbid")
 
     schema_: Literal["imagelake.post/1"] = Field(alias="schema")
     post: Post
 
 
-class _RawRecord(BaseModel):
+class _RawRecord(FrozenModel):
     model_config = ConfigDict(extra="forbid")
 
     schema_: Literal["imagelake.raw/1"] = Field(alias="schema")

@@ -5,18 +5,19 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BeforeValidator, ConfigDict, ValidationError
 
+from imagelake.run.frozen_model import FrozenModel
 from imagelake.sources.responses import iso_time
 
 # Clients that forget the time send year 1. Data frames count nanoseconds and end in 2262.
 PLAUSIBLE_YEARS = range(1970, 2201)
 
 
-class WireModel(BaseModel):
+class WireModel(FrozenModel):
     """An object as the network documents it: unknown keys are ignored, a value of another type is an error."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", defer_build=True)
+    model_config = ConfigDict(strict=True, extra="ignore")
 
 
 def moment(value: Any) -> datetime:

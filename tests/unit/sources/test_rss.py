@@ -579,9 +579,15 @@ def test_xml_when_it_is_beyond_a_limit_is_refused(inside: str, reason: str, end:
         page(rss(inside + end))
 
 
-def test_xml_when_an_element_has_too_many_attributes_is_refused() -> None:
+@pytest.mark.parametrize("start", ["", "<b>"])
+def test_xml_when_an_element_has_too_many_attributes_is_refused(start: str) -> None:
     with pytest.raises(SourceChangedError, match="too many attributes"):
-        page(rss(f"<a {' '.join(f'a{n}={chr(34) * 2}' for n in range(200))}/>"))
+        page(start + rss(f"<a {' '.join(f'a{n}={chr(34) * 2}' for n in range(200))}/>"))
+
+
+def test_xml_when_a_tag_is_too_long_is_refused() -> None:
+    with pytest.raises(SourceChangedError, match="longer than 1000000 characters"):
+        page(rss(item(f"<a {'b=c ' * 300_000}>")))
 
 
 def test_xml_when_it_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
