@@ -36,7 +36,7 @@ class Enclosure:
 
 @dataclass(frozen=True)
 class Entry:
-    """The facts that every format can state; ``title`` and ``body`` are plain text."""
+    """Facts that every format can state; ``title`` and ``body`` are plain text."""
 
     guid: str | None
     link: str | None

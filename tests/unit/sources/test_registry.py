@@ -8,7 +8,7 @@ from imagelake.sources import Feed, get_source, parse_feed
 NETWORKS = ["bluesky", "commons", "facebook", "instagram", "mastodon", "rss", "x"]
 
 
-# The stream is no network one can look at: its posts are put there by programs of one's own.
+# The stream is not a public network: your own programs put posts on it.
 SOURCES = sorted([*NETWORKS, "stream"])
 
 

@@ -84,7 +84,7 @@ def images(body: str) -> list[tuple[str, str | None]]:
 
 
 def refusal(bad: str) -> str:
-    """The reason of the one reject, next to a good post that comes out."""
+    """Return the reason of the reject; the good post beside it is read."""
     result = page(rss(bad, item(guid="good")))
     assert [post.post_id for post in result.posts] == ["good"]
     (reject,) = result.rejects
@@ -827,7 +827,7 @@ def test_json_when_its_frame_is_damaged_raises_only_imagelake_errors(body: Any) 
 
 @pytest.mark.parametrize("unit", ["<style>", "<a ", "<p>", "<!--", "<![CDATA[", "<item>", "&amp;"])
 def test_parse_when_a_piece_repeats_without_end_comes_to_one(unit: str) -> None:
-    """A quadratic step anywhere would not."""
+    """With a step that takes quadratic time, this test would not end."""
     text = unit.replace("&", "&amp;").replace("<", "&lt;") * 100_000
     assert len(page(rss(item(f"<description>{text}</description>"))).posts) == 1
     with pytest.raises(SourceChangedError):
