@@ -142,11 +142,11 @@ class ReportResult(FrozenModel):
     """Outcome of a run and its notification.
 
     ``outcome`` ends in ``_again`` if an earlier run of the day has reported the same problems: nothing is sent then.
-    ``error`` is the stable error name of an execution that fails after its report.
+    ``error`` is the error name of an execution whose run has failed, otherwise ``None``.
     """
 
     outcome: Literal["ok", "partial", "failed", "partial_again", "failed_again"]
-    error: Literal["RunFailed"] = "RunFailed"
+    error: Literal["RunFailed"] | None
     subject: str
     message: str
     report_key: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.stack.wire.server import LOGIN_PAGE, UNICODE, Answer, Asked, WireServer
+from tests.support.wire.server import LOGIN_PAGE, UNICODE, Answer, Asked, WireServer
 
 API = "/w/api.php"
 PAGE_SIZE = 2

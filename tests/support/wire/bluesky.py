@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.stack.wire.server import UNICODE, Answer, Asked, WireServer, now
+from tests.support.wire.server import UNICODE, Answer, Asked, WireServer, now
 
 DID = "did:plc:abcdefghijklmnopqrstuvwx"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from tests.stack.wire.graph import GraphServer, error, throttled, written
-from tests.stack.wire.server import UNICODE, Answer, Asked, now
+from tests.support.wire.graph import GraphServer, error, throttled, written
+from tests.support.wire.server import UNICODE, Answer, Asked, now
 
 
 class FacebookServer(GraphServer):

@@ -58,21 +58,34 @@ class WireServer:
     def __init__(self) -> None:
         self.requests: list[Asked] = []
         self.faults: defaultdict[str, list[Answer]] = defaultdict(list)
+        self._port = 0
+
+    def start(self) -> None:
+        """Post what the network has at first."""
 
     def page(self, asked: Asked) -> Answer:
         """What the network answers when all is well."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"network": self}))
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.listen()
+        self.start()
+        return self
+
+    def listen(self) -> None:
+        """Open the server; after ``close``, at the same URL as before."""
+        self._server = _Server(("127.0.0.1", self._port), type("Handler", (_Handler,), {"network": self}))
+        self._port = self._server.server_port
+        self.url = f"http://127.0.0.1:{self._port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -93,6 +106,11 @@ class WireServer:
         """The photo with a comment in it: no network's bytes are a duplicate of another's (ITU-T T.81, B.2.4.5)."""
         data, comment = photo.read_bytes(), type(self).__name__.encode()
         return data[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + data[2:]
+
+
+class _Server(ThreadingHTTPServer):
+    # Many downloads begin at the same moment.
+    request_queue_size = 128
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from xml.sax.saxutils import escape
 
-from tests.stack.wire.server import LOGIN_PAGE, UNICODE, Answer, Asked, WireServer
+from tests.support.wire.server import LOGIN_PAGE, UNICODE, Answer, Asked, WireServer
 
 BOMB = '<!DOCTYPE rss [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]><rss><channel><title>&b;</title></channel></rss>'
 

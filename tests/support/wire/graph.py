@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
-from tests.stack.wire.server import Answer, Asked, WireServer, now
+from tests.support.wire.server import Answer, Asked, WireServer, now
 
 
 class GraphServer(WireServer):

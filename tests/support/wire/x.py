@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import Any
 
-from tests.stack.wire.server import UNICODE, Answer, Asked, WireServer, now
+from tests.support.wire.server import UNICODE, Answer, Asked, WireServer, now
 
 PHOTOS = ("autumn-meadow", "sunset-hills", "mountain-path")
 FIRST_ID = 1_991_000_000_000_000_000

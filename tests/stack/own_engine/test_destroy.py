@@ -1,4 +1,4 @@
-"""``make destroy``: the stack goes, the data stays, and both are said."""
+"""A stack with nothing on that is optional, and ``make destroy``: the stack goes, the data stays, and both are said."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import pytest
 
 from local.deploy import STACK_NAME, deploy
 from local.engine import Engine
+from tests.support.deployed_stack import TEMPLATE
 from tools.destroy import retained
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -22,14 +23,27 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         yield engine
 
 
+@pytest.fixture(scope="module")
+def outputs(engine: Engine) -> dict[str, str]:
+    return deploy(engine, TEMPLATE, {"ScheduleState": "DISABLED"})
+
+
 def destroy(engine: Engine, stack: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tools.destroy", stack, "--no-prompts", "--region", "us-east-1"]
     env = engine.environment() | {"SAM_CLI_TELEMETRY": "0", "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
 
 
-def test_data_is_kept_and_named(engine: Engine) -> None:
-    outputs = deploy(engine, ROOT / "template.yaml", {"ScheduleState": "DISABLED"})
+def test_stack_without_the_stream_has_none(engine: Engine, outputs: dict[str, str]) -> None:
+    """Nothing of it is made, so nothing of it is billed."""
+    assert "StreamName" not in outputs
+    assert engine.client("kinesis").list_streams()["StreamNames"] == []
+    names = [function["FunctionName"] for function in engine.client("lambda").list_functions()["Functions"]]
+    assert names
+    assert not [name for name in names if "IngestStream" in name or "RelayAlert" in name]
+
+
+def test_data_is_kept_and_named(engine: Engine, outputs: dict[str, str]) -> None:
     engine.client("s3").put_object(Bucket=outputs["BucketName"], Key="lake/images/a.parquet", Body=b"PAR1")
     kept = {name for _, name in retained(engine.client("cloudformation"), STACK_NAME)}
     tables = {outputs[f"{name}TableName"] for name in ("ImageKeys", "ImageHashes", "Bookmarks")}

@@ -13,9 +13,9 @@ from PIL import Image
 
 from local.deploy import deploy
 from local.engine import Engine
-from local.feed_server import FeedServer
 from local.proxy import Answer, Call, EngineProxy
-from tests.stack.conftest import TEMPLATE, Stack
+from tests.support.deployed_stack import TEMPLATE, Stack
+from tests.support.wire.sample import SampleServer
 
 # Of how many calls which are struck: 30 % of DynamoDB's, 20 % of S3's; of S3's bodies 5 % are cut, 5 % corrupted.
 THROTTLED, UNAVAILABLE, CUT, CORRUPTED = (10, {0, 3, 6}), (5, {0}), (20, {2}), (20, {3})
@@ -66,20 +66,19 @@ def _is_object(call: Call) -> bool:
 def test_run_completes_when_aws_is_disturbed(tmp_path: Path) -> None:
     weather = Weather()
     with (
-        FeedServer() as server,
+        SampleServer("sample") as server,
         EngineProxy(before=weather.before, after=weather.after) as proxy,
         Engine(tmp_path, settings={"AWS_ENDPOINT_URL": proxy.url, "SFN_WAIT_SCALE": "0"}) as engine,
     ):
         proxy.engine_port = engine.port
         outputs = deploy(engine, TEMPLATE, {"ScheduleState": "DISABLED", "TrustedOrigins": server.url})
-        mailbox = engine.client("sqs").create_queue(QueueName="mailbox")["QueueUrl"]
-        stack = Stack(engine, server, outputs, mailbox)
+        stack = Stack(engine, outputs)
         assert stack.bucket.startswith("imagelake-"), "faults are told by the bucket's name"
-        execution = stack.run(feeds=[stack.feed], batch_size=12)
+        execution = stack.run(feeds=[server.account], batch_size=12)
 
         assert execution["status"] == "SUCCEEDED", execution.get("cause")
         assert all(weather.struck[name] for name in ("throttled", "unavailable", "cut", "corrupted")), weather.struck
-        totals = json.loads(stack.read(f"reports/{execution['name']}/run.json"))["totals"]
+        totals = stack.report(execution["name"])["totals"]
         # What samples/README.md predicts of the sample feed, as without faults.
         assert totals == {"planned": 36, "shared": 0, "ok": 31, "duplicate": 1, "rejected": 3, "failed": 1}
         rows = {row["media_id"]: row for row in stack.rows()}

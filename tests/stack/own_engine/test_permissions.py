@@ -8,7 +8,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from itertools import product, starmap
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,22 +15,21 @@ from typing import Any, NamedTuple
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_document
 
 from imagelake.lake import object_keys
 from imagelake.lake.rows import Status
-from local import engine as engine_module
 from local.deploy import STACK_NAME, deploy
 from local.engine import REGION, Engine
 from local.stream import put_records
-from tests.stack.conftest import TEMPLATE
-from tests.stack.test_events import SECRET_PATH, Hook
-from tests.stack.wire.instagram import InstagramServer
-from tests.stack.wire.server import WireServer
+from tests.support import watched_engine
+from tests.support.deployed_stack import ONLY_WITH_TLS, TEMPLATE
+from tests.support.private_parts import is_allowed
+from tests.support.wire.instagram import InstagramServer
+from tests.support.wire.server import WireServer
+from tests.support.wire.webhook import PATH, Webhook
 from tests.unit.functions.factories import event, item, plan, result
 
-CHECKED = Path(__file__).with_name("checked_engine.py")
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "permissions.md").read_text()
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "permissions.md").read_text()
 (MATRIX,) = re.findall(r"```text\n(.*?)```", DOCUMENT, re.DOTALL)
 # The grants that no call on the engine needs. Most are for what Lambda does in the function's name, which the engine
 # does without asking. No run here reads Facebook. And an object that is not there is 404 to everybody, where S3
@@ -70,22 +68,10 @@ class Act(NamedTuple):
     resource: str
 
 
-@cache
-def parsed(grant: Act) -> Any:
-    statement = {"Effect": "Allow", "Action": grant.action, "Resource": grant.resource}
-    return parse_policy_document({"Statement": statement})
-
-
-def may(grants: set[Act], call: Act) -> bool:
-    """Whether a role with these grants may make the call, by the evaluator that the engine itself asks."""
-    context = EvalContext("", "AssumedRole", ACCOUNT, call.action, call.resource, REGION)
-    return bool(evaluate(context, [parsed(grant) for grant in grants]).decision == "Allow")
-
-
 def unneeded(grants: set[Act], calls: set[Act]) -> set[Act]:
     """The grants without which the same calls would be allowed."""
-    allowed = {call for call in calls if may(grants, call)}
-    return {grant for grant in grants if all(may(grants - {grant}, call) for call in allowed)}
+    allowed = {call for call in calls if is_allowed(grants, *call)}
+    return {grant for grant in grants if all(is_allowed(grants - {grant}, *call) for call in allowed)}
 
 
 @dataclass
@@ -93,8 +79,7 @@ class Deployed:
     """The stack with all that is optional; ``roles`` and ``grants`` are by the role's name in the matrix."""
 
     engine: Engine
-    checks: Path
-    hook: Hook
+    webhook: Webhook
     instagram: InstagramServer
     photos: WireServer
 
@@ -143,7 +128,7 @@ class Deployed:
         """The calls that functions have made so far, by the name of their role."""
         role_of = {name: role for role, name in self.roles.items()}
         found = defaultdict(set)
-        for line in self.checks.read_text().splitlines():
+        for line in (self.engine.folder / "checks.jsonl").read_text().splitlines():
             caller, action, resource, was_allowed = json.loads(line)
             match caller.split("/"):
                 # The session of a function has its name.
@@ -175,37 +160,32 @@ def listed(value: Any) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
-    folder = tmp_path_factory.mktemp("engine")
-    checks = folder / "checks.jsonl"
-    settings = {"AUTH": "true", "SFN_WAIT_SCALE": "0", "CHECKS_LOG": str(checks)}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine_module, "_PROCESS", CHECKED)
-        with (
-            Hook() as hook,
-            InstagramServer("login", "renewed", "") as instagram,
-            WireServer() as photos,
-            Engine(folder, settings=settings) as engine,
-        ):
-            secrets = engine.client("secretsmanager")
-            webhook = {"url": hook.url + SECRET_PATH, "format": "slack"}
-            secrets.create_secret(Name="alerts", SecretString=json.dumps(webhook))
-            secrets.create_secret(Name=f"{STACK_NAME}/instagram", SecretString=json.dumps({"access_token": "login"}))
-            parameters = {
-                "ScheduleState": "DISABLED",
-                "StreamIngest": "ENABLED",
-                "AlertWebhookSecret": "alerts",
-                "TrustedOrigins": f"{hook.url},{instagram.url},{photos.url}",
-            }
-            # The engine speaks plain HTTP, which that policy refuses.
-            deploy(engine, TEMPLATE, parameters, without=["BucketPolicy"])
-            yield Deployed(engine, checks, hook, instagram, photos)
-            hook.shutdown()
+    settings = {"AUTH": "true", "SFN_WAIT_SCALE": "0"}
+    program = Path(watched_engine.__file__)
+    with (
+        Webhook() as webhook,
+        InstagramServer("login", "renewed", "") as instagram,
+        WireServer() as photos,
+        Engine(tmp_path_factory.mktemp("engine"), settings=settings, program=program) as engine,
+    ):
+        secrets = engine.client("secretsmanager")
+        alerts = {"url": webhook.url + PATH, "format": "slack"}
+        secrets.create_secret(Name="alerts", SecretString=json.dumps(alerts))
+        secrets.create_secret(Name=f"{STACK_NAME}/instagram", SecretString=json.dumps({"access_token": "login"}))
+        parameters = {
+            "ScheduleState": "DISABLED",
+            "StreamIngest": "ENABLED",
+            "AlertWebhookSecret": "alerts",
+            "TrustedOrigins": f"{webhook.url},{instagram.url},{photos.url}",
+        }
+        deploy(engine, TEMPLATE, parameters, without=ONLY_WITH_TLS)
+        yield Deployed(engine, webhook, instagram, photos)
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_role_may_do_what_the_matrix_says_and_nothing_else(deployed: Deployed, role: str) -> None:
     cells = deployed.read(MATRIX)
-    assert {cell for cell in cells if may(deployed.grants[role], cell)} == {
+    assert {cell for cell in cells if is_allowed(deployed.grants[role], *cell)} == {
         cell for cell, roles in cells.items() if role in roles
     }
 
@@ -242,7 +222,6 @@ def ran(deployed: Deployed) -> Deployed:
     is no post. And a batch of which an earlier try has left a part.
     """
     iam, role = deployed.engine.client("iam"), deployed.roles["MapKeys"]
-    deployed.instagram.start()
     deployed.instagram.faults.clear()
     (policy,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
     document = json.dumps(iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"])
@@ -250,7 +229,7 @@ def ran(deployed: Deployed) -> Deployed:
     assert deployed.run("denied") == "FAILED"
     iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=document)
     assert deployed.run("allowed") == "SUCCEEDED"
-    deployed.hook.wait_for(1)
+    assert deployed.webhook.wait_for(":allowed")
     retry = {"run_id": "allowed", "error_codes": ["url_expired"]}
     assert deployed.run("again", retry=retry, failure_tolerance_percent=100) == "SUCCEEDED"
 

@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import Any
 
-from tests.stack.wire.server import LOGIN_PAGE, UNICODE, Answer, Asked, WireServer, now
+from tests.support.wire.server import LOGIN_PAGE, UNICODE, Answer, Asked, WireServer, now
 
 PAGE_SIZE = 2
 

@@ -6,8 +6,8 @@ import re
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.stack.wire.graph import GraphServer, error, throttled, written
-from tests.stack.wire.server import LOGIN_PAGE, UNICODE, Answer, Asked, now
+from tests.support.wire.graph import GraphServer, error, throttled, written
+from tests.support.wire.server import LOGIN_PAGE, UNICODE, Answer, Asked, now
 
 MY_ID = "17841400000000001"
 TAG_ID = "17843853986012965"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from imagelake import __version__
 from local.engine import Engine
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SAM = Path(sys.executable).with_name("sam")
 RUNTIME = "python3.13"
 # Lambda takes 262 MB with the layers, of which the managed one is up to 214.
@@ -113,17 +114,48 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("folder", ["functions", "layers/imaging"])
-def test_tampered_hash_fails_the_build(project: Path, folder: str) -> None:
-    lock = project / folder / "requirements.txt"
+def _tamper(lock: Path) -> None:
     # A digit of every hash, because pip takes one file of many.
     lock.write_text(re.sub(r"(?<=sha256:)\w", lambda digit: "1" if digit[0] == "0" else "0", lock.read_text()))
+
+
+def _pip_of_the_build(lock: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """What pip does with a lock under the variables that ``make build`` gives to it, without SAM."""
+    make = ["make", "--dry-run", "--old-file=.venv/dev", "build"]
+    lines = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    (line,) = [line for line in lines if " build --build-dir " in line]
+    variables = dict(word.split("=", 1) for word in shlex.split(line) if word.startswith("PIP_"))
+    assert variables.keys() == {"PIP_REQUIRE_HASHES", "PIP_ONLY_BINARY", "PIP_PLATFORM"}
+    download = [sys.executable, "-m", "pip", "download", "--no-deps", "--python-version=3.13"]
+    command = [*download, f"--requirement={lock}", f"--dest={folder}"]
+    return subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=False)
+
+
+def test_pip_of_the_build_refuses_a_tampered_and_a_missing_hash(project: Path) -> None:
+    lock = project / "functions" / "requirements.txt"
+    pin = lock.read_text()
+    done = _pip_of_the_build(lock, project / "as-it-is")
+    assert done.returncode == 0, done.stderr
+    (wheel,) = (project / "as-it-is").iterdir()
+    assert "cp313-manylinux" in wheel.name
+    _tamper(lock)
+    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in _pip_of_the_build(lock, project / "tampered").stderr
+    lock.write_text(pin.split(" ", 1)[0] + "\n")
+    assert "Hashes are required in --require-hashes mode" in _pip_of_the_build(lock, project / "without").stderr
+    assert not [*project.glob("tampered/*"), *project.glob("without/*")]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("folder", ["functions", "layers/imaging"])
+def test_tampered_hash_fails_the_build(project: Path, folder: str) -> None:
+    _tamper(project / folder / "requirements.txt")
     done = _make_build(project / "build", f"--template-file={project}/template.yaml")
     assert done.returncode != 0
     assert "THESE PACKAGES DO NOT MATCH THE HASHES" in done.stderr
     assert not (project / "build" / "sbom.cdx.json").exists()
 
 
+@pytest.mark.full
 def test_wheel_without_a_hash_fails_the_build(project: Path) -> None:
     """On a machine of another kind, SAM asks pip again, by name and version, and so without the hash."""
     template = (project / "template.yaml").read_text()

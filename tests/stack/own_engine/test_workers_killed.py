@@ -1,4 +1,4 @@
-"""SIGKILL of real workers: 25 of them die, each at a call of AWS, and no row is lost, doubled or left over."""
+"""SIGKILL of real workers: they die at calls of AWS, and no row is lost, doubled or left over."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from itertools import accumulate
+from itertools import accumulate, cycle
 from pathlib import Path
 
 import pytest
@@ -24,12 +24,23 @@ from local.feed_server import FeedServer
 from local.proxy import Answer, Call, EngineProxy
 from local.sample_feed import SampleFeed
 from tests.reliability.audit import problems, unbalanced
-from tests.stack.conftest import TEMPLATE, Stack
+from tests.support.deployed_stack import ONLY_WITH_TLS, TEMPLATE, Stack
 from tests.unit.fake_lake import Lake
 
 SEED = 1142
 # How many workers of each function die, and among how many of its calls the next one to die at is drawn.
-DEATHS = {
+Deaths = dict[str, tuple[int, int]]
+SAMPLE: Deaths = {
+    "check_input": (1, 2),
+    "fetch": (1, 8),
+    "validate": (2, 12),
+    "transform": (2, 30),
+    "write_parquet": (2, 4),
+    "map_keys": (2, 16),
+    "reconcile": (1, 5),
+    "report": (1, 8),
+}
+FULL: Deaths = {
     "check_input": (1, 2),
     "fetch": (3, 8),
     "validate": (4, 12),
@@ -39,20 +50,20 @@ DEATHS = {
     "reconcile": (2, 5),
     "report": (2, 8),
 }
-KILLS = 25
 POSTS_A_DAY, DAYS = 10, 9
 # What local/bootstrap has every call of a worker say: its handler and its process.
 _WORKER = re.compile(r" app/(\w+)\.app\.handler\.(\d+)")
 
 
 class Reaper:
-    """Kills workers at calls drawn from ``seed``, told by function and number, before or after the call's effect."""
+    """Kills workers at calls drawn by chance, in turn before a call has its effect and after it."""
 
-    def __init__(self, seed: int) -> None:
-        chance = random.Random(seed)
+    def __init__(self, deaths: Deaths) -> None:
+        chance, sides = random.Random(SEED), cycle(["before", "after"])
+        self.deaths = deaths
         self._points = {
-            (function, number): chance.choice(["before", "after"])
-            for function, (times, spread) in DEATHS.items()
+            (function, number): next(sides)
+            for function, (times, spread) in deaths.items()
             for number in accumulate(chance.randint(1, spread) for _ in range(times))
         }
         self._lock = threading.Lock()
@@ -103,10 +114,12 @@ def posted(feed: SampleFeed, origin: str) -> dict[str, str]:
     }
 
 
-@pytest.fixture
-def disturbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Stack, Reaper]]:
-    """A stack whose workers die, and calls of this process that reach its engine."""
-    reaper = Reaper(SEED)
+@pytest.fixture(params=[pytest.param(SAMPLE, id="12"), pytest.param(FULL, id="25", marks=pytest.mark.full)])
+def disturbed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[tuple[Stack, FeedServer, Reaper]]:
+    """A stack whose workers die, its network, and calls of this process that reach its engine."""
+    reaper = Reaper(request.param)
     with (
         FeedServer(repeat=2) as server,
         EngineProxy(before=reaper.before, after=reaper.after) as proxy,
@@ -114,34 +127,31 @@ def disturbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple
     ):
         proxy.engine_port = engine.port
         parameters = {"ScheduleState": "DISABLED", "TrustedOrigins": server.url}
-        # The engine speaks plain HTTP, which that policy refuses.
-        outputs = deploy(engine, TEMPLATE, parameters, without=["BucketPolicy"])
-        mailbox = engine.client("sqs").create_queue(QueueName="mailbox")["QueueUrl"]
+        outputs = deploy(engine, TEMPLATE, parameters, without=ONLY_WITH_TLS)
         for name, value in engine.environment().items():
             if name.startswith("AWS_") or name.lower() == "no_proxy":
                 monkeypatch.setenv(name, value)
         monkeypatch.setenv("AWS_ENDPOINT_URL", engine.url)
-        # Nothing is sent to the mailbox here.
-        monkeypatch.setattr(Stack, "_notification", lambda stack: None)
         aws._client.cache_clear()
-        yield Stack(engine, server, outputs, mailbox), reaper
+        yield Stack(engine, outputs), server, reaper
         aws._client.cache_clear()
 
 
-def test_nothing_is_lost_or_doubled_when_25_workers_are_killed(disturbed: tuple[Stack, Reaper]) -> None:
-    stack, reaper = disturbed
-    feed = stack.server.feed
-    expected, entries = posted(feed, stack.server.url), feed.entries
-    options = {"feeds": [stack.feed], "batch_size": 16, "failure_tolerance_percent": 100}
+def test_nothing_is_lost_or_doubled_when_workers_are_killed(disturbed: tuple[Stack, FeedServer, Reaper]) -> None:
+    stack, server, reaper = disturbed
+    feed, kills = server.feed, {function: times for function, (times, _) in reaper.deaths.items()}
+    expected, entries = posted(feed, server.url), feed.entries
+    account = {"source": "bluesky", "account": feed.author["handle"], "server": server.url}
+    options = {"feeds": [account], "batch_size": 16, "failure_tolerance_percent": 100}
     # Every day has newer posts while there are any; some days' runs fail.
     for day in range(1, DAYS + 1):
         feed.entries = entries[-day * POSTS_A_DAY :]
         stack.run(**options, dt=f"2026-11-{day:02}")
-        if len(reaper.killed) == KILLS:
+        if len(reaper.killed) == sum(kills.values()):
             break
-    assert Counter(reaper.killed) == {function: times for function, (times, _) in DEATHS.items()}
+    assert Counter(reaper.killed) == kills
     died = re.findall(r"Lambda imagelake-[\w-]+: Runtime exited before", stack.engine.log.read_text())
-    assert len(died) == KILLS, "each was at work when it died"
+    assert len(died) == sum(kills.values()), "each was at work when it died"
 
     # The last day's run goes on in peace.
     feed.entries = entries

@@ -1,0 +1,81 @@
+"""Private parts of other packages on which these tests rely, and why: an upgrade of a package may break them.
+
+``local/engine_process.py`` and ``local/worker_server.py`` have those that the local engine itself relies on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+
+def calls_of_aws() -> tuple[type, str]:
+    """botocore: every call of every client goes through this method, so a test can stop a process at any call."""
+    from botocore.client import BaseClient
+
+    return BaseClient, "_make_api_call"
+
+
+def stored_in_memory(account: str = "123456789012", region: str = "us-east-1") -> list[Any]:
+    """moto: the attributes of these objects are all that S3 and DynamoDB store; a test can copy and restore them."""
+    from moto.backends import get_backend
+
+    return [get_backend("s3")[account]["aws"], get_backend("dynamodb")[account][region]]
+
+
+def is_allowed(grants: Iterable[tuple[str, str]], action: str, resource: str) -> bool:
+    """MiniStack: the engine itself asks this function whether a role with these grants may do this."""
+    from ministack.core.iam_evaluator import EvalContext, evaluate
+
+    context = EvalContext("", "AssumedRole", "000000000000", action, resource, "us-east-1")
+    return bool(evaluate(context, [_policy(*grant) for grant in grants]).decision == "Allow")
+
+
+@cache
+def _policy(action: str, resource: str) -> Any:
+    from ministack.core.iam_evaluator import parse_policy_document
+
+    return parse_policy_document({"Statement": {"Effect": "Allow", "Action": action, "Resource": resource}})
+
+
+def log_permission_checks(file: Path) -> None:
+    """MiniStack: write every check, allowed or refused; the engine logs refusals only, and without the caller."""
+    from ministack.core import iam_evaluator
+
+    enforce = iam_evaluator.enforce
+
+    def enforce_and_log(key: str, action: str, *options: Any, resource_arn: str = "*", **more: Any) -> Any:
+        refusal = enforce(key, action, *options, resource_arn=resource_arn, **more)
+        with file.open("a") as log:
+            print(json.dumps([iam_evaluator.caller_arn(), action, resource_arn, refusal is None]), file=log)
+        return refusal
+
+    iam_evaluator.enforce = enforce_and_log
+
+
+def trace_maps() -> None:
+    """MiniStack: write ``StateEntered`` events for the states inside a Map, as AWS does and the engine does not."""
+    from ministack.services import stepfunctions
+
+    run: Callable[..., Any] = stepfunctions._run_sub_machine
+
+    class Traced(dict[str, Any]):
+        """The states of a Map; the engine looks each up once, when it enters it."""
+
+        def __init__(self, states: dict[str, Any], execution: dict[str, Any]) -> None:
+            super().__init__(states)
+            self._execution = execution
+
+        def get(self, name: str, default: Any = None) -> Any:
+            state = super().get(name, default)
+            details = {"stateEnteredEventDetails": {"name": name}}
+            stepfunctions._add_event(self._execution, f"{state['Type']}StateEntered", details)
+            return state
+
+    def run_traced(states: dict[str, Any], start_at: str, data: Any, execution: dict[str, Any], context: Any) -> Any:
+        return run(Traced(states, execution), start_at, data, execution, context)
+
+    stepfunctions._run_sub_machine = run_traced
