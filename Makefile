@@ -1,6 +1,6 @@
 # Everything runs in .venv, which is made from the hash-pinned requirements. Only Python 3.11+ and make must be installed.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker test-cloud fuzz gate check docs build deploy destroy clean lock
+.PHONY: help demo test test-fast test-all test-docker test-cloud fuzz gate check format docs build deploy destroy clean lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -22,6 +22,11 @@ demo: .venv/local  ## run the whole pipeline on this machine; ARGS="--feed blues
 test: .venv/dev  ## run the unit, workflow and stack tests
 	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not docker and not cloud and not gate" $(ARGS)
 
+test-fast: .venv/dev  ## run the unit and static tests
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile tests/unit tests/static $(ARGS)
+
+test-all: test  ## run all tests that need nothing but this machine
+
 test-docker: .venv/dev  ## run the workflow tests on Step Functions Local in Docker
 	@if docker info >/dev/null 2>&1; then $(BIN)/python -m pytest -q -m docker tests/docker $(ARGS); \
 	else echo "make test-docker: skipped, because Docker is not running here"; fi
@@ -39,6 +44,10 @@ gate: .venv/dev .venv-gate/pyvenv.cfg  ## check the expanded CloudFormation temp
 	then $(BIN)/python -m pytest -q -m gate tests/gate $(ARGS); \
 	else echo "make gate: skipped, because Checkov cannot be installed here; see .venv-gate/pip.log" >&2; test -z "$$CI"; fi
 
+format: .venv/dev  ## format the Python code and fix what ruff can fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
 check: .venv/dev  ## check format, lint, types, imports, template and state machine
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -50,13 +59,14 @@ check: .venv/dev  ## check format, lint, types, imports, template and state mach
 
 docs: .venv/dev  ## generate the pages of docs/ that are made from the code
 	PYTHONPATH=functions $(BIN)/python -m tools.networks_page
+	PYTHONPATH=functions $(BIN)/python -m tools.schemas
 
 # Where the wheels of this machine do not fit Lambda, SAM's builder asks pip a second time, without hashes. So these
 # variables make pip take Lambda's wheels the first time, and refuse every wheel without a hash.
 build: .venv/dev  ## build the Lambda bundle, its layer and their SBOM (needs python3.13 on PATH)
 	@command -v python3.13 >/dev/null && python3.13 -c '' 2>/dev/null || { echo "make build: python3.13 is not on PATH; SAM needs it, because Lambda runs Python 3.13" >&2; exit 1; }
 	PIP_REQUIRE_HASHES=1 PIP_ONLY_BINARY=:all: PIP_PLATFORM="$(WHEELS)" $(BIN)/sam build --build-dir $(BUILD_DIR) $(ARGS)
-	$(BIN)/python -m tools.sbom $(BUILD_DIR)
+	PYTHONPATH=functions $(BIN)/python -m tools.sbom $(BUILD_DIR)
 
 deploy: build  ## deploy to your AWS account; SAM asks for the parameters
 	$(BIN)/sam deploy --guided
@@ -72,8 +82,9 @@ lock:  ## resolve the requirements again (needs uv on PATH)
 	$(LOCK) -c requirements/dev.txt functions/requirements.in -o functions/requirements.txt
 	$(LOCK) -c requirements/dev.txt layers/imaging/requirements.in -o layers/imaging/requirements.txt
 
+# The header of a lock repeats the options that dependabot looks for there.
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-	--no-annotate --quiet --custom-compile-command 'make lock'
+	--no-annotate --quiet --custom-compile-command 'make lock, with --universal --python-version 3.11'
 
 .venv/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Imagelake needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}")'

@@ -1,11 +1,11 @@
-"""The pictures every benchmark runs on, made from freely licensed photos of two Debian packages.
+"""Make the images of all benchmarks from freely licensed photos in two Debian packages.
 
-The packages are fetched once into ``.imagelake/benchmarks`` and checked by their SHA-256. Four sets are cut from them:
+The packages are downloaded once into ``.imagelake/benchmarks`` and checked by their SHA-256. They give four sets:
 
-``social``       1080x1350 and 1080x1080 JPEG, quality 85, one in four progressive: what social networks serve
-``12mp``         4032x3024 JPEG, quality 90: what a phone takes
-``progressive``  as ``social``, all of them progressive
-``mixed``        as ``social``, of each eight five as JPEG, two as WebP and one as PNG
+``social``       1080x1350 and 1080x1080 JPEG, quality 85, one in four progressive, as social networks serve
+``12mp``         4032x3024 JPEG, quality 90, as a phone takes
+``progressive``  like ``social``, but all are progressive
+``mixed``        like ``social``, but of every eight images five are JPEG, two are WebP and one is PNG
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ _PACKAGES = {
 
 
 def corpus(name: str) -> list[Path]:
-    """The files of one set, made if they are not there."""
+    """Return the files of one set; make them if they do not exist yet."""
     folder = CACHE / "corpus" / name
     if not folder.is_dir():
-        making = folder.with_suffix(".new")
-        making.mkdir(parents=True, exist_ok=True)
-        for number, (suffix, data) in enumerate(_pictures(name)):
-            (making / f"{number:03d}.{suffix}").write_bytes(data)
-        making.rename(folder)
+        unfinished = folder.with_suffix(".new")
+        unfinished.mkdir(parents=True, exist_ok=True)
+        for number, (suffix, data) in enumerate(_images(name)):
+            (unfinished / f"{number:03d}.{suffix}").write_bytes(data)
+        unfinished.rename(folder)
     return sorted(folder.iterdir())
 
 
-def _pictures(name: str) -> Iterator[tuple[str, bytes]]:
+def _images(name: str) -> Iterator[tuple[str, bytes]]:
     if name == "12mp":
         for photo in _photos():
             yield "jpg", _encoded(ImageOps.fit(photo, (4032, 3024), Image.Resampling.LANCZOS), "JPEG", quality=90)
@@ -86,12 +86,12 @@ def _package(name: str, digest: str) -> bytes:
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != digest:
         path.unlink()
-        raise SystemExit(f"{name} is not the file it should be")
+        raise SystemExit(f"{name} is not the expected file: its SHA-256 differs")
     return data
 
 
 def _data(package: bytes) -> bytes:
-    """The member ``data.tar.xz`` of a Debian package, an ar archive (deb(5))."""
+    """Find the member ``data.tar.xz`` of a Debian package, which is an ar archive (deb(5))."""
     position = 8
     while position < len(package):
         name, size = package[position : position + 16].strip(), int(package[position + 48 : position + 58])

@@ -64,7 +64,7 @@ def clients(origin: str) -> dict[str, Get]:
         return b"".join(pieces)
 
     return {
-        OURS: lambda path: downloader.download(origin + path).body,
+        OURS: lambda path: downloader.download(origin + path),
         "httpx": lambda path: httpx_client.get(path).content,
         "urllib3": lambda path: urllib3_pool.request("GET", path).data,
         "http.client, one connection": http_client,

@@ -1,4 +1,4 @@
-"""One run of img2dataset, in an environment of its own; prints seconds per shard, as its own statistics have them.
+"""Run img2dataset once in its own environment; print milliseconds per image of each shard, from its own statistics.
 
 python img2dataset_job.py LIST_OF_URLS OUTPUT_FOLDER URLS_PER_SHARD
 """

@@ -1,9 +1,9 @@
-"""The whole job, addresses to pictures on disk: Transform against img2dataset, on the same server and pictures.
+"""Time the whole job, from URLs to images on disk: Transform against img2dataset, with the same server and images.
 
     .venv/bin/python benchmarks/job.py [rounds]
 
-The two run in turn, each in a process of its own on one core, the server on another. Each run is three shards of some
-hundred pictures, of which the first warms up. Writes two tables into ``docs/benchmarks.md``.
+The two take turns, each in its own process on one core; the server has another core. Each run has three shards of about
+100 images; the first shard is a warm-up. A table and the peak memory are written into ``docs/benchmarks.md``.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ from bench import ROOT, TRANSFORM_ENVIRONMENT, environment, machine, pin, publis
 from corpus import CACHE, SETS, corpus
 
 IMG2DATASET = "img2dataset==1.47.0"
+PRESETS = ("balanced", "fast", "quality")
 SHARDS = 3
 PER_SHARD = {"social": 120, "12mp": 40, "progressive": 80, "mixed": 80}
+Command = tuple[list[str | Path], dict[str, str]]
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
-    """A file server that keeps connections alive and its mouth shut."""
+    """A file server that keeps connections alive and logs nothing."""
 
     protocol_version = "HTTP/1.1"
 
@@ -39,63 +41,61 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 def serve() -> str:
-    """Serve the corpus from the first core; the server's threads are this process's own."""
+    """Serve the corpus from threads of this process, which runs on the first core."""
     handler = functools.partial(Quiet, directory=str(CACHE / "corpus"))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return f"http://127.0.0.1:{server.server_port}"
 
 
-def run(command: list[str | Path], extra: dict[str, str]) -> dict[str, str]:
-    """What a run prints, by its first word."""
+def run(command: list[str | Path], variables: dict[str, str]) -> dict[str, str]:
+    """Run a command; return the lines that it prints, by their first word."""
     core = max(0, (os.cpu_count() or 1) - 1)
-    done = subprocess.run(
-        command, env=os.environ | extra, capture_output=True, text=True, check=False, preexec_fn=lambda: pin(core)
+    process = subprocess.run(
+        command, env=os.environ | variables, capture_output=True, text=True, check=False, preexec_fn=lambda: pin(core)
     )
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    return {word: rest for word, _, rest in (line.partition(" ") for line in done.stdout.splitlines())}
+    if process.returncode:
+        raise SystemExit(process.stderr)
+    return {word: rest for word, _, rest in (line.partition(" ") for line in process.stdout.splitlines())}
+
+
+def commands(images: str, origin: str, scratch: Path, img2dataset: Path) -> dict[str, Command]:
+    """Write the list of URLs of a set of images; return the command of each contestant and its environment."""
+    urls, output, shard = scratch / "urls.txt", scratch / "output", PER_SHARD[images]
+    listed = [f"{origin}/{images}/{path.name}" for path in corpus(images)]
+    urls.write_text("\n".join((listed * (SHARDS * shard // len(listed) + 1))[: SHARDS * shard]))
+    arguments: list[str | Path] = [urls, output, str(shard)]
+    here = ROOT / "benchmarks"
+    return {
+        "img2dataset": ([img2dataset, here / "img2dataset_job.py", *arguments], {"NO_ALBUMENTATIONS_UPDATE": "1"}),
+        **{
+            preset: ([sys.executable, here / "transform_job.py", *arguments, preset], TRANSFORM_ENVIRONMENT)
+            for preset in PRESETS
+        },
+    }
 
 
 def main(rounds: int) -> None:
     pin(0)
-    theirs = environment("img2dataset", IMG2DATASET)
-    here = ROOT / "benchmarks"
-    for name in SETS:
-        corpus(name)
+    img2dataset = environment("img2dataset", IMG2DATASET)
+    for images in SETS:
+        corpus(images)
     origin = serve()
-    measured: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    peaks = []
-    with tempfile.TemporaryDirectory() as scratch:
-        urls, output = Path(scratch) / "urls.txt", Path(scratch) / "output"
-        for name in SETS:
-            size = PER_SHARD[name]
-            paths = [f"{origin}/{name}/{path.name}" for path in corpus(name)]
-            urls.write_text("\n".join((paths * (SHARDS * size // len(paths) + 1))[: SHARDS * size]))
-            common: list[str | Path] = [urls, output, str(size)]
-            runs = {
-                "img2dataset": ([theirs, here / "img2dataset_job.py", *common], {"NO_ALBUMENTATIONS_UPDATE": "1"}),
-                **{
-                    preset: ([sys.executable, here / "transform_job.py", *common, preset], TRANSFORM_ENVIRONMENT)
-                    for preset in ("balanced", "fast", "quality")
-                },
-            }
+    peaks, rows = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for images in SETS:
+            times: dict[str, list[float]] = defaultdict(list)
+            contestants = commands(images, origin, Path(folder), img2dataset)
             for _ in range(rounds):
-                for label, (command, extra) in runs.items():
-                    shutil.rmtree(output, ignore_errors=True)
-                    said = run(command, extra)
-                    measured[name][label].append(median(json.loads(said["RESULT"])[1:]))
-                    if name == "social" and label == "balanced":
-                        peaks.append(float(said["PEAK"]))
-    rows = []
-    for name in SETS:
-        found = measured[name]
-        rows.append(
-            [name, *(f"{median(values):.1f}" for values in found.values())]
-            + [spread(ratios(found["img2dataset"], found[preset])) for preset in ("balanced", "fast", "quality")]
-        )
-    head = ["ms per image", "img2dataset", "balanced", "fast", "quality"]
-    head += [f"{preset}: times faster" for preset in ("balanced", "fast", "quality")]
+                for name, (command, variables) in contestants.items():
+                    shutil.rmtree(Path(folder) / "output", ignore_errors=True)
+                    printed = run(command, variables)
+                    times[name].append(median(json.loads(printed["RESULT"])[1:]))
+                    if images == "social" and name == "balanced":
+                        peaks.append(float(printed["PEAK"]))
+            faster = [spread(ratios(times["img2dataset"], times[preset])) for preset in PRESETS]
+            rows.append([images, *(f"{median(values):.1f}" for values in times.values()), *faster])
+    head = ["ms per image", "img2dataset", *PRESETS, *(f"{preset}: times faster" for preset in PRESETS)]
     publish(
         "job",
         f"{machine('numpy', 'Pillow', 'cykooz.resizer', 'deflate', 'pyspng')} {IMG2DATASET}.\n\n{table(head, rows)}\n\n"

@@ -1,9 +1,9 @@
-"""How often a changed picture is found again, and how often two pictures are wrongly taken for one.
+"""Measure how often a changed image is found again, and how often two different images are taken for near duplicates.
 
     .venv/bin/python benchmarks/near_duplicates.py
 
-The pictures are tiles of large photos that do not overlap, so that no two show the same thing. Tiles of one photo (sky,
-leaves, wall) look alike, so their pairs are counted apart. Writes its tables into ``docs/near-duplicates.md``.
+The images are tiles of large photos. Tiles do not overlap, so no two of them show the same thing. Tiles of one photo
+(sky, leaves, wall) look alike, so their pairs are counted separately. Tables go into ``docs/near-duplicates.md``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from imagelake.imaging import process
 from transform.near_duplicates import is_comparable
 
 ACROSS, DOWN = 6, 5
-# Differing bits allowed of phash and of dhash; 64 is no limit.
+# How many bits of phash and of dhash may differ; 64 means no limit.
 THRESHOLDS = ((4, 8), (6, 10), (8, 12), (8, 64), (10, 14), (12, 16), (16, 20), (20, 24))
 HEAD = ["phash, dhash", *(f"{phash}, {dhash if dhash < 64 else 'any'}" for phash, dhash in THRESHOLDS)]
 
@@ -41,7 +41,7 @@ def scaled(image: Image.Image, scale: float) -> Image.Image:
 
 
 def cropped(image: Image.Image, share: float) -> Image.Image:
-    """Without ``share`` of each side."""
+    """Cut ``share`` off each side."""
     x, y = round(image.width * share), round(image.height * share)
     return image.crop((x, y, image.width - x, image.height - y))
 
@@ -80,7 +80,7 @@ VARIANTS: dict[str, Callable[[Image.Image], bytes]] = {
 
 
 class Measured(NamedTuple):
-    """What one picture is compared by."""
+    """Values of one image that decide if it is a near duplicate, and the number of its photo."""
 
     phash: int
     dhash: int
@@ -89,25 +89,25 @@ class Measured(NamedTuple):
     photo: int
 
 
-class Found(NamedTuple):
-    """Originals, and their variants in the same order."""
+class Measurements(NamedTuple):
+    """The originals, and each kind of variant in the same order."""
 
     originals: list[Measured]
     variants: dict[str, list[Measured]]
 
 
-def measure(pictures: Iterable[tuple[int, Image.Image]]) -> Found:
-    found = Found([], {kind: [] for kind in VARIANTS})
-    for photo, picture in pictures:
-        found.originals.append(measured(saved(picture), photo))
+def measure_all(images: Iterable[tuple[int, Image.Image]]) -> Measurements:
+    measurements = Measurements([], {kind: [] for kind in VARIANTS})
+    for photo, image in images:
+        measurements.originals.append(measure(saved(image), photo))
         for kind, change in VARIANTS.items():
-            found.variants[kind].append(measured(change(picture), photo))
-    return found
+            measurements.variants[kind].append(measure(change(image), photo))
+    return measurements
 
 
-def measured(data: bytes, photo: int) -> Measured:
-    made = process(data)
-    return Measured(made.phash, made.dhash, made.contrast, made.is_low_information, photo)
+def measure(data: bytes, photo: int) -> Measured:
+    result = process(data)
+    return Measured(result.phash, result.dhash, result.contrast, result.is_low_information, photo)
 
 
 def tiles() -> Iterator[tuple[int, Image.Image]]:
@@ -119,53 +119,55 @@ def tiles() -> Iterator[tuple[int, Image.Image]]:
             yield number, photo.crop((x * wide, y * high, (x + 1) * wide, (y + 1) * high))
 
 
-def whole() -> Iterator[tuple[int, Image.Image]]:
+def whole_photos() -> Iterator[tuple[int, Image.Image]]:
     for number, path in enumerate(sorted((ROOT / "samples" / "photos").iterdir())):
         with Image.open(path) as photo:
             yield number, photo.convert("RGB")
 
 
-def recall(found: Found) -> str:
-    """The share of the pictures that are compared at all which each change leaves near."""
-    kept = compared(found.originals)
-    originals = pairs(found.originals)
+def recall(measurements: Measurements) -> str:
+    """Tabulate for each change the share of comparable images that are found again."""
+    comparable = are_comparable(measurements.originals)
+    originals = hash_pairs(measurements.originals)
     rows = []
-    for kind, changed in found.variants.items():
-        bits = np.bitwise_count(originals ^ pairs(changed))[kept]
-        rows.append([kind, *(f"{100 * near(bits, limits).mean():.1f}" for limits in THRESHOLDS)])
+    for kind, changed in measurements.variants.items():
+        bits = np.bitwise_count(originals ^ hash_pairs(changed))[comparable]
+        rows.append([kind, *(f"{100 * are_near(bits, limits).mean():.1f}" for limits in THRESHOLDS)])
     return table(HEAD, rows)
 
 
-def precision(found: Found) -> str:
-    """How many of a million pairs of pictures that show different things are near."""
-    kept, photo = compared(found.originals), np.array([picture.photo for picture in found.originals])
-    originals = pairs(found.originals)
-    one, other = np.triu_indices(len(originals), 1)
-    bits = np.bitwise_count(originals[one] ^ originals[other])
-    both, alike = kept[one] & kept[other], photo[one] == photo[other]
+def precision(measurements: Measurements) -> str:
+    """Tabulate how many of a million pairs of different images are taken for near duplicates."""
+    comparable = are_comparable(measurements.originals)
+    photo = np.array([image.photo for image in measurements.originals])
+    originals = hash_pairs(measurements.originals)
+    first, second = np.triu_indices(len(originals), 1)
+    bits = np.bitwise_count(originals[first] ^ originals[second])
+    both, same_photo = comparable[first] & comparable[second], photo[first] == photo[second]
+    groups = {"two photos": both & ~same_photo, "one photo": both & same_photo, "one or both flat": ~both}
     rows = []
-    for name, chosen in {"two photos": both & ~alike, "one photo": both & alike, "one or both flat": ~both}.items():
-        counts = [int(near(bits[chosen], limits).sum()) for limits in THRESHOLDS]
-        total = int(chosen.sum())
+    for name, group in groups.items():
+        counts = [int(are_near(bits[group], limits).sum()) for limits in THRESHOLDS]
+        total = int(group.sum())
         rows.append([f"{name}, {total:,} pairs", *(f"{count / total * 1e6:,.0f} ({count})" for count in counts)])
     return table(HEAD, rows)
 
 
-def near(bits: NDArray[np.uint8], limits: tuple[int, int]) -> NDArray[np.bool_]:
+def are_near(bits: NDArray[np.uint8], limits: tuple[int, int]) -> NDArray[np.bool_]:
     return (bits[:, 0] <= limits[0]) & (bits[:, 1] <= limits[1])
 
 
-def compared(pictures: list[Measured]) -> NDArray[np.bool_]:
-    return np.array([is_comparable(picture._asdict()) for picture in pictures])
+def are_comparable(images: list[Measured]) -> NDArray[np.bool_]:
+    return np.array([is_comparable(image._asdict()) for image in images])
 
 
-def pairs(pictures: list[Measured]) -> NDArray[np.uint64]:
-    return np.array([picture[:2] for picture in pictures], np.int64).view(np.uint64)
+def hash_pairs(images: list[Measured]) -> NDArray[np.uint64]:
+    return np.array([(image.phash, image.dhash) for image in images], np.int64).view(np.uint64)
 
 
 def main() -> None:
-    photos, parts = measure(whole()), measure(tiles())
-    flat = len(parts.originals) - int(compared(parts.originals).sum())
+    photos, parts = measure_all(whole_photos()), measure_all(tiles())
+    flat = len(parts.originals) - int(are_comparable(parts.originals).sum())
     publish(
         "near-duplicates",
         "\n\n".join(

@@ -1,9 +1,9 @@
-"""Bytes to pixels and back: Imagelake's imaging against OpenCV as img2dataset uses it, Pillow, and the floor.
+"""Time the way from a file's bytes to a small JPEG: Imagelake's imaging, OpenCV as img2dataset uses it, and Pillow.
 
     .venv/bin/python benchmarks/pixels.py [rounds]
 
-Each picture goes through every contestant in turn, on one core; a round is the whole set. Writes two tables into
-``docs/benchmarks.md``: milliseconds a picture, and how close the result is to a full decode resized by Lanczos.
+The contestants take turns, image by image, on one core; a round is a whole set of images. Two tables are written into
+``docs/benchmarks.md``: milliseconds per image, and how close the result is to a full decode resized by Lanczos.
 """
 
 from __future__ import annotations
@@ -14,177 +14,118 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from statistics import mean, median
-from types import ModuleType
-from unittest.mock import patch
 
-from bench import ROOT, TRANSFORM_ENVIRONMENT, environment, machine, pin, publish, ratios, spread, table
+import numpy as np
+from bench import TRANSFORM_ENVIRONMENT, environment, machine, pin, publish, ratios, spread, table
 from corpus import SETS, corpus
+from PIL import Image
 
 PACKAGES = ("numpy", "Pillow", "cykooz.resizer", "deflate", "pyspng", "opencv-python-headless", "simplejpeg")
-SIZE = 512
+OPENCV, OURS, OURS_WITHOUT_FEATURES, FLOOR = (
+    "OpenCV, INTER_AREA", "Imagelake, balanced", "Imagelake, no features", "floor"
+)  # fmt: skip
 Encoder = Callable[[bytes, int], bytes]
+# Milliseconds per image, the mean of each round, by contestant.
+Times = dict[str, list[float]]
 
 
-def contestants() -> dict[str, Encoder]:
-    """Each takes a file and a quality, and gives a JPEG whose longer side is 512 pixels."""
-    import cv2
-    import numpy as np
-    import simplejpeg
-    from PIL import Image
-
-    sys.path.insert(0, str(ROOT / "functions"))
-    from imagelake.imaging import Options, decode, encode, png, process, resize, webp
-    from imagelake.imaging.options import Preset
-
-    cv2.setNumThreads(1)
-
-    def everything(preset: Preset) -> Encoder:
-        return lambda data, quality: (
-            process(data, Options(image_size=SIZE, preset=preset, encode_quality=quality)).image
-        )
-
-    def without_features(data: bytes, quality: int) -> bytes:
-        return encode.encode(decode.decode(data, Options(image_size=SIZE)).image, quality)
-
-    def without(*libraries: tuple[ModuleType, str]) -> Encoder:
-        """As where these, each a module of ours and its name for a library, are not installed."""
-
-        def run(data: bytes, quality: int) -> bytes:
-            with ExitStack() as gone:
-                for library in libraries:
-                    gone.enter_context(patch.object(*library, None))
-                return process(data, Options(image_size=SIZE, encode_quality=quality)).image
-
-        return run
-
-    def opencv(data: bytes, quality: int) -> bytes:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-        height, width = pixels.shape[:2]
-        scale = SIZE / max(height, width)
-        small = cv2.resize(pixels, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
-        encoded: bytes = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-        return encoded
-
-    def pillow(data: bytes, quality: int) -> bytes:
-        with Image.open(io.BytesIO(data)) as image:
-            image.thumbnail((SIZE, SIZE), Image.Resampling.LANCZOS)
-            buffer = io.BytesIO()
-            image.convert("RGB").save(buffer, "JPEG", quality=quality)
-        return buffer.getvalue()
-
-    def floor(data: bytes, quality: int) -> bytes:
-        """No resize: the decode at a power of two and the encode of as many pixels as asked, by libjpeg-turbo."""
-        height, width = simplejpeg.decode_jpeg_header(data)[:2]
-        scale = next(scale for scale in (8, 4, 2, 1) if max(height, width) >= SIZE * scale)
-        pixels = simplejpeg.decode_jpeg(data, "RGB", min_width=-(-width // scale), min_height=-(-height // scale))
-        small = SIZE / max(height, width)
-        kept = np.ascontiguousarray(pixels[: round(height * small), : round(width * small)])
-        encoded: bytes = simplejpeg.encode_jpeg(kept, quality, "RGB", "420")
-        return encoded
-
-    return {
-        "OpenCV, INTER_AREA": opencv,
-        "Pillow, thumbnail": pillow,
-        "Imagelake, balanced": everything("balanced"),
-        "Imagelake, fast": everything("fast"),
-        "Imagelake, quality": everything("quality"),
-        "Imagelake, no features": without_features,
-        "Imagelake, Pillow's resize": without((resize, "simd")),
-        "Imagelake, Pillow's decoders": without((png, "pyspng"), (webp, "_decode")),
-        "floor": floor,
-    }
-
-
-def times(files: list[bytes], runners: dict[str, Encoder], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds a picture, the mean of each round."""
-    found: dict[str, list[float]] = defaultdict(list)
+def time_all(files: list[bytes], contestants: dict[str, Encoder], rounds: int) -> Times:
+    times: Times = defaultdict(list)
     for number in range(rounds + 1):
-        spent = dict.fromkeys(runners, 0.0)
+        spent = dict.fromkeys(contestants, 0.0)
         for data in files:
-            for name, run in runners.items():
-                begun = time.perf_counter()
+            for name, run in contestants.items():
+                start = time.perf_counter()
                 run(data, 85)
-                spent[name] += time.perf_counter() - begun
-        # The first round fills caches.
+                spent[name] += time.perf_counter() - start
+        # The first round only fills caches.
         if number:
             for name, seconds in spent.items():
-                found[name].append(1000 * seconds / len(files))
-    return found
+                times[name].append(1000 * seconds / len(files))
+    return times
 
 
-def features_alone(files: list[bytes], rounds: int) -> list[float]:
-    """Milliseconds a picture for all features and flags, one picture after the other; the mean of each round."""
+def time_features_alone(files: list[bytes], rounds: int) -> list[float]:
+    """Measure the features and flags of one image after the other; milliseconds per image, the mean of each round."""
     from imagelake.imaging import Options
     from imagelake.imaging.decode import decode
     from imagelake.imaging.features import measure
 
-    decoded = [decode(data, Options(image_size=SIZE)) for data in files]
-    found = []
+    images = [decode(data, Options(image_size=512)) for data in files]
+    times = []
     for _ in range(rounds + 1):
-        begun = time.perf_counter()
-        for picture in decoded:
-            measure(picture.image, (picture.original_width, picture.original_height))
-        found.append(1000 * (time.perf_counter() - begun) / len(decoded))
-    return found[1:]
+        start = time.perf_counter()
+        for image in images:
+            measure(image.image, (image.original_width, image.original_height))
+        times.append(1000 * (time.perf_counter() - start) / len(images))
+    return times[1:]
 
 
-def fidelity(files: list[bytes], runners: dict[str, Encoder]) -> dict[str, float]:
-    """Mean PSNR in dB of the JPEG written at quality 95 against a full decode resized by Lanczos."""
-    import numpy as np
-    from PIL import Image
-
-    found: dict[str, list[float]] = defaultdict(list)
+def measure_fidelity(files: list[bytes], contestants: dict[str, Encoder]) -> dict[str, float]:
+    """Compute the mean PSNR in dB of JPEGs with quality 95 against a full decode resized by Lanczos."""
+    decibels: dict[str, list[float]] = defaultdict(list)
     for data in files:
-        for name, run in runners.items():
+        for name, run in contestants.items():
             with Image.open(io.BytesIO(run(data, 95))) as image:
                 result = np.asarray(image.convert("RGB")).astype(float)
             with Image.open(io.BytesIO(data)) as image:
                 size = result.shape[1], result.shape[0]
-                wanted = np.asarray(image.convert("RGB").resize(size, Image.Resampling.LANCZOS)).astype(float)
-            found[name].append(10 * np.log10(255**2 / np.mean((result - wanted) ** 2)))
-    return {name: mean(values) for name, values in found.items()}
+                reference = np.asarray(image.convert("RGB").resize(size, Image.Resampling.LANCZOS)).astype(float)
+            decibels[name].append(10 * np.log10(255**2 / np.mean((result - reference) ** 2)))
+    return {name: mean(values) for name, values in decibels.items()}
+
+
+def speed_table(times: dict[str, Times], names: list[str]) -> str:
+    social = times["social"]
+    return table(
+        ["ms per image, median of rounds", *SETS, "OpenCV's time / its time, social"],
+        [
+            [
+                name,
+                *(f"{median(times[images][name]):.1f}" if name in times[images] else "" for images in SETS),
+                spread(ratios(social[OPENCV], social[name])),
+            ]
+            for name in names
+        ],
+    )
 
 
 def main(rounds: int) -> None:
+    from contestants import CONTESTANTS
+
     pin(max(0, (os.cpu_count() or 1) - 1))
-    every = contestants()
-    pictures = {name: [path.read_bytes() for path in corpus(name)] for name in SETS}
-    measured = {}
-    for name, files in pictures.items():
-        runners = {label: run for label, run in every.items() if label != "floor" or name != "mixed"}
-        measured[name] = times(files, runners, max(3, rounds // 4) if name == "12mp" else rounds)
-    opencv, ours = "OpenCV, INTER_AREA", "Imagelake, balanced"
-    speed = [
-        [
-            label,
-            *(f"{median(measured[name][label]):.1f}" if label in measured[name] else "" for name in SETS),
-            spread(ratios(measured["social"][opencv], measured["social"][label])),
-        ]
-        for label in every
-    ]
-    close = {
-        name: fidelity(pictures[name][:20], {label: run for label, run in every.items() if label != "floor"})
-        for name in ("social", "12mp", "progressive")
+    without_floor = {name: run for name, run in CONTESTANTS.items() if name != FLOOR}
+    files = {images: [path.read_bytes() for path in corpus(images)] for images in SETS}
+    times = {
+        # The floor decodes JPEGs only.
+        images: time_all(
+            files[images],
+            without_floor if images == "mixed" else CONTESTANTS,
+            max(3, rounds // 4) if images == "12mp" else rounds,
+        )
+        for images in SETS
     }
-    likeness = [[label, *(f"{close[name][label]:.1f}" for name in close)] for label in close["social"]]
-    floor = ratios(measured["social"]["Imagelake, no features"], measured["social"]["floor"])
-    alone = features_alone(pictures["social"], 3 * rounds)
-    amid = [
-        one - other
-        for one, other in zip(measured["social"][ours], measured["social"]["Imagelake, no features"], strict=True)
-    ]
+    fidelity = {
+        images: measure_fidelity(files[images][:20], without_floor) for images in ("social", "12mp", "progressive")
+    }
+    social = times["social"]
+    alone = time_features_alone(files["social"], 3 * rounds)
+    among_others = [full - without for full, without in zip(social[OURS], social[OURS_WITHOUT_FEATURES], strict=True)]
     publish(
         "pixels",
         "\n\n".join(
             [
                 machine(*PACKAGES),
-                table(["ms per image, median of rounds", *SETS, "OpenCV's time / its time, social"], speed),
-                table(["dB to a full decode by Lanczos", *close], likeness),
-                f"Without features, {spread(floor)} times the floor. All features and flags of a social "
-                f"image: {spread(alone)} ms alone, {spread(amid)} ms among the other work, where caches are cold.",
+                speed_table(times, list(CONTESTANTS)),
+                table(
+                    ["dB to a full decode by Lanczos", *fidelity],
+                    [[name, *(f"{fidelity[images][name]:.1f}" for images in fidelity)] for name in without_floor],
+                ),
+                f"Without features, {spread(ratios(social[OURS_WITHOUT_FEATURES], social[FLOOR]))} times the floor. "
+                f"All features and flags of a social image: {spread(alone)} ms alone, {spread(among_others)} ms among "
+                "the other work, where caches are cold.",
             ]
         ),
     )
@@ -195,7 +136,7 @@ if __name__ == "__main__":
         main(int(sys.argv[-1]))
     else:
         python = environment("pixels", *PACKAGES)
-        # The environment has to be there when the process starts: the C library reads it first.
+        # A new process, because the C library reads these variables only at its start.
         os.execve(
             python,
             [str(python), str(Path(__file__).resolve()), "--inside", *(sys.argv[1:] or ["8"])],

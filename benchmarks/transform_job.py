@@ -1,4 +1,4 @@
-"""One run of Transform over a list of addresses, its bucket a folder; prints milliseconds a picture and peak memory.
+"""Run Transform over a list of URLs, with a folder for its bucket; print milliseconds per image and peak memory.
 
 python transform_job.py LIST_OF_URLS OUTPUT_FOLDER URLS_PER_BATCH PRESET
 """
@@ -17,15 +17,15 @@ from urllib.parse import urlsplit
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "functions"))
 
 from imagelake.lake.bucket import Bucket
-from imagelake.lake.staging import stage
+from imagelake.lake.staging import Staging
 from imagelake.run.models import Batch, PlannedBatch
 from imagelake.run.posts import Item
-from transform import pictures
 from transform.download import Downloader
+from transform.rows import make_rows
 
 
 class Folder:
-    """As much of the bucket as Transform writes to, on disk; the raw files end to end in one."""
+    """A bucket on disk that Transform can write to; all raw files go into one file, one after the other."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -41,7 +41,7 @@ class Folder:
         self.put(key, "\n".join(json.dumps(value, default=str) for value in values).encode(), "")
 
     def put_once(self, key: str, body: bytes, owner: str) -> str:
-        # Each address is there several times; each is to be written, as another picture would be.
+        # The list has each URL several times; write the bytes each time, as for different images.
         self._raw.write(body)
         return owner
 
@@ -58,25 +58,25 @@ def main(urls: str, folder: str, batch_size: int, preset: Any) -> None:
     items = [item(number, url) for number, url in enumerate(Path(urls).read_text().split())]
     origin = urlsplit(items[0].media_url)
     bucket = cast(Bucket, Folder(Path(folder)))
-    found = []
+    milliseconds = []
     with Downloader(trusted_origins=frozenset({f"{origin.scheme}://{origin.netloc}"})) as downloader:
         for start in range(0, len(items), batch_size):
             part = items[start : start + batch_size]
             batch = Batch(batch_id=f"b{start}", feed_id="feed", source="bench", dt="2026-01-01", items=len(part))
             plan = PlannedBatch(batch=batch, run_id="run", items=part, preset=preset)
-            begun = time.perf_counter()
-            rows = pictures.make_rows(
+            started = time.perf_counter()
+            rows = make_rows(
                 plan,
                 {one.media_id for one in part},
-                lambda one: downloader.download(one.media_url).body,
+                lambda one: downloader.download(one.media_url),
                 bucket,
                 lambda: 900.0,
             )
-            counts = stage(rows, batch, bucket)
-            found.append(1000 * (time.perf_counter() - begun) / len(part))
+            counts = Staging(bucket, batch).write(rows)
+            milliseconds.append(1000 * (time.perf_counter() - started) / len(part))
             assert counts["ok"] == len(part), counts
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print("RESULT", json.dumps(found))
+    print("RESULT", json.dumps(milliseconds))
     print("PEAK", peak)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import runpy
 import signal
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ except ModuleNotFoundError as missing:
     sys.exit(f"error: {missing.name} is not installed; run: {sys.executable} -m pip install -r requirements/local.txt")
 
 FOLDER = Path(".imagelake")
+_LIBRARY = Path(__file__).parents[1] / "functions" / "imagelake"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parse(arguments: Sequence[str] | None) -> Options:
     parser = argparse.ArgumentParser(prog="python -m local", description="Run Imagelake on this machine.")
+    # The library is not on the path of this program.
+    version = runpy.run_path(str(_LIBRARY / "__init__.py"))["__version__"]
+    parser.add_argument("--version", action="version", version=f"Imagelake {version}")
     command = parser.add_subparsers(required=True).add_parser(
         "demo", help="deploy the stack to the local engine, run it once and show the result"
     )

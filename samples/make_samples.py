@@ -1,6 +1,8 @@
-"""Make the hard cases under ``samples/cases`` from the photos, the same on every run.
+"""Make the hard cases in ``samples/cases`` from the photos; every run makes the same files.
 
-Run it with ``python samples/make_samples.py``. Only photos under CC0 go in, so the cases carry no licence of their own.
+    python samples/make_samples.py
+
+It uses only photos under CC0, so the cases need no attribution.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ SAMPLES = Path(__file__).resolve().parent
 
 _ORIENTATION, _GPS = 0x0112, 0x8825
 _BOMB_SIDE = 20_000
+# These bytes are a sample: every change gives the case another hash, and the rows of the demo other values.
 _HTML = b"""<!doctype html>
 <html lang="en">
 <head><title>This picture has moved</title></head>
@@ -38,7 +41,7 @@ def _encoded(image: Image.Image, file_format: str, **options: object) -> bytes:
 
 
 def rotated_with_gps() -> bytes:
-    """A JPEG stored lying on its side, as phones do (EXIF orientation 6), with a place in its EXIF."""
+    """Make a JPEG that is stored on its side, as phones do (EXIF orientation 6), with GPS coordinates in its EXIF."""
     exif = Image.Exif()
     exif[_ORIENTATION] = 6
     exif.get_ifd(_GPS).update({1: "N", 2: (48.0, 51.0, 29.9), 3: "E", 4: (2.0, 17.0, 40.2)})
@@ -47,7 +50,7 @@ def rotated_with_gps() -> bytes:
 
 
 def cut_out() -> bytes:
-    """A PNG with an alpha channel: a disc of the photo with a soft rim, nothing around it."""
+    """Make a PNG with an alpha channel: a disc of the photo with a soft edge, transparent around it."""
     disc = _photo("coffee-cup.jpg").crop((110, 0, 510, 400)).resize((256, 256), Image.Resampling.LANCZOS)
     across = np.linspace(-1, 1, 256)
     distance = np.hypot(across[:, None], across[None, :])
@@ -57,36 +60,36 @@ def cut_out() -> bytes:
 
 
 def meadow_webp() -> bytes:
-    """A WebP, as a network that re-encodes its pictures serves it."""
+    """Make a WebP, like a network that re-encodes its images."""
     small = _photo("dandelion-meadow.jpg").resize((720, 480), Image.Resampling.LANCZOS)
     return _encoded(small, "WEBP", quality=75, method=4)
 
 
 def blinking_gif() -> bytes:
-    """An animated GIF of four frames that grow darker."""
+    """Make an animated GIF of four frames of different brightness."""
     cat = np.asarray(_photo("chelsea-cat.jpg").resize((240, 160), Image.Resampling.LANCZOS))
     frames = [Image.fromarray((cat * light).astype(np.uint8)).quantize(64) for light in (1, 0.8, 0.6, 0.8)]
     return _encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=150, loop=0)
 
 
 def near_duplicate() -> bytes:
-    """A photo of the feed in another size and quality: other bytes, the same picture to the eye."""
+    """Make a photo of the feed again in another size and quality: other bytes, but it looks the same."""
     return _encoded(_photo("dandelion.jpg").resize((864, 1080), Image.Resampling.LANCZOS), "JPEG", quality=60)
 
 
 def truncated() -> bytes:
-    """The first three fifths of a JPEG."""
-    whole = (SAMPLES / "photos" / "coffee-cup.jpg").read_bytes()
-    return whole[: len(whole) * 3 // 5]
+    """Take the first three fifths of a JPEG."""
+    data = (SAMPLES / "photos" / "coffee-cup.jpg").read_bytes()
+    return data[: len(data) * 3 // 5]
 
 
 def page() -> bytes:
-    """HTML that will be served as a JPEG."""
+    """Make HTML that the server serves as a JPEG."""
     return _HTML
 
 
 def bomb() -> bytes:
-    """A PNG of 50 KB that is 400 megapixels of black: 1.2 GB once it is RGB."""
+    """Make a PNG of 50 KB with 400 megapixels of black: 1.2 GB as RGB."""
     row = bytes(1 + _BOMB_SIDE // 8)  # the filter byte, then one bit per pixel
     pixels = zlib.compress(row * _BOMB_SIDE, 9)
     header = struct.pack(">IIBBBBB", _BOMB_SIDE, _BOMB_SIDE, 1, 0, 0, 0, 0)
@@ -109,7 +112,7 @@ CASES: dict[str, Callable[[], bytes]] = {
 
 
 def main() -> None:
-    """Write every case and say how large it is."""
+    """Write every case and print its size."""
     folder = SAMPLES / "cases"
     folder.mkdir(exist_ok=True)
     for name, make in CASES.items():

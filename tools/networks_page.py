@@ -56,10 +56,10 @@ def _section(source: Source) -> Iterator[str]:
     manifest = source.manifest
     yield f"## {manifest.title}"
     size = "as many posts as the site puts into one" if manifest.page_size is None else f"{manifest.page_size} posts"
-    yield f"- a page has {size}"
+    yield f"- A page has {size}."
     yield from (f"- {note}" for note in manifest.notes)
-    yield f"- deletion: {manifest.deletion}"
-    yield f"- terms: {manifest.terms}"
+    yield f"- Deletion: {manifest.deletion}."
+    yield f"- Terms: {manifest.terms}."
     if manifest.credentials:
         fields = json.dumps(dict.fromkeys(manifest.credentials, "..."))
         yield ""

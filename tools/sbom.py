@@ -1,4 +1,4 @@
-"""Write the SBOM of bundle and layer as CycloneDX: ``python -m tools.sbom .aws-sam/build`` writes it into that folder.
+"""Write the SBOM of bundle and layer as CycloneDX into the build folder; ``make build`` runs it.
 
 It lists the packages that SAM built in, not those that were asked for. Most wheels declare the libraries compiled into
 them, such as libjpeg and libavif (https://peps.python.org/pep-0770/); these are nested in the entry of the wheel.
@@ -21,6 +21,8 @@ from cyclonedx.output import make_outputter
 from cyclonedx.schema import OutputFormat, SchemaVersion
 from packageurl import PackageURL
 
+from imagelake import __version__
+
 ROOT = Path(__file__).parents[1]
 # Libraries in wheels that declare none; the versions are from the sources of the wheels.
 UNDECLARED = {
@@ -39,7 +41,7 @@ def sbom(build: Path) -> Bom:
     packages = {_pin(package): package for package in distributions(path=folders)}.values()
     hashes = _locked_hashes()
     bom = Bom()
-    bom.metadata.component = Component(name="imagelake", type=ComponentType.APPLICATION)
+    bom.metadata.component = Component(name="imagelake", version=__version__, type=ComponentType.APPLICATION)
     bom.components = [_component(package, hashes[_pin(package)]) for package in packages]
     bom.register_dependency(bom.metadata.component, bom.components)
     return bom

@@ -1,4 +1,4 @@
-"""The execution input: what it may hold, and how it becomes a run and its feeds."""
+"""The execution input, and how it becomes a run and its feeds."""
 
 from __future__ import annotations
 
@@ -8,56 +8,50 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
+from pydantic import AwareDatetime, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
+from check_input.settings import CheckInputSettings
+from imagelake.run.contracts import CheckInputRequest, CheckInputResult
 from imagelake.run.errors import BadFeedError, BadInputError
-from imagelake.run.models import Day, FeedEntry, Preset, Retry, Run, Tensor
-from imagelake.run.settings import Settings
-from imagelake.sources import Feed
+from imagelake.run.frozen_model import FrozenModel
+from imagelake.run.image_options import DEFAULT_PRESET, Preset, Tensor
+from imagelake.run.models import Day, FeedEntry, Retry, Run
+from imagelake.sources import parse_feed
 
-# Each feed carries its definition and, if it fails, its error through the state machine: 256 KiB for all.
+# The state machine carries the definition of every feed and, if the feed fails, its error: 256 KiB for all together.
+# https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 MAX_FEEDS = 50
 MAX_FEED_CHARACTERS = 500
-_MOST_IN_A_BATCH = 1000
-# Write Parquet holds a batch in memory several times over, and these are 0.15 and 0.6 MB each.
-_MOST_TENSORS: dict[str | None, int] = {"uint8": 400, "float32": 100}
+_MAX_BATCH_SIZE = 1000
+# Write Parquet holds several copies of a batch in memory, and one tensor has 0.15 or 0.6 MB.
+_MAX_BATCH_SIZE_WITH: dict[str | None, int] = {"uint8": 400, "float32": 100}
 
 
-class Execution(BaseModel):
-    """What Step Functions says of the execution."""
+class RunInput(FrozenModel):
+    """The execution input; every field but the feeds has a default."""
 
-    model_config = ConfigDict(frozen=True)
-
-    arn: str
-    name: str
-    started_at: AwareDatetime
-
-
-class RunInput(BaseModel):
-    """The execution input. Everything but the feeds has a default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(extra="forbid")
 
     feeds: list[Any] = Field(min_length=1, max_length=MAX_FEEDS)
-    # Which list of the feeds parameter is read, if it holds a list for each schedule.
+    # Name of the list to read, if the feeds parameter holds a list for each schedule.
     schedule: str = "daily"
-    # The day the run is for. Without it: the day of ``scheduled_time``, or of the start, in ``time_zone``.
+    # Day of the run. Without it: the day of ``scheduled_time``, or of the start, in ``time_zone``.
     dt: Day | None = None
     scheduled_time: AwareDatetime | None = None
     time_zone: str = "UTC"
-    batch_size: PositiveInt | None = Field(default=None, le=_MOST_IN_A_BATCH)
+    batch_size: PositiveInt | None = Field(default=None, le=_MAX_BATCH_SIZE)
     posts_per_feed: PositiveInt | None = Field(default=None, le=100_000)
     failure_tolerance_percent: int | None = Field(default=None, ge=0, le=100)
-    preset: Preset = "balanced"
+    preset: Preset = DEFAULT_PRESET
     tensor: Tensor | None = None
     retry: Retry | None = None
 
     @field_validator("feeds")
     @classmethod
     def _short(cls, value: list[Any]) -> list[Any]:
-        for place, feed in enumerate(value):
-            if len(_text(feed)) > MAX_FEED_CHARACTERS:
-                raise ValueError(f"{place}: a feed has at most {MAX_FEED_CHARACTERS} characters as JSON")
+        for index, config in enumerate(value):
+            if len(_text(config)) > MAX_FEED_CHARACTERS:
+                raise ValueError(f"{index}: a feed has at most {MAX_FEED_CHARACTERS} characters as JSON")
         return value
 
     @field_validator("dt")
@@ -77,44 +71,43 @@ class RunInput(BaseModel):
         return value
 
 
-def start_run(raw: Any, execution: Execution, settings: Settings) -> tuple[Run, list[FeedEntry]]:
-    """The run and its feeds, in order; raise ``BadInputError`` naming the field."""
-    given = _parse(raw)
-    day = (
-        given.dt
-        or (given.scheduled_time or execution.started_at).astimezone(ZoneInfo(given.time_zone)).date().isoformat()
-    )
+def start_run(request: CheckInputRequest, settings: CheckInputSettings) -> CheckInputResult:
+    """Make the run and its feeds, in the order of the input; raise ``BadInputError`` naming the wrong field."""
+    run_input = _parse(request.input)
+    execution = request.execution
+    time = run_input.scheduled_time or execution.started_at
+    max_batch_size = _MAX_BATCH_SIZE_WITH.get(run_input.tensor, _MAX_BATCH_SIZE)
     run = Run(
         run_id=execution.name,
         execution_arn=execution.arn,
-        dt=day,
-        batch_size=min(given.batch_size or settings.batch_size, _MOST_TENSORS.get(given.tensor, _MOST_IN_A_BATCH)),
-        posts_per_feed=given.posts_per_feed or settings.posts_per_feed,
-        failure_tolerance_percent=_tolerance(given, settings),
-        preset=given.preset,
-        tensor=given.tensor,
-        retry=given.retry,
+        dt=run_input.dt or time.astimezone(ZoneInfo(run_input.time_zone)).date().isoformat(),
+        batch_size=min(run_input.batch_size or settings.batch_size, max_batch_size),
+        posts_per_feed=run_input.posts_per_feed or settings.posts_per_feed,
+        failure_tolerance_percent=_tolerance(run_input, settings),
+        preset=run_input.preset,
+        tensor=run_input.tensor,
+        retry=run_input.retry,
     )
-    return run, _entries(given.feeds)
+    return CheckInputResult(run=run, feeds=_entries(run_input.feeds))
 
 
-def _tolerance(given: RunInput, settings: Settings) -> int:
-    if given.failure_tolerance_percent is not None:
-        return given.failure_tolerance_percent
-    # All that is retried has failed before: that it does again is no news.
-    return settings.failure_tolerance_percent if given.retry is None else 100
+def _tolerance(run_input: RunInput, settings: CheckInputSettings) -> int:
+    if run_input.failure_tolerance_percent is not None:
+        return run_input.failure_tolerance_percent
+    # Every retried item failed before; failing again must not fail the feed.
+    return settings.failure_tolerance_percent if run_input.retry is None else 100
 
 
-def _parse(raw: Any) -> RunInput:
-    if not isinstance(raw, dict):
-        raise BadInputError(f"the execution input is a JSON {type(raw).__name__}; it has to be an object")
-    given = dict(raw)
-    # Load Feeds leaves the SSM parameter here when the input names no feeds.
-    parameter = given.pop("feeds_parameter", None)
-    if "feeds" not in given and parameter is not None:
-        given["feeds"] = _scheduled(parameter, given.get("schedule", "daily"))
+def _parse(raw_input: Any) -> RunInput:
+    if not isinstance(raw_input, dict):
+        raise BadInputError(f"the execution input is a JSON {type(raw_input).__name__}; it has to be an object")
+    fields = dict(raw_input)
+    # Load Feeds puts the SSM parameter here if the input names no feeds.
+    parameter = fields.pop("feeds_parameter", None)
+    if "feeds" not in fields and parameter is not None:
+        fields["feeds"] = _scheduled_feeds(parameter, fields.get("schedule", "daily"))
     try:
-        return RunInput.model_validate(given)
+        return RunInput.model_validate(fields)
     except ValidationError as error:
         problems = [
             f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}"
@@ -123,8 +116,8 @@ def _parse(raw: Any) -> RunInput:
         raise BadInputError("execution input: " + "; ".join(problems)) from error
 
 
-def _scheduled(parameter: dict[str, str], schedule: Any) -> Any:
-    """The parameter's feeds: one list, or ``{"daily": [...], "frequent": [...]}``, a list for each schedule."""
+def _scheduled_feeds(parameter: dict[str, str], schedule: Any) -> Any:
+    """Take the feeds from the parameter: one list, or ``{"daily": [...], "frequent": [...]}``."""
     try:
         feeds = json.loads(parameter["value"])
     except ValueError as error:
@@ -132,30 +125,34 @@ def _scheduled(parameter: dict[str, str], schedule: Any) -> Any:
     if not isinstance(feeds, dict):
         return feeds
     if not isinstance(schedule, str) or schedule not in feeds:
-        raise BadInputError(f"SSM parameter {parameter['name']}: no feeds for the schedule {schedule!r}: {list(feeds)}")
+        raise BadInputError(
+            f"SSM parameter {parameter['name']} has no list for the schedule {schedule!r}; it has: {', '.join(feeds)}"
+        )
     return feeds[schedule]
 
 
 def _entries(feeds: list[Any]) -> list[FeedEntry]:
     entries: list[FeedEntry] = []
-    places: dict[str, int] = {}
-    for place, config in enumerate(feeds):
-        for entry in map(_entry, _by_server(config)):
-            if entry.feed_id in places:
+    index_of: dict[str, int] = {}
+    for index, config in enumerate(feeds):
+        for entry in map(_entry, _per_server(config)):
+            if entry.feed_id in index_of:
                 raise BadInputError(
-                    f"execution input: feeds.{place}: {entry.name} is feeds.{places[entry.feed_id]} again"
+                    f"execution input: feeds.{index} duplicates feeds.{index_of[entry.feed_id]} ({entry.name})"
                 )
-            places[entry.feed_id] = place
+            index_of[entry.feed_id] = index
             entries.append(entry)
     if len(entries) > MAX_FEEDS:
-        raise BadInputError(f"execution input: feeds: {len(entries)} with each server of a list, {MAX_FEEDS} at most")
+        raise BadInputError(
+            f"execution input: feeds: {len(entries)} feeds, each server of a list counted; {MAX_FEEDS} are allowed"
+        )
     return entries
 
 
-def _by_server(config: Any) -> list[Any]:
-    """``config``, or one for each server where it names several with commas between them."""
+def _per_server(config: Any) -> list[Any]:
+    """Split a feed that names several servers with commas into one feed per server."""
     try:
-        feed = Feed.of(config)
+        feed = parse_feed(config)
     except BadFeedError:
         return [config]
     servers = [server.strip() for server in (feed.server or "").split(",")]
@@ -166,9 +163,9 @@ def _by_server(config: Any) -> list[Any]:
 
 def _entry(config: Any) -> FeedEntry:
     try:
-        feed = Feed.of(config)
+        feed = parse_feed(config)
     except BadFeedError:
-        # Fetch says what is wrong with it, where it fails this one feed and no other.
+        # Fetch raises the same error, so that it fails this one feed and not the run.
         text = _text(config)
         return FeedEntry(feed_id=f"bad-{hashlib.sha256(text.encode()).hexdigest()[:8]}", name=text[:120], config=config)
     return FeedEntry(feed_id=feed.feed_id, name=feed.name, config=config)

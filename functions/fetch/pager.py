@@ -1,4 +1,4 @@
-"""The paging loop: from the bookmark or the cursor on, until the listing, the budget or the limit ends."""
+"""The paging loop: read from the bookmark or the cursor until the listing ends or a limit is reached."""
 
 from __future__ import annotations
 
@@ -12,71 +12,66 @@ from imagelake.accounts.session import Session
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.run.errors import RateLimitedError
-from imagelake.run.models import Progress, Run
+from imagelake.run.models import Progress, Run, Stop
 from imagelake.sources import Bookmark, Feed, Page, RateLimit, Source
 from imagelake.sources.contract import Priced
 from imagelake.web.messages import Request, Response
 
-# A listing may answer empty pages with a cursor for ever.
+# A listing may lead from one empty page to the next without an end.
 MAX_PAGES = 2000
-# One call leaves its last page, with all its tries, this many seconds before the function's own time-out.
+# Start no page with less time left than this: enough for one page and its retries.
 SECONDS_A_PAGE = 120
-# Beyond these a limit is an error that names its end, not a wait.
+# Beyond these, a rate limit is an error that names its end, not a wait.
 MAX_WAITS = 3
 MAX_WAIT = timedelta(hours=6)
-# Where the network names no end of its limit.
+# Wait this long if the network does not say when its limit ends.
 UNKNOWN_WAIT = timedelta(minutes=5)
+# An update of ``Progress``: without a time, Commit Bookmark changes nothing.
+_NO_BOOKMARK = {"newest_id": "", "newest_at": ""}
 
 
 class Pager:
     """Reads one feed's pages in one run."""
 
     def __init__(
-        self, source: Source, feed: Feed, feed_id: str, run: Run, session: Session | WindowReader, bucket: Bucket
+        self, source: Source, feed: Feed, feed_id: str, run: Run, reader: Session | WindowReader, bucket: Bucket
     ) -> None:
         self._source = source
         self._feed = feed
         self._feed_id = feed_id
         self._run = run
-        self._session = session
+        self._reader = reader
         self._bucket = bucket
-        self._limit = min(feed.limit or run.posts_per_feed, run.posts_per_feed)
+        self._max_posts = min(feed.limit or run.posts_per_feed, run.posts_per_feed)
         self._seen: set[str] = set()
 
     def read(self, progress: Progress, bookmark: Bookmark | None, seconds_left: Callable[[], float]) -> Progress:
-        """Read pages from where ``progress`` is; return where it stopped and why."""
+        """Read pages from the position of ``progress`` on; return the new position, and the limit that ended it."""
         progress = progress.model_copy(update={"status": "more", "retry_at": None})
         while progress.status == "more" and seconds_left() > SECONDS_A_PAGE:
             try:
                 progress = self._read_page(progress, bookmark)
             except RateLimitedError as limit:
                 progress = _wait(progress, limit)
-        warnings = list(dict.fromkeys([*progress.warnings, *self._session.warnings]))
+        warnings = list(dict.fromkeys([*progress.warnings, *self._reader.warnings]))
         return self._mind_the_gap(progress.model_copy(update={"warnings": warnings}), bookmark)
 
     def _read_page(self, progress: Progress, bookmark: Bookmark | None) -> Progress:
         request = self._source.request(self._feed, bookmark, progress.cursor)
         if self._costs_too_much(request, progress):
-            return progress.model_copy(update={"status": "done", "stopped_by": "cost"})
-        response, page = self._session.read(request)
-        self._keep(response, progress.pages)
+            return progress.model_copy(update={"status": "done", "stopped_by": Stop.COST})
+        response, page = self._reader.read(request)
+        self._store(response, progress.pages)
 
-        posts = progress.posts + len(page.posts)
+        pages, posts = progress.pages + 1, progress.posts + len(page.posts)
+        is_last = page.cursor is None or self._is_known(page, bookmark) or self._repeats_itself(page, progress)
+        stopped_by = None if is_last else self._limit_reached(pages, posts)
         newest_id, newest_at = _newer(progress, page)
-        stopped_by = None
-        if page.cursor is None or self._is_known(page, bookmark) or self._goes_in_circles(page, progress):
-            status = "done"
-        elif posts >= self._limit:
-            status, stopped_by = "done", "posts"
-        elif progress.pages + 1 >= MAX_PAGES:
-            status, stopped_by = "done", "pages"
-        else:
-            status = "more"
         progress = progress.model_copy(
             update={
-                "status": status,
+                "status": "done" if is_last or stopped_by else "more",
                 "cursor": page.cursor,
-                "pages": progress.pages + 1,
+                "pages": pages,
                 "posts": posts,
                 "newest_id": newest_id,
                 "newest_at": newest_at,
@@ -84,46 +79,55 @@ class Pager:
                 "cost_usd": round(progress.cost_usd + page.cost_usd, 6),
             }
         )
-        if status == "more" and _is_used_up(page.rate):
-            # Asked once more, it would refuse; some networks count that against the reader.
+        if progress.status == "more" and _is_used_up(page.rate):
+            # The network would refuse the next call, and some networks count refused calls against the reader.
             return _wait(progress, RateLimitedError("no calls are left", page.rate.reset_at if page.rate else None))
         return progress
+
+    def _limit_reached(self, pages: int, posts: int) -> Stop | None:
+        if posts >= self._max_posts:
+            return Stop.POSTS
+        return Stop.PAGES if pages >= MAX_PAGES else None
 
     def _costs_too_much(self, request: Request, progress: Progress) -> bool:
         cap = self._feed.cost_cap_usd
         if cap is None or not isinstance(self._source, Priced):
             return False
-        # Prices are sums of thousandths; a float's error is not a cent.
+        # Prices are sums of thousandths of a dollar; the small number absorbs the rounding errors of floats.
         return progress.cost_usd + self._source.price(request) > cap + 1e-6
 
-    def _goes_in_circles(self, page: Page, progress: Progress) -> bool:
-        """Whether a page leads back to itself without a post that is new; the cursor alone does not tell.
+    def _repeats_itself(self, page: Page, progress: Progress) -> bool:
+        """Tell if a page without a new post leads back to itself. The cursor alone is not enough.
 
-        Instagram's hashtags have the same cursor on every page, and each asking for it is the next page.
+        Instagram's hashtags have the same cursor on every page, and each request with it returns the next page.
         """
         ids = {post.post_id for post in page.posts}
-        brings_nothing = ids <= self._seen
+        has_no_new_post = ids <= self._seen
         self._seen |= ids
-        return brings_nothing and page.cursor == progress.cursor
+        return has_no_new_post and page.cursor == progress.cursor
 
     def _mind_the_gap(self, progress: Progress, bookmark: Bookmark | None) -> Progress:
-        """Keep the bookmark where it is if posts between it and the last page read would never be asked for again.
-
-        A first run has no such gap if it ends at its limit, because it was asked for no more; later ones have none if
-        the listing walks forward from the bookmark.
-        """
-        if progress.stopped_by == "cost":
+        """Keep the old bookmark if the new one would hide unread posts between it and the last page read."""
+        stop = progress.stopped_by
+        # The user set a cap on the cost, and a second reading of the same posts would be billed again.
+        if stop is None or stop is Stop.COST:
             return progress
-        leaves_gap = progress.stopped_by == "rate_limit" if bookmark is None else self._source.newest_first
-        if not leaves_gap:
+        if not self._leaves_gap(stop, bookmark):
             return progress.model_copy(update={"stopped_by": None})
-        # What was billed would be billed again, to end at the same place.
-        if progress.stopped_by is None or (progress.cost_usd and progress.stopped_by != "rate_limit"):
+        # As with the cap: the next run would be billed again and would stop at the same post.
+        if progress.cost_usd and stop is not Stop.RATE_LIMIT:
             return progress
-        return progress.model_copy(update={"newest_id": "", "newest_at": ""})
+        return progress.model_copy(update=_NO_BOOKMARK)
+
+    def _leaves_gap(self, stop: Stop, bookmark: Bookmark | None) -> bool:
+        # The limits of a first run say how many old posts are wanted; a rate limit does not.
+        if bookmark is None:
+            return stop is Stop.RATE_LIMIT
+        # A listing that starts at the bookmark and goes forward continues in the next run.
+        return self._source.newest_first
 
     def _is_known(self, page: Page, bookmark: Bookmark | None) -> bool:
-        """Whether a listing that runs from new to old has come to what an earlier run has seen."""
+        """Tell if a listing that starts at the newest post has reached posts that an earlier run saw."""
         return (
             self._source.newest_first
             and bookmark is not None
@@ -131,9 +135,9 @@ class Pager:
             and page.newest.newest_at <= bookmark.newest_at
         )
 
-    def _keep(self, response: Response, page: int) -> None:
+    def _store(self, response: Response, page: int) -> None:
         key = object_keys.raw_page(self._run, self._source.name, self._feed_id, page)
-        # mtime=0: the same page makes the same object.
+        # With mtime=0, the same page makes the same object.
         body = gzip.compress(redact(response.body), mtime=0)
         url = redact(response.url.encode()).decode("ascii")
         self._bucket.put(key, body, "application/gzip", {"url": url, "status": str(response.status)})
@@ -146,19 +150,19 @@ def _is_used_up(rate: RateLimit | None) -> bool:
 def _newer(progress: Progress, page: Page) -> tuple[str, str]:
     if page.newest is None:
         return progress.newest_id, progress.newest_at
-    # One width and one zone, so that DynamoDB compares times by comparing text.
+    # DynamoDB compares these times as text, so all have the same width and zone.
     at = page.newest.newest_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return (page.newest.newest_id, at) if at > progress.newest_at else (progress.newest_id, progress.newest_at)
 
 
 def _wait(progress: Progress, limit: RateLimitedError) -> Progress:
-    """Turn a known limit into a time to come back, or into the end of this feed's reading if that is too far away."""
+    """Wait until a rate limit ends, or end the reading of this feed if that is too far away."""
     now = datetime.now(UTC)
     retry_at = limit.reset_at or now + UNKNOWN_WAIT
     if progress.waits >= MAX_WAITS or retry_at - now > MAX_WAIT:
         if progress.pages == 0:
             raise limit
-        return progress.model_copy(update={"status": "done", "stopped_by": "rate_limit"})
-    # A second of grace: networks round their reset down.
+        return progress.model_copy(update={"status": "done", "stopped_by": Stop.RATE_LIMIT})
+    # Networks round the end of their limit down, so wait one second more.
     until = (retry_at + timedelta(seconds=1)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return progress.model_copy(update={"status": "rate_limited", "retry_at": until, "waits": progress.waits + 1})

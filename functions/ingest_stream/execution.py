@@ -9,13 +9,13 @@ from botocore.exceptions import ClientError
 from imagelake.run.aws import aws_errors, client
 from ingest_stream.window import Window
 
-# More than one call of the consumer can be given.
+# Above the number of records that Lambda delivers in one call, so that a run reads the whole window.
 _POSTS_PER_WINDOW = 100_000
 
 
 def start(state_machine_arn: str, window: Window) -> None:
-    """Start it, unless it was started before. Raises leaves of ``imagelake.run.errors``."""
-    given = {
+    """Start the window's execution, unless an earlier call started it."""
+    run_input = {
         "feeds": [{"source": "stream", "account": window.stream_name, "window": window.name}],
         "dt": window.dt,
         "posts_per_feed": _POSTS_PER_WINDOW,
@@ -23,10 +23,10 @@ def start(state_machine_arn: str, window: Window) -> None:
     with aws_errors(state_machine_arn):
         try:
             client("stepfunctions").start_execution(
-                stateMachineArn=state_machine_arn, name=window.name, input=json.dumps(given)
+                stateMachineArn=state_machine_arn, name=window.name, input=json.dumps(run_input)
             )
         except ClientError as error:
-            # While it runs, to start it again succeeds; once it has ended, this says that it did run.
+            # A second start succeeds while the execution runs, and raises this error after its end.
             # https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
             if error.response["Error"]["Code"] != "ExecutionAlreadyExists":
                 raise

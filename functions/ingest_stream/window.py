@@ -1,4 +1,4 @@
-"""A window: the records of one shard that one call of the consumer took, and the names that follow from them."""
+"""A window: the records of one shard that one call takes, and the names that follow from them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from aws_lambda_powertools.utilities.data_classes.kinesis_stream_event import KinesisStreamRecord
+from ingest_stream.records import Record
 
 
 @dataclass(frozen=True)
@@ -20,23 +20,22 @@ class Window:
     dt: str
 
     @classmethod
-    def of(cls, records: list[KinesisStreamRecord]) -> Window:
-        """The window of one or more records, which come in the order of their shard."""
+    def of(cls, records: list[Record]) -> Window:
+        """Make the window of one or more records of a shard, in order."""
         first, last = records[0], records[-1]
-        arrived_at = datetime.fromtimestamp(first.kinesis.approximate_arrival_timestamp, UTC)
         return cls(
-            stream_arn=first.event_source_arn,
+            stream_arn=first.stream_arn,
             shard=first.event_id.partition(":")[0],
             first=first.kinesis.sequence_number,
             last=last.kinesis.sequence_number,
-            dt=arrived_at.date().isoformat(),
+            dt=datetime.fromtimestamp(first.kinesis.arrived_at, UTC).date().isoformat(),
         )
 
     @property
     def name(self) -> str:
-        """The name of its execution: the same records, delivered again, have the same.
+        """Name of the window's execution; the same records, delivered again, have the same name.
 
-        Two sequence numbers are longer together than the 80 characters a name may have.
+        It has a hash, because two sequence numbers are longer than the 80 characters of an execution's name.
         """
         text = "\n".join([self.stream_arn, self.shard, self.first, self.last])
         return f"stream-{self.dt}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"

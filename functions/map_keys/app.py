@@ -1,4 +1,4 @@
-"""Map Keys: map every raw file of a batch to its processed row and back, then close the batch."""
+"""Map Keys: map every raw image of a batch to its row and back, then close the batch."""
 
 from __future__ import annotations
 
@@ -10,41 +10,28 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.media_index import MediaIndex
+from imagelake.run.contracts import BatchRequest, MapKeysResult
 from imagelake.run.events import BatchWritten, publish
-from imagelake.run.models import Batch, Run
 from imagelake.run.observability import RUN_ID, logger, metrics
-from imagelake.run.settings import settings
-
-# What the mapping keeps of a row, under the row's own names.
-_KEPT = (
-    "media_id", "source", "feed", "author_id", "status", "error_code", "duplicate_of", "raw_key", "raw_sha256",
-    "run_id", "transform_version", "dt",
-)  # fmt: skip
+from map_keys.mapping import map_rows
+from map_keys.settings import MapKeysSettings
 
 
 @logger.inject_lambda_context(correlation_id_path=RUN_ID)
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Event: ``{"run", "batch"}``; returns the number of media mapped."""
-    run = Run.model_validate(event["run"])
-    batch = Batch.model_validate(event["batch"])
-    config = settings()
-    bucket = Bucket(config.bucket_name)
+    """Take a ``BatchRequest`` and return a ``MapKeysResult``."""
+    request = BatchRequest.model_validate(event)
+    settings = MapKeysSettings.load()
+    run, batch = request.run, request.batch
+    bucket = Bucket(settings.bucket_name)
 
-    media_index = MediaIndex(config.image_keys_table)
-    rows = bucket.get_lines(object_keys.rows(batch))
-    media_ids = [row["media_id"] for row in rows]
-    numbers = {media_id: number for number, media_id in enumerate(media_ids)}
-    if batch.retried_by:
-        # In the file they are where they were.
-        numbers = {media_id: int(item["row"]) for media_id, item in media_index.get_many(media_ids).items()}
-    place = {"batch_id": batch.batch_id, "processed_key": object_keys.parquet(batch)}
-    items = [{name: row[name] for name in _KEPT} | place | {"row": numbers[row["media_id"]]} for row in rows]
-    media_index.complete(items)
-    # The batch's last act: whatever dies before this line is done again by the next run, under the same names.
+    mapped = map_rows(batch, bucket, MediaIndex(settings.image_keys_table))
+    # This is the batch's last change. If a step dies before it, the next run repeats the step under the same names.
     bucket.delete(object_keys.open_batch(batch))
 
     publish(
+        settings.event_bus_name,
         BatchWritten(
             run_id=run.run_id,
             dt=run.dt,
@@ -53,9 +40,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             batch_id=batch.batch_id,
             bucket=bucket.name,
             key=object_keys.parquet(batch),
-            rows=len(rows),
-        )
+            rows=mapped,
+        ),
     )
-    metrics.add_metric("MediaMapped", MetricUnit.Count, len(items))
-    logger.info("batch closed", extra={"batch": batch.model_dump(), "mapped": len(items)})
-    return {"mapped": len(items)}
+    metrics.add_metric("MediaMapped", MetricUnit.Count, mapped)
+    logger.info("batch closed", extra={"batch": batch.model_dump(), "mapped": mapped})
+    return MapKeysResult(mapped=mapped).model_dump(mode="json")

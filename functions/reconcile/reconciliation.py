@@ -1,126 +1,116 @@
-"""The reconciliation of one feed: planned = ok + duplicate + rejected + failed, proven from three sides.
+"""Reconcile one feed: every planned item must be ok, duplicate, rejected or failed, or shared with another batch.
 
-For every closed batch the plan, the staged rows, the mapping table and the file in the lake have to agree. A batch
-that is still open is not an imbalance: it is named, and the next run takes it up.
+For every closed batch, the plan, the staged rows, the media index and the Parquet file must agree. An open batch is no
+contradiction: it is listed, and the next run resumes it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict
+from dataclasses import dataclass, field
+from typing import Any
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.media_index import CLAIMED, MediaIndex
-from imagelake.lake.rows import Status
+from imagelake.lake.rows import Status, select
+from imagelake.lake.staging import StagedRow, Staging
 from imagelake.run.errors import ObjectMissingError, ReconciliationError
 from imagelake.run.failures import Failure
-from imagelake.run.models import Batch, PlannedBatch, Run
+from imagelake.run.models import Batch, FeedReconciliation, OpenBatch, PlannedBatch, ReconciliationStatus, Run
 
 _BATCHES_AT_ONCE = 4
 _FAILURE_COLUMNS = (
-    "media_id",
-    "feed",
-    "post_id",
-    "permalink",
-    "media_url",
-    "status",
-    "error_code",
-    "error_message",
-    "dt",
-)
+    "media_id", "feed", "post_id", "permalink", "media_url", "status", "error_code", "error_message", "dt",
+)  # fmt: skip
 
 
-class OpenBatch(BaseModel):
-    """A batch that did not end in this run, and why."""
+@dataclass(frozen=True)
+class BatchAudit:
+    """The checked result of one batch; if the batch is still open, ``open`` is set and the rest is empty.
 
-    model_config = ConfigDict(frozen=True)
-
-    batch_id: str
-    dt: str
-    items: int
-    failure: Failure
-
-
-class Reconciliation(BaseModel):
-    """What became of everything a feed's run had planned.
-
-    ``counts`` holds ``planned`` (items of closed batches that are this feed's to do), one number per status, and
-    ``shared`` (items that another feed's batch took, and made the row of).
+    ``counts`` are those of ``FeedReconciliation``; ``failures`` are some columns of each failed or rejected row.
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    status: Literal["complete", "incomplete", "too_many_failures"]
-    counts: dict[str, int]
-    errors: dict[str, int]
-    open: list[OpenBatch]
-    closed: list[Batch]
-    failures: list[dict[str, Any]]
+    batch: Batch
+    open: OpenBatch | None = None
+    counts: Counter[str] = field(default_factory=Counter)
+    failures: list[dict[str, Any]] = field(default_factory=list)
 
 
-def balance(run: Run, batches: list[Batch], bucket: Bucket, media_index: MediaIndex) -> Reconciliation:
-    """Check every batch; raise ``ReconciliationError`` naming the first that does not add up."""
+def audit_batches(run: Run, batches: list[Batch], bucket: Bucket, media_index: MediaIndex) -> list[BatchAudit]:
+    """Check every batch; ``ReconciliationError`` names the first contradiction."""
     with ThreadPoolExecutor(_BATCHES_AT_ONCE) as pool:
-        checked = list(pool.map(lambda batch: _check(run, batch, bucket, media_index), batches))
+        return list(pool.map(lambda batch: _audit(run, batch, bucket, media_index), batches))
 
+
+def reconcile(run: Run, audits: list[BatchAudit]) -> FeedReconciliation:
+    """Add up the results of all batches of a feed."""
     counts = Counter({"planned": 0, "shared": 0, **{status.value: 0 for status in Status}})
-    failures: list[dict[str, Any]] = []
-    left_open = [outcome for outcome in checked if isinstance(outcome, OpenBatch)]
-    for outcome in checked:
-        if not isinstance(outcome, OpenBatch):
-            counts.update(outcome[0])
-            failures += outcome[1]
-    return Reconciliation(
-        status=_verdict(run, counts, left_open),
+    errors: Counter[str] = Counter()
+    for audit in audits:
+        counts.update(audit.counts)
+        errors.update(failure["error_code"] for failure in audit.failures)
+    open_batches = [audit.open for audit in audits if audit.open is not None]
+    return FeedReconciliation(
+        status=_status(run, counts, open_batches),
         counts=dict(counts),
-        errors=dict(Counter(failure["error_code"] for failure in failures).most_common()),
-        open=left_open,
-        closed=[batch for batch, outcome in zip(batches, checked, strict=True) if not isinstance(outcome, OpenBatch)],
-        failures=failures,
+        errors=dict(errors.most_common()),
+        open=open_batches,
+        closed=[audit.batch for audit in audits if audit.open is None],
     )
 
 
-def _check(
-    run: Run, batch: Batch, bucket: Bucket, media_index: MediaIndex
-) -> OpenBatch | tuple[Counter[str], list[dict[str, Any]]]:
+def _audit(run: Run, batch: Batch, bucket: Bucket, media_index: MediaIndex) -> BatchAudit:
     if bucket.exists(object_keys.open_batch(batch)):
-        return OpenBatch(batch_id=batch.batch_id, dt=batch.dt, items=batch.items, failure=_why(run, batch, bucket))
+        failure = _recorded_failure(run, batch, bucket)
+        return BatchAudit(batch, OpenBatch(batch_id=batch.batch_id, dt=batch.dt, items=batch.items, failure=failure))
 
     plan = PlannedBatch.model_validate_json(bucket.get(object_keys.planned_batch(batch)))
-    rows = bucket.get_lines(object_keys.rows(batch))
-    mapped = media_index.get_many((item.media_id for item in plan.items), consistent=False)
-    # Map Keys may have ended a second ago: what is not there yet is asked for again, at the full price.
-    fresh = [item.media_id for item in plan.items if mapped.get(item.media_id, {}).get("status", CLAIMED) == CLAIMED]
-    mapped |= media_index.get_many(fresh)
-    ours = {media_id: item for media_id, item in mapped.items() if item["batch_id"] == batch.batch_id}
+    rows = Staging(bucket, batch).rows()
+    mapped = _read_mapping(plan, media_index)
+    ours = {media_id: item["status"] for media_id, item in mapped.items() if item["batch_id"] == batch.batch_id}
+    problem = next(_contradictions(plan, rows, mapped, ours, bucket), None)
+    if problem is not None:
+        raise ReconciliationError(f"batch {batch.batch_id} of {batch.feed_id}, {batch.dt}: {problem}")
+
     counts = Counter(row["status"] for row in rows)
-
-    def demand(truth: bool, problem: str) -> None:
-        if not truth:
-            raise ReconciliationError(f"batch {batch.batch_id} of {batch.feed_id}, {batch.dt}: {problem}")
-
-    demand(len(mapped) == len(plan.items), f"{len(plan.items)} items planned, {len(mapped)} mapped")
-    distinct = len({row["media_id"] for row in rows})
-    demand(len(rows) == distinct, f"{len(rows)} rows of {distinct} items")
-    demand(distinct == len(ours), f"{len(ours)} items mapped, {distinct} rows")
-    for row in rows:
-        status = ours.get(row["media_id"], {}).get("status", CLAIMED)
-        demand(
-            row["status"] == status,
-            f"media {row['media_id']} is {row['status']} in its row and {status} in its mapping",
-        )
-    demand(not rows or bucket.exists(object_keys.parquet(batch)), f"{object_keys.parquet(batch)} is not there")
-
     counts.update(planned=len(rows), shared=len(mapped) - len(ours))
-    failures = [{name: row[name] for name in _FAILURE_COLUMNS} for row in rows if row["error_code"] is not None]
-    return counts, failures
+    failures = [select(row, _FAILURE_COLUMNS) for row in rows if row["error_code"] is not None]
+    return BatchAudit(batch, counts=counts, failures=failures)
 
 
-def _why(run: Run, batch: Batch, bucket: Bucket) -> Failure:
+def _read_mapping(plan: PlannedBatch, media_index: MediaIndex) -> dict[str, dict[str, Any]]:
+    media_ids = [item.media_id for item in plan.items]
+    mapped = media_index.get_many(media_ids, consistent=False)
+    # A cheap read can miss what Map Keys has just written, so read these items again, at the full price.
+    stale = [media_id for media_id in media_ids if mapped.get(media_id, {}).get("status", CLAIMED) == CLAIMED]
+    return mapped | media_index.get_many(stale)
+
+
+def _contradictions(
+    plan: PlannedBatch, rows: list[StagedRow], mapped: Collection[str], ours: dict[str, str], bucket: Bucket
+) -> Iterator[str]:
+    """Compare plan, rows, mapping and file; ``ours`` is the status of the items that this batch claimed."""
+    if len(mapped) != len(plan.items):
+        yield f"{len(plan.items)} items planned, {len(mapped)} mapped"
+    media_ids = {row["media_id"] for row in rows}
+    if len(rows) != len(media_ids):
+        yield f"{len(rows)} rows of {len(media_ids)} items"
+    if len(media_ids) != len(ours):
+        yield f"{len(ours)} items mapped, {len(media_ids)} rows"
+    for row in rows:
+        status = ours.get(row["media_id"], CLAIMED)
+        if row["status"] != status:
+            yield f"media {row['media_id']} is {row['status']} in its row and {status} in its mapping"
+    key = object_keys.parquet(plan.batch)
+    if rows and not bucket.exists(key):
+        yield f"{key} does not exist"
+
+
+def _recorded_failure(run: Run, batch: Batch, bucket: Bucket) -> Failure:
     try:
         return Failure.model_validate(bucket.get_json(object_keys.batch_failure(run.run_id, batch.batch_id)))
     except ObjectMissingError:
@@ -129,9 +119,7 @@ def _why(run: Run, batch: Batch, bucket: Bucket) -> Failure:
         )
 
 
-def _verdict(
-    run: Run, counts: Counter[str], left_open: list[OpenBatch]
-) -> Literal["complete", "incomplete", "too_many_failures"]:
+def _status(run: Run, counts: Counter[str], open_batches: list[OpenBatch]) -> ReconciliationStatus:
     if counts[Status.FAILED] * 100 > counts["planned"] * run.failure_tolerance_percent:
         return "too_many_failures"
-    return "incomplete" if left_open else "complete"
+    return "incomplete" if open_batches else "complete"

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote
 
+from relay_alert.notification import Notification
+
 Severity = Literal["failure", "warning", "ok"]
 
 _CONSOLE = re.compile(r"https://[a-z0-9-]+\.console\.aws\.amazon\.com/\S+")
@@ -25,19 +27,19 @@ class Alert:
     at: str
 
     @classmethod
-    def of(cls, notification: dict[str, Any]) -> Alert:
+    def of(cls, notification: Notification) -> Alert:
         """Read a message of SNS: the notification of a run, an alarm, or the sentence of an EventBridge rule."""
-        message, at = notification["Message"], notification["Timestamp"]
+        message, at = notification.message, notification.published_at
         alarm = _alarm(message)
         if alarm is not None:
             return _of_alarm(alarm, at)
-        title = notification.get("Subject") or message.splitlines()[0]
+        title = notification.subject or message.splitlines()[0]
         link = _CONSOLE.search(message)
         return cls(
             title=title,
             text=message,
             # Failures say FAILED in the subject, and messages of rules have no subject; the rest are warnings.
-            severity="failure" if "FAILED" in title or not notification.get("Subject") else "warning",
+            severity="failure" if "FAILED" in title or not notification.subject else "warning",
             link=link[0] if link else None,
             at=at,
         )

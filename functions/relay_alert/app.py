@@ -1,11 +1,10 @@
-"""Relay Alert: pass what the topic publishes on to a webhook: Discord's, Slack's or any that takes JSON.
+"""Relay Alert: send each message of the topic to a webhook of Discord, Slack or any service that takes JSON.
 
-It runs beside the run, after SNS: whatever becomes of it here, the run has ended as it has and the mail has gone out.
+It runs after a run and beside the email: a failure here changes neither of them.
 """
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
@@ -13,24 +12,28 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagelake.accounts.secrets import Secret
 from imagelake.run.observability import logger, metrics
-from imagelake.run.settings import settings
 from imagelake.web.client import GuardedClient
 from relay_alert.alert import Alert
 from relay_alert.formats import FORMATS
+from relay_alert.notification import SnsEvent
+from relay_alert.settings import RelayAlertSettings
 from relay_alert.webhook import Webhook
 
 
 @logger.inject_lambda_context
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Event: what SNS delivers, one record at a time; after an error Lambda tries again and then keeps the event."""
-    secret = Secret(os.environ["ALERT_WEBHOOK_SECRET"], ("url",))
-    config = settings()
-    webhook = Webhook.of(secret["url"], secret.get("format"), config.trusted_origins)
-    with GuardedClient(contact=config.contact, trusted_origins=config.trusted_origins) as client:
-        for record in event["Records"]:
-            alert = Alert.of(record["Sns"])
+    """Take an event of SNS; after an error, Lambda retries and then puts the event on the dead-letter queue."""
+    records = SnsEvent.model_validate(event).records
+    settings = RelayAlertSettings.load()
+
+    secret = Secret(settings.alert_webhook_secret, ("url",))
+    webhook = Webhook.of(secret["url"], secret.get("format"), settings.trusted_origins)
+    with GuardedClient(contact=settings.contact, trusted_origins=settings.trusted_origins) as client:
+        for record in records:
+            alert = Alert.of(record.notification)
             webhook.send(FORMATS[webhook.format](alert), client)
             logger.info("alert relayed", extra={"title": alert.title, "format": webhook.format})
-    metrics.add_metric("AlertsRelayed", MetricUnit.Count, len(event["Records"]))
-    return {"relayed": len(event["Records"])}
+
+    metrics.add_metric("AlertsRelayed", MetricUnit.Count, len(records))
+    return {"relayed": len(records)}

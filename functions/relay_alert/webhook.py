@@ -1,19 +1,21 @@
-"""The webhook: its address, which is a secret, and the sending, tried again where that can help."""
+"""The webhook: its URL, which is a secret, and the sending of alerts, with retries."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
-from imagelake.run.errors import CredentialsError, DownloadError
+from imagelake.run.errors import CredentialsError, ImagelakeError
+from imagelake.run.retries import retry
 from imagelake.web.client import GuardedClient
+from imagelake.web.errors import HttpError, UrlRefusedError
+from imagelake.web.retry_after import retry_seconds
+from imagelake.web.urls import Url, parse_origins
 from relay_alert.formats import FORMATS
 
 TRIES = 3
 LONGEST_PAUSE = 10.0
-# Far more than any service's answer to a webhook.
+# Far more than any service answers to a webhook.
 _MOST_BYTES = 100_000
 _BY_HOST = {
     "discord.com": "discord",
@@ -23,60 +25,61 @@ _BY_HOST = {
 }
 
 
-class AlertNotSentError(Exception):
-    """The webhook did not take the alert; names its host and its answer, never its path."""
+class AlertNotSentError(ImagelakeError):
+    """The webhook did not take the alert; the message names its host and its status, never its path.
+
+    ``retry_after`` is the number of seconds to wait before a retry, or ``None`` if a retry cannot help.
+    """
+
+    def __init__(self, message: str, retry_after: float | None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True)
 class Webhook:
-    """Where alerts go, and in which of ``FORMATS``."""
+    """The URL that alerts are sent to, and their format, one of ``FORMATS``."""
 
     url: str = field(repr=False)
     format: str
 
     @classmethod
     def of(cls, url: str, wanted: str | None = None, trusted_origins: frozenset[str] = frozenset()) -> Webhook:
-        """The webhook at ``url``, in the format ``wanted`` or that of its host. Raises ``CredentialsError``."""
+        """Return the webhook at ``url`` with the format ``wanted`` or its host's; raises ``CredentialsError``."""
         try:
-            parts = urlsplit(url)
-            host = (parts.hostname or "").lower()
-        except ValueError:
+            parsed = Url.parse(url)
+        except UrlRefusedError:
             raise CredentialsError("the webhook's secret holds no valid URL") from None
-        # Whoever has the address can post.
-        if parts.scheme != "https" and f"{parts.scheme}://{parts.netloc}" not in trusted_origins:
+        # The URL is a password: everybody who reads it on its way can post.
+        if parsed.scheme != "https" and parsed.origin not in parse_origins(trusted_origins):
             raise CredentialsError("the webhook's secret holds a URL that is not https")
-        chosen = wanted or _BY_HOST.get(host, "json")
+        chosen = wanted or _BY_HOST.get(parsed.host, "json")
         if chosen not in FORMATS:
             raise CredentialsError(f"the webhook's secret asks for a format that is not one of {', '.join(FORMATS)}")
         return cls(url, chosen)
 
     def send(self, payload: dict[str, Any], client: GuardedClient) -> None:
-        """Post ``payload``; raises ``AlertNotSentError`` in the end."""
-        for tries_left in reversed(range(TRIES)):
-            pause = 2.0 ** (TRIES - 1 - tries_left)
-            try:
-                answer = client.exchange(
-                    "POST", self.url, json=payload, max_bytes=_MOST_BYTES, connect=3.0, read=8.0, total=10.0
-                )
-            except DownloadError as error:
-                failure = str(error)
-            else:
-                if answer.status < 300:
-                    return
-                failure = f"{urlsplit(self.url).hostname} answered {answer.status}"
-                if answer.status != 429 and answer.status < 500:
-                    break
-                pause = max(pause, _retry_after(answer.headers.get("retry-after", "")))
-            if tries_left and pause <= LONGEST_PAUSE:
-                time.sleep(pause)
-            else:
-                break
-        # No cause: an exception of the client's may not, but its frames do, know the URL.
-        raise AlertNotSentError(failure) from None
+        """Post ``payload``; raises ``AlertNotSentError`` after the last try."""
+        retry(lambda: self._send_once(payload, client), tries=TRIES, on=AlertNotSentError, pause=_pause)
+
+    def _send_once(self, payload: dict[str, Any], client: GuardedClient) -> None:
+        try:
+            response = client.exchange(
+                "POST", self.url, json=payload, max_bytes=_MOST_BYTES, connect=3.0, read=8.0, total=10.0
+            )
+        except HttpError as error:
+            # Drop the cause: its traceback holds the secret URL.
+            raise AlertNotSentError(str(error), retry_after=0.0) from None
+        if response.status >= 300:
+            is_temporary = response.status == 429 or response.status >= 500
+            wait = retry_seconds(response.headers.get("retry-after"), response.headers.get("date")) or 0.0
+            raise AlertNotSentError(
+                f"{Url.parse(self.url).host} answered {response.status}", retry_after=wait if is_temporary else None
+            )
 
 
-def _retry_after(text: str) -> float:
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        return 0.0
+def _pause(error: AlertNotSentError, failed: int) -> float | None:
+    if error.retry_after is None:
+        return None
+    seconds = max(2.0 ** (failed - 1), error.retry_after)
+    return seconds if seconds <= LONGEST_PAUSE else None

@@ -12,13 +12,13 @@ from imagelake.lake.bucket import Bucket
 from imagelake.run.contracts import ReportRequest, ReportResult
 from imagelake.run.events import publish
 from imagelake.run.observability import RUN_ID, logger, metrics
-from imagelake.run.settings import settings
 from report.contact_sheet import contact_sheet
 from report.events import events_of
 from report.feed_problems import FeedProblems
 from report.notification import message, subject
 from report.page import render
 from report.run_metrics import send_metrics
+from report.settings import ReportSettings
 from report.summary import summarize
 
 
@@ -28,7 +28,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Take a ``ReportRequest`` and return a ``ReportResult``."""
     request = ReportRequest.model_validate(event)
     run = request.run
-    bucket = Bucket(settings().bucket_name)
+    settings = ReportSettings.load()
+    bucket = Bucket(settings.bucket_name)
 
     summary = summarize(run, request.results, bucket)
     bucket.put_json(object_keys.run_summary(run.run_id), summary.model_dump(mode="json"))
@@ -36,7 +37,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     bucket.put(object_keys.html_report(run), page.encode(), "text/html; charset=utf-8")
 
     problems = FeedProblems(summary, bucket)
-    publish(*events_of(summary, bucket.name))
+    publish(settings.event_bus_name, *events_of(summary, bucket.name))
     send_metrics(summary, datetime.now(UTC))
     logger.info("run reported", extra={"outcome": summary.outcome, "totals": summary.totals})
     # Skip the notification if an earlier run today already reported every one of these problems.
@@ -44,9 +45,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     result = ReportResult.model_validate(
         {
             "outcome": f"{summary.outcome}{again}",
+            "error": "RunFailed" if summary.outcome == "failed" else None,
             "subject": subject(summary),
             "message": message(summary, bucket.name, problems.since),
             "report_key": object_keys.html_report(run),
         }
     )
-    return result.model_dump()
+    return result.model_dump(mode="json")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from PIL import Image
 
-from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
+from imagelake.lake.staging import StagedRow, Staging
 from imagelake.run.errors import ObjectMissingError
 from imagelake.run.models import Batch
 from report.summary import FeedSummary, Summary
@@ -21,7 +21,7 @@ _SIDE = 160
 class Thumbnail(NamedTuple):
     """The row of an image, and the small image as a ``data:`` URL."""
 
-    row: dict[str, Any]
+    row: StagedRow
     src: str
 
 
@@ -43,16 +43,12 @@ def _of_feed(feed: FeedSummary, limit: int, bucket: Bucket) -> list[Thumbnail]:
 
 def _of_batch(batch: Batch, limit: int, bucket: Bucket) -> list[Thumbnail]:
     try:
-        rows = bucket.get_lines(object_keys.rows(batch))
-        shown = [row for row in rows if row["image"] is not None and not row["sensitive"]][:limit]
-        return [Thumbnail(row, _shrink(_read_image(batch, row["image"], bucket))) for row in shown]
+        staging = Staging(bucket, batch)
+        shown = [row for row in staging.rows() if row["image"] is not None and not row["sensitive"]][:limit]
+        return [Thumbnail(row, _shrink(staging.read_image(row))) for row in shown]
     except ObjectMissingError:
         # Staging expires after 14 days; a report that is made again later has fewer thumbnails.
         return []
-
-
-def _read_image(batch: Batch, position: dict[str, Any], bucket: Bucket) -> bytes:
-    return bucket.get_range(object_keys.images(batch), position["offset"], position["length"])
 
 
 def _shrink(jpeg: bytes) -> str:

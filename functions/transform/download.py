@@ -1,40 +1,68 @@
-"""Fetches the bytes of one picture from a URL that may be hostile, within limits."""
+"""Downloads the bytes of one image from a URL that may be hostile, within limits."""
 
 from __future__ import annotations
 
 import random
-import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from functools import cache
-from itertools import count
 from weakref import WeakValueDictionary
 
 from imagelake.run.errors import DownloadError, ErrorCode
-from imagelake.web.client import GuardedClient, read_body
-from imagelake.web.http1 import Deadline, Headers, Response
+from imagelake.run.retries import retry
+from imagelake.web.body import read_body
+from imagelake.web.client import GuardedClient
+from imagelake.web.errors import (
+    BodyCutError,
+    ConnectionFailedError,
+    HostNotFoundError,
+    HttpError,
+    HttpTimeoutError,
+    TooLargeError,
+    TooSlowError,
+    UnknownEncodingError,
+    UrlRefusedError,
+)
+from imagelake.web.http1 import Deadline, ResponseStream
+from imagelake.web.retry_after import retry_seconds
 from imagelake.web.urls import Url
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_RETRIED = frozenset(
+_HTTP_ERROR_CODES: Mapping[type[HttpError], ErrorCode] = {
+    UrlRefusedError: ErrorCode.URL_REFUSED,
+    HostNotFoundError: ErrorCode.HOST_NOT_FOUND,
+    ConnectionFailedError: ErrorCode.CONNECTION_FAILED,
+    HttpTimeoutError: ErrorCode.TIMED_OUT,
+    TooSlowError: ErrorCode.TOO_SLOW,
+    TooLargeError: ErrorCode.TOO_LARGE,
+    BodyCutError: ErrorCode.BODY_CUT,
+    UnknownEncodingError: ErrorCode.HTTP_ERROR,
+}
+_STATUS_CODES: Mapping[int, ErrorCode] = {
+    401: ErrorCode.FORBIDDEN,
+    403: ErrorCode.FORBIDDEN,
+    404: ErrorCode.NOT_FOUND,
+    410: ErrorCode.NOT_FOUND,
+    429: ErrorCode.RATE_LIMITED,
+}
+_RETRIED_CODES = frozenset(
     {ErrorCode.HOST_NOT_FOUND, ErrorCode.CONNECTION_FAILED, ErrorCode.BODY_CUT, ErrorCode.SERVER_ERROR}
 )
-# X-Robots-Tag directives that take a value after a colon; before any other colon stands the name of a robot.
+# Directives of X-Robots-Tag that refuse our use, and those with a value after a colon. Before any other colon stands
+# the name of a robot.
+_REFUSING_DIRECTIVES = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})
 _VALUED_DIRECTIVES = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one download may take; the defaults suit social networks.
+    """The limits of one download; the defaults suit social networks.
 
-    ``total_seconds`` spans all tries and redirects. A body that after ``grace_seconds`` comes in below
-    ``min_bytes_per_second`` is dropped. ``allowed_hosts`` also allow their subdomains; ``None`` is any public host.
-    An answer with one of ``robots_tags`` in X-Robots-Tag is refused; an empty set ignores the header.
+    ``total_seconds`` covers all tries and redirects. After ``grace_seconds`` a body must come in at
+    ``min_bytes_per_second`` or more. ``per_host`` is the number of downloads at a time from one host.
     """
 
     max_bytes: int = 25_000_000
@@ -47,21 +75,11 @@ class Limits:
     max_tries: int = 3
     backoff_seconds: float = 0.5
     max_retry_after_seconds: float = 5.0
-    allowed_hosts: frozenset[str] | None = None
-    robots_tags: frozenset[str] = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})
-
-
-@dataclass(frozen=True)
-class Download:
-    """The bytes, what the server calls them (never to be trusted), and the URL after redirects."""
-
-    body: bytes
-    content_type_hint: str | None
-    url: str
+    per_host: int = 8
 
 
 class _StatusError(DownloadError):
-    """An answer other than the picture; ``retry_after`` is the wait it asks for, in seconds."""
+    """A status other than success; ``retry_after`` is the number of seconds that the server asks to wait."""
 
     def __init__(self, code: ErrorCode, message: str, retry_after: float | None) -> None:
         super().__init__(code, message)
@@ -69,9 +87,9 @@ class _StatusError(DownloadError):
 
 
 class Downloader:
-    """Downloads pictures for many threads at once, ``per_host`` at a time from any one host.
+    """Downloads images for many threads at once; see ``GuardedClient`` for ``trusted_origins`` and ``contact``.
 
-    ``allowed_hosts`` takes the place of those in ``limits``. For the rest see ``GuardedClient``.
+    ``allowed_hosts`` include their subdomains; ``None`` allows any public host.
     """
 
     def __init__(
@@ -81,13 +99,10 @@ class Downloader:
         trusted_origins: frozenset[str] = frozenset(),
         contact: str = "",
         allowed_hosts: frozenset[str] | None = None,
-        per_host: int = 8,
-        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        limits = limits or Limits()
-        self._limits = limits if allowed_hosts is None else replace(limits, allowed_hosts=allowed_hosts)
-        self._client = GuardedClient(contact=contact, trusted_origins=trusted_origins, ssl_context=ssl_context)
-        self._per_host = per_host
+        self._limits = limits or Limits()
+        self._allowed_hosts = allowed_hosts
+        self._client = GuardedClient(contact=contact, trusted_origins=trusted_origins)
         self._lock = threading.Lock()
         self._slots: WeakValueDictionary[str, threading.Semaphore] = WeakValueDictionary()
 
@@ -97,46 +112,37 @@ class Downloader:
     def __exit__(self, *exc_info: object) -> None:
         self._client.close()
 
-    def download(
-        self,
-        url: str,
-        limits: Limits | None = None,
-        *,
-        expires_at: datetime | None = None,
-        now: datetime | None = None,
-    ) -> Download:
-        """The picture at ``url``; raises nothing but ``DownloadError``, whose message never holds path or query.
+    def download(self, url: str, *, expires_at: datetime | None = None) -> bytes:
+        """Return the bytes of the image; raises only ``DownloadError``, whose message never holds path or query.
 
-        ``limits`` are those of the downloader unless given. A URL whose ``expires_at`` (aware) is not after ``now``,
-        by default the present, is not asked for.
+        A URL whose ``expires_at`` (aware) has passed is not requested.
         """
-        limits = limits or self._limits
-        target = self._client.check(url, allowed_hosts=limits.allowed_hosts)
-        if expires_at is not None and expires_at <= (now or datetime.now(UTC)):
-            raise DownloadError(ErrorCode.URL_EXPIRED, f"the URL on {target.host} lapsed at {expires_at.isoformat()}")
-        deadline = Deadline(limits.total_seconds)
-        for tries in count(1):
-            try:
-                return self._follow(target, limits, deadline)
-            except DownloadError as error:
-                pause = _pause(error, tries, limits)
-                if pause is None or pause >= deadline.remaining():
-                    raise
-            time.sleep(pause)
-        raise AssertionError  # count() does not end
+        with _http_errors():
+            target = self._client.check(url, allowed_hosts=self._allowed_hosts)
+        if expires_at is not None and expires_at <= datetime.now(UTC):
+            raise DownloadError(ErrorCode.URL_EXPIRED, f"the URL on {target.host} expired at {expires_at.isoformat()}")
+        deadline = Deadline(self._limits.total_seconds)
+        return retry(
+            lambda: self._follow(target, deadline),
+            tries=self._limits.max_tries,
+            on=DownloadError,
+            pause=lambda error, failed: self._pause(error, failed, deadline),
+        )
 
-    def _follow(self, target: Url, limits: Limits, deadline: Deadline) -> Download:
+    def _follow(self, target: Url, deadline: Deadline) -> bytes:
         first = target.host
-        for _ in range(limits.max_redirects + 1):
-            result = self._get(target, limits, deadline)
-            if isinstance(result, Download):
-                return result
-            target = self._client.check(result, base=target, allowed_hosts=limits.allowed_hosts)
-        raise DownloadError(ErrorCode.TOO_MANY_REDIRECTS, f"{first} redirects more than {limits.max_redirects} times")
+        with _http_errors():
+            for _ in range(self._limits.max_redirects + 1):
+                result = self._get(target, deadline)
+                if isinstance(result, bytes):
+                    return result
+                target = result
+        message = f"{first} redirects more than {self._limits.max_redirects} times"
+        raise DownloadError(ErrorCode.TOO_MANY_REDIRECTS, message)
 
-    def _get(self, target: Url, limits: Limits, deadline: Deadline) -> Download | str:
-        """The picture, or the Location to go to."""
-        host = target.host
+    def _get(self, target: Url, deadline: Deadline) -> bytes | Url:
+        """Return the image, or the URL that the server redirects to."""
+        host, limits = target.host, self._limits
         with (
             self._slot(host, deadline),
             self._client.open(
@@ -149,75 +155,54 @@ class Downloader:
             ) as response,
         ):
             if response.status in _REDIRECTS and "location" in response.headers:
-                return response.headers["location"]
+                return self._client.check(response.headers["location"], base=target, allowed_hosts=self._allowed_hosts)
             if response.status not in (200, 203):
                 raise _status_error(host, response)
-            if _asks_robots_to_stay_out(response, limits.robots_tags):
+            if _refuses_robots(response):
                 raise DownloadError(ErrorCode.ROBOTS_REFUSED, f"{host} refuses such use by X-Robots-Tag")
-            body = read_body(
+            return read_body(
                 response, limits.max_bytes, min_rate=limits.min_bytes_per_second, grace=limits.grace_seconds
             )
-        content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        return Download(body, content_type or None, str(target))
 
     @contextmanager
     def _slot(self, host: str, deadline: Deadline) -> Iterator[None]:
-        """Hold one of the host's places; the wait for it is ours, so it does not count against the deadline."""
+        """Hold one of the host's slots; waiting for it is our choice, so it does not count against the deadline."""
         with self._lock:
-            slot = self._slots.setdefault(host, threading.Semaphore(self._per_host))
-        asked = time.monotonic()
+            slot = self._slots.setdefault(host, threading.Semaphore(self._limits.per_host))
+        started = time.monotonic()
         with slot:
-            deadline.extend(time.monotonic() - asked)
+            deadline.extend(time.monotonic() - started)
             yield
 
-
-@cache
-def _public_downloader() -> Downloader:
-    return Downloader()
-
-
-def download(url: str, limits: Limits | None = None) -> Download:
-    """``Downloader.download`` over a shared client that trusts no origin and names no contact."""
-    return _public_downloader().download(url, limits)
-
-
-def _pause(error: DownloadError, tries: int, limits: Limits) -> float | None:
-    """Seconds to wait before the next try, or ``None`` if there is to be none."""
-    asked = error.retry_after if isinstance(error, _StatusError) else None
-    retried = error.code in _RETRIED or (error.code is ErrorCode.RATE_LIMITED and asked is not None)
-    if not retried or tries >= limits.max_tries or (asked or 0) > limits.max_retry_after_seconds:
-        return None
-    backoff = limits.backoff_seconds * 2.0 ** (tries - 1) * random.uniform(0.5, 1.0)
-    return max(backoff, asked or 0)
+    def _pause(self, error: DownloadError, failed: int, deadline: Deadline) -> float | None:
+        """Return the seconds to wait before a retry, or ``None`` if it cannot help or would come too late."""
+        wait = error.retry_after if isinstance(error, _StatusError) else None
+        is_retried = error.code in _RETRIED_CODES or (error.code is ErrorCode.RATE_LIMITED and wait is not None)
+        if not is_retried or (wait or 0.0) > self._limits.max_retry_after_seconds:
+            return None
+        backoff = self._limits.backoff_seconds * 2.0 ** (failed - 1) * random.uniform(0.5, 1.0)
+        seconds = max(backoff, wait or 0.0)
+        return seconds if seconds < deadline.remaining() else None
 
 
-def _status_error(host: str, response: Response) -> _StatusError:
-    status = response.status
-    codes = {
-        401: ErrorCode.FORBIDDEN,
-        403: ErrorCode.FORBIDDEN,
-        404: ErrorCode.NOT_FOUND,
-        410: ErrorCode.NOT_FOUND,
-        429: ErrorCode.RATE_LIMITED,
-    }
-    code = codes.get(status, ErrorCode.SERVER_ERROR if status >= 500 else ErrorCode.HTTP_ERROR)
-    return _StatusError(code, f"{host} answered {status}", _retry_after(response.headers))
-
-
-def _retry_after(headers: Headers) -> float | None:
-    """Seconds; a date is taken relative to the server's own clock."""
-    text = headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdecimal():
-        return float(text)
+@contextmanager
+def _http_errors() -> Iterator[None]:
+    """Raise the client's errors as ``DownloadError`` with an image's error code."""
     try:
-        wait = parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("date", ""))
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return max(float(wait.total_seconds()), 0.0)
+        yield
+    except HttpError as error:
+        raise DownloadError(_HTTP_ERROR_CODES[type(error)], str(error)) from error
 
 
-def _asks_robots_to_stay_out(response: Response, refused: frozenset[str]) -> bool:
-    """Whether a directive for every robot, or for ours, is in ``refused``."""
+def _status_error(host: str, response: ResponseStream) -> _StatusError:
+    status = response.status
+    code = _STATUS_CODES.get(status, ErrorCode.SERVER_ERROR if status >= 500 else ErrorCode.HTTP_ERROR)
+    wait = retry_seconds(response.headers.get("retry-after"), response.headers.get("date"))
+    return _StatusError(code, f"{host} answered {status}", wait)
+
+
+def _refuses_robots(response: ResponseStream) -> bool:
+    """Return whether X-Robots-Tag has a refusing directive for every robot or for ours."""
     for line in response.headers.each("x-robots-tag"):
         robot = "*"
         for part in line.lower().split(","):
@@ -226,6 +211,6 @@ def _asks_robots_to_stay_out(response: Response, refused: frozenset[str]) -> boo
                 robot, directive = name, rest
             else:
                 directive = name
-            if robot in ("*", "imagelake") and directive in refused:
+            if robot in ("*", "imagelake") and directive in _REFUSING_DIRECTIVES:
                 return True
     return False

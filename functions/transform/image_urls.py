@@ -1,4 +1,4 @@
-"""Pictures whose addresses lapse: one that has lapsed is asked for once more, from the network that gave it."""
+"""Signed image URLs: an expired one is refreshed once, by asking the network for the post again."""
 
 from __future__ import annotations
 
@@ -10,62 +10,62 @@ from imagelake.accounts.secrets import Secret
 from imagelake.accounts.session import Session
 from imagelake.run.errors import DownloadError, ErrorCode, ImagelakeError
 from imagelake.run.posts import Item, Media
-from imagelake.run.settings import Settings
 from imagelake.sources import Feed, Source
 from imagelake.sources.contract import RefreshesUrls
 from transform.download import Downloader
+from transform.settings import TransformSettings
 
-# What the networks answer at a signed address that has lapsed.
-_LAPSED = frozenset({ErrorCode.URL_EXPIRED, ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND})
+# The networks answer with one of these at an expired URL.
+_EXPIRED_CODES = frozenset({ErrorCode.URL_EXPIRED, ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND})
 
 
 class SignedUrls:
-    """Downloads the pictures of one batch."""
+    """Downloads the images of one batch."""
 
-    def __init__(self, source: Source, downloader: Downloader, config: Settings) -> None:
+    def __init__(self, source: Source, downloader: Downloader, config: TransformSettings) -> None:
         self._source = source
         self._downloader = downloader
         self._config = config
         self._lock = threading.Lock()
-        self._shown: dict[datetime, dict[str, Media]] = {}
+        self._media_by_time: dict[datetime, dict[str, Media]] = {}
         self._refusal: ImagelakeError | None = None
 
     def download(self, item: Item) -> bytes:
-        """The picture's bytes; raises only ``DownloadError``, ``url_expired`` where a fresh address has lapsed too."""
+        """Return the image's bytes; raises only ``DownloadError``, ``url_expired`` if no fresh URL works either."""
         try:
-            return self._downloader.download(item.media_url, expires_at=item.expires_at).body
+            return self._downloader.download(item.media_url, expires_at=item.expires_at)
         except DownloadError as error:
-            if item.expires_at is None or error.code not in _LAPSED:
+            if item.expires_at is None or error.code not in _EXPIRED_CODES:
                 raise
-            lapsed = error
+            expired = error
         try:
-            fresh = self._again(item)
+            fresh = self._refresh(item)
         except ImagelakeError as error:
-            raise DownloadError(ErrorCode.URL_EXPIRED, f"{lapsed}; no fresh address: {error}") from error
+            raise DownloadError(ErrorCode.URL_EXPIRED, f"{expired}; no fresh URL: {error}") from error
         if fresh is None or fresh.url is None:
-            raise DownloadError(ErrorCode.URL_EXPIRED, f"{lapsed}; the network gives no fresh address") from lapsed
+            raise DownloadError(ErrorCode.URL_EXPIRED, f"{expired}; the network gives no fresh URL") from expired
         try:
-            return self._downloader.download(fresh.url, expires_at=fresh.expires_at).body
+            return self._downloader.download(fresh.url, expires_at=fresh.expires_at)
         except DownloadError as error:
-            if error.code not in _LAPSED:
+            if error.code not in _EXPIRED_CODES:
                 raise
-            raise DownloadError(ErrorCode.URL_EXPIRED, f"{error}, at a fresh address too") from error
+            raise DownloadError(ErrorCode.URL_EXPIRED, f"{error}, at a fresh URL too") from error
 
-    def _again(self, item: Item) -> Media | None:
-        """The medium as its network shows it now, or ``None`` if the network shows it to nobody."""
+    def _refresh(self, item: Item) -> Media | None:
+        """Return the media item as its network shows it now, or ``None`` if it does not show it any more."""
         if not isinstance(self._source, RefreshesUrls):
             return None
-        # One call for all pictures of a post; and none after a refusal, which the next one would meet as well.
+        # Make one call for all images of a post, and none after a refusal: the next call would be refused as well.
         with self._lock:
             if self._refusal is not None:
                 raise self._refusal
-            if item.posted_at not in self._shown:
+            if item.posted_at not in self._media_by_time:
                 try:
-                    self._shown[item.posted_at] = self._read(self._source, item)
+                    self._media_by_time[item.posted_at] = self._read(self._source, item)
                 except ImagelakeError as error:
                     self._refusal = error
                     raise
-            return self._shown[item.posted_at].get(item.media_id)
+            return self._media_by_time[item.posted_at].get(item.media_id)
 
     def _read(self, source: RefreshesUrls, item: Item) -> dict[str, Media]:
         feed = Feed.of(item.feed)

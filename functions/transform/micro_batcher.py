@@ -1,4 +1,4 @@
-"""As many threads for the work of the processors as there are processors."""
+"""A few worker threads that process values of many threads, several at a time."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ R = TypeVar("R")
 
 
 def processors() -> int:
-    """How many of the machine's processors this process may use."""
+    """Count the processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class MicroBatcher(Generic[T, R]):
-    """Works for many threads, each of which waits for the result of one value.
+    """A function for many threads; each call waits for the result of its value.
 
-    ``work`` makes a list of results from a list of values: up to ``most`` of those that wait at a time. It runs in
-    ``threads`` threads of its own. More of them would make work that is bound to the processors no faster and only
-    hold more memory, and a thread that does nothing else finds its memory and code in the processor's caches.
+    ``work`` turns a list of values into a list of results. Worker threads call it with up to ``max_batch`` of the
+    values that are waiting. One worker per processor is enough for work that only computes: more workers are not
+    faster and need more memory. Several values in one call are faster than one, because the code and the tables of
+    each stage of the work stay in the processor's caches.
     """
 
-    def __init__(self, work: Callable[[list[T]], list[R]], *, most: int, threads: int) -> None:
+    def __init__(self, work: Callable[[list[T]], list[R]], *, max_batch: int, threads: int) -> None:
         self._work = work
-        self._most = most
-        self._waiting: deque[tuple[T, Future[R]]] = deque()
+        self._max_batch = max_batch
+        self._queue: deque[tuple[T, Future[R]]] = deque()
         self._pool = ThreadPoolExecutor(threads)
 
     def __enter__(self) -> MicroBatcher[T, R]:
@@ -39,23 +40,27 @@ class MicroBatcher(Generic[T, R]):
         self._pool.shutdown()
 
     def __call__(self, value: T) -> R:
-        """What ``work`` makes of ``value``; if it raises, so does this for each of the values it was given."""
+        """Return the result of ``work`` for this value; an error reaches all callers whose values were in the batch."""
         result: Future[R] = Future()
-        self._waiting.append((value, result))
-        # A turn for every value, so that none is left; one whose values went with earlier turns finds nothing to do.
-        self._pool.submit(self._turn)
+        self._queue.append((value, result))
+        # One task per value, so that none is left. An earlier task may have taken it: then this one finds less to do.
+        self._pool.submit(self._drain)
         return result.result()
 
-    def _turn(self) -> None:
-        group: list[tuple[T, Future[R]]] = []
+    def _drain(self) -> None:
+        """Process one batch of the queue, which may be empty."""
+        batch: list[tuple[T, Future[R]]] = []
         with suppress(IndexError):
-            while len(group) < self._most:
-                group.append(self._waiting.popleft())
+            while len(batch) < self._max_batch:
+                batch.append(self._queue.popleft())
+        if not batch:
+            return
         try:
-            made = list(zip(group, self._work([value for value, _ in group]) if group else [], strict=True))
+            results = self._work([value for value, _ in batch])
+            pairs = list(zip(batch, results, strict=True))
         except Exception as error:
-            for _, result in group:
-                result.set_exception(error)
+            for _, future in batch:
+                future.set_exception(error)
         else:
-            for (_, result), one in made:
-                result.set_result(one)
+            for (_, future), result in pairs:
+                future.set_result(result)

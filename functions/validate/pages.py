@@ -1,4 +1,4 @@
-"""Raw pages back from storage, as posts and rejects."""
+"""The raw pages of a run, read from the bucket and parsed into posts and rejects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from imagelake.web.messages import Response
 def read_pages(
     source: Source, feed: Feed, feed_id: str, run: Run, pages: int, bucket: Bucket
 ) -> tuple[list[Post], list[Reject]]:
-    """All posts of the run's pages, each post id once and in listing order, and all rejects."""
+    """Read all posts of the run's pages, each post once and in the order of the listing, and all rejects."""
     posts: dict[tuple[str, str], Post] = {}
     rejects: list[Reject] = []
     for number in range(pages):
@@ -23,7 +23,7 @@ def read_pages(
         body, metadata = bucket.get_with_metadata(key)
         page = source.parse(feed, Response(int(metadata["status"]), {}, gzip.decompress(body), metadata["url"]))
         for post in page.posts:
-            # A stream brings posts of many networks, whose ids may meet.
+            # A stream has posts of many networks, and two networks may use the same post id.
             posts.setdefault((post.author_id, post.post_id), post)
         rejects += page.rejects
     return list(posts.values()), rejects

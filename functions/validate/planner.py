@@ -1,89 +1,116 @@
-"""The plan of a feed's run: which media are new, in which batches, and what was left out and why."""
+"""The plan of a feed: its new images in batches, and everything that was left out, with the reason."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.media_index import MediaIndex
+from imagelake.run.contracts import FeedRequest
 from imagelake.run.errors import ObjectMissingError
-from imagelake.run.models import Batch, PlannedBatch, Run
+from imagelake.run.models import Batch, BookmarkUpdate, FeedPlan, PlannedBatch
 from imagelake.run.posts import Item, Media, Post
 from imagelake.sources import Feed, Reject
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
+@dataclass(frozen=True)
+class Selection:
+    """The batches to process, and what the pages hold besides."""
+
+    # Open batches, planned by an earlier run or by an earlier try of this call.
+    resumed: list[PlannedBatch]
+    new: list[PlannedBatch]
+    posts: int
+    already_known: int
+    rejected_posts: list[Reject]
+    skipped_media: list[Reject]
+
+
 class Planner:
-    """Plans one feed in one run. Doing it again, in this run or another, gives the same batches or fewer."""
+    """Plans one feed in one run. Planning again, in this run or another, gives the same batches or fewer."""
 
-    def __init__(self, feed: Feed, feed_id: str, run: Run, bucket: Bucket, media_index: MediaIndex) -> None:
+    def __init__(self, feed: Feed, request: FeedRequest, bucket: Bucket, media_index: MediaIndex) -> None:
         self._feed = feed
-        self._feed_id = feed_id
-        self._run = run
+        self._feed_id = request.feed.feed_id
+        self._run = request.run
+        self._progress = request.progress
         self._bucket = bucket
-        self._image_keys = media_index
+        self._media_index = media_index
 
-    def plan(self, posts: list[Post], rejects: list[Reject]) -> dict[str, Any]:
-        """Write rejects, open batches and the batch list; return counts."""
-        opened = self._open_plans()
-        left_open = [plan for plan in opened if self._takes_up(plan)]
-        wanted, skipped = self._images(posts)
-        self._keep_rejects(rejects, skipped)
-        held = {item.media_id for plan in opened for item in plan.items}
-        candidates = [item for item in wanted if item.media_id not in held]
-        # What a stale read misses is planned once more, and refused when it is claimed.
-        known = self._image_keys.get_many((item.media_id for item in candidates), consistent=False)
-        new = [item for item in candidates if item.media_id not in known]
+    def select(self, posts: list[Post], rejects: list[Reject]) -> Selection:
+        """Choose the batches to process; reads open batches and the media index, and writes nothing."""
+        open_batches = self._open_batches()
+        resumed = [planned for planned in open_batches if self._resumes(planned)]
+        images, skipped = self._images(posts)
+        new = self._new_items(images, open_batches)
+        # Items that an earlier try of this same call planned count as new.
+        ours = {item.media_id for planned in resumed if planned.run_id == self._run.run_id for item in planned.items}
+        return Selection(
+            resumed=resumed,
+            new=[self._plan_batch(items) for items in self._groups(new)],
+            posts=len(posts),
+            already_known=sum(item.media_id not in ours for item in images) - len(new),
+            rejected_posts=rejects,
+            skipped_media=skipped,
+        )
 
-        # What an earlier try of this same call has planned is new as well.
-        ours = {item.media_id for plan in left_open if plan.run_id == self._run.run_id for item in plan.items}
-        already_known = sum(item.media_id not in ours for item in wanted) - len(new)
-
-        planned = [self._new_plan(items) for items in self._batches(new)]
-        plans = sorted(left_open + planned, key=lambda plan: (plan.batch.dt, *_urgency(plan.items[0])))
-        for plan in plans:
-            self._keep(plan, object_keys.planned_batch(plan.batch))
-        # Last, because it is the promise; and never for one that was open: another run may have closed it since.
-        for plan in planned:
-            self._keep(plan, object_keys.open_batch(plan.batch))
+    def write(self, selection: Selection, warnings: list[str]) -> FeedPlan:
+        """Store rejects, batches, open markers and the batch list."""
+        self._write_rejects(selection)
+        batches = sorted(
+            selection.resumed + selection.new,
+            key=lambda planned: (planned.batch.dt, *_urgency(planned.items[0])),
+        )
+        for planned in batches:
+            self._write_batch(planned, object_keys.planned_batch(planned.batch))
+        # Open markers are written last: they commit the plan. An existing marker is never written again, because
+        # another run may have closed that batch.
+        for planned in selection.new:
+            self._write_batch(planned, object_keys.open_batch(planned.batch))
         list_key = object_keys.batch_list(self._run, self._feed_id)
-        self._bucket.put_json(list_key, [plan.batch.model_dump() for plan in plans])
-        return {
-            "list_key": list_key,
-            "batches": len(plans),
-            "items": sum(plan.batch.items for plan in plans),
-            "resumed_batches": sum(plan.run_id != self._run.run_id for plan in left_open),
-            "posts": len(posts),
-            "already_known": already_known,
-            "rejected_posts": len(rejects),
-            "skipped_media": dict(Counter(reject.reason for reject in skipped)),
-        }
+        self._bucket.put_json(list_key, [planned.batch.model_dump() for planned in batches])
+        progress = self._progress
+        return FeedPlan(
+            list_key=list_key,
+            batches=len(batches),
+            items=sum(planned.batch.items for planned in batches),
+            resumed_batches=sum(planned.run_id != self._run.run_id for planned in selection.resumed),
+            posts=selection.posts,
+            already_known=selection.already_known,
+            rejected_posts=len(selection.rejected_posts),
+            skipped_media=dict(Counter(reject.reason for reject in selection.skipped_media)),
+            bookmark=BookmarkUpdate(newest_id=progress.newest_id, newest_at=progress.newest_at),
+            stopped_by=progress.stopped_by,
+            cost_usd=progress.cost_usd,
+            warnings=warnings,
+        )
 
-    def _open_plans(self) -> list[PlannedBatch]:
-        """Batches that are planned and not finished."""
-        plans = []
+    def _open_batches(self) -> list[PlannedBatch]:
+        """List batches of this feed that are planned and not finished."""
+        batches = []
         for key in self._bucket.list(object_keys.open_prefix(self._feed_id)):
-            # A batch that another run closes between the listing and the reading is not open.
+            # Another run may close the batch between the listing and this read; then it is not open.
             with suppress(ObjectMissingError):
-                plans.append(PlannedBatch.model_validate_json(self._bucket.get(key)))
-        return plans
+                batches.append(PlannedBatch.model_validate_json(self._bucket.get(key)))
+        return batches
 
-    def _takes_up(self, plan: PlannedBatch) -> bool:
-        """Whether to finish an open batch: windows of a stream overlap, so another's of today is likely at work still.
+    def _resumes(self, planned: PlannedBatch) -> bool:
+        """Tell if this run processes an open batch; a window leaves today's batches to the windows that planned them.
 
-        A window's own run has its name.
+        The run that Ingest Stream starts for a window has the name of the window.
         """
         window = self._feed.window
-        return window is None or plan.run_id in (self._run.run_id, window) or plan.batch.dt < self._run.dt
+        return window is None or planned.run_id in (self._run.run_id, window) or planned.batch.dt < self._run.dt
 
     def _images(self, posts: list[Post]) -> tuple[list[Item], list[Reject]]:
-        """Every image once, and the media that are none, each with its reason."""
+        """List every image once, and the skipped media items, each with its reason."""
         items: dict[str, Item] = {}
         skipped: list[Reject] = []
         for post in posts:
@@ -94,25 +121,21 @@ class Planner:
                     skipped.append(Reject(post.post_id, _skip_reason(media), media.model_dump(mode="json")))
         return list(items.values()), skipped
 
-    def _keep(self, plan: PlannedBatch, key: str) -> None:
-        self._bucket.put(key, plan.model_dump_json().encode(), "application/json")
+    def _new_items(self, images: list[Item], open_batches: list[PlannedBatch]) -> list[Item]:
+        """List images that neither an open batch nor the media index has."""
+        planned = {item.media_id for batch in open_batches for item in batch.items}
+        candidates = [item for item in images if item.media_id not in planned]
+        # A stale read may miss a media item. It is planned once more then, and its claim is refused.
+        known = self._media_index.get_many((item.media_id for item in candidates), consistent=False)
+        return [item for item in candidates if item.media_id not in known]
 
-    def _keep_rejects(self, rejects: list[Reject], skipped: list[Reject]) -> None:
-        lines = [
-            {"kind": kind, "post_id": reject.post_id, "reason": reject.reason, "raw": reject.raw}
-            for kind, group in (("post", rejects), ("media", skipped))
-            for reject in group
-        ]
-        if lines:
-            self._bucket.put_lines(object_keys.rejects(self._run, self._feed.source, self._feed_id), lines)
-
-    def _batches(self, items: list[Item]) -> Iterator[list[Item]]:
-        """Groups of at most the batch size; what expires first is in the first."""
+    def _groups(self, items: list[Item]) -> Iterator[list[Item]]:
+        """Split items into groups of at most the batch size; the images that expire first come first."""
         ordered = sorted(items, key=_urgency)
         for start in range(0, len(ordered), self._run.batch_size):
             yield ordered[start : start + self._run.batch_size]
 
-    def _new_plan(self, items: list[Item]) -> PlannedBatch:
+    def _plan_batch(self, items: list[Item]) -> PlannedBatch:
         batch = Batch(
             batch_id=object_keys.batch_id(self._feed_id, self._run.dt, (item.media_id for item in items)),
             feed_id=self._feed_id,
@@ -124,6 +147,18 @@ class Planner:
             batch=batch, run_id=self._run.run_id, items=items, preset=self._run.preset, tensor=self._run.tensor
         )
 
+    def _write_batch(self, planned: PlannedBatch, key: str) -> None:
+        self._bucket.put(key, planned.model_dump_json().encode(), "application/json")
+
+    def _write_rejects(self, selection: Selection) -> None:
+        lines = [
+            {"kind": kind, "post_id": reject.post_id, "reason": reject.reason, "raw": reject.raw}
+            for kind, group in (("post", selection.rejected_posts), ("media", selection.skipped_media))
+            for reject in group
+        ]
+        if lines:
+            self._bucket.put_lines(object_keys.rejects(self._run, self._feed.source, self._feed_id), lines)
+
 
 def _urgency(item: Item) -> tuple[datetime, datetime, str]:
     return item.expires_at or _NEVER, item.posted_at, item.media_id
@@ -132,4 +167,4 @@ def _urgency(item: Item) -> tuple[datetime, datetime, str]:
 def _skip_reason(media: Media) -> str:
     if media.skip_reason is not None:
         return media.skip_reason
-    return "image without an address" if media.kind == "image" else f"{media.kind} is not an image"
+    return "image without a URL" if media.kind == "image" else f"{media.kind} is not an image"

@@ -1,9 +1,9 @@
-"""Rows as a Parquet file: explicit types, one row group up to 500 rows, pictures as they are."""
+"""The Parquet file of one batch: explicit types, one row group per 500 rows, images as they are."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import awswrangler as wr
@@ -11,9 +11,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imagelake.lake.rows import COLUMNS
+from imagelake.lake.rows import COLUMNS, Row
 
-# A row group holds its pictures; more than this and viewers have to read over 100 MB to show one row.
+# A row group contains its images. With more rows, a viewer would read over 100 MB to show a single one.
 _ROW_GROUP = 500
 _ARROW = {
     "string": pa.string(),
@@ -30,32 +30,29 @@ _ARROW = {
 
 
 def schema() -> pa.Schema:
-    """The Arrow schema of the dataset, with the key that tells Hugging Face ``datasets`` which column is a picture."""
+    """Make the Arrow schema of the dataset; its metadata says to Hugging Face ``datasets`` which column is an image."""
     features = {column.name: _feature(column.type) for column in COLUMNS}
     huggingface = json.dumps({"info": {"features": features}})
     return pa.schema([(column.name, _ARROW[column.type]) for column in COLUMNS], metadata={"huggingface": huggingface})
 
 
-def read(file: bytes) -> list[dict[str, Any]]:
-    """The rows of a file, with their pictures, as ``write`` takes them for ``written``."""
-    rows: list[dict[str, Any]] = pq.read_table(pa.BufferReader(file)).to_pylist()
-    return [row | {"posted_at": f"{row['posted_at'].isoformat()}Z"} for row in rows]
+def read(file: bytes) -> list[Row]:
+    """Read the rows of a file; a file of an earlier version may lack columns."""
+    rows: list[Any] = pq.read_table(pa.BufferReader(file)).to_pylist()
+    for row in rows:
+        row["posted_at"] = f"{row['posted_at'].isoformat()}Z"
+    return rows
 
 
-def write(rows: list[dict[str, Any]], pictures: memoryview, path: str, written: Iterable[dict[str, Any]] = ()) -> None:
-    """Write ``rows`` to the object at ``path`` (``s3://``), each with its picture and tensor cut out of ``pictures``.
+def write(rows: list[Row], path: str, written: Sequence[Row] = ()) -> None:
+    """Write rows to the object at ``path`` (``s3://``), in place of the rows of the same items if some are ``written``.
 
-    With what is ``written`` there already, each of ``rows`` takes the place of the one of its item.
-
-    The key is explicit and there is no catalogue: ``dataset=True`` would append under a new name at every retry.
+    The key is explicit and there is no catalog: with ``dataset=True``, every retry would add another file.
     """
-    whole = {
-        row["media_id"]: row | {"image": _image(row["image"], pictures), "tensor": _cut(row["tensor"], pictures)}
-        for row in rows
-    }
-    # As objects: left to itself, pandas makes floats of integers where one is missing, and rounds 64-bit hashes.
+    new = {row["media_id"]: row for row in rows}
+    # With the dtype object, because pandas would turn integers with gaps into floats and so round 64-bit hashes.
     table = pd.DataFrame(
-        [whole.get(row["media_id"], row) for row in written] or list(whole.values()),
+        [new.get(row["media_id"], row) for row in written] or rows,
         columns=[column.name for column in COLUMNS],
         dtype="object",
     )
@@ -67,9 +64,9 @@ def write(rows: list[dict[str, Any]], pictures: memoryview, path: str, written: 
         df=table,
         path=path,
         index=False,
-        # Bytes that awswrangler is told of, it takes for text.
+        # awswrangler casts columns declared as binary to text, so leave them out.
         dtype={column.name: column.type for column in COLUMNS if column.type != "binary"},
-        # Pictures are compressed already, and awswrangler knows one codec per file; the rest is a hundredth of it.
+        # Images are compressed already, awswrangler takes one codec per file, and the rest is a hundredth of the file.
         compression=None,
         pyarrow_additional_kwargs={
             "schema": schema(),
@@ -82,16 +79,8 @@ def write(rows: list[dict[str, Any]], pictures: memoryview, path: str, written: 
     )
 
 
-def _image(place: dict[str, Any] | None, pictures: memoryview) -> dict[str, Any] | None:
-    return None if place is None else {"bytes": _cut(place, pictures), "path": place["path"]}
-
-
-def _cut(place: dict[str, Any] | None, pictures: memoryview) -> bytes | None:
-    return None if place is None else bytes(pictures[place["offset"] : place["offset"] + place["length"]])
-
-
 def _feature(athena_type: str) -> dict[str, Any]:
-    """A type in the words of ``datasets.Features`` (https://huggingface.co/docs/datasets/about_dataset_features)."""
+    """Translate a type for ``datasets.Features`` (https://huggingface.co/docs/datasets/about_dataset_features)."""
     if athena_type == "struct<bytes:binary,path:string>":
         return {"_type": "Image"}
     if athena_type.startswith("array<"):

@@ -1,9 +1,9 @@
-"""Look for bytes that make ``functions/imaging`` raise anything but ``ImageRejectedError``; run by ``make fuzz``.
+"""Look for bytes that make `imagelake.imaging` raise anything but ``ImageRejectedError``; ``make fuzz`` runs this.
 
     python tests/fuzz/fuzz_process.py [SECONDS] [FOLDER]
 
-It begins with small pictures made of this project's samples, keeps what reaches new code in FOLDER/corpus, and writes
-bytes that crash to FOLDER/crash-*, which the next run gets as its argument in place of SECONDS to repeat them.
+It starts with small images made from this project's samples. Bytes that reach new code are kept in FOLDER/corpus; bytes
+that crash are written to FOLDER/crash-*. To repeat a crash, give such a file in place of SECONDS.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ import atheris
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "functions"))
 
-# Only our own code is instrumented: the decoders are native, and what they refuse is all that is asked of them.
+# Only our own code is instrumented, because the decoders are native code.
 with atheris.instrument_imports(include=["imagelake.imaging", "imagelake.run"]):
-    from imagelake.imaging import Options, header, process
-    from imagelake.imaging.sniff import sniff
+    from imagelake.imaging import Options, process
+    from imagelake.imaging.formats import read_header
+    from imagelake.imaging.sniff import sniff_format
     from imagelake.run.errors import ImageRejectedError
 
-from PIL import Image  # noqa: E402 - after the code that is to be instrumented
+from PIL import Image  # noqa: E402 - must come after the instrumented code
 
 _OPTIONS = Options(image_size=32, max_pixels=1_000_000)
 _CLEAN = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00"
@@ -32,23 +33,23 @@ _MAX_BYTES = 8192
 
 
 def check(data: bytes) -> None:
-    """A header or a refusal, then a clean JPEG or a refusal, and the same twice."""
+    """Read a header or a refusal, then a clean JPEG or a refusal."""
     try:
-        found = header.read(sniff(data), data)
-        assert found.width > 0, found
-        assert found.height > 0, found
+        header = read_header(sniff_format(data), data)
+        assert header.width > 0, header
+        assert header.height > 0, header
     except ImageRejectedError:
         pass
     try:
-        picture = process(data, _OPTIONS)
+        result = process(data, _OPTIONS)
     except ImageRejectedError:
         return
-    assert picture.image.startswith(_CLEAN), picture.image[:20]
-    assert picture.width * picture.height <= _OPTIONS.max_pixels, (picture.width, picture.height)
+    assert result.image.startswith(_CLEAN), result.image[:20]
+    assert result.width * result.height <= _OPTIONS.max_pixels, (result.width, result.height)
 
 
 def write_seeds(folder: Path) -> None:
-    """Small pictures in every format, with what metadata a format has."""
+    """Write small images in every format, with all metadata that the format has."""
     folder.mkdir(parents=True, exist_ok=True)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -74,17 +75,22 @@ def write_seeds(folder: Path) -> None:
 
 
 def main() -> None:
-    what = sys.argv[1] if len(sys.argv) > 1 else "60"
+    seconds_or_file = sys.argv[1] if len(sys.argv) > 1 else "60"
     folder = Path(sys.argv[2] if len(sys.argv) > 2 else ROOT / ".imagelake" / "fuzz")
     write_seeds(folder / "seeds")
     (folder / "corpus").mkdir(exist_ok=True)
-    if what.isdecimal():
-        rest = [f"-max_total_time={what}", f"-max_len={_MAX_BYTES}", "-timeout=10", "-rss_limit_mb=1024"]
-        rest += ["-print_final_stats=1", f"-artifact_prefix={folder}{os.sep}"]
-        rest += [str(folder / "corpus"), str(folder / "seeds")]
+    if seconds_or_file.isdecimal():
+        arguments = [
+            f"-max_total_time={seconds_or_file}",
+            f"-max_len={_MAX_BYTES}",
+            "-timeout=10",
+            "-rss_limit_mb=1024",
+        ]
+        arguments += ["-print_final_stats=1", f"-artifact_prefix={folder}{os.sep}"]
+        arguments += [str(folder / "corpus"), str(folder / "seeds")]
     else:
-        rest = [what]
-    atheris.Setup([sys.argv[0], *rest], check)
+        arguments = [seconds_or_file]
+    atheris.Setup([sys.argv[0], *arguments], check)
     atheris.Fuzz()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from tests.unit.functions.website import Answer, Website
-from tests.unit.imaging.pictures import encoded, photo, png_of
+from tests.unit.imaging.images import encoded, photo, png_of
 
 DID = "did:plc:abcdefghijklmnopqrstuvwx"
 ACCOUNT = "poison.example"

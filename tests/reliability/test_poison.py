@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from imagelake.run.settings import settings
+from imagelake.run.settings import Settings
 from tests.reliability.audit import problems, rows, unbalanced
 from tests.reliability.pipeline import execute, notified
 from tests.reliability.poison import PICTURES, POSTS, Poison, media_id
@@ -21,8 +21,8 @@ from tests.unit.functions.website import Website
 def pauses(clients: None, website: Website, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long it would have slept between tries."""
     pauses: list[float] = []
-    monkeypatch.setattr("transform.download.time.sleep", pauses.append)
-    settings.cache_clear()
+    monkeypatch.setattr("imagelake.run.retries.time.sleep", pauses.append)
+    Settings.load.cache_clear()
     return pauses
 
 

@@ -16,7 +16,7 @@ import boto3
 import pytest
 from PIL import Image
 
-import fetch.app
+import fetch.feed_reader
 import validate.app
 from imagelake.run.posts import Post
 from imagelake.sources import Bookmark, Feed
@@ -26,7 +26,7 @@ from tests.unit.fake_lake import BUCKET, Lake, aws_in_memory
 from tests.unit.functions.factories import NOON, media, post
 from tests.unit.functions.network import Network, page
 from tests.unit.functions.website import Answer, Website
-from transform.near_duplicates import known
+from transform.near_duplicates import hash_log_cache
 
 FEEDS = ["bluesky:alice.example", "bluesky:bob.example"]
 DAY, NEXT_DAY = "2026-04-02", "2026-04-03"
@@ -46,8 +46,8 @@ class World:
         self._website = website
         self.expected: dict[str, str] = {}
         network = Accounts(website)
-        for app in (fetch.app, validate.app):
-            monkeypatch.setattr(app, "get_source", lambda name: network)
+        for module in (fetch.feed_reader, validate.app):
+            monkeypatch.setattr(module, "get_source", lambda name: network)
         shared = self._picture("shared", "ok", _photo(1))
         self._posts: dict[str, list[Post]] = {
             "alice.example": [
@@ -152,4 +152,4 @@ def stored() -> Stored:
 
 def forget() -> None:
     """What a process takes with it when it dies."""
-    known.cache_clear()
+    hash_log_cache.cache_clear()

@@ -1,4 +1,4 @@
-"""Files of some kilobytes that ask a decoder for gigabytes, minutes or a stack without end, each with its refusal."""
+"""Small files that make a decoder use gigabytes, minutes or endless stack, each with the error code it must get."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 import zlib
 
 from imagelake.run.errors import ErrorCode
-from tests.unit.imaging.pictures import chunk, encoded, jpeg_with, png_of, png_with, quarters
+from tests.unit.imaging.images import chunk, encoded, jpeg_with, png_of, png_with, quarters
 
 PIXELS, CORRUPT, TRUNCATED = ErrorCode.TOO_MANY_PIXELS, ErrorCode.CORRUPT, ErrorCode.TRUNCATED
 FORMAT, NO_IMAGE = ErrorCode.FORMAT_NOT_ALLOWED, ErrorCode.NOT_AN_IMAGE
@@ -20,7 +20,7 @@ def bombs() -> Bombs:
 
 
 def _png() -> Bombs:
-    picture = encoded(quarters(), "PNG")
+    image = encoded(quarters(), "PNG")
     deflater = zlib.compressobj()
     zeros = b"".join(deflater.compress(bytes(1 << 20)) for _ in range(512)) + deflater.flush()
     megabyte = zlib.compress(bytes(1 << 20), 9)
@@ -31,31 +31,31 @@ def _png() -> Bombs:
     }  # fmt: skip
     return {
         **{f"PNG {name}": (png_of(*size[:2], zeros, *size[2:]), PIXELS) for name, size in sizes.items()},
-        "PNG zTXt": (png_with(picture, chunk(b"zTXt", b"Comment\0\0" + zeros)), CORRUPT),
-        "PNG iTXt": (png_with(picture, chunk(b"iTXt", b"Comment\0\x01\0en\0\0" + zeros)), CORRUPT),
-        "PNG iCCP": (png_with(picture, chunk(b"iCCP", b"Profile\0\0" + zeros)), CORRUPT),
-        "PNG many zTXt": (png_with(picture, chunk(b"zTXt", b"C\0\0" + megabyte) * 20), CORRUPT),
-        "PNG many chunks": (png_with(picture, chunk(b"teSt", b"") * 100_001), CORRUPT),
-        "PNG second header": (png_with(picture, png_of(60_000, 60_000, b"")[8:33]), CORRUPT),
-        "PNG chunk of 4 GB": (picture[:33] + b"\xff\xff\xff\xff" + picture[37:], TRUNCATED),
+        "PNG zTXt": (png_with(image, chunk(b"zTXt", b"Comment\0\0" + zeros)), CORRUPT),
+        "PNG iTXt": (png_with(image, chunk(b"iTXt", b"Comment\0\x01\0en\0\0" + zeros)), CORRUPT),
+        "PNG iCCP": (png_with(image, chunk(b"iCCP", b"Profile\0\0" + zeros)), CORRUPT),
+        "PNG many zTXt": (png_with(image, chunk(b"zTXt", b"C\0\0" + megabyte) * 20), CORRUPT),
+        "PNG many chunks": (png_with(image, chunk(b"teSt", b"") * 100_001), CORRUPT),
+        "PNG second header": (png_with(image, png_of(60_000, 60_000, b"")[8:33]), CORRUPT),
+        "PNG chunk of 4 GB": (image[:33] + b"\xff\xff\xff\xff" + image[37:], TRUNCATED),
     }
 
 
 def _jpeg() -> Bombs:
-    picture, progressive = encoded(quarters()), encoded(quarters(), progressive=True)
-    frame, last_scan = picture.index(b"\xff\xc0"), progressive.rindex(b"\xff\xda")
+    image, progressive = encoded(quarters()), encoded(quarters(), progressive=True)
+    frame, last_scan = image.index(b"\xff\xc0"), progressive.rindex(b"\xff\xda")
     second = progressive.index(b"\xff\xc2")
-    with_thumbnail = jpeg_with(picture, 0xE1, b"Exif\0\0" + picture)
+    with_thumbnail = jpeg_with(image, 0xE1, b"Exif\0\0" + image)
     return {
-        "JPEG huge": (_sized(picture, frame, 65_500, 65_500), PIXELS),
+        "JPEG huge": (_sized(image, frame, 65_500, 65_500), PIXELS),
         "JPEG progressive huge": (_sized(progressive, second, 65_500, 65_500), PIXELS),
-        "JPEG arithmetic huge": (_sized(picture.replace(b"\xff\xc0", b"\xff\xc9"), frame, 60_000, 60_000), PIXELS),
-        "JPEG lossless huge": (_sized(picture.replace(b"\xff\xc0", b"\xff\xc3"), frame, 60_000, 60_000), PIXELS),
+        "JPEG arithmetic huge": (_sized(image.replace(b"\xff\xc0", b"\xff\xc9"), frame, 60_000, 60_000), PIXELS),
+        "JPEG lossless huge": (_sized(image.replace(b"\xff\xc0", b"\xff\xc3"), frame, 60_000, 60_000), PIXELS),
         "JPEG CMYK huge": (
             (lambda data: _sized(data, data.index(b"\xff\xc0"), 40_000, 40_000))(encoded(quarters().convert("CMYK"))),
             PIXELS,
         ),
-        "JPEG no height": (_sized(picture, frame, 60_000, 0), CORRUPT),
+        "JPEG no height": (_sized(image, frame, 60_000, 0), CORRUPT),
         "JPEG many scans": (
             progressive[:last_scan] + progressive[last_scan:-2] * 5_000 + progressive[-2:],
             CORRUPT,
@@ -64,11 +64,11 @@ def _jpeg() -> Bombs:
             _sized(progressive[:last_scan] + progressive[last_scan:-2] * 30 + progressive[-2:], second, 6_300, 6_300),
             CORRUPT,
         ),
-        "JPEG many segments": (picture[:2] + b"\xff\xe5\0\x02" * 100_001 + picture[2:], CORRUPT),
-        "JPEG second frame": (picture[:frame] + _sized(picture, frame, 60_000, 60_000)[frame:][:19] + picture[frame:],
+        "JPEG many segments": (image[:2] + b"\xff\xe5\0\x02" * 100_001 + image[2:], CORRUPT),
+        "JPEG second frame": (image[:frame] + _sized(image, frame, 60_000, 60_000)[frame:][:19] + image[frame:],
                               CORRUPT),
-        "JPEG picture behind a thumbnail": (
-            _sized(with_thumbnail, len(with_thumbnail) - len(picture) + frame, 65_000, 65_000),
+        "JPEG image behind a thumbnail": (
+            _sized(with_thumbnail, len(with_thumbnail) - len(image) + frame, 65_000, 65_000),
             PIXELS,
         ),
     }  # fmt: skip
@@ -100,40 +100,40 @@ def _riff(body: bytes) -> bytes:
 
 
 def _gif() -> Bombs:
-    picture = encoded(quarters(), "GIF")
-    frame = picture.rindex(b"," + bytes(4) + struct.pack("<HH", 96, 64))
+    image = encoded(quarters(), "GIF")
+    frame = image.rindex(b"," + bytes(4) + struct.pack("<HH", 96, 64))
     huge = struct.pack("<HH", 65_535, 65_535)
     return {
-        "GIF canvas": (picture[:6] + huge + picture[10:], PIXELS),
-        "GIF frame beyond its canvas": (picture[: frame + 5] + huge + picture[frame + 9 :], PIXELS),
-        "GIF frame far out": (picture[: frame + 1] + huge + picture[frame + 5 :], PIXELS),
-        "GIF without an end": (picture[:frame] + b"!\xfe\xff" + b"x" * 255 * 1_000, TRUNCATED),
-        "GIF of comments": (picture[:frame] + b"!\xfe\x01x\0" * 500_000 + b";", CORRUPT),
+        "GIF canvas": (image[:6] + huge + image[10:], PIXELS),
+        "GIF frame beyond its canvas": (image[: frame + 5] + huge + image[frame + 9 :], PIXELS),
+        "GIF frame far out": (image[: frame + 1] + huge + image[frame + 5 :], PIXELS),
+        "GIF without an end": (image[:frame] + b"!\xfe\xff" + b"x" * 255 * 1_000, TRUNCATED),
+        "GIF of comments": (image[:frame] + b"!\xfe\x01x\0" * 500_000 + b";", CORRUPT),
     }
 
 
 def _avif() -> Bombs:
-    picture = encoded(quarters(), "AVIF")
+    image = encoded(quarters(), "AVIF")
     extent = struct.pack(">II", 96, 64)
-    meta = picture.index(b"meta") - 4
-    data = picture.index(b"mdat") - 4
-    item = picture[data + 8 :]
+    meta = image.index(b"meta") - 4
+    data = image.index(b"mdat") - 4
+    item = image[data + 8 :]
     nested = b""
     for _ in range(5_000):
         nested = struct.pack(">I4s", len(nested) + 8, b"ipco") + nested
     return {
-        "AVIF huge": (picture.replace(extent, struct.pack(">II", 65_536, 65_536)), PIXELS),
-        "AVIF largest": (picture.replace(extent, b"\xff" * 8), PIXELS),
-        "AVIF box of 4 GB": (picture[:meta] + b"\xff\xff\xff\xff" + picture[meta + 4 :], TRUNCATED),
+        "AVIF huge": (image.replace(extent, struct.pack(">II", 65_536, 65_536)), PIXELS),
+        "AVIF largest": (image.replace(extent, b"\xff" * 8), PIXELS),
+        "AVIF box of 4 GB": (image[:meta] + b"\xff\xff\xff\xff" + image[meta + 4 :], TRUNCATED),
         "AVIF box of 2**63 bytes": (
-            picture[:meta] + b"\0\0\0\1meta\x7f" + b"\xff" * 7 + picture[meta + 8 :],
+            image[:meta] + b"\0\0\0\1meta\x7f" + b"\xff" * 7 + image[meta + 8 :],
             TRUNCATED,
         ),
-        "AVIF box smaller than its header": (picture[:meta] + b"\0\0\0\4" + picture[meta + 4 :], CORRUPT),
-        "AVIF nested": (picture[:meta] + struct.pack(">I4sI", len(nested) + 12, b"meta", 0) + nested, CORRUPT),
-        "AVIF without a picture": (picture[:meta] + picture[data:], CORRUPT),
-        "AVIF no size": (picture.replace(extent, bytes(8)), CORRUPT),
-        "AVIF frame cut": (picture[: data + 8] + bytes(len(item)), CORRUPT),
+        "AVIF box smaller than its header": (image[:meta] + b"\0\0\0\4" + image[meta + 4 :], CORRUPT),
+        "AVIF nested": (image[:meta] + struct.pack(">I4sI", len(nested) + 12, b"meta", 0) + nested, CORRUPT),
+        "AVIF without an image": (image[:meta] + image[data:], CORRUPT),
+        "AVIF no size": (image.replace(extent, bytes(8)), CORRUPT),
+        "AVIF frame cut": (image[: data + 8] + bytes(len(item)), CORRUPT),
     }
 
 

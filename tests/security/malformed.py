@@ -1,4 +1,4 @@
-"""Some hundred files that are not what they seem, made from small pictures and a seed."""
+"""A few hundred malformed files, made from small images and a seed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import random
 import struct
 import zipfile
 
-from tests.unit.imaging.pictures import chunk, encoded, exif, jpeg_with, photo, png_with
+from tests.unit.imaging.images import chunk, encoded, exif, jpeg_with, photo, png_with
 
 KINDS = ["JPEG", "PNG", "WEBP", "GIF", "AVIF"]
 _MAGIC = {"JPEG": 3, "PNG": 8, "WEBP": 12, "GIF": 6, "AVIF": 12}
 _OTHER_KINDS = ["BMP", "TIFF", "ICO", "PPM", "TGA", "PCX", "JPEG2000", "DDS", "PDF", "EPS"]
-# What a browser, a shell or an unpacker would act on, were it to find it in a picture that is served.
+# Code that a browser, a shell or an unpacker would run if it found it in an image that it downloads.
 PAYLOADS = {
     "HTML": b"<!doctype html><html><script>alert('PLANTED-SCRIPT')</script></html>",
     "JS": b"/*PLANTED-SCRIPT*/=1;alert(1)//",
@@ -23,7 +23,7 @@ PAYLOADS = {
 
 
 def malformed() -> dict[str, bytes]:
-    """The files by name; the same on every machine but for what its encoders write."""
+    """Make the files by name; they are the same on every machine whose encoders write the same bytes."""
     dice = random.Random("malformed")
     samples = {kind: encoded(photo(64, 48), kind, **({} if kind == "GIF" else {"exif": exif(6)})) for kind in KINDS} | {
         "progressive JPEG": encoded(photo(64, 48), progressive=True)
@@ -70,7 +70,7 @@ def _spliced(samples: dict[str, bytes], dice: random.Random) -> dict[str, bytes]
 
 
 def _disguised(samples: dict[str, bytes]) -> dict[str, bytes]:
-    """The first bytes of one format before the rest of another."""
+    """Put the first bytes of one format before the rest of another."""
     return {
         f"{other} that begins as {kind}": samples[kind][: _MAGIC[kind]] + samples[other][_MAGIC[other] :]
         for kind in KINDS
@@ -86,23 +86,23 @@ def _polyglots(samples: dict[str, bytes]) -> dict[str, bytes]:
     payloads = PAYLOADS | {"ZIP": archive.getvalue()}
     jpeg, png, gif = samples["JPEG"], samples["PNG"], samples["GIF"]
     files = {
-        f"{kind} and {what}": data + payload for kind, data in samples.items() for what, payload in payloads.items()
+        f"{kind} and {name}": data + payload for kind, data in samples.items() for name, payload in payloads.items()
     }
-    for what, payload in payloads.items():
-        files[f"JPEG with {what} in its comment"] = jpeg_with(jpeg, 0xFE, payload)
-        files[f"JPEG with {what} in a segment"] = jpeg_with(jpeg, 0xEF, payload)
-        files[f"PNG with {what} in its text"] = png_with(png, chunk(b"tEXt", b"Comment\0" + payload))
-        files[f"GIF with {what} in its comment"] = gif[:-1] + b"!\xfe" + bytes([len(payload) % 256]) + payload + b"\0;"
-        files[f"{what} before a JPEG"] = payload + jpeg
-    # A GIF whose size is a comment's beginning is a script as well.
+    for name, payload in payloads.items():
+        files[f"JPEG with {name} in its comment"] = jpeg_with(jpeg, 0xFE, payload)
+        files[f"JPEG with {name} in a segment"] = jpeg_with(jpeg, 0xEF, payload)
+        files[f"PNG with {name} in its text"] = png_with(png, chunk(b"tEXt", b"Comment\0" + payload))
+        files[f"GIF with {name} in its comment"] = gif[:-1] + b"!\xfe" + bytes([len(payload) % 256]) + payload + b"\0;"
+        files[f"{name} before a JPEG"] = payload + jpeg
+    # The size of this GIF is the start of a comment in JavaScript, so the file is a script as well.
     files["GIF that is a script"] = b"GIF89a/*" + gif[8:] + b"*/=1;alert('PLANTED-SCRIPT');"
     return files
 
 
 def _foreign() -> dict[str, bytes]:
-    picture = photo(64, 48)
+    image = photo(64, 48)
     return {
-        **{kind: encoded(picture, kind) for kind in _OTHER_KINDS},
+        **{kind: encoded(image, kind) for kind in _OTHER_KINDS},
         "HTML": PAYLOADS["HTML"],
         "HTML after spaces": b" \r\n\t" * 100 + PAYLOADS["HTML"],
         "HTML after a byte order mark": b"\xef\xbb\xbf" + PAYLOADS["HTML"],

@@ -1,6 +1,6 @@
-"""Process each file named on the command line; print its outcome, its CPU seconds and the memory of the process so far.
+"""Process each file named on the command line; print its outcome, its CPU seconds and the peak memory of the process.
 
-Run on its own, so that what it measures is what the decoders took and nothing else.
+It runs in a process of its own, so that it measures only the decoders.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from imagelake.run.errors import ImageRejectedError
 
 
 def peak_bytes() -> int:
-    """The most memory this process has held."""
+    """Return the highest memory use of this process so far."""
     status = Path("/proc/self/status")
-    if found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text() if status.exists() else ""):
-        return int(found[1]) * 1024
+    if match := re.search(r"VmHWM:\s+(\d+) kB", status.read_text() if status.exists() else ""):
+        return int(match[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 

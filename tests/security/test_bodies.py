@@ -1,4 +1,4 @@
-"""Answers without an end or with a false length, from a real server: each is left within its limit."""
+"""Answers without an end or with a wrong length, from a real server: we hang up within the limits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 class Sent:
-    """One answer, ``part`` again and again after ``first``, that counts what it sends."""
+    """One answer: ``first``, then ``part`` again and again; counts the bytes sent."""
 
     def __init__(self, first: bytes, part: bytes, pause: float) -> None:
         self.first, self.part, self.pause = first, part, pause
@@ -32,7 +32,7 @@ class Sent:
     def __iter__(self) -> Iterator[bytes]:
         assert self.server
         yield self.first
-        until = time.monotonic() + 8  # so that a test ends where the limits do not hold
+        until = time.monotonic() + 8  # so that a test ends even if the limits do not work
         while not self.server.stopped.wait(self.pause) and time.monotonic() < until:
             self.bytes += len(self.part)
             yield self.part
@@ -88,9 +88,9 @@ def test_an_answer_without_an_end_is_left(name: str, serve: Callable[..., Server
     started = time.monotonic()
     error = failure(server)
     assert error.code in codes, error
-    # The time of all tries together; the rest is for a machine under load.
+    # The time of all tries together, and 5 s for a busy machine.
     assert time.monotonic() - started < LIMITS.total_seconds + 5
-    # Beside the cap, only what the buffers of the two sockets hold was sent, however long the answer goes on.
+    # The limit, and as much as the buffers of the two sockets hold.
     assert answer.bytes < 20_000_000
 
 

@@ -1,4 +1,4 @@
-"""Every bomb is refused with the right code, in less than a second and in less than 400 MB, by a process of its own."""
+"""A separate process refuses every bomb with the right code, in less than a second and in less than 400 MB."""
 
 from __future__ import annotations
 
@@ -19,22 +19,28 @@ SECONDS, MEMORY = 1.0, 400_000_000
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str, float, int]]:
-    """By bomb: the code that is due, the outcome, CPU seconds and the peak of the memory up to and with it."""
+    """Measure each bomb: the expected code, the outcome, CPU seconds, and peak memory of the process so far."""
     folder = tmp_path_factory.mktemp("bombs")
-    due = {}
+    expected = {}
     for number, (name, (data, code)) in enumerate(bombs().items()):
         (folder / str(number)).write_bytes(data)
-        due[name] = str(code)
-    done = subprocess.run(
-        [sys.executable, "-W", "error", measure.__file__, *(str(folder / str(number)) for number in range(len(due)))],
+        expected[name] = str(code)
+    process = subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "error",
+            measure.__file__,
+            *(str(folder / str(number)) for number in range(len(expected))),
+        ],
         env={**os.environ, "PYTHONPATH": str(ROOT / "functions"), "OPENBLAS_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=120,
     )
-    lines = done.stdout.splitlines()
-    assert len(lines) == len(due), done.stderr[-2000:]
-    return {name: (code, *json.loads(line)) for (name, code), line in zip(due.items(), lines, strict=True)}
+    lines = process.stdout.splitlines()
+    assert len(lines) == len(expected), process.stderr[-2000:]
+    return {name: (code, *json.loads(line)) for (name, code), line in zip(expected.items(), lines, strict=True)}
 
 
 def test_the_bombs_are_many(measured: dict[str, tuple[str, str, float, int]]) -> None:
@@ -46,7 +52,7 @@ def test_every_bomb_is_refused_with_its_code(measured: dict[str, tuple[str, str,
 
 
 def test_every_bomb_is_refused_fast(measured: dict[str, tuple[str, str, float, int]]) -> None:
-    # Of the processor, not of the clock: what else runs on the machine changes nothing.
+    # CPU time, not clock time, so that other programs on the machine do not matter.
     assert {name: seconds for name, (_, _, seconds, _) in measured.items() if seconds > SECONDS} == {}
 
 

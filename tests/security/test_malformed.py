@@ -1,4 +1,4 @@
-"""What is malformed becomes a clean picture or a refusal with a code: in imaging, and in the rows that are stored."""
+"""A malformed file becomes a clean image or a refusal with a code, in imaging and in the stored rows."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from PIL import Image
 
 from imagelake.imaging import process
 from imagelake.lake import object_keys
+from imagelake.lake.staging import Staging
 from imagelake.run.errors import ErrorCode, ImageRejectedError
 from tests.security.malformed import malformed
 from tests.unit.fake_lake import Lake
@@ -24,12 +25,12 @@ _CODES = {
     ErrorCode.TRUNCATED, ErrorCode.CORRUPT, ErrorCode.TOO_SMALL, ErrorCode.ODD_ASPECT_RATIO,
 }  # fmt: skip
 _SCAN = 0xDA
-# JFIF, quantisation tables, the baseline frame, Huffman tables, the scan.
+# JFIF, quantization tables, the baseline frame, Huffman tables, the scan.
 _CLEAN = {0xE0, 0xDB, 0xC0, 0xC4, _SCAN}
 
 
 def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Marker and body of a JPEG's segments; fails unless one scan ends the file, followed by its end and no byte."""
+    """Yield marker and body of a JPEG's segments; fail unless the file has one scan, then its end, then no byte."""
     assert data[:2] == b"\xff\xd8"
     position = 2
     marker = 0
@@ -43,10 +44,10 @@ def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def assert_clean(data: bytes) -> None:
-    found = list(segments(data))
-    assert {marker for marker, _ in found} == _CLEAN
+    all_segments = list(segments(data))
+    assert {marker for marker, _ in all_segments} == _CLEAN
     # JFIF without a thumbnail: name, version, density, and a thumbnail of 0x0.
-    (jfif,) = [body for marker, body in found if marker == 0xE0]
+    (jfif,) = [body for marker, body in all_segments if marker == 0xE0]
     assert (jfif[:5], len(jfif), jfif[-2:]) == (b"JFIF\0", 14, b"\0\0")
     assert b"PLANTED" not in data
     with Image.open(io.BytesIO(data)) as image:
@@ -58,7 +59,7 @@ def test_the_files_are_many_and_different() -> None:
     assert len(set(FILES.values())) >= 300
 
 
-def test_the_check_for_cleanness_finds_what_is_not_clean() -> None:
+def test_the_check_for_cleanness_finds_dirty_files() -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (16, 16)).save(buffer, "JPEG", comment=b"PLANTED")
     for dirty in (buffer.getvalue(), process(FILES["JPEG and HTML"]).image + b"<html>"):
@@ -66,18 +67,18 @@ def test_the_check_for_cleanness_finds_what_is_not_clean() -> None:
             assert_clean(dirty)
 
 
-def test_every_file_is_a_clean_picture_or_a_refusal() -> None:
+def test_every_file_is_a_clean_image_or_a_refusal() -> None:
     accepted, refused = [], {}
     for name, data in FILES.items():
         try:
-            picture = process(data)
+            result = process(data)
         except ImageRejectedError as error:
             refused[name] = error.code
         else:
             accepted.append(name)
-            assert_clean(picture.image)
+            assert_clean(result.image)
     assert {name: code for name, code in refused.items() if code not in _CODES} == {}
-    # What only has more behind it or beside it is read, and the more is gone.
+    # Images with extra bytes are accepted, and the extra bytes are gone.
     assert {"JPEG and ZIP", "PNG and JS", "GIF and HTML", "JPEG with PHP in its comment"} <= set(accepted)
     assert not [name for name in accepted if " cut at " in name]
 
@@ -88,21 +89,19 @@ def test_nothing_malformed_is_stored_as_processed(lake: Lake, website: Website) 
         plan(*(item(f"{at}", website.put(f"/{at}.jpg", data)) for at, data in enumerate(FILES.values()))),
     )
     counts = handler(event("transform", batch=planned.batch), Context())
-    rows = lake.bucket.get_lines(object_keys.rows(planned.batch))
-    pictures = lake.bucket.get(object_keys.images(planned.batch))
+    rows = Staging(lake.bucket, planned.batch).rows_with_images()
     assert counts["failed"] == 0
     assert sum(counts.values()) == len(rows) == len(FILES)
     for (name, data), row in zip(FILES.items(), rows, strict=True):
         assert row["raw_sha256"] == hashlib.sha256(data).hexdigest()
-        if row["status"] == "ok":
-            place = row["image"]
-            kept = pictures[place["offset"] : place["offset"] + place["length"]]
-            assert kept == process(data).image, name
-            assert_clean(kept)
+        if row["image"] is not None:
+            assert row["status"] == "ok", name
+            assert row["image"]["bytes"] == process(data).image, name
+            assert_clean(row["image"]["bytes"])
         else:
-            assert row["image"] is None, name
             assert row["status"] == "duplicate" or row["error_code"] in _CODES, name
-    # The pictures' file holds the pictures of the rows that are ok, and no byte more.
-    assert sum(row["image"]["length"] for row in rows if row["image"]) == len(pictures)
+    # images.bin has the images of the rows that are ok, and no byte more.
+    stored = lake.bucket.get(object_keys.images(planned.batch))
+    assert stored == b"".join(row["image"]["bytes"] for row in rows if row["image"])
     assert counts["ok"] > 50
     assert counts["rejected"] > 150

@@ -21,7 +21,7 @@ from imagelake.run.observability import logger
 from tests.unit.fake_lake import Lake
 from tests.unit.functions.factories import Context, event, item, keep_plan, plan
 from tests.unit.functions.website import Website
-from tests.unit.imaging.pictures import WIDE_GAMUT, chunk, encoded, jpeg_with, photo, png_with
+from tests.unit.imaging.images import WIDE_GAMUT, chunk, encoded, jpeg_with, photo, png_with
 
 KINDS = ["JPEG", "PNG", "WEBP", "AVIF"]
 PLACES = {

@@ -1,4 +1,4 @@
-"""Hostile URLs: whatever is asked for, nothing connects to a private place, as the socket itself is witness.
+"""Hostile URLs: no request ever connects to a private address, checked at the socket itself.
 
 Every connection of the process is noted and led to a trap, a real listener on this machine, unless it goes to the one
 server that a test trusts. So a check that fails to stop a connection shows twice: in the notes and in the trap.
@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 import transform.app
+import transform.batch
 from imagelake.lake import object_keys
 from imagelake.run.errors import DownloadError, ErrorCode
-from imagelake.run.settings import settings
+from imagelake.run.settings import Settings
 from imagelake.sources import get_source
 from tests.unit.fake_lake import Lake
 from tests.unit.functions.factories import Context, event, item, keep_plan, plan
@@ -28,7 +29,7 @@ PUBLIC, PUBLIC_V6 = "93.184.215.14", "2606:4700::6810:84e5"
 LIMITS = Limits(connect_seconds=2, read_seconds=2, total_seconds=5, max_tries=2, backoff_seconds=0.001)
 REFUSALS = (ErrorCode.URL_REFUSED, ErrorCode.HOST_NOT_FOUND)
 
-# Where an attacker wants to be: the machine itself, the private network, the metadata services of the clouds.
+# Targets of an attacker: the machine itself, the private network, the metadata services of the clouds.
 V4 = ["127.0.0.1", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.0.1", "169.254.169.254", "100.100.100.200",
       "168.63.129.16", "192.0.0.192", "100.64.0.1", "198.18.0.1", "224.0.0.1", "255.255.255.255"]  # fmt: skip
 # The forms in which IPv6 carries IPv4, each around the metadata service, loopback and a private address.
@@ -50,7 +51,7 @@ V6 = [
 ] + ["::", "::1", "fd00:ec2::254", "fe80::1", "fec0::1", "ff02::1", "5f00::1", "3fff::1", "2001:db8::1", "100::1"]
 ADDRESSES = V4 + V6
 
-# Spellings of the same places that parsers and resolvers know, beside those of the client's own tests.
+# Other spellings of the same targets that parsers and resolvers know, beside those of the client's own tests.
 HOSTS = [
     "0x7f.0.0.1", "0x7f.0x1", "0x7F000001", "0x0000007f.1", "00000177.1", "0177.1", "127.0x0.0.01", "127.000.000.001",
     "0300.0250.0.1", "0xc0a80001", "3232235521", "0x0a.1", "012.1", "10.1", "167772161", "192.168.1", "172.1048577",
@@ -65,7 +66,7 @@ HOSTS = [
     "[::1].example.com", "[::1]example.com", "[[::1]]", "[::1", "0:0:0:0:0:0:0:1", "::ffff:127.0.0.1",
 ]  # fmt: skip
 CONFUSED = [
-    # what one parser takes for the host is another's user name, path or fragment
+    # one parser's host is another's user name, path or fragment
     "http://media.example#@127.0.0.1/", "http://media.example?@127.0.0.1/", "http://media.example;@127.0.0.1/",
     "http://127.0.0.1#@media.example/", "http://127.0.0.1?@media.example/", "http://127.0.0.1/@media.example/",
     "http://media.example%2f@127.0.0.1/", "http://media.example%5c@127.0.0.1/", "http://media.example:80@127.0.0.1/",
@@ -93,7 +94,7 @@ DIRECT = sorted(
 
 
 class Wire:
-    """All that the process sends to the network; names have the addresses they are given here, and others none."""
+    """All connections and lookups of the process; only the names given here have addresses."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.names: dict[str, list[list[str]]] = {"localhost": [["127.0.0.1", "::1"]]}
@@ -158,7 +159,7 @@ def test_no_hostile_url_connects(wire: Wire) -> None:
 
 
 def test_the_trap_springs_when_a_url_is_let_through(wire: Wire) -> None:
-    # The same way with a public address: what the tests above do not see does happen.
+    # The same with a public address: the connection that the tests above must not see does happen.
     assert code_of(f"http://{PUBLIC}/") is ErrorCode.CONNECTION_FAILED
     assert wire.made == [(PUBLIC, 80)] * LIMITS.max_tries
     assert wire.trapped == LIMITS.max_tries
@@ -184,7 +185,7 @@ def test_a_name_is_looked_up_once_for_a_connection(wire: Wire, address: str) -> 
 
 
 class Redirector:
-    """A server whose every path answers with the redirect it is told, one request a connection."""
+    """A server that redirects every path to the location set for it, one request per connection."""
 
     def __init__(self) -> None:
         self.locations: dict[str, str] = {}
@@ -245,7 +246,7 @@ def test_no_redirect_leads_to_a_private_place(redirector: Redirector, wire: Wire
     wrong = [
         url
         for url in targets
-        # A target without a host of its own stays on the server, which sends it round until the limit.
+        # A target without a host stays on the server, which redirects until the limit.
         if _redirects(wire, redirector, url) not in (*REFUSALS, ErrorCode.TOO_MANY_REDIRECTS)
         or set(wire.made) != {here}
         or wire.trapped
@@ -280,10 +281,10 @@ def test_a_public_peer_that_turns_out_private_is_sent_nothing(redirector: Redire
 def test_a_batch_of_hostile_urls_becomes_rows_and_no_connection(
     lake: Lake, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The network with the least protection: any host may hold its pictures.
-    monkeypatch.setattr(transform.app, "get_source", lambda name: SimpleNamespace(media_hosts=None))
+    # The network with the least protection: any host may serve its images.
+    monkeypatch.setattr(transform.batch, "get_source", lambda name: SimpleNamespace(media_hosts=None))
     monkeypatch.setenv("TRUSTED_ORIGINS", "")
-    settings.cache_clear()
+    Settings.load.cache_clear()
     wire.names["media.example"] = [["169.254.169.254"]]
     urls = [url for url in DIRECT if url.isprintable()][::4]
     planned = keep_plan(lake, plan(*(item(str(number), url) for number, url in enumerate(urls))))

@@ -154,7 +154,7 @@ def test_third_run_finds_a_feed_that_has_not_changed(networks: Networks, second_
     assert networks.stack.rows() == rows
 
 
-def test_answers_that_are_no_pages_fail_their_feed_and_name_it(networks: Networks, first_run: dict[str, Any]) -> None:
+def test_responses_that_are_no_pages_fail_their_feed_and_name_it(networks: Networks, first_run: dict[str, Any]) -> None:
     def mastodon(account: str) -> dict[str, str]:
         return {"source": "mastodon", "server": networks.mastodon.url, "account": account}
 

@@ -104,8 +104,8 @@ def test_instagram_rows_hold_what_was_posted(networks: Networks, first_run: dict
     assert (rows["80"]["author_id"], rows["90"]["author_id"]) == ("1784", "unknown")
     assert first_run["feeds"][0]["plan"]["skipped_media"] == {
         "video is not an image": 2,
-        "instagram names this part of the carousel by its id alone": 1,
-        "instagram gives no address for this medium, as for copyrighted material": 1,
+        "instagram gives only the id of this carousel item": 1,
+        "instagram gives no URL for this media item, as for copyrighted material": 1,
     }
     assert first_run["feeds"][0]["plan"]["rejected_posts"] == 1
 
@@ -148,7 +148,7 @@ def test_x_rows_hold_what_was_posted_and_the_report_says_what_it_cost(
     assert {row["caption"] for row in rows.values()} == {f"post {number} & {UNICODE}" for number in (12, 13, 14)}
     assert [row["sensitive"] for row in rows.values()].count(True) == 1
     plan = first_run["feeds"][4]["plan"]
-    assert plan["skipped_media"] == {"video is not an image": 1, "x did not deliver this medium": 10}
+    assert plan["skipped_media"] == {"video is not an image": 1, "x did not deliver this media item": 10}
     assert plan["cost_usd"] == pytest.approx(0.07)
     line = "14 posts read, 0.070 USD"
     assert line in first_run["message"]
@@ -200,7 +200,7 @@ def test_cap_ends_the_reading_cleanly_and_says_so(networks: Networks, second_run
     assert "reading stopped at its cost limit after 0.060 USD" in second_run["message"]
 
 
-def test_answers_that_are_no_pages_fail_their_feed_and_name_it(second_run: dict[str, Any]) -> None:
+def test_responses_that_are_no_pages_fail_their_feed_and_name_it(second_run: dict[str, Any]) -> None:
     problems = [feed["problem"] and feed["problem"]["error"] for feed in second_run["feeds"]]
     assert problems[3:] == [
         "RateLimitedError",
@@ -237,7 +237,7 @@ def test_token_that_cannot_be_renewed_alerts_before_it_expires(third_run: dict[s
     (renewal, ending) = mine["plan"]["warnings"]
     assert "instagram:" in renewal
     assert "could not be renewed" in renewal
-    assert f"access_token of the secret {STACK_NAME}/instagram ends at" in ending
+    assert f"access_token of the secret {STACK_NAME}/instagram expires at" in ending
     assert renewal in third_run["message"]
     assert other["problem"]["error"] == "CredentialsError"
     assert f"there is no secret {STACK_NAME}/x" in other["problem"]["message"]

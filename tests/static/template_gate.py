@@ -1,7 +1,7 @@
-"""The template as CloudFormation gets it, after SAM's transform, and the rules it has to keep.
+"""The template after SAM's transform, as CloudFormation gets it, and rules for it.
 
-A rule takes a transformed template and returns its breaches as sentences, as those of ``asl.py`` do. A breach that is
-meant stands in ``EXPLAINED`` with its reason.
+A rule takes a transformed template and returns its breaches as sentences, like the rules of ``asl.py``. ``EXPLAINED``
+has the breaches that are intended, with the reason.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from tests.static.asl import TEMPLATE, Json
 Rule = Callable[[Json], list[str]]
 
 EXECUTIONS = "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:execution:${%s.Name}"
-# What SAM gives every function: to write its log and its traces.
+# SAM gives every function these policies, to write its log and its traces.
 MANAGED = {"service-role/AWSLambdaBasicExecutionRole", "AWSXrayWriteOnlyAccess"}
-# A wildcard may end a name that begins with something of this stack: ${Bucket.Arn}/work/*.
+# A wildcard may end a name that starts with a resource of this stack: ${Bucket.Arn}/work/*.
 NARROW = re.compile(r"[^*]*\$\{(?!AWS::(Partition|Region|AccountId)\})[^*]*[/:]\*")
-# Properties of which one has to be set, and none of what is in it off.
+# One of these properties has to be set, with no part of it turned off.
 ENCRYPTION = {
     "AWS::SNS::Topic": ("KmsMasterKeyId",),
     "AWS::SQS::Queue": ("SqsManagedSseEnabled", "KmsMasterKeyId"),
@@ -40,22 +40,22 @@ SECRET_TEXT = re.compile(
 
 EXPLAINED = {
     "ImagePipelineRole: DeliverLogs reaches *": (
-        "the actions know no resource: https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html"
+        "the actions take no resource: https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html"
     ),
-    "ImagePipelineRole: Trace reaches *": (
-        "nor do these: https://docs.aws.amazon.com/step-functions/latest/dg/concepts-xray-tracing.html"
+    "ImagePipelineRole: SendTraces reaches *": (
+        "the same holds for these: https://docs.aws.amazon.com/step-functions/latest/dg/concepts-xray-tracing.html"
     ),
-    "SECRETS_PREFIX, ${AWS::StackName}/, may be a secret": "how their names begin; the function reads them",
-    "ALERT_WEBHOOK_SECRET, AlertWebhookSecret, may be a secret": "the name of one; the function reads it",
-    "RunEndedRule: what does not arrive is lost": "EventBridge tries for a day, and NoGoodRunAlarm sees it too",
-    "EventsRule: what does not arrive is lost": "a log of events; the report is in the bucket",
+    "SECRETS_PREFIX, ${AWS::StackName}/, may be a secret": "a prefix of names; the function reads the secrets",
+    "ALERT_WEBHOOK_SECRET, AlertWebhookSecret, may be a secret": "the name of a secret; the function reads the secret",
+    "RunEndedRule: an event that does not arrive is lost": "EventBridge retries for a day, and NoGoodRunAlarm acts too",
+    "EventsRule: an event that does not arrive is lost": "a log of events; the report is in the bucket",
 }
 
 
 def transformed(template: Json) -> Json:
-    """A template after SAM's transform, with every condition met."""
+    """Apply SAM's transform to a template, with every condition met."""
     template = copy.deepcopy(template)
-    # The transform wants what is on disk to be uploaded.
+    # The transform accepts only uploaded files.
     template["Globals"]["Function"]["CodeUri"] = "s3://bucket/key"
     template["Resources"]["ImagePipeline"]["Properties"]["DefinitionUri"] = "s3://bucket/key"
     template["Resources"]["ImagingLayer"]["Properties"]["ContentUri"] = "s3://bucket/key"
@@ -68,14 +68,14 @@ def transformed(template: Json) -> Json:
 
 
 def broken(change: Callable[[dict[str, Json]], object]) -> Json:
-    """The transformed template with ``change`` made to the resources before."""
+    """Apply ``change`` to the resources, then transform the template."""
     template = copy.deepcopy(TEMPLATE)
     change(template["Resources"])
     return transformed(template)
 
 
 def plain(value: Any) -> str:
-    """A reference as text: ``Topic``, ``Bucket.Arn``, ``${Bucket.Arn}/work/*``."""
+    """Write a reference as text: ``Topic``, ``Bucket.Arn``, ``${Bucket.Arn}/work/*``."""
     match value:
         case {"Ref": name}:
             return str(name)
@@ -96,12 +96,12 @@ def grants(statement: Json) -> set[tuple[str, str]]:
 
 
 def of_type(template: Json, *kinds: str) -> list[tuple[str, Json]]:
-    """The resources of some types: name and properties."""
+    """List name and properties of the resources of some types."""
     return [(name, r.get("Properties", {})) for name, r in template["Resources"].items() if r["Type"] in kinds]
 
 
 def dicts(value: Any) -> Iterator[Json]:
-    """Every object within, and in policies that are written as text."""
+    """List every object in a value, also in policies that are written as text."""
     if isinstance(value, str) and value.startswith('{"Version"'):
         value = json.loads(value)
     if isinstance(value, dict):
@@ -111,13 +111,13 @@ def dicts(value: Any) -> Iterator[Json]:
 
 
 def statements(template: Json) -> Iterator[tuple[str, Json]]:
-    """Every statement of every policy that allows something, with the resource it is in."""
+    """List every statement that allows something, with the name of its resource."""
     for name, resource in template["Resources"].items():
-        yield from ((name, found) for found in dicts(resource) if found.get("Effect") == "Allow")
+        yield from ((name, part) for part in dicts(resource) if part.get("Effect") == "Allow")
 
 
 def identity_statements(template: Json) -> Iterator[tuple[str, Json]]:
-    """Those that say what a role may do, rather than who may use a resource."""
+    """List the statements on what a role may do, without those on who may use a resource."""
     return ((name, s) for name, s in statements(template) if "Principal" not in s and "NotPrincipal" not in s)
 
 
@@ -134,7 +134,7 @@ def no_role_may_do_everything(template: Json) -> list[str]:
     for name, statement in identity_statements(template):
         sid = statement.get("Sid", "a statement")
         if "NotAction" in statement or "NotResource" in statement:
-            breaches.append(f"{name}: {sid} says only what is not allowed")
+            breaches.append(f"{name}: {sid} lists only what is not allowed")
         else:
             actions, resources = ({grant[n] for grant in grants(statement)} for n in (0, 1))
             breaches += [f"{name}: {sid} allows {action}" for action in sorted(actions) if "*" in action]
@@ -168,8 +168,8 @@ def nothing_is_public(template: Json) -> list[str]:
         ),
         *(
             f"{name}: everybody may call it"
-            for name, found in of_type(template, "AWS::Lambda::Permission", "AWS::Lambda::Url")
-            if found.get("Principal") == "*" or found.get("AuthType") == "NONE"
+            for name, properties in of_type(template, "AWS::Lambda::Permission", "AWS::Lambda::Url")
+            if properties.get("Principal") == "*" or properties.get("AuthType") == "NONE"
         ),
     ]
 
@@ -181,7 +181,7 @@ def no_secret_is_written_down(template: Json) -> list[str]:
         *(
             f"{name}: {key} is written down"
             for name, part in parts.items()
-            for key, value in [(name, part.get("Default")), *(pair for found in dicts(part) for pair in found.items())]
+            for key, value in [(name, part.get("Default")), *(pair for inner in dicts(part) for pair in inner.items())]
             if SECRET_NAME.search(key) and isinstance(value, str) and value
         ),
     ]
@@ -197,14 +197,14 @@ def no_environment_holds_a_secret(template: Json) -> list[str]:
 
 
 def nothing_that_fails_is_lost(template: Json) -> list[str]:
-    def keeps(found: Json) -> bool:
-        return bool(found.get("DeadLetterConfig") or found.get("DestinationConfig", {}).get("OnFailure"))
+    def keeps(properties: Json) -> bool:
+        return bool(properties.get("DeadLetterConfig") or properties.get("DestinationConfig", {}).get("OnFailure"))
 
-    # Others than Step Functions call a function without waiting for it.
+    # Other services than Step Functions call a function asynchronously.
     called = {
-        plain(found["FunctionName"]).partition(".")[0]
-        for _, found in of_type(template, "AWS::Lambda::Permission")
-        if found["Principal"] != "states.amazonaws.com"
+        plain(properties["FunctionName"]).partition(".")[0]
+        for _, properties in of_type(template, "AWS::Lambda::Permission")
+        if properties["Principal"] != "states.amazonaws.com"
     }
     kept = {
         *(plain(c["FunctionName"]) for _, c in of_type(template, "AWS::Lambda::EventInvokeConfig") if keeps(c)),
@@ -212,31 +212,35 @@ def nothing_that_fails_is_lost(template: Json) -> list[str]:
     }
     lossy = [
         *sorted(called - kept),
-        *(name for name, found in of_type(template, "AWS::Lambda::EventSourceMapping") if not keeps(found)),
-        *(name for name, found in of_type(template, "AWS::Scheduler::Schedule") if not keeps(found["Target"])),
+        *(name for name, properties in of_type(template, "AWS::Lambda::EventSourceMapping") if not keeps(properties)),
+        *(
+            name
+            for name, properties in of_type(template, "AWS::Scheduler::Schedule")
+            if not keeps(properties["Target"])
+        ),
         *(name for name, rule in of_type(template, "AWS::Events::Rule") if not all(map(keeps, rule["Targets"]))),
     ]
-    return [f"{name}: what does not arrive is lost" for name in lossy]
+    return [f"{name}: an event that does not arrive is lost" for name in lossy]
 
 
 def every_schedule_has_a_time_zone(template: Json) -> list[str]:
-    """A rule with a schedule has none: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html"""
+    """Find schedules without a time zone; the schedule of a rule cannot have one: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html"""
     return [
         f"{name}: a schedule without a time zone"
-        for name, found in of_type(template, "AWS::Scheduler::Schedule", "AWS::Events::Rule")
-        if "ScheduleExpression" in found and not found.get("ScheduleExpressionTimezone")
+        for name, properties in of_type(template, "AWS::Scheduler::Schedule", "AWS::Events::Rule")
+        if "ScheduleExpression" in properties and not properties.get("ScheduleExpressionTimezone")
     ]
 
 
 def distributed_map_may_run_its_children(template: Json) -> list[str]:
-    """What it needs: https://docs.aws.amazon.com/step-functions/latest/dg/iam-policies-eg-dist-map.html"""
+    """Check the grants that a Distributed Map needs: https://docs.aws.amazon.com/step-functions/latest/dg/iam-policies-eg-dist-map.html"""
     breaches = []
     for name, machine in of_type(template, "AWS::StepFunctions::StateMachine"):
         role = plain(machine["RoleArn"]).removesuffix(".Arn")
         attached = {role} | {
             policy
-            for policy, found in of_type(template, "AWS::IAM::Policy")
-            if role in map(plain, found.get("Roles", []))
+            for policy, properties in of_type(template, "AWS::IAM::Policy")
+            if role in map(plain, properties.get("Roles", []))
         }
         granted = {g for holder, s in identity_statements(template) if holder in attached for g in grants(s)}
         breaches += [f"{name}: its role may not {action}" for action, _ in sorted(distributed_map(name) - granted)]
@@ -257,7 +261,7 @@ def no_log_stays_for_ever(template: Json) -> list[str]:
     groups = dict(of_type(template, "AWS::Logs::LogGroup"))
     return [
         *(f"{name}: no retention" for name, group in groups.items() if not group.get("RetentionInDays")),
-        # Lambda makes one itself otherwise, and keeps it.
+        # Otherwise Lambda creates one that keeps its logs for ever.
         *(
             f"{name}: no log group of this stack"
             for name, function in of_type(template, "AWS::Lambda::Function")
@@ -273,8 +277,8 @@ def what_rests_is_encrypted(template: Json) -> list[str]:
     return [
         f"{name}: not encrypted"
         for kind, ways in ENCRYPTION.items()
-        for name, found in of_type(template, kind)
-        if not any(on(found.get(way)) for way in ways)
+        for name, properties in of_type(template, kind)
+        if not any(on(properties.get(way)) for way in ways)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Dashboard and alarms against what is really sent: a name that nobody sends would draw nothing and never alarm."""
+"""Dashboard and alarms use only metrics that are sent; a wrong name would draw nothing and never raise an alarm."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.static.asl import RESOURCES, ROOT, TEMPLATE, Json
 from tools import costs
 
 OWN = "Imagelake/${AWS::StackName}"
-# The part of a name that is made as the code runs, and what it can be.
-MADE = {
+# Names of metrics with a part that the code fills in, and the values of that part.
+FILLED_IN = {
     "Items{}": [status.capitalize() for status in Status],
     "Images{}": [status.capitalize() for status in Status],
     "Runs{}": [outcome.capitalize() for outcome in get_args(Summary.model_fields["outcome"].annotation)],
 }
-# https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html, and its like for each service.
+# https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html, and the same page of each service.
 OUTCOMES = ("Failed", "Succeeded", "TimedOut", "Aborted")
 AWS = {
     "AWS/States": ({"ExecutionTime", *(f"Executions{outcome}" for outcome in OUTCOMES)}, {"StateMachineArn"}),
@@ -34,7 +34,7 @@ AWS = {
 
 
 class Metric(NamedTuple):
-    """A metric as CloudWatch knows it; the value of a dimension is kept only for ``service``."""
+    """Identity of a metric in CloudWatch; of the dimensions' values, only that of ``service``."""
 
     namespace: str
     name: str
@@ -50,7 +50,7 @@ def own(name: str, service: str, *dimensions: str) -> Metric:
 
 
 def sent_by(source: str, service: str) -> Iterator[Metric]:
-    """The metrics of a module: of ``metrics.add_metric(name, ...)`` and ``add_metric_of(name, ..., dimension=...)``."""
+    """Find the metrics that a module sends with ``metrics.add_metric`` and ``add_metric_of``."""
     for node in ast.walk(ast.parse(source)):
         match node:
             case ast.Call(func=ast.Attribute(attr="add_metric"), args=[name, *_]):
@@ -65,8 +65,8 @@ def names(node: ast.expr) -> list[str]:
             return [name]
         case ast.JoinedStr(values=parts):
             frame = "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in parts)
-            return [frame.format(value) for value in MADE[frame]]
-    raise AssertionError(f"a metric's name has to be readable here: {ast.unparse(node)}")
+            return [frame.format(value) for value in FILLED_IN[frame]]
+    raise AssertionError(f"this test cannot read the name of a metric: {ast.unparse(node)}")
 
 
 SENT = {
@@ -127,7 +127,7 @@ def is_sent(metric: Metric) -> bool:
 
 
 @pytest.mark.parametrize("metric", sorted({*drawn(), *watched()}, key=str), ids=lambda metric: metric.name)
-def test_metric_is_one_that_is_sent(metric: Metric) -> None:
+def test_metric_is_sent(metric: Metric) -> None:
     assert is_sent(metric)
 
 
@@ -144,19 +144,19 @@ def test_metric_is_one_that_is_sent(metric: Metric) -> None:
         Metric("AWS/Step", "ExecutionsFailed", frozenset({"StateMachineArn"}), None),
     ],
 )
-def test_check_bites_when_a_name_is_wrong(metric: Metric) -> None:
+def test_wrong_name_is_found(metric: Metric) -> None:
     assert not is_sent(metric)
 
 
-def test_namespace_is_the_one_the_functions_are_given() -> None:
-    given = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
-    assert given["POWERTOOLS_METRICS_NAMESPACE"]["Fn::Sub"] == OWN
+def test_namespace_is_that_of_the_functions() -> None:
+    variables = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    assert variables["POWERTOOLS_METRICS_NAMESPACE"]["Fn::Sub"] == OWN
 
 
 # ---- The dashboard as a whole ----------------------------------------------------------------------------------------
 
 
-def test_every_expression_of_the_dashboard_is_read_here() -> None:
+def test_every_expression_of_the_dashboard_is_parsed_here() -> None:
     expressions = [line[0]["expression"] for line in lines() if isinstance(line[0], dict)]
     searches = [expression for expression in expressions if "SEARCH" in expression]
     assert all(SEARCH.fullmatch(search) for search in searches)
@@ -206,15 +206,15 @@ def test_cost_on_the_dashboard_is_that_of_the_model() -> None:
 
 
 @pytest.mark.parametrize("name", of_type("AWS::Logs::QueryDefinition"))
-def test_query_asks_logs_that_are_there(name: str) -> None:
+def test_query_reads_existing_log_groups(name: str) -> None:
     query = RESOURCES[name]["Properties"]
     assert {group["Ref"] for group in query["LogGroupNames"]} <= of_type("AWS::Logs::LogGroup").keys()
-    # By stack, as a second one in the account has its own.
+    # A second stack in the account has queries of its own.
     assert query["Name"]["Fn::Sub"].startswith("${AWS::StackName}/")
 
 
 @pytest.mark.parametrize("name", of_type("AWS::Logs::QueryDefinition"))
-def test_query_looks_for_lines_that_are_written(name: str) -> None:
+def test_query_searches_for_lines_that_our_code_writes(name: str) -> None:
     query = RESOURCES[name]["Properties"]
     wanted = set(re.findall(r'message = "([^"]+)"', query["QueryString"]))
     code = "".join(module.read_text() for module in (ROOT / "functions").rglob("*.py"))

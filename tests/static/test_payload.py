@@ -1,7 +1,7 @@
-"""The arithmetic of the largest state: every feed of a full run fails, and the state still fits.
+"""The size of the largest state: it fits even if every feed of a full run fails.
 
-Step Functions ends a run whose state passes 256 KiB, and no Catch sees it. The state is largest when For Each Feed
-ends: the run, the feeds, and a result for each feed, in which a failed feed repeats itself and carries its error.
+Step Functions ends a run whose state is larger than 256 KiB, and no Catch runs then. The state is largest when For Each
+Feed ends. It has the run, the feeds and a result for each feed; the result of a failed feed has the feed and its error.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from imagelake.run.models import FeedEntry, Run
 from imagelake.sources import Feed
 
 LIMIT = 200 * 1024
-# A refused connection in Fetch was seen with 7 frames and 1,559 bytes of cause in all; the model leaves room above it.
+# The cause of a refused connection in Fetch had 7 frames and 1,559 bytes; these numbers leave room for more.
 FRAMES, FRAME_BYTES = 12, 200
-# The longest of our sentences that does not repeat the input.
+# Our longest message that does not repeat the input.
 MESSAGE_BYTES = 500
 # A server of 60 characters and a hashtag of 40.
 CONFIG = f"mastodon:{'s' * 52}.example#{'t' * 40}"
 
 
 def failed_feed() -> tuple[dict[str, object], dict[str, object]]:
-    """A feed, and what Feed Failed makes of it."""
+    """Make a feed and the result that Feed Failed makes of it."""
     feed = Feed.of(CONFIG)
     entry = FeedEntry(feed_id=feed.feed_id, name=feed.name, config=CONFIG).model_dump()
     cause = {
         "errorMessage": "m" * MESSAGE_BYTES,
         "errorType": "SourceUnavailableError",
         "requestId": "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
-        # Quotes and line ends are escaped twice: in the cause, and in the state that holds it as text.
+        # Quotes and line ends are escaped twice: in the cause, and in the state, which has the cause as text.
         "stackTrace": ['  File "' + "f" * (FRAME_BYTES - 14) + '", 1\n  f\n'] * FRAMES,
     }
     error = {"Error": "SourceUnavailableError", "Cause": json.dumps(cause)}

@@ -1,4 +1,4 @@
-"""The template against what it deploys: one stem per step, no grant too many, the dataset's columns, care."""
+"""The template: one stem per step, no superfluous grant, the columns of the dataset, and safe settings."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from tests.static.asl import MACHINE, RESOURCES, ROOT, TEMPLATE, Json, lambda_ta
 from tests.static.template_gate import EXECUTIONS, distributed_map, grants, plain
 
 LAMBDA_TASKS = lambda_tasks(MACHINE)
-# Functions that are no step of a run, by package.
-BESIDE = {"ingest_stream": "IngestStream", "relay_alert": "RelayAlert"}
+# Functions outside the state machine, by package.
+OUTSIDE = {"ingest_stream": "IngestStream", "relay_alert": "RelayAlert"}
 ARN = "arn:${AWS::Partition}:%s:${AWS::Region}:${AWS::AccountId}:"
-# What an integration of Step Functions works on, as the template names it.
+# Resources of the service integrations of Step Functions, as the template names them.
 INTEGRATED = {
     "ssm:GetParameter": ARN % "ssm" + "parameter/${FeedsParameter}",
     "dynamodb:UpdateItem": "BookmarksTable.Arn",
@@ -36,8 +36,8 @@ DISTRIBUTED_MAP = {
     ("s3:AbortMultipartUpload", INTEGRATED["s3:PutObject"]),
     ("s3:ListMultipartUploadParts", INTEGRATED["s3:PutObject"]),
 }
-# Grants no state asks for: the log, the traces, the topic's key.
-PLATFORM = ("DeliverLogs", "Trace", "PublishToAnEncryptedTopic")
+# Grants that no state needs: for the log, the traces and the topic's key.
+PLATFORM = ("DeliverLogs", "SendTraces", "PublishToTheEncryptedTopic")
 
 
 def of_type(kind: str) -> dict[str, Json]:
@@ -67,37 +67,37 @@ def test_step_has_its_unit_tests(state: str) -> None:
     assert (ROOT / "tests" / "unit" / "functions" / f"test_{package}.py").is_file()
 
 
-def test_every_function_and_package_is_a_step_or_stands_beside_the_runs() -> None:
-    stems = {*LAMBDA_TASKS.values(), *BESIDE.values()}
+def test_every_function_is_a_step_or_outside_the_state_machine() -> None:
+    stems = {*LAMBDA_TASKS.values(), *OUTSIDE.values()}
     assert {name.removesuffix("Function") for name in of_type("AWS::Serverless::Function")} == stems
     packages = {app.parent.name for app in (ROOT / "functions").glob("*/app.py")}
-    assert packages == {*(state.replace(" ", "_").lower() for state in LAMBDA_TASKS), *BESIDE}
+    assert packages == {*(state.replace(" ", "_").lower() for state in LAMBDA_TASKS), *OUTSIDE}
 
 
-@pytest.mark.parametrize("package", BESIDE)
-def test_function_beside_the_runs_is_off_by_default_and_has_one_stem(package: str) -> None:
-    function, log = RESOURCES[f"{BESIDE[package]}Function"], RESOURCES[f"{BESIDE[package]}LogGroup"]
+@pytest.mark.parametrize("package", OUTSIDE)
+def test_function_outside_the_state_machine_is_off_by_default_and_has_one_stem(package: str) -> None:
+    function, log = RESOURCES[f"{OUTSIDE[package]}Function"], RESOURCES[f"{OUTSIDE[package]}LogGroup"]
     assert function["Condition"] == log["Condition"] in ("HasStream", "HasAlertWebhook")
     assert function["Properties"]["Handler"] == f"{package}.app.handler"
     assert function["Properties"]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == package
-    assert function["Properties"]["LoggingConfig"] == {"LogGroup": {"Ref": f"{BESIDE[package]}LogGroup"}}
+    assert function["Properties"]["LoggingConfig"] == {"LogGroup": {"Ref": f"{OUTSIDE[package]}LogGroup"}}
     assert (ROOT / "tests" / "unit" / "functions" / f"test_{package}.py").is_file()
     assert TEMPLATE["Parameters"]["StreamIngest"]["Default"] == "DISABLED"
     assert TEMPLATE["Parameters"]["AlertWebhookSecret"]["Default"] == ""
 
 
-def test_stream_keeps_what_its_consumer_cannot_read_and_blocks_for_a_bounded_time() -> None:
+def test_stream_keeps_records_that_cannot_be_read_and_blocks_for_a_bounded_time() -> None:
     assert RESOURCES["PostStream"]["Properties"]["ShardCount"] == 1
     mapping = RESOURCES["IngestStreamMapping"]["Properties"]
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert mapping["BisectBatchOnFunctionError"] is True
     assert 0 < mapping["MaximumRetryAttempts"] < 100
-    # Older records the stream itself has let go.
+    # The stream itself drops older records.
     assert mapping["MaximumRecordAgeInSeconds"] < RESOURCES["PostStream"]["Properties"]["RetentionPeriodHours"] * 3600
     assert plain(mapping["DestinationConfig"]["OnFailure"]["Destination"]) == "Bucket.Arn"
 
 
-def test_alert_that_the_webhook_refuses_is_kept() -> None:
+def test_alert_that_the_webhook_refuses_goes_to_a_queue() -> None:
     invocation = RESOURCES["RelayAlertFunction"]["Properties"]["EventInvokeConfig"]
     assert invocation["MaximumRetryAttempts"] <= 2
     assert plain(invocation["DestinationConfig"]["OnFailure"]["Destination"]) == "AlertDeadLetters.Arn"
@@ -106,8 +106,8 @@ def test_alert_that_the_webhook_refuses_is_kept() -> None:
 # ---- Grants ----------------------------------------------------------------------------------------------------------
 
 
-def asked_of_the_role() -> Iterator[tuple[str, str]]:
-    """Every action that a state takes, with what it takes it on."""
+def actions_of_the_states() -> Iterator[tuple[str, str]]:
+    """List every action of a state with its resource."""
     for _, task in tasks(MACHINE):
         if ":::" in task["Resource"]:
             yield integration(task["Resource"])
@@ -134,10 +134,10 @@ def role_statements() -> list[Json]:
 
 def test_state_machine_may_do_what_its_states_do_and_nothing_more() -> None:
     granted = {grant for s in role_statements() if s["Sid"] not in PLATFORM for grant in grants(s)}
-    assert granted == set(asked_of_the_role())
+    assert granted == set(actions_of_the_states())
 
 
-def test_state_machine_may_do_no_more_for_the_platform_than_is_known() -> None:
+def test_state_machine_has_no_other_grants_for_the_platform() -> None:
     services = {(a.split(":")[0], r) for s in role_statements() if s["Sid"] in PLATFORM for a, r in grants(s)}
     assert services == {("logs", "*"), ("xray", "*"), ("kms", "TopicKey.Arn")}
 
@@ -149,7 +149,7 @@ def test_fetch_may_ask_about_runs_of_this_state_machine_and_no_others() -> None:
     assert grants(statement) == {("states:DescribeExecution", EXECUTIONS % "ImagePipeline" + ":*")}
 
 
-def test_objects_of_for_each_batch_lie_where_the_role_may_reach_them() -> None:
+def test_role_can_reach_the_objects_of_for_each_batch() -> None:
     run = Run(
         run_id="r", execution_arn="a", dt="2026-01-01", batch_size=1, posts_per_feed=1, failure_tolerance_percent=0
     )
@@ -158,7 +158,7 @@ def test_objects_of_for_each_batch_lie_where_the_role_may_reach_them() -> None:
         assert fnmatchcase(key, INTEGRATED["s3:GetObject"].removeprefix("${Bucket.Arn}/"))
 
 
-def test_every_statement_says_what_it_is_for() -> None:
+def test_every_statement_has_a_sid() -> None:
     policies = [p for f in of_type("AWS::Serverless::Function").values() for p in f["Properties"].get("Policies", [])]
     assert all(s.get("Sid") for s in (*role_statements(), *(s for policy in policies for s in policy["Statement"])))
 
@@ -179,27 +179,27 @@ def test_glue_table_projects_every_network() -> None:
     assert TABLE["Parameters"]["projection.source.values"].split(",") == sorted(_SOURCES)
 
 
-def test_glue_table_lies_where_the_files_are_written() -> None:
+def test_glue_table_has_the_location_of_the_files() -> None:
     zone = "s3://${Bucket}/lake/images/"
     assert plain(TABLE["StorageDescriptor"]["Location"]) == zone
     assert plain(TABLE["Parameters"]["storage.location.template"]) == f"{zone}source=${{!source}}/dt=${{!dt}}"
 
 
-# ---- Care ------------------------------------------------------------------------------------------------------------
+# ---- Safe settings ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("section", ["Parameters", "Outputs"])
-def test_everything_a_user_sees_is_described(section: str) -> None:
+def test_every_parameter_and_output_has_a_description(section: str) -> None:
     assert [name for name, entry in TEMPLATE[section].items() if not entry.get("Description")] == []
 
 
-def test_what_holds_data_outlives_the_stack() -> None:
+def test_resources_with_data_outlive_the_stack() -> None:
     kept = {name for name, resource in RESOURCES.items() if resource.get("DeletionPolicy") == "Retain"}
     assert kept == {*of_type("AWS::S3::Bucket"), *of_type("AWS::DynamoDB::Table")}
     assert all(RESOURCES[name]["UpdateReplacePolicy"] == "Retain" for name in kept)
 
 
-def test_bucket_keeps_what_was_overwritten() -> None:
+def test_bucket_keeps_overwritten_objects() -> None:
     assert RESOURCES["Bucket"]["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
 
 
@@ -211,7 +211,7 @@ def test_bucket_answers_over_tls_only() -> None:
     assert grants(statement) == {("s3:*", "Bucket.Arn"), ("s3:*", "${Bucket.Arn}/*")}
 
 
-def test_tables_can_go_back_in_time() -> None:
+def test_tables_have_point_in_time_recovery() -> None:
     for table in of_type("AWS::DynamoDB::Table").values():
         assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
@@ -220,38 +220,38 @@ SCHEDULES = of_type("AWS::Scheduler::Schedule")
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
-def test_schedule_survives_a_bad_hour_and_a_second_stack(schedule: Json) -> None:
+def test_schedule_retries_and_has_no_fixed_name(schedule: Json) -> None:
     properties = schedule["Properties"]
     target = properties["Target"]
-    # With a name of its own, a second stack in the account would not deploy.
+    # With a fixed name, a second stack in the account could not be deployed.
     assert "Name" not in properties
     assert properties["FlexibleTimeWindow"]["Mode"] == "FLEXIBLE"
     assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0
     assert plain(target["DeadLetterConfig"]["Arn"]) == "ScheduleDeadLetters.Arn"
 
 
-def test_one_parameter_pauses_every_schedule_and_one_zone_is_everywhere() -> None:
+def test_all_schedules_have_one_state_and_one_time_zone() -> None:
     assert set(SCHEDULES) == {"DailySchedule", "FrequentSchedule"}
     assert {plain(s["Properties"]["State"]) for s in SCHEDULES.values()} == {"ScheduleState"}
     assert {plain(s["Properties"]["ScheduleExpressionTimezone"]) for s in SCHEDULES.values()} == {"ScheduleTimeZone"}
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_run_is_given_what_its_input_may_hold(name: str) -> None:
-    given = json.loads(plain(SCHEDULES[name]["Properties"]["Target"]["Input"]))
-    assert given["schedule"] == name.removesuffix("Schedule").lower()
-    assert given.keys() <= RunInput.model_fields.keys()
+def test_schedule_sends_only_fields_of_the_input(name: str) -> None:
+    run_input = json.loads(plain(SCHEDULES[name]["Properties"]["Target"]["Input"]))
+    assert run_input["schedule"] == name.removesuffix("Schedule").lower()
+    assert run_input.keys() <= RunInput.model_fields.keys()
 
 
-def test_schedules_may_start_a_run_and_keep_what_did_not_start() -> None:
+def test_schedules_may_start_a_run_and_keep_failed_starts() -> None:
     (policy,) = RESOURCES["ScheduleRole"]["Properties"]["Policies"]
     granted = {grant for statement in policy["PolicyDocument"]["Statement"] for grant in grants(statement)}
     assert granted == {("states:StartExecution", "ImagePipeline"), ("sqs:SendMessage", "ScheduleDeadLetters.Arn")}
 
 
-def test_gradual_deployment_is_taken_back_by_alarms_that_are_there() -> None:
+def test_existing_alarms_roll_back_a_gradual_deployment() -> None:
     preference = RESOURCES["LiveAlias"]["Properties"]["DeploymentPreference"]
-    # CloudWatch takes an alarm that does not exist for one that is well.
+    # For CloudWatch, an alarm that does not exist is not in alarm.
     assert {plain(alarm) for alarm in preference["Alarms"]} <= of_type("AWS::CloudWatch::Alarm").keys()
     assert plain(preference["StateMachineVersionArn"]) == "LiveVersion"
     for schedule in SCHEDULES.values():
@@ -260,14 +260,14 @@ def test_gradual_deployment_is_taken_back_by_alarms_that_are_there() -> None:
     assert {RESOURCES[name]["Condition"] for name in ("LiveVersion", "LiveAlias")} == {"HasLiveAlias"}
 
 
-def test_every_alarm_and_rule_tells_the_topic() -> None:
+def test_every_alarm_and_rule_notifies_the_topic() -> None:
     alarms = of_type("AWS::CloudWatch::Alarm").values()
     rule, events = (RESOURCES[name]["Properties"] for name in ("RunEndedRule", "EventsRule"))
     assert set(of_type("AWS::Events::Rule")) == {"RunEndedRule", "EventsRule"}
     assert [plain(target["Arn"]) for target in events["Targets"]] == ["EventsLogGroup.Arn"]
     assert {plain(target) for alarm in alarms for target in alarm["Properties"]["AlarmActions"]} == {"Topic"}
     assert [plain(target["Arn"]) for target in rule["Targets"]] == ["Topic"]
-    # No state of a run sees these two.
+    # No state of the run can react to these two.
     assert rule["EventPattern"]["detail"]["status"] == ["TIMED_OUT", "ABORTED"]
 
 
@@ -281,6 +281,6 @@ def test_cfn_lint_finds_nothing() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_cfn_lint_bites_when_a_reference_dangles(tmp_path: Path) -> None:
+def test_cfn_lint_finds_a_dangling_reference(tmp_path: Path) -> None:
     (tmp_path / "template.yaml").write_text("Resources: {Topic: {Type: AWS::SNS::Topic, DependsOn: Tpoic}}")
     assert "Tpoic" in cfn_lint(tmp_path / "template.yaml").stdout

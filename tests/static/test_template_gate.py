@@ -1,4 +1,4 @@
-"""The template after SAM's transform: every rule holds, and every rule bites."""
+"""The template after SAM's transform: every rule holds, and every rule finds a planted fault."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_rule_holds(rule: Rule) -> None:
     assert [breach for breach in rule(TRANSFORMED) if breach not in EXPLAINED] == []
 
 
-def test_every_explanation_is_of_a_breach_that_is_there() -> None:
+def test_every_explanation_has_its_breach() -> None:
     assert EXPLAINED.keys() <= {breach for rule in RULES for breach in rule(TRANSFORMED)}
 
 
@@ -44,7 +44,7 @@ def policy_statement(resources: Resources, name: str) -> Json:
     return statement
 
 
-# What is planted, the rule that finds it, and the change.
+# Name of a planted fault, the rule that finds it, and the change.
 FAULTS: list[tuple[str, Rule, Callable[[Resources], object]]] = [
     (
         "admin policy",
@@ -73,7 +73,7 @@ FAULTS: list[tuple[str, Rule, Callable[[Resources], object]]] = [
         lambda r: policy_statement(r, "TopicPolicy").update(Principal={"AWS": "*"}),
     ),
     (
-        "address for everybody",
+        "URL for everybody",
         gate.nothing_is_public,
         lambda r: properties(r, "FetchFunction").update(FunctionUrlConfig={"AuthType": "NONE"}),
     ),

@@ -7,34 +7,42 @@ from collections.abc import Iterator
 import pytest
 
 from imagelake.run import aws
-from imagelake.run.settings import settings
+from imagelake.run.settings import Settings
+from tests.unit.fake_bus import Bus
 from tests.unit.fake_lake import BOOKMARKS, BUCKET, IMAGE_HASHES, IMAGE_KEYS, Lake, aws_in_memory
 from tests.unit.functions.website import Website
-from transform.near_duplicates import known
+from transform.near_duplicates import hash_log_cache
 
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What ``template.yaml`` sets."""
+    """Set the variables of all functions, as ``template.yaml`` does."""
     values = {
         "BUCKET_NAME": BUCKET,
         "IMAGE_KEYS_TABLE": IMAGE_KEYS,
         "IMAGE_HASHES_TABLE": IMAGE_HASHES,
         "BOOKMARKS_TABLE": BOOKMARKS,
+        "TRUSTED_ORIGINS": "",
+        "CONTACT": "",
+        "SECRETS_PREFIX": "imagelake/",
+        "EVENT_BUS_NAME": "bus",
+        "BATCH_SIZE": "500",
+        "POSTS_PER_FEED": "1000",
+        "FAILURE_TOLERANCE_PERCENT": "20",
         "POWERTOOLS_SERVICE_NAME": "test",
     }
     for name, value in values.items():
         monkeypatch.setenv(name, value)
-    for name in ("AWS_ENDPOINT_URL", "TRUSTED_ORIGINS", "CONTACT"):
-        monkeypatch.delenv(name, raising=False)
-    settings.cache_clear()
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setattr("imagelake.run.events._client", lambda: Bus())
+    Settings.load.cache_clear()
     yield
-    settings.cache_clear()
+    Settings.load.cache_clear()
 
 
 @pytest.fixture(scope="module")
 def clients() -> Iterator[None]:
-    """Clients of AWS for the tests of one file: to make them takes longer than most tests."""
+    """Share clients of AWS among the tests of one file, because creating them takes longer than most tests."""
     aws._client.cache_clear()
     yield
     aws._client.cache_clear()
@@ -43,7 +51,7 @@ def clients() -> Iterator[None]:
 @pytest.fixture
 def lake(environment: None, clients: None) -> Iterator[Lake]:
     """An empty lake."""
-    known.cache_clear()
+    hash_log_cache.cache_clear()
     with aws_in_memory():
         yield Lake()
 
@@ -53,6 +61,6 @@ def website(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Webs
     """A local web server that the functions trust."""
     website = Website()
     monkeypatch.setenv("TRUSTED_ORIGINS", website.origin)
-    settings.cache_clear()
+    Settings.load.cache_clear()
     yield website
     website.stop()

@@ -26,19 +26,19 @@ BUCKET, IMAGE_KEYS, IMAGE_HASHES, BOOKMARKS = "lake", "image-keys", "image-hashe
 
 
 def _agent(self: UserAgentString) -> str:
-    # Put together anew for every call otherwise.
+    # botocore would build it again for every call.
     return "imagelake-tests"
 
 
 def _put_alone(self: S3Response) -> Any:
-    # As S3 does, which has one winner of a conditional write; moto looks first and writes later.
+    # S3 lets one conditional write win. moto checks first and writes later, so only one thread may do it at a time.
     with _one_put:
         return _put_object(self)
 
 
 @contextmanager
 def aws_in_memory() -> Iterator[None]:
-    """AWS without anything in it. For speed, moto does not read the module of its addresses anew at every call."""
+    """AWS without any resources. For speed, moto does not look up the module of its URLs at every call."""
     fixed = property(lambda self: moto.s3.urls)
     with (
         mock_aws(),
@@ -50,7 +50,7 @@ def aws_in_memory() -> Iterator[None]:
 
 
 class Lake:
-    """What the steps stored, for the tests to look at."""
+    """Everything that the steps store, for tests to read."""
 
     def __init__(self) -> None:
         s3, dynamodb = client("s3"), client("dynamodb")
@@ -105,17 +105,17 @@ class Lake:
         return lake
 
     def put_bookmark(self, feed_id: str, newest_id: str, newest_at: str) -> None:
-        """What the state machine's Commit Bookmark writes."""
+        """Write a bookmark as the state Commit Bookmark does."""
         values = {"feed_id": feed_id, "newest_id": newest_id, "newest_at": newest_at, "run_id": "run-0"}
         client("dynamodb").put_item(TableName=BOOKMARKS, Item={name: {"S": value} for name, value in values.items()})
 
     def mapping(self) -> dict[str, dict[str, Any]]:
-        """Every item of the mapping, by media id."""
+        """Every item of the media index, by media id."""
         found = client("dynamodb").scan(TableName=self._image_keys_table)["Items"]
         return self.media_index.get_many(item["media_id"]["S"] for item in found)
 
     def indexed(self, index: str, key: str, value: str) -> list[str]:
-        """The media ids that an index of the mapping finds."""
+        """The media ids that an index of the table finds."""
         found = client("dynamodb").query(
             TableName=IMAGE_KEYS,
             IndexName=index,
@@ -125,11 +125,11 @@ class Lake:
         return sorted(item["media_id"]["S"] for item in found["Items"])
 
     def hashes(self) -> list[dict[str, Any]]:
-        """Every item of the log of hashes."""
+        """Every item of the hash log."""
         items: list[dict[str, Any]] = client("dynamodb").scan(TableName=IMAGE_HASHES)["Items"]
         return items
 
     def stored(self) -> dict[str, Any]:
-        """All there is: every object with its metadata, the mapping, and the log of hashes."""
+        """Everything: every object with its metadata, the media index and the hash log."""
         objects = {key: self.bucket.get_with_metadata(key) for key in self.bucket.list("")}
         return {**objects, "mapping": self.mapping(), "hashes": self.hashes()}

@@ -145,7 +145,7 @@ def test_every_photo_is_posted_and_every_posted_file_exists() -> None:
     [image for post in POSTS for image in own_images(post) if "status" not in image],
     ids=lambda image: image.get("as") or image["file"],
 )
-def test_picture_has_the_told_outcome_when_it_is_processed(image: dict[str, Any]) -> None:
+def test_image_has_the_expected_outcome_when_it_is_processed(image: dict[str, Any]) -> None:
     data = (SAMPLES / image["file"]).read_bytes()
     status, _, code = image.get("outcome", "ok").partition(" ")
     if status == "rejected":
@@ -166,8 +166,8 @@ def test_outcome_table_adds_up_when_the_feed_is_counted() -> None:
     expected = {
         "entries": (len(POSTS), f"on 2 pages: 20, {len(POSTS) - 20}"),
         "posts": (len(posts), f"{pictured} with images, {filmed} with a video, {neither} with neither"),
-        "rejects": (len(rejected), "1 post without its author, 1 repost"),
-        "media": (len(images) + filmed, f"{len(images)} images planned, {filmed} video skipped"),
+        "rejected posts": (len(rejected), "1 post without its author, 1 repost"),
+        "media items": (len(images) + filmed, f"{len(images)} images planned, {filmed} video skipped"),
     }
     for status in Status:
         found = {outcome.partition(" ")[2]: n for outcome, n in sorted(outcomes.items()) if outcome.startswith(status)}
@@ -175,7 +175,7 @@ def test_outcome_table_adds_up_when_the_feed_is_counted() -> None:
         expected[f"`{status}`"] = (sum(found.values()), codes)
     alike = [match for match in near_duplicates() if match is not None]
     expected["`ok`"] = (expected["`ok`"][0], f"{len(alike)} near duplicates")
-    assert table("What comes out") == [[what, str(number), note] for what, (number, note) in expected.items()]
+    assert table("Expected result") == [[what, str(number), note] for what, (number, note) in expected.items()]
 
 
 def test_duplicate_has_the_bytes_of_a_newer_post() -> None:

@@ -1,6 +1,6 @@
-"""The cases of ``mocks.json``: the way that each run has to go, and what the topic is told.
+"""The cases of ``mocks.json`` with the expected paths of the run, of its feed and of each batch.
 
-A way is written as the path of states entered: of the run, of its feed, of each of its batches.
+A path has the names of the states in the order of entry.
 """
 
 from __future__ import annotations
@@ -14,59 +14,62 @@ RUN = f"{START} > Report > Any Failures?"
 OK = f"{RUN} > Run Complete"
 WARNED = f"{RUN} > Notify Warning > Run Complete With Warnings"
 FAILED = f"{RUN} > Notify Failure > Pipeline Failed"
-UNTOLD = f"{RUN} > Notify Warning > Warning Not Sent"
+UNSENT = f"{RUN} > Notify Warning > Warning Not Sent"
 BROKEN = "Describe Failure > Notify Failure > Pipeline Failed"
 
 FETCHED = "Fetch > Is Rate Limited?"
 PLANNED = f"{FETCHED} > Validate > Commit Bookmark"
 IDLE = f"{PLANNED} > Anything To Do? > Feed Up To Date"
 BATCHED = f"{PLANNED} > Anything To Do? > For Each Batch"
-BOOKED = f"{BATCHED} > Reconcile > Is Complete?"
+RECONCILED = f"{BATCHED} > Reconcile > Is Complete?"
 
 CLOSED = "Transform > Write Parquet > Map Keys > Batch Closed"
-LOST = "Record Failure > Batch Failed"
+NOT_CLOSED = "Record Failure > Batch Failed"
 
-SAID_WARNING = "Imagelake 2026-11-23: complete with gaps, 2 new images"
-SAID_FAILURE = "Imagelake 2026-11-23: FAILED, 0 new images"
-SAID_BROKEN = "Imagelake: FAILED before its report"
+WARNING_SUBJECT = "Imagelake 2026-11-23: complete with gaps, 2 new images"
+FAILURE_SUBJECT = "Imagelake 2026-11-23: FAILED, 0 new images"
+BROKEN_SUBJECT = "Imagelake: FAILED before its report"
 
 
 @dataclass(frozen=True)
 class Case:
-    """A run and the way it has to go. Its first word names a test case of ``mocks.json``."""
+    """A run and its expected paths. The first word of ``name`` is a test case of ``mocks.json``.
+
+    ``notifications`` are the subjects of the published messages; ``error`` is the error of a failed execution.
+    """
 
     name: str
     run: str
     feed: str = ""
     batches: tuple[str, ...] = ()
-    told: tuple[str, ...] = ()
+    notifications: tuple[str, ...] = ()
     error: str | None = None
 
 
-def broken(name: str, before: str, feed: str = "", batches: tuple[str, ...] = ()) -> Case:
-    """A run that ends before its report."""
-    return Case(name, f"{before} > {BROKEN}", feed, batches, told=(SAID_BROKEN,), error=SAID_BROKEN)
+def broken(name: str, before: str, error: str, feed: str = "", batches: tuple[str, ...] = ()) -> Case:
+    """A run that ends before its report, with the error that was caught."""
+    return Case(name, f"{before} > {BROKEN}", feed, batches, notifications=(BROKEN_SUBJECT,), error=error)
 
 
 def failed(name: str, feed: str, batches: tuple[str, ...] = ()) -> Case:
     """A run whose report says that it failed."""
-    return Case(name, FAILED, feed, batches, told=(SAID_FAILURE,), error=SAID_FAILURE)
+    return Case(name, FAILED, feed, batches, notifications=(FAILURE_SUBJECT,), error="RunFailed")
 
 
 def warned(name: str, feed: str, batches: tuple[str, ...]) -> Case:
     """A run whose report says that something is missing."""
-    return Case(name, WARNED, feed, batches, told=(SAID_WARNING,))
+    return Case(name, WARNED, feed, batches, notifications=(WARNING_SUBJECT,))
 
 
-COMPLETE, GAPS = f"{BOOKED} > Feed Complete", f"{BOOKED} > Feed Incomplete"
+COMPLETE, GAPS = f"{RECONCILED} > Feed Complete", f"{RECONCILED} > Feed Incomplete"
 BOTH_CLOSED = (CLOSED, CLOSED)
 WITHOUT_FEEDS = "without feeds"
 CASES = [
     Case("HappyPath", OK, COMPLETE, BOTH_CLOSED),
     Case(f"HappyPath {WITHOUT_FEEDS}", OK.replace("?", "? > Load Feeds", 1), COMPLETE, BOTH_CLOSED),
-    broken(f"ParameterMissing {WITHOUT_FEEDS}", "Has Feeds? > Load Feeds"),
-    broken("InputRefused", "Has Feeds? > Check Input"),
-    # One feed's way to its plan.
+    broken(f"ParameterMissing {WITHOUT_FEEDS}", "Has Feeds? > Load Feeds", "Ssm.ParameterNotFoundException"),
+    broken("InputRefused", "Has Feeds? > Check Input", "BadInputError"),
+    # Paths of one feed to its plan.
     Case("MorePages", OK, f"{FETCHED} > {FETCHED} > {COMPLETE}", BOTH_CLOSED),
     Case("RateLimited", OK, f"{FETCHED} > Wait Until Reset > {COMPLETE}", BOTH_CLOSED),
     Case("SourceComesBack", OK, IDLE),
@@ -78,21 +81,21 @@ CASES = [
     failed("CommitBookmarkFails", f"{PLANNED} > Feed Failed"),
     failed("BatchListMissing", f"{BATCHED} > Feed Failed"),
     failed("ReconcileFails", f"{BATCHED} > Reconcile > Feed Failed", BOTH_CLOSED),
-    failed("TooManyFailures", f"{BOOKED} > Too Many Failures", BOTH_CLOSED),
-    # A failed batch stops no other, and not its feed.
-    warned("TransformFails", GAPS, (f"Transform > {LOST}",) * 2),
-    warned("WriteParquetFails", GAPS, (f"Transform > Write Parquet > {LOST}",) * 2),
-    warned("MapKeysFails", GAPS, (f"Transform > Write Parquet > Map Keys > {LOST}",) * 2),
-    warned("RecordFailureFails", GAPS, (f"Transform > {LOST}",) * 2),
-    warned("OneBatchFails", GAPS, (f"Transform > {LOST}", CLOSED)),
-    # The run itself breaks, or nobody can be told.
-    # The engine breaks on a list that is not JSON, where Step Functions would say States.ItemReaderFailed.
-    broken("IterationBreaks", START, BATCHED),
-    broken("ReportFails", f"{START} > Report", COMPLETE, BOTH_CLOSED),
-    Case("FailureNotSent", FAILED, COMPLETE, BOTH_CLOSED, error=SAID_FAILURE),
-    Case("WarningNotSent", UNTOLD, COMPLETE, BOTH_CLOSED, error="WarningNotSent"),
-    # An earlier run of the day has told of it.
+    failed("TooManyFailures", f"{RECONCILED} > Too Many Failures", BOTH_CLOSED),
+    # A failed batch stops neither another batch nor its feed.
+    warned("TransformFails", GAPS, (f"Transform > {NOT_CLOSED}",) * 2),
+    warned("WriteParquetFails", GAPS, (f"Transform > Write Parquet > {NOT_CLOSED}",) * 2),
+    warned("MapKeysFails", GAPS, (f"Transform > Write Parquet > Map Keys > {NOT_CLOSED}",) * 2),
+    warned("RecordFailureFails", GAPS, (f"Transform > {NOT_CLOSED}",) * 2),
+    warned("OneBatchFails", GAPS, (f"Transform > {NOT_CLOSED}", CLOSED)),
+    # The run itself breaks, or its notification cannot be sent.
+    # The engine breaks on a list that is not JSON; Step Functions would raise States.ItemReaderFailed.
+    broken("IterationBreaks", START, "States.MapFailed", BATCHED),
+    broken("ReportFails", f"{START} > Report", "StorageDeniedError", COMPLETE, BOTH_CLOSED),
+    Case("FailureNotSent", FAILED, COMPLETE, BOTH_CLOSED, error="RunFailed"),
+    Case("WarningNotSent", UNSENT, COMPLETE, BOTH_CLOSED, error="WarningNotSent"),
+    # An earlier run of the day has sent the same notification.
     Case("WarningToldBefore", f"{RUN} > Run Complete With Warnings", COMPLETE, BOTH_CLOSED),
-    Case("FailureToldBefore", f"{RUN} > Pipeline Failed", COMPLETE, BOTH_CLOSED, error=SAID_FAILURE),
+    Case("FailureToldBefore", f"{RUN} > Pipeline Failed", COMPLETE, BOTH_CLOSED, error="RunFailed"),
 ]
 INNER = {name for scope in scopes(MACHINE) if scope.name for name in scope.states}

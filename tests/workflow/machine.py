@@ -1,4 +1,4 @@
-"""The real state machine on the engine, with its Lambda results mocked, and everything else it calls real."""
+"""The real state machine on the local engine: Lambda results are mocked, all other services are real."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ BUCKET, BOOKMARKS, PARAMETER = "lake", "bookmarks", "feeds"
 ROLE = "arn:aws:iam::000000000000:role/imagelake"
 AHEAD = {"feed_id": {"S": "ahead"}, "newest_id": {"S": "99"}, "newest_at": {"S": "2027-01-01T00:00:00Z"}}
 GOOD = [{"batch_id": "one"}, {"batch_id": "two"}]
-SPOILT = [{"batch_id": "one"}, {"batch_id": "two", "raise": "ObjectMissingError"}]
+ONE_BAD = [{"batch_id": "one"}, {"batch_id": "two", "raise": "ObjectMissingError"}]
 
 
 class Batch(NamedTuple):
-    """How one child of For Each Batch went."""
+    """Path and error of one child execution of For Each Batch."""
 
     path: list[str]
     error: str | None
@@ -31,7 +31,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one execution went. A path holds the names of the states entered, in order."""
+    """Result of one execution. A path has the names of the states in the order of entry."""
 
     arn: str
     status: str
@@ -46,14 +46,14 @@ class Outcome:
         return entered(self.events)
 
     def input_of(self, state: str) -> dict[str, Any]:
-        """What an outermost state was given."""
+        """Return the input of a state of the outermost scope."""
         details = (event.get("stateEnteredEventDetails", {}) for event in self.events)
-        parsed = next(json.loads(found["input"]) for found in details if found.get("name") == state)
+        parsed = next(json.loads(detail["input"]) for detail in details if detail.get("name") == state)
         assert isinstance(parsed, dict)
         return parsed
 
     def failed_attempts(self) -> list[str]:
-        """The error of every attempt that failed, in order."""
+        """List the error of every failed attempt, in order."""
         return [e["taskFailedEventDetails"]["error"] for e in self.events if e["type"] == "TaskFailed"]
 
 
@@ -62,7 +62,7 @@ def entered(events: list[dict[str, Any]]) -> list[str]:
 
 
 class Machine:
-    """The state machine with its bucket, table, parameter, topic, and a queue that hears what the topic is told."""
+    """The state machine with its bucket, table, parameter and topic, and a queue that receives the notifications."""
 
     def __init__(self, engine: Engine) -> None:
         self._states = engine.client("stepfunctions")
@@ -74,9 +74,9 @@ class Machine:
         topic, self._queue_url = self._make_topic(engine)
         self._arn = self._make_machine(_make_step(engine), topic)
 
-    def run(self, case: str, given: dict[str, Any]) -> Outcome:
+    def run(self, case: str, run_input: dict[str, Any]) -> Outcome:
         """Run one case of ``mocks.json`` to its end."""
-        started = self._states.start_execution(stateMachineArn=f"{self._arn}#{case}", input=json.dumps(given))
+        started = self._states.start_execution(stateMachineArn=f"{self._arn}#{case}", input=json.dumps(run_input))
         arn = started["executionArn"]
         while (execution := self._states.describe_execution(executionArn=arn))["status"] == "RUNNING":
             time.sleep(0.02)
@@ -103,17 +103,17 @@ class Machine:
         return [Batch(entered(self._history(child["executionArn"])), child.get("error")) for child in children]
 
     def _messages(self) -> list[dict[str, str]]:
-        found: list[dict[str, str]] = []
+        messages: list[dict[str, str]] = []
         while received := self._queue.receive_message(QueueUrl=self._queue_url).get("Messages"):
             for message in received:
-                found.append(json.loads(message["Body"]))
+                messages.append(json.loads(message["Body"]))
                 self._queue.delete_message(QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"])
-        return found
+        return messages
 
     def _lay_out_objects(self, engine: Engine) -> None:
         s3 = engine.client("s3")
         s3.create_bucket(Bucket=BUCKET)
-        for name, text in {"good": json.dumps(GOOD), "spoilt": json.dumps(SPOILT), "broken": "not JSON"}.items():
+        for name, text in {"good": json.dumps(GOOD), "one_bad": json.dumps(ONE_BAD), "broken": "not JSON"}.items():
             s3.put_object(Bucket=BUCKET, Key=f"work/runs/run/alice/{name}.json", Body=text.encode())
 
     def _make_bookmarks(self) -> None:
@@ -128,7 +128,7 @@ class Machine:
     def _make_topic(self, engine: Engine) -> tuple[str, str]:
         sns = engine.client("sns")
         topic: str = sns.create_topic(Name="notifications")["TopicArn"]
-        url: str = self._queue.create_queue(QueueName="told")["QueueUrl"]
+        url: str = self._queue.create_queue(QueueName="notifications")["QueueUrl"]
         attributes = self._queue.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
         sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=attributes["QueueArn"])
         return topic, url

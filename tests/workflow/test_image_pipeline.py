@@ -1,4 +1,4 @@
-"""Every state and every branch of the real state machine, seen to fire, with what the topic was told."""
+"""Every state and every branch of the real state machine runs, with the notifications that it publishes."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 @pytest.fixture(scope="module")
 def run(machine: Machine) -> Run:
-    """Run a case by its name, once however often it is asked for."""
+    """Run a case by its name, once for all tests."""
 
     @functools.cache
     def once(name: str) -> Outcome:
-        given = {} if name.endswith(WITHOUT_FEEDS) else {"feeds": ["bluesky:alice.example"]}
-        return machine.run(name.split()[0], given)
+        run_input = {} if name.endswith(WITHOUT_FEEDS) else {"feeds": ["bluesky:alice.example"]}
+        return machine.run(name.split()[0], run_input)
 
     return once
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_run_goes_its_way_and_tells(run: Run, case: Case) -> None:
+def test_run_takes_its_path_and_notifies(run: Run, case: Case) -> None:
     outcome = run(case.name)
     assert " > ".join(name for name in outcome.path if name not in INNER) == case.run
     assert " > ".join(name for name in outcome.path if name in INNER) == case.feed
     assert sorted(" > ".join(batch.path) for batch in outcome.batches) == sorted(case.batches)
-    assert tuple(message["Subject"] for message in outcome.messages) == case.told
+    assert tuple(message["Subject"] for message in outcome.messages) == case.notifications
     assert (outcome.status, outcome.error) == ("FAILED" if case.error else "SUCCEEDED", case.error)
 
 
 def test_load_feeds_hands_the_parameter_to_check_input_when_the_input_has_no_feeds(run: Run) -> None:
-    given = run(f"HappyPath {WITHOUT_FEEDS}").input_of("Check Input")
-    assert given == {"feeds_parameter": {"name": PARAMETER, "value": '["bluesky:alice.example"]'}}
+    check_input = run(f"HappyPath {WITHOUT_FEEDS}").input_of("Check Input")
+    assert check_input == {"feeds_parameter": {"name": PARAMETER, "value": '["bluesky:alice.example"]'}}
 
 
-def test_commit_bookmark_keeps_what_the_feed_has_seen(run: Run, machine: Machine) -> None:
+def test_commit_bookmark_stores_the_newest_post(run: Run, machine: Machine) -> None:
     run("HappyPath")
     item = machine.bookmarks.get_item(TableName=BOOKMARKS, Key={"feed_id": {"S": "alice"}})["Item"]
     assert {name: value["S"] for name, value in item.items()} == {
@@ -73,7 +73,7 @@ def test_commit_bookmark_does_not_go_back_when_the_bookmark_is_ahead(run: Run, m
     [
         ("SourceStaysDown", ["SourceUnavailableError"] * 5),
         ("SourceComesBack", ["SourceUnavailableError"]),
-        # Trying again cannot help.
+        # A retry cannot help.
         ("FetchFails", ["FeedNotFoundError"]),
         ("CommitBookmarkFails", ["DynamoDB.ResourceNotFoundException"]),
     ],
@@ -96,7 +96,7 @@ def test_step_is_retried_when_that_can_help(run: Run, case: str, attempts: list[
         ("ReconcileFails", "failed", "ReconciliationError"),
     ],
 )
-def test_report_hears_how_a_feed_ended(run: Run, case: str, status: str, error: str | None) -> None:
+def test_report_gets_the_result_of_a_feed(run: Run, case: str, status: str, error: str | None) -> None:
     (result,) = run(case).input_of("Report")["results"]
     assert result["feed"]["feed_id"] == "alice"
     assert (result["status"], result.get("error", {}).get("Error")) == (status, error)
@@ -108,7 +108,7 @@ def test_report_hears_how_a_feed_ended(run: Run, case: str, status: str, error: 
         ("TransformFails", {"ObjectMissingError"}),
         ("WriteParquetFails", {"Runtime.ExitError"}),
         ("MapKeysFails", {"StorageDeniedError"}),
-        # Not with StorageDeniedError, which only kept the reason from being kept.
+        # The error of Transform, not the StorageDeniedError of Record Failure.
         ("RecordFailureFails", {"ObjectMissingError"}),
         ("OneBatchFails", {"ObjectMissingError", None}),
     ],
@@ -127,21 +127,21 @@ def test_feed_stops_no_other_when_it_fails(run: Run) -> None:
 
 
 @pytest.mark.parametrize("case", ["TransformFails", "ReportFails", "TooManyFailures"])
-def test_message_is_the_one_that_was_made(run: Run, case: str) -> None:
+def test_message_is_that_of_the_report_or_of_the_failure(run: Run, case: str) -> None:
     outcome = run(case)
     (message,) = outcome.messages
     if outcome.error:
         assert message["Message"] == outcome.cause
     if case == "ReportFails":
         assert "StorageDeniedError" in message["Message"]
-        # Not redrive-execution: what was caught has ended, and only the Fail state would be run again.
+        # Not redrive-execution: the error was caught, so a redrive would run only the Fail state again.
         machine = outcome.arn.replace(":execution:", ":stateMachine:").rsplit(":", 1)[0]
         assert f"start-execution --state-machine-arn {machine} " in message["Message"]
     else:
         assert message["Message"].startswith("Imagelake run for 2026-11-23")
 
 
-def test_every_state_and_every_branch_has_been_seen(run: Run) -> None:
+def test_every_state_and_every_branch_runs(run: Run) -> None:
     seen: set[tuple[str, str]] = set()
     for case in CASES:
         outcome = run(case.name)

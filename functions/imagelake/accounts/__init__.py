@@ -1,1 +1,1 @@
-"""Authorized calls to a network: session, secrets, redaction."""
+"""Authorized calls to a network: sessions, secrets, renewed tokens, redaction."""

@@ -1,19 +1,28 @@
-"""Calls to a network's API, tried again where the network itself is in problem."""
+"""Calls to a network's API, with retries while the network does not answer or answers 5xx."""
 
 from __future__ import annotations
 
 import random
-import time
 from types import TracebackType
 
-from imagelake.run.errors import DownloadError, SourceUnavailableError
-from imagelake.web.client import GuardedClient, as_feed_error
+from imagelake.run.errors import BadFeedError, SourceChangedError, SourceUnavailableError
+from imagelake.run.retries import retry
+from imagelake.web.client import GuardedClient
+from imagelake.web.errors import HttpError, TooLargeError, UnknownEncodingError, UrlRefusedError
 from imagelake.web.messages import Request, Response
-from imagelake.web.urls import Url
+from imagelake.web.retry_after import retry_seconds
 
 TRIES = 3
-# Longer than this is the state machine's business: it waits for free.
+# The state machine waits for longer than this: its waiting costs nothing.
 LONGEST_PAUSE = 10.0
+
+
+class _ServerError(SourceUnavailableError):
+    """The network answered 5xx; after the last try the adapter reads the response."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(f"the network answered {response.status}")
+        self.response = response
 
 
 class Api:
@@ -31,31 +40,37 @@ class Api:
         self._client.close()
 
     def send(self, request: Request) -> Response:
-        """The response, whatever its status: what it means is the adapter's to say, but 5xx is tried again first."""
-        for tries_left in reversed(range(TRIES)):
-            try:
-                answer = self._client.exchange(
-                    request.method, request.url, params=request.params, headers=request.headers, json=request.json
-                )
-            except DownloadError as error:
-                failure = as_feed_error(error)
-                if not isinstance(failure, SourceUnavailableError) or not tries_left:
-                    raise failure from error
-                retry_after = ""
-            else:
-                if answer.status < 500 or not tries_left:
-                    return Response(answer.status, answer.headers, answer.body, answer.url)
-                retry_after = answer.headers.get("retry-after", "")
-            time.sleep(_pause(retry_after, tries_left))
-        raise AssertionError("the last try returns or raises")
+        """Return the response, whatever its status; the adapter decides what it means, but 5xx is retried first."""
+        try:
+            return retry(lambda: self._send_once(request), tries=TRIES, on=SourceUnavailableError, pause=_pause)
+        except _ServerError as error:
+            return error.response
 
-    @staticmethod
-    def address(request: Request) -> str:
-        """The address that ``request`` asks for, as it goes over the wire."""
-        return str(Url.parse(request.url).with_params(request.params))
+    def _send_once(self, request: Request) -> Response:
+        try:
+            response = self._client.exchange(
+                request.method, request.url, params=request.params, headers=request.headers, json=request.json
+            )
+        except HttpError as error:
+            raise as_feed_error(error) from error
+        if response.status >= 500:
+            raise _ServerError(response)
+        return response
 
 
-def _pause(retry_after: str, tries_left: int) -> float:
-    asked = float(retry_after) if retry_after.isdecimal() and len(retry_after) < 6 else 0.0
-    # Full jitter, so that feeds which failed together do not come back together.
-    return min(LONGEST_PAUSE, max(asked, random.uniform(0, 2.0 ** (TRIES - tries_left))))
+def _pause(error: SourceUnavailableError, failed: int) -> float:
+    headers = error.response.headers if isinstance(error, _ServerError) else {}
+    wait = retry_seconds(headers.get("retry-after"), headers.get("date"))
+    # Full jitter, so that feeds which failed together do not return together.
+    return min(LONGEST_PAUSE, max(wait or 0.0, random.uniform(0, 2.0**failed)))
+
+
+def as_feed_error(error: HttpError) -> BadFeedError | SourceChangedError | SourceUnavailableError:
+    """Return the feed's error after a failed call; to be raised ``from error``."""
+    match error:
+        case UrlRefusedError():
+            return BadFeedError(str(error))
+        case TooLargeError() | UnknownEncodingError():
+            return SourceChangedError(str(error))
+        case _:
+            return SourceUnavailableError(str(error))

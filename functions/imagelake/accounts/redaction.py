@@ -1,4 +1,4 @@
-"""What must not be kept of an answer: access tokens, which some networks put into the links they answer with."""
+"""Redaction: takes access tokens out of everything we store; some networks put them into the links they answer with."""
 
 from __future__ import annotations
 
@@ -6,39 +6,63 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-# The value ends at whatever ends a query parameter or a JSON string. No token holds a backslash: it begins an escape,
-# such as `\\u0026` for `&`, or the `\\"` after a link in HTML, and without it the page would no longer be JSON.
+from imagelake.accounts.secrets import Secret
+from imagelake.web.messages import Request, Response
+from imagelake.web.urls import Url
+
+# A token ends where a query parameter or a JSON string ends. It holds no backslash: that begins an escape, such as
+# `\u0026` for `&`, or the `\"` after a link in HTML, and without it the page would no longer be JSON.
 _TOKEN = re.compile(
     rb"((?:access_token|appsecret_proof|client_secret|refresh_token)(?:=|%3[dD]|\"\s*:\s*\"))[^&\"'\\\s<>]+"
 )
-# Shorter texts are no secrets, and to take them out would take words apart.
+# Shorter values are not redacted: they would match inside ordinary words.
 _SHORTEST = 6
 _ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot"}
 
 
+class Redactor:
+    """Redacts the values of a secret, ``public_fields`` excluded; knows every value that was in use so far."""
+
+    def __init__(self, secret: Secret, public_fields: frozenset[str]) -> None:
+        self._secret = secret
+        self._public_fields = public_fields
+
+    def response(self, response: Response, request: Request) -> Response:
+        """Return ``response`` without secrets, at the URL of ``request``, which was not authorized yet."""
+        url = str(Url.parse(request.url).with_params(request.params))
+        headers = {name: self.text(value) for name, value in response.headers.items()}
+        return Response(response.status, headers, redact_values(self._values(), response.body), url)
+
+    def text(self, text: str) -> str:
+        return redact_values(self._values(), text.encode("utf-8", "replace")).decode("utf-8")
+
+    def _values(self) -> list[str]:
+        return self._secret.secret_values(self._public_fields)
+
+
 def redact(text: bytes) -> bytes:
-    """Put ``REDACTED`` for every parameter that is named like a token; everything else stays as it is."""
+    """Replace the value of every parameter with a token's name by ``REDACTED``."""
     return _TOKEN.sub(rb"\1REDACTED", text)
 
 
-def without(secrets: Iterable[str], text: bytes) -> bytes:
-    """Put ``REDACTED`` for every one of ``secrets``, however its characters are escaped."""
-    pattern = _pattern(tuple(sorted(secrets, key=len, reverse=True)))
+def redact_values(values: Iterable[str], text: bytes) -> bytes:
+    """Replace every one of ``values`` by ``REDACTED``, however its characters are escaped."""
+    pattern = _pattern(tuple(sorted(values, key=len, reverse=True)))
     return pattern.sub(b"REDACTED", text) if pattern else text
 
 
 @lru_cache(maxsize=8)
-def _pattern(secrets: tuple[str, ...]) -> re.Pattern[bytes] | None:
-    # Backslashes in a row could be told apart in too many ways.
-    long = [re.sub(r"\\+", r"\\", secret) for secret in secrets if len(secret) >= _SHORTEST]
-    found = ["".join(map(_spellings, secret)) for secret in long]
-    return re.compile("|".join(found).encode()) if found else None
+def _pattern(values: tuple[str, ...]) -> re.Pattern[bytes] | None:
+    # Several backslashes in a row could match in too many ways, so one pattern stands for all of them.
+    long = [re.sub(r"\\+", r"\\", value) for value in values if len(value) >= _SHORTEST]
+    patterns = ["".join(map(_spellings, value)) for value in long]
+    return re.compile("|".join(patterns).encode()) if patterns else None
 
 
 def _spellings(character: str) -> str:
-    """A pattern for the ways to write a character in a URL, in JSON or in HTML, escaped up to three times.
+    """Return a pattern for the ways to write a character in a URL, in JSON or in HTML, escaped up to three times.
 
-    Every repetition is bounded: a post of nothing but backslashes would take minutes otherwise.
+    Every repetition is bounded: otherwise a post of backslashes alone would take minutes.
     """
     code = ord(character)
     ways = [

@@ -1,4 +1,4 @@
-"""A network's credentials: one secret of Secrets Manager, a JSON object of texts, read when it is first touched."""
+"""A network's credentials: one secret in Secrets Manager, a JSON object of texts, read at the first use of a field."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from imagelake.run.aws import aws_errors
 from imagelake.run.errors import CredentialsError
 
-# A new token that somebody puts in is seen after this at the latest.
+# A new token in Secrets Manager is in use after this time at the latest.
 _CACHE_SECONDS = 300
 _CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=5, read_timeout=10)
 
@@ -25,8 +25,9 @@ _CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_
 class Secret(Mapping[str, str]):
     """The fields of a network's secret; its text form shows none of them.
 
-    ``expected`` are the fields that the network's manifest names. Reading raises ``CredentialsError``,
-    ``StorageDeniedError`` and ``StorageUnavailableError``; to touch a field that is not there raises the first.
+    The first use of a field reads the secret, because most networks need none. ``expected`` are the fields that the
+    network's manifest names. Raises ``CredentialsError`` for a missing field, ``StorageDeniedError`` and
+    ``StorageUnavailableError``.
     """
 
     def __init__(self, name: str, expected: tuple[str, ...]) -> None:
@@ -34,66 +35,66 @@ class Secret(Mapping[str, str]):
         self._expected = expected
         self._text: str | None = None
         self._stored: dict[str, str] | None = None
-        self._remembered: dict[str, str] = {}
+        self._overrides: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"Secret({self.name!r})"
 
     def __getitem__(self, field: str) -> str:
-        values = self._values()
-        if field not in values:
-            raise CredentialsError(f"{self._lacks(field)}: {self.remedy}")
-        return values[field]
+        fields = self._fields()
+        if field not in fields:
+            raise CredentialsError(f"{self._missing(field)}: {self.remedy}")
+        return fields[field]
 
     def __contains__(self, field: object) -> bool:
-        return field in self._values()
+        return field in self._fields()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._values())
+        return iter(self._fields())
 
     def __len__(self) -> int:
-        return len(self._values())
+        return len(self._fields())
 
     def get(self, field: str, default: Any = None) -> Any:
-        """The field's value or ``default``; a secret that does not exist has no fields."""
-        return self._values().get(field, default)
+        """Return the field's value or ``default``; a secret that does not exist has no fields."""
+        return self._fields().get(field, default)
 
     @property
-    def touched(self) -> Mapping[str, str]:
-        """The fields as far as they are known without another call."""
-        return {**(self._stored or {}), **self._remembered}
+    def loaded(self) -> Mapping[str, str]:
+        """The fields as far as they are known without a call."""
+        return {**(self._stored or {}), **self._overrides}
 
-    def known_values(self, public: frozenset[str]) -> list[str]:
-        """Every value that was read or remembered, also one that another went before, but for ``public`` fields."""
-        fields = [*(self._stored or {}).items(), *self._remembered.items()]
-        return [value for name, value in fields if name not in public]
+    def secret_values(self, public_fields: frozenset[str]) -> list[str]:
+        """Return all values seen so far, overridden ones included and those of ``public_fields`` excluded."""
+        fields = [*(self._stored or {}).items(), *self._overrides.items()]
+        return [value for name, value in fields if name not in public_fields]
 
     @property
     def remedy(self) -> str:
-        """The command that mends it."""
+        """The command that creates or replaces the secret."""
         verb = "put-secret-value --secret-id" if self._stored else "create-secret --name"
         fields = json.dumps(dict.fromkeys(self._expected, "..."))
         return f"aws secretsmanager {verb} {self.name} --secret-string '{fields}'"
 
-    def remember(self, fields: Mapping[str, str]) -> None:
-        """Let ``fields`` go before those that are stored."""
-        self._remembered |= fields
+    def override(self, fields: Mapping[str, str]) -> None:
+        """Use ``fields`` instead of the stored ones, without storing them."""
+        self._overrides |= fields
 
-    def read_again(self) -> None:
-        """Read what is stored now, whatever this worker has read of it before."""
+    def reload(self) -> None:
+        """Read the stored fields now, past the cache."""
         self._text = self._read(force=True)
-        self._stored = self._parsed(self._text)
+        self._stored = self._parse(self._text)
 
-    def keep(self, fields: Mapping[str, str]) -> None:
-        """Store ``fields`` with the others, unless another writer has replaced what was read; then that one stays."""
-        self._values()
-        assert self._text is not None, "what does not exist cannot have been renewed"
+    def save(self, fields: Mapping[str, str]) -> None:
+        """Store ``fields`` beside the others, unless another worker has replaced the secret since it was read."""
+        self._fields()
+        assert self._text is not None, "a secret that does not exist cannot have been renewed"
         with aws_errors(self.name):
             try:
                 _provider().client.put_secret_value(
                     SecretId=self.name,
                     SecretString=json.dumps({**json.loads(self._text), **fields}),
-                    # The same for all who read the same text, so the second of them is refused.
+                    # All workers that read the same text use the same token, so AWS refuses the second of them.
                     ClientRequestToken=hashlib.sha256(self._text.encode()).hexdigest(),
                 )
             except ClientError as error:
@@ -101,18 +102,18 @@ class Secret(Mapping[str, str]):
                     raise
         self._read(force=True)
 
-    def _values(self) -> Mapping[str, str]:
+    def _fields(self) -> Mapping[str, str]:
         if self._stored is None:
             self._text = self._read()
-            self._stored = self._parsed(self._text)
-        return {**self._stored, **self._remembered}
+            self._stored = self._parse(self._text)
+        return {**self._stored, **self._overrides}
 
     def _read(self, *, force: bool = False) -> str | None:
-        """The secret's text, or ``None`` if there is no such secret."""
+        """Return the secret's text, or ``None`` if there is no such secret."""
         try:
             text = _provider().get(self.name, max_age=_CACHE_SECONDS, force_fetch=force)
-        except GetParameterError as wrapped:
-            error = wrapped.__context__
+        except GetParameterError as wrapper:
+            error = wrapper.__context__
             assert isinstance(error, ClientError | BotoCoreError)
             if isinstance(error, ClientError) and error.response["Error"]["Code"] == "ResourceNotFoundException":
                 return None
@@ -120,23 +121,23 @@ class Secret(Mapping[str, str]):
                 raise error from None
         return text if isinstance(text, str) else ""
 
-    def _parsed(self, text: str | None) -> dict[str, str]:
+    def _parse(self, text: str | None) -> dict[str, str]:
         if text is None:
             return {}
         try:
-            value = json.loads(text)
+            content = json.loads(text)
         except ValueError:
-            value = None
-        if not isinstance(value, dict):
-            # Not the parser's own error: it holds the text.
+            content = None
+        if not isinstance(content, dict):
+            # Not raised from the parser's error, which holds the text.
             raise CredentialsError(f"the secret {self.name} is not a JSON object: {self.remedy}")
-        fields = {name: str(part).strip() for name, part in value.items() if isinstance(part, str | int)}
-        for name, part in fields.items():
-            if not (part.isascii() and part.isprintable()):
-                raise CredentialsError(f"the field {name} of the secret {self.name} holds what no credential does")
-        return {name: part for name, part in fields.items() if part}
+        fields = {name: str(value).strip() for name, value in content.items() if isinstance(value, str | int)}
+        for name, value in fields.items():
+            if not (value.isascii() and value.isprintable()):
+                raise CredentialsError(f"the field {name} of the secret {self.name} is not printable ASCII")
+        return {name: value for name, value in fields.items() if value}
 
-    def _lacks(self, field: str) -> str:
+    def _missing(self, field: str) -> str:
         if self._text is None:
             return f"there is no secret {self.name}, whose field {field} is needed"
         return f"the secret {self.name} has no field {field}"

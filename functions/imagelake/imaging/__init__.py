@@ -1,9 +1,9 @@
-"""Turn the bytes of any picture into a small clean JPEG and what can be measured of it; knows neither HTTP nor AWS.
+"""Turn the bytes of any image into a small clean JPEG and its features, without HTTP and without AWS.
 
-    >>> picture = process(data, Options(image_size=512))
-    >>> picture.image, picture.width, picture.height, picture.phash
+    >>> result = process(data, Options(image_size=512))
+    >>> result.image, result.width, result.height, result.phash
 
-It needs NumPy, Pillow and ``imagelake.run.errors``, and is faster with ``cykooz_resizer``, ``deflate`` and ``pyspng``.
+It needs NumPy and Pillow, and it is faster with ``cykooz_resizer``, ``deflate`` and ``pyspng``.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ __all__ = ["Options", "ProcessedImage", "process", "process_all"]
 
 @dataclass(frozen=True)
 class ProcessedImage(Features):
-    """A processed picture and its features, named as the columns of the dataset.
+    """A processed image and its features; the names are those of the columns of the dataset.
 
-    ``content_type``                        of the input, told from its bytes, e.g. ``image/png``
-    ``original_width, original_height``     of the input in pixels as displayed, orientation applied
+    ``content_type``                        of the original, detected from its bytes, such as ``image/png``
+    ``original_width, original_height``     of the original in pixels as displayed, orientation applied
     ``width, height``                       of ``image`` in pixels
     ``image``                               baseline JPEG in sRGB, upright, without any metadata
-    ``tensor``                              made of the pixels by `imagelake.imaging.tensor`; ``None`` if not asked for
+    ``tensor``                              model input, see `imagelake.imaging.tensor`; ``None`` if not asked for
 
-    The features (see `Features` and `Flags`) are those of the pixels that ``image`` was encoded from, without border.
+    Features (see `Features` and `Flags`) and tensor are of the pixels that ``image`` was encoded from, without border.
     """
 
     content_type: str
@@ -45,51 +45,52 @@ _DEFAULTS = Options()
 
 
 def process(data: bytes, options: Options = _DEFAULTS) -> ProcessedImage:
-    """Check, decode, resize, turn upright, measure and re-encode one picture.
+    """Check, decode, resize, turn upright, measure and re-encode one image.
 
-    Raises ``ImageRejectedError`` with a code and nothing else, whatever the bytes. The same bytes give the same
-    result; it may be called from many threads and changes no state of the process. A picture of more pixels than
-    ``options.max_pixels`` is refused from its header; below, a pixel costs at most some 20 bytes of memory (WebP), 16
-    as PNG, 6 as progressive JPEG and less than one as any other JPEG that is made smaller.
+    Raises only ``ImageRejectedError``, whatever the bytes are. The same bytes always give the same result. Many threads
+    may call it, and it changes no state of the process. An image of more than ``options.max_pixels`` is refused before
+    any pixel is decoded. Below that limit, each pixel takes at most about 20 bytes of memory (WebP), 16 (PNG), 6
+    (progressive JPEG), or less than 1 (any other JPEG that is made smaller).
     """
-    (made,) = process_all([data], options)
-    if isinstance(made, ImageRejectedError):
-        raise made
-    return made
+    (result,) = process_all([data], options)
+    if isinstance(result, ImageRejectedError):
+        raise result
+    return result
 
 
 def process_all(files: Sequence[bytes], options: Options = _DEFAULTS) -> list[ProcessedImage | ImageRejectedError]:
-    """What `process` returns or raises for each of some files.
+    """Process several files; return for each what `process` would return or raise.
 
-    Their small pictures are held together. Each stage goes through all of them before the next begins, which keeps
-    its code and tables in the processor's caches.
+    Each stage runs over all files before the next stage begins, so that its code and tables stay in the processor's
+    caches. ``benchmarks/pixels.py`` prints the time of the features with warm and with cold caches.
     """
-    decoded = [_decoded(data, options) for data in files]
-    pictures = [picture for picture in decoded if isinstance(picture, decode.Decoded)]
-    measured = [measure(picture.image, (picture.original_width, picture.original_height)) for picture in pictures]
-    finished = (_finished(picture, features, options) for picture, features in zip(pictures, measured, strict=True))
-    return [picture if isinstance(picture, ImageRejectedError) else next(finished) for picture in decoded]
+    decoded = [_try_decode(data, options) for data in files]
+    images = [image for image in decoded if isinstance(image, decode.DecodedImage)]
+    features = [measure(image.image, (image.original_width, image.original_height)) for image in images]
+    finished = (_finish(image, measured, options) for image, measured in zip(images, features, strict=True))
+    return [image if isinstance(image, ImageRejectedError) else next(finished) for image in decoded]
 
 
-def _decoded(data: bytes, options: Options) -> decode.Decoded | ImageRejectedError:
+def _try_decode(data: bytes, options: Options) -> decode.DecodedImage | ImageRejectedError:
     try:
         return decode.decode(data, options)
     except ImageRejectedError as error:
         return error
 
 
-def _finished(picture: decode.Decoded, features: Features, options: Options) -> ProcessedImage:
-    image = picture.image
-    model_input = tensor.tensor(image, options.tensor) if options.tensor else None
+def _finish(decoded: decode.DecodedImage, features: Features, options: Options) -> ProcessedImage:
+    """Make the tensor, the border and the JPEG."""
+    image = decoded.image
+    model_input = tensor.make_tensor(image, options.tensor) if options.tensor else None
     if options.resize_mode == "border":
-        image = resize.bordered(image, options.image_size)
+        image = resize.add_border(image, options.image_size)
     return ProcessedImage(
         **vars(features),
-        content_type=picture.content_type,
-        original_width=picture.original_width,
-        original_height=picture.original_height,
+        content_type=decoded.content_type,
+        original_width=decoded.original_width,
+        original_height=decoded.original_height,
         width=image.width,
         height=image.height,
-        image=encode.encode(image, options.encode_quality),
+        image=encode.encode_jpeg(image, options.encode_quality),
         tensor=model_input,
     )

@@ -1,4 +1,4 @@
-"""Turn untrusted bytes into an upright sRGB picture of the size that is wanted, or refuse them."""
+"""Decode untrusted bytes into an upright sRGB image of the wanted size, or refuse them."""
 
 from __future__ import annotations
 
@@ -6,29 +6,16 @@ import io
 from typing import NamedTuple
 
 from PIL import Image
-from PIL.AvifImagePlugin import AvifImageFile
-from PIL.GifImagePlugin import GifImageFile
-from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
-from imagelake.imaging import color, exif, png, resize, webp
-from imagelake.imaging.header import Header, read, without_refinements
+from imagelake.imaging import color, exif, jpeg, resize
+from imagelake.imaging.formats import FORMATS, read_header
+from imagelake.imaging.header import Header
 from imagelake.imaging.options import Options
-from imagelake.imaging.sniff import CONTENT_TYPES, refusal, sniff
+from imagelake.imaging.sniff import refusal, sniff_format
 from imagelake.run.errors import ErrorCode, ImageRejectedError
 
-# Named one by one: ``Image.open`` would try what the process has registered and apply its global pixel limit.
-_DECODERS: dict[str, type[ImageFile]] = {
-    "JPEG": JpegImageFile,
-    "PNG": PngImageFile,
-    "WEBP": WebPImageFile,
-    "GIF": GifImageFile,
-    "AVIF": AvifImageFile,
-}
-# Each takes the plain files of its kind, and gives None for the others.
-_FASTER = {"PNG": png.decode, "WEBP": webp.decode}
+# The longest side that a JPEG, the format of the result, can have.
+_MAX_SIDE = 65_500
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -39,14 +26,12 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# From this orientation on, the image is stored lying on its side.
+_FIRST_SIDEWAYS = 5
 
 
-# What a JPEG, the format of the result, can hold along one side.
-_MAX_SIDE = 65_500
-
-
-class Decoded(NamedTuple):
-    """A small upright RGB picture, what its file was, and the original's size as displayed."""
+class DecodedImage(NamedTuple):
+    """A small upright RGB image, the content type of its file, and the size of the original as displayed."""
 
     image: Image.Image
     content_type: str
@@ -54,80 +39,84 @@ class Decoded(NamedTuple):
     original_height: int
 
 
-def decode(data: bytes, options: Options) -> Decoded:
-    """The first frame of ``data``, resized, upright and in sRGB; raises ``ImageRejectedError`` and nothing else."""
-    kind = sniff(data)
-    if kind not in options.formats:
-        raise refusal(kind)
-    header = read(kind, data)
-    plan = resize.plan(header.width, header.height, options)
-    _check(header, plan, options)
+def decode(data: bytes, options: Options) -> DecodedImage:
+    """Decode the first frame of ``data``, resized, upright and in sRGB; raise only ``ImageRejectedError``."""
+    format_name = sniff_format(data)
+    if format_name not in options.formats:
+        raise refusal(format_name)
+    header = read_header(format_name, data)
+    geometry = resize.compute_geometry(header.width, header.height, options)
+    _check_limits(header, geometry, options)
     try:
-        image, orientation = _pixels(kind, header, plan, options)
+        image, orientation = _decode_pixels(format_name, header, geometry, options)
     except ImageRejectedError:
         raise
-    # Decoders raise far more than OSError on bytes made to confuse them: SyntaxError, ValueError, TypeError, ...
+    # On bytes made to confuse them, decoders raise far more than OSError: SyntaxError, ValueError, TypeError, ...
     except Exception as error:
-        is_cut = isinstance(error, EOFError) or "truncated" in str(error)
-        code = ErrorCode.TRUNCATED if is_cut else ErrorCode.CORRUPT
-        raise ImageRejectedError(code, f"The {kind} decoder refused it: {type(error).__name__}: {error}") from error
+        is_truncated = isinstance(error, EOFError) or "truncated" in str(error)
+        code = ErrorCode.TRUNCATED if is_truncated else ErrorCode.CORRUPT
+        message = f"The {format_name} decoder refused it: {type(error).__name__}: {error}"
+        raise ImageRejectedError(code, message) from error
     width, height = header.width, header.height
-    if orientation >= 5:
+    if orientation >= _FIRST_SIDEWAYS:
         width, height = height, width
-    return Decoded(image, CONTENT_TYPES[kind], width, height)
+    return DecodedImage(image, FORMATS[format_name].content_type, width, height)
 
 
-def _check(header: Header, plan: resize.Plan, options: Options) -> None:
-    """Hold the header, and what is to be made of it, to the limits; the pixel budget first."""
+def _check_limits(header: Header, geometry: resize.ResizeGeometry, options: Options) -> None:
+    """Refuse an image beyond a limit; the limits on pixels, which protect memory, come first."""
     width, height = header.width, header.height
     pixels = max(width * height, header.coded_pixels)
     if pixels > options.max_pixels:
         raise ImageRejectedError(
-            ErrorCode.TOO_MANY_PIXELS, f"The picture has {pixels} pixels; the limit is {options.max_pixels}."
+            ErrorCode.TOO_MANY_PIXELS, f"The image has {pixels} pixels; the limit is {options.max_pixels}."
         )
-    if plan.size[0] * plan.size[1] > options.max_pixels or max(plan.size) > _MAX_SIDE:
+    new_width, new_height = geometry.size
+    if new_width * new_height > options.max_pixels or max(geometry.size) > _MAX_SIDE:
         raise ImageRejectedError(
             ErrorCode.TOO_MANY_PIXELS,
-            f"The picture would become {plan.size[0]}x{plan.size[1]}; the limit is {options.max_pixels} pixels and "
-            f"{_MAX_SIDE} a side.",
+            f"The image would become {new_width}x{new_height}; the limit is {options.max_pixels} pixels, and "
+            f"{_MAX_SIDE} for each side.",
         )
     if width * height > options.max_image_area:
         raise ImageRejectedError(
-            ErrorCode.TOO_MANY_PIXELS, f"The picture is {width}x{height}; the limit is {options.max_image_area} pixels."
+            ErrorCode.TOO_MANY_PIXELS, f"The image is {width}x{height}; the limit is {options.max_image_area} pixels."
         )
     short, long = sorted((width, height))
     if short < options.min_image_size:
         raise ImageRejectedError(
-            ErrorCode.TOO_SMALL, f"The picture is {width}x{height}; no side may be below {options.min_image_size}."
+            ErrorCode.TOO_SMALL, f"The image is {width}x{height}; no side may be below {options.min_image_size}."
         )
     if long > options.max_aspect_ratio * short:
         raise ImageRejectedError(
             ErrorCode.ODD_ASPECT_RATIO,
-            f"The picture is {width}x{height}; the limit is {options.max_aspect_ratio:g} to 1.",
+            f"The image is {width}x{height}; the limit is {options.max_aspect_ratio:g} to 1.",
         )
 
 
-def _pixels(kind: str, header: Header, plan: resize.Plan, options: Options) -> tuple[Image.Image, int]:
-    """The picture and the orientation that was applied to it."""
-    scale = resize.draft_scale(plan, options.preset) if kind == "JPEG" else 1
+def _decode_pixels(
+    format_name: str, header: Header, geometry: resize.ResizeGeometry, options: Options
+) -> tuple[Image.Image, int]:
+    """Return the image and the orientation that was applied to it."""
+    divisor = resize.choose_draft_divisor(geometry, options.preset) if format_name == "JPEG" else 1
     is_fast = options.preset == "fast"
-    data = without_refinements(header) if is_fast and scale > 1 else header.bare
-    with _opened(kind, data) as image:
+    data = jpeg.without_refinements(header) if is_fast and divisor > 1 else header.stripped
+    with _open(format_name, data) as image:
         if image.size != (header.width, header.height):
             raise ImageRejectedError(
                 ErrorCode.CORRUPT, f"The header says {header.width}x{header.height}, the decoder {image.size}."
             )
-        if scale > 1:
-            image.draft(None, (max(1, header.width // scale), max(1, header.height // scale)))
-            # Of a picture a few pixels thin, Pillow may have chosen another scale.
-            scale = round(max(header.width, header.height) / max(image.size))
+        if divisor > 1:
+            image.draft(None, (max(1, header.width // divisor), max(1, header.height // divisor)))
+            # Pillow may choose another scale for an image that is only a few pixels thin.
+            divisor = round(max(header.width, header.height) / max(image.size))
         image.load()
-        orientation = exif.orientation(image.info["exif"]) if "exif" in image.info else header.orientation
+        orientation = exif.read_orientation(image.info["exif"]) if "exif" in image.info else header.orientation
         profile = header.profile or image.info.get("icc_profile")
-        left, top, right, bottom = (edge / scale for edge in plan.box)
-        # Orientation and colour come last: on the small picture they cost next to nothing.
+        left, top, right, bottom = (edge / divisor for edge in geometry.box)
+        # Color and orientation come last, because on the small image they cost next to nothing.
         image = resize.resize(
-            color.flatten(image), plan.size, (left, top, right, bottom), "catmull_rom" if is_fast else "lanczos3"
+            color.flatten(image), geometry.size, (left, top, right, bottom), "catmull_rom" if is_fast else "lanczos3"
         )
         image = color.to_srgb(image, profile)
     if orientation in _UPRIGHT:
@@ -135,11 +124,12 @@ def _pixels(kind: str, header: Header, plan: resize.Plan, options: Options) -> t
     return image, orientation
 
 
-def _opened(kind: str, data: bytes) -> Image.Image:
-    """The picture, its pixels not decoded yet unless there was a faster way than Pillow's."""
-    if kind in _FASTER and (picture := _FASTER[kind](data)):
-        return picture
-    image = _DECODERS[kind](io.BytesIO(data))
-    # The bytes are in memory as it is: no need to hand them over piece by piece.
+def _open(format_name: str, data: bytes) -> Image.Image:
+    """Open the image; its pixels are not decoded yet, unless the format has a fast decoder for this file."""
+    image_format = FORMATS[format_name]
+    if image_format.fast_decode and (decoded := image_format.fast_decode(data)):
+        return decoded
+    image = image_format.pillow_decoder(io.BytesIO(data))
+    # The bytes are in memory already, so Pillow can read them in one piece.
     image.decodermaxblock = len(data)
     return image

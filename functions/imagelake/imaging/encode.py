@@ -1,4 +1,4 @@
-"""Write pixels as a JPEG with nothing in it but the picture."""
+"""Write pixels as a JPEG that holds nothing except the image."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import io
 from PIL import Image
 
 
-def encode(image: Image.Image, quality: int) -> bytes:
-    """A baseline JPEG of an RGB picture: chroma at half size, no EXIF, XMP, IPTC, comment, profile or thumbnail.
+def encode_jpeg(image: Image.Image, quality: int) -> bytes:
+    """Encode an RGB image as a baseline JPEG: chroma at half size, no EXIF, XMP, IPTC, comment, profile or thumbnail.
 
-    Pixels without a profile are read as sRGB everywhere.
+    Every reader takes pixels without a profile as sRGB.
     """
     buffer = io.BytesIO()
-    # Of what a picture carries along, Pillow writes the comment unless it is given another one.
+    # Pillow copies the comment of the original file unless it gets another comment.
     image.save(buffer, "JPEG", quality=quality, subsampling="4:2:0", comment=b"")
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""What a caller may ask of `process`, checked once when it is made."""
+"""Options of `process`, checked once when they are made."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-# An MPO file is a JPEG with further JPEGs behind it and is read as one, so it needs no name of its own.
-FORMATS = frozenset({"JPEG", "PNG", "WEBP", "GIF", "AVIF"})
+from imagelake.imaging.formats import FORMATS
+from imagelake.run.image_options import DEFAULT_PRESET, Preset, Tensor
 
-Preset = Literal["fast", "balanced", "quality"]
 ResizeMode = Literal["no", "border", "keep_ratio", "keep_ratio_largest", "center_crop"]
-Tensor = Literal["uint8", "float32"]
 
-# Pillow warns above this number on its own; our budget has to be the one that speaks first.
+# Above this number Pillow warns on its own account. Our limit must be the one that applies first.
 _PILLOW_MAX_PIXELS = 89_478_485
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a picture is checked, resized and written; names and modes are those of img2dataset where it has them.
+    """Options for checking, resizing and writing an image; names and modes are those of img2dataset where it has them.
 
-    ``image_size``             in pixels, 16 to 2048; what it is the size of is up to the mode
+    ``image_size``             the target size in pixels, 16 to 2048; ``resize_mode`` says of which side
     ``resize_mode``            ``keep_ratio_largest``: the longer side gets the size. ``keep_ratio``: the shorter side
-                               does. ``center_crop``: the same, and of the longer side the middle is kept.
-                               ``border``: as ``keep_ratio_largest``, centred on a white square. ``no``: as it is
-    ``resize_only_if_bigger``  leave a picture alone whose side in question is not above the size; else enlarge it
-    ``min_image_size``         of the original's shorter side in pixels; the hashes look at a grid of nine by eight
-    ``max_image_area``         of the original in pixels: a filter for what is wanted
-    ``max_aspect_ratio``       of the original, longer side to shorter
-    ``preset``                 ``balanced``: a JPEG is decoded at the smallest power of two that is not below the
-                               size. ``quality``: that is at least twice the size, for more time.
-                               ``fast``: as balanced, by a cheaper filter and without a progressive JPEG's refinements
-    ``encode_quality``         of the JPEG written, 1 to 95
-    ``tensor``                 also give the pixels a model takes, see `ProcessedImage`; ``None`` for none
-    ``max_pixels``             of the file's canvas and of the result: the limit of what is safe. More is refused from
-                               the header, before any pixel is decoded
-    ``formats``                that are decoded, out of `FORMATS`
+                               gets it. ``center_crop``: the shorter side gets it, and the longer side is cut to the
+                               same length around its middle. ``border``: like ``keep_ratio_largest``, centered on a
+                               white square. ``no``: the size stays as it is
+    ``resize_only_if_bigger``  do not enlarge an image whose side is smaller than the size
+    ``min_image_size``         smallest accepted shorter side in pixels; the hashes need a grid of nine by eight
+    ``max_image_area``         largest accepted number of pixels, as a filter of content
+    ``max_aspect_ratio``       largest accepted ratio of the longer side to the shorter side
+    ``preset``                 ``balanced``: decode a JPEG at the smallest 1/8, 1/4, 1/2 or 1/1 that is not below the
+                               target size. ``quality``: at least twice the target size, which takes longer.
+                               ``fast``: like ``balanced``, with a cheaper filter and without the refinement scans of
+                               a progressive JPEG
+    ``encode_quality``         quality of the JPEG, 1 to 95
+    ``tensor``                 also return pixels as model input, see `imagelake.imaging.tensor`; ``None`` for none
+    ``max_pixels``             limit of safety for the pixels of the file's canvas and of the result. A larger file is
+                               refused from its header, before any pixel is decoded
+    ``formats``                names of the accepted formats, out of `FORMATS`
 
     Raises ``ValueError`` for a value out of range.
     """
@@ -47,11 +47,11 @@ class Options:
     min_image_size: int = 8
     max_image_area: float = math.inf
     max_aspect_ratio: float = 20.0
-    preset: Preset = "balanced"
+    preset: Preset = DEFAULT_PRESET
     encode_quality: int = 85
     tensor: Tensor | None = None
     max_pixels: int = 40_000_000
-    formats: frozenset[str] = FORMATS
+    formats: frozenset[str] = frozenset(FORMATS)
 
     def __post_init__(self) -> None:
         bounds = {
@@ -69,6 +69,5 @@ class Options:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, not one of {allowed}")
-        object.__setattr__(self, "formats", frozenset(self.formats))
-        if not self.formats or not self.formats <= FORMATS:
+        if not self.formats or not self.formats <= FORMATS.keys():
             raise ValueError(f"formats is {sorted(self.formats)}, not some of {sorted(FORMATS)}")

@@ -1,64 +1,129 @@
-"""Decode the most common PNGs, eight bits of RGB or RGBA, by libdeflate and libspng.
-
-Pillow undoes the filters of the rows (PNG third edition, 9) byte by byte. libspng does it by vector instructions, and
-is given nothing else to do: libdeflate inflates, into exactly as many bytes as the header promises, and what libspng
-reads is a PNG written here around them. Of a stranger's file it sees the size, the filters' numbers and the pixels.
-"""
+"""Read the header of a PNG, and decode plain PNGs faster than Pillow does (PNG third edition)."""
 
 from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 
 from PIL import Image
 
-from imagelake.imaging.header import png_chunks
+from imagelake.imaging import exif
+from imagelake.imaging.header import MAX_PARTS, MAX_PROFILE_BYTES, Header, corrupt, truncated
 
-# Where there is no wheel, as for macOS on Intel, Pillow does the work.
+# On machines without a wheel, such as macOS on Intel, Pillow decodes.
 try:
     import deflate
     import pyspng
 except ImportError:
     pyspng = None
 
-# Bits of a sample, colour type, compression, filter and interlace method (PNG third edition, 11.2.1).
-_MODES = {b"\x08\x02\0\0\0": "RGB", b"\x08\x06\0\0\0": "RGBA"}
+# No caption inflates to this size. We drop the text, but we keep the raw file, and its next reader may not be careful.
+_MAX_TEXT_BYTES = 8 << 20
+
+# Bits per sample, color type, compression, filter and interlace method (11.2.1) of the PNGs that `decode` takes.
+_PLAIN_MODES = {b"\x08\x02\0\0\0": "RGB", b"\x08\x06\0\0\0": "RGBA"}
+
+
+def read_header(data: bytes) -> Header:
+    """Read all chunks (5.3); drop those of an animation, which leaves its default image."""
+    if data[12:16] != b"IHDR" or data[8:12] != b"\0\0\0\x0d":
+        raise corrupt("the PNG does not begin with its header")
+    width, height = struct.unpack_from(">II", data, 16)
+    orientation = 1
+    profile: bytes | None = None
+    remaining_text = _MAX_TEXT_BYTES
+    view = memoryview(data)
+    kept = [view[:8]]
+    for kind, start, end in _chunks(data):
+        if kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"):
+            if kind == b"IHDR" and start != 16:
+                raise corrupt("the PNG has two headers")
+            kept.append(view[start - 8 : end + 4])
+        elif kind == b"eXIf":
+            orientation = exif.read_orientation(data[start:end])
+        elif kind == b"iCCP":
+            _, _, packed = data[start:end].partition(b"\0")
+            profile = _inflate_within(packed[1:], MAX_PROFILE_BYTES)
+        elif kind in (b"zTXt", b"iTXt"):
+            remaining_text -= len(_inflate_within(_packed_text(kind, data[start:end]), remaining_text) or b"")
+    return Header(width, height, b"".join(kept), orientation, profile)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the type of each chunk and the start and end of its data, up to the end chunk."""
+    position = 8
+    for _ in range(MAX_PARTS):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        end = position + 8 + length
+        if end + 4 > len(data):
+            raise truncated("a PNG chunk ends early")
+        yield kind, position + 8, end
+        if kind == b"IEND":
+            return
+        position = end + 4
+    raise corrupt(f"the PNG has more than {MAX_PARTS} chunks")
+
+
+def _packed_text(kind: bytes, body: bytes) -> bytes:
+    _, _, rest = body.partition(b"\0")
+    if kind == b"zTXt":
+        return rest[1:]
+    # iTXt: compression flag and method, then language and translated keyword, each with a zero at its end.
+    return rest[2:].split(b"\0", 2)[-1] if rest[:1] == b"\x01" else b""
+
+
+def _inflate_within(packed: bytes, limit: int) -> bytes | None:
+    """Inflate at most ``limit`` bytes and refuse more; ``None`` if this is not a zlib stream."""
+    inflater = zlib.decompressobj()
+    try:
+        plain = inflater.decompress(packed, limit + 1)
+    except zlib.error:
+        return None
+    if len(plain) > limit:
+        raise corrupt(f"a PNG chunk inflates to more than {limit} bytes")
+    return plain
 
 
 def decode(data: bytes) -> Image.Image | None:
-    """The picture, or ``None`` if Pillow has to do it.
+    """Decode a stripped PNG with libdeflate and libspng; ``None`` means that Pillow has to decode it.
 
-    That is so of every other kind of PNG, of one with a transparent colour, of one that the libraries find damaged,
-    since Pillow says what is wrong, and where they are not installed.
+    Only 8-bit RGB and RGBA without interlacing and without a transparent color are decoded here. Pillow gets the rest,
+    and every damaged file, because its error says what is wrong. Why this is worth a second decoder: Pillow undoes the
+    row filters (9) byte by byte, libspng with vector instructions. ``benchmarks/pixels.py`` times it as "Imagelake,
+    Pillow's decoders" in the column "mixed".
+
+    libspng never parses a stranger's file: libdeflate inflates the rows to exactly the size in the header, and
+    `_store_rows` puts them into a new, uncompressed PNG. Of the file, libspng sees its size, filter numbers and pixels.
     """
     header = data[:33]
-    mode = _MODES.get(header[24:29])
-    # libspng is told by pyspng to ignore checksums.
+    mode = _PLAIN_MODES.get(header[24:29])
+    # pyspng tells libspng to ignore checksums, so the one of the header is checked here.
     if pyspng is None or mode is None or zlib.crc32(header[12:29]).to_bytes(4, "big") != header[29:]:
         return None
-    _, *chunks, _ = png_chunks(data)
+    _, *chunks, _ = _chunks(data)
     if any(kind != b"IDAT" for kind, _, _ in chunks):
         return None
     width, height = struct.unpack_from(">II", header, 16)
     view, size = memoryview(data), (1 + len(mode) * width) * height
     try:
-        # No name for what is only on the way: it is let go as soon as the next is made.
+        # Bind no intermediate buffer to a name, so that each is freed once it is used.
         pixels = pyspng.load(
-            _stored(header, _inflated(b"".join(view[start:end] for _, start, end in chunks), size)), mode
+            _store_rows(header, _inflate_exactly(b"".join(view[start:end] for _, start, end in chunks), size)), mode
         )
     except (deflate.DeflateError, ValueError, RuntimeError):
         return None
     return Image.frombuffer(mode, (width, height), pixels, "raw", mode, 0, 1)
 
 
-def _inflated(packed: bytes, size: int) -> bytearray:
+def _inflate_exactly(packed: bytes, size: int) -> bytearray:
     rows = deflate.zlib_decompress(packed, size)
     if len(rows) != size:
-        raise ValueError(f"{len(rows)} bytes of rows where {size} are due")
+        raise ValueError(f"the rows have {len(rows)} bytes, not {size}")
     return rows
 
 
-def _stored(header: bytes, rows: bytearray) -> bytes:
-    """A PNG of these rows, uncompressed."""
+def _store_rows(header: bytes, rows: bytearray) -> bytes:
+    """Make a PNG of these rows, uncompressed; the checksums stay zero, as nobody reads them."""
     body = zlib.compress(rows, 0)
     return b"".join([header, struct.pack(">I4s", len(body), b"IDAT"), body, bytes(8), b"IEND", bytes(4)])

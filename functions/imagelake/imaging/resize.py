@@ -1,4 +1,4 @@
-"""Plan a picture's new size and bring its pixels to it."""
+"""Compute the new size of an image, and resize its pixels."""
 
 from __future__ import annotations
 
@@ -7,65 +7,67 @@ from typing import Any, Literal, NamedTuple
 
 from PIL import Image
 
-from imagelake.imaging.options import Options, Preset
+from imagelake.imaging.options import Options
+from imagelake.run.image_options import Preset
 
-# Vector instructions take a seventh of Pillow's time, for results within two of 255 of Pillow's. Where there is no
-# wheel, as for Linux on Arm, Pillow does the work.
+# Vector instructions resize in a seventh of Pillow's time; results differ by at most 2 of 255. Pillow resizes on
+# machines without a wheel, such as Linux on Arm. ``benchmarks/pixels.py`` times it as "Imagelake, Pillow's resize".
 try:
     import cykooz_resizer as simd
 except ImportError:
     simd = None
 _local = threading.local()
 
+# Left, top, right and bottom edge in pixels.
 Box = tuple[float, float, float, float]
-# Lanczos' filter with three lobes, or the cubic one of Catmull and Rom, which takes two thirds of its time.
+# Lanczos' filter with three lobes, or the cubic filter of Catmull and Rom, which takes two thirds of the time.
 Filter = Literal["lanczos3", "catmull_rom"]
 
-_FILTERS = {"lanczos3": Image.Resampling.LANCZOS, "catmull_rom": Image.Resampling.BICUBIC}
+_PILLOW_FILTERS = {"lanczos3": Image.Resampling.LANCZOS, "catmull_rom": Image.Resampling.BICUBIC}
 
 
-class Plan(NamedTuple):
-    """The size to give to the part in ``box`` (left, top, right, bottom) of a picture."""
+class ResizeGeometry(NamedTuple):
+    """The part of an image to keep, and the size that this part gets."""
 
     size: tuple[int, int]
     box: Box
 
     def shrinks_by(self, factor: float) -> bool:
-        """Whether the part is at least ``factor`` times the size; the other side may be off by rounding."""
+        """Tell if one side of the box is at least ``factor`` times its new size (the other may be off by rounding)."""
         left, top, right, bottom = self.box
         return max((right - left) / self.size[0], (bottom - top) / self.size[1]) >= factor
 
 
-def plan(width: int, height: int, options: Options) -> Plan:
-    """What ``options.resize_mode`` makes of a picture of this size; each side is at least 1."""
-    side = options.image_size
-    is_of_shorter = options.resize_mode in ("keep_ratio", "center_crop")
-    measured = min(width, height) if is_of_shorter else max(width, height)
-    if options.resize_mode == "no" or (options.resize_only_if_bigger and measured <= side):
-        return Plan((width, height), (0, 0, width, height))
+def compute_geometry(width: int, height: int, options: Options) -> ResizeGeometry:
+    """Apply ``options.resize_mode`` to an image of this size; each side of the result is at least 1."""
+    target = options.image_size
+    uses_shorter_side = options.resize_mode in ("keep_ratio", "center_crop")
+    side = min(width, height) if uses_shorter_side else max(width, height)
+    if options.resize_mode == "no" or (options.resize_only_if_bigger and side <= target):
+        return ResizeGeometry((width, height), (0, 0, width, height))
     if options.resize_mode == "center_crop":
-        left, top = (width - measured) / 2, (height - measured) / 2
-        return Plan((side, side), (left, top, left + measured, top + measured))
-    scale = side / measured
-    return Plan((max(1, round(width * scale)), max(1, round(height * scale))), (0, 0, width, height))
+        left, top = (width - side) / 2, (height - side) / 2
+        return ResizeGeometry((target, target), (left, top, left + side, top + side))
+    scale = target / side
+    return ResizeGeometry((max(1, round(width * scale)), max(1, round(height * scale))), (0, 0, width, height))
 
 
-def draft_scale(planned: Plan, preset: Preset) -> int:
-    """The divisor, of 8, 4, 2 and 1, that a JPEG can be decoded at for this plan.
+def choose_draft_divisor(geometry: ResizeGeometry, preset: Preset) -> int:
+    """Choose the divisor, 8, 4, 2 or 1, of the size at which a JPEG is decoded.
 
-    These are the scales at which an inverse DCT of fewer points does less work; libjpeg-turbo's other scales cost
-    more than a full decode.
+    At these scales the decoder computes an inverse DCT of fewer points. All other scales of libjpeg-turbo cost more
+    than a full decode.
     """
     margin = 2 if preset == "quality" else 1
-    return next(scale for scale in (8, 4, 2, 1) if scale == 1 or planned.shrinks_by(scale * margin))
+    return next(divisor for divisor in (8, 4, 2, 1) if divisor == 1 or geometry.shrinks_by(divisor * margin))
 
 
 def resize(image: Image.Image, size: tuple[int, int], box: Box, kernel: Filter = "lanczos3") -> Image.Image:
-    """The part in ``box`` of a picture in mode L, RGB or CMYK, at ``size``."""
+    """Resize the part in ``box`` of an image in mode L, RGB or CMYK."""
     if image.size == size and box == (0, 0, *size):
         return image
     if simd is None:
-        return image.resize(size, _FILTERS[kernel], box=box)
+        return image.resize(size, _PILLOW_FILTERS[kernel], box=box)
     left, top, right, bottom = box
     result = Image.new(image.mode, size, None)
     _resizer().resize_pil(
@@ -80,15 +82,15 @@ def resize(image: Image.Image, size: tuple[int, int], box: Box, kernel: Filter =
 
 
 def _resizer() -> Any:
-    """This thread's own; it keeps the memory it works in."""
+    """Return this thread's resizer, which keeps its working memory from image to image."""
     if not hasattr(_local, "resizer"):
         _local.resizer = simd.Resizer()
     return _local.resizer
 
 
-def bordered(image: Image.Image, side: int) -> Image.Image:
-    """The picture in the middle of a white square of at least ``side`` pixels."""
+def add_border(image: Image.Image, side: int) -> Image.Image:
+    """Center an image on a white square of at least ``side`` pixels."""
     side = max(side, *image.size)
-    page = Image.new("RGB", (side, side), "white")
-    page.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
-    return page
+    background = Image.new("RGB", (side, side), "white")
+    background.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+    return background

@@ -1,4 +1,4 @@
-"""Tell what bytes are from the bytes alone: neither a file name nor a Content-Type is asked."""
+"""Detect the format of a file from its first bytes; file names and Content-Type headers are not trusted."""
 
 from __future__ import annotations
 
@@ -6,21 +6,13 @@ import re
 
 from imagelake.run.errors import ErrorCode, ImageRejectedError
 
-CONTENT_TYPES = {
-    "JPEG": "image/jpeg",
-    "PNG": "image/png",
-    "WEBP": "image/webp",
-    "GIF": "image/gif",
-    "AVIF": "image/avif",
-}
-
 _IMAGES = {
     "JPEG": re.compile(rb"\xff\xd8\xff"),
     "PNG": re.compile(rb"\x89PNG\r\n\x1a\n"),
     "WEBP": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
     "GIF": re.compile(rb"GIF8[79]a"),
 }
-# Pictures, or documents that draw one, whose decoders are not worth the risk for a feed of photos.
+# Formats of images, and of documents that draw one. Their decoders are not worth the risk for a feed of photos.
 _REFUSED = {
     "TIFF": re.compile(rb"II[*+]\0|MM\0[*+]"),
     "BMP": re.compile(rb"BM.{4}\0\0\0\0", re.DOTALL),
@@ -39,7 +31,7 @@ _REFUSED = {
     "OpenEXR": re.compile(rb"v/1\x01"),
     "Netpbm": re.compile(rb"P[1-7][ \t\r\n]"),
 }
-_OTHER = {
+_NOT_IMAGES = {
     "a ZIP archive": re.compile(rb"PK\x03\x04"),
     "gzip": re.compile(rb"\x1f\x8b"),
     "Matroska or WebM video": re.compile(rb"\x1a\x45\xdf\xa3"),
@@ -48,38 +40,38 @@ _OTHER = {
 }
 _HTML = re.compile(rb"<(!doctype\s+html|html|head|body|script|title|meta)\b", re.IGNORECASE)
 _SVG = re.compile(rb"<(\w+:)?svg[\s>]", re.IGNORECASE)
-_HEAD = 1024
+_HEAD_BYTES = 1024
 
 
-def sniff(data: bytes) -> str:
-    """The format of ``data``, a key of `CONTENT_TYPES`.
+def sniff_format(data: bytes) -> str:
+    """Return the format of ``data``, a key of ``formats.FORMATS``.
 
-    Raises ``ImageRejectedError``: ``EMPTY``; ``FORMAT_NOT_ALLOWED`` with the name of a known format that is not
-    decoded here; ``NOT_AN_IMAGE`` with what the bytes are instead.
+    Raises ``ImageRejectedError`` with the code ``EMPTY``, with ``FORMAT_NOT_ALLOWED`` for a known format that is not
+    decoded, or with ``NOT_AN_IMAGE``. The message names the format found instead.
     """
     if not data:
         raise ImageRejectedError(ErrorCode.EMPTY, "The file has no bytes.")
-    head = bytes(data[:_HEAD])
-    if found := _first(_IMAGES, head):
-        return found
+    head = bytes(data[:_HEAD_BYTES])
+    if name := _first_match(_IMAGES, head):
+        return name
     if head[4:8] == b"ftyp":
-        return _of_brands(head)
-    if found := _first(_REFUSED, head):
-        raise refusal(found)
+        return _sniff_brands(head)
+    if name := _first_match(_REFUSED, head):
+        raise refusal(name)
     raise _not_an_image(head)
 
 
 def refusal(name: str) -> ImageRejectedError:
-    """The error for an image of a format that is not decoded."""
+    """Make the error for an image in a format that is not decoded."""
     return ImageRejectedError(ErrorCode.FORMAT_NOT_ALLOWED, f"The file is {name}, a format that is not accepted.")
 
 
-def _first(patterns: dict[str, re.Pattern[bytes]], head: bytes) -> str | None:
+def _first_match(patterns: dict[str, re.Pattern[bytes]], head: bytes) -> str | None:
     return next((name for name, pattern in patterns.items() if pattern.match(head)), None)
 
 
-def _of_brands(head: bytes) -> str:
-    """Tell AVIF, HEIC and video apart by the brands of an ISO base media file (ISO/IEC 14496-12, 4.3)."""
+def _sniff_brands(head: bytes) -> str:
+    """Distinguish AVIF, HEIC and video by the brands of an ISO base media file (ISO/IEC 14496-12, 4.3)."""
     box = head[8 : max(16, int.from_bytes(head[:4], "big"))]
     brands = {box[:4], *(box[start : start + 4] for start in range(8, len(box), 4))}
     if brands & {b"avif", b"avis"}:
@@ -90,22 +82,23 @@ def _of_brands(head: bytes) -> str:
 
 
 def _not_an_image(head: bytes) -> ImageRejectedError:
+    """Make the error for a file that is not a known image format; the message names what the file seems to be."""
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if what := _first(_OTHER, head):
+    if name := _first_match(_NOT_IMAGES, head):
         pass
     elif text[:1] == b"<":
         if not _HTML.match(text) and _SVG.search(text):
             return refusal("SVG")
-        what = "HTML" if _HTML.search(text) else "XML"
+        name = "HTML" if _HTML.search(text) else "XML"
     elif text[:1] in (b"{", b"["):
-        what = "JSON"
+        name = "JSON"
     else:
-        what = "text" if _is_text(head) else "bytes of no known format"
-    return ImageRejectedError(ErrorCode.NOT_AN_IMAGE, f"The file is not an image but {what}.")
+        name = "text" if _is_text(head) else "bytes of no known format"
+    return ImageRejectedError(ErrorCode.NOT_AN_IMAGE, f"The file is not an image but {name}.")
 
 
 def _is_text(head: bytes) -> bool:
-    # A character of several bytes may be cut at the end of the head.
+    # The head may end in the middle of a character of several bytes.
     return head.decode("utf-8", "ignore").replace("\ufeff", "").isprintable() or not re.search(
         rb"[\0-\x08\x0e-\x1f\x7f-\xff]", head
     )

@@ -1,18 +1,17 @@
-"""Decode a still WebP without transparency by the plain decoder of the libwebp that Pillow brings.
-
-Pillow has a use only for the decoder of animations, which keeps a canvas and copies it twice. The plain one is in the
-same library, so the bytes are read by the same code and the pixels are the same, for less work.
-"""
+"""Read the header of a WebP, and decode plain WebPs faster than Pillow does (RFC 9649)."""
 
 from __future__ import annotations
 
 import ctypes
+import struct
 from typing import Any
 
 from PIL import Image
 
+from imagelake.imaging.header import Header, corrupt, truncated
+
 _decode: Any = None
-# What the extension module is linked with is found through it, whatever the name and place of the library.
+# Find libwebp through Pillow's extension module, which is linked with it; the library's file name varies by wheel.
 try:
     from PIL import _webp
 
@@ -27,11 +26,37 @@ else:
     _free.restype = None
 
 
-def decode(data: bytes) -> Image.Image | None:
-    """The picture in mode RGB, or ``None`` if Pillow has to do it.
+def read_header(data: bytes) -> Header:
+    """Read the first chunk of the RIFF container (2.3 to 2.7); libwebp checks that the frames fit its canvas."""
+    (size,) = struct.unpack_from("<I", data, 4)
+    if size + 8 > len(data):
+        raise truncated("the WebP is shorter than it says")
+    return Header(*_canvas_size(data[12:16], data, 20), data)
 
-    That is so of all but the simple lossy format (RFC 9649, 2.5), of a damaged picture, since the plain decoder does
-    not say what is wrong, and where the library does not give its functions away.
+
+def _canvas_size(kind: bytes, data: bytes, start: int) -> tuple[int, int]:
+    """Read width and height from the first chunk: extended, lossless or lossy."""
+    if kind == b"VP8X":
+        return (
+            1 + int.from_bytes(data[start + 4 : start + 7], "little"),
+            1 + int.from_bytes(data[start + 7 : start + 10], "little"),
+        )
+    if kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, start + 1)
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, start + 6)
+        return width & 0x3FFF, height & 0x3FFF
+    raise corrupt("the WebP does not begin with an image")
+
+
+def decode(data: bytes) -> Image.Image | None:
+    """Decode a WebP in the simple lossy format (2.5) to RGB; ``None`` means that Pillow has to decode it.
+
+    Pillow uses only libwebp's decoder of animations, which keeps a canvas and copies it twice. The simple decoder in
+    the same library gives the same pixels with less work; ``benchmarks/pixels.py`` times it as "Imagelake, Pillow's
+    decoders" in the column "mixed". Pillow gets all other kinds of WebP, and every damaged file, because this decoder
+    does not say what is wrong.
     """
     if _decode is None or data[12:16] != b"VP8 ":
         return None

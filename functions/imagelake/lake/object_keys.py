@@ -1,4 +1,8 @@
-"""Every object key that is written: a function of content, or of feed, batch and run, never of chance or the clock."""
+"""Every object key that is written.
+
+A key depends on content, or on feed, batch and run; never on chance or the clock. So a step that is done again writes
+the same keys.
+"""
 
 from __future__ import annotations
 
@@ -9,94 +13,108 @@ from imagelake.run.models import Batch, Run
 
 
 def batch_id(feed_id: str, dt: str, media_ids: Iterable[str]) -> str:
-    """The same media make the same batch, if it is planned for the same feed and day.
+    """Make the id of a batch from its feed, its day and its media items.
 
-    Otherwise it has another file, so it is another batch: by this name a claim tells the two apart.
+    The same items on another day have another Parquet file. So they are another batch, with claims of its own.
     """
     return hashlib.sha256("\n".join([feed_id, dt, *sorted(media_ids)]).encode()).hexdigest()[:20]
 
 
 def raw_page(run: Run, source: str, feed_id: str, page: int) -> str:
+    """Name one page of posts as the network sent it."""
     return f"raw/posts/source={source}/dt={run.dt}/{run.run_id}/{feed_id}-{page:05d}.json.gz"
 
 
 def staged_window(window: str) -> str:
-    """Decoded records of a stream, for Fetch to read as one page."""
+    """Name the decoded records of a stream window, which Fetch reads as one page."""
     return f"work/stream/{window}.json"
 
 
 def raw_image(sha256: str) -> str:
+    """Name an image file as it was downloaded."""
     return f"raw/images/{sha256[:2]}/{sha256}"
 
 
 def open_prefix(feed_id: str) -> str:
+    """Name the folder of a feed's open markers."""
     return f"open/{feed_id}/"
 
 
 def open_batch(batch: Batch) -> str:
+    """Name the open marker of a batch."""
     return f"{open_prefix(batch.feed_id)}{batch.batch_id}.json"
 
 
 def planned_batch(batch: Batch) -> str:
+    """Name the plan of a batch, of this run if it is a retry."""
     return f"work/{batch.work_id}/plan.json"
 
 
 def first_planned_batch(batch_id: str) -> str:
-    """The plan of a batch as it was before any retry."""
+    """Name the plan of a batch before any retry."""
     return f"work/{batch_id}/plan.json"
 
 
 def rows(batch: Batch) -> str:
+    """Name the staged rows of a batch."""
     return f"work/{batch.work_id}/rows.jsonl"
 
 
 def images(batch: Batch) -> str:
+    """Name the staged images of a batch."""
     return f"work/{batch.work_id}/images.bin"
 
 
 def parts_prefix(batch: Batch) -> str:
+    """Name the folder of a batch's parts."""
     return f"work/parts/{batch.work_id}/"
 
 
 def part(batch: Batch, before: int) -> str:
-    """What one try made of a batch that it could not finish; ``before`` is how many rows earlier tries had made."""
+    """Name the part of one try; ``before`` is the number of rows in earlier parts."""
     return f"{parts_prefix(batch)}{before:05d}"
 
 
 def batch_list(run: Run, feed_id: str) -> str:
+    """Name the list of the batches that a run processes for a feed."""
     return f"work/runs/{run.run_id}/{feed_id}/batches.json"
 
 
 def batch_failure(run_id: str, batch_id: str) -> str:
-    """Written by the state machine when a batch fails, read by Reconcile."""
+    """Name the failure of a batch, which Record Failure writes and Reconcile reads."""
     return f"work/runs/{run_id}/failed-batches/{batch_id}.json"
 
 
 def parquet(batch: Batch) -> str:
+    """Name the Parquet file of a batch."""
     return f"lake/images/source={batch.source}/dt={batch.dt}/{batch.batch_id}.parquet"
 
 
 def rejects(run: Run, source: str, feed_id: str) -> str:
+    """Name the rejected posts and skipped media items of a feed, one JSON object per line."""
     return f"rejects/source={source}/dt={run.dt}/{run.run_id}-{feed_id}.jsonl"
 
 
 def failures(run_id: str, feed_id: str) -> str:
-    """Every failed or rejected item of a feed, one JSON object a line."""
+    """Name the failed and rejected items of a feed, one JSON object per line."""
     return f"reports/{run_id}/failures/{feed_id}.jsonl"
 
 
 def run_summary(run_id: str) -> str:
+    """Name the summary of a run as JSON."""
     return f"reports/{run_id}/run.json"
 
 
 def html_report(run: Run) -> str:
+    """Name the report of a run as a page."""
     return f"reports/{run.run_id}/index.html"
 
 
 def feed_problem(feed_id: str) -> str:
-    """What a feed was in problem with when it was last read; no run has an id that begins with a line."""
+    """Name the last known problem of a feed; ``_feeds`` is no run, because no run id starts with an underscore."""
     return f"reports/_feeds/{feed_id}.json"
 
 
 def feed_reconciliation(run: Run, feed_id: str) -> str:
+    """Name the checked result of a feed."""
     return f"reports/{run.run_id}/feeds/{feed_id}.json"

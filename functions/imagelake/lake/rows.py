@@ -1,31 +1,32 @@
-"""The row contract: every column of the dataset, its Athena type and its meaning, in file order.
+"""The rows of the dataset: every column, its Athena type and its meaning, in the order of the Parquet file.
 
-The Glue table in ``template.yaml``, the Parquet schema and ``docs/dataset.md`` are held equal to this list by tests.
-Athena has no unsigned types and no float16. Changes are additive only.
+Tests compare this list with `Row`, the Glue table in ``template.yaml`` and ``docs/dataset.md``. Columns may be added,
+but never changed or removed. Athena has no unsigned types and no float16.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, cast
 
 from imagelake.run.posts import Item
 
-# Grows when the same bytes would give another row; rows keep the version that made them.
+# Increase it when the same bytes would give a different row; each row has the version that made it.
 TRANSFORM_VERSION = 3
 
 
 class Status(StrEnum):
-    """What became of one attempted media item."""
+    """Status of a media item after Transform."""
 
-    OK = "ok"  # the picture is in the row
-    DUPLICATE = "duplicate"  # the same picture is in the row of ``duplicate_of``
-    REJECTED = "rejected"  # the bytes are here and are not acceptable
-    FAILED = "failed"  # the bytes could not be had
+    OK = "ok"  # the image is in the row
+    DUPLICATE = "duplicate"  # the same image is in the row of ``duplicate_of``
+    REJECTED = "rejected"  # the bytes were downloaded, but they are not acceptable
+    FAILED = "failed"  # the bytes could not be downloaded
 
 
 class Column(NamedTuple):
-    """One column: its name, its Athena type and what it says."""
+    """Name, Athena type and meaning of one column."""
 
     name: str
     type: str
@@ -34,13 +35,13 @@ class Column(NamedTuple):
 
 COLUMNS: tuple[Column, ...] = (
     # The post.
-    Column("media_id", "string", "Unique name of the media item, stable across runs"),
+    Column("media_id", "string", "Unique id of the media item, the same in every run"),
     Column("source", "string", "Network; also a partition"),
     Column("feed", "string", "Feed that listed it, as `source:account` or `source:server#tag`"),
     Column("post_id", "string", "The network's id of the post"),
     Column("media_index", "int", "Position in the post, from 0"),
     Column("author_id", "string", "The network's id of the author"),
-    Column("author_name", "string", "Display name or handle when it was fetched"),
+    Column("author_name", "string", "Display name or handle of the author when the post was read"),
     Column("permalink", "string", "URL of the post"),
     Column("media_url", "string", "URL of the bytes; may expire"),
     Column("posted_at", "timestamp", "Time of the post, UTC"),
@@ -49,7 +50,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("tags", "array<string>", "Hashtags, without `#`"),
     Column("license", "string", "License that the network states; null if it states none"),
     Column("sensitive", "boolean", "The author or the network marked it as sensitive"),
-    # What happened.
+    # The result.
     Column("status", "string", "`ok`, `duplicate`, `rejected` or `failed`"),
     Column("error_code", "string", "Reason of a rejected or failed row, from a closed list; else null"),
     Column("error_message", "string", "The same reason as a sentence; else null"),
@@ -71,40 +72,117 @@ COLUMNS: tuple[Column, ...] = (
     Column("raw_sha256", "string", "SHA-256 of those bytes, hexadecimal"),
     Column("raw_bytes", "bigint", "Number of those bytes"),
     Column("content_type", "string", "Type detected from the bytes, e.g. `image/jpeg`"),
-    Column("original_width", "int", "Width in pixels as displayed, orientation applied"),
-    Column("original_height", "int", "Height in pixels as displayed, orientation applied"),
-    # The processed picture.
-    Column("width", "int", "Width in pixels of `image`"),
-    Column("height", "int", "Height in pixels of `image`"),
+    Column("original_width", "int", "Width of the original in pixels, with its orientation applied"),
+    Column("original_height", "int", "Height of the original in pixels, with its orientation applied"),
+    # The processed image.
+    Column("width", "int", "Width of `image` in pixels"),
+    Column("height", "int", "Height of `image` in pixels"),
     Column("image", "struct<bytes:binary,path:string>", "The image, a JPEG in sRGB without metadata; null unless `ok`"),
     Column("tensor", "binary", "Input for a model, if the execution input asked for it; else null"),
-    # Features of the processed picture.
+    # Features of the processed image.
     Column(
-        "mean_rgb", "array<float>", "Mean of R, G and B, each 0 to 255, over at most 128 x 128 pixels, evenly spaced"
+        "mean_rgb", "array<float>", "Mean of R, G and B, each 0 to 255, over an even sample of at most 128 x 128 pixels"
     ),
-    Column("brightness", "float", "Mean luma, 0 to 1, over the same pixels"),
-    Column("contrast", "float", "Standard deviation of luma, 0 to 0.5, over the same pixels"),
-    Column("sharpness", "float", "Variance of the Laplacian of luma (0 to 255), from 0"),
-    Column("entropy", "float", "Shannon entropy of the luma histogram of those pixels, 0 to 8 bits"),
-    Column("colorfulness", "float", "Hasler-Suesstrunk M3, from 0 (gray), over the same pixels"),
+    Column("brightness", "float", "Mean luma of that sample, 0 to 1"),
+    Column("contrast", "float", "Standard deviation of luma in that sample, 0 to 0.5"),
+    Column("sharpness", "float", "Variance of the Laplacian of luma (0 to 255) over all pixels; 0 for a flat image"),
+    Column("entropy", "float", "Shannon entropy of the luma histogram of that sample, 0 to 8 bits"),
+    Column("colorfulness", "float", "Hasler-Suesstrunk M3 of that sample; 0 for a gray image"),
     Column("dominant_colors", "array<string>", "Up to five colors as `#rrggbb`, largest share first"),
     Column("thumbhash", "string", "ThumbHash placeholder, Base64"),
     Column("phash", "bigint", "64-bit DCT perceptual hash, signed"),
     Column("dhash", "bigint", "64-bit difference hash, signed"),
-    # Quality flags, named and measured as CleanVision does, on a thumbnail of at most 64 pixels a side.
+    # Quality flags, with the names and methods of CleanVision, on a thumbnail of at most 64 pixels per side.
     Column("is_dark", "boolean", "99th percentile of brightness below 0.32"),
     Column("is_light", "boolean", "5th percentile of brightness above 0.95"),
     Column("is_blurry", "boolean", "Edge score below 0.29"),
     Column("is_low_information", "boolean", "Entropy below 3 bits"),
     Column("is_odd_aspect_ratio", "boolean", "Shorter side below 0.35 of the longer one"),
-    Column("is_odd_size", "boolean", "Root of the original's area below 256 or above 4096 pixels"),
-    Column("is_grayscale", "boolean", "R, G and B are equal in every sampled pixel"),
+    Column("is_odd_size", "boolean", "Square root of the original's area below 256 or above 4096 pixels"),
+    Column("is_grayscale", "boolean", "R, G and B are equal in every pixel of that sample"),
 )
 
 
-def new_row(item: Item, *, run_id: str, dt: str) -> dict[str, Any]:
-    """A row for ``item`` with every column: the post filled in, all that is not known yet ``None``."""
+class ImageFile(TypedDict):
+    """An image and its file name, in the form that Hugging Face ``datasets`` reads."""
+
+    bytes: bytes
+    path: str
+
+
+class RowWithoutImage(TypedDict):
+    """Every column except ``image`` and ``tensor``; a new row has no ``status`` yet."""
+
+    media_id: str
+    source: str
+    feed: str
+    post_id: str
+    media_index: int
+    author_id: str
+    author_name: str | None
+    permalink: str | None
+    media_url: str
+    posted_at: str
+    caption: str
+    alt_text: str | None
+    tags: Sequence[str]
+    license: str | None
+    sensitive: bool
+    status: str
+    error_code: str | None
+    error_message: str | None
+    duplicate_of: str | None
+    duplicate_distance: int | None
+    run_id: str
+    transform_version: int
+    dt: str
+    raw_key: str | None
+    raw_sha256: str | None
+    raw_bytes: int | None
+    content_type: str | None
+    original_width: int | None
+    original_height: int | None
+    width: int | None
+    height: int | None
+    mean_rgb: Sequence[float] | None
+    brightness: float | None
+    contrast: float | None
+    sharpness: float | None
+    entropy: float | None
+    colorfulness: float | None
+    dominant_colors: Sequence[str] | None
+    thumbhash: str | None
+    phash: int | None
+    dhash: int | None
+    is_dark: bool | None
+    is_light: bool | None
+    is_blurry: bool | None
+    is_low_information: bool | None
+    is_odd_aspect_ratio: bool | None
+    is_odd_size: bool | None
+    is_grayscale: bool | None
+
+
+class Row(RowWithoutImage):
+    """One row of the dataset, as Transform makes it and Write Parquet stores it."""
+
+    image: ImageFile | None
+    tensor: bytes | None
+
+
+def new_row(item: Item, *, run_id: str, dt: str) -> Row:
+    """Make a row with every column: the post is filled in, and everything else is ``None``."""
     row: dict[str, Any] = {column.name: None for column in COLUMNS}
     row.update(item.model_dump(mode="json", exclude={"expires_at"}))
     row.update(run_id=run_id, dt=dt, transform_version=TRANSFORM_VERSION)
-    return row
+    return cast(Row, row)
+
+
+def image_file(media_id: str, jpeg: bytes) -> ImageFile:
+    """Make the value of ``image``."""
+    return {"bytes": jpeg, "path": f"{media_id}.jpg"}
+
+
+def select(row: Mapping[str, Any], columns: Iterable[str]) -> dict[str, Any]:
+    """Take some columns of a row."""
+    return {name: row[name] for name in columns}

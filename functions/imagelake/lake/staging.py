@@ -1,10 +1,13 @@
-"""A batch's rows between the steps: ``rows.jsonl`` without pictures, and the pictures end to end in ``images.bin``.
+"""Rows and images of a batch between the steps.
 
-Apart, because Map Keys and Reconcile need the rows and not the megabytes. A row's ``image`` is
-``{"offset", "length", "path"}`` into the pictures, or null; so is its ``tensor``, which lies behind the picture.
+Rows and images are two objects, because Map Keys, Reconcile and Report need the rows and not the megabytes.
 
-A try that runs out of time leaves what it has made as a part: one object, a line of JSON with the rows and then the
-pictures, so that there is no half of it. The next try goes on from all parts.
+    rows.jsonl   one row per line, as JSON. Its ``image`` is ``{"offset", "length", "path"}`` and its ``tensor`` is
+                 ``{"offset", "length"}``; both are places in images.bin, or null
+    images.bin   images and tensors, one after the other
+
+A part is the work of a try that ran out of time. It is one object, so it is never half written: the rows as one line of
+JSON, then the images.
 """
 
 from __future__ import annotations
@@ -12,86 +15,127 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import TypedDict
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
-from imagelake.lake.rows import Status
+from imagelake.lake.rows import Row, RowWithoutImage, Status
 from imagelake.run.errors import ObjectMissingError
 from imagelake.run.models import Batch
 
-
-class Result(NamedTuple):
-    """A row without its picture; the picture's JPEG bytes, and its tensor if one is asked for, if the row is ``ok``."""
-
-    row: dict[str, Any]
-    picture: bytes | None
-    tensor: bytes | None = None
+_BINARY = "application/octet-stream"
 
 
-def stage(results: Iterable[Result], batch: Batch, bucket: Bucket) -> dict[str, int]:
-    """Write both objects; return the number of rows of every status."""
-    rows, pictures = _packed(results)
-    bucket.put(object_keys.images(batch), pictures, "application/octet-stream")
-    bucket.put_lines(object_keys.rows(batch), rows)
-    return _counts(rows)
+class Slice(TypedDict):
+    """A place in images.bin, in bytes."""
+
+    offset: int
+    length: int
 
 
-def keep_part(results: Iterable[Result], before: int, batch: Batch, bucket: Bucket) -> None:
-    """Write what a try has made after the ``before`` rows of earlier parts."""
-    rows, pictures = _packed(results)
-    bucket.put(
-        object_keys.part(batch, before), json.dumps(rows).encode() + b"\n" + pictures, "application/octet-stream"
-    )
+class ImageSlice(Slice):
+    """Place and file name of an image."""
+
+    path: str
 
 
-def kept_parts(batch: Batch, bucket: Bucket) -> list[Result]:
-    """The results of all parts, each as it was made."""
-    results: list[Result] = []
-    for key in bucket.list(object_keys.parts_prefix(batch)):
-        head, _, pictures = bucket.get(key).partition(b"\n")
-        for row in json.loads(head):
-            picture, tensor = (_cut(row[name], pictures) for name in ("image", "tensor"))
-            results.append(Result(row | {"image": None, "tensor": None}, picture, tensor))
-    return results
+class StagedRow(RowWithoutImage):
+    """A row that says where its image is."""
+
+    image: ImageSlice | None
+    tensor: Slice | None
 
 
-def drop_parts(batch: Batch, bucket: Bucket) -> None:
-    """Take the parts away once the whole is staged; what a kill leaves of them expires with ``work/``."""
-    for key in bucket.list(object_keys.parts_prefix(batch)):
-        bucket.delete(key)
+class Staging:
+    """The staged rows and images of one batch."""
+
+    def __init__(self, bucket: Bucket, batch: Batch) -> None:
+        self._bucket = bucket
+        self._batch = batch
+
+    def write(self, rows: Iterable[Row]) -> dict[str, int]:
+        """Store the rows of a batch, and count them by status."""
+        staged, images = _pack(rows)
+        self._bucket.put(object_keys.images(self._batch), images, _BINARY)
+        # The rows come last: if they are there, the batch is staged.
+        self._bucket.put_lines(object_keys.rows(self._batch), staged)
+        return _count(staged)
+
+    def counts(self) -> dict[str, int] | None:
+        """Count the rows by status; return ``None`` if the batch is not staged."""
+        try:
+            return _count(self.rows())
+        except ObjectMissingError:
+            return None
+
+    def rows(self) -> list[StagedRow]:
+        """Read the rows alone."""
+        return self._bucket.get_lines(object_keys.rows(self._batch))
+
+    def rows_with_images(self) -> list[Row]:
+        """Read the rows and all images."""
+        staged = self.rows()
+        images = self._bucket.get(object_keys.images(self._batch))
+        return [_unpack(row, images) for row in staged]
+
+    def read_image(self, row: StagedRow) -> bytes:
+        """Read the one image of a row that has one."""
+        image = row["image"]
+        assert image is not None
+        return self._bucket.get_range(object_keys.images(self._batch), image["offset"], image["length"])
+
+    def save_part(self, rows: Iterable[Row], before: int) -> None:
+        """Store the rows of an unfinished try; ``before`` is the number of rows in earlier parts."""
+        staged, images = _pack(rows)
+        self._bucket.put(object_keys.part(self._batch, before), json.dumps(staged).encode() + b"\n" + images, _BINARY)
+
+    def load_parts(self) -> list[Row]:
+        """Read the rows of all parts."""
+        rows: list[Row] = []
+        for key in self._part_keys():
+            line, _, images = self._bucket.get(key).partition(b"\n")
+            rows += [_unpack(row, images) for row in json.loads(line)]
+        return rows
+
+    def drop_parts(self) -> None:
+        """Delete the parts of a batch that is staged; if this is cut short, they expire with ``work/``."""
+        for key in self._part_keys():
+            self._bucket.delete(key)
+
+    def _part_keys(self) -> list[str]:
+        return self._bucket.list(object_keys.parts_prefix(self._batch))
 
 
-def staged(batch: Batch, bucket: Bucket) -> dict[str, int] | None:
-    """The counts of a batch that an earlier try or run has staged, ``None`` if none has.
-
-    Such a batch is not done again: addresses lapse, and what was a picture would become a failure.
-    """
-    try:
-        return _counts(bucket.get_lines(object_keys.rows(batch)))
-    except ObjectMissingError:
-        return None
+def _count(rows: list[StagedRow]) -> dict[str, int]:
+    counts = Counter(row["status"] for row in rows)
+    return {status.value: counts[status] for status in Status}
 
 
-def _counts(rows: list[dict[str, Any]]) -> dict[str, int]:
-    found = Counter(row["status"] for row in rows)
-    return {status.value: found[status] for status in Status}
-
-
-def _cut(place: dict[str, Any] | None, pictures: bytes) -> bytes | None:
-    return None if place is None else pictures[place["offset"] : place["offset"] + place["length"]]
-
-
-def _packed(results: Iterable[Result]) -> tuple[list[dict[str, Any]], bytes]:
-    """Rows that say where their pictures are, and the pictures end to end."""
-    pictures = bytearray()
-    rows: list[dict[str, Any]] = []
-    for row, picture, tensor in results:
-        if picture is not None:
-            row["image"] = {"offset": len(pictures), "length": len(picture), "path": f"{row['media_id']}.jpg"}
-            pictures += picture
+def _pack(rows: Iterable[Row]) -> tuple[list[StagedRow], bytes]:
+    images = bytearray()
+    staged: list[StagedRow] = []
+    for row in rows:
+        image, tensor = row["image"], row["tensor"]
+        image_slice: ImageSlice | None = None
+        tensor_slice: Slice | None = None
+        if image is not None:
+            image_slice = {"offset": len(images), "length": len(image["bytes"]), "path": image["path"]}
+            images += image["bytes"]
         if tensor is not None:
-            row["tensor"] = {"offset": len(pictures), "length": len(tensor)}
-            pictures += tensor
-        rows.append(row)
-    return rows, bytes(pictures)
+            tensor_slice = {"offset": len(images), "length": len(tensor)}
+            images += tensor
+        staged.append({**row, "image": image_slice, "tensor": tensor_slice})
+    return staged, bytes(images)
+
+
+def _unpack(row: StagedRow, images: bytes) -> Row:
+    image, tensor = row["image"], row["tensor"]
+    return {
+        **row,
+        "image": None if image is None else {"bytes": _cut(images, image), "path": image["path"]},
+        "tensor": None if tensor is None else _cut(images, tensor),
+    }
+
+
+def _cut(images: bytes, position: Slice) -> bytes:
+    return images[position["offset"] : position["offset"] + position["length"]]

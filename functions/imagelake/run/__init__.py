@@ -1,1 +1,1 @@
-"""What the states of one execution exchange: models, posts, failures, events, errors, settings, logs, AWS clients."""
+"""Data that states and functions exchange, with the settings, logs, errors and AWS clients of every function."""

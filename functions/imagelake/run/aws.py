@@ -1,4 +1,4 @@
-"""Clients of AWS, and the one place where botocore's errors become ours."""
+"""Clients of AWS, and the conversion of botocore's errors into ours."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_stepfunctions import SFNClient
 
-# Batches talk to S3 and DynamoDB from many threads; a pool smaller than that throws connections away.
+# Batches call S3 and DynamoDB from this many threads; a smaller pool would drop connections.
 THREADS = 16
 _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 5},
@@ -28,7 +28,7 @@ _CONFIG = Config(
 )
 
 _MISSING = frozenset({"404", "NoSuchKey"})
-# Beside every 5xx: throttles, and what another's call is in the way of.
+# Retryable besides any 5xx: throttling and write conflicts.
 _TRANSIENT = frozenset(
     {
         "ProvisionedThroughputExceededException", "RequestLimitExceeded", "RequestTimeout", "ThrottledException",
@@ -56,19 +56,19 @@ def _client(service: Literal["s3", "dynamodb", "stepfunctions"]) -> Any:
 
 
 @contextmanager
-def aws_errors(what: str) -> Iterator[None]:
-    """Raise botocore's errors as ours; ``what`` is the object or table the call was about."""
+def aws_errors(subject: str) -> Iterator[None]:
+    """Convert botocore's errors into ours; ``subject`` names the object or table of the call."""
     try:
         yield
     except ClientError as error:
         code = error.response["Error"]["Code"]
         operation = error.operation_name
         if code in _MISSING:
-            raise ObjectMissingError(f"{operation}: {what} does not exist") from error
+            raise ObjectMissingError(f"{operation}: {subject} does not exist") from error
         if code in _TRANSIENT or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
-            raise StorageUnavailableError(f"{operation} on {what}: {code}") from error
+            raise StorageUnavailableError(f"{operation} on {subject}: {code}") from error
         raise StorageDeniedError(
-            f"{operation} on {what}: {code}: {error.response['Error'].get('Message', '')}"
+            f"{operation} on {subject}: {code}: {error.response['Error'].get('Message', '')}"
         ) from error
     except BotoCoreError as error:
-        raise StorageUnavailableError(f"{what}: {type(error).__name__}: {error}") from error
+        raise StorageUnavailableError(f"{subject}: {type(error).__name__}: {error}") from error

@@ -1,4 +1,8 @@
-"""Requests and results of the functions behind the states; ``docs/schemas/`` has them as JSON Schemas."""
+"""Contract of each function behind a state: its request, its result and its errors.
+
+``docs/schemas/`` has the models as JSON Schemas. The state machine retries the transient errors of a function, and
+the README lists all of them.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,23 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import AwareDatetime, NonNegativeInt
 
+from imagelake.run.errors import (
+    BadFeedError,
+    BadInputError,
+    BatchDeadlineError,
+    CredentialsError,
+    FeedBusyError,
+    FeedNotFoundError,
+    FeedNotPermittedError,
+    ImagelakeError,
+    ObjectMissingError,
+    RateLimitedError,
+    ReconciliationError,
+    SourceChangedError,
+    SourceUnavailableError,
+    StorageDeniedError,
+    StorageUnavailableError,
+)
 from imagelake.run.failures import CaughtError, Failure
 from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.models import (
@@ -121,31 +142,49 @@ class ReportResult(FrozenModel):
     """Outcome of a run and its notification.
 
     ``outcome`` ends in ``_again`` if an earlier run of the day has reported the same problems: nothing is sent then.
-    ``error`` is the stable error name of an execution that fails after its report.
+    ``error`` is the error name of an execution whose run has failed, otherwise ``None``.
     """
 
     outcome: Literal["ok", "partial", "failed", "partial_again", "failed_again"]
-    error: Literal["RunFailed"] = "RunFailed"
+    error: Literal["RunFailed"] | None
     subject: str
     message: str
     report_key: str
 
 
 class Contract(NamedTuple):
-    """The request and the result of one function."""
+    """The request, the result and the errors of one function."""
 
     request: type[FrozenModel]
     result: type[FrozenModel]
+    errors: frozenset[type[ImagelakeError]]
 
+
+# Errors of every function that uses AWS.
+AWS_ERRORS = frozenset({StorageUnavailableError, StorageDeniedError})
+# Errors of every function that also reads objects.
+STORAGE_ERRORS = AWS_ERRORS | {ObjectMissingError}
+# Errors of every call to a network.
+NETWORK_ERRORS = frozenset(
+    {
+        BadFeedError,
+        CredentialsError,
+        FeedNotFoundError,
+        FeedNotPermittedError,
+        RateLimitedError,
+        SourceChangedError,
+        SourceUnavailableError,
+    }
+)
 
 CONTRACTS: dict[str, Contract] = {
-    "check_input": Contract(CheckInputRequest, CheckInputResult),
-    "fetch": Contract(FeedRequest, Progress),
-    "validate": Contract(FeedRequest, FeedPlan),
-    "transform": Contract(BatchRequest, TransformResult),
-    "write_parquet": Contract(BatchRequest, WriteParquetResult),
-    "map_keys": Contract(BatchRequest, MapKeysResult),
-    "record_failure": Contract(RecordFailureRequest, Failure),
-    "reconcile": Contract(ReconcileRequest, ReconcileResult),
-    "report": Contract(ReportRequest, ReportResult),
+    "check_input": Contract(CheckInputRequest, CheckInputResult, frozenset({BadInputError})),
+    "fetch": Contract(FeedRequest, Progress, NETWORK_ERRORS | STORAGE_ERRORS | {BadInputError, FeedBusyError}),
+    "validate": Contract(FeedRequest, FeedPlan, STORAGE_ERRORS | {BadInputError, SourceChangedError}),
+    "transform": Contract(BatchRequest, TransformResult, STORAGE_ERRORS | {BadInputError, BatchDeadlineError}),
+    "write_parquet": Contract(BatchRequest, WriteParquetResult, STORAGE_ERRORS),
+    "map_keys": Contract(BatchRequest, MapKeysResult, STORAGE_ERRORS | {ReconciliationError}),
+    "record_failure": Contract(RecordFailureRequest, Failure, AWS_ERRORS),
+    "reconcile": Contract(ReconcileRequest, ReconcileResult, STORAGE_ERRORS | {ReconciliationError}),
+    "report": Contract(ReportRequest, ReportResult, STORAGE_ERRORS),
 }

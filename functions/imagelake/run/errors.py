@@ -1,27 +1,41 @@
-"""Every error Imagelake raises on purpose, and the closed list of reasons an item can carry.
+"""Every error that Imagelake raises on purpose, and the closed list of error codes of media items.
 
     ImagelakeError
     ├── TransientError                the step may succeed if it is tried again
     │   ├── SourceUnavailableError    a network did not answer, or answered 5xx
     │   ├── StorageUnavailableError   S3, DynamoDB or SSM throttled us or was down
-    │   └── BatchDeadlineError        the batch ran out of time before its last picture
-    └── PermanentError                trying again without a change cannot help
-        ├── BadInputError             the execution input is wrong; names the field
-        ├── BadFeedError              one feed's definition is wrong
-        ├── FeedNotFoundError         no such account, or it is gone, private or suspended
-        ├── FeedNotPermittedError     the network does not allow this read
-        ├── FeedBusyError             another execution is reading this feed
-        ├── CredentialsError          a token is missing, wrong or expired
-        ├── RateLimitedError          a known limit; carries the time it ends
-        ├── SourceChangedError        the answer is not what the network documents
-        ├── StorageDeniedError        our role, bucket or table is not set up for this call
-        ├── ObjectMissingError        an object a step relies on is not there
-        ├── ReconciliationError     planned items, rows and mappings do not add up
-        ├── DownloadError             one picture could not be fetched; carries an ErrorCode
-        └── ImageRejectedError        one picture is not acceptable; carries an ErrorCode
+    │   └── BatchDeadlineError        the batch ran out of time before its last image
+    ├── PermanentError                trying again without a change cannot help
+    │   ├── BadInputError             the execution input is wrong; names the field
+    │   ├── BadFeedError              one feed's definition is wrong
+    │   ├── FeedNotFoundError         no such account, or it is gone, private or suspended
+    │   ├── FeedNotPermittedError     the network does not allow this read
+    │   ├── FeedBusyError             another execution is reading this feed
+    │   ├── CredentialsError          a token is missing, wrong or expired
+    │   ├── RateLimitedError          a known limit; carries the time it ends
+    │   ├── SourceChangedError        the answer is not what the network documents
+    │   ├── StorageDeniedError        our role, bucket or table is not set up for this call
+    │   ├── ObjectMissingError        an object a step relies on is not there
+    │   ├── ReconciliationError       planned items, rows and mappings do not add up
+    │   ├── DownloadError             one image could not be fetched; carries an ErrorCode
+    │   └── ImageRejectedError        one image is not acceptable; carries an ErrorCode
+    ├── HttpError                     one HTTP exchange failed; in imagelake.web.errors
+    │   ├── UrlRefusedError           the URL, or the IP address behind it, is not allowed
+    │   ├── HostNotFoundError         the host name has no IP address
+    │   ├── ConnectionFailedError     no connection, or no valid HTTP in the answer
+    │   ├── HttpTimeoutError          no answer, or no end of it, in time
+    │   ├── TooSlowError              the body comes in below the minimum rate
+    │   ├── TooLargeError             the body is larger than the limit
+    │   ├── BodyCutError              the body ended too early, or is not valid
+    │   └── UnknownEncodingError      the body is encoded in a way that we did not ask for
+    ├── AlertNotSentError             a webhook did not take an alert; in relay_alert.webhook
+    └── BrokenRecordError             our code broke on a stream's record; in ingest_stream.records
 
-Step Functions matches error names, not inheritance, so the state machine lists the transient leaves by
-name and a test holds the two lists equal. The branches themselves are never raised.
+Step Functions matches error names, not inheritance, so the state machine lists transient errors by name, and a test
+compares it with this tree. ``TransientError``, ``PermanentError`` and ``HttpError`` themselves are never raised.
+
+An ``HttpError`` never ends a step: it becomes a ``DownloadError`` in Transform, a feed's error in Fetch and an
+``AlertNotSentError`` in Relay Alert.
 """
 
 from __future__ import annotations
@@ -31,36 +45,36 @@ from enum import StrEnum
 
 
 class ErrorCode(StrEnum):
-    """Why one media item did not become a picture: the closed list behind the ``error_code`` column."""
+    """Reasons why a media item has no image; the closed list of the column ``error_code``."""
 
-    # The bytes could not be had: the row's status is ``failed``.
-    URL_REFUSED = "url_refused"  # scheme, port, host or address is not allowed
-    URL_EXPIRED = "url_expired"  # the signed URL lapsed before it was used
+    # The bytes could not be downloaded, so the row's status is ``failed``.
+    URL_REFUSED = "url_refused"  # the scheme, host, port or IP address is not allowed
+    URL_EXPIRED = "url_expired"  # the signed URL expired before it was used
     HOST_NOT_FOUND = "host_not_found"
     CONNECTION_FAILED = "connection_failed"
     TIMED_OUT = "timed_out"
-    TOO_SLOW = "too_slow"  # bytes trickled in below the minimum rate
+    TOO_SLOW = "too_slow"  # the bytes came in below the minimum rate
     TOO_MANY_REDIRECTS = "too_many_redirects"
     FORBIDDEN = "forbidden"  # 401 or 403
     NOT_FOUND = "not_found"  # 404 or 410
     RATE_LIMITED = "rate_limited"  # 429, after the retries
-    HTTP_ERROR = "http_error"  # any other status or encoding than a plain 200
+    HTTP_ERROR = "http_error"  # any other status, or an encoding that we did not ask for
     SERVER_ERROR = "server_error"  # 5xx, after the retries
     BODY_CUT = "body_cut"  # the connection ended before the announced length
-    ROBOTS_REFUSED = "robots_refused"  # X-Robots-Tag asks for no such use
-    TOO_LARGE = "too_large"  # more bytes than the cap
-    # The bytes are here and are not acceptable: the row's status is ``rejected``.
+    ROBOTS_REFUSED = "robots_refused"  # X-Robots-Tag forbids this use
+    TOO_LARGE = "too_large"  # more bytes than allowed
+    # The bytes are here but not acceptable, so the row's status is ``rejected``.
     EMPTY = "empty"
-    NOT_AN_IMAGE = "not_an_image"  # HTML, JSON, text, anything without an image's magic bytes
-    FORMAT_NOT_ALLOWED = "format_not_allowed"  # an image, of a format we do not decode
-    TOO_MANY_PIXELS = "too_many_pixels"  # refused from the header, before any decode
+    NOT_AN_IMAGE = "not_an_image"  # HTML, JSON, text or anything else without the magic bytes of an image
+    FORMAT_NOT_ALLOWED = "format_not_allowed"  # an image in a format that we do not decode
+    TOO_MANY_PIXELS = "too_many_pixels"  # refused by its header, before it is decoded
     TRUNCATED = "truncated"
     CORRUPT = "corrupt"  # the decoder refused it
     TOO_SMALL = "too_small"
     ODD_ASPECT_RATIO = "odd_aspect_ratio"
 
 
-# Failures that another day may not bring.
+# Failures worth retrying later.
 RETRYABLE_CODES = (
     ErrorCode.HOST_NOT_FOUND,
     ErrorCode.CONNECTION_FAILED,
@@ -77,11 +91,11 @@ class ImagelakeError(Exception):
 
 
 class TransientError(ImagelakeError):
-    """The step may succeed if it is tried again."""
+    """A retry of the step may succeed."""
 
 
 class PermanentError(ImagelakeError):
-    """Trying again without a change cannot help."""
+    """A retry cannot help unless something is changed."""
 
 
 class SourceUnavailableError(TransientError):
@@ -89,11 +103,11 @@ class SourceUnavailableError(TransientError):
 
 
 class StorageUnavailableError(TransientError):
-    """S3, DynamoDB or SSM throttled us or was down."""
+    """A service of AWS throttled us or was down."""
 
 
 class BatchDeadlineError(TransientError):
-    """The batch ran out of time before its last picture."""
+    """The batch ran out of time before its last image."""
 
 
 class BadInputError(PermanentError):
@@ -105,7 +119,7 @@ class BadFeedError(PermanentError):
 
 
 class FeedNotFoundError(PermanentError):
-    """No such account, or it is gone, private or suspended."""
+    """The account does not exist, or it is deleted, private or suspended."""
 
 
 class FeedNotPermittedError(PermanentError):
@@ -121,7 +135,7 @@ class CredentialsError(PermanentError):
 
 
 class RateLimitedError(PermanentError):
-    """A known limit: nothing will be answered before ``reset_at`` (aware; ``None`` if the network did not say)."""
+    """The network answers no call before ``reset_at``, which is ``None`` if the network did not say."""
 
     def __init__(self, message: str, reset_at: datetime | None = None) -> None:
         super().__init__(message)
@@ -133,11 +147,11 @@ class SourceChangedError(PermanentError):
 
 
 class StorageDeniedError(PermanentError):
-    """Our role, bucket or table is not set up for this call."""
+    """Our role, bucket or table does not allow this call."""
 
 
 class ObjectMissingError(PermanentError):
-    """An object a step relies on is not there."""
+    """An object that a step needs does not exist."""
 
 
 class ReconciliationError(PermanentError):
@@ -145,7 +159,7 @@ class ReconciliationError(PermanentError):
 
 
 class DownloadError(PermanentError):
-    """One picture could not be fetched; never leaves Transform, it becomes a row."""
+    """One image could not be downloaded; in Transform it becomes a row."""
 
     def __init__(self, code: ErrorCode, message: str) -> None:
         super().__init__(message)
@@ -153,7 +167,7 @@ class DownloadError(PermanentError):
 
 
 class ImageRejectedError(PermanentError):
-    """One picture is not acceptable; never leaves Transform, it becomes a row."""
+    """One image is not acceptable; in Transform it becomes a row."""
 
     def __init__(self, code: ErrorCode, message: str) -> None:
         super().__init__(message)

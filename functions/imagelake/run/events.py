@@ -1,13 +1,12 @@
-"""What a run tells the world on the stack's EventBridge bus: versioned events that others can build on.
+"""Versioned events of a run on the stack's EventBridge bus, for programs of other people.
 
-``docs/events.md`` is for whoever receives them. An event is told at least once and is never needed by the run itself:
-a bus that is down costs a line of log and a count, and the run goes on as if it had answered.
+``docs/events.md`` describes them for those who receive them. An event is published at least once. The run itself needs
+no event: if the bus is down, the run logs a warning, counts the events in a metric and goes on.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from functools import cache
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -15,8 +14,9 @@ import boto3
 from aws_lambda_powertools.metrics import MetricUnit
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import ConfigDict, Field, computed_field
 
+from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.models import Day
 from imagelake.run.observability import logger, metrics
 
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
 SOURCE = "imagelake"
 # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 _PUT_MANY = 10
-# A run waits for its bus no longer than this: two tries of at most three seconds.
+# A run waits for its bus for at most two tries of three seconds.
 _CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=1, read_timeout=2)
 
 
-class Event(BaseModel):
-    """What every event says. ``event_id`` is the same whenever the same thing is told again."""
+class Event(FrozenModel):
+    """Fields of every event; ``event_id`` is the same if the same event is published again."""
 
-    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
     detail_type: ClassVar[str]
 
     version: Literal["1"] = "1"
     run_id: str
     dt: Day
 
-    @computed_field(description="The same for the same event, told again: a receiver acts once on each")  # type: ignore[prop-decorator]
+    @computed_field(description="The same if the event is published again: act once per id")  # type: ignore[prop-decorator]
     @property
     def event_id(self) -> str:
-        """A name that follows from what happened to what."""
+        """Deterministic id made of event type, run and subject."""
         return hashlib.sha256("\n".join([self.detail_type, self.run_id, self._subject()]).encode()).hexdigest()[:32]
 
     def _subject(self) -> str:
@@ -52,7 +52,7 @@ class Event(BaseModel):
 
 
 class RunStarted(Event):
-    """A run has been accepted and begins with its first feeds."""
+    """The input of a run is accepted; nothing has been fetched yet."""
 
     detail_type = "Run Started"
 
@@ -61,20 +61,22 @@ class RunStarted(Event):
 
 
 class RunFinished(Event):
-    """A run has its report. A run that breaks before that says so by AWS's own event alone."""
+    """A run has its report. A run that breaks earlier has only AWS's own event."""
 
     detail_type = "Run Finished"
 
     execution_arn: str
     outcome: Literal["ok", "partial", "failed"]
-    totals: dict[str, int] = Field(description="Media items by status; planned is their sum")
-    errors: dict[str, int] = Field(description="Media items that did not become a picture, by error code")
+    totals: dict[str, int] = Field(
+        description="Media items by status; planned is their sum, shared are items that another feed's batch claimed"
+    )
+    errors: dict[str, int] = Field(description="Media items without an image, by error code")
     bucket: str
-    report_key: str = Field(description="The report's page; run.json lies beside it")
+    report_key: str = Field(description="Key of the report's page; run.json is beside it")
 
 
 class FeedFailed(Event):
-    """A feed of a run failed; the others went on."""
+    """A feed of a run failed; the other feeds went on."""
 
     detail_type = "Feed Failed"
 
@@ -88,7 +90,7 @@ class FeedFailed(Event):
 
 
 class BatchWritten(Event):
-    """A batch is in the dataset and in the mapping."""
+    """A batch is in the dataset and in the media index."""
 
     detail_type = "Batch Written"
 
@@ -106,22 +108,19 @@ class BatchWritten(Event):
 EVENTS: tuple[type[Event], ...] = (RunStarted, RunFinished, FeedFailed, BatchWritten)
 
 
-def publish(*events: Event) -> None:
-    """Put events on the bus that ``EVENT_BUS_NAME`` names; without the name, nobody is told. Never raises for AWS."""
-    bus = os.environ.get("EVENT_BUS_NAME")
-    if not bus:
-        return
+def publish(bus: str, *events: Event) -> None:
+    """Put events on the bus named ``bus``. Never raises an error of AWS."""
     entries: list[PutEventsRequestEntryTypeDef] = [
         {"Source": SOURCE, "DetailType": event.detail_type, "Detail": event.model_dump_json(), "EventBusName": bus}
         for event in events
     ]
-    untold = sum(_put(entries[start : start + _PUT_MANY]) for start in range(0, len(entries), _PUT_MANY))
-    if untold:
-        metrics.add_metric("EventsNotSent", MetricUnit.Count, untold)
+    unsent = sum(_put(entries[start : start + _PUT_MANY]) for start in range(0, len(entries), _PUT_MANY))
+    if unsent:
+        metrics.add_metric("EventsNotSent", MetricUnit.Count, unsent)
 
 
 def _put(entries: list[PutEventsRequestEntryTypeDef]) -> int:
-    """Put at most ten entries and return how many of them the bus did not take."""
+    """Put at most ten entries; return the number of entries that the bus did not take."""
     try:
         answer = _client().put_events(Entries=entries)
     except (BotoCoreError, ClientError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
@@ -9,30 +10,27 @@ from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 from imagelake.run.errors import RETRYABLE_CODES, ErrorCode
 from imagelake.run.failures import Failure
 from imagelake.run.frozen_model import FrozenModel
+from imagelake.run.image_options import DEFAULT_PRESET, Preset, Tensor
 from imagelake.run.posts import Item
 
-Preset = Literal["fast", "balanced", "quality"]
-Tensor = Literal["uint8", "float32"]
-
 Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
-
 
 FeedStatus = Literal["complete", "up_to_date", "incomplete", "failed"]
 ReconciliationStatus = Literal["complete", "incomplete", "too_many_failures"]
 
 
 class Retry(FrozenModel):
-    """Which failed items of an earlier run a run makes again, in place of reading what is new."""
+    """A request to process the failed items of an earlier run again; the run that has it reads no new posts."""
 
     model_config = ConfigDict(extra="forbid")
 
-    # It becomes part of object keys.
+    # The run id becomes part of object keys.
     run_id: str = Field(pattern=r"^[^/\s]{1,80}$")
     error_codes: tuple[ErrorCode, ...] = Field(default=RETRYABLE_CODES, min_length=1)
 
 
 class Run(FrozenModel):
-    """One execution: its identity, its logical day and its options. Nothing in a step asks the clock for these."""
+    """One execution: its identity, its day and its options. Steps take these from here, never from the clock."""
 
     run_id: str
     execution_arn: str
@@ -40,14 +38,14 @@ class Run(FrozenModel):
     batch_size: PositiveInt
     posts_per_feed: PositiveInt
     failure_tolerance_percent: int = Field(ge=0, le=100)
-    # How `imaging` makes pictures, and whether it also makes what a model takes.
-    preset: Preset = "balanced"
+    # Options of ``imaging``: speed against fidelity, and a tensor beside each image.
+    preset: Preset = DEFAULT_PRESET
     tensor: Tensor | None = None
     retry: Retry | None = None
 
 
 class FeedEntry(FrozenModel):
-    """One feed of a run. ``config`` is as the user wrote it; Fetch turns it into a ``Feed`` or says what is wrong."""
+    """One feed of a run; Fetch turns ``config``, the user's own text or object, into a ``Feed``."""
 
     feed_id: str
     name: str
@@ -55,55 +53,65 @@ class FeedEntry(FrozenModel):
 
 
 class Batch(FrozenModel):
-    """Where one batch is and where its file goes; the plan itself is an object."""
+    """Identity and size of one batch; the object keys of its plan, its rows and its file follow from it."""
 
     batch_id: str
     feed_id: str
     source: str
     dt: Day
     items: PositiveInt
-    # A run that makes failed items of it again. To the steps those are a batch; their rows replace rows of its file.
+    # Id of a run that processes failed items of this batch again; their new rows replace the rows in the batch's file.
     retried_by: str = ""
 
     @property
     def work_id(self) -> str:
-        """What tells this batch's work from its first time and from other retries."""
+        """Id of the batch's working area: the batch id, and the run id for a retry."""
         return f"{self.batch_id}/{self.retried_by}" if self.retried_by else self.batch_id
 
 
 class PlannedBatch(FrozenModel):
-    """A planned batch with its items: the object under ``open/`` and, for the steps, under ``work/``."""
+    """A batch with its items: the object under ``open/``, and its copy under ``work/`` for the steps."""
 
     batch: Batch
     run_id: str
     items: list[Item]
-    # Those of the run that planned it, so that a run that takes the batch up makes the same rows.
-    preset: Preset = "balanced"
+    # Options of the run that planned the batch, so that a run that resumes it makes the same rows.
+    preset: Preset = DEFAULT_PRESET
     tensor: Tensor | None = None
 
 
+class Stop(StrEnum):
+    """Limits that end the reading of a feed before its listing ends."""
+
+    POSTS = "posts"
+    PAGES = "pages"
+    COST = "cost"
+    RATE_LIMIT = "rate_limit"
+
+
 class Progress(FrozenModel):
-    """How far Fetch has come with a feed; the state machine carries it from call to call."""
+    """Position of Fetch in a feed; the state machine carries it from call to call."""
 
     # ``more``: call again; ``rate_limited``: call again at ``retry_at``; ``done``: go on to Validate.
-    status: str = "more"
+    status: Literal["more", "rate_limited", "done"] = "more"
     cursor: str | None = None
     pages: NonNegativeInt = 0
     posts: NonNegativeInt = 0
     waits: NonNegativeInt = 0
     retry_at: str | None = None
+    # The newest post so far. An empty ``newest_at`` leaves the bookmark where it is.
     newest_id: str = ""
     newest_at: str = ""
-    # Which limit left a gap between the last page read and the bookmark, or ``None``.
-    stopped_by: str | None = None
-    # What the network has billed for the pages so far.
+    # Set if posts between the last page and the bookmark were left unread.
+    stopped_by: Stop | None = None
+    # Amount that the network bills for the pages so far.
     cost_usd: float = 0.0
-    # What somebody has to see to before long, a sentence each.
+    # One sentence for each thing that needs somebody's attention.
     warnings: list[str] = Field(default_factory=list)
 
 
 class BookmarkUpdate(FrozenModel):
-    """The newest post that a run saw of a feed; both are empty if the bookmark stays where it is."""
+    """The newest post that a run saw of a feed; both fields are empty if the bookmark stays where it is."""
 
     newest_id: str
     newest_at: str
@@ -118,13 +126,13 @@ class FeedPlan(FrozenModel):
     # Batches of earlier runs that were still open.
     resumed_batches: NonNegativeInt
     posts: NonNegativeInt
-    # Images that the media index or an open batch has already.
+    # Images that the media index or an open batch already has.
     already_known: NonNegativeInt
     rejected_posts: NonNegativeInt
     # Number of media items by the reason why they are skipped.
     skipped_media: dict[str, int]
     bookmark: BookmarkUpdate
-    stopped_by: str | None
+    stopped_by: Stop | None
     cost_usd: float
     warnings: list[str]
 

@@ -1,25 +1,25 @@
-"""A post and its media, the same for every network."""
+"""Posts and their media items, in one form for all networks."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import AwareDatetime, Field, NonNegativeInt, PositiveInt
 
-# What a media item is. Only ``image`` is downloaded; the others are kept as skipped, with their kind as the reason.
+from imagelake.run.frozen_model import FrozenModel
+
+# Only images are downloaded; media items of other kinds are skipped, with the kind as the reason.
 MediaKind = Literal["image", "video", "animation", "audio", "unknown"]
 
 
-class Media(BaseModel):
-    """One picture, video or other attachment of a post.
+class Media(FrozenModel):
+    """One attachment of a post: an image, a video or something else.
 
-    ``media_id`` is unique across networks and stable across runs. ``width`` and ``height`` are what the network
-    claims, in pixels, or ``None``. ``expires_at`` is when ``url`` stops working, or ``None`` if it does not say.
-    ``skip_reason`` is why it cannot be had where its kind does not tell; the reasons are counted, so they are few.
+    ``media_id`` is unique across networks and stable across runs. ``width`` and ``height`` are in pixels, as the
+    network states them. ``expires_at`` is the time at which ``url`` stops working. ``skip_reason`` is set if the
+    network gives no access to an image; reasons are counted, so there are few different ones.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     media_id: str = Field(min_length=1, max_length=1024)
     index: NonNegativeInt
@@ -32,28 +32,24 @@ class Media(BaseModel):
     skip_reason: str | None = None
 
 
-class Post(BaseModel):
-    """One post with its media in order. ``license`` is ``None`` where the network states none."""
-
-    model_config = ConfigDict(frozen=True)
+class Post(FrozenModel):
+    """One post with its media items in order; ``license`` is ``None`` if the network states none."""
 
     post_id: str = Field(min_length=1)
-    # An index key of DynamoDB ends at 2048 bytes.
+    # The author id is the key of an index in DynamoDB, which has at most 2048 bytes.
     author_id: str = Field(min_length=1, max_length=512)
     author_name: str | None = None
     permalink: str | None = None
     posted_at: AwareDatetime
     text: str = ""
-    tags: list[str] = []
+    tags: list[str] = Field(default_factory=list)
     sensitive: bool = False
     license: str | None = None
-    media: list[Media] = []
+    media: list[Media] = Field(default_factory=list)
 
 
-class Item(BaseModel):
-    """One media item as planned: everything a batch needs to know of it, in the words of the row contract."""
-
-    model_config = ConfigDict(frozen=True)
+class Item(FrozenModel):
+    """One planned media item; its fields are named like the columns of its row."""
 
     media_id: str
     source: str
@@ -74,7 +70,7 @@ class Item(BaseModel):
 
     @classmethod
     def of(cls, source: str, feed: str, post: Post, media: Media) -> Item:
-        """Join a post and one of its images; ``media.url`` must be set."""
+        """Combine a post and one of its images; ``media.url`` must be set."""
         assert media.url is not None
         return cls(
             media_id=media.media_id,

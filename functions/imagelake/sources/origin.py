@@ -1,18 +1,21 @@
-"""The origin of an API: scheme, host and port out of a feed's ``server``."""
+"""The origin of a network's API (scheme, host and port), from a feed's ``server``."""
 
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
 
 from imagelake.run.errors import BadFeedError
 from imagelake.sources.contract import Feed
+from imagelake.web.errors import UrlRefusedError
+from imagelake.web.urls import Url
 
 _HOST_NAME = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9][a-z0-9-]{0,61}[a-z0-9]")
+# The dots of the root zone after a host name, such as in server.example.:8443
+_FINAL_DOTS = re.compile(r"\.+(?=(?::[0-9]*)?$)")
 
 
 def origin(feed: Feed, default: str | None = None) -> str:
-    """``scheme://host[:port]`` of the feed's server: a host name means https; an origin is taken as it is written."""
+    """Return ``scheme://host[:port]`` of the feed's server: https for a bare host name, otherwise as written."""
     if feed.server is None:
         if default is None:
             raise BadFeedError(
@@ -22,30 +25,25 @@ def origin(feed: Feed, default: str | None = None) -> str:
     try:
         return _origin(feed.server)
     except ValueError as error:
-        # Not the server itself: it may hold a password.
+        # The error does not repeat the server, which can contain a password.
         raise BadFeedError(f"a {feed.source} feed's server {error}") from None
 
 
 def host(feed: Feed) -> str:
-    """The bare host name in lower case, without scheme and port."""
-    return urlsplit(origin(feed)).hostname or ""
+    """Return the host name of the feed's server in lower case, without scheme and port."""
+    return Url.parse(origin(feed)).host
 
 
 def _origin(server: str) -> str:
     is_origin = "://" in server
-    parts = urlsplit(server if is_origin else f"https://{server}")
-    if parts.scheme not in ("http", "https"):
-        raise ValueError("is reached by http or https only")
-    if "@" in parts.netloc:
-        raise ValueError("may not carry a user name or password")
-    if parts.path.strip("/") or parts.query or parts.fragment:
+    text = _FINAL_DOTS.sub("", server)
+    try:
+        url = Url.parse(text if is_origin else f"https://{text}")
+    except UrlRefusedError:
+        raise ValueError("is neither a host name nor an origin of http or https without user name") from None
+    if url.path.strip("/") or url.query or url.fragment:
         raise ValueError("is a host name or an origin, without a path")
-    name = (parts.hostname or "").rstrip(".").encode("idna").decode().lower()
-    port = parts.port
-    # A handle written back to front, alice@server.example, leaves a server without a dot.
-    if not is_origin and _HOST_NAME.fullmatch(name) is None:
-        raise ValueError(f"{server!r} is no host name such as server.example (the order is SERVER@ACCOUNT)")
-    if not name:
-        raise ValueError("has no host name")
-    bracketed = f"[{name}]" if ":" in name else name
-    return f"{parts.scheme}://{bracketed}" + (f":{port}" if port else "")
+    # alice@server.example, in the wrong order, has a server without a dot.
+    if not is_origin and _HOST_NAME.fullmatch(url.host) is None:
+        raise ValueError(f"{server!r} is not a host name such as server.example (the order is SERVER@ACCOUNT)")
+    return url.origin

@@ -1,4 +1,4 @@
-"""Wire models: what every network's shapes have in common, and how a misshapen entry becomes a reason."""
+"""Base of the wire models, which describe the JSON of the networks, and the reason why an entry does not fit."""
 
 from __future__ import annotations
 
@@ -7,37 +7,39 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from imagelake.sources.answers import iso_time
+from imagelake.sources.responses import iso_time
+
+# Clients that forget the time send year 1. Data frames count nanoseconds and end in 2262.
+PLAUSIBLE_YEARS = range(1970, 2201)
 
 
 class WireModel(BaseModel):
-    """A shape as documented: unknown keys are ignored, a key of another type is an error."""
+    """An object as the network documents it: unknown keys are ignored, a value of another type is an error."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", defer_build=True)
 
 
 def moment(value: Any) -> datetime:
-    """A plausible time in ISO 8601, aware and in UTC; raises ``ValueError``."""
+    """Read a plausible time in ISO 8601, as aware and in UTC; raise ``ValueError`` if it is none."""
     if not isinstance(value, str):
         raise ValueError("not a string")
     try:
         time = iso_time(value)
     except (ValueError, OverflowError):
         raise ValueError("not a time in ISO 8601") from None
-    # Clients that forget the time send year 1; data frames count in nanoseconds and end in 2262.
-    if not 1970 <= time.year <= 2200:
+    if time.year not in PLAUSIBLE_YEARS:
         raise ValueError(f"year {time.year} is not plausible")
     return time
 
 
-# A time as networks write it in JSON, made aware and in UTC.
+# A time in ISO 8601 in JSON, as aware and in UTC.
 Moment = Annotated[datetime, BeforeValidator(moment)]
 
 
 def reason(error: ValueError) -> str:
-    """Why an entry is refused: a sentence of ours, or which field is wrong and how, without its value."""
+    """Say why an entry is rejected: our own sentence, or the wrong field and its problem, but not its value."""
     if not isinstance(error, ValidationError):
         return str(error)
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "entry"
-    return f"{where}: {first['msg'].removeprefix('Value error, ')}"
+    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    field = ".".join(str(part) for part in problem["loc"]) or "entry"
+    return f"{field}: {problem['msg'].removeprefix('Value error, ')}"

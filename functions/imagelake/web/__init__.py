@@ -1,1 +1,1 @@
-"""The guarded HTTP client: URLs, public addresses, connections, retries."""
+"""The guarded HTTP client: URLs, public IP addresses, connections, messages and errors."""

@@ -1,11 +1,10 @@
-"""HTTP/1.1 on a connected socket: the connection under a deadline, the pool of idle ones, and the answer to a request.
+"""HTTP/1.1 on a connected socket: h11 reads and writes the protocol; deadlines, limits and the pool are ours.
 
-Every answer may be hostile. One that leaves in doubt where it ends, or what it says, is none.
+Every answer may be hostile. An answer that two parsers could read differently is refused, also where h11 accepts it.
 """
 
 from __future__ import annotations
 
-import io
 import re
 import select
 import socket
@@ -13,24 +12,24 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from contextlib import contextmanager
 
-from imagelake.run.errors import DownloadError, ErrorCode
-from imagelake.web.urls import Origin, Url
+import h11
+
+from imagelake.web.errors import BodyCutError, ConnectionFailedError, HttpError, HttpTimeoutError
+from imagelake.web.urls import Url
 
 _IDLE_SECONDS = 30.0
 _MOST_IDLE = 64
 _LONGEST_HEAD = 65536
-# Bytes received at once: ahead while lines are read, of a body as it comes, and of one whose end is known and that is
-# not encoded. Most of these are one piece, and so are never copied.
-_BUFFER, _PIECE, _LARGE_PIECE = 8192, 65536, 1 << 20
-
-_TEXT = rb"[^\x00\n\r\x0b\x0c]*"
-_STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: %b)?\r?\n" % _TEXT)
-_FIELD = re.compile(rb"([!#$%%&'*+\-.^_`|~0-9A-Za-z]+):(%b)\r?\n" % _TEXT)
-_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,20})(?:;%b|[\t ]*)\r\n" % _TEXT)
-_LENGTH = re.compile(r"[0-9]{1,20}")
-_CHUNKED = re.compile(r"(?ai:chunked)")
+# The longest line of a chunk, and the longest trailers. h11 takes quadratic time to refuse some lines of many spaces:
+# 0.5 s for 8 KB, 30 s for 60 KB. In a head, `_AMBIGUOUS` finds such a line first.
+_LONGEST_LINE = 4096
+# Bytes received at once: of a head or of chunks, and of any other body.
+_SMALL_PIECE, _PIECE = 4096, 262144
+_HEAD_END = re.compile(rb"\n\r?\n")
+# A folded line, a carriage return inside a line, and control characters that some parsers read as the end of a line.
+_AMBIGUOUS = re.compile(rb"\n[\t ]|\r[^\n]|[\0\x0b\x0c]")
 
 
 class Deadline:
@@ -40,7 +39,7 @@ class Deadline:
         self._at = time.monotonic() + seconds
 
     def remaining(self) -> float:
-        """Seconds left; negative once it has passed."""
+        """Return the seconds until then; negative once it has passed."""
         return self._at - time.monotonic()
 
     def extend(self, seconds: float) -> None:
@@ -48,113 +47,80 @@ class Deadline:
         self._at += seconds
 
     def cap(self, seconds: float) -> float:
-        """``seconds``, or those left if they are fewer; raises ``TimeoutError`` if none are."""
-        left = self.remaining()
-        if left <= 0:
+        """Return ``seconds``, or the remaining ones if they are fewer; raise ``TimeoutError`` if there are none."""
+        remaining = self.remaining()
+        if remaining <= 0:
             raise TimeoutError
-        return min(seconds, left)
+        return min(seconds, remaining)
 
 
-class BadAnswerError(Exception):
-    """The server breaks off, or what it sends is no HTTP; never leaves `imagelake.web.client`."""
+class Connection:
+    """A connected socket, and in ``http`` h11's record of both sides of the conversation."""
 
-
-class _Pace:
-    """The least rate at which bytes have to come in, after ``grace`` seconds."""
-
-    def __init__(self, host: str, min_rate: float, grace: float) -> None:
-        self._host, self._min_rate, self._grace = host, min_rate, grace
-        self._started, self._received = time.monotonic(), 0
-
-    def count(self, received: int) -> None:
-        """Raise ``DownloadError`` (``too_slow``) if that is too little by now."""
-        self._received += received
-        elapsed = time.monotonic() - self._started
-        if elapsed > self._grace and self._received < self._min_rate * elapsed:
-            raise DownloadError(ErrorCode.TOO_SLOW, f"{self._host} sends less than {self._min_rate:g} bytes per second")
-
-
-class Connection(io.RawIOBase):
-    """A connected socket, read by way of ``reader``; what is set by ``serve`` holds for every call."""
-
-    def __init__(self, origin: Origin, sock: socket.socket) -> None:
+    def __init__(self, origin: str, sock: socket.socket) -> None:
         self.origin = origin
-        self.reader = io.BufferedReader(self, _BUFFER)
+        self.http = h11.Connection(h11.CLIENT, _LONGEST_HEAD)
         self.idle_since = 0.0
-        self.pace: _Pace | None = None
-        self._deadline: Deadline | None = None
-        self._patience = self._timeout = 0.0
         self._sock = sock
+        self._timeout = 0.0
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
 
-    def serve(self, deadline: Deadline | None, patience: float = 0.0) -> None:
-        """Be used by a request of this deadline, which waits ``patience`` seconds for each read; ``None`` ends it."""
-        self._deadline, self._patience, self.pace = deadline, patience, None
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        if self._deadline is None:
-            return None
-        self._limit(self._deadline)
-        received = self._sock.recv_into(buffer)
-        if self.pace is not None:
-            self.pace.count(received)
-        return received
-
-    def send(self, data: bytes) -> None:
-        assert self._deadline is not None
-        self._limit(self._deadline)
+    def send(self, data: bytes, timeout: float) -> None:
+        self._set_timeout(timeout)
         self._sock.sendall(data)
 
-    def _limit(self, deadline: Deadline) -> None:
-        # To set it is a system call, and of most reads and writes it is the same.
-        timeout = deadline.cap(self._patience)
+    def receive(self, size: int, timeout: float) -> None:
+        """Hand at most ``size`` bytes, or the end of the connection, to h11."""
+        self._set_timeout(timeout)
+        self.http.receive_data(self._sock.recv(size))
+
+    def _set_timeout(self, timeout: float) -> None:
+        # Setting it is a system call, and most reads and writes have the same timeout.
         if timeout != self._timeout:
             self._sock.settimeout(timeout)
             self._timeout = timeout
 
     def has_input(self) -> bool:
-        """Whether bytes or the end of the connection are there to be received, while no request is served."""
+        """Say whether bytes or the end of the connection are waiting to be received."""
         pending = isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
-        return pending or bool(self.reader.peek(1)) or bool(self._poll.poll(0))
+        return pending or bool(self._poll.poll(0))
 
     def close(self) -> None:
-        super().close()
         self._sock.close()
 
 
 class Pool:
-    """Idle connections, the one that idles longest first."""
+    """Idle connections, the longest idle one first."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
         self._closed = False
 
-    def take(self, origin: Origin) -> Connection | None:
-        """A connection that is in step: the server has neither sent more than it was asked for nor hung up."""
+    def take(self, origin: str) -> Connection | None:
+        """Return a connection on which the server has sent nothing unasked and has not hung up, or ``None``."""
         while True:
             with self._lock:
                 self._drop(time.monotonic() - _IDLE_SECONDS)
-                found = next((idle for idle in reversed(self._idle) if idle.origin == origin), None)
-                if found is None:
+                connection = next((idle for idle in reversed(self._idle) if idle.origin == origin), None)
+                if connection is None:
                     return None
-                self._idle.remove(found)
-            if not found.has_input():
-                return found
-            found.close()
+                self._idle.remove(connection)
+            if not connection.has_input():
+                return connection
+            connection.close()
 
     def keep(self, connection: Connection) -> None:
+        """Keep a connection whose request and answer are complete."""
+        connection.http.start_next_cycle()
         connection.idle_since = time.monotonic()
         with self._lock:
             self._idle.append(connection)
             self._drop(float("inf") if self._closed else connection.idle_since - _IDLE_SECONDS)
 
     def close(self) -> None:
-        """Close what is idle now, and later what is kept."""
+        """Close the idle connections now, and the others when they are given back."""
         with self._lock:
             self._closed = True
             self._drop(float("inf"))
@@ -165,7 +131,7 @@ class Pool:
 
 
 class Headers(Mapping[str, str]):
-    """By name in any case; the values of a name that came more than once are joined by a comma."""
+    """Header values by name in any case; a comma joins the values of a name that came more than once."""
 
     def __init__(self, fields: list[tuple[str, str]]) -> None:
         self._values: dict[str, list[str]] = {}
@@ -182,108 +148,120 @@ class Headers(Mapping[str, str]):
         return len(self._values)
 
     def each(self, name: str) -> list[str]:
-        """The values of ``name``, one for each time that it came."""
+        """Return the values of ``name``, one for each time that it came."""
         return self._values.get(name.lower(), [])
 
 
-class Response:
-    """The answer to a request, its body unread: to iterate receives it, in pieces, still encoded."""
+class ResponseStream:
+    """The response to ``request``, its body not yet received: iteration receives it in pieces, still encoded.
 
-    def __init__(self, connection: Connection, url: Url, method: str) -> None:
+    ``read_timeout`` limits every single read and write, ``deadline`` all of them together.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        request: h11.Request,
+        body: bytes,
+        url: Url,
+        *,
+        deadline: Deadline,
+        read_timeout: float,
+    ) -> None:
         self.url = url
-        self._connection, self._reader = connection, connection.reader
-        self._head_left = _LONGEST_HEAD
-        minor, self.status, self.headers = self._head()
-        while self.status < 200:
-            minor, self.status, self.headers = self._head()
-        self._chunked, self.length = self._framing(method)
-        self._plain = self.length is not None and "content-encoding" not in self.headers
-        self._pace: _Pace | None = None
-        wishes = [wish.strip().lower() for wish in self.headers.get("connection", "").split(",")]
-        self._lasts = minor > 0 and "close" not in wishes and (self._chunked or self.length is not None)
-        self.in_step = self._lasts and self.length == 0  # whether the connection can take another request
+        self._connection, self._http = connection, connection.http
+        self._deadline, self._read_timeout = deadline, read_timeout
+        with _errors_as(ConnectionFailedError, f"{url.host} gave no valid HTTP answer", f"{url.host} did not answer"):
+            self._send(request, body)
+            head = self._receive_head()
+        self.status = head.status_code
+        self.headers = Headers([(name.decode("ascii"), _text(value)) for name, value in head.headers])
+        self._chunked = "transfer-encoding" in self.headers
+        self.length = self._body_length(request)
+        if self.length == 0:
+            list(self)  # so that the connection is reusable although nobody reads the empty body
 
-    def pace(self, min_rate: float, grace: float) -> None:
-        """From now on, raise ``DownloadError`` where the body comes at less than ``min_rate`` bytes per second."""
-        self._pace = _Pace(self.url.host, min_rate, grace)
-        self._connection.pace = self._pace if self._plain else None
+    @property
+    def reusable(self) -> bool:
+        """True if the connection can take another request: both sides are done, and nothing came after the answer."""
+        is_done = self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
+        return is_done and self._http.next_event() is h11.NEED_DATA
 
     def __iter__(self) -> Iterator[bytes]:
-        if self._chunked:
-            while size := self._chunk_size():
-                yield from self._exactly(size)
-                if self._line() != b"\r\n":
-                    raise BadAnswerError
-            self._fields()
-        elif self.length is not None:
-            yield from self._exactly(self.length)
-        else:
-            while piece := self._piece(_PIECE):
-                yield piece
-        self.in_step = self._lasts
+        host = self.url.host
+        with _errors_as(BodyCutError, f"{host} broke off inside the body", f"{host} did not finish"):
+            while self._http.their_state is h11.SEND_BODY:
+                event = self._next_chunked_event() if self._chunked else self._http.next_event()
+                if isinstance(event, h11.Data):
+                    yield event.data
+                elif event is h11.NEED_DATA:
+                    self._receive(_SMALL_PIECE if self._chunked else _PIECE)
 
-    def _exactly(self, size: int) -> Iterator[bytes]:
-        while size:
-            piece = self._piece(size)
-            if not piece:
-                raise BadAnswerError
-            size -= len(piece)
-            yield piece
+    def _send(self, request: h11.Request, body: bytes) -> None:
+        data = self._http.send(request)
+        if body:
+            data += self._http.send(h11.Data(body))
+        data += self._http.send(h11.EndOfMessage())
+        try:
+            self._connection.send(data, self._deadline.cap(self._read_timeout))
+        except TimeoutError:
+            raise
+        except OSError:
+            # A server may answer and hang up before it has read the whole request.
+            self._http.send_failed()
 
-    def _piece(self, most: int) -> bytes:
-        if self._plain:
-            return self._reader.read(min(most, _LARGE_PIECE))
-        piece = self._reader.read1(min(most, _PIECE))
-        if self._pace is not None:
-            self._pace.count(len(piece))
-        return piece
+    def _receive(self, size: int) -> None:
+        self._connection.receive(size, self._deadline.cap(self._read_timeout))
 
-    def _head(self) -> tuple[int, int, Headers]:
-        """The minor version, the status and the headers."""
-        found = _STATUS_LINE.fullmatch(self._head_line())
-        if not found or found[2] == b"101":  # nobody asked to switch protocols
-            raise BadAnswerError
-        return int(found[1]), int(found[2]), Headers(self._fields())
+    def _receive_head(self) -> h11.Response:
+        remaining = _LONGEST_HEAD
+        while True:
+            received = self._http.trailing_data[0]
+            end = _HEAD_END.search(received)
+            head = received[: end.end()] if end else received
+            if len(head) > remaining or _AMBIGUOUS.search(head):
+                raise h11.RemoteProtocolError("a head that is too long or that can be read in two ways")
+            event = self._http.next_event()
+            if event is h11.NEED_DATA:
+                self._receive(_SMALL_PIECE)
+            elif isinstance(event, h11.InformationalResponse | h11.Response):
+                remaining -= len(head)
+                if not event.http_version.startswith(b"1."):
+                    raise h11.RemoteProtocolError("not HTTP/1")
+                if isinstance(event, h11.Response):
+                    return event
 
-    def _fields(self) -> list[tuple[str, str]]:
-        fields = []
-        while (line := self._head_line()) not in (b"\r\n", b"\n"):
-            found = _FIELD.fullmatch(line)
-            if not found:
-                raise BadAnswerError
-            fields.append((found[1].decode("ascii"), _text(found[2].strip(b"\t "))))
-        return fields
+    def _next_chunked_event(self) -> object:
+        before = self._http.trailing_data[0]
+        event = self._http.next_event()
+        rest = len(self._http.trailing_data[0])
+        data = len(event.data) if isinstance(event, h11.Data) else 0
+        # What h11 has read and not returned: a chunk's line, the line end after a chunk, or trailers.
+        if _AMBIGUOUS.search(before[: len(before) - rest - data]) or (event is h11.NEED_DATA and rest > _LONGEST_LINE):
+            raise h11.RemoteProtocolError("a line that is too long or that can be read in two ways")
+        return event
 
-    def _framing(self, method: str) -> tuple[bool, int | None]:
-        """Whether the body is chunked, and its length if that is known."""
-        codings = self.headers.each("transfer-encoding")
-        lengths = {text.strip("\t ") for line in self.headers.each("content-length") for text in line.split(",")}
-        if len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
-            raise BadAnswerError
-        if codings and (lengths or len(codings) > 1 or not _CHUNKED.fullmatch(codings[0])):
-            raise BadAnswerError
-        if method == "HEAD" or self.status in (204, 304):
-            return False, 0
-        return bool(codings), int(lengths.pop()) if lengths else None
+    def _body_length(self, request: h11.Request) -> int | None:
+        """Return the length of the body, or ``None`` if it is known only at the end."""
+        length = self.headers.get("content-length")
+        if self._chunked and length is not None:
+            raise ConnectionFailedError(f"{self.url.host} gave no valid HTTP answer")
+        if request.method == b"HEAD" or self.status in (204, 304):
+            return 0
+        return None if length is None else int(length)
 
-    def _chunk_size(self) -> int:
-        found = _CHUNK_SIZE.fullmatch(self._line())
-        if not found:
-            raise BadAnswerError
-        return int(found[1], 16)
 
-    def _head_line(self) -> bytes:
-        line = self._line()
-        self._head_left -= len(line)
-        if self._head_left < 0:
-            raise BadAnswerError
-        return line
-
-    def _line(self) -> bytes:
-        line = self._reader.readline(_LONGEST_HEAD)
-        if not line.endswith(b"\n"):
-            raise BadAnswerError
-        return line
+@contextmanager
+def _errors_as(kind: type[HttpError], message: str, late: str) -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as error:
+        raise HttpTimeoutError(f"{late} in time") from error
+    except h11.RemoteProtocolError:
+        # Drop the cause: its text may hold what the server sent.
+        raise kind(message) from None
+    except OSError as error:
+        raise kind(message) from error
 
 
 def _text(data: bytes) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request; it holds no secret until ``Authorized.authorize`` puts one in, right before it is sent."""
+    """One HTTP request; it holds no secret until ``Authorized.authorize`` adds one, right before it is sent."""
 
     url: str
     params: Mapping[str, str] = field(default_factory=dict)
@@ -22,9 +22,9 @@ class Request:
 class Response:
     """One HTTP response with its decoded body; header names are in lower case.
 
-    ``url`` is the URL that was requested, query included: it tells an adapter which of its requests this answers.
-    Posts and rejects depend on the URL and the body alone, so a stored page is read the same way a second time. The
-    headers give the cursor, the rate limit and the bookmark.
+    ``url`` is the requested URL with its query, so an adapter knows which of its requests this answers. Posts and
+    rejects depend on the URL and the body alone, so a stored page is parsed the same way again. The headers carry the
+    cursor, the rate limit and the bookmark.
     """
 
     status: int

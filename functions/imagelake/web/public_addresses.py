@@ -1,12 +1,12 @@
-"""Which IP addresses may be connected to when the URL came from somebody else."""
+"""Public IP addresses: the only ones that we connect to when a URL came from somebody else."""
 
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-# `ipaddress.is_global` is no filter: it lets addresses through that embed private ones and changes between Python
-# releases. These are the special-purpose registries of IANA (https://www.iana.org/assignments/iana-ipv4-special-registry,
-# iana-ipv6-special-registry), and cloud services at public-looking addresses.
+# `ipaddress.is_global` is not enough: it accepts addresses that embed private ones, and it changes between Python
+# releases. Refused are the special-purpose registries of IANA (https://www.iana.org/assignments/iana-ipv4-special-registry
+# and iana-ipv6-special-registry), and services of clouds at addresses that look public.
 _REFUSED_V4 = tuple(
     IPv4Network(network)
     for network in (
@@ -20,7 +20,7 @@ _REFUSED_V4 = tuple(
         "192.0.0.0/24",  # protocol assignments; holds Oracle's metadata service
         "192.0.2.0/24",  # documentation
         "192.31.196.0/24",  # AS112 sink
-        "192.52.193.0/24",  # multicast tunnelling
+        "192.52.193.0/24",  # multicast tunneling
         "192.88.99.0/24",  # 6to4 relays
         "192.168.0.0/16",  # private
         "192.175.48.0/24",  # AS112 sink
@@ -32,7 +32,7 @@ _REFUSED_V4 = tuple(
     )
 )
 
-# All of global unicast; loopback, mapped, compatible, NAT64, local, multicast and 5f00::/16 lie outside of it.
+# Global unicast. Loopback, mapped, compatible, NAT64, local, multicast and 5f00::/16 lie outside of it.
 _UNICAST_V6 = IPv6Network("2000::/3")
 _REFUSED_V6 = tuple(
     IPv6Network(network)
@@ -44,12 +44,12 @@ _REFUSED_V6 = tuple(
         "3fff::/20",  # documentation
     )
 )
-# ISATAP (RFC 5214) embeds IPv4 under any prefix, behind one of these interface identifiers.
+# ISATAP (RFC 5214) embeds IPv4 under any prefix, after one of these interface identifiers.
 _ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
 
 
 def is_public(address: str) -> bool:
-    """Whether ``address`` is a plain global unicast address; false for text that is no IP address."""
+    """Return whether ``address`` is a plain global unicast address; false for text that is no IP address."""
     try:
         parsed = ip_address(address)
     except ValueError:

@@ -243,7 +243,7 @@ def ran(deployed: Deployed) -> Deployed:
     put_records(deployed.engine.client("kinesis"), deployed.names["PostStream"], records)
 
     planned = plan(item("a"))
-    part = json.dumps([result(planned.items[0], Status.FAILED).row]).encode() + b"\n"
+    part = json.dumps([result(planned.items[0], Status.FAILED)]).encode() + b"\n"
     for key, body in (
         (object_keys.planned_batch(planned.batch), planned.model_dump_json().encode()),
         (object_keys.part(planned.batch, 0), part),

@@ -16,6 +16,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from imagelake import __version__
 from local.engine import Engine
 
 ROOT = Path(__file__).parents[3]
@@ -87,6 +88,7 @@ def test_layer_holds_what_imaging_computes_with(built: Path) -> None:
 def test_sbom_lists_what_is_in_the_bundle(built: Path) -> None:
     text = (built / "sbom.cdx.json").read_text()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    assert json.loads(text)["metadata"]["component"]["version"] == __version__
     listed = {part["name"]: part for part in json.loads(text)["components"]}
     folders = [*built.glob("*Function/*.dist-info"), *built.glob("*Layer/python/*.dist-info")]
     carried = {folder.name.split("-")[0].replace("_", "-") for folder in folders}

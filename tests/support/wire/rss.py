@@ -40,7 +40,7 @@ class Site(WireServer):
             case "/behind-a-login.xml":
                 return Answer.text(LOGIN_PAGE)
             case "/cut.xml":
-                return Answer.text(self._text()[:-20], "application/rss+xml")
+                return Answer.text(self._text()[:150], "application/rss+xml")
             case "/bomb.xml":
                 return Answer.text(BOMB, "application/rss+xml")
             case "/blank.xml":

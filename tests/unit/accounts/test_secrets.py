@@ -1,4 +1,4 @@
-"""A network's secret: read once, shown never, replaced by one writer."""
+"""A network's secret: read once, never shown, replaced by one writer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def manager(environment: None) -> Iterator[Any]:
 
 @pytest.fixture
 def stub(environment: None) -> Iterator[Stubber]:
-    """Secrets Manager that answers as it is told."""
+    """Secrets Manager with scripted answers."""
     secrets._provider.cache_clear()
     with Stubber(secrets._provider().client) as stubber:
         yield stubber
@@ -40,9 +40,9 @@ def secret(manager: Any, value: Any) -> Secret:
     return Secret(NAME, ("bearer_token",))
 
 
-def test_fields_are_read_when_they_are_first_touched(manager: Any) -> None:
+def test_fields_are_read_at_the_first_use(manager: Any) -> None:
     found = secret(manager, {"bearer_token": " AAAA\n", "user_id": 17, "empty": "", "list": [1]})
-    assert found.known_values(frozenset()) == []
+    assert found.secret_values(frozenset()) == []
     assert dict(found) == {"bearer_token": "AAAA", "user_id": "17"}
     assert ("bearer_token" in found, "empty" in found, found.get("empty", "none"), len(found)) == (
         True,
@@ -50,7 +50,7 @@ def test_fields_are_read_when_they_are_first_touched(manager: Any) -> None:
         "none",
         2,
     )
-    assert found.known_values(frozenset({"user_id"})) == ["AAAA"]
+    assert found.secret_values(frozenset({"user_id"})) == ["AAAA"]
 
 
 def test_text_form_shows_nothing(manager: Any) -> None:
@@ -85,17 +85,17 @@ def test_secret_when_it_is_no_object_of_texts_is_refused_without_its_text(manage
     assert caught.value.__cause__ is None
 
 
-def test_remembered_fields_go_before_stored_ones_and_both_are_known(manager: Any) -> None:
+def test_overriding_fields_replace_stored_ones_and_both_are_known(manager: Any) -> None:
     found = secret(manager, {"bearer_token": "AAAA"})
-    found.remember({"bearer_token": "BBBB"})
+    found.override({"bearer_token": "BBBB"})
     assert found["bearer_token"] == "BBBB"
-    assert found.known_values(frozenset()) == ["AAAA", "BBBB"]
+    assert found.secret_values(frozenset()) == ["AAAA", "BBBB"]
     assert json.loads(manager.get_secret_value(SecretId=NAME)["SecretString"]) == {"bearer_token": "AAAA"}
 
 
-def test_kept_fields_are_stored_beside_the_others(manager: Any) -> None:
+def test_saved_fields_are_stored_beside_the_others(manager: Any) -> None:
     found = secret(manager, {"bearer_token": "AAAA", "user_id": 17})
-    found.keep({"bearer_token": "BBBB"})
+    found.save({"bearer_token": "BBBB"})
     stored = json.loads(manager.get_secret_value(SecretId=NAME)["SecretString"])
     assert stored == {"bearer_token": "BBBB", "user_id": 17}
     assert Secret(NAME, ())["bearer_token"] == "BBBB", "the cache has it too"
@@ -108,7 +108,7 @@ def test_second_writer_leaves_what_the_first_one_wrote(stub: Stubber) -> None:
     stub.add_client_error("put_secret_value", "ResourceExistsException", expected_params=asked)
     stub.add_response("get_secret_value", {"SecretString": after}, {"SecretId": NAME})
     ours = Secret(NAME, ())
-    ours.keep({"token": "ours"})
+    ours.save({"token": "ours"})
     stub.assert_no_pending_responses()
     assert Secret(NAME, ())["token"] == "theirs"
 
@@ -124,7 +124,7 @@ def test_writers_who_read_the_same_text_use_one_request_token(stub: Stubber) -> 
             "provide-client-params.secrets-manager.PutSecretValue",
             lambda params, **_: tokens.append(params["ClientRequestToken"]),
         )
-        Secret(NAME, ()).keep({"token": "new"})
+        Secret(NAME, ()).save({"token": "new"})
         secrets._provider().clear_cache()
     assert len(set(tokens)) == 1
     assert 32 <= len(tokens[0]) <= 64

@@ -1,4 +1,4 @@
-"""Session: credentials go in at the last moment, to the network alone, and nothing that comes back holds one."""
+"""Session: credentials are added at the last moment, go to the network alone, and are redacted from every response."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from urllib.parse import quote
 import boto3
 import pytest
 
-import imagelake.accounts.session
+import imagelake.accounts.authorization
 from imagelake.accounts import secrets
 from imagelake.accounts.api import Api
-from imagelake.accounts.redaction import without
+from imagelake.accounts.redaction import redact_values
 from imagelake.accounts.secrets import Secret
 from imagelake.accounts.session import Session
 from imagelake.run.errors import BadFeedError, CredentialsError, SourceChangedError
@@ -31,7 +31,7 @@ FEED = Feed.of("bluesky:alice.example")
 
 
 class Network(Authorized):
-    """A network that is shown ``token`` and can renew it."""
+    """A network that takes ``token`` and can renew it."""
 
     name = "net"
     public_fields = frozenset({"user"})
@@ -70,7 +70,7 @@ class Network(Authorized):
 @pytest.fixture(autouse=True)
 def manager(lake: Lake) -> Iterator[Any]:
     secrets._provider.cache_clear()
-    imagelake.accounts.session._brought.clear()
+    imagelake.accounts.authorization._session_tokens.clear()
     client = boto3.client("secretsmanager")
     client.create_secret(Name="lake/net", SecretString=json.dumps({"token": TOKEN, "user": "alice.example"}))
     yield client
@@ -118,7 +118,7 @@ def test_network_without_credentials_needs_no_secret(api: Api, website: Website)
         ({"token_expires_at": "soon"}, None),
     ],
 )
-def test_end_of_the_first_token(
+def test_expiry_of_the_first_token(
     api: Api, website: Website, manager: Any, ends: dict[str, str], first: str | None
 ) -> None:
     manager.put_secret_value(SecretId="lake/net", SecretString=json.dumps({"token": TOKEN, **ends}))
@@ -140,6 +140,17 @@ def test_token_is_not_sent_to_a_host_only_because_requests_may_go_there(api: Api
     with pytest.raises(BadFeedError, match="its credentials are not sent to http://127"):
         session(Network(), api).read(Request(website.put("/page", b"")))
     assert website.asked == []
+
+
+def test_token_is_sent_to_a_trusted_origin_however_it_is_written(api: Api, website: Website) -> None:
+    page = website.put("/page", b"next")
+    session(Network(), api, website.origin.upper() + "/").read(Request(page))
+    assert len(website.asked) == 1
+
+
+def test_url_that_is_refused_is_a_feed_error_before_a_token_is_read(api: Api) -> None:
+    with pytest.raises(BadFeedError, match="refused before connecting"):
+        session(Network(), api).read(Request("https://user@api.net.example/x"))
 
 
 def test_renewed_token_is_used_at_once_and_kept(api: Api, website: Website, manager: Any) -> None:
@@ -180,7 +191,7 @@ def test_token_that_cannot_be_renewed_is_used_on_with_a_warning(api: Api, websit
     assert opened.warnings == ["bluesky:alice.example: the token could not be renewed: refused: no REDACTED"]
 
 
-def test_renewal_that_is_not_as_documented_is_told_without_its_words(api: Api, website: Website) -> None:
+def test_renewal_that_is_not_as_documented_gives_a_warning_without_its_text(api: Api, website: Website) -> None:
     page = website.put("/page", b"next")
     website.put("/renew", b"")
     network = Network()
@@ -217,7 +228,9 @@ def test_login_that_is_refused_ends_the_feed_without_the_password(api: Api, webs
 
 
 @pytest.mark.parametrize(("days", "warned"), [(13, True), (15, False), (-1, True), (None, True)])
-def test_token_that_ends_soon_is_told(api: Api, website: Website, manager: Any, days: int | None, warned: bool) -> None:
+def test_token_that_expires_soon_gives_a_warning(
+    api: Api, website: Website, manager: Any, days: int | None, warned: bool
+) -> None:
     ends = "never" if days is None else (datetime.now(UTC) + timedelta(days=days)).isoformat()
     manager.put_secret_value(SecretId="lake/net", SecretString=json.dumps({"token": TOKEN, "token_expires_at": ends}))
     network = Network()
@@ -227,11 +240,11 @@ def test_token_that_ends_soon_is_told(api: Api, website: Website, manager: Any, 
     opened.read(Request(website.put("/page", b"next")))
     assert bool(opened.warnings) is warned
     for warning in opened.warnings:
-        assert f"token of the secret lake/net ends at {ends}; put in a new one: aws secretsmanager" in warning
+        assert f"token of the secret lake/net expires at {ends}; put in a new one: aws secretsmanager" in warning
 
 
 def written(text: str) -> list[str]:
-    """A text in every form it may come back in."""
+    """Return a text in every form in which it may come back."""
     code = "".join(f"\\u{ord(one):04x}" for one in text)
     return [
         text,
@@ -253,21 +266,23 @@ def written(text: str) -> list[str]:
 @pytest.mark.parametrize(
     "secret", [TOKEN, "abcd-efgh-ijkl-mnop", "AAAA%2Fbb%3D", "a|b.c~d_e", "with \\ and ' and space"]
 )
-def test_without_takes_a_secret_out_however_it_is_written(secret: str) -> None:
+def test_secret_is_redacted_however_it_is_written(secret: str) -> None:
     for form in written(secret):
-        assert without([secret, "else-where"], f"({form})".encode()) == b"(REDACTED)", form
+        assert redact_values([secret, "else-where"], f"({form})".encode()) == b"(REDACTED)", form
 
 
-def test_without_leaves_all_else_as_it_is() -> None:
+def test_other_text_is_not_redacted() -> None:
     text = "a token, tok%26en and ключ".encode()
-    assert without([TOKEN, "token", "a"], text) == text
-    assert without([], text) == text
+    assert redact_values([TOKEN, "token", "a"], text) == text
+    assert redact_values([], text) == text
 
 
-def test_without_takes_the_longer_of_two_secrets() -> None:
-    assert without(["secret-one", "secret-one-and-more"], b"secret-one-and-more secret-one") == b"REDACTED REDACTED"
+def test_longer_of_two_secrets_is_redacted() -> None:
+    assert (
+        redact_values(["secret-one", "secret-one-and-more"], b"secret-one-and-more secret-one") == b"REDACTED REDACTED"
+    )
 
 
 @pytest.mark.parametrize("text", [b"\\" * 200_000, b"%25" * 70_000, b"%" + b"25" * 100_000, b"&#" + b"0" * 200_000])
-def test_without_is_quick_whatever_the_text(text: bytes) -> None:
-    assert without([TOKEN, "x" * 200], text) == text
+def test_redaction_is_quick_whatever_the_text(text: bytes) -> None:
+    assert redact_values([TOKEN, "x" * 200], text) == text

@@ -1,10 +1,10 @@
-"""What the step functions meet: Lambda's context, a network that says what it is told, a web server they trust."""
+"""Fixtures of the functions: Lambda's context, and a network whose pages a test chooses."""
 
 from __future__ import annotations
 
 import pytest
 
-import fetch.app
+import fetch.feed_reader
 import validate.app
 from tests.unit.functions.factories import Context
 from tests.unit.functions.network import Network
@@ -18,13 +18,13 @@ def context() -> Context:
 
 @pytest.fixture
 def network(website: Website, monkeypatch: pytest.MonkeyPatch) -> Network:
-    """The network of every feed."""
+    """Replace the network of every feed."""
     network = Network(website)
-    for app in (fetch.app, validate.app):
-        monkeypatch.setattr(app, "get_source", lambda name: network)
+    for module in (fetch.feed_reader, validate.app):
+        monkeypatch.setattr(module, "get_source", lambda name: network)
     return network
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    # Powertools warns of every call that raises before it has measured anything.
+    # Powertools warns if a call raises before it adds a metric.
     item.add_marker(pytest.mark.filterwarnings("ignore:No application metrics to publish:UserWarning"))

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from PIL import Image
 
 from imagelake.lake import object_keys
-from imagelake.lake.rows import Status, new_row
-from imagelake.lake.staging import Result, stage
+from imagelake.lake.rows import Row, Status, image_file, new_row
+from imagelake.lake.staging import Staging
 from imagelake.run.models import Batch, FeedEntry, PlannedBatch, Run
 from imagelake.run.posts import Item, Media, Post
 from imagelake.sources import Feed
@@ -100,9 +100,11 @@ def jpeg(color: str = "teal", size: tuple[int, int] = (64, 48)) -> bytes:
     return out.getvalue()
 
 
-def result(item: Item, status: Status = Status.OK, **changes: Any) -> Result:
-    """What Transform makes of an item, with a picture if it is ``ok``."""
+def result(item: Item, status: Status = Status.OK, **changes: Any) -> Row:
+    """The row that Transform makes of an item, with an image if it is ``ok``."""
     row = new_row(item, run_id=RUN.run_id, dt=RUN.dt) | {"status": status}
+    if status is Status.OK:
+        row |= {"image": image_file(item.media_id, jpeg())}
     if status is Status.FAILED:
         row |= {"error_code": "not_found", "error_message": "cdn.test answered 404"}
     elif status is Status.REJECTED:
@@ -110,7 +112,7 @@ def result(item: Item, status: Status = Status.OK, **changes: Any) -> Result:
     if status is not Status.FAILED:
         sha256 = (item.media_id.encode().hex() * 64)[:64]
         row |= {"raw_key": object_keys.raw_image(sha256), "raw_sha256": sha256, "raw_bytes": 1000}
-    return Result(row | changes, jpeg() if status is Status.OK else None)
+    return cast(Row, {**row, **changes})
 
 
 def keep_plan(lake: Lake, planned: PlannedBatch) -> PlannedBatch:
@@ -120,10 +122,10 @@ def keep_plan(lake: Lake, planned: PlannedBatch) -> PlannedBatch:
     return planned
 
 
-def keep_rows(lake: Lake, planned: PlannedBatch, *results: Result) -> PlannedBatch:
+def keep_rows(lake: Lake, planned: PlannedBatch, *results: Row) -> PlannedBatch:
     """Store a plan and its rows as Validate and Transform do; without results, every row is ``ok``."""
     keep_plan(lake, planned)
     rows = results or tuple(result(one) for one in planned.items)
-    lake.media_index.claim((made.row["media_id"] for made in rows), planned.batch.batch_id)
-    stage(rows, planned.batch, lake.bucket)
+    lake.media_index.claim((row["media_id"] for row in rows), planned.batch.batch_id)
+    Staging(lake.bucket, planned.batch).write(rows)
     return planned

@@ -1,4 +1,4 @@
-"""A network whose pages are lists of our own posts, so that a test says in our words what a page holds."""
+"""A network whose pages are lists of our own posts, so that a test can write them down directly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.unit.functions.website import Answer, Website
 
 
 class Network:
-    """An adapter and its server in one: ``put_pages`` says what there is to read."""
+    """An adapter and its server in one; ``put_pages`` sets the pages."""
 
     name = "bluesky"
     media_hosts: frozenset[str] | None = None
@@ -27,7 +27,7 @@ class Network:
         self._website = website
 
     def put_pages(self, *pages: bytes | Answer) -> None:
-        """Serve pages, each leading to the next one; where there is one page, it is the last."""
+        """Serve pages; each should have a cursor to the next one, and the last has none."""
         for number, page in enumerate(pages):
             self._website.put(f"/page/{number}", page)
 
@@ -65,7 +65,7 @@ def _time(headers: Mapping[str, str]) -> datetime | None:
 
 
 def page(*posts: Post, cursor: str | None = None, rejects: tuple[Reject, ...] = (), **more: Any) -> bytes:
-    """One page's body."""
+    """Make the body of one page."""
     body = {
         "posts": [post.model_dump(mode="json") for post in posts],
         "rejects": [asdict(reject) for reject in rejects],

@@ -1,4 +1,4 @@
-"""Check Input: the execution input becomes a run, or an error that names the field."""
+"""Check Input: the execution input becomes a run, or an error that names the wrong field."""
 
 from __future__ import annotations
 
@@ -57,16 +57,16 @@ def test_run_when_options_are_given() -> None:
     assert (run["batch_size"], run["posts_per_feed"], run["failure_tolerance_percent"]) == (7, 9, 0)
 
 
-def test_retry_takes_what_may_pass_and_tolerates_that_it_fails_again() -> None:
+def test_retry_has_retryable_codes_and_tolerates_every_failure() -> None:
     run = check(feeds=["bluesky:alice.example"], retry={"run_id": "daily-2026-03-31"})["run"]
-    assert run["retry"] == {"run_id": "daily-2026-03-31", "error_codes": RETRYABLE_CODES}
+    assert run["retry"] == {"run_id": "daily-2026-03-31", "error_codes": list(RETRYABLE_CODES)}
     assert run["failure_tolerance_percent"] == 100
     given: dict[str, Any] = {"run_id": "daily-2026-03-31", "error_codes": ["not_found"]}
     run = check(feeds=["bluesky:alice.example"], retry=given, failure_tolerance_percent=5)["run"]
     assert (list(run["retry"]["error_codes"]), run["failure_tolerance_percent"]) == (["not_found"], 5)
 
 
-# Day, zone, the first instant of that day there, and its hours.
+# Day, time zone, the first instant of that day there, and its number of hours.
 DAYS = [
     ("2026-04-01", "UTC", "2026-04-01T00:00Z", 24),
     ("2028-02-29", "UTC", "2028-02-29T00:00Z", 24),
@@ -84,7 +84,7 @@ DAYS = [
     ("2026-04-04", "America/Santiago", "2026-04-04T03:00Z", 25),
     ("2026-03-29", "Asia/Beirut", "2026-03-28T22:00Z", 23),
     ("2018-11-04", "America/Sao_Paulo", "2018-11-04T03:00Z", 23),
-    # Samoa went over the date line: there was no 30 December.
+    # Samoa moved across the date line: there was no 30 December.
     ("2011-12-29", "Pacific/Apia", "2011-12-29T10:00Z", 24),
     ("2011-12-31", "Pacific/Apia", "2011-12-30T10:00Z", 24),
     # The year ends, first on Kiritimati and last on Pago Pago.
@@ -101,7 +101,7 @@ DAYS = [
 def test_day_from_its_first_second_to_its_last(
     expected: str, zone: str, first: str, hours: float, late: timedelta | None
 ) -> None:
-    """``late`` is how long after its time a schedule starts the run; without it, the run names no such time."""
+    """Check the first, middle and last second of a day. A schedule starts the run ``late``; ``None`` is no schedule."""
     begin = datetime.fromisoformat(first)
     after, second = begin + timedelta(hours=hours), timedelta(seconds=1)
 
@@ -219,7 +219,7 @@ def test_feeds_when_the_parameter_has_a_list_for_each_schedule(given: dict[str, 
 def test_error_when_the_schedule_has_no_feeds(schedule: Any) -> None:
     parameter = {"name": "/imagelake/feeds", "value": '{"daily": ["bluesky:alice.example"]}'}
     with pytest.raises(
-        BadInputError, match=r"^SSM parameter /imagelake/feeds: no feeds for the schedule .*\['daily'\]"
+        BadInputError, match=r"^SSM parameter /imagelake/feeds has no list for the schedule .*; it has: daily"
     ):
         check(feeds_parameter=parameter, schedule=schedule)
 
@@ -231,7 +231,7 @@ def test_feeds_of_every_schedule_when_the_parameter_has_one_list() -> None:
 
 def test_error_when_feed_is_there_twice() -> None:
     twice = ["bluesky:a.example", "bluesky:b.example", {"source": "bluesky", "account": "a.example", "limit": 5}]
-    with pytest.raises(BadInputError, match=r"feeds\.2: bluesky:a\.example is feeds\.0 again"):
+    with pytest.raises(BadInputError, match=r"feeds\.2 duplicates feeds\.0 \(bluesky:a\.example\)"):
         check(feeds=twice)
 
 
@@ -270,19 +270,19 @@ def test_feed_when_it_names_several_servers_is_one_for_each(config: Any) -> None
 
 
 def test_feed_when_a_server_of_a_list_is_named_again_is_refused() -> None:
-    with pytest.raises(BadInputError, match=r"feeds\.1: mastodon:a\.example#cats is feeds\.0 again"):
+    with pytest.raises(BadInputError, match=r"feeds\.1 duplicates feeds\.0 \(mastodon:a\.example#cats\)"):
         check(feeds=["mastodon:b.example,a.example#cats", "mastodon:a.example#cats"])
 
 
 def test_feeds_when_lists_of_servers_make_too_many_are_refused() -> None:
     servers = [",".join(f"s{place}-{number}.example" for number in range(10)) for place in range(11)]
-    with pytest.raises(BadInputError, match=f"110 with each server of a list, {MAX_FEEDS} at most"):
+    with pytest.raises(BadInputError, match=f"110 feeds, each server of a list counted; {MAX_FEEDS} are allowed"):
         check(feeds=[f"mastodon:{server}#cats" for server in servers])
 
 
 @pytest.mark.parametrize(
     ("tensor", "asked", "size"), [("uint8", None, 400), ("float32", None, 100), ("float32", 30, 30), (None, 1000, 1000)]
 )
-def test_batch_with_tensors_is_as_small_as_memory_wants(tensor: str | None, asked: int | None, size: int) -> None:
+def test_batch_with_tensors_fits_into_memory(tensor: str | None, asked: int | None, size: int) -> None:
     run = check(feeds=["bluesky:a.example"], tensor=tensor, batch_size=asked)["run"]
     assert (run["tensor"], run["batch_size"]) == (tensor, size)

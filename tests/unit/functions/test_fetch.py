@@ -1,4 +1,4 @@
-"""Fetch: pages are kept as they came, and reading stops for a reason that is told."""
+"""Fetch: pages are stored unchanged, and the result says why the reading stopped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imagelake.lake import object_keys
 from imagelake.run.aws import client
 from imagelake.run.errors import BadFeedError, RateLimitedError, SourceChangedError, SourceUnavailableError
 from imagelake.run.models import Progress, Retry
-from imagelake.run.settings import settings
+from imagelake.run.settings import Settings
 from tests.unit.fake_lake import BOOKMARKS, Lake
 from tests.unit.functions.factories import ENTRY, NOON, RUN, Context, event, post
 from tests.unit.functions.network import Network, page
@@ -27,9 +27,9 @@ EARLIER, LATER = NOON - timedelta(hours=1), NOON + timedelta(hours=1)
 
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long it would have slept between tries."""
+    """Seconds that it would have slept between tries."""
     pauses: list[float] = []
-    monkeypatch.setattr("imagelake.accounts.api.time.sleep", pauses.append)
+    monkeypatch.setattr("imagelake.run.retries.time.sleep", pauses.append)
     return pauses
 
 
@@ -65,7 +65,7 @@ def test_listing_when_it_ends(lake: Lake, network: Network) -> None:
     assert lake.bucket.list("") == [raw_key(0), raw_key(1)]
 
 
-def test_run_that_retries_asks_for_nothing_and_has_the_feed(lake: Lake, network: Network, website: Website) -> None:
+def test_retry_reads_no_page_and_takes_the_lease(lake: Lake, network: Network, website: Website) -> None:
     network.put_pages(page(post("new")))
     lake.put_bookmark(ENTRY.feed_id, "old", "2026-03-31T12:00:00.000000Z")
     answer = read(run=RUN.model_copy(update={"retry": Retry(run_id="daily-2026-03-31")}))
@@ -76,7 +76,7 @@ def test_run_that_retries_asks_for_nothing_and_has_the_feed(lake: Lake, network:
     assert (left["newest_id"]["S"], left["lease_arn"]["S"]) == ("old", RUN.execution_arn)
 
 
-def test_page_is_kept_as_it_came_but_for_tokens(lake: Lake, network: Network) -> None:
+def test_page_is_stored_unchanged_except_for_tokens(lake: Lake, network: Network) -> None:
     body = page(post("one", text="кот"), next="https://x.test/?access_token=s3cret&after=1")
     network.put_pages(body)
     read()
@@ -93,7 +93,7 @@ def test_same_call_again_leaves_the_same_objects(lake: Lake, network: Network) -
     assert lake.stored() == stored
 
 
-def test_next_call_goes_on_where_the_last_one_stopped(lake: Lake, network: Network, website: Website) -> None:
+def test_next_call_continues_after_the_last_page(lake: Lake, network: Network, website: Website) -> None:
     network.put_pages(page(post("new"), cursor="1"), page(post("old", posted_at=EARLIER)))
     times = iter([300, 10])
     first = read(Context(seconds=lambda: next(times)))
@@ -136,9 +136,7 @@ def test_budget_when_the_listing_ends_on_it(lake: Lake, network: Network) -> Non
     assert read(run=RUN.model_copy(update={"posts_per_feed": 1}))["stopped_by"] is None
 
 
-def test_budget_of_pages_when_empty_pages_lead_on_for_ever(
-    lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_budget_of_pages_ends_an_endless_listing(lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch.pager, "MAX_PAGES", 3)
     network.put_pages(page(cursor="1"), page(cursor="0"))
     answer = read()
@@ -146,9 +144,7 @@ def test_budget_of_pages_when_empty_pages_lead_on_for_ever(
     assert answer["newest_at"] == ""
 
 
-def test_listing_that_leads_back_to_itself_ends_where_it_brings_nothing_new(
-    lake: Lake, network: Network, website: Website
-) -> None:
+def test_listing_that_repeats_itself_ends_without_new_posts(lake: Lake, network: Network, website: Website) -> None:
     website.put("/page/0", page(post("one"), cursor="same"))
     website.put("/page/same", page(post("two"), cursor="same"), page(post("three"), cursor="same"))
     answer = read()
@@ -174,7 +170,7 @@ def test_cost_cap_ends_the_reading_before_the_page_that_could_pass_it(
     assert answer["newest_id"], "what was paid for is not read again"
 
 
-def test_bookmark_moves_on_when_what_was_read_is_billed(lake: Lake, network: Network) -> None:
+def test_bookmark_moves_if_the_posts_were_billed(lake: Lake, network: Network) -> None:
     lake.put_bookmark(ENTRY.feed_id, "seen", "2026-01-01T12:00:00.000000Z")
     network.put_pages(page(post("new"), cursor="1", cost_usd=0.005), page(post("never read")))
     answer = read(run=RUN.model_copy(update={"posts_per_feed": 1}))
@@ -198,7 +194,7 @@ def test_limit_that_is_not_used_up_or_names_no_end_is_not_waited_for(
     assert (read()["status"], read()["waits"]) == ("done", 0)
 
 
-def test_limit_that_is_used_up_on_the_last_page_is_of_no_matter(lake: Lake, network: Network) -> None:
+def test_limit_that_is_used_up_on_the_last_page_does_not_matter(lake: Lake, network: Network) -> None:
     network.put_pages(Answer(page(post("one")), headers={"left": "0", "reset": "4102444800"}))
     assert read()["status"] == "done"
 
@@ -227,7 +223,7 @@ def test_bookmark_when_the_listing_starts_there_itself(lake: Lake, network: Netw
     assert read()["pages"] == 2
 
 
-def test_bookmark_when_nothing_was_ever_seen(lake: Lake, network: Network) -> None:
+def test_bookmark_without_a_time(lake: Lake, network: Network) -> None:
     lake.put_bookmark(ENTRY.feed_id, "", "")
     network.put_pages(page(post("one"), cursor="1"), page(post("two")))
     assert read()["pages"] == 2
@@ -257,7 +253,7 @@ def test_rate_limit_is_not_tried_again_at_once(lake: Lake, network: Network, web
 
 
 @pytest.mark.parametrize(("waits", "hours"), [(5, 1), (0, 7)])
-def test_rate_limit_when_it_is_too_much(lake: Lake, network: Network, waits: int, hours: int) -> None:
+def test_rate_limit_that_is_too_long_or_too_frequent(lake: Lake, network: Network, waits: int, hours: int) -> None:
     network.put_pages(Answer(b"", 429, until(datetime.now(UTC) + timedelta(hours=hours))))
     before = event("fetch")["progress"] | {"waits": waits}
     with pytest.raises(RateLimitedError, match="slow down"):
@@ -267,7 +263,7 @@ def test_rate_limit_when_it_is_too_much(lake: Lake, network: Network, waits: int
 
 
 @pytest.mark.parametrize("newest_first", [True, False])
-def test_first_run_that_a_rate_limit_ends_begins_anew(lake: Lake, network: Network, newest_first: bool) -> None:
+def test_first_run_that_a_rate_limit_ends_leaves_no_bookmark(lake: Lake, network: Network, newest_first: bool) -> None:
     network.newest_first = newest_first
     network.put_pages(Answer(b"", 429, until(datetime.now(UTC) + timedelta(hours=7))))
     read_so_far = {"pages": 1, "posts": 1, "cursor": "0", "newest_id": "one", "newest_at": "2026-04-01"}
@@ -293,7 +289,7 @@ def test_server_error_when_it_stays(lake: Lake, network: Network, website: Websi
 
 
 def test_no_answer_is_tried_again(lake: Lake, network: Network, website: Website, pauses: list[float]) -> None:
-    # Ten bytes are announced, none come, and the connection ends.
+    # The server announces ten bytes, sends none and closes the connection.
     website.put("/page/0", Answer(b"", headers={"Content-Length": "10", "Connection": "close"}), page(post("one")))
     assert read()["posts"] == 1
     assert len(pauses) == 1
@@ -313,8 +309,8 @@ def test_error_when_the_feed_is_bad(lake: Lake) -> None:
 
 
 def test_error_when_the_server_is_not_public(lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TRUSTED_ORIGINS")
-    settings.cache_clear()
+    monkeypatch.setenv("TRUSTED_ORIGINS", "")
+    Settings.load.cache_clear()
     with pytest.raises(BadFeedError, match="refused before connecting"):
         read()
 

@@ -1,4 +1,4 @@
-"""Ingest Stream: every record ends in a window or among the rejects, and a window starts one run."""
+"""Ingest Stream: every record is in a window or among the rejects, and each window starts one run."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from botocore.exceptions import ClientError
 
 import check_input.app
 import fetch.app
-import ingest_stream.app
+import ingest_stream.records
 import validate.app
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.run.errors import StorageUnavailableError
 from imagelake.run.models import Batch, PlannedBatch
 from imagelake.sources import Feed
-from ingest_stream.app import BrokenRecordError, handler
+from ingest_stream.app import handler
+from ingest_stream.records import BrokenRecordError
 from tests.unit.fake_lake import Lake
 from tests.unit.functions.factories import Context, event
 
@@ -30,7 +31,7 @@ BATCH_SIZE, RETRIES = 1000, 3
 
 
 class Machine:
-    """Step Functions as far as starting goes: a name starts once."""
+    """Stands in for Step Functions and starts each name once."""
 
     def __init__(self) -> None:
         self.started: dict[str, dict[str, Any]] = {}
@@ -69,7 +70,7 @@ def record(data: bytes | dict[str, Any], sequence_number: int = 0) -> dict[str, 
 
 
 def consume(*data: bytes | dict[str, Any], first: int = 0) -> list[str]:
-    """Deliver records and return the sequence numbers that are to come again."""
+    """Deliver records; return the sequence numbers to deliver again."""
     records = [record(one, number) for number, one in enumerate(data, first)]
     answer = handler({"Records": records}, Context())
     return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
@@ -84,10 +85,10 @@ def staged(lake: Lake) -> list[Any]:
 
 
 def deliver(shard: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Lambda's reading of a shard; returns the records it gave up on, which the destination would keep.
+    """Read a shard as Lambda does; return the records that Lambda gives up on and sends to the destination.
 
-    As documented: a call that fails is tried again as two halves; one that reports a record is tried again from that
-    record on; a batch that cannot be halved any more, or does not get on, is given up after its tries.
+    After an error, Lambda retries the batch as two halves. After the report of a record, it retries from that record
+    on. It gives up on a batch that cannot be halved, or makes no progress, after a number of tries.
     https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html
     """
     given_up = []
@@ -115,7 +116,7 @@ def deliver(shard: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def run(machine: Machine, name: str) -> list[str]:
-    """An execution as far as its plan; returns the media of the batches it would work on."""
+    """Run an execution up to its plan; return the media ids of its batches."""
     execution = {"arn": f"{MACHINE}:{name}", "name": name, "started_at": "2026-04-01T12:00:00Z"}
     accepted = check_input.app.handler({"input": machine.started[name], "execution": execution}, Context())
     (feed,) = accepted["feeds"]
@@ -181,14 +182,14 @@ POISON: list[tuple[bytes | dict[str, Any], str]] = [
     (post(1, author_id="x" * 600), "post.author_id:"),
     (post(1, media=[post(1)["post"]["media"][0] | {"media_id": "図" * 1000}]), "media_id: longer than 2048 bytes"),
     (post(1, media=[post(1)["post"]["media"][0] | {"index": 2**40}]), "media: more than 100"),
-    ({"schema": "imagelake.raw/1", "source": "myspace", "raw": {}}, "raw posts are taken of bluesky and mastodon"),
+    ({"schema": "imagelake.raw/1", "source": "myspace", "raw": {}}, "raw posts are accepted from bluesky and mastodon"),
     ({"schema": "imagelake.raw/1", "source": "bluesky", "raw": {}}, "raw: post: Field required"),
     ({"schema": "imagelake.raw/1", "source": "mastodon", "raw": {}}, "server"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("data", "reason"), POISON)
-def test_poison_is_kept_with_its_reason_and_holds_nobody_up(
+def test_bad_record_is_stored_with_its_reason_and_blocks_no_other(
     lake: Lake, machine: Machine, data: bytes | dict[str, Any], reason: str
 ) -> None:
     assert consume(post(7), data, post(8)) == []
@@ -200,14 +201,14 @@ def test_poison_is_kept_with_its_reason_and_holds_nobody_up(
     assert staged(lake) == [post(7), post(8)]
 
 
-def test_nothing_but_poison_starts_no_run(lake: Lake, machine: Machine) -> None:
+def test_bad_records_alone_start_no_run(lake: Lake, machine: Machine) -> None:
     assert consume(b"one", b"two") == []
     assert len(rejects(lake)) == 2
     assert machine.asked == 0
     assert staged(lake) == []
 
 
-def test_record_on_which_the_code_breaks_comes_again_and_what_is_before_it_goes_ahead(
+def test_records_before_one_that_breaks_the_code_are_staged(
     lake: Lake, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     break_on(monkeypatch, "2")
@@ -216,7 +217,7 @@ def test_record_on_which_the_code_breaks_comes_again_and_what_is_before_it_goes_
     assert len(machine.started) == 1
 
 
-def test_record_on_which_the_code_breaks_is_an_error_when_it_comes_first(
+def test_first_record_that_breaks_the_code_is_an_error(
     lake: Lake, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     break_on(monkeypatch, "1")
@@ -224,7 +225,7 @@ def test_record_on_which_the_code_breaks_is_an_error_when_it_comes_first(
         consume(post(1), post(2))
 
 
-def test_record_on_which_the_code_breaks_is_given_up_alone(
+def test_lambda_gives_up_only_on_the_record_that_breaks_the_code(
     lake: Lake, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     break_on(monkeypatch, "5")
@@ -238,10 +239,10 @@ def break_on(monkeypatch: pytest.MonkeyPatch, post_id: str) -> None:
         if decoded["post"]["post_id"] == post_id:
             raise ZeroDivisionError
 
-    monkeypatch.setattr(ingest_stream.app, "to_post", to_post)
+    monkeypatch.setattr(ingest_stream.records, "to_post", to_post)
 
 
-def test_window_comes_again_whole_when_storage_is_down(
+def test_window_is_delivered_again_if_storage_is_down(
     lake: Lake, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -256,7 +257,7 @@ def test_window_comes_again_whole_when_storage_is_down(
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException"])
-def test_window_comes_again_whole_when_its_run_cannot_start(lake: Lake, machine: Machine, code: str) -> None:
+def test_window_is_delivered_again_if_its_run_cannot_start(lake: Lake, machine: Machine, code: str) -> None:
     machine.refusal = code
     assert consume(post(1), post(2)) == [str(10**55)]
     machine.refusal = None
@@ -264,7 +265,7 @@ def test_window_comes_again_whole_when_its_run_cannot_start(lake: Lake, machine:
     assert len(machine.started) == 1
 
 
-def test_window_leaves_what_another_of_the_day_works_on_and_takes_up_what_an_earlier_day_left(
+def test_window_resumes_open_batches_of_earlier_days_only(
     lake: Lake, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     consume(post(1))
@@ -278,7 +279,7 @@ def test_window_leaves_what_another_of_the_day_works_on_and_takes_up_what_an_ear
     assert sorted(run(machine, next_day)) == ["cms/1/0", "cms/2/0", "cms/3/0"]
 
 
-def test_window_that_is_read_again_by_hand_takes_up_what_its_run_left(lake: Lake, machine: Machine) -> None:
+def test_window_that_is_read_again_by_hand_resumes_its_own_batches(lake: Lake, machine: Machine) -> None:
     consume(post(1))
     ((window, given),) = machine.started.items()
     run(machine, window)
@@ -286,7 +287,7 @@ def test_window_that_is_read_again_by_hand_takes_up_what_its_run_left(lake: Lake
     assert run(machine, "by-hand") == ["cms/1/0"]
 
 
-def test_stream_feed_without_a_window_takes_up_what_is_open(lake: Lake, machine: Machine) -> None:
+def test_stream_feed_without_a_window_resumes_open_batches(lake: Lake, machine: Machine) -> None:
     consume(post(1))
     (window,) = machine.started
     run(machine, window)
@@ -295,14 +296,14 @@ def test_stream_feed_without_a_window_takes_up_what_is_open(lake: Lake, machine:
 
 
 @pytest.mark.parametrize("name", ["../../raw/posts/x", "a/b", "", "x" * 81])
-def test_window_that_is_no_name_is_refused(lake: Lake, machine: Machine, name: str) -> None:
+def test_window_with_an_invalid_name_is_refused(lake: Lake, machine: Machine, name: str) -> None:
     machine.started["run"] = {"feeds": [{"source": "stream", "account": "posts", "window": name}]}
     with pytest.raises(Exception, match="window"):
         run(machine, "run")
 
 
-def test_ten_thousand_records_plan_every_distinct_post_once_and_keep_all_poison(lake: Lake, machine: Machine) -> None:
-    """10 % duplicates, 1 % poison, out of order, every delivery made twice; tests/stack goes on from the plan."""
+def test_ten_thousand_records_plan_every_post_once_and_store_all_bad_records(lake: Lake, machine: Machine) -> None:
+    """10 % duplicates, 1 % bad records, in random order, every delivery twice; tests/stack continues after the plan."""
     chance = random.Random(6)
     numbers = list(range(8_900))
     poison: list[Callable[[int], bytes]] = [

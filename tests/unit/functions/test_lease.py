@@ -1,4 +1,4 @@
-"""The lease of a feed: a run that is at work keeps it, one that ended in whatever way does not."""
+"""The lease of a feed: a running execution keeps it, an execution that ended does not."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def machine(lake: Lake) -> str:
 
 
 def start(machine: str, name: str, status: str = "RUNNING") -> str:
-    """An execution that has come to ``status``."""
+    """Start an execution and bring it to ``status``."""
     arn: str = client("stepfunctions").start_execution(stateMachineArn=machine, name=name)["executionArn"]
     (found,) = [one for m in _backend().state_machines for one in m.executions if one.execution_arn == arn]
     found.status = status
@@ -61,12 +61,12 @@ def holder() -> str:
 def test_running_execution_keeps_the_feed_and_is_named(machine: str) -> None:
     first, second = start(machine, "first"), start(machine, "second")
     take(first)
-    with pytest.raises(FeedBusyError, match=f"{first} is reading this feed: nothing to do"):
+    with pytest.raises(FeedBusyError, match=f"{first} is already reading this feed"):
         take(second)
     assert holder() == first
 
 
-def test_same_execution_has_it_still(machine: str) -> None:
+def test_same_execution_keeps_its_lease(machine: str) -> None:
     first = start(machine, "first")
     take(first)
     take(first)
@@ -74,34 +74,34 @@ def test_same_execution_has_it_still(machine: str) -> None:
 
 
 @pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"])
-def test_execution_that_ended_has_it_no_longer(machine: str, status: str) -> None:
+def test_execution_that_ended_loses_its_lease(machine: str, status: str) -> None:
     take(start(machine, "first", status))
     second = start(machine, "second")
     take(second)
     assert holder() == second
 
 
-def test_execution_that_is_about_to_be_redriven_keeps_it(machine: str) -> None:
+def test_execution_that_is_about_to_be_redriven_keeps_its_lease(machine: str) -> None:
     take(start(machine, "first", "PENDING_REDRIVE"))
     with pytest.raises(FeedBusyError):
         take(start(machine, "second"))
 
 
-def test_execution_that_is_forgotten_has_it_no_longer(machine: str) -> None:
+def test_execution_that_step_functions_forgot_loses_its_lease(machine: str) -> None:
     second = start(machine, "second")
     take(second.replace("second", "first"))
     take(second)
     assert holder() == second
 
 
-def test_execution_of_a_state_machine_that_was_replaced_has_it_no_longer(machine: str) -> None:
+def test_execution_of_a_replaced_state_machine_loses_its_lease(machine: str) -> None:
     take(_OTHER_MACHINE)
     second = start(machine, "second")
     take(second)
     assert holder() == second
 
 
-def test_lapsed_lease_goes_to_one_of_two(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_one_of_two_runs_takes_an_expired_lease(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     take(start(machine, "first", "ABORTED"))
     second, third = start(machine, "second"), start(machine, "third")
     is_running = fetch.lease._is_running
@@ -109,7 +109,7 @@ def test_lapsed_lease_goes_to_one_of_two(machine: str, monkeypatch: pytest.Monke
     def late(execution_arn: str, ours: str) -> bool:
         running = is_running(execution_arn, ours)
         if ours == third and not running:
-            # Between the question and the taking, another run takes it.
+            # Another run takes the lease between the question and our own write.
             take(second)
         return running
 
@@ -119,7 +119,7 @@ def test_lapsed_lease_goes_to_one_of_two(machine: str, monkeypatch: pytest.Monke
     assert holder() == second
 
 
-def test_lease_that_never_rests_is_tried_again_later(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lease_that_changes_too_often_is_a_transient_error(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     others = iter(start(machine, f"other-{number}") for number in range(20))
 
     def lapses(execution_arn: str, ours: str) -> bool:
@@ -129,7 +129,7 @@ def test_lease_that_never_rests_is_tried_again_later(machine: str, monkeypatch: 
 
     take(start(machine, "first"))
     monkeypatch.setattr("fetch.lease._is_running", lapses)
-    with pytest.raises(StorageUnavailableError, match="changed hands"):
+    with pytest.raises(StorageUnavailableError, match="changed its holder"):
         take(start(machine, "second"))
 
 
@@ -142,7 +142,7 @@ def test_fetch_leaves_a_busy_feed_alone(machine: str, lake: Lake, network: Netwo
     assert lake.bucket.list("") == []
 
 
-def test_fetch_of_a_feed_that_was_leased_and_never_read_reads_it(machine: str, network: Network) -> None:
+def test_fetch_reads_a_feed_that_has_a_lease_and_no_bookmark(machine: str, network: Network) -> None:
     network.put_pages(page(post("one")))
     take(start(machine, "first", "FAILED"))
     ours = RUN.model_copy(update={"execution_arn": start(machine, "second")})
@@ -167,21 +167,21 @@ def test_windows_of_a_stream_do_not_wait_for_each_other(machine: str, lake: Lake
         assert handler(event("fetch", run=run, feed=entry), Context())["status"] == "done"
 
 
-def test_run_whose_feeds_were_all_busy_warns_and_does_not_fail(lake: Lake) -> None:
+def test_run_warns_if_all_feeds_are_busy(lake: Lake) -> None:
     answer = report(event("report", results=[failed(_BUSY, ENTRY), failed(_BUSY)]), Context())
     assert answer["outcome"] == "partial"
-    assert "Nothing to do: another run is at work" in answer["message"]
+    assert "Nothing to do: another run is already processing the busy feeds" in answer["message"]
     assert "start-execution" not in answer["message"]
 
 
-def test_run_that_failed_but_for_busy_feeds_has_failed(lake: Lake) -> None:
+def test_run_fails_if_all_other_feeds_failed(lake: Lake) -> None:
     answer = report(event("report", results=[failed(_BUSY, ENTRY), failed()]), Context())
     assert answer["outcome"] == "failed"
     assert OTHER.name in answer["message"].partition("start-execution")[2]
     assert ENTRY.name not in answer["message"].partition("start-execution")[2]
 
 
-def test_busy_feed_keeps_the_trouble_it_had(lake: Lake) -> None:
+def test_busy_feed_keeps_its_problem(lake: Lake) -> None:
     def outcome(run_id: str, *results: dict[str, Any]) -> str:
         run = RUN.model_copy(update={"run_id": run_id})
         return str(report(event("report", run=run, results=list(results)), Context())["outcome"])

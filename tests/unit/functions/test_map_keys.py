@@ -1,4 +1,4 @@
-"""Map Keys: raw file to row and back, and the batch is closed last."""
+"""Map Keys: the media index leads from a raw file to its row and back, and the batch is closed last."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def map_keys(planned: PlannedBatch) -> dict[str, Any]:
     return answer
 
 
-def test_mapping_leads_from_raw_file_to_row_and_back(lake: Lake) -> None:
+def test_mapping_leads_from_raw_image_to_row_and_back(lake: Lake) -> None:
     planned = keep_rows(lake, plan(item("one"), item("two")))
     assert map_keys(planned) == {"mapped": 2}
     two = lake.mapping()[item("two").media_id]
@@ -47,7 +47,7 @@ def test_mapping_leads_from_raw_file_to_row_and_back(lake: Lake) -> None:
 def test_mapping_of_every_status(lake: Lake) -> None:
     planned = plan(*(item(status) for status in Status))
     rows = [result(one, status) for one, status in zip(planned.items, Status, strict=True)]
-    rows[1].row["duplicate_of"] = planned.items[0].media_id
+    rows[1]["duplicate_of"] = planned.items[0].media_id
     map_keys(keep_rows(lake, planned, *rows))
     mapping = lake.mapping()
     assert [mapping[one.media_id]["status"] for one in planned.items] == list(Status)

@@ -1,4 +1,4 @@
-"""Reconcile: the reconciliation balance, or the error says where they do not."""
+"""Reconcile: plan, rows, mapping and file of every batch agree, or the error names the contradiction."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import pytest
 import map_keys.app
 import record_failure.app
 from imagelake.lake import object_keys
-from imagelake.lake.rows import Status
-from imagelake.lake.staging import Result
+from imagelake.lake.rows import Row, Status
 from imagelake.run.aws import client
 from imagelake.run.errors import ReconciliationError
 from imagelake.run.models import PlannedBatch
@@ -25,7 +24,7 @@ def close(lake: Lake, planned: PlannedBatch, *statuses: Status) -> PlannedBatch:
     return close_rows(lake, planned, *(result(one, kind) for one, kind in zip(planned.items, kinds, strict=True)))
 
 
-def close_rows(lake: Lake, planned: PlannedBatch, *results: Result) -> PlannedBatch:
+def close_rows(lake: Lake, planned: PlannedBatch, *results: Row) -> PlannedBatch:
     keep_rows(lake, planned, *results)
     lake.bucket.put(object_keys.parquet(planned.batch), b"PAR1", "application/vnd.apache.parquet")
     map_keys.app.handler(event("map_keys", batch=planned.batch), Context())
@@ -45,7 +44,7 @@ def reconciliation(lake: Lake) -> dict[str, Any]:
     return found
 
 
-def test_books_when_they_balance(lake: Lake) -> None:
+def test_counts_when_everything_agrees(lake: Lake) -> None:
     one = close(lake, plan(item("a"), item("b"), item("c")), Status.OK, Status.DUPLICATE, Status.REJECTED)
     two = close(lake, plan(*(item(f"p{n}") for n in range(4))), Status.FAILED, Status.OK, Status.OK, Status.OK)
     answer = reconcile(lake, one, two)
@@ -152,7 +151,7 @@ def test_error_when_a_row_is_missing_or_there_twice(lake: Lake) -> None:
 def test_error_when_the_file_is_missing(lake: Lake) -> None:
     planned = close(lake, plan(item("a")))
     lake.bucket.delete(object_keys.parquet(planned.batch))
-    with pytest.raises(ReconciliationError, match=rf"{planned.batch.batch_id} .*\.parquet is not there"):
+    with pytest.raises(ReconciliationError, match=rf"{planned.batch.batch_id} .*\.parquet does not exist"):
         reconcile(lake, planned)
 
 
@@ -166,13 +165,13 @@ def test_error_when_the_file_is_missing(lake: Lake) -> None:
         (5, 100, "complete"),
     ],
 )
-def test_verdict_when_items_failed(lake: Lake, failed: int, tolerance: int, status: str) -> None:
+def test_status_when_items_failed(lake: Lake, failed: int, tolerance: int, status: str) -> None:
     statuses = [Status.FAILED] * failed + [Status.OK] * (5 - failed)
     planned = close(lake, plan(*(item(f"p{number}") for number in range(5))), *statuses)
     assert reconcile(lake, planned, tolerance=tolerance)["status"] == status
 
 
-def test_verdict_does_not_count_rejected_items(lake: Lake) -> None:
+def test_status_does_not_count_rejected_items(lake: Lake) -> None:
     planned = close(lake, plan(item("a")), Status.REJECTED)
     assert reconcile(lake, planned, tolerance=0)["status"] == "complete"
 

@@ -1,4 +1,4 @@
-"""Record Failure: why a batch failed, in a sentence."""
+"""Record Failure: the stored reason of a failed batch is one sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Relay Alert: each service gets what its readers can read, within its limits, and nobody gets the address."""
+"""Relay Alert: each service gets text that its readers can use, within its limits, and the URL stays secret."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from aws_lambda_powertools.utilities.parameters import clear_caches
 
 import imagelake.accounts.secrets
 from imagelake.run.errors import CredentialsError
-from imagelake.run.settings import settings
+from imagelake.run.settings import Settings
 from relay_alert.alert import Alert
 from relay_alert.app import handler
 from relay_alert.formats import FORMATS, discord, fit, plain, slack
+from relay_alert.notification import Notification
 from relay_alert.webhook import TRIES, AlertNotSentError, Webhook
 from tests.unit.fake_lake import Lake
 from tests.unit.functions.factories import Context, event
@@ -28,7 +29,7 @@ from tests.unit.functions.factories import Context, event
 PATH = "/api/webhooks/1/s3cret"
 ALARM = {
     "AlarmName": "imagelake-RunFailedAlarm",
-    "AlarmDescription": "A run failed. docs/runbook.md says how to mend it.",
+    "AlarmDescription": "A run failed. docs/runbook.md says what to do.",
     "NewStateValue": "ALARM",
     "OldStateValue": "OK",
     "NewStateReason": "Threshold Crossed: 1 datapoint [1.0] was greater than or equal to the threshold (1.0).",
@@ -38,7 +39,7 @@ ALARM = {
 
 
 class Hook:
-    """A webhook that answers as it is told, the last answer for good."""
+    """A webhook with scripted answers, the last one for good."""
 
     def __init__(self) -> None:
         self.answers: list[tuple[int, dict[str, str]]] = [(204, {})]
@@ -75,7 +76,7 @@ def hook(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
     hook = Hook()
     monkeypatch.setenv("TRUSTED_ORIGINS", hook.origin)
     monkeypatch.setenv("ALERT_WEBHOOK_SECRET", "alerts")
-    settings.cache_clear()
+    Settings.load.cache_clear()
     keep(url=hook.origin + PATH)
     yield hook
     hook.stop()
@@ -85,7 +86,7 @@ def hook(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long it would have slept between tries."""
     pauses: list[float] = []
-    monkeypatch.setattr("relay_alert.webhook.time.sleep", pauses.append)
+    monkeypatch.setattr("imagelake.run.retries.time.sleep", pauses.append)
     return pauses
 
 
@@ -105,6 +106,10 @@ def change(**fields: str) -> None:
 def notification(message: str | None = None, **changes: Any) -> dict[str, Any]:
     sns = EXAMPLE["Sns"] | ({"Message": message} if message is not None else {}) | changes
     return {name: value for name, value in sns.items() if value is not None}
+
+
+def published(message: str | None = None, **changes: Any) -> Notification:
+    return Notification.model_validate(notification(message, **changes))
 
 
 def alert(text: str = "All of it", **changes: Any) -> Alert:
@@ -134,7 +139,7 @@ def test_example_event_reaches_any_webhook_as_flat_json(hook: Hook) -> None:
 def test_format_that_the_secret_names_goes_before_that_of_the_host(hook: Hook, wanted: str) -> None:
     change(url=hook.origin + PATH, format=wanted)
     relay()
-    assert hook.got == [FORMATS[wanted](Alert.of(notification()))]
+    assert hook.got == [FORMATS[wanted](Alert.of(published()))]
 
 
 @pytest.mark.parametrize(
@@ -161,7 +166,7 @@ def test_format_follows_the_host(url: str, chosen: str) -> None:
         ({"url": "https://hooks.example/s3cret", "format": "teams"}, "not one of discord, slack, json"),
     ],
 )
-def test_wrong_secret_is_named_and_not_told(hook: Hook, fields: dict[str, str], message: str) -> None:
+def test_wrong_secret_is_named_without_its_values(hook: Hook, fields: dict[str, str], message: str) -> None:
     change(**fields)
     with pytest.raises(CredentialsError, match=message) as caught:
         relay()
@@ -170,7 +175,7 @@ def test_wrong_secret_is_named_and_not_told(hook: Hook, fields: dict[str, str], 
 
 def test_private_address_is_refused(hook: Hook) -> None:
     change(url="https://127.0.0.1/s3cret")
-    with pytest.raises(AlertNotSentError, match="not a public address"):
+    with pytest.raises(AlertNotSentError, match="not a public IP address"):
         relay()
 
 
@@ -202,8 +207,8 @@ def test_webhook_that_refuses_is_an_error_that_lambda_keeps(
     with pytest.raises(AlertNotSentError, match=f"127.0.0.1 answered {answer[0]}") as caught:
         relay()
     assert len(hook.got) == posts
-    told = "".join(traceback.format_exception(caught.value)) + caplog.text
-    assert "s3cret" not in told
+    output = "".join(traceback.format_exception(caught.value)) + caplog.text
+    assert "s3cret" not in output
 
 
 def test_webhook_that_is_down_is_an_error_that_lambda_keeps(hook: Hook, pauses: list[float]) -> None:
@@ -216,7 +221,7 @@ def test_webhook_that_is_down_is_an_error_that_lambda_keeps(hook: Hook, pauses: 
 
 
 def test_alarm_is_put_into_words() -> None:
-    got = Alert.of(notification(json.dumps(ALARM), Subject='ALARM: "imagelake-RunFailedAlarm"'))
+    got = Alert.of(published(json.dumps(ALARM), Subject='ALARM: "imagelake-RunFailedAlarm"'))
     assert got.title == "ALARM: imagelake-RunFailedAlarm"
     assert got.severity == "failure"
     assert got.link is not None
@@ -224,10 +229,10 @@ def test_alarm_is_put_into_words() -> None:
         "What: imagelake-RunFailedAlarm is in state ALARM, after OK.",
         "Since: 2026-04-01T05:41:12.000+0000",
         f"Why: {ALARM['NewStateReason']}",
-        "What to do: A run failed. docs/runbook.md says how to mend it.",
+        "What to do: A run failed. docs/runbook.md says what to do.",
         f"Where: {got.link}",
     ]
-    assert Alert.of(notification(json.dumps(ALARM | {"NewStateValue": "OK"}))).severity == "ok"
+    assert Alert.of(published(json.dumps(ALARM | {"NewStateValue": "OK"}))).severity == "ok"
 
 
 @pytest.mark.parametrize(
@@ -240,7 +245,7 @@ def test_alarm_is_put_into_words() -> None:
     ],
 )
 def test_other_messages_keep_their_words(message: str, subject: str | None, severity: str, title: str) -> None:
-    got = Alert.of(notification(message, Subject=subject))
+    got = Alert.of(published(message, Subject=subject))
     assert (got.text, got.title, got.severity) == (message, title, severity)
 
 

@@ -104,7 +104,7 @@ def test_example_event(lake: Lake) -> None:
 def test_run_when_all_is_well(lake: Lake) -> None:
     up_to_date = {"feed": OTHER.model_dump(), "status": "up_to_date", "plan": feed_plan()}
     answer = report(done(lake, closed(lake)), up_to_date)
-    assert answer["outcome"] == "ok"
+    assert (answer["outcome"], answer["error"]) == ("ok", None)
     assert answer["subject"] == "Imagelake 2026-04-01: complete, 1 new image (daily-2026-04-01)"
     assert answer["report_key"] == "reports/daily-2026-04-01/index.html"
     summary = lake.bucket.get_json(object_keys.run_summary(RUN.run_id))

@@ -1,4 +1,4 @@
-"""Transform: every item of a batch becomes one row, whatever its picture is."""
+"""Transform: every item of a batch becomes one row, whatever its URL leads to."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from imagelake.imaging import Options, process
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.rows import COLUMNS
+from imagelake.lake.staging import Staging
 from imagelake.run.errors import BatchDeadlineError, ObjectMissingError
-from imagelake.run.models import Batch, PlannedBatch
+from imagelake.run.models import PlannedBatch
 from tests.unit.fake_lake import Lake
 from tests.unit.functions.factories import Context, event, item, jpeg, keep_plan, plan
 from tests.unit.functions.website import Answer, Website
@@ -33,18 +34,21 @@ def transform(planned: PlannedBatch, context: Context | None = None) -> dict[str
     return counts
 
 
-def rows_of(lake: Lake, planned: PlannedBatch) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = lake.bucket.get_lines(object_keys.rows(planned.batch))
-    return rows
+def rows_of(lake: Lake, planned: PlannedBatch) -> list[Any]:
+    return Staging(lake.bucket, planned.batch).rows_with_images()
 
 
-def picture(lake: Lake, batch: Batch, row: dict[str, Any]) -> Image.Image:
-    place = row["image"]
-    data = lake.bucket.get_range(object_keys.images(batch), place["offset"], place["length"])
-    return Image.open(io.BytesIO(data))
+def time_for(items: int) -> Context:
+    """The context of a call that has the time to begin so many items; threads begin them in the order of the plan."""
+    seconds = iter([300.0] * items + [10.0] * 100)
+    return Context(seconds=lambda: next(seconds))
 
 
-def test_row_when_picture_is_ok(lake: Lake, website: Website) -> None:
+def open_image(row: Any) -> Image.Image:
+    return Image.open(io.BytesIO(row["image"]["bytes"]))
+
+
+def test_row_when_the_image_is_ok(lake: Lake, website: Website) -> None:
     body = jpeg("teal", (1024, 512))
     planned = keep_plan(lake, plan(item("one", website.put("/one", body))))
     assert transform(planned) == {"ok": 1, "duplicate": 0, "rejected": 0, "failed": 0}
@@ -65,7 +69,7 @@ def test_row_when_picture_is_ok(lake: Lake, website: Website) -> None:
     assert (row["width"], row["height"]) == (512, 256)
     assert len(row["mean_rgb"]) == 3
     assert all(row[name] is not None for name in ("brightness", "phash", "thumbhash", "dominant_colors"))
-    with picture(lake, planned.batch, row) as small:
+    with open_image(row) as small:
         assert (small.format, small.size) == ("JPEG", (512, 256))
 
 
@@ -77,11 +81,11 @@ def test_rows_keep_the_order_of_the_plan(lake: Lake, website: Website) -> None:
     rows = rows_of(lake, planned)
     assert [row["media_id"] for row in rows] == [one.media_id for one in items]
     for row, expected in zip(rows, [(254, 0, 0), (0, 128, 1)], strict=False):
-        with picture(lake, planned.batch, row) as small:
+        with open_image(row) as small:
             assert small.getpixel((5, 5)) == pytest.approx(expected, abs=3)
 
 
-def test_row_when_picture_cannot_be_had(lake: Lake, website: Website) -> None:
+def test_row_when_the_image_cannot_be_downloaded(lake: Lake, website: Website) -> None:
     planned = keep_plan(lake, plan(item("gone", f"{website.origin}/gone?sig=s3cret")))
     assert transform(planned) == {"ok": 0, "duplicate": 0, "rejected": 0, "failed": 1}
     (row,) = rows_of(lake, planned)
@@ -100,7 +104,7 @@ def test_row_when_picture_cannot_be_had(lake: Lake, website: Website) -> None:
         (jpeg("red", (4, 4)), "too_small"),
     ],
 )
-def test_row_when_picture_is_not_acceptable(lake: Lake, website: Website, body: bytes, code: str) -> None:
+def test_row_when_the_image_is_not_acceptable(lake: Lake, website: Website, body: bytes, code: str) -> None:
     planned = keep_plan(lake, plan(item("bad", website.put("/bad", body))))
     assert transform(planned)["rejected"] == 1
     (row,) = rows_of(lake, planned)
@@ -108,14 +112,14 @@ def test_row_when_picture_is_not_acceptable(lake: Lake, website: Website, body: 
     assert lake.bucket.get(row["raw_key"]) == body
 
 
-def test_row_when_address_is_not_allowed(lake: Lake, website: Website) -> None:
+def test_row_when_the_url_is_not_allowed(lake: Lake, website: Website) -> None:
     planned = keep_plan(lake, plan(item("inside", "http://169.254.169.254/latest/meta-data/")))
     transform(planned)
     assert rows_of(lake, planned)[0]["error_code"] == "url_refused"
 
 
 def test_duplicate_in_the_same_batch(lake: Lake, website: Website, monkeypatch: pytest.MonkeyPatch) -> None:
-    # S3 looks whether the key is there and writes it in one step; moto in two, between which another thread may write.
+    # S3 checks the key and writes in one step. moto takes two steps, and another thread could write between them.
     one_at_a_time, put_once = threading.Lock(), Bucket.put_once
 
     def put_in_one_step(bucket: Bucket, key: str, body: bytes, owner: str) -> str:
@@ -142,7 +146,7 @@ def test_duplicate_in_another_batch(lake: Lake, website: Website) -> None:
     assert rows_of(lake, later)[0]["duplicate_of"] == "bluesky/alice/первый/0"
 
 
-def test_near_duplicate_keeps_its_picture_and_names_the_original(lake: Lake, website: Website) -> None:
+def test_near_duplicate_keeps_its_image_and_names_the_original(lake: Lake, website: Website) -> None:
     photo = (SAMPLES / "photos" / "chelsea-cat.jpg").read_bytes()
     with Image.open(io.BytesIO(photo)) as image:
         out = io.BytesIO()
@@ -155,7 +159,7 @@ def test_near_duplicate_keeps_its_picture_and_names_the_original(lake: Lake, web
     assert (near["duplicate_of"], exact["duplicate_of"]) == (item("cat").media_id,) * 2
     assert exact["duplicate_distance"] == 0
     assert near["duplicate_distance"] <= PHASH_BITS
-    with picture(lake, planned.batch, near) as small:
+    with open_image(near) as small:
         assert small.format == "JPEG"
     stored = lake.stored()
     lake.bucket.delete(object_keys.rows(planned.batch))
@@ -203,7 +207,7 @@ def test_same_rows_when_it_was_killed_before_its_last_act(lake: Lake, website: W
     assert lake.stored() == stored
 
 
-def test_same_rows_when_addresses_lapse_before_the_next_try(lake: Lake, website: Website) -> None:
+def test_same_rows_when_urls_expire_before_the_next_try(lake: Lake, website: Website) -> None:
     planned = keep_plan(lake, plan(item("one", website.put("/one", jpeg()))))
     counts, stored = transform(planned), lake.stored()
     website.put("/one", Answer(b"gone", 410))
@@ -214,9 +218,8 @@ def test_same_rows_when_addresses_lapse_before_the_next_try(lake: Lake, website:
 def test_error_when_time_runs_out(lake: Lake, website: Website) -> None:
     items = [item(f"p{number}", website.put(f"/{number}", jpeg())) for number in range(20)]
     planned = keep_plan(lake, plan(*items))
-    seconds = iter([300.0] * 5 + [10.0] * 100)
     with pytest.raises(BatchDeadlineError, match=rf"{planned.batch.batch_id}: out of time after 5 of 20 items"):
-        transform(planned, Context(seconds=lambda: next(seconds)))
+        transform(planned, time_for(5))
     assert object_keys.rows(planned.batch) not in lake.bucket.list("work/")
     assert len(website.asked) == 5
     assert sum(transform(planned).values()) == 20
@@ -229,9 +232,8 @@ def test_tensor_and_preset_are_those_of_the_plan(lake: Lake, website: Website, t
     items = [item(f"p{number}", website.put(f"/{number}", body)) for number, body in enumerate(bodies)]
     asked = plan(*items, item("gone", f"{website.origin}/gone")).model_copy(update={"tensor": tensor, "preset": preset})
     planned = keep_plan(lake, asked)
-    seconds = iter([300.0] + [10.0] * 100)
     with pytest.raises(BatchDeadlineError):
-        transform(planned, Context(seconds=lambda: next(seconds)))
+        transform(planned, time_for(1))
     transform(planned)
     write_parquet.app.handler(event("write_parquet", batch=planned.batch), Context())
     table = pq.read_table(io.BytesIO(lake.bucket.get(object_keys.parquet(planned.batch)))).to_pylist()
@@ -261,18 +263,16 @@ def test_later_tries_go_on_from_what_was_made(lake: Lake, website: Website) -> N
     items = [item(color, website.put(f"/{color}", jpeg(color))) for color in colors]
     planned = keep_plan(lake, plan(*items, item("gone", f"{website.origin}/gone")))
     for begun in (3, 0, 4):
-        # Threads begin items in the plan's order; only the first few find time left.
-        seconds = iter([300.0] * begun + [10.0] * 100)
         with pytest.raises(BatchDeadlineError):
-            transform(planned, Context(seconds=lambda seconds=seconds: next(seconds)))
+            transform(planned, time_for(begun))
     assert len(lake.bucket.list(object_keys.parts_prefix(planned.batch))) == 2
-    website.put("/red", Answer(b"lapsed", 410))
+    website.put("/red", Answer(b"expired", 410))
     assert transform(planned) == {"ok": 8, "duplicate": 0, "rejected": 0, "failed": 1}
     assert sorted(website.asked) == sorted([*(f"/{color}" for color in colors), "/gone"])
     rows = rows_of(lake, planned)
     assert [row["media_id"] for row in rows] == [one.media_id for one in planned.items]
     for row, color in zip(rows, colors, strict=False):
-        with picture(lake, planned.batch, row) as small, Image.open(io.BytesIO(jpeg(color))) as original:
+        with open_image(row) as small, Image.open(io.BytesIO(jpeg(color))) as original:
             assert small.getpixel((5, 5)) == pytest.approx(original.getpixel((5, 5)), abs=3)
     assert lake.bucket.list(object_keys.parts_prefix(planned.batch)) == []
 
@@ -281,9 +281,8 @@ def test_part_that_is_written_again_after_a_kill_is_there_once(lake: Lake, websi
     items = [item(f"p{number}", website.put(f"/{number}", jpeg())) for number in range(6)]
     planned = keep_plan(lake, plan(*items))
     for _ in range(2):
-        seconds = iter([300.0] * 2 + [10.0] * 100)
         with pytest.raises(BatchDeadlineError):
-            transform(planned, Context(seconds=lambda seconds=seconds: next(seconds)))
+            transform(planned, time_for(2))
         # As if the second try had begun before the first one's part was there.
         (part,) = lake.bucket.list(object_keys.parts_prefix(planned.batch))
         body = lake.bucket.get(part)

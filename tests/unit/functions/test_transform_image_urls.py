@@ -1,4 +1,4 @@
-"""Transform, where addresses lapse: what lapses first goes first, and what has lapsed gets one fresh address."""
+"""Transform with signed URLs: those that expire first are downloaded first, and an expired one is refreshed once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import transform.app
+import transform.batch
 import validate.app
 from imagelake.lake import object_keys
 from imagelake.run.models import Batch
@@ -25,7 +26,7 @@ PAST = datetime.now(UTC) - timedelta(seconds=1)
 
 
 class Signing(Network):
-    """A network of signed addresses; it shows a post again at ``/again`` unless its feed ``cannot``."""
+    """A network of signed URLs; it shows a post again at ``/again`` unless its feed ``cannot``."""
 
     cannot = False
 
@@ -37,10 +38,9 @@ class Signing(Network):
 @pytest.fixture
 def network(website: Website, monkeypatch: pytest.MonkeyPatch) -> Signing:
     network = Signing(website)
-    for app in (validate.app, transform.app):
-        monkeypatch.setattr(app, "get_source", lambda name: network)
-    monkeypatch.setattr("imagelake.accounts.api.time.sleep", lambda seconds: None)
-    monkeypatch.setattr("transform.download.time.sleep", lambda seconds: None)
+    for module in (validate.app, transform.batch):
+        monkeypatch.setattr(module, "get_source", lambda name: network)
+    monkeypatch.setattr("imagelake.run.retries.time.sleep", lambda seconds: None)
     return network
 
 
@@ -51,13 +51,13 @@ def rows(lake: Lake, *items: Item) -> list[dict[str, Any]]:
     return made
 
 
-def lapsed(website: Website, name: str = "one") -> Item:
-    """A picture whose address has lapsed, as a network says it."""
+def expired(website: Website, name: str = "one") -> Item:
+    """An image whose URL has expired, as a network answers it."""
     return item(name, website.put(f"/{name}", Answer(b"URL signature expired", 403)), expires_at=SOON)
 
 
 def shows_again(website: Website, *names: str, answer: bytes | Answer | None = None, **more: Any) -> None:
-    """The page at ``/again``: each picture at an address of its own that gives ``answer``."""
+    """The page at ``/again``: each image has a URL of its own that gives ``answer``."""
     fresh = [
         media(name, **{"url": website.put(f"/fresh-{name}", answer or jpeg()), "expires_at": SOON} | more)
         for name in names
@@ -65,10 +65,10 @@ def shows_again(website: Website, *names: str, answer: bytes | Answer | None = N
     website.put("/again", page(post("a", *fresh)))
 
 
-def test_what_lapses_first_is_asked_for_first(
+def test_image_that_expires_first_is_downloaded_first(
     lake: Lake, website: Website, network: Signing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("transform.pictures.THREADS", 1)
+    monkeypatch.setattr("transform.rows.THREADS", 1)
     now, days = datetime.now(UTC), {"never": None, "late": 3, "first": 1, "second": 2, "last": 4}
     posts = [
         post(name, media(name, url=website.put(f"/{name}", jpeg()), expires_at=left and now + timedelta(left)))
@@ -85,7 +85,7 @@ def test_what_lapses_first_is_asked_for_first(
 
 
 @pytest.mark.parametrize("status", [403, 401, 404, 410])
-def test_refused_address_gets_a_fresh_one(lake: Lake, website: Website, network: Signing, status: int) -> None:
+def test_refused_url_is_refreshed(lake: Lake, website: Website, network: Signing, status: int) -> None:
     shows_again(website, "one")
     refused = item("one", website.put("/one", Answer(b"", status)), expires_at=SOON)
     (row,) = rows(lake, refused)
@@ -93,7 +93,7 @@ def test_refused_address_gets_a_fresh_one(lake: Lake, website: Website, network:
     assert website.asked == ["/one", "/again", "/fresh-one"]
 
 
-def test_lapsed_address_is_not_asked_for_but_gets_a_fresh_one(lake: Lake, website: Website, network: Signing) -> None:
+def test_expired_url_is_not_requested_but_refreshed(lake: Lake, website: Website, network: Signing) -> None:
     shows_again(website, "one")
     (row,) = rows(lake, item("one", website.put("/one", jpeg()), expires_at=PAST))
     assert row["status"] == "ok"
@@ -108,13 +108,13 @@ def test_lapsed_address_is_not_asked_for_but_gets_a_fresh_one(lake: Lake, websit
         (jpeg(), PAST, ["/one", "/again"]),
     ],
 )
-def test_picture_is_expired_when_its_fresh_address_is_refused_too(
+def test_image_is_expired_when_its_fresh_url_is_refused_too(
     lake: Lake, website: Website, network: Signing, answer: Any, expires_at: datetime | None, asked: list[str]
 ) -> None:
     shows_again(website, "one", answer=answer, expires_at=expires_at)
-    (row,) = rows(lake, lapsed(website))
+    (row,) = rows(lake, expired(website))
     assert (row["status"], row["error_code"]) == ("failed", "url_expired")
-    assert row["error_message"].endswith("at a fresh address too")
+    assert row["error_message"].endswith("at a fresh URL too")
     assert website.asked == asked
 
 
@@ -124,39 +124,39 @@ def test_picture_is_expired_when_its_fresh_address_is_refused_too(
         ([Answer(b"", 429)], 1, "slow down"),
         ([Answer(b"", 503)], 3, "HTTP 503"),
         ([b"<html>"], 1, "no JSON"),
-        ([page()], 1, "the network gives no fresh address"),
-        ([page(post("a", media("another")))], 1, "the network gives no fresh address"),
-        ([page(post("a", media("one", url=None)))], 1, "the network gives no fresh address"),
+        ([page()], 1, "the network gives no fresh URL"),
+        ([page(post("a", media("another")))], 1, "the network gives no fresh URL"),
+        ([page(post("a", media("one", url=None)))], 1, "the network gives no fresh URL"),
     ],
 )
-def test_picture_is_expired_when_there_is_no_fresh_address(
+def test_image_is_expired_when_there_is_no_fresh_url(
     lake: Lake, website: Website, network: Signing, again: list[Any], times: int, says: str
 ) -> None:
     website.put("/again", *again)
-    (row,) = rows(lake, lapsed(website))
+    (row,) = rows(lake, expired(website))
     assert (row["status"], row["error_code"]) == ("failed", "url_expired")
     assert says in row["error_message"]
-    # A network in problem is asked three times, as by Fetch.
+    # A network that is down is asked three times, as by Fetch.
     assert website.asked == ["/one", *["/again"] * times]
 
 
-def test_picture_is_expired_when_its_feed_cannot_be_asked_again(lake: Lake, website: Website, network: Signing) -> None:
+def test_image_is_expired_when_its_feed_cannot_be_asked_again(lake: Lake, website: Website, network: Signing) -> None:
     network.cannot = True
-    (row,) = rows(lake, lapsed(website))
+    (row,) = rows(lake, expired(website))
     assert row["error_code"] == "url_expired"
     assert website.asked == ["/one"]
 
 
-def test_post_is_asked_for_once_for_all_its_pictures(lake: Lake, website: Website, network: Signing) -> None:
+def test_post_is_asked_for_once_for_all_its_images(lake: Lake, website: Website, network: Signing) -> None:
     names = [f"p{number}" for number in range(8)]
     shows_again(website, *names)
-    assert [row["error_code"] for row in rows(lake, *(lapsed(website, name) for name in names))] == [None] * 8
+    assert [row["error_code"] for row in rows(lake, *(expired(website, name) for name in names))] == [None] * 8
     assert website.asked.count("/again") == 1
 
 
 def test_network_that_refuses_is_asked_no_more(lake: Lake, website: Website, network: Signing) -> None:
     website.put("/again", Answer(b"", 429))
-    made = rows(lake, *(lapsed(website, f"p{number}") for number in range(8)))
+    made = rows(lake, *(expired(website, f"p{number}") for number in range(8)))
     assert {row["error_code"] for row in made} == {"url_expired"}
     assert website.asked.count("/again") == 1
 
@@ -164,7 +164,7 @@ def test_network_that_refuses_is_asked_no_more(lake: Lake, website: Website, net
 @pytest.mark.parametrize(
     ("status", "expires_at", "code"), [(403, None, "forbidden"), (404, None, "not_found"), (500, SOON, "server_error")]
 )
-def test_address_that_cannot_have_lapsed_is_not_asked_for_again(
+def test_url_that_cannot_have_expired_is_not_refreshed(
     lake: Lake, website: Website, network: Signing, status: int, expires_at: datetime | None, code: str
 ) -> None:
     shows_again(website, "one")
@@ -173,13 +173,13 @@ def test_address_that_cannot_have_lapsed_is_not_asked_for_again(
     assert "/again" not in website.asked
 
 
-def test_fresh_address_in_other_trouble_says_so(lake: Lake, website: Website, network: Signing) -> None:
+def test_fresh_url_with_another_problem_keeps_its_error_code(lake: Lake, website: Website, network: Signing) -> None:
     shows_again(website, "one", answer=Answer(b"", 500))
-    (row,) = rows(lake, lapsed(website))
+    (row,) = rows(lake, expired(website))
     assert row["error_code"] == "server_error"
 
 
-def test_network_without_signed_addresses_is_not_asked_again(lake: Lake, website: Website) -> None:
-    (row,) = rows(lake, lapsed(website))
+def test_network_without_signed_urls_is_not_asked_again(lake: Lake, website: Website) -> None:
+    (row,) = rows(lake, expired(website))
     assert row["error_code"] == "url_expired"
     assert website.asked == ["/one"]

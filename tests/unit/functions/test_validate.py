@@ -1,4 +1,4 @@
-"""Validate: raw pages become batches that are planned once, and nothing is left out without a reason."""
+"""Validate: raw pages become batches that are planned once, and everything left out has a reason."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NEXT_RUN = RUN.model_copy(update={"run_id": "daily-2026-04-02", "dt": "2026-04-0
 
 
 def validate(lake: Lake, *pages: bytes, **replaced: Any) -> dict[str, Any]:
-    """Keep pages as Fetch does, and validate them."""
+    """Store pages as Fetch does, and validate them."""
     run = replaced.get("run", RUN)
     for number, body in enumerate(pages):
         key = object_keys.raw_page(run, FEED.source, ENTRY.feed_id, number)
@@ -35,7 +35,7 @@ def validate(lake: Lake, *pages: bytes, **replaced: Any) -> dict[str, Any]:
 
 
 def planned(lake: Lake, answer: dict[str, Any]) -> list[PlannedBatch]:
-    """The plans of the batch list, as Transform will read them."""
+    """Read the batches of the batch list, as Transform does."""
     batches = [Batch.model_validate(entry) for entry in lake.bucket.get_json(answer["list_key"])]
     plans = [PlannedBatch.model_validate_json(lake.bucket.get(object_keys.planned_batch(batch))) for batch in batches]
     assert [one.batch for one in plans] == batches
@@ -92,7 +92,7 @@ def test_media_that_are_no_images_are_skipped_with_a_reason(lake: Lake, network:
     told = media("told", url=None, skip_reason="copyrighted")
     answer = validate(lake, page(post("one", media("one"), clip, lost), post("two", media("more", kind="video"), told)))
     assert answer["items"] == 1
-    assert answer["skipped_media"] == {"video is not an image": 2, "image without an address": 1, "copyrighted": 1}
+    assert answer["skipped_media"] == {"video is not an image": 2, "image without a URL": 1, "copyrighted": 1}
     kept = lake.bucket.get_lines(object_keys.rejects(RUN, "bluesky", ENTRY.feed_id))
     assert [(line["kind"], line["post_id"], line["raw"]["media_id"]) for line in kept] == [
         ("media", "one", clip.media_id),
@@ -122,14 +122,14 @@ def test_batches_are_no_larger_than_asked(lake: Lake, network: Network) -> None:
     assert (answer["batches"], answer["items"]) == (3, 5)
 
 
-def test_what_expires_first_comes_first(lake: Lake, network: Network) -> None:
+def test_images_that_expire_first_come_first(lake: Lake, network: Network) -> None:
     soon, late = (media(name, expires_at=NOON + timedelta(hours=h)) for name, h in (("soon", 1), ("late", 2)))
     posts = post("never"), post("older", posted_at=NOON - timedelta(days=1)), post("late", late), post("soon", soon)
     answer = validate(lake, page(*posts), run=size(1))
     assert names(planned(lake, answer)) == [["soon"], ["late"], ["older"], ["never"]]
 
 
-def test_open_batches_are_taken_up_first_and_unchanged(lake: Lake, network: Network) -> None:
+def test_open_batches_are_resumed_first_and_unchanged(lake: Lake, network: Network) -> None:
     left = keep_plan(lake, plan(item("held", caption="as it was"), run_id="daily-2026-03-30", dt="2026-03-30"))
     kept = lake.bucket.get(object_keys.open_batch(left.batch))
     answer = validate(lake, page(post("held", text="as it is now"), post("new")))
@@ -138,7 +138,7 @@ def test_open_batches_are_taken_up_first_and_unchanged(lake: Lake, network: Netw
     assert (answer["batches"], answer["items"], answer["resumed_batches"], answer["already_known"]) == (2, 2, 1, 1)
 
 
-def test_open_batches_are_taken_up_when_there_is_nothing_new(lake: Lake, network: Network) -> None:
+def test_open_batches_are_resumed_without_new_posts(lake: Lake, network: Network) -> None:
     left = keep_plan(lake, plan(item("held"), run_id="daily-2026-03-30", dt="2026-03-30"))
     assert planned(lake, validate(lake)) == [left]
 
@@ -168,7 +168,7 @@ def test_same_call_again_when_it_died_half_way(lake: Lake, network: Network) -> 
     assert lake.stored() == stored
 
 
-def test_next_run_plans_nothing_anew_when_the_last_one_died(lake: Lake, network: Network) -> None:
+def test_next_run_plans_nothing_twice_after_a_dead_run(lake: Lake, network: Network) -> None:
     pages = page(post("one"), post("two"))
     first = planned(lake, validate(lake, pages))
     answer = validate(lake, pages, run=NEXT_RUN)
@@ -201,7 +201,7 @@ def test_batch_that_is_closed_between_listing_and_reading_is_not_open(
     assert validate(lake)["batches"] == 0
 
 
-def test_error_when_a_page_is_not_what_it_was(lake: Lake, network: Network) -> None:
+def test_error_when_a_stored_page_is_damaged(lake: Lake, network: Network) -> None:
     with pytest.raises(SourceChangedError):
         validate(lake, b"<html>")
     assert lake.bucket.list("open/") == []

@@ -13,7 +13,7 @@ from imagelake.lake.rows import Status
 from imagelake.run.errors import BadInputError, ErrorCode
 from imagelake.run.models import Batch, PlannedBatch, Retry
 from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import ENTRY, RUN, Context, event, item, keep_rows, plan, result
+from tests.unit.functions.factories import ENTRY, RUN, Context, event, feed_plan, item, keep_rows, plan, result
 from tests.unit.functions.network import Network
 from validate.app import handler
 
@@ -37,7 +37,7 @@ def first(lake: Lake, network: Network) -> PlannedBatch:
     lake.bucket.put(object_keys.parquet(made.batch), b"PAR1", "")
     map_keys.app.handler(event("map_keys", batch=made.batch), Context())
     lake.bucket.put_json("work/list.json", [made.batch.model_dump()])
-    reconcile.app.handler(event("reconcile", plan={"list_key": "work/list.json"}), Context())
+    reconcile.app.handler(event("reconcile", plan=feed_plan()), Context())
     return made
 
 

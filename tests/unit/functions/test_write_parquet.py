@@ -1,4 +1,4 @@
-"""Write Parquet: one file per batch, typed to the letter, its pictures as they are."""
+"""Write Parquet: one file per batch, with exact types, and images as they are."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from imagelake.lake import object_keys
 from imagelake.lake.rows import COLUMNS, Status
-from imagelake.lake.staging import stage
+from imagelake.lake.staging import Staging
 from imagelake.run.errors import ObjectMissingError, StorageDeniedError
 from imagelake.run.models import PlannedBatch
 from tests.unit.fake_lake import Lake
@@ -45,8 +45,8 @@ def file_of(lake: Lake, planned: PlannedBatch) -> pq.ParquetFile:
 def one_of_each(lake: Lake) -> PlannedBatch:
     planned = plan(*(item(status) for status in Status))
     results = [result(one, status, **_FEATURES) for one, status in zip(planned.items, Status, strict=True)]
-    for made in results[1:]:
-        made.row.update(dict.fromkeys(_FEATURES))
+    for row in results[1:]:
+        row.update(dict.fromkeys(_FEATURES))  # type: ignore[typeddict-item]
     return keep_rows(lake, planned, *results)
 
 
@@ -76,7 +76,7 @@ def test_columns_have_the_types_of_the_contract(lake: Lake) -> None:
     }
     for column in COLUMNS:
         read = schema.field(column.name).type
-        # A list's element may be called "item" or "element".
+        # Arrow calls the element of a list "item" or "element".
         assert read.equals(types[column.type]) or read.value_type == types[column.type].value_type, column
 
 
@@ -84,9 +84,9 @@ def test_rows_are_those_that_were_staged(lake: Lake) -> None:
     planned = one_of_each(lake)
     write(planned)
     rows = file_of(lake, planned).read().to_pylist()
-    staged = lake.bucket.get_lines(object_keys.rows(planned.batch))
+    staged = Staging(lake.bucket, planned.batch).rows_with_images()
     for row, expected in zip(rows, staged, strict=True):
-        assert row == expected | {"posted_at": datetime(2026, 4, 1, 12), "image": row["image"]}
+        assert row == expected | {"posted_at": datetime(2026, 4, 1, 12)}
     assert rows[0]["image"] == {"bytes": jpeg(), "path": "bluesky/alice/ok/0.jpg"}
     assert [row["image"] for row in rows[1:]] == [None, None, None]
 
@@ -114,7 +114,7 @@ def test_columns_when_they_are_all_null(lake: Lake, status: Status) -> None:
 
 def test_row_groups_hold_500_rows_at_most(lake: Lake) -> None:
     planned = plan(*(item(f"p{number}") for number in range(501)))
-    stage([result(one) for one in planned.items], planned.batch, lake.bucket)
+    Staging(lake.bucket, planned.batch).write(result(one) for one in planned.items)
     write(planned)
     metadata = file_of(lake, planned).metadata
     assert [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)] == [500, 1]
@@ -122,23 +122,23 @@ def test_row_groups_hold_500_rows_at_most(lake: Lake) -> None:
 
 def test_row_group_is_one_for_a_default_batch(lake: Lake) -> None:
     planned = plan(*(item(f"p{number}") for number in range(250)))
-    stage([result(one) for one in planned.items], planned.batch, lake.bucket)
+    Staging(lake.bucket, planned.batch).write(result(one) for one in planned.items)
     write(planned)
     assert file_of(lake, planned).metadata.num_row_groups == 1
 
 
-def test_pictures_are_neither_compressed_nor_in_a_dictionary(lake: Lake) -> None:
+def test_images_are_neither_compressed_nor_in_a_dictionary(lake: Lake) -> None:
     planned = one_of_each(lake)
     write(planned)
     group = file_of(lake, planned).metadata.row_group(0)
     columns = {group.column(number).path_in_schema: group.column(number) for number in range(group.num_columns)}
-    picture = columns["image.bytes"]
-    assert picture.compression == "UNCOMPRESSED"
-    assert not {encoding for encoding in picture.encodings if "DICTIONARY" in encoding}
+    image = columns["image.bytes"]
+    assert image.compression == "UNCOMPRESSED"
+    assert not {encoding for encoding in image.encodings if "DICTIONARY" in encoding}
     assert any("DICTIONARY" in encoding for encoding in columns["source"].encodings)
 
 
-def test_schema_tells_hugging_face_which_column_is_a_picture(lake: Lake) -> None:
+def test_schema_tells_hugging_face_which_column_is_an_image(lake: Lake) -> None:
     planned = one_of_each(lake)
     write(planned)
     features = json.loads(file_of(lake, planned).schema_arrow.metadata[b"huggingface"])["info"]["features"]
@@ -189,7 +189,7 @@ def test_error_when_the_file_may_not_be_written(lake: Lake, monkeypatch: pytest.
 def test_retried_rows_take_the_places_of_those_that_failed(lake: Lake, lacking: list[str]) -> None:
     planned = plan(*(item(status) for status in Status))
     results = [result(one, status) for one, status in zip(planned.items, Status, strict=True)]
-    results[0] = results[0]._replace(tensor=b"numbers")
+    results[0]["tensor"] = b"numbers"
     write(keep_rows(lake, planned, *results))
     columns, before = file_of(lake, planned).schema_arrow, file_of(lake, planned).read().to_pylist()
     assert before[0]["tensor"] == b"numbers"
@@ -199,7 +199,7 @@ def test_retried_rows_take_the_places_of_those_that_failed(lake: Lake, lacking: 
     failed = planned.items[3]
     batch = planned.batch.model_copy(update={"items": 1, "retried_by": "retry-1"})
     again = planned.model_copy(update={"batch": batch, "items": [failed]})
-    stage([result(failed, **_FEATURES)], batch, lake.bucket)
+    Staging(lake.bucket, batch).write([result(failed, **_FEATURES)])
     assert write(again) == write(again) == {"key": object_keys.parquet(planned.batch), "rows": 1}
     file = file_of(lake, planned)
     after = file.read().to_pylist()

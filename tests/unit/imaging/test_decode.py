@@ -1,4 +1,4 @@
-"""Pictures of every kind come out upright, in sRGB and true to the original."""
+"""Images of every kind come out upright, in sRGB and true to the original."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 
 from imagelake.imaging import Options, process
 from imagelake.run.errors import ErrorCode, ImageRejectedError
-from tests.unit.imaging.pictures import (
+from tests.unit.imaging.images import (
     GPS_MARK,
     WIDE_GAMUT,
     chunk,
@@ -28,7 +28,7 @@ from tests.unit.imaging.pictures import (
 )
 
 BEST = Options(encode_quality=95)
-# Where the picture must be stored so that the orientation brings it upright.
+# The change to an upright image that its orientation takes back.
 _STORED = {
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -48,7 +48,7 @@ def center(data: bytes) -> list[int]:
 
 
 def is_near(color: list[int], expected: tuple[int, int, int], by: int = 6) -> bool:
-    return max(abs(one - other) for one, other in zip(color, expected, strict=True)) <= by
+    return max(abs(value - wanted) for value, wanted in zip(color, expected, strict=True)) <= by
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
@@ -64,7 +64,7 @@ def test_orientation_is_applied_when_the_file_states_one(kind: str, orientation:
         assert is_near(pixels[y, x].tolist(), upright.getpixel((x, y)), by=12), (x, y)  # type: ignore[arg-type]
 
 
-def test_orientation_is_applied_when_the_picture_is_drafted() -> None:
+def test_orientation_is_applied_when_the_image_is_drafted() -> None:
     result = process(encoded(quarters(4000, 2000), exif=exif(6)))
     assert (result.original_width, result.original_height) == (2000, 4000)
     assert (result.width, result.height) == (256, 512)
@@ -93,7 +93,7 @@ def test_every_format_comes_out_as_it_went_in(kind: str, options: dict[str, Any]
     result = process(encoded(image, kind, **options), BEST)
     assert result.content_type == content_type
     assert (result.width, result.height, result.original_width, result.original_height) == (300, 200, 300, 200)
-    # A GIF has 256 colours.
+    # A GIF has 256 colors.
     assert psnr(decoded(result.image), np.asarray(image)) > (24 if kind == "GIF" else 33)
 
 
@@ -108,7 +108,7 @@ def test_resizing_is_close_to_a_full_decode_with_lanczos(size: tuple[int, int], 
 
 
 @pytest.mark.parametrize("size", [(512, 512), (511, 300), (40, 30), (16, 16)])
-def test_a_picture_is_never_enlarged(size: tuple[int, int]) -> None:
+def test_an_image_is_never_enlarged(size: tuple[int, int]) -> None:
     result = process(encoded(photo(*size)))
     assert (result.width, result.height) == size
 
@@ -166,7 +166,7 @@ def test_a_transparent_color_comes_out_on_white(mode: str, color: Any) -> None:
 
 
 @pytest.mark.parametrize("mode", ["1", "L"])
-def test_grey_stays_grey(mode: str) -> None:
+def test_gray_stays_gray(mode: str) -> None:
     result = process(encoded(photo(64, 64).convert(mode), "PNG"))
     assert result.colorfulness == 0
     assert result.mean_rgb[0] == result.mean_rgb[1] == result.mean_rgb[2]
@@ -200,11 +200,11 @@ def test_a_profile_is_ignored_when_it_is_broken(kind: str, profile: bytes) -> No
 
 
 def test_a_profile_is_ignored_when_it_is_for_other_pixels() -> None:
-    grey = photo(64, 64).convert("L")
-    assert process(encoded(grey, icc_profile=WIDE_GAMUT)).phash == process(encoded(grey)).phash
+    gray = photo(64, 64).convert("L")
+    assert process(encoded(gray, icc_profile=WIDE_GAMUT)).phash == process(encoded(gray)).phash
 
 
-def test_the_first_picture_of_an_mpo_is_read_as_a_jpeg() -> None:
+def test_the_first_image_of_an_mpo_is_read_as_a_jpeg() -> None:
     gain_map = Image.new("L", (48, 32), 7)
     result = process(encoded(quarters(), "MPO", save_all=True, append_images=[gain_map], quality=95))
     assert result.content_type == "image/jpeg"
@@ -245,16 +245,16 @@ def test_no_comment_is_left_when_a_gif_has_one() -> None:
 
 
 def _markers(jpeg: bytes) -> set[int]:
-    """Kinds of segments up to the scan: JFIF, tables, a baseline frame and the scan are all there may be."""
-    found, position = set(), 2
-    while 0xDA not in found:
-        found.add(jpeg[position + 1])
+    """List the kinds of segments up to the scan; only JFIF, tables, a baseline frame and the scan are clean."""
+    markers, position = set(), 2
+    while 0xDA not in markers:
+        markers.add(jpeg[position + 1])
         position += 2 + int.from_bytes(jpeg[position + 2 : position + 4], "big")
-    return found
+    return markers
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 7), (7, 100)])
-def test_a_tiny_picture_is_refused(size: tuple[int, int]) -> None:
+def test_a_tiny_image_is_refused(size: tuple[int, int]) -> None:
     with pytest.raises(ImageRejectedError) as refused:
         process(encoded(Image.new("RGB", size), "PNG"))
     assert refused.value.code is ErrorCode.TOO_SMALL
@@ -268,7 +268,7 @@ def test_an_extreme_aspect_is_refused() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (9000, 2), (2, 9000), (3, 8)])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP"])
-def test_tiny_and_extreme_pictures_are_read_when_the_options_allow(kind: str, size: tuple[int, int]) -> None:
+def test_tiny_and_extreme_images_are_read_when_the_options_allow(kind: str, size: tuple[int, int]) -> None:
     result = process(encoded(photo(*size), kind), Options(min_image_size=1, max_aspect_ratio=10_000))
     assert (result.original_width, result.original_height) == size
     assert max(result.width, result.height) <= 512

@@ -1,4 +1,4 @@
-"""The flags against pictures that deserve them and pictures that do not."""
+"""Each flag is set on images that deserve it, and not on others."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from imagelake.imaging import process
-from imagelake.imaging.flags import _blur_score, _percentiles
-from tests.unit.imaging.pictures import encoded, photo
+from imagelake.imaging.flags import _blur_score, _brightness_percentiles
+from tests.unit.imaging.images import encoded, photo
 
 
 def flags_of(image: Image.Image) -> set[str]:
@@ -27,7 +27,7 @@ def test_a_photo_has_no_flag() -> None:
     assert flags_of(photo(600, 400).filter(ImageFilter.SHARPEN)) == set()
 
 
-def test_a_dark_and_a_light_picture_are_flagged() -> None:
+def test_a_dark_and_a_light_image_are_flagged() -> None:
     assert "is_dark" in flags_of(gradient(0, 60))
     assert "is_light" in flags_of(gradient(248, 255))
     assert not {"is_dark", "is_light"} & flags_of(gradient(0, 255))
@@ -46,7 +46,7 @@ def test_a_drawing_on_a_plain_ground_is_not_blurry() -> None:
     assert "is_blurry" not in flags_of(page)
 
 
-def test_a_plain_picture_is_of_low_information() -> None:
+def test_a_plain_image_is_of_low_information() -> None:
     assert "is_low_information" in flags_of(Image.new("RGB", (300, 300), (120, 60, 200)))
     assert "is_low_information" not in flags_of(photo(300, 300))
 
@@ -61,10 +61,10 @@ def test_a_size_is_odd_beyond_the_thresholds(size: tuple[int, int], is_odd: bool
     assert ("is_odd_size" in flags_of(Image.new("RGB", size))) is is_odd
 
 
-def test_grey_pixels_are_flagged_whatever_the_mode_of_the_file() -> None:
-    grey = photo(300, 300).convert("L")
-    assert "is_grayscale" in flags_of(grey)
-    assert "is_grayscale" in flags_of(grey.convert("RGB"))
+def test_gray_pixels_are_flagged_whatever_the_mode_of_the_file() -> None:
+    gray = photo(300, 300).convert("L")
+    assert "is_grayscale" in flags_of(gray)
+    assert "is_grayscale" in flags_of(gray.convert("RGB"))
     assert "is_grayscale" not in flags_of(photo(300, 300))
 
 
@@ -72,7 +72,7 @@ def test_percentiles_are_those_of_the_formula() -> None:
     pixels = np.asarray(photo(64, 48))
     brightness = np.sqrt(pixels.astype(float) ** 2 @ (0.241, 0.691, 0.068)) / 255
     expected = np.percentile(brightness, [5, 99], method="lower")
-    assert _percentiles(np.moveaxis(pixels, 2, 0), 5, 99) == pytest.approx(expected)
+    assert _brightness_percentiles(np.moveaxis(pixels, 2, 0), 5, 99) == pytest.approx(expected)
 
 
 def test_blur_is_that_of_the_formula() -> None:

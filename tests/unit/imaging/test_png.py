@@ -1,4 +1,4 @@
-"""Plain PNGs: every filter is undone, the rest is Pillow's, and libspng sees nothing but rows."""
+"""Plain PNGs are decoded with every filter, Pillow gets all others, and libspng sees only rows of pixels."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from PIL import Image
 
 from imagelake import imaging
 from imagelake.imaging import png
-from imagelake.imaging.header import read
+from imagelake.imaging.formats import read_header
 from imagelake.run.errors import ImageRejectedError
-from tests.unit.imaging.pictures import chunk, encoded, interlaced_png, photo, png_of, png_with
+from tests.unit.imaging.images import chunk, encoded, interlaced_png, photo, png_of, png_with
 
-pytestmark = pytest.mark.skipif(png.pyspng is None, reason="pyspng has no wheel for this machine")
+pyspng = pytest.importorskip("pyspng", reason="pyspng has no wheel for this machine")
 
 RGB, RGBA = 2, 6
 
 
 def rows(width: int, height: int, channels: int, filters: bytes = bytes(range(5))) -> bytes:
-    """Noise behind the numbers of these filters in turn."""
+    """Make rows of noise; their filter bytes are these, in turn."""
     random = np.random.default_rng(1)
     return b"".join(
         filters[row % len(filters)].to_bytes(1, "big") + random.bytes(channels * width) for row in range(height)
@@ -42,23 +42,23 @@ def pixels(data: bytes) -> NDArray[np.uint8]:
         return np.asarray(image)
 
 
-def test_a_translucent_picture_comes_out_the_same_without_the_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_translucent_image_comes_out_the_same_without_the_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     image = photo(1080, 1350)
     image.putalpha(Image.linear_gradient("L").resize(image.size))
     data = encoded(image, "PNG")
     assert png.decode(data) is not None
-    made = imaging.process(data)
+    expected = imaging.process(data)
     monkeypatch.setattr(png, "pyspng", None)
-    assert imaging.process(data) == made
+    assert imaging.process(data) == expected
 
 
 @pytest.mark.parametrize("color", [RGB, RGBA])
 @pytest.mark.parametrize("width", [1, 2, 7, 64])
-def test_it_undoes_every_filter(width: int, color: int) -> None:
+def test_every_filter_is_undone(width: int, color: int) -> None:
     data = png_of(width, 25, zlib.compress(rows(width, 25, 3 if color == RGB else 4)), color=color)
-    found = png.decode(data)
-    assert found is not None
-    assert np.array_equal(np.asarray(found), pixels(data))
+    image = png.decode(data)
+    assert image is not None
+    assert np.array_equal(np.asarray(image), pixels(data))
 
 
 @pytest.mark.parametrize(
@@ -70,10 +70,10 @@ def test_it_undoes_every_filter(width: int, color: int) -> None:
         encoded(photo(64, 48), "PNG", transparency=(0, 0, 0)),
         interlaced_png(b"\x10\x20\x30", RGB),
     ],
-    ids=["grey", "palette", "16 bits", "transparent colour", "interlaced"],
+    ids=["gray", "palette", "16 bits", "transparent color", "interlaced"],
 )
 def test_other_kinds_are_left_to_pillow(data: bytes) -> None:
-    assert png.decode(read("PNG", data).bare) is None
+    assert png.decode(read_header("PNG", data).stripped) is None
     assert outcome(data).content_type == "image/png"
 
 
@@ -90,36 +90,41 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
-def test_a_damaged_picture_ends_as_pillow_has_it(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_image_gets_the_error_of_pillow(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     assert png.decode(data) is None
-    found = outcome(data)
+    expected = outcome(data)
     monkeypatch.setattr(png, "pyspng", None)
-    assert outcome(data) == found
+    assert outcome(data) == expected
 
 
-def test_pixels_that_fit_their_checksum_are_taken_from_a_stream_that_zlib_refuses() -> None:
-    # A zero, 258 more of them by the length code 286, which is not to be used, and the end (RFC 1951, 3.2.6).
+def test_pixels_with_a_right_checksum_are_accepted_from_a_stream_that_zlib_refuses() -> None:
+    # A zero, 258 more zeros by the length code 286, which must not be used, and the end (RFC 1951, 3.2.6).
     bits = "1" + "10" + "00110000" + "11000110" + "00000" + "0000000"
     plain = bytes(1 + 3 * 86)
     packed = int(bits[::-1], 2).to_bytes(4, "little")
     body = b"\x78\x01" + packed + zlib.adler32(plain).to_bytes(4, "big")
     with pytest.raises(zlib.error):
         zlib.decompress(body)
-    found = png.decode(png_of(86, 1, body, color=RGB))
-    assert found is not None
-    assert found.tobytes() == plain[1:]
+    image = png.decode(png_of(86, 1, body, color=RGB))
+    assert image is not None
+    assert image.tobytes() == plain[1:]
 
 
-def test_libspng_sees_rows_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_libspng_sees_only_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = rows(200, 150, 3)
     packed = zlib.compress(plain, 9)
     data = png_of(200, 150, packed, color=RGB)
     split = data[:33] + b"".join(chunk(b"IDAT", packed[at : at + 7]) for at in range(0, len(packed), 7)) + data[-12:]
-    seen = []
-    load = png.pyspng.load
-    monkeypatch.setattr(png.pyspng, "load", lambda data, mode: seen.append(data) or load(data, mode))
+    seen: list[bytes] = []
+    load = pyspng.load
+
+    def record(data: bytes, mode: str) -> Any:
+        seen.append(data)
+        return load(data, mode)
+
+    monkeypatch.setattr(pyspng, "load", record)
     imaging.process(png_with(split, chunk(b"tEXt", b"Comment\0planted"), chunk(b"gAMA", bytes(4))))
-    # Uncompressed, it is a little longer than the rows.
+    # An uncompressed stream is a little longer than the rows.
     body = seen[0][41:-16]
     assert seen[0] == data[:33] + len(body).to_bytes(4, "big") + b"IDAT" + body + bytes(8) + b"IEND" + bytes(4)
     assert len(plain) < len(body) < len(plain) + 100

@@ -1,4 +1,4 @@
-"""Whatever the bytes: a picture or an ImageRejectedError, within the pixel budget, and the same every time."""
+"""Any bytes give an image or an ImageRejectedError, within the limit of pixels, and the same every time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from PIL import Image, ImageFile
 from imagelake.imaging import Options, ProcessedImage, process, process_all
 from imagelake.lake.rows import COLUMNS
 from imagelake.run.errors import ErrorCode, ImageRejectedError
-from tests.unit.imaging.pictures import (
+from tests.unit.imaging.images import (
     WIDE_GAMUT,
     chunk,
     encoded,
@@ -36,7 +36,7 @@ DECODERS = [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x40\0\0\0WEBP", b
 
 
 def outcome(data: bytes, options: Options = Options()) -> ErrorCode | ProcessedImage:  # noqa: B008 - frozen
-    """The picture or the code of its refusal; any other exception, or any warning, fails the test."""
+    """Return the image or the code of its refusal; any other exception, or any warning, fails the test."""
     try:
         return process(data, options)
     except ImageRejectedError as error:
@@ -59,7 +59,7 @@ def test_many_files_give_what_each_of_them_gives_alone() -> None:
     options = Options(image_size=100, resize_mode="border", tensor="uint8")
     together = process_all(files, options)
     alone = [outcome(data, options) for data in files]
-    assert [made.code if isinstance(made, ImageRejectedError) else made for made in together] == alone
+    assert [result.code if isinstance(result, ImageRejectedError) else result for result in together] == alone
     assert process_all([]) == []
 
 
@@ -70,10 +70,10 @@ def test_result_has_the_columns_of_the_row_contract() -> None:
 
 
 def test_result_is_the_same_when_asked_again_from_many_threads() -> None:
-    pictures = [encoded(photo(700, 500, seed), kind) for seed, kind in enumerate(KINDS)] * 3
-    once = [process(data) for data in pictures]
+    images = [encoded(photo(700, 500, seed), kind) for seed, kind in enumerate(KINDS)] * 3
+    once = [process(data) for data in images]
     with ThreadPoolExecutor(4) as threads:
-        assert list(threads.map(process, pictures)) == once
+        assert list(threads.map(process, images)) == once
 
 
 def test_processing_leaves_the_settings_of_pillow_alone() -> None:
@@ -82,7 +82,7 @@ def test_processing_leaves_the_settings_of_pillow_alone() -> None:
     assert (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, list(warnings.filters)) == before
 
 
-def test_the_budget_is_ours_when_pillow_has_a_smaller_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_pixel_limit_applies_when_pillow_has_a_smaller_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     assert process(encoded(quarters())).width == 96
 
@@ -107,7 +107,7 @@ def huge(kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_huge_picture_is_refused_from_its_header(kind: str) -> None:
+def test_a_huge_image_is_refused_from_its_header(kind: str) -> None:
     data = huge(kind)
     tracemalloc.start()
     try:
@@ -135,7 +135,7 @@ def test_a_huge_frame_is_refused_when_an_avif_hides_it_behind_a_small_size() -> 
     assert rejected(data, options) is ErrorCode.TOO_MANY_PIXELS
 
 
-def test_a_picture_at_the_budget_is_read() -> None:
+def test_an_image_at_the_pixel_limit_is_read() -> None:
     assert process(encoded(quarters()), Options(max_pixels=96 * 64)).width == 96
     assert rejected(encoded(quarters()), Options(max_pixels=96 * 64 - 1)) is ErrorCode.TOO_MANY_PIXELS
 
@@ -168,13 +168,13 @@ def test_a_bomb_in_a_png_chunk_is_refused_and_never_inflated(bomb: bytes) -> Non
 
 
 @pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"tEXt", b"iCCP", b"eXIf"])
-def test_a_damaged_png_chunk_is_ignored_when_the_picture_does_not_need_it(kind: bytes) -> None:
+def test_a_damaged_png_chunk_is_ignored_when_the_image_does_not_need_it(kind: bytes) -> None:
     for body in (b"", b"\0", b"Comment", b"Comment\0\0broken", b"Comment\0\x01\0"):
         assert process(png_with(encoded(quarters(), "PNG"), chunk(kind, body))).width == 96
 
 
 def test_a_hostile_exif_costs_no_memory_when_its_entries_overlap() -> None:
-    # Five thousand entries, each claiming the whole block.
+    # Five thousand entries, each of which claims all bytes of the block.
     entries = b"".join(struct.pack("<HHII", 0x8000 + n, 7, 60_000, 8) for n in range(5_000))
     block = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 5_000) + entries
     data = jpeg_with(encoded(quarters()), 0xE1, block)
@@ -192,7 +192,7 @@ def test_a_jpeg_of_very_many_scans_is_refused() -> None:
     assert rejected(data[:at] + data[at:-2] * 200 + data[-2:]) is ErrorCode.CORRUPT
 
 
-def test_parts_without_number_are_refused() -> None:
+def test_too_many_segments_or_chunks_are_refused() -> None:
     jpeg, png = encoded(quarters()), encoded(quarters(), "PNG")
     assert rejected(jpeg[:2] + b"\xff\xe5\0\x02" * 100_001 + jpeg[2:]) is ErrorCode.CORRUPT
     assert rejected(png_with(png, chunk(b"teSt", b"") * 100_001)) is ErrorCode.CORRUPT
@@ -232,7 +232,7 @@ def test_a_file_cut_near_its_beginning_is_refused(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_flipped_bits_give_a_picture_or_a_refusal(kind: str) -> None:
+def test_flipped_bits_give_an_image_or_a_refusal(kind: str) -> None:
     data = sample(kind)
     dice = random.Random(kind)
     for _ in range(250):
@@ -245,7 +245,7 @@ def test_flipped_bits_give_a_picture_or_a_refusal(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_spliced_files_give_a_picture_or_a_refusal(kind: str) -> None:
+def test_spliced_files_give_an_image_or_a_refusal(kind: str) -> None:
     data = sample(kind)
     dice = random.Random(kind)
     for _ in range(60):
@@ -255,7 +255,7 @@ def test_spliced_files_give_a_picture_or_a_refusal(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_follows_the_picture_does_not_change_it(kind: str) -> None:
+def test_what_follows_the_image_does_not_change_it(kind: str) -> None:
     data = sample(kind)
     expected = process(data)
     for tail in (b"<html><script>alert(1)</script>", b"PK\x03\x04" + bytes(100), sample("PNG")):
@@ -280,7 +280,7 @@ def test_what_follows_the_picture_does_not_change_it(kind: str) -> None:
         (b"\xff\xd8\xff\xd9", ErrorCode.CORRUPT),
     ],
 )
-def test_a_file_that_only_calls_itself_a_picture_is_refused(data: bytes, code: ErrorCode) -> None:
+def test_a_file_that_only_calls_itself_an_image_is_refused(data: bytes, code: ErrorCode) -> None:
     assert rejected(data) == code
 
 
@@ -292,7 +292,7 @@ def test_arbitrary_bytes_are_refused(magic: bytes, rest: bytes) -> None:
 
 @given(st.sampled_from(KINDS), st.integers(0, 600), st.binary(min_size=1, max_size=12))
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
-def test_arbitrary_bytes_inside_a_picture_give_a_picture_or_a_refusal(kind: str, at: int, patch: bytes) -> None:
+def test_arbitrary_bytes_inside_an_image_give_an_image_or_a_refusal(kind: str, at: int, patch: bytes) -> None:
     data = SAMPLES[kind]
     outcome(data[:at] + patch + data[at + len(patch) :], Options(max_pixels=1_000_000))
 

@@ -1,10 +1,10 @@
-"""Sizes, filters and presets: what img2dataset's users expect, and pixels true to a full decode with Lanczos."""
+"""Sizes and filters are as img2dataset's users expect, and pixels are close to a full decode with Lanczos."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imagelake.imaging import Options, process, resize
-from imagelake.imaging.header import read, without_refinements
-from imagelake.imaging.options import Preset, ResizeMode
+from imagelake.imaging.options import ResizeMode
 from imagelake.run.errors import ErrorCode, ImageRejectedError
-from tests.unit.imaging.pictures import decoded, encoded, photo, psnr, quarters
+from imagelake.run.image_options import Preset
+from tests.unit.imaging.images import decoded, encoded, photo, psnr, quarters
 
 LANCZOS = Image.Resampling.LANCZOS
 
@@ -47,7 +47,7 @@ def test_each_mode_gives_its_size(kind: str, mode: ResizeMode, large: tuple[int,
     ("mode", "size"),
     [("keep_ratio", (150, 100)), ("keep_ratio_largest", (100, 67)), ("center_crop", (100, 100)), ("no", (60, 40))],
 )
-def test_a_small_picture_is_enlarged_when_the_options_ask_for_it(mode: ResizeMode, size: tuple[int, int]) -> None:
+def test_a_small_image_is_enlarged_when_the_options_ask_for_it(mode: ResizeMode, size: tuple[int, int]) -> None:
     assert size_of(encoded(photo(60, 40)), image_size=100, resize_mode=mode, resize_only_if_bigger=False) == size
 
 
@@ -77,17 +77,17 @@ def test_the_border_is_white_and_is_not_measured() -> None:
         ({"max_aspect_ratio": 1.49}, ErrorCode.ODD_ASPECT_RATIO),
     ],
 )
-def test_a_filter_refuses_what_is_beyond_it(options: dict[str, Any], code: ErrorCode) -> None:
+def test_a_filter_refuses_an_image_beyond_its_limit(options: dict[str, Any], code: ErrorCode) -> None:
     with pytest.raises(ImageRejectedError) as refused:
         process(encoded(quarters(96, 64)), Options(**options))
     assert refused.value.code is code
 
 
-def test_filters_let_pass_what_is_at_their_limit() -> None:
+def test_a_filter_accepts_an_image_at_its_limit() -> None:
     assert size_of(encoded(quarters(96, 64)), min_image_size=64, max_image_area=96 * 64, max_aspect_ratio=1.5)
 
 
-def test_a_result_beyond_the_budget_is_refused() -> None:
+def test_a_result_beyond_the_pixel_limit_is_refused() -> None:
     sliver = encoded(Image.new("RGB", (400, 10)), "PNG")
     enlarged = Options(
         image_size=2048,
@@ -113,15 +113,15 @@ def reference(data: bytes, size: tuple[int, int]) -> NDArray[Any]:
         return np.asarray(image.convert("RGB").resize(size, LANCZOS))
 
 
-def ssim(one: NDArray[Any], other: NDArray[Any]) -> float:
-    """Structural similarity of luma over blocks of 8x8 (Z. Wang et al., IEEE TIP 13(4), 2004)."""
+def ssim(first: NDArray[Any], second: NDArray[Any]) -> float:
+    """Compute the structural similarity of luma over blocks of 8x8 (Z. Wang et al., IEEE TIP 13(4), 2004)."""
 
     def blocks(pixels: NDArray[Any]) -> NDArray[np.float64]:
         luma = pixels.astype(float) @ (0.299, 0.587, 0.114)
         height, width = (side // 8 * 8 for side in luma.shape)
         return luma[:height, :width].reshape(height // 8, 8, width // 8, 8).swapaxes(1, 2).reshape(-1, 64)
 
-    x, y = blocks(one), blocks(other)
+    x, y = blocks(first), blocks(second)
     covariance = ((x - x.mean(1, keepdims=True)) * (y - y.mean(1, keepdims=True))).mean(1)
     alike = (2 * x.mean(1) * y.mean(1) + 6.5) * (2 * covariance + 58.5)
     return float(np.mean(alike / ((x.mean(1) ** 2 + y.mean(1) ** 2 + 6.5) * (x.var(1) + y.var(1) + 58.5))))
@@ -136,50 +136,21 @@ def test_each_preset_is_close_to_a_full_decode_with_lanczos(
 ) -> None:
     data = encoded(photo(1080, 1350), quality=85, subsampling="4:2:0", progressive=progressive)
     result = process(data, Options(preset=preset, encode_quality=95))
-    expected, found = reference(data, (result.width, result.height)), decoded(result.image)
-    assert psnr(found, expected) > least_psnr
-    assert ssim(found, expected) > least_ssim
+    expected, pixels = reference(data, (result.width, result.height)), decoded(result.image)
+    assert psnr(pixels, expected) > least_psnr
+    assert ssim(pixels, expected) > least_ssim
 
 
 def test_presets_choose_the_scale_a_jpeg_is_decoded_at() -> None:
-    scales = {
+    divisors = {
         preset: [
-            resize.draft_scale(resize.plan(side, side, Options(image_size=500)), preset)
+            resize.choose_draft_divisor(resize.compute_geometry(side, side, Options(image_size=500)), preset)
             for side in (400, 999, 1000, 1999, 2000, 4000, 8000)
         ]
         for preset in ("fast", "balanced", "quality")
     }
-    assert scales["fast"] == scales["balanced"] == [1, 1, 2, 2, 4, 8, 8]
-    assert scales["quality"] == [1, 1, 1, 1, 2, 4, 8]
-
-
-def test_the_refinements_of_a_progressive_jpeg_are_emptied_and_no_other_scan() -> None:
-    progressive = read("JPEG", encoded(photo(300, 200), progressive=True, quality=85))
-    shorter = without_refinements(progressive)
-    assert len(shorter) < 0.6 * len(progressive.bare)
-    assert shorter.count(b"\xff\xda") == progressive.bare.count(b"\xff\xda")
-    assert shorter.endswith(b"\xff\xd9")
-    assert psnr(decoded(shorter), decoded(progressive.bare)) > 34
-    # Nor is anything read from where the data is missing, which would show in the first block.
-    change = decoded(shorter)[:16, :16] - decoded(progressive.bare)[:16, :16]
-    assert np.abs(change).max() < 30
-    # The encoder's own tables stay in force for scans that come later.
-    own = (b"\xff\xc4\0\x14\x10\x01", b"\xff\xc4\0\x14\x11\x01")
-    assert [shorter.count(table) for table in own] == [progressive.bare.count(table) for table in own]
-    assert shorter.count(b"\xff\xc4\0\x14\x13\x01") == 4
-    borrowed = bytearray(progressive.bare)
-    borrowed[progressive.scans[-1] + 6] |= 3
-    assert without_refinements(replace(progressive, bare=bytes(borrowed))) == borrowed
-    baseline = read("JPEG", encoded(photo(300, 200)))
-    assert without_refinements(baseline) == baseline.bare
-
-
-def test_a_cut_progressive_jpeg_is_called_truncated_when_its_last_scan_is_not_read() -> None:
-    data = encoded(photo(1200, 900), progressive=True)
-    for percent in range(5, 100, 5):
-        with pytest.raises(ImageRejectedError) as refused:
-            process(data[: len(data) * percent // 100], Options(preset="fast"))
-        assert refused.value.code is ErrorCode.TRUNCATED, percent
+    assert divisors["fast"] == divisors["balanced"] == [1, 1, 2, 2, 4, 8, 8]
+    assert divisors["quality"] == [1, 1, 1, 1, 2, 4, 8]
 
 
 def test_a_tensor_is_given_when_it_is_asked_for() -> None:
@@ -195,7 +166,7 @@ def test_a_tensor_is_given_when_it_is_asked_for() -> None:
     assert np.allclose(normal.transpose(1, 2, 0), expected, atol=1e-5)
 
 
-def test_a_tensor_is_the_middle_of_the_picture_as_torchvision_cuts_it() -> None:
+def test_a_tensor_is_the_middle_of_the_image_as_torchvision_cuts_it() -> None:
     image = photo(341, 256)
     pixels = process(encoded(image, "PNG"), Options(tensor="uint8")).tensor
     assert pixels is not None
@@ -205,19 +176,19 @@ def test_a_tensor_is_the_middle_of_the_picture_as_torchvision_cuts_it() -> None:
 
 @pytest.mark.parametrize("preset", ["fast", "quality"])
 @pytest.mark.parametrize("mode", ["no", "border", "keep_ratio", "center_crop"])
-def test_flipped_bits_give_a_picture_or_a_refusal_whatever_the_options(preset: Preset, mode: ResizeMode) -> None:
+def test_flipped_bits_give_an_image_or_a_refusal_whatever_the_options(preset: Preset, mode: ResizeMode) -> None:
     data = encoded(photo(200, 150), progressive=True)
     dice = np.random.default_rng(3)
     options = Options(image_size=64, preset=preset, resize_mode=mode, max_pixels=1_000_000, tensor="uint8")
     for _ in range(40):
         broken = bytearray(data)
-        for at in dice.integers(2, len(data), 3):
-            broken[at] ^= 1 << int(dice.integers(8))
+        for position in dice.integers(2, len(data), 3):
+            broken[position] ^= 1 << int(dice.integers(8))
         with contextlib.suppress(ImageRejectedError):
             process(bytes(broken), options)
 
 
-@pytest.mark.skipif(resize.simd is None, reason="cykooz.resizer has no wheel for this machine")
+@pytest.mark.skipif(find_spec("cykooz_resizer") is None, reason="cykooz.resizer has no wheel for this machine")
 @pytest.mark.parametrize("kernel", ["lanczos3", "catmull_rom"])
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 @pytest.mark.parametrize(

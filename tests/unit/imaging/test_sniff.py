@@ -1,28 +1,28 @@
-"""What bytes are, told from the bytes alone."""
+"""The format of a file is detected from its bytes alone."""
 
 from __future__ import annotations
 
 import pytest
 from PIL import Image
 
-from imagelake.imaging.sniff import sniff
+from imagelake.imaging.sniff import sniff_format
 from imagelake.run.errors import ErrorCode, ImageRejectedError
-from tests.unit.imaging.pictures import encoded, quarters
+from tests.unit.imaging.images import encoded, quarters
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "AVIF"])
 def test_sniff_names_each_allowed_format(kind: str) -> None:
-    assert sniff(encoded(quarters(), kind)) == kind
+    assert sniff_format(encoded(quarters(), kind)) == kind
 
 
 def test_sniff_names_an_mpo_a_jpeg() -> None:
-    assert sniff(encoded(quarters(), "MPO", save_all=True, append_images=[quarters()])) == "JPEG"
+    assert sniff_format(encoded(quarters(), "MPO", save_all=True, append_images=[quarters()])) == "JPEG"
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "BMP", "PDF", "EPS", "ICO", "DDS", "PPM", "JPEG2000", "ICNS", "QOI"])
 def test_sniff_names_a_known_format_it_refuses(kind: str) -> None:
     with pytest.raises(ImageRejectedError) as refused:
-        sniff(encoded(Image.new("RGB", (128, 128)), kind))
+        sniff_format(encoded(Image.new("RGB", (128, 128)), kind))
     assert refused.value.code is ErrorCode.FORMAT_NOT_ALLOWED
     assert kind.replace("JPEG2000", "JPEG 2000").replace("PPM", "Netpbm") in str(refused.value)
 
@@ -40,12 +40,12 @@ def test_sniff_names_a_known_format_it_refuses(kind: str) -> None:
 )
 def test_sniff_names_a_refused_format_from_its_first_bytes(data: bytes, name: str) -> None:
     with pytest.raises(ImageRejectedError, match=name) as refused:
-        sniff(data)
+        sniff_format(data)
     assert refused.value.code is ErrorCode.FORMAT_NOT_ALLOWED
 
 
 @pytest.mark.parametrize(
-    ("data", "what"),
+    ("data", "name"),
     [
         (b"\n <!DOCTYPE html><html><body><svg></svg>", "HTML"),
         (b"<html lang=en>", "HTML"),
@@ -61,13 +61,13 @@ def test_sniff_names_a_refused_format_from_its_first_bytes(data: bytes, name: st
         (bytes(64), "no known format"),
     ],
 )
-def test_sniff_says_what_it_is_when_it_is_no_image(data: bytes, what: str) -> None:
-    with pytest.raises(ImageRejectedError, match=what) as refused:
-        sniff(data)
+def test_sniff_names_a_file_that_is_not_an_image(data: bytes, name: str) -> None:
+    with pytest.raises(ImageRejectedError, match=name) as refused:
+        sniff_format(data)
     assert refused.value.code is ErrorCode.NOT_AN_IMAGE
 
 
-def test_sniff_refuses_no_bytes() -> None:
+def test_sniff_refuses_an_empty_file() -> None:
     with pytest.raises(ImageRejectedError) as refused:
-        sniff(b"")
+        sniff_format(b"")
     assert refused.value.code is ErrorCode.EMPTY

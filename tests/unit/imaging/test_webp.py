@@ -1,4 +1,4 @@
-"""What is not a plain WebP is left to Pillow."""
+"""Pillow decodes every WebP that is not plain."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from imagelake.imaging import webp
-from tests.unit.imaging.pictures import encoded, photo
+from tests.unit.imaging.images import encoded, photo
 
 
 def transparent(image: Image.Image) -> Image.Image:
@@ -24,10 +24,10 @@ def transparent(image: Image.Image) -> Image.Image:
     ],
     ids=["lossless", "transparent", "with metadata", "animated"],
 )
-def test_what_is_more_than_a_lossy_picture_is_left_to_pillow(data: bytes) -> None:
+def test_other_kinds_are_left_to_pillow(data: bytes) -> None:
     assert webp.decode(data) is None
 
 
-def test_a_damaged_picture_is_left_to_pillow() -> None:
+def test_a_damaged_image_is_left_to_pillow() -> None:
     data = encoded(photo(640, 480), "WEBP")
     assert webp.decode(data[: len(data) // 2]) is None

@@ -1,4 +1,4 @@
-"""The bucket: what is written once stays, and botocore's errors become ours."""
+"""The bucket: a conditional write never replaces an object, and botocore's errors become ours."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def client_error(code: str, status: int = 400) -> ClientError:
 
 
 class Conflicts:
-    """An S3 that answers a conditional write with conflicts before it does what it should."""
+    """An S3 that answers conditional writes with conflicts a few times before it works."""
 
     def __init__(self, s3: Any, conflicts: int) -> None:
         self._s3 = s3
@@ -111,7 +111,7 @@ def test_put_once_when_conflicts_do_not_end(lake: Lake, monkeypatch: pytest.Monk
 
 
 class Breaking:
-    """An S3 whose bodies break off before it sends them whole."""
+    """An S3 whose bodies break off a few times before they are complete."""
 
     def __init__(self, s3: Any, breaks: int) -> None:
         self._s3 = s3
@@ -168,7 +168,7 @@ def test_error_when_the_bucket_is_missing(lake: Lake) -> None:
         (client_error("NoSuchKey"), ObjectMissingError),
         (client_error("SlowDown", 503), StorageUnavailableError),
         (client_error("InternalError", 500), StorageUnavailableError),
-        # A gateway's answer without a body has its status for a code.
+        # For a gateway's response without a body, botocore uses the status as the code.
         (client_error("504", 504), StorageUnavailableError),
         (client_error("ProvisionedThroughputExceededException"), StorageUnavailableError),
         (client_error("RequestLimitExceeded"), StorageUnavailableError),

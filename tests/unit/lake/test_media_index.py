@@ -1,4 +1,4 @@
-"""The mapping: a media item belongs to the batch that claimed it first."""
+"""The media index: a media item belongs to the batch that claimed it first."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_complete_is_the_same_when_done_again(lake: Lake) -> None:
 
 def test_complete_when_another_batch_has_it(lake: Lake) -> None:
     lake.media_index.claim(["a"], "one")
-    with pytest.raises(ReconciliationError, match="media a is mapped by another batch than two"):
+    with pytest.raises(ReconciliationError, match="media item a is mapped by another batch than two"):
         lake.media_index.complete([finished("a", "two")])
     assert lake.mapping()["a"]["batch_id"] == "one"
 
@@ -64,7 +64,7 @@ def test_get_many_when_there_are_more_than_fit_one_call(lake: Lake) -> None:
 
 
 class Throttled:
-    """A table that leaves all keys but one unread, as often as asked."""
+    """A table that reads one key per call, and leaves the others unprocessed, for some calls."""
 
     def __init__(self, dynamo: Any, times: int) -> None:
         self._dynamo = dynamo
@@ -89,7 +89,7 @@ def test_get_many_when_the_table_is_throttled(lake: Lake, monkeypatch: pytest.Mo
 
 def test_error_when_the_table_stays_throttled(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lake.media_index, "_dynamo", Throttled(lake.media_index._dynamo, 99))
-    with pytest.raises(StorageUnavailableError, match="left keys unread"):
+    with pytest.raises(StorageUnavailableError, match="keys are still unprocessed"):
         lake.media_index.get_many([str(number) for number in range(50)])
 
 

@@ -1,4 +1,4 @@
-"""Names: the same content has the same name, another has another."""
+"""Object keys: the same content has the same key, other content has another."""
 
 from __future__ import annotations
 

@@ -1,11 +1,15 @@
-"""The row contract: every column is there, typed in words Athena knows."""
+"""Rows: every column is there, with a type of Athena and a type of Python that fits."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
-from imagelake.lake.rows import COLUMNS, TRANSFORM_VERSION, Status, new_row
+from imagelake.lake.rows import COLUMNS, TRANSFORM_VERSION, ImageFile, Row, Status, new_row
+from imagelake.lake.staging import StagedRow
 from imagelake.run.posts import Item, Media, Post
 
 ITEM = Item.of(
@@ -36,6 +40,32 @@ def test_new_row_has_every_column_and_no_other() -> None:
         "dt": "2026-04-01",
     }
     assert json.loads(json.dumps(row)) == row
+
+
+_PYTHON_TYPES: dict[str, Any] = {
+    "string": str,
+    "binary": bytes,
+    "int": int,
+    "bigint": int,
+    "float": float,
+    "boolean": bool,
+    "timestamp": str,
+    "array<string>": Sequence[str],
+    "array<float>": Sequence[float],
+    "struct<bytes:binary,path:string>": ImageFile,
+}
+
+
+def without_none(hint: Any) -> Any:
+    """The type of a column that may be null."""
+    alternatives = set(get_args(hint))
+    return (alternatives - {NoneType}).pop() if NoneType in alternatives else hint
+
+
+def test_row_has_the_columns_in_types_that_fit() -> None:
+    types = {name: without_none(hint) for name, hint in get_type_hints(Row).items()}
+    assert types == {column.name: _PYTHON_TYPES[column.type] for column in COLUMNS}
+    assert get_type_hints(StagedRow).keys() == types.keys()
 
 
 def test_columns_have_one_name_and_a_type_of_athena() -> None:

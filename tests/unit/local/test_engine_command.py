@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from imagelake import __version__
 from local.__main__ import main
 
 
@@ -26,6 +27,12 @@ def test_demo_names_the_port_when_it_is_taken(tmp_path: Path, capsys: pytest.Cap
     assert capsys.readouterr().err.splitlines() == [
         f"error: port {port} cannot be used: Address already in use; choose another with --port"
     ]
+
+
+def test_version_is_that_of_the_library(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"Imagelake {__version__}\n"
 
 
 def test_demo_refuses_a_limit_that_is_not_a_number(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from imagelake.run.errors import DownloadError, ErrorCode
-from imagelake.web.client import Answer, GuardedClient
+from imagelake.web.client import GuardedClient
+from imagelake.web.errors import ConnectionFailedError
+from imagelake.web.messages import Response
 from local.feed_server import FeedServer
 from local.sample_feed import SAMPLES
 
@@ -33,7 +34,7 @@ class Client(GuardedClient):
         super().__init__(trusted_origins=frozenset({server.url}))
         self.url = server.url
 
-    def get(self, path: str, **params: Any) -> Answer:
+    def get(self, path: str, **params: Any) -> Response:
         return self.exchange("GET", self.url + path, params={name: str(value) for name, value in params.items()})
 
 
@@ -207,6 +208,5 @@ def test_no_thread_is_left_when_a_client_keeps_its_connection() -> None:
         client.get("/img/feed_fullsize/rocket.jpg")
         assert threading.active_count() > before
     assert threading.active_count() == before
-    with client, pytest.raises(DownloadError) as caught:
+    with client, pytest.raises(ConnectionFailedError):
         client.get("/")
-    assert caught.value.code is ErrorCode.CONNECTION_FAILED

@@ -1,4 +1,4 @@
-"""A caught error in short, whoever raised it."""
+"""A caught error becomes a name and one sentence, whoever raised it."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ from imagelake.run.failures import CaughtError, Failure
         ({"Error": "X", "Cause": "y" * 9000}, "X", "y" * 500),
     ],
 )
-def test_failure_of_what_was_caught(caught: dict[str, Any], error: str, message: str) -> None:
+def test_failure_of_a_caught_error(caught: dict[str, Any], error: str, message: str) -> None:
     assert Failure.of(CaughtError.model_validate(caught)) == Failure(error=error, message=message)

@@ -1,17 +1,19 @@
-"""What steps hand to each other survives the state machine, which knows nothing but JSON."""
+"""Models that steps exchange survive the state machine, which knows only JSON."""
 
 from __future__ import annotations
 
 import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import get_args
+from threading import Barrier
 
 import pytest
-from pydantic import ValidationError
+from pydantic import ValidationError, create_model
 
-from imagelake.imaging import options
-from imagelake.run.models import Batch, FeedEntry, PlannedBatch, Preset, Progress, Run, Tensor
+from imagelake.run.frozen_model import FrozenModel
+from imagelake.run.models import Batch, FeedEntry, PlannedBatch, Progress, Run
 from imagelake.run.posts import Item, Media, Post
 
 EVENTS = sorted((Path(__file__).parents[2] / "events").glob("*.json"))
@@ -19,14 +21,14 @@ MODELS = {"run": Run, "feed": FeedEntry, "batch": Batch, "progress": Progress}
 
 
 @pytest.mark.parametrize("path", EVENTS, ids=lambda path: path.stem)
-def test_example_events_hold_what_the_models_say(path: Path) -> None:
+def test_example_events_match_the_models(path: Path) -> None:
     event = json.loads(path.read_text())
     for name, model in MODELS.items():
         if name in event:
             assert model.model_validate(event[name]).model_dump().items() >= event[name].items()
 
 
-def test_plan_comes_back_as_it_was() -> None:
+def test_planned_batch_survives_json() -> None:
     now = datetime(2026, 4, 1, 12, 0, 0, 123456, tzinfo=UTC)
     media = Media(media_id="m", index=0, kind="image", url="https://x.test/a", expires_at=now)
     post = Post(post_id="p", author_id="a", posted_at=now, text="кот\n\u2028", tags=["x"])
@@ -48,6 +50,20 @@ def test_batch_when_it_is_empty() -> None:
         Batch(batch_id="b", feed_id="f", source="bluesky", dt="2026-04-01", items=0)
 
 
-def test_choices_are_those_of_imaging() -> None:
-    assert get_args(Preset) == get_args(options.Preset)
-    assert get_args(Tensor) == get_args(options.Tensor)
+def test_threads_may_use_a_model_for_the_first_time_at_once() -> None:
+    threads = 8
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in range(200):
+                model = create_model("Fresh", __base__=FrozenModel, numbers=(list[int], ...), name=(str, "x"))
+                barrier = Barrier(threads)
+
+                def use(number: int, model: type[FrozenModel] = model, barrier: Barrier = barrier) -> FrozenModel:
+                    barrier.wait()
+                    return model.model_validate({"numbers": [number]})
+
+                assert len(list(pool.map(use, range(threads)))) == threads
+    finally:
+        sys.setswitchinterval(interval)

@@ -12,11 +12,13 @@ def feed(server: str | None) -> Feed:
 
 
 @pytest.mark.parametrize(
-    ("server", "address", "name"),
+    ("server", "url", "name"),
     [
         ("social.example", "https://social.example", "social.example"),
         ("Social.Example.", "https://social.example", "social.example"),
         ("social.example:8443", "https://social.example:8443", "social.example"),
+        ("social.example.:8443", "https://social.example:8443", "social.example"),
+        ("https://social.example:443", "https://social.example", "social.example"),
         ("https://social.example/", "https://social.example", "social.example"),
         ("HTTP://127.0.0.1:49152", "http://127.0.0.1:49152", "127.0.0.1"),
         ("http://localhost:3000", "http://localhost:3000", "localhost"),
@@ -24,8 +26,8 @@ def feed(server: str | None) -> Feed:
         ("münchen.example", "https://xn--mnchen-3ya.example", "xn--mnchen-3ya.example"),
     ],
 )
-def test_origin_when_server_is_a_host_or_an_origin(server: str, address: str, name: str) -> None:
-    assert origin(feed(server)) == address
+def test_origin_when_server_is_a_host_or_an_origin(server: str, url: str, name: str) -> None:
+    assert origin(feed(server)) == url
     assert host(feed(server)) == name
 
 

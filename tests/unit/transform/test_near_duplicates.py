@@ -1,4 +1,4 @@
-"""Near duplicates: what looks like an earlier picture of any network and day names it, the same on every try."""
+"""Near duplicates: an image that looks like an earlier one of any network and day names it, on every try the same."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ import pytest
 from botocore.exceptions import ClientError
 
 from imagelake.lake.hash_log import Entry, HashLog
-from imagelake.lake.rows import Status
-from imagelake.lake.staging import Result
+from imagelake.lake.rows import Row, Status
 from imagelake.run.aws import client
 from imagelake.run.errors import StorageDeniedError, StorageUnavailableError
 from imagelake.run.models import Batch
 from tests.unit.fake_lake import IMAGE_HASHES, Lake
 from tests.unit.functions.factories import item, plan, result
 from transform import near_duplicates
-from transform.near_duplicates import DHASH_BITS, MIN_CONTRAST, PHASH_BITS, find, known, mark_near_duplicates
+from transform.near_duplicates import DHASH_BITS, MIN_CONTRAST, PHASH_BITS, find, hash_log_cache, mark_near_duplicates
 
-# Far from one another, and from their complements.
+# Far from one another and from their complements.
 PHASH = [0x0123456789ABCDEF, 0x7FFFFFFF00000000, 0x00FF00FF00FF00FF, 0x5555555555555555]
 
 
@@ -28,14 +27,14 @@ def signed(bits: int) -> int:
     return bits - (1 << 64) if bits >> 63 else bits
 
 
-def looks(name: str, phash: int, dhash: int = 0, **changes: Any) -> Result:
-    """A picture with these hashes."""
+def looks(name: str, phash: int, dhash: int = 0, **changes: Any) -> Row:
+    """An image with these hashes."""
     values = {"phash": signed(phash), "dhash": signed(dhash), "is_low_information": False, "contrast": 0.2}
     return result(item(name), **{**values, **changes})
 
 
 def flipped(hash_: int, bits: int) -> int:
-    """The hash with that many other bits."""
+    """The hash with so many bits changed."""
     return hash_ ^ ((1 << bits) - 1)
 
 
@@ -43,14 +42,17 @@ def batch(name: str) -> Batch:
     return plan(item(name)).batch
 
 
-def mark(name: str, *results: Result) -> list[tuple[str | None, int | None]]:
-    marked = mark_near_duplicates(list(results), batch(name), HashLog(IMAGE_HASHES))
-    assert [row["media_id"] for row, *_ in marked] == [row["media_id"] for row, *_ in results]
-    return [(row["duplicate_of"], row["duplicate_distance"]) for row, *_ in marked]
+def mark(name: str, *rows: Row) -> list[tuple[str | None, int | None]]:
+    marked = mark_near_duplicates(list(rows), batch(name), hash_log_cache(IMAGE_HASHES))
+    unmarked: list[Row] = [row | {"duplicate_of": None, "duplicate_distance": None} for row in rows]
+    assert [row | {"duplicate_of": None, "duplicate_distance": None} for row in marked] == unmarked, (
+        "nothing else changes"
+    )
+    return [(row["duplicate_of"], row["duplicate_distance"]) for row in marked]
 
 
 def another_worker() -> None:
-    known.cache_clear()
+    hash_log_cache.cache_clear()
 
 
 def called(log_calls: list[dict[str, Any]], operation: str) -> list[dict[str, Any]]:
@@ -59,7 +61,7 @@ def called(log_calls: list[dict[str, Any]], operation: str) -> list[dict[str, An
 
 @pytest.fixture
 def calls(lake: Lake) -> Iterator[list[dict[str, Any]]]:
-    """What DynamoDB is asked."""
+    """Calls of DynamoDB."""
     seen: list[dict[str, Any]] = []
 
     def note(params: dict[str, Any], model: Any, **_: Any) -> None:
@@ -72,7 +74,7 @@ def calls(lake: Lake) -> Iterator[list[dict[str, Any]]]:
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, operation: str, code: str, reasons: list[str] | None = None) -> None:
-    """Let a call of DynamoDB fail."""
+    """Make a call of DynamoDB fail."""
     answer: Any = {"Error": {"Code": code, "Message": "no"}}
     if reasons is not None:
         answer["CancellationReasons"] = [{"Code": reason} for reason in reasons]
@@ -83,20 +85,19 @@ def refuse(monkeypatch: pytest.MonkeyPatch, operation: str, code: str, reasons: 
     monkeypatch.setattr(client("dynamodb"), operation, refused)
 
 
-def test_picture_like_one_of_an_earlier_batch_names_it(lake: Lake) -> None:
+def test_image_like_one_of_an_earlier_batch_names_it(lake: Lake) -> None:
     assert mark("b1", looks("a", PHASH[0]), looks("b", PHASH[1])) == [(None, None)] * 2
     later = looks("c", flipped(PHASH[1], 3))
     assert mark("b2", looks("d", PHASH[2]), later) == [(None, None), (item("b").media_id, 3)]
-    assert (later.row["status"], later.picture is not None) == (Status.OK, True)
 
 
-def test_picture_of_another_network_is_found_by_another_worker(lake: Lake) -> None:
+def test_image_of_another_network_is_found_by_another_worker(lake: Lake) -> None:
     mark("b1", looks("a", PHASH[0], media_id="mastodon/ä/1", source="mastodon"))
     another_worker()
     assert mark("b2", looks("c", flipped(PHASH[0], 2))) == [("mastodon/ä/1", 2)]
 
 
-def test_picture_like_one_before_it_in_its_batch_names_it(lake: Lake) -> None:
+def test_image_like_one_before_it_in_its_batch_names_it(lake: Lake) -> None:
     assert mark("b1", looks("a", PHASH[0]), looks("b", PHASH[1]), looks("c", flipped(PHASH[1], 1))) == [
         (None, None),
         (None, None),
@@ -134,7 +135,7 @@ def test_dhash_has_to_agree(lake: Lake) -> None:
     assert mark("b3", looks("c", PHASH[0], dhash=flipped(PHASH[2], DHASH_BITS))) == [(item("a").media_id, 0)]
 
 
-def test_phash_beyond_its_limit_is_another_picture(lake: Lake) -> None:
+def test_phash_beyond_its_limit_is_another_image(lake: Lake) -> None:
     mark("b1", looks("a", PHASH[0]))
     assert mark("b2", looks("b", flipped(PHASH[0], PHASH_BITS + 1))) == [(None, None)]
 
@@ -146,7 +147,7 @@ def test_hashes_of_negative_sign_are_compared_bit_by_bit(lake: Lake) -> None:
     assert mark("b2", looks("b", PHASH[0], dhash=0)) == [(item("a").media_id, 1)]
 
 
-def test_flat_pictures_and_rows_without_picture_are_left_out(lake: Lake) -> None:
+def test_flat_images_and_rows_without_image_are_left_out(lake: Lake) -> None:
     for flat in ({"is_low_information": True}, {"contrast": MIN_CONTRAST / 2}):
         assert mark("b1", looks("a", PHASH[0], **flat), looks("b", PHASH[0], **flat)) == [(None, None)] * 2
     others = [result(item(status.value), status) for status in (Status.FAILED, Status.REJECTED)]
@@ -162,30 +163,30 @@ def test_loser_of_two_batches_at_once_decides_again(lake: Lake, monkeypatch: pyt
     def late(log: HashLog, entry: Entry, names: list[str]) -> bool:
         if not first:
             first.append(entry)
-            # What a worker elsewhere adds after we have read and before we write.
-            assert append(log, Entry(1, "theirs", np.array([PHASH[0], 0], ">u8").tobytes()), ["their picture"])
+            # Another worker adds this after we have read and before we write.
+            assert append(log, Entry(1, "theirs", np.array([PHASH[0], 0], ">u8").tobytes()), ["their image"])
         return append(log, entry, names)
 
     monkeypatch.setattr(HashLog, "append", late)
-    assert mark("ours", looks("a", flipped(PHASH[0], 2)), looks("b", PHASH[1])) == [("their picture", 2), (None, None)]
-    assert len(first[0].hashes) == 32, "at first both of ours were originals"
+    assert mark("ours", looks("a", flipped(PHASH[0], 2)), looks("b", PHASH[1])) == [("their image", 2), (None, None)]
+    assert len(first[0].hashes) == 32, "at first, both of ours were originals"
     (theirs, ours) = HashLog(IMAGE_HASHES).read(0, consistent=True)
     assert (theirs.seq, ours.seq, ours.hashes) == (1, 2, np.array([PHASH[1], 0], ">u8").tobytes())
 
 
 def test_same_marks_when_it_died_after_its_entry(lake: Lake) -> None:
-    def pictures() -> list[Result]:
+    def images() -> list[Row]:
         return [looks("c", flipped(PHASH[0], 1)), looks("d", PHASH[1]), looks("e", flipped(PHASH[1], 1))]
 
     mark("b1", looks("a", PHASH[0]))
-    marks = mark("b2", *pictures())
+    marks = mark("b2", *images())
     assert marks == [(item("a").media_id, 1), (None, None), (item("d").media_id, 1)]
-    # A later batch with a picture nearer to ours changes nothing.
+    # A later batch with an image nearer to ours changes nothing.
     mark("b3", looks("f", PHASH[1] ^ (((1 << PHASH_BITS + 1) - 1) << 20)))
     stored = lake.hashes()
-    assert mark("b2", *pictures()) == marks
+    assert mark("b2", *images()) == marks
     another_worker()
-    assert mark("b2", *pictures()) == marks
+    assert mark("b2", *images()) == marks
     assert lake.hashes() == stored
 
 
@@ -194,7 +195,7 @@ def test_warm_worker_reads_only_what_is_new(lake: Lake, calls: list[dict[str, An
         mark(f"b{number}", looks(f"p{number}", phash))
     after = [call["ExpressionAttributeValues"][":after"]["N"] for call in called(calls, "Query")]
     assert after == ["0", "0", "1"]
-    assert called(calls, "GetItem") == [], "names are read on a hit only"
+    assert called(calls, "GetItem") == [], "names are read only after a match"
     another_worker()
     mark("b3", looks("c", flipped(PHASH[1], 1)))
     assert called(calls, "Query")[-1]["ExpressionAttributeValues"][":after"]["N"] == "0"
@@ -202,7 +203,7 @@ def test_warm_worker_reads_only_what_is_new(lake: Lake, calls: list[dict[str, An
     assert names["Key"]["seq"] == {"N": "2"}
 
 
-def test_read_that_breaks_off_does_not_part_pictures_from_their_names(
+def test_read_that_breaks_off_does_not_part_images_from_their_names(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mark("b1", looks("a", PHASH[0]))

@@ -1,4 +1,4 @@
-"""A server whose every answer is a script of bytes, for what a client must bear."""
+"""A server whose answers are scripts of bytes, for tests of a client with hostile servers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Script = Callable[[bytes], Iterable[bytes | None]]
 
 
 class Server:
-    """Answers each request with what ``script`` makes of it; ``None`` in the answer closes the connection."""
+    """Answers each request with the parts that ``script`` returns for it; ``None`` closes the connection."""
 
     def __init__(self, script: Script, tls: ssl.SSLContext | None = None) -> None:
         self.script, self.tls = script, tls
@@ -72,7 +72,7 @@ class Server:
         return head
 
     def _rest(self, head: bytes, sock: socket.socket) -> bytes:
-        """What is still to come of the request's body."""
+        """Receive the rest of the request's body."""
         top, _, body = head.partition(b"\r\n\r\n")
         length = re.search(rb"content-length: (\d+)", top, re.IGNORECASE)
         missing = int(length[1]) - len(body) if length and b"\r\n\r\n" in head else 0

@@ -1,4 +1,4 @@
-"""The guarded client: what it refuses before a connection is made, and what it reads from those that are."""
+"""The guarded client: URLs that it refuses before it connects, and answers that it reads once it is connected."""
 
 from __future__ import annotations
 
@@ -20,15 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from imagelake.run.errors import (
-    BadFeedError,
-    BadInputError,
-    DownloadError,
-    ErrorCode,
-    SourceChangedError,
-    SourceUnavailableError,
-)
-from imagelake.web.client import VERSION, GuardedClient, as_feed_error
+from imagelake import __version__
+from imagelake.run.errors import BadInputError
+from imagelake.web.client import GuardedClient
+from imagelake.web.errors import ConnectionFailedError, HostNotFoundError, HttpError, UrlRefusedError
 from imagelake.web.http1 import Deadline
 from imagelake.web.urls import Url
 from tests.unit.web.server import EVIL, OK, Server, get
@@ -51,7 +46,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def resolve_to(monkeypatch: pytest.MonkeyPatch, *rounds: list[str]) -> list[str]:
-    """Answer look-ups of any name with ``rounds`` in turn (the last one for good); returns the names asked for."""
+    """Answer lookups of any name with ``rounds`` in turn, the last one for good; return the looked-up names."""
     asked: list[str] = []
 
     def getaddrinfo(host: str, port: int, *args: Any, **kwargs: Any) -> list[Any]:
@@ -71,7 +66,7 @@ def resolve_to(monkeypatch: pytest.MonkeyPatch, *rounds: list[str]) -> list[str]
 
 
 def reroute(monkeypatch: pytest.MonkeyPatch, port: int, *, peer: str | None) -> list[Any]:
-    """Let connections to anywhere end at a local server that claims to be ``peer``; returns where they were to go."""
+    """Lead every connection to a local server that claims to be ``peer``; return the addresses that were meant."""
     wanted: list[Any] = []
     connect, getpeername = socket.socket.connect, socket.socket.getpeername
 
@@ -84,10 +79,10 @@ def reroute(monkeypatch: pytest.MonkeyPatch, port: int, *, peer: str | None) -> 
     return wanted
 
 
-def refused_code(url: str) -> ErrorCode:
-    with pytest.raises(DownloadError) as caught:
+def error_of(url: str) -> type[BaseException]:
+    with pytest.raises(HttpError) as caught:
         get(url)
-    return caught.value.code
+    return caught.type
 
 
 # Literal addresses, in the spellings that resolvers and URL parsers know.
@@ -154,15 +149,15 @@ URLS = [
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("host", LITERALS)
 def test_exchange_when_the_host_is_an_address_in_disguise(host: str, scheme: str, connections: list[Any]) -> None:
-    # What the system makes of the spelling is up to it: to refuse it or not to know it are both right.
-    assert refused_code(f"{scheme}://{host}/a.jpg") in (ErrorCode.URL_REFUSED, ErrorCode.HOST_NOT_FOUND)
+    # The system may read the spelling as an address or not know it; both are right.
+    assert error_of(f"{scheme}://{host}/a.jpg") in (UrlRefusedError, HostNotFoundError)
     assert connections == []
 
 
 @pytest.mark.parametrize("url", URLS)
 def test_exchange_when_the_url_is_refused(url: str, connections: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     asked = resolve_to(monkeypatch, [PUBLIC])
-    assert refused_code(url) is ErrorCode.URL_REFUSED
+    assert error_of(url) is UrlRefusedError
     assert (asked, connections) == ([], [])
 
 
@@ -181,7 +176,7 @@ def test_exchange_when_a_name_has_any_address_that_is_not_public(
     addresses: list[str], connections: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resolve_to(monkeypatch, addresses)
-    assert refused_code("https://rebind.example/") is ErrorCode.URL_REFUSED
+    assert error_of("https://rebind.example/") is UrlRefusedError
     assert connections == []
 
 
@@ -189,7 +184,7 @@ def test_exchange_when_the_name_changes_its_address_after_the_check(
     connections: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = resolve_to(monkeypatch, [PUBLIC], ["127.0.0.1"])
-    assert refused_code("http://rebind.example/") is ErrorCode.CONNECTION_FAILED
+    assert error_of("http://rebind.example/") is ConnectionFailedError
     assert asked == ["rebind.example"]
     assert connections == [(PUBLIC, 80)]
 
@@ -198,14 +193,14 @@ def test_exchange_when_the_peer_is_not_public(serve: Callable[..., Server], monk
     server = serve(lambda head: [OK])
     resolve_to(monkeypatch, [PUBLIC])
     reroute(monkeypatch, server.port, peer=None)
-    assert refused_code("http://media.example/") is ErrorCode.URL_REFUSED
+    assert error_of("http://media.example/") is UrlRefusedError
     monkeypatch.undo()
     assert server.requests == []
 
 
 def test_exchange_when_a_name_is_unknown(connections: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     resolve_to(monkeypatch, [])
-    assert refused_code("https://nowhere.example/") is ErrorCode.HOST_NOT_FOUND
+    assert error_of("https://nowhere.example/") is HostNotFoundError
     assert connections == []
 
 
@@ -213,7 +208,7 @@ def test_exchange_when_proxies_are_in_the_environment(connections: list[Any], mo
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:3128")
     resolve_to(monkeypatch, [PUBLIC])
-    assert refused_code("https://media.example/") is ErrorCode.CONNECTION_FAILED
+    assert error_of("https://media.example/") is ConnectionFailedError
     assert connections == [(PUBLIC, 443)]
 
 
@@ -232,7 +227,7 @@ def test_exchange_when_the_host_is_public(
     host: str, scheme: str, connections: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resolve_to(monkeypatch, [PUBLIC, "2606:4700::6810:84e5"])
-    assert refused_code(f"{scheme}://{host}/a%20b.jpg?sig=x@y") is ErrorCode.CONNECTION_FAILED
+    assert error_of(f"{scheme}://{host}/a%20b.jpg?sig=x@y") is ConnectionFailedError
     port = 443 if scheme == "https" else 80
     assert connections == [(PUBLIC, port), ("2606:4700::6810:84e5", port, 0, 0)]
 
@@ -289,7 +284,7 @@ def test_exchange_when_https_is_pinned_then_tls_names_the_host(
 
 
 @pytest.mark.parametrize(("extra", "connections"), [(b"", 1), (EVIL, 3)])
-def test_exchange_when_https_then_only_a_connection_in_step_is_kept(
+def test_exchange_when_https_then_only_a_reusable_connection_is_kept(
     extra: bytes, connections: int, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     at_server, at_client = certificate(tmp_path, "media.example")
@@ -309,10 +304,10 @@ def test_exchange_when_the_certificate_is_for_another_name(
     server = serve(lambda head: [OK], at_server)
     resolve_to(monkeypatch, [PUBLIC])
     reroute(monkeypatch, server.port, peer=PUBLIC)
-    with pytest.raises(DownloadError) as caught:
+    with pytest.raises(HttpError) as caught:
         get("https://media.example/?token=secret", GuardedClient(ssl_context=at_client))
     monkeypatch.undo()
-    assert caught.value.code is ErrorCode.CONNECTION_FAILED
+    assert caught.type is ConnectionFailedError
     assert "secret" not in str(caught.value)
     assert server.requests == []
 
@@ -320,11 +315,11 @@ def test_exchange_when_the_certificate_is_for_another_name(
 CHECKER = GuardedClient()
 
 
-def check_code(url: str, **options: Any) -> ErrorCode | None:
+def check_error(url: str, **options: Any) -> type[HttpError] | None:
     try:
         CHECKER.check(url, **options)
-    except DownloadError as error:
-        return error.code
+    except HttpError as error:
+        return type(error)
     return None
 
 
@@ -334,7 +329,7 @@ def check_code(url: str, **options: Any) -> ErrorCode | None:
 @example("http://[::1]]/")
 @example("http://xn--/")
 def test_check_when_the_url_is_any_text(text: str) -> None:
-    assert check_code(text, base=Url.parse("https://example.com/")) in (None, ErrorCode.URL_REFUSED)
+    assert check_error(text, base=Url.parse("https://example.com/")) in (None, UrlRefusedError)
 
 
 @pytest.mark.parametrize(
@@ -348,8 +343,8 @@ def test_check_when_the_url_is_any_text(text: str) -> None:
     ],
 )  # fmt: skip
 def test_check_when_hosts_are_listed_then_whole_labels_count(host: str, allowed: bool) -> None:
-    code = check_code(f"https://{host}/", allowed_hosts=frozenset({"cdn.example", "one.test"}))
-    assert code is (None if allowed else ErrorCode.URL_REFUSED)
+    error = check_error(f"https://{host}/", allowed_hosts=frozenset({"cdn.example", "one.test"}))
+    assert error is (None if allowed else UrlRefusedError)
 
 
 def test_check_when_the_origin_is_trusted_then_it_is_exact() -> None:
@@ -364,7 +359,7 @@ def test_check_when_the_origin_is_trusted_then_it_is_exact() -> None:
         "https://a.mirror.lan/", "https://mirror.lan:80/",
         "https://mirror.lan.evil.test/", "http://127.0.0.2:4567/", "http://127.1:4567/",
     ):  # fmt: skip
-        with pytest.raises(DownloadError):
+        with pytest.raises(UrlRefusedError):
             client.check(url, allowed_hosts=none)
 
 
@@ -373,16 +368,16 @@ def test_exchange_when_another_scheme_of_a_trusted_origin_has_a_private_address(
 ) -> None:
     resolve_to(monkeypatch, ["10.0.0.1"])
     client = GuardedClient(trusted_origins=frozenset({"https://mirror.lan"}))
-    with pytest.raises(DownloadError) as caught:
+    with pytest.raises(HttpError) as caught:
         get("http://mirror.lan:443/", client)
-    assert (caught.value.code, connections) == (ErrorCode.URL_REFUSED, [])
+    assert (caught.type, connections) == (UrlRefusedError, [])
 
 
 @pytest.mark.parametrize(
     "origin",
     ["127.0.0.1:4567", "ftp://a", "http://", "http://a/path", "http://a?b", "http://u@a", "*", "null"],
 )
-def test_client_when_a_trusted_origin_is_none(origin: str) -> None:
+def test_client_when_a_trusted_origin_is_not_an_origin(origin: str) -> None:
     with pytest.raises(BadInputError):
         GuardedClient(trusted_origins=frozenset({origin}))
 
@@ -411,7 +406,7 @@ def test_exchange_when_all_is_well(serve: Callable[..., Server]) -> None:
     assert answer.url == f"{server.origin}/api?a=1&b=2"
     head = server.requests[-1].lower()
     assert head.startswith(b"get /api?a=1&b=2 http/1.1\r\n")
-    assert f"user-agent: imagelake/{VERSION} (+ops@example.org)\r\n".encode() in head
+    assert f"user-agent: imagelake/{__version__} (+ops@example.org)\r\n".encode() in head
     assert b"accept-encoding: gzip\r\n" in head
     assert b"x-token: t\r\n" in head
     assert b"cookie" not in head
@@ -440,11 +435,11 @@ def test_exchange_when_the_answer_redirects_then_it_is_returned(serve: Callable[
 def test_open_when_the_url_was_not_checked_then_it_is_refused_the_same(url: str, connections: list[Any]) -> None:
     client = GuardedClient()
     with (
-        pytest.raises(DownloadError) as caught,
+        pytest.raises(HttpError) as caught,
         client.open("GET", Url.parse(url), deadline=Deadline(5), connect=1, read=1),
     ):
         raise AssertionError
-    assert (caught.value.code, connections) == (ErrorCode.URL_REFUSED, [])
+    assert (caught.type, connections) == (UrlRefusedError, [])
 
 
 def test_exchange_when_everything_is_logged_then_no_signature_is(
@@ -454,21 +449,6 @@ def test_exchange_when_everything_is_logged_then_no_signature_is(
     server = serve(lambda head: [b"HTTP/1.1 302 Found\r\nLocation: /?sig=secret\r\nContent-Length: 0\r\n\r\n"])
     get(f"{server.origin}/?sig=secret", GuardedClient(trusted_origins=frozenset({server.origin})))
     assert "secret" not in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("code", "kind"),
-    [
-        (ErrorCode.URL_REFUSED, BadFeedError),
-        (ErrorCode.TOO_LARGE, SourceChangedError),
-        (ErrorCode.HTTP_ERROR, SourceChangedError),
-        (ErrorCode.TIMED_OUT, SourceUnavailableError),
-        (ErrorCode.HOST_NOT_FOUND, SourceUnavailableError),
-    ],
-)
-def test_as_feed_error_when_a_call_failed(code: ErrorCode, kind: type[Exception]) -> None:
-    error = as_feed_error(DownloadError(code, "why"))
-    assert (type(error), str(error)) == (kind, "why")
 
 
 def test_public_address_of_these_tests_when_checked_is_one() -> None:

@@ -1,11 +1,11 @@
-"""URLs: what is clean is sent as it came, what is not is refused, and a redirect leads where a browser would go."""
+"""URLs: a clean one is sent unchanged, any other is refused, and a redirect leads to the same URL as in a browser."""
 
 from __future__ import annotations
 
 import pytest
 
-from imagelake.run.errors import DownloadError, ErrorCode
-from imagelake.web.urls import Url
+from imagelake.web.errors import UrlRefusedError
+from imagelake.web.urls import Url, origin, parse_origins
 
 BASE = "https://b.example/a/b/c?q#f"
 
@@ -58,13 +58,12 @@ def test_url_when_it_is_clean(text: str, asked: str) -> None:
 )  # fmt: skip
 def test_url_when_it_is_not_clean(text: str) -> None:
     for parse in (Url.parse, Url.parse(BASE).join):
-        with pytest.raises(DownloadError) as caught:
+        with pytest.raises(UrlRefusedError):
             parse(text)
-        assert caught.value.code is ErrorCode.URL_REFUSED
 
 
 def test_url_when_its_scheme_only_looks_like_one() -> None:
-    with pytest.raises(DownloadError):
+    with pytest.raises(UrlRefusedError):
         Url.parse("http\u017f://a.example/")
 
 
@@ -89,8 +88,22 @@ def test_join_when_the_reference_is_clean(reference: str, joined: str) -> None:
     ["https:d", "http:/d", "//", "///d", "//u@c.example/", ":d", "a:d", "javascript:d", "//c.example:/\\", "\n/d"],
 )
 def test_join_when_parsers_disagree_on_the_reference(reference: str) -> None:
-    with pytest.raises(DownloadError):
+    with pytest.raises(UrlRefusedError):
         Url.parse(BASE).join(reference)
+
+
+@pytest.mark.parametrize(
+    ("url", "spelled"),
+    [
+        ("https://a.example", "https://a.example"), ("HTTPS://A.Example:443/b?c#d", "https://a.example"),
+        ("https://a.example:8443/", "https://a.example:8443"), ("http://a.example:443/", "http://a.example:443"),
+        ("http://a.example:080/", "http://a.example"), ("https://bücher.example/", "https://xn--bcher-kva.example"),
+        ("http://[2606:4700::6810:84E5]:8080/", "http://[2606:4700::6810:84e5]:8080"),
+    ],
+)  # fmt: skip
+def test_origin_has_one_spelling(url: str, spelled: str) -> None:
+    assert origin(url) == spelled
+    assert parse_origins([spelled, url.removesuffix("/b?c#d")]) == {spelled}
 
 
 ASCII = "".join(map(chr, range(0x20, 0x7F)))

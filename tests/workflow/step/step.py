@@ -1,4 +1,4 @@
-"""A step that fails on command: ``{"raise": name of an error, "times": how often}``; without a command it succeeds."""
+"""A function that raises an error on command, ``{"raise": NAME, "times": NUMBER}``, and succeeds without one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """The command is the batch, or the feed's configuration where there is no batch."""
+    """Take the command from the batch, or from the feed's configuration if there is no batch."""
     command = event["batch"] if "batch" in event else event["feed"]["config"]
     if "raise" in command and ("times" not in command or _call_number() <= command["times"]):
         raise type(command["raise"], (Exception,), {})("on command")
@@ -16,7 +16,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 
 def _call_number() -> int:
-    # Every call may be in a process of its own; all of the engine's share this folder.
+    # Calls may be in different processes; all processes of one engine share this folder.
     with Path(tempfile.gettempdir(), "calls").open("a") as calls:
         calls.write(".")
         return calls.tell()

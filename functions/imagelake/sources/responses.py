@@ -1,6 +1,6 @@
-"""Answers of networks over HTTP: which error a status means, how long a limit lasts, and JSON that is safe to keep.
+"""Responses of networks: the error that a status means, the end of a rate limit, and JSON that is safe to store.
 
-What the networks do alike is here once. What each says in its own way is its ``Dialect``.
+Here is everything that the networks have in common; a ``Dialect`` holds the differences.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from imagelake.run.errors import (
@@ -25,6 +24,7 @@ from imagelake.run.errors import (
 )
 from imagelake.sources.contract import Feed, RateLimit
 from imagelake.web.messages import Response
+from imagelake.web.retry_after import http_date, retry_time
 
 T = TypeVar("T")
 
@@ -39,17 +39,17 @@ _BY_STATUS: Mapping[int, type[ImagelakeError]] = {
 }
 
 _MEANING: Mapping[type[ImagelakeError], str] = {
-    CredentialsError: "the network wants a valid login",
-    FeedNotFoundError: "not there, or gone, private or suspended",
-    FeedNotPermittedError: "the network does not allow this read",
+    CredentialsError: "the network requires a valid login",
+    FeedNotFoundError: "it does not exist, or is deleted, private or suspended",
+    FeedNotPermittedError: "the network does not allow this request",
     RateLimitedError: "the network's rate limit is reached",
-    SourceChangedError: "the answer is not one the network documents",
+    SourceChangedError: "the response is not one that the network documents",
     SourceUnavailableError: "the network is not available",
 }
 
-# No network nests its answers deeper than about 25. What is deeper is cut off, or writing it out again could overflow.
+# Deeper values become null, because writing them as JSON could overflow. No network nests deeper than about 25.
 _MAX_DEPTH = 64
-# More digits than any 64-bit number; int() itself refuses 4,301.
+# More digits than any 64-bit number has; int() refuses 4,301.
 _MAX_DIGITS = 32
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -58,10 +58,10 @@ _TOKEN_LIKE = re.compile(r"[\w.~+/=%|-]{20,}")
 
 @dataclass(frozen=True)
 class Dialect:
-    """How one network says what HTTP leaves open.
+    """One network's way to state rate limits and errors.
 
-    ``rate`` reads the limit from a response's headers. ``code`` finds the error code in the JSON object of an error
-    answer, and ``errors`` says what each code means; a code there wins over the status.
+    ``rate`` reads the rate limit from the headers of a response. ``code`` finds the error code in the JSON object of an
+    error response, and ``errors`` maps codes to errors; a code in it counts more than the status.
     """
 
     rate: Callable[[Response], RateLimit | None]
@@ -70,13 +70,13 @@ class Dialect:
 
 
 def check(feed: Feed, response: Response, dialect: Dialect) -> None:
-    """Raise the leaf that ``response`` stands for, or return if it is a success."""
+    """Raise the error that ``response`` means, unless it is a success."""
     if not 200 <= response.status < 300:
         raise refusal(feed, response, dialect)
 
 
 def refusal(feed: Feed, response: Response, dialect: Dialect) -> ImagelakeError:
-    """The leaf that ``response``, which is an error whatever its status, stands for."""
+    """Return the error that ``response`` means; it is an error response, even with the status of a success."""
     kind = _coded(response, dialect) or _BY_STATUS.get(response.status)
     if kind is None:
         kind = SourceUnavailableError if response.status >= 500 else SourceChangedError
@@ -87,7 +87,7 @@ def refusal(feed: Feed, response: Response, dialect: Dialect) -> ImagelakeError:
 
 
 def read_json(feed: Feed, response: Response) -> Any:
-    """The JSON in the body, safe to store: no NUL, lone surrogate, NaN, endless number or endless nesting in it."""
+    """Decode the JSON of the body, safe to store: without NULs, lone surrogates, NaN, huge numbers or deep nesting."""
     try:
         return _decoded(response.body)
     except (ValueError, RecursionError):
@@ -95,37 +95,37 @@ def read_json(feed: Feed, response: Response) -> Any:
 
 
 def described(response: Response) -> str:
-    """The body's type and first characters for an error message, with everything masked that could be a token."""
+    """Describe the body for an error message: its type and first characters, with everything masked like a token."""
     kind = (header(response, "content-type") or "no content type").partition(";")[0][:40]
     start = _TOKEN_LIKE.sub("…", response.body[:4096].decode("utf-8", "replace"))
     return f"{kind}: {' '.join(start.split())[:80]!r}"
 
 
 def header(response: Response, name: str) -> str | None:
-    """The value of a header, whatever the case of its name."""
+    """Return the value of a header; the case of its name does not matter."""
     return next((value for key, value in response.headers.items() if key.lower() == name), None)
 
 
-def answered_at(response: Response) -> datetime | None:
-    """The network's own clock at the time of the answer, or ``None`` if it did not say."""
-    return _http_date(header(response, "date"))
+def responded_at(response: Response) -> datetime | None:
+    """Return the network's clock at the time of the response, or ``None`` if it is not stated."""
+    return http_date(header(response, "date"))
 
 
-def window(response: Response, prefix: str, moment: Callable[[str], datetime]) -> RateLimit | None:
-    """The limit in ``<prefix>-remaining`` and ``<prefix>-reset``; ``moment`` reads the network's format of it."""
-    left, reset = header(response, f"{prefix}-remaining"), header(response, f"{prefix}-reset")
+def rate_limit(response: Response, prefix: str, read_time: Callable[[str], datetime]) -> RateLimit | None:
+    """Read the headers ``<prefix>-remaining`` and ``<prefix>-reset``; ``read_time`` knows the format of the latter."""
+    remaining, reset = header(response, f"{prefix}-remaining"), header(response, f"{prefix}-reset")
     # Some networks write whole numbers as floats, such as 599.0.
-    rate = RateLimit(remaining=_read(lambda text: int(float(text)), left), reset_at=_read(moment, reset))
+    rate = RateLimit(remaining=_read(lambda text: int(float(text)), remaining), reset_at=_read(read_time, reset))
     return None if rate == RateLimit(None, None) else rate
 
 
 def unix_time(text: str) -> datetime:
-    """Seconds since 1970 as an aware time."""
+    """Read Unix time, in seconds, as an aware time."""
     return datetime.fromtimestamp(float(text), UTC)
 
 
 def iso_time(text: str) -> datetime:
-    """ISO 8601 as an aware time; UTC if it names no offset."""
+    """Read ISO 8601 as an aware time in UTC; a time without an offset is in UTC."""
     time = datetime.fromisoformat(text)
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
@@ -140,31 +140,20 @@ def _coded(response: Response, dialect: Dialect) -> type[ImagelakeError] | None:
 
 
 def _reset_at(response: Response, dialect: Dialect) -> datetime | None:
-    """The end of the limit: the later of what the network's own headers and ``Retry-After`` say."""
+    """Return the end of the rate limit: the later of the network's own header and ``Retry-After``."""
     rate = dialect.rate(response)
-    times = [rate.reset_at if rate else None, _retry_after(response)]
+    times = [
+        rate.reset_at if rate else None,
+        retry_time(header(response, "retry-after"), header(response, "date")),
+    ]
     return max((time for time in times if time), default=None)
 
 
-def _retry_after(response: Response) -> datetime | None:
-    text = (header(response, "retry-after") or "").strip()
-    if not (text.isascii() and text.isdigit()):
-        return _http_date(text)
-    now = answered_at(response)
-    return _read(lambda seconds: now + timedelta(seconds=int(seconds)), text) if now else None
-
-
-def _http_date(text: str | None) -> datetime | None:
-    time = _read(parsedate_to_datetime, text)
-    # "-0000" gives a naive time, which HTTP means as UTC.
-    return _read(iso_time, time.isoformat()) if time else None
-
-
 def _read(reader: Callable[[str], T], text: str | None) -> T | None:
-    """``reader(text)``, or ``None`` for a header that is missing or makes no sense."""
+    """Return ``reader(text)``, or ``None`` if the header is missing or invalid."""
     try:
         return reader(text) if text else None
-    except (ValueError, OverflowError, OSError, TypeError, IndexError):  # the last two come out of email.utils
+    except (ValueError, OverflowError, OSError):
         return None
 
 
@@ -186,7 +175,7 @@ def _storable(value: Any, depth: int = 0) -> Any:
     if depth > _MAX_DEPTH:
         return None
     if isinstance(value, str):
-        return _UNSTORABLE.sub(lambda found: "" if found[0] == "\x00" else "\ufffd", value)
+        return _UNSTORABLE.sub(lambda match: "" if match[0] == "\x00" else "\ufffd", value)
     if isinstance(value, list):
         return [_storable(part, depth + 1) for part in value]
     if isinstance(value, dict):

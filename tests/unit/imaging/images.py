@@ -1,4 +1,4 @@
-"""Pictures and files the tests are about, made here so that no test needs a file of its own."""
+"""Images and files for the tests, made by code so that no test needs a file of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GPS_MARK = b"PLANTED-PLACE"
 
 
 def photo(width: int, height: int, seed: int = 0) -> Image.Image:
-    """Smooth shapes with a little grain: what a photo is to a codec."""
+    """Make smooth shapes with a little grain, which codecs treat like a photo."""
     random = np.random.default_rng(seed)
     total = np.zeros((height, width, 3))
     for cells in (3, 9, 27):
@@ -28,7 +28,7 @@ def photo(width: int, height: int, seed: int = 0) -> Image.Image:
 
 
 def quarters(width: int = 96, height: int = 64) -> Image.Image:
-    """Red, green, blue and yellow quarters, so that each of the eight orientations looks different."""
+    """Make red, green, blue and yellow quarters, so that each of the eight orientations looks different."""
     image = Image.new("RGB", (width, height), (255, 0, 0))
     image.paste((0, 255, 0), (width // 2, 0, width, height // 2))
     image.paste((0, 0, 255), (0, height // 2, width // 2, height))
@@ -57,8 +57,8 @@ def exif(orientation: int = 1) -> bytes:
     return block.tobytes()
 
 
-def psnr(one: NDArray[Any], other: NDArray[Any]) -> float:
-    error = np.mean((one.astype(float) - other.astype(float)) ** 2)
+def psnr(first: NDArray[Any], second: NDArray[Any]) -> float:
+    error = np.mean((first.astype(float) - second.astype(float)) ** 2)
     return float(10 * np.log10(255**2 / max(error, 1e-9)))
 
 
@@ -66,9 +66,9 @@ def chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def png_with(picture: bytes, *chunks: bytes) -> bytes:
-    """The PNG with further chunks after its header."""
-    return picture[:33] + b"".join(chunks) + picture[33:]
+def png_with(png: bytes, *chunks: bytes) -> bytes:
+    """Insert chunks after the header of a PNG."""
+    return png[:33] + b"".join(chunks) + png[33:]
 
 
 def png_of(width: int, height: int, body: bytes, depth: int = 8, color: int = 0, interlace: int = 0) -> bytes:
@@ -77,19 +77,19 @@ def png_of(width: int, height: int, body: bytes, depth: int = 8, color: int = 0,
 
 
 def interlaced_png(pixel: bytes, color: int) -> bytes:
-    """A flat picture of 16x16 such pixels, by Adam7: seven passes, each a filter byte and pixels a row."""
+    """Make a flat image of 16x16 such pixels in the seven passes of Adam7; each row has a filter byte and pixels."""
     passes = [(2, 2), (2, 2), (4, 2), (4, 4), (8, 4), (8, 8), (16, 8)]
     body = zlib.compress(b"".join((b"\0" + pixel * width) * height for width, height in passes))
     return png_of(16, 16, body, color=color, interlace=1)
 
 
-def jpeg_with(picture: bytes, marker: int, body: bytes) -> bytes:
-    """The JPEG with one more segment after its first two bytes."""
-    return picture[:2] + bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body + picture[2:]
+def jpeg_with(jpeg: bytes, marker: int, body: bytes) -> bytes:
+    """Insert a segment after the first two bytes of a JPEG."""
+    return jpeg[:2] + bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
 
 
 def matrix_profile(red: tuple[float, float], green: tuple[float, float], blue: tuple[float, float]) -> bytes:
-    """An ICC v2 RGB profile with these primaries (x, y), white D50 and gamma 2.2."""
+    """Make an ICC v2 RGB profile with these primaries (x, y), white D50 and gamma 2.2."""
     columns = np.array([[x / y, 1, (1 - x - y) / y] for x, y in (red, green, blue)]).T
     white = np.array([0.9642, 1.0, 0.8249])
     columns = columns * np.linalg.solve(columns, white)

@@ -1,4 +1,4 @@
-"""The decoders that are faster than Pillow's give what Pillow gives, and are missed by nobody where they are not."""
+"""The fast decoders give the same pixels as Pillow, and nothing else changes on machines without them."""
 
 from __future__ import annotations
 
@@ -14,51 +14,55 @@ import pytest
 from PIL import Image
 
 from imagelake import imaging
-from imagelake.imaging import decode, png, resize, webp
-from tests.unit.imaging.pictures import encoded, photo
+from imagelake.imaging import png, resize, webp
+from imagelake.imaging.formats import FORMATS
+from tests.unit.imaging.images import encoded, photo
 
 pytestmark = pytest.mark.skipif(
-    (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="only Lambda's kind of machine must have them"
+    (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="only machines like Lambda's must have them"
 )
 
-# The module and its name for the library, which is None where that is not to be had.
+# The module and its name for the library; the name is None if the library is missing.
 LIBRARIES = {"PNG": (png, "pyspng"), "WEBP": (webp, "_decode")}
 
 
-def test_they_are_there() -> None:
-    assert None not in (png.pyspng, webp._decode, resize.simd)
+def test_all_libraries_are_installed() -> None:
+    for module, name in (*LIBRARIES.values(), (resize, "simd")):
+        assert getattr(module, name) is not None
 
 
 @pytest.mark.parametrize("kind", LIBRARIES)
 @pytest.mark.parametrize("size", [(640, 480), (641, 479), (1, 1), (3, 200)])
 def test_the_pixels_are_those_that_pillow_gives(kind: str, size: tuple[int, int]) -> None:
     data = encoded(photo(*size), kind)
-    found = decode._FASTER[kind](data)
-    assert found is not None
+    fast_decode = FORMATS[kind].fast_decode
+    assert fast_decode is not None
+    image = fast_decode(data)
+    assert image is not None
     with Image.open(io.BytesIO(data)) as expected:
-        assert (found.mode, found.size) == (expected.mode, expected.size)
-        assert np.array_equal(np.asarray(found), np.asarray(expected))
+        assert (image.mode, image.size) == (expected.mode, expected.size)
+        assert np.array_equal(np.asarray(image), np.asarray(expected))
 
 
 @pytest.mark.parametrize("kind", LIBRARIES)
-def test_pillow_is_not_asked(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pillow_does_not_decode_plain_files(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(photo(640, 480), kind)
-    monkeypatch.delitem(decode._DECODERS, kind)
+    monkeypatch.setitem(FORMATS, kind, FORMATS[kind]._replace(pillow_decoder=None))  # type: ignore[arg-type]
     assert imaging.process(data).content_type == f"image/{kind.lower()}"
 
 
 @pytest.mark.parametrize(("kind", "library"), LIBRARIES.items())
-def test_a_picture_comes_out_the_same_without(
+def test_the_result_is_the_same_without_the_library(
     kind: str, library: tuple[ModuleType, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = encoded(photo(1080, 1350), kind)
-    made = imaging.process(data)
+    expected = imaging.process(data)
     monkeypatch.setattr(*library, None)
-    assert imaging.process(data) == made
+    assert imaging.process(data) == expected
 
 
 @pytest.mark.parametrize("kind", LIBRARIES)
-def test_a_library_that_is_not_installed_is_done_without(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pillow_decodes_when_the_library_is_not_installed(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module, name = LIBRARIES[kind]
 
     def refuse(path: str) -> None:

@@ -19,23 +19,23 @@ from imagelake.run.errors import (
     SourceUnavailableError,
 )
 from imagelake.sources import Feed, RateLimit
-from imagelake.sources.answers import (
+from imagelake.sources.responses import (
     Dialect,
-    answered_at,
     check,
     described,
     header,
     iso_time,
+    rate_limit,
     read_json,
+    responded_at,
     unix_time,
-    window,
 )
 from imagelake.web.messages import Response
 from tests.unit.sources.json_mutations import FIXED
 
 FEED = Feed(source="bluesky", account="alice.example")
 DIALECT = Dialect(
-    rate=lambda response: window(response, "ratelimit", unix_time),
+    rate=lambda response: rate_limit(response, "ratelimit", unix_time),
     code=lambda body: body.get("code"),
     errors={"throttled": RateLimitedError, "old token": CredentialsError},
 )
@@ -67,7 +67,7 @@ def response(body: bytes | str = b"{}", status: int = 200, **headers: str) -> Re
         (599, SourceUnavailableError),
     ],
 )
-def test_check_when_refused_raises_the_leaf_and_names_feed_and_status(status: int, kind: type[ImagelakeError]) -> None:
+def test_check_when_refused_raises_the_error_and_names_feed_and_status(status: int, kind: type[ImagelakeError]) -> None:
     with pytest.raises(kind, match=rf"^bluesky:alice\.example: .+ \(HTTP {status}, ") as caught:
         check(FEED, response("<html>no</html>", status, content_type="text/html"), DIALECT)
     assert type(caught.value) is kind
@@ -122,7 +122,7 @@ def test_limit_when_reached_carries_an_aware_end(headers: dict[str, str], reset_
 
 
 @pytest.mark.parametrize(
-    ("left", "reset", "rate"),
+    ("remaining", "reset", "rate"),
     [
         ("2999", "1790856000", RateLimit(2999, datetime(2026, 10, 1, 12, tzinfo=UTC))),
         ("599.0", "x", RateLimit(599, None)),
@@ -131,8 +131,8 @@ def test_limit_when_reached_carries_an_aware_end(headers: dict[str, str], reset_
         ("", "", None),
     ],
 )
-def test_window_when_headers_are_partly_readable(left: str, reset: str, rate: RateLimit | None) -> None:
-    assert window(response(ratelimit_remaining=left, ratelimit_reset=reset), "ratelimit", unix_time) == rate
+def test_rate_limit_when_headers_are_partly_readable(remaining: str, reset: str, rate: RateLimit | None) -> None:
+    assert rate_limit(response(ratelimit_remaining=remaining, ratelimit_reset=reset), "ratelimit", unix_time) == rate
 
 
 @pytest.mark.parametrize("text", ["2026-10-01T12:05:00.123456Z", "2026-10-01T14:05:00.123456+02:00"])
@@ -145,18 +145,18 @@ def test_iso_time_when_it_has_an_offset_is_utc(text: str) -> None:
 def test_header_when_in_another_case_is_found(name: str) -> None:
     answer = Response(200, {name: DATE}, b"", "https://a.example/")
     assert header(answer, "date") == DATE
-    assert answered_at(answer) == datetime(2026, 10, 1, 12, tzinfo=UTC)
+    assert responded_at(answer) == datetime(2026, 10, 1, 12, tzinfo=UTC)
 
 
 @FIXED
 @given(st.text(), st.text(), st.text(), st.integers(100, 999), st.binary())
-def test_check_when_headers_are_arbitrary_raises_only_leaves(
+def test_check_when_headers_are_arbitrary_raises_only_imagelake_errors(
     date: str, reset: str, retry_after: str, status: int, body: bytes
 ) -> None:
     answer = response(
         body, status, date=date, ratelimit_reset=reset, ratelimit_remaining=reset, retry_after=retry_after
     )
-    window(answer, "ratelimit", iso_time)
+    rate_limit(answer, "ratelimit", iso_time)
     with suppress(ImagelakeError):
         check(FEED, answer, DIALECT)
 
@@ -212,7 +212,7 @@ def test_description_when_the_body_holds_a_token_masks_it() -> None:
 
 @FIXED
 @given(st.binary() | st.text().map(str.encode) | st.text().map(lambda text: json.dumps(text).encode()))
-def test_json_when_bytes_are_arbitrary_raises_only_leaves(body: bytes) -> None:
+def test_json_when_bytes_are_arbitrary_raises_only_imagelake_errors(body: bytes) -> None:
     try:
         value = read_json(FEED, response(body))
     except SourceChangedError:

@@ -1,0 +1,16 @@
+"""Environment variables of Check Input."""
+
+from __future__ import annotations
+
+from pydantic import Field, PositiveInt
+
+from imagelake.run.settings import ResourceName, Settings
+
+
+class CheckInputSettings(Settings):
+    """Defaults of the execution input, and the bus for events."""
+
+    event_bus_name: ResourceName
+    batch_size: PositiveInt
+    posts_per_feed: PositiveInt
+    failure_tolerance_percent: int = Field(ge=0, le=100)

@@ -1,0 +1,48 @@
+"""One call of Fetch: take the feed's lease, then read pages through a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from aws_lambda_powertools.metrics import MetricUnit
+
+from fetch.bookmarks import read_bookmark
+from fetch.lease import take_lease
+from fetch.pager import Pager
+from fetch.settings import FetchSettings
+from fetch.window_reader import reader_for
+from imagelake.accounts.api import Api
+from imagelake.lake.bucket import Bucket
+from imagelake.run.contracts import FeedRequest
+from imagelake.run.models import Progress
+from imagelake.run.observability import metrics
+from imagelake.sources import Feed, Source, get_source, parse_feed
+
+
+def read_feed(request: FeedRequest, settings: FetchSettings, seconds_left: Callable[[], float]) -> Progress:
+    """Read pages of the request's feed; a run that retries failed items reads none and is ``done`` at once."""
+    run, feed_id = request.run, request.feed.feed_id
+    feed = parse_feed(request.feed.config)
+    source = get_source(feed.source)
+    # Windows of a stream need no lease: each has its own posts, and claims keep their media items apart.
+    if feed.window is None:
+        take_lease(settings.bookmarks_table, feed_id, run.execution_arn)
+    if run.retry is not None:
+        return request.progress.model_copy(update={"status": "done"})
+    return _read_pages(request, feed, source, settings, seconds_left)
+
+
+def _read_pages(
+    request: FeedRequest, feed: Feed, source: Source, settings: FetchSettings, seconds_left: Callable[[], float]
+) -> Progress:
+    feed_id = request.feed.feed_id
+    bucket = Bucket(settings.bucket_name)
+    with Api(trusted_origins=settings.trusted_origins, contact=settings.contact) as api:
+        reader = reader_for(source, feed, bucket, api, settings)
+        pager = Pager(source, feed, feed_id, request.run, reader, bucket)
+        progress = pager.read(request.progress, read_bookmark(settings.bookmarks_table, feed_id), seconds_left)
+    if reader.ends_at is not None:
+        days = (reader.ends_at - datetime.now(UTC)) / timedelta(days=1)
+        metrics.add_metric("TokenExpiresInDays", MetricUnit.NoUnit, days)
+    return progress

@@ -1,0 +1,225 @@
+"""Additions to both parsers of feedparser: our limits, and facts that feedparser drops."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import Any
+
+from feedparser.api import LooseFeedParser
+from feedparser.mixin import _FeedParserMixin
+
+# Each element costs feedparser 14 microseconds.
+_MAX_ELEMENTS = 200_000
+_MAX_DEPTH = 100
+_MAX_NAMESPACES = 100
+_MAX_SECONDS = 60.0
+# Keys of feedparser's results and of ours; so are all that end in _detail or _parsed.
+_RESULTS = frozenset({"adult", "authors", "contributors", "guidislink", "links", "unfinished"})
+# Errors in handlers of feedparser, for example for a chapter without a start or a date with 13 months.
+_DEFECTS = (ArithmeticError, LookupError, TypeError)
+
+
+class Handlers(_FeedParserMixin):  # type: ignore[misc]
+    """Handlers of elements: feedparser calls ``_start_media_group`` for ``<media:group>``, with its attributes.
+
+    Media RSS is described at https://www.rssboard.org/media-rss.
+    """
+
+    resolve_relative_uris = False
+    sanitize_html = False
+    guidislink: int
+
+    def __init__(self, *args: Any) -> None:
+        self.is_feed = False
+        self._elements = 0
+        self._open: list[str] = []
+        self._ends_at = time.monotonic() + _MAX_SECONDS
+        self._groups = 0
+        # The ``media:group`` and the ``media:content`` that are open, by number and by attributes.
+        self._group: int | None = None
+        self._file: dict[str, Any] | None = None
+        super().__init__(*args)
+
+    # ---- Limits ----
+
+    def unknown_starttag(self, tag: str, attrs: list[tuple[str, str]]) -> None:
+        self._elements += 1
+        if tag not in LooseFeedParser.elements_no_end_tag:
+            self._open.append(tag)
+        if self._elements > _MAX_ELEMENTS or len(self._open) > _MAX_DEPTH:
+            raise ValueError("the feed is nested too deeply or has too many elements")
+        if time.monotonic() > self._ends_at:
+            raise ValueError(f"the feed takes longer than {_MAX_SECONDS:g} seconds to read")
+        with suppress(*_DEFECTS):
+            super().unknown_starttag(_apart_from_results(tag), attrs)
+
+    def unknown_endtag(self, tag: str) -> None:
+        if tag in self._open:
+            # In text that is not well-formed, elements inside this one can still be open.
+            while self._open.pop() != tag:
+                pass
+        try:
+            super().unknown_endtag(_apart_from_results(tag))
+        except _DEFECTS:
+            # The handler failed before feedparser restored ``xml:base``; the end of an unknown element restores it.
+            super().unknown_endtag("unknown")
+
+    def track_namespace(self, prefix: str | None, uri: str) -> None:
+        super().track_namespace(prefix, uri)
+        # feedparser searches all of them for each element.
+        if len(self.namespaces_in_use) > _MAX_NAMESPACES:
+            raise ValueError("the feed has too many namespaces")
+
+    def handle_data(self, text: str, escape: int = 1) -> None:
+        # feedparser would remove blank pieces at the start one by one, in quadratic time.
+        if text.isspace() and self.elementstack and not self.elementstack[-1][2]:
+            return
+        super().handle_data(text, escape)
+
+    # ---- Feeds and entries ----
+
+    def _start_channel(self, attrs: dict[str, str]) -> None:
+        self.is_feed = True
+        super()._start_channel(attrs)
+
+    def _start_feed(self, attrs: dict[str, str]) -> None:
+        self.is_feed = True
+        super()._start_feed(attrs)
+
+    def _start_item(self, attrs: dict[str, str]) -> None:
+        self._group = self._file = None
+        super()._start_item(attrs)
+
+    _start_entry = _start_item
+
+    def _start_guid(self, attrs: dict[str, str]) -> None:
+        super()._start_guid(attrs)
+        self._get_context()["guidislink"] = bool(self.guidislink)
+        # An id stays as it is written; feedparser would resolve it like a relative URL.
+        self.guidislink = 0
+
+    def _start_id(self, attrs: dict[str, str]) -> None:
+        super()._start_id(attrs)
+        self.guidislink = 0
+
+    def _sync_author_detail(self, key: str = "author") -> None:
+        # Keep the author's text: feedparser splits it into name and email, and splits a long top-level domain too.
+        context = self._get_context()
+        authors = context.get(f"{key}s")
+        if authors and not authors[-1] and context.get(key):
+            authors[-1]["name"] = context[key]
+
+    def _start_dc_identifier(self, attrs: dict[str, str]) -> None:
+        # Without a handler, feedparser keeps only the attributes of an element that has some.
+        self.push("dc_identifier", 1)
+
+    def _end_dc_identifier(self) -> None:
+        self.pop("dc_identifier")
+
+    def _start_itunes_summary(self, attrs: dict[str, str]) -> None:
+        # feedparser would take it for the description if it came first.
+        self.push_content("itunes_summary", attrs, "text/plain", 1)
+
+    def _end_itunes_summary(self) -> None:
+        self.pop_content("itunes_summary")
+
+    @staticmethod
+    def looks_like_html(text: str) -> bool:
+        # feedparser guesses whether text is HTML; ``xml_feed`` knows which elements can be.
+        return False
+
+    # ---- Licenses ----
+
+    def _start_cc_license(self, attrs: dict[str, str]) -> None:
+        self._save_license(attrs.get("rdf:resource") or attrs.get("href"))
+        self.push("license", 1)
+
+    def _end_cc_license(self) -> None:
+        self._save_license(self.pop("license"))
+        self._get_context().pop("license", None)
+
+    _start_creativecommons_license = _start_media_license = _start_cc_license
+    _end_creativecommons_license = _end_media_license = _end_cc_license
+
+    def _save_license(self, license: str | None) -> None:
+        if license and self._file is None:
+            self._get_context().setdefault("links", []).append({"rel": "license", "href": license})
+
+    def _start_media_copyright(self, attrs: dict[str, str]) -> None:
+        if self._file is None:
+            self._start_rights(attrs)
+
+    def _end_media_copyright(self) -> None:
+        if self._file is None:
+            self._end_rights()
+
+    def _start_dcterms_rights(self, attrs: dict[str, str]) -> None:
+        self._start_rights(attrs)
+
+    def _end_dcterms_rights(self) -> None:
+        self._end_rights()
+
+    # ---- Attached files ----
+
+    def _start_enclosure(self, attrs: dict[str, str]) -> None:
+        super()._start_enclosure(attrs)
+        self._get_context()["links"][-1]["base"] = self.baseuri
+
+    def _start_media_group(self, attrs: dict[str, str]) -> None:
+        self._groups += 1
+        self._group = self._groups
+
+    def _end_media_group(self) -> None:
+        self._group = None
+
+    def _start_media_content(self, attrs: dict[str, Any]) -> None:
+        super()._start_media_content(attrs)
+        attrs["base"] = self.baseuri
+        attrs["group"] = self._group
+        self._file = attrs
+
+    def _end_media_content(self) -> None:
+        self._file = None
+
+    def _start_media_thumbnail(self, attrs: dict[str, str]) -> None:
+        super()._start_media_thumbnail(attrs)
+        attrs["base"] = self.baseuri
+
+    def _start_media_player(self, attrs: dict[str, str]) -> None:
+        if self._file is not None:
+            self._file["player"] = True
+        self.push("media_player", 0)
+
+    def _end_media_player(self) -> None:
+        self.pop("media_player")
+
+    def _start_media_description(self, attrs: dict[str, str]) -> None:
+        name = "media_description" if self._file is None else "file_description"
+        self.push_content(name, attrs, "text/plain", 1)
+
+    def _end_media_description(self) -> None:
+        if self._file is None:
+            self.pop_content("media_description")
+        else:
+            self.pop_content("file_description")
+            self._file.setdefault("description", self._get_context().pop("file_description_detail", None))
+
+    def _start_media_title(self, attrs: dict[str, str]) -> None:
+        if self._file is None:
+            super()._start_media_title(attrs)
+
+    def _end_media_title(self) -> None:
+        if self._file is None:
+            super()._end_media_title()
+
+    def _end_media_rating(self) -> None:
+        # An entry can have several; feedparser keeps the last one.
+        if (self.pop("rating") or "").strip().lower() == "adult":
+            self._get_context()["adult"] = True
+
+
+def _apart_from_results(tag: str) -> str:
+    """Rename an element that feedparser does not know if its text would replace a result."""
+    key = tag.replace(":", "_")
+    return f"element_{key}" if key in _RESULTS or key.endswith(("_detail", "_parsed")) else tag

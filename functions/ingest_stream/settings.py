@@ -1,0 +1,12 @@
+"""Environment variables of Ingest Stream."""
+
+from __future__ import annotations
+
+from imagelake.run.settings import ResourceName, Settings
+
+
+class IngestStreamSettings(Settings):
+    """Access to the lake, and the state machine that reads a staged window."""
+
+    bucket_name: ResourceName
+    state_machine_arn: ResourceName

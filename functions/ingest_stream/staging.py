@@ -1,0 +1,32 @@
+"""The staged window: its posts as one object, its rejects as another, and the execution that reads it."""
+
+from __future__ import annotations
+
+from aws_lambda_powertools.metrics import MetricUnit
+
+from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
+from imagelake.run.observability import logger, metrics
+from ingest_stream.execution import start
+from ingest_stream.records import ReadRecord
+from ingest_stream.settings import IngestStreamSettings
+from ingest_stream.window import Window
+
+
+def stage(window: Window, read: list[ReadRecord], settings: IngestStreamSettings) -> None:
+    """Store rejects and posts, and start the execution; a window without posts needs none."""
+    bucket = Bucket(settings.bucket_name)
+    rejects = [record.reject for record in read if record.reject is not None]
+    posts = [record.post for record in read if record.post is not None]
+    if rejects:
+        bucket.put_lines(window.rejects_key, rejects)
+    if posts:
+        bucket.put_json(object_keys.staged_window(window.name), posts)
+        start(settings.state_machine_arn, window)
+    metrics.add_metric("StreamRecords", MetricUnit.Count, len(read))
+    metrics.add_metric("StreamRecordsRejected", MetricUnit.Count, len(rejects))
+    logger.info(
+        "window staged",
+        extra={"window": window.name, "shard": window.shard, "first": window.first, "last": window.last,
+               "posts": len(posts), "rejected": len(rejects)},
+    )  # fmt: skip

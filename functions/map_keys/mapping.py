@@ -1,0 +1,29 @@
+"""The items of a batch in the media index: each maps a raw image to its row in the dataset."""
+
+from __future__ import annotations
+
+from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
+from imagelake.lake.media_index import MediaIndex
+from imagelake.lake.rows import select
+from imagelake.lake.staging import Staging
+from imagelake.run.models import Batch
+
+# Columns of a row that its item in the media index also has.
+_COLUMNS = (
+    "media_id", "source", "feed", "author_id", "status", "error_code", "duplicate_of", "raw_key", "raw_sha256",
+    "run_id", "transform_version", "dt",
+)  # fmt: skip
+
+
+def map_rows(batch: Batch, bucket: Bucket, media_index: MediaIndex) -> int:
+    """Complete the items of all rows of a batch; return their number."""
+    rows = Staging(bucket, batch).rows()
+    media_ids = [row["media_id"] for row in rows]
+    row_numbers = {media_id: number for number, media_id in enumerate(media_ids)}
+    if batch.retried_by:
+        # A retry replaces rows in place, so their row numbers stay.
+        row_numbers = {media_id: int(item["row"]) for media_id, item in media_index.get_many(media_ids).items()}
+    location = {"batch_id": batch.batch_id, "processed_key": object_keys.parquet(batch)}
+    media_index.complete([select(row, _COLUMNS) | location | {"row": row_numbers[row["media_id"]]} for row in rows])
+    return len(rows)

@@ -1,0 +1,12 @@
+"""Environment variables of Validate."""
+
+from __future__ import annotations
+
+from imagelake.run.settings import ResourceName, Settings
+
+
+class ValidateSettings(Settings):
+    """Access to the lake."""
+
+    bucket_name: ResourceName
+    image_keys_table: ResourceName

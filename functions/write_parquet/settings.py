@@ -1,0 +1,11 @@
+"""Environment variables of Write Parquet."""
+
+from __future__ import annotations
+
+from imagelake.run.settings import ResourceName, Settings
+
+
+class WriteParquetSettings(Settings):
+    """Access to the lake."""
+
+    bucket_name: ResourceName

@@ -1,0 +1,88 @@
+"""Call one function with its example event, in this process: ``python -m tests.support.invoke transform``.
+
+A debugger that starts this program stops at the breakpoints of the function. AWS is in memory, and a server on loopback
+has a feed with one image. Functions that come earlier in a run are called first, so the lake holds what this one reads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import boto3
+
+from tests.unit.fake_lake import BOOKMARKS, BUCKET, IMAGE_HASHES, IMAGE_KEYS, Lake, aws_in_memory
+from tests.unit.functions.factories import Context, event, item, jpeg, keep_plan, plan
+from tests.unit.functions.website import Website
+
+BATCH_STEPS = ["transform", "write_parquet", "map_keys", "reconcile", "report"]
+SECRET, MACHINE = "imagelake/alerts", "ImagePipeline"
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "BUCKET_NAME": BUCKET,
+    "IMAGE_KEYS_TABLE": IMAGE_KEYS,
+    "IMAGE_HASHES_TABLE": IMAGE_HASHES,
+    "BOOKMARKS_TABLE": BOOKMARKS,
+    "ALERT_WEBHOOK_SECRET": SECRET,
+    "STATE_MACHINE_ARN": f"arn:aws:states:us-east-1:123456789012:stateMachine:{MACHINE}",
+    "CONTACT": "",
+    "SECRETS_PREFIX": "imagelake/",
+    "EVENT_BUS_NAME": "default",
+    "BATCH_SIZE": "500",
+    "POSTS_PER_FEED": "1000",
+    "FAILURE_TOLERANCE_PERCENT": "20",
+    "POWERTOOLS_SERVICE_NAME": "test",
+}
+
+
+def invoke(name: str, lake: Lake, website: Website) -> Any:
+    """Prepare the lake for the example event of the function ``name``, call it, and return its result."""
+    image = website.put("/one.jpg", jpeg())
+    if name in ("fetch", "validate"):
+        return _read_feed(name, image, website)
+    if name == "ingest_stream":
+        definition = json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}})
+        role = "arn:aws:iam::123456789012:role/ImagePipeline"
+        boto3.client("stepfunctions").create_state_machine(name=MACHINE, definition=definition, roleArn=role)
+    elif name == "relay_alert":
+        secret = json.dumps({"url": website.put("/webhook", b"")})
+        boto3.client("secretsmanager").create_secret(Name=SECRET, SecretString=secret)
+    elif name in BATCH_STEPS:
+        planned = keep_plan(lake, plan(item("one", image)))
+        lake.bucket.put_json(event("reconcile")["plan"]["list_key"], [planned.batch.model_dump()])
+        for earlier in BATCH_STEPS[: BATCH_STEPS.index(name)]:
+            _call(earlier, event(earlier))
+    return _call(name, event(name))
+
+
+def _read_feed(name: str, image: str, website: Website) -> Any:
+    post = {"id": "one", "date_published": "2026-04-01T12:00:00Z", "content_text": "A cat", "image": image}
+    feed = {"version": "https://jsonfeed.org/version/1.1", "title": "Cats", "items": [post]}
+    config = {"source": "rss", "account": website.put("/feed.json", json.dumps(feed).encode())}
+    entry = event("fetch")["feed"] | {"config": config}
+    progress = _call("fetch", event("fetch", feed=entry))
+    return progress if name == "fetch" else _call(name, event(name, feed=entry, progress=progress))
+
+
+def _call(name: str, example: dict[str, Any]) -> Any:
+    return import_module(f"{name}.app").handler(example, Context())
+
+
+def main(name: str) -> None:
+    website = Website()
+    os.environ |= ENVIRONMENT | {"TRUSTED_ORIGINS": website.origin}
+    try:
+        with aws_in_memory():
+            result = invoke(name, Lake(), website)
+    finally:
+        website.stop()
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,43 @@
+"""Every function runs with its example event, in the program that a debugger starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagelake.run.settings import Settings
+from tests.support.invoke import ENVIRONMENT, invoke
+from tests.unit.fake_lake import Lake
+from tests.unit.functions.website import Website
+
+FUNCTIONS = Path(__file__).parents[3] / "functions"
+# A part of each result that shows that the function did its work.
+RESULTS: dict[str, dict[str, Any]] = {
+    "check_input": {},
+    "fetch": {"status": "done", "posts": 1},
+    "ingest_stream": {"batchItemFailures": []},
+    "map_keys": {"mapped": 1},
+    "reconcile": {"status": "complete"},
+    "record_failure": {"error": "BatchDeadlineError"},
+    "relay_alert": {"relayed": 1},
+    "report": {"outcome": "ok"},
+    "transform": {"ok": 1, "failed": 0},
+    "validate": {"items": 1, "rejected_posts": 0},
+    "write_parquet": {"rows": 1},
+}
+
+
+def test_every_function_has_an_example_event() -> None:
+    assert RESULTS.keys() == {app.parent.name for app in FUNCTIONS.glob("*/app.py")}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_function_runs_with_its_example_event(
+    name: str, lake: Lake, website: Website, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("ALERT_WEBHOOK_SECRET", "STATE_MACHINE_ARN"):
+        monkeypatch.setenv(variable, ENVIRONMENT[variable])
+    Settings.load.cache_clear()
+    assert invoke(name, lake, website).items() >= RESULTS[name].items()
