@@ -32,7 +32,7 @@ class Document(NamedTuple):
 
 
 class _StrictParser(Handlers, StrictFeedParser):  # type: ignore[misc]
-    """For well-formed XML."""
+    """The parser for well-formed XML."""
 
     def startElementNS(self, name: Any, qname: str | None, attrs: Any) -> None:  # noqa: N802
         # feedparser looks each attribute up by going through all of them.
@@ -42,7 +42,7 @@ class _StrictParser(Handlers, StrictFeedParser):  # type: ignore[misc]
 
 
 class _LooseParser(Handlers, LooseFeedParser):  # type: ignore[misc]
-    """For all other text."""
+    """The parser for all other text."""
 
 
 def read_document(data: bytes, url: str) -> Document | None:
