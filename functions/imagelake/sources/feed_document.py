@@ -32,7 +32,7 @@ class Document(NamedTuple):
 
 
 class _StrictParser(Handlers, StrictFeedParser):  # type: ignore[misc]
-    """For well-formed XML."""
+    """The parser for well-formed XML."""
 
     def startElementNS(self, name: Any, qname: str | None, attrs: Any) -> None:  # noqa: N802
         # Before feedparser looks up each attribute by going through all of them.
@@ -41,7 +41,7 @@ class _StrictParser(Handlers, StrictFeedParser):  # type: ignore[misc]
 
 
 class _LooseParser(Handlers, LooseFeedParser):  # type: ignore[misc]
-    """For all other text."""
+    """The parser for all other text."""
 
     def parse_starttag(self, i: int) -> int:
         # Before feedparser reads all attributes of the tag into memory.

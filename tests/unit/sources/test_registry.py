@@ -18,7 +18,7 @@ def test_source_when_known_bears_its_name(name: str) -> None:
 
 
 def test_source_when_unknown_names_the_known_ones() -> None:
-    with pytest.raises(BadFeedError, match=f"no network named 'myspace'; known are {', '.join(SOURCES)}$"):
+    with pytest.raises(BadFeedError, match=f"no network named 'myspace'; the known networks are {', '.join(SOURCES)}$"):
         get_source("myspace")
 
 

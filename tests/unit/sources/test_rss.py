@@ -393,7 +393,7 @@ def test_date_when_missing_is_the_feeds() -> None:
 @pytest.mark.parametrize(
     ("bad", "start"),
     [
-        (item(when=""), "no date"),
+        (item(when=""), "neither the entry nor the feed has a date"),
         (item(when="<pubDate>le 30 septembre</pubDate>"), "date: not a time"),
         (item(when="<pubDate>12:30</pubDate>"), "date: not a time"),
         (item(when="<pubDate>2026/09/30</pubDate>"), "date: not a time"),
