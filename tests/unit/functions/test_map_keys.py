@@ -11,8 +11,8 @@ from imagelake.lake.rows import TRANSFORM_VERSION, Status
 from imagelake.run.errors import ObjectMissingError, ReconciliationError
 from imagelake.run.models import PlannedBatch
 from map_keys.app import handler
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import Context, event, item, keep_plan, keep_rows, plan, result
+from tests.support.factories import Context, event, item, keep_plan, keep_rows, plan, result
+from tests.support.fake_lake import Lake
 
 
 def map_keys(planned: PlannedBatch) -> dict[str, Any]:

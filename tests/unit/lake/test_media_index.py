@@ -9,7 +9,7 @@ import pytest
 
 from imagelake.lake.media_index import MediaIndex
 from imagelake.run.errors import ReconciliationError, StorageDeniedError, StorageUnavailableError
-from tests.unit.fake_lake import Lake
+from tests.support.fake_lake import Lake
 
 
 def finished(media_id: str, batch_id: str, **more: Any) -> dict[str, Any]:
