@@ -44,7 +44,7 @@ def get_source(name: str) -> Source:
     try:
         return SOURCES[name]
     except KeyError:
-        raise BadFeedError(f"no network named {name!r}; known are {', '.join(sorted(SOURCES))}") from None
+        raise BadFeedError(f"no network named {name!r}; the known networks are {', '.join(sorted(SOURCES))}") from None
 
 
 def parse_feed(value: Any) -> Feed:

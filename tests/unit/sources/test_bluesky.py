@@ -78,7 +78,7 @@ def label(val: str, cts: str = "2026-09-30T10:00:00.000Z", **more: Any) -> dict[
 
 
 def entry(key: str = "3kaaa", embed: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-    """A ``feedViewPost`` with two images; ``more`` replaces keys of the post, of ``record`` by ``record_KEY``."""
+    """A ``feedViewPost`` with two images; ``more`` replaces keys of the post, of ``record`` as ``record_KEY``."""
     record = {
         "$type": "app.bsky.feed.post",
         "text": "Cats on a wall",
@@ -113,7 +113,7 @@ def page(*entries: Any, cursor: Any = None, **headers: Any) -> Page:
 
 
 def only(*entries: Any) -> Post:
-    """The one post of a page without rejects."""
+    """Return the only post of a page without rejects."""
     result = page(*entries)
     assert result.rejects == []
     (post,) = result.posts
@@ -121,7 +121,7 @@ def only(*entries: Any) -> Post:
 
 
 def refusal(given: Any) -> str:
-    """The reason of the one reject, next to a good post that comes out."""
+    """Return the reason of the reject; the good post beside it is read."""
     result = page(entry("3kgood"), given)
     assert [post.post_id for post in result.posts] == [f"at://{DID}/app.bsky.feed.post/3kgood"]
     (reject,) = result.rejects

@@ -46,7 +46,9 @@ def test_setting_of_feeds_is_known_to_one_network() -> None:
 
 
 def test_unknown_network_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(BadFeedError, match=f"no network named '{UNKNOWN}'; known are {', '.join(sorted(SOURCES))}$"):
+    with pytest.raises(
+        BadFeedError, match=f"no network named '{UNKNOWN}'; the known networks are {', '.join(sorted(SOURCES))}$"
+    ):
         get_source(Feed.of(f"{UNKNOWN}:alice").source)
 
 

@@ -43,7 +43,7 @@ def signed(name: str) -> str:
 
 
 def media(name: str = "1001", **more: Any) -> dict[str, Any]:
-    """A medium as the network lists it; ``more`` replaces keys."""
+    """A media object as the network lists it; ``more`` replaces keys."""
     return {
         "id": name,
         "caption": "Cats on a wall #cats #Mauer",

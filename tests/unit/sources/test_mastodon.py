@@ -103,7 +103,7 @@ def only(entry: Any) -> Post:
 
 
 def refusal(given: Any) -> str:
-    """The reason of the one reject, next to a good post that comes out."""
+    """Return the reason of the reject; the good post beside it is read."""
     result = page(given, status("100"))
     assert [post.post_id for post in result.posts] == ["100"]
     (reject,) = result.rejects

@@ -85,7 +85,7 @@ def images(body: str) -> list[tuple[str, str | None]]:
 
 
 def refusal(bad: str) -> str:
-    """The reason of the one reject, next to a good post that comes out."""
+    """Return the reason of the reject; the good post beside it is read."""
     result = page(rss(bad, item(guid="good")))
     assert [post.post_id for post in result.posts] == ["good"]
     (reject,) = result.rejects
@@ -394,7 +394,7 @@ def test_date_when_missing_is_the_feeds() -> None:
 @pytest.mark.parametrize(
     ("bad", "start"),
     [
-        (item(when=""), "no date"),
+        (item(when=""), "neither the entry nor the feed has a date"),
         (item(when="<pubDate>le 30 septembre</pubDate>"), "date: not a time"),
         (item(when="<pubDate>12:30</pubDate>"), "date: not a time"),
         (item(when="<pubDate>2026/09/30</pubDate>"), "date: not a time"),
@@ -580,9 +580,15 @@ def test_xml_when_it_is_beyond_a_limit_is_refused(inside: str, reason: str, end:
         page(rss(inside + end))
 
 
-def test_xml_when_an_element_has_too_many_attributes_is_refused() -> None:
+@pytest.mark.parametrize("start", ["", "<b>"])
+def test_xml_when_an_element_has_too_many_attributes_is_refused(start: str) -> None:
     with pytest.raises(SourceChangedError, match="too many attributes"):
-        page(rss(f"<a {' '.join(f'a{n}={chr(34) * 2}' for n in range(200))}/>"))
+        page(start + rss(f"<a {' '.join(f'a{n}={chr(34) * 2}' for n in range(200))}/>"))
+
+
+def test_xml_when_a_tag_is_too_long_is_refused() -> None:
+    with pytest.raises(SourceChangedError, match="longer than 1000000 characters"):
+        page(rss(item(f"<a {'b=c ' * 300_000}>")))
 
 
 def test_xml_when_it_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -809,7 +815,7 @@ class TestJsonPage(PageProperties):
 
 @pytest.mark.parametrize("unit", ["<style>", "<a ", "<p>", "<!--", "<![CDATA[", "<item>", "&amp;"])
 def test_parse_when_a_piece_repeats_without_end_comes_to_one(unit: str) -> None:
-    """A quadratic step anywhere would not."""
+    """With a step that takes quadratic time, this test would not end."""
     text = unit.replace("&", "&amp;").replace("<", "&lt;") * 100_000
     assert len(page(rss(item(f"<description>{text}</description>"))).posts) == 1
     with pytest.raises(SourceChangedError):

@@ -68,7 +68,7 @@ def test_post_when_in_our_own_words_is_taken_as_it_is() -> None:
 
 @pytest.mark.parametrize(("record", "kind"), [(BLUESKY, "bluesky"), (MASTODON, "mastodon")])
 def test_post_when_raw_is_what_its_network_would_have_brought(record: dict[str, Any], kind: str) -> None:
-    # The mapping knows a post by these, whichever way it comes.
+    # The mapping identifies a post by these, from a stream or from a listing.
     body = {"feed": [record["raw"]]} if kind == "bluesky" else [record["raw"]]
     feed = Feed.of({"source": kind, "server": record.get("server"), "account": "alice.example"})
     polled = get_source(kind).parse(feed, Response(200, {}, json.dumps(body).encode(), "https://server.example/"))
