@@ -100,5 +100,5 @@ def test_an_answer_without_an_end_is_left(name: str, serve: Serve) -> None:
         (HEAD + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x00", "body_cut"),
     ],
 )
-def test_an_answer_with_a_false_length_is_no_picture(answer: bytes, code: str, serve: Serve) -> None:
+def test_an_answer_with_a_false_length_is_no_image(answer: bytes, code: str, serve: Serve) -> None:
     assert failure(serve(a=[[answer, None]])).code == code

@@ -1,4 +1,4 @@
-"""Runs, posts, plans, rows and pictures, each with defaults, so that a test names only what it is about."""
+"""Runs, posts, plans, rows and images, each with defaults, so that a test names only what matters to it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RUN = Run.model_validate(json.loads((_EVENTS / "validate.json").read_text())["ru
 
 @dataclass
 class Context:
-    """A Lambda context; ``seconds`` are what is left of the function's time, asked again for each step of the work."""
+    """A Lambda context; ``seconds`` returns the remaining time of the function at each call."""
 
     seconds: Callable[[], float] = lambda: 300.0
     function_name: str = "test"

@@ -39,14 +39,14 @@ class Literal(str):
 
 
 class Twice:
-    """A value whose key is written twice, first with another value."""
+    """A value whose key stands twice in the JSON, first with another value."""
 
     def __init__(self, first: Any, last: Any) -> None:
         self.first, self.last = first, last
 
 
 def rendered(value: Any) -> str:
-    """JSON text, with what ``json.dumps`` could not write."""
+    """JSON text, also of values that ``json.dumps`` cannot write."""
     if isinstance(value, Literal):
         return str(value)
     if isinstance(value, dict):
@@ -57,7 +57,7 @@ def rendered(value: Any) -> str:
 
 
 def damaged(entry: Any) -> st.SearchStrategy[Any]:
-    """``entry`` with one part of it dropped, retyped or doubled."""
+    """Drop, retype or double one part of ``entry``."""
     odd = st.sampled_from([*_ODD, *map(Literal, _ODD_LITERALS)])
     return st.builds(
         _changed, st.just(entry), st.sampled_from(list(_paths(entry))), st.just(_DROP) | odd, st.booleans()

@@ -20,7 +20,7 @@ class Answer:
 
     @classmethod
     def of(cls, value: Any, status: int = 200, /, **headers: str) -> Answer:
-        """JSON; an underscore in the name of a header stands for a dash."""
+        """Answer with JSON; an underscore in the name of a header stands for a dash."""
         return cls.text(json.dumps(value, ensure_ascii=False), "application/json; charset=utf-8", status, **headers)
 
     @classmethod

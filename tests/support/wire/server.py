@@ -1,4 +1,4 @@
-"""What the networks on loopback have in common: photos, and faults that are answered in place of a page."""
+"""A network on loopback has photos, and can answer with a fault in place of a page."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class WireServer(WebServer):
         self.faults: defaultdict[str, list[Answer]] = defaultdict(list)
 
     def start(self) -> None:
-        """Post what the network has at first."""
+        """Publish the first posts."""
 
     def page(self, asked: Received) -> Answer:
-        """What the network answers when all is well."""
+        """Answer a request to which no fault applies."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
