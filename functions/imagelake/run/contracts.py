@@ -180,8 +180,10 @@ NETWORK_ERRORS = frozenset(
 CONTRACTS: dict[str, Contract] = {
     "check_input": Contract(CheckInputRequest, CheckInputResult, frozenset({BadInputError})),
     "fetch": Contract(FeedRequest, Progress, NETWORK_ERRORS | STORAGE_ERRORS | {BadInputError, FeedBusyError}),
-    "validate": Contract(FeedRequest, FeedPlan, STORAGE_ERRORS | {BadInputError, SourceChangedError}),
-    "transform": Contract(BatchRequest, TransformResult, STORAGE_ERRORS | {BadInputError, BatchDeadlineError}),
+    "validate": Contract(FeedRequest, FeedPlan, STORAGE_ERRORS | {BadInputError, BadFeedError, SourceChangedError}),
+    "transform": Contract(
+        BatchRequest, TransformResult, STORAGE_ERRORS | {BadInputError, BadFeedError, BatchDeadlineError}
+    ),
     "write_parquet": Contract(BatchRequest, WriteParquetResult, STORAGE_ERRORS),
     "map_keys": Contract(BatchRequest, MapKeysResult, STORAGE_ERRORS | {ReconciliationError}),
     "record_failure": Contract(RecordFailureRequest, Failure, AWS_ERRORS),

@@ -30,6 +30,8 @@ class Failure(FrozenModel):
         cause = caught.cause or "no cause given"
         try:
             message = json.loads(cause)["errorMessage"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             message = cause
-        return cls(error=caught.error, message=str(message)[:_MAX_CHARACTERS])
+        # A lone surrogate cannot be written as UTF-8.
+        text = str(message)[:_MAX_CHARACTERS].encode("utf-8", "replace").decode()
+        return cls(error=caught.error, message=text)
