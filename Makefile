@@ -61,8 +61,9 @@ check: .venv/dev  ## check format, lint, types, imports, template and state mach
 	AWS_DEFAULT_REGION=us-east-1 $(BIN)/sam validate --lint
 	$(BIN)/python -m pytest -q tests/static
 
-docs: .venv/dev  ## generate the pages of docs/ that are made from the code
+docs: .venv/dev  ## generate the parts of docs/ and template.yaml that are made from the code
 	PYTHONPATH=functions $(BIN)/python -m tools.networks_page
+	PYTHONPATH=functions $(BIN)/python -m tools.glue_projection
 	PYTHONPATH=functions $(BIN)/python -m tools.schemas
 
 # Where the wheels of this machine do not fit Lambda, SAM's builder asks pip a second time, without hashes. So these

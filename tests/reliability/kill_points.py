@@ -19,7 +19,7 @@ from tests.reliability.audit import problems, unbalanced
 from tests.reliability.killer import Killer, Point
 from tests.reliability.pipeline import execute
 from tests.reliability.world import DAY, FEEDS, Stored, World, new_lake
-from tests.unit.fake_lake import Lake
+from tests.support.fake_lake import Lake
 
 # Every call but those that only a longer life brings is made by a first run of two feeds, three batches.
 KINDS = {

@@ -8,7 +8,7 @@ from tests.reliability.kill_points import OPTIONS, STATES, finish_each, killed
 from tests.reliability.killer import Killer
 from tests.reliability.pipeline import execute
 from tests.reliability.world import FEEDS, NEXT_DAY, World
-from tests.unit.fake_lake import Lake
+from tests.support.fake_lake import Lake
 
 
 @pytest.mark.parametrize("states", STATES)

@@ -7,7 +7,7 @@ import pytest
 from tests.reliability.kill_points import STATES, finish_each, first_run, killed
 from tests.reliability.killer import Killer
 from tests.reliability.world import World
-from tests.unit.fake_lake import Lake
+from tests.support.fake_lake import Lake
 
 
 @pytest.mark.parametrize("states", STATES)

@@ -11,7 +11,7 @@ from tests.reliability.kill_points import finish_each, first_run
 from tests.reliability.killer import Killer
 from tests.reliability.pipeline import execute
 from tests.reliability.world import DAY, FEEDS, NEXT_DAY, World, new_lake
-from tests.unit.fake_lake import Lake
+from tests.support.fake_lake import Lake
 
 WRITES = ("Put", "Update", "Delete", "Transact")
 MENDED = "bluesky/alice/a2/0"

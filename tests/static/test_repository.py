@@ -146,6 +146,7 @@ def project(tmp_path: Path) -> Path:
     """The library with the example network, as somebody has it who followed the steps."""
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "functions" / "imagelake", tmp_path / "functions" / "imagelake", ignore=ignored)
+    shutil.copytree(ROOT / "tests" / "support", tmp_path / "tests" / "support", ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     for path, text in blocks().items():
         file = tmp_path / path

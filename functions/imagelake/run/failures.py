@@ -12,7 +12,7 @@ _MAX_CHARACTERS = 500
 
 
 class CaughtError(FrozenModel):
-    """A Catch's error; the cause of a Lambda function is JSON, the cause of the platform itself is text."""
+    """An error that a Catch received; the cause is JSON if a Lambda function raised it, and text if AWS itself did."""
 
     error: str = Field(default="Unknown", alias="Error")
     cause: str | None = Field(default=None, alias="Cause")

@@ -20,7 +20,7 @@ from feedparser.api import LooseFeedParser, StrictFeedParser
 from imagelake.sources.feed_handlers import Handlers
 from imagelake.sources.xml_text import xml_text
 
-_MAX_ATTRIBUTES = 100
+_MAX_TAG = 1_000_000
 
 
 class Document(NamedTuple):
@@ -32,17 +32,22 @@ class Document(NamedTuple):
 
 
 class _StrictParser(Handlers, StrictFeedParser):  # type: ignore[misc]
-    """For well-formed XML."""
+    """The parser for well-formed XML."""
 
     def startElementNS(self, name: Any, qname: str | None, attrs: Any) -> None:  # noqa: N802
-        # feedparser looks each attribute up by going through all of them.
-        if len(attrs) > _MAX_ATTRIBUTES:
-            raise ValueError("an element of the feed has too many attributes")
+        # Before feedparser looks up each attribute by going through all of them.
+        self.limit_attributes(len(attrs))
         super().startElementNS(name, qname, attrs)
 
 
 class _LooseParser(Handlers, LooseFeedParser):  # type: ignore[misc]
-    """For all other text."""
+    """The parser for all other text."""
+
+    def parse_starttag(self, i: int) -> int:
+        # Before feedparser reads all attributes of the tag into memory.
+        if self.rawdata.find(">", i, i + _MAX_TAG) < 0 and len(self.rawdata) > i + _MAX_TAG:
+            raise ValueError(f"a tag of the feed is longer than {_MAX_TAG} characters")
+        return int(super().parse_starttag(i))
 
 
 def read_document(data: bytes, url: str) -> Document | None:

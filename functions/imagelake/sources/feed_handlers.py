@@ -12,6 +12,7 @@ from feedparser.mixin import _FeedParserMixin
 # Each element costs feedparser 14 microseconds.
 _MAX_ELEMENTS = 200_000
 _MAX_DEPTH = 100
+_MAX_ATTRIBUTES = 100
 _MAX_NAMESPACES = 100
 _MAX_SECONDS = 60.0
 # Keys of feedparser's results and of ours; so are all that end in _detail or _parsed.
@@ -43,7 +44,13 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
 
     # ---- Limits ----
 
+    def limit_attributes(self, count: int) -> None:
+        """Raise ``ValueError`` if an element has too many attributes."""
+        if count > _MAX_ATTRIBUTES:
+            raise ValueError("an element of the feed has too many attributes")
+
     def unknown_starttag(self, tag: str, attrs: list[tuple[str, str]]) -> None:
+        self.limit_attributes(len(attrs))
         self._elements += 1
         if tag not in LooseFeedParser.elements_no_end_tag:
             self._open.append(tag)

@@ -12,9 +12,9 @@ from imagelake.lake import object_keys
 from imagelake.lake.rows import Status
 from imagelake.run.errors import BadInputError, ErrorCode
 from imagelake.run.models import Batch, PlannedBatch, Retry
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import ENTRY, RUN, Context, event, feed_plan, item, keep_rows, plan, result
-from tests.unit.functions.network import Network
+from tests.support.factories import ENTRY, RUN, Context, event, feed_plan, item, keep_rows, plan, result
+from tests.support.fake_lake import Lake
+from tests.support.fake_network import Network
 from validate.app import handler
 
 pytestmark = pytest.mark.usefixtures("network")

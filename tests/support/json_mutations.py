@@ -13,7 +13,24 @@ from hypothesis import strategies as st
 FIXED = settings(derandomize=True, database=None, deadline=None, max_examples=150)
 
 _DROP = object()
-_ODD = [None, True, 0, -1, 1.5, 10**40, "", "x", "\x00", "\ud800", "9999-99-99", [], ["x"], {}, {"x": 1}, [[[]]]]
+_ODD: list[Any] = [
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    10**40,
+    "",
+    "x",
+    "\x00",
+    "\ud800",
+    "9999-99-99",
+    [],
+    ["x"],
+    {},
+    {"x": 1},
+    [[[]]],
+]
 _ODD_LITERALS = ["NaN", "-Infinity", "1e999", "9" * 5000, "[" * 80 + "]" * 80]
 
 
