@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 from unittest.mock import patch
 
@@ -123,3 +123,18 @@ def trace_maps() -> None:
         return run(Traced(states, execution), start_at, data, execution, context)
 
     stepfunctions._run_sub_machine = run_traced
+
+
+def scheduler_by_file(config: Any, log: Any, together: str) -> Any:
+    """pytest-xdist: give each file of tests to one process, and all files of the folder ``together`` to one."""
+    from xdist.scheduler import LoadFileScheduling
+
+    scheduler = LoadFileScheduling(config, log)
+    file_of: Callable[[str], str] = scheduler._split_scope
+
+    def group(nodeid: str) -> str:
+        file = file_of(nodeid)
+        return together if PurePath(file).parent == PurePath(together) else file
+
+    scheduler._split_scope = group
+    return scheduler
