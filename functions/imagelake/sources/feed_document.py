@@ -17,7 +17,7 @@ from xml.sax.xmlreader import InputSource
 
 from feedparser.api import LooseFeedParser, StrictFeedParser
 
-from imagelake.sources.feed_handlers import Handlers
+from imagelake.sources.feed_handlers import FeedRefusedError, Handlers
 from imagelake.sources.xml_text import xml_text
 
 _MAX_TAG = 1_000_000
@@ -46,16 +46,18 @@ class _LooseParser(Handlers, LooseFeedParser):  # type: ignore[misc]
     def parse_starttag(self, i: int) -> int:
         # Before feedparser reads all attributes of the tag into memory.
         if self.rawdata.find(">", i, i + _MAX_TAG) < 0 and len(self.rawdata) > i + _MAX_TAG:
-            raise ValueError(f"a tag of the feed is longer than {_MAX_TAG} characters")
+            raise FeedRefusedError(f"a tag of the feed is longer than {_MAX_TAG} characters")
         return int(super().parse_starttag(i))
 
 
 def read_document(data: bytes, url: str) -> Document | None:
-    """Read the feed in ``data``; ``None`` if it is something else, ``ValueError`` if it breaks a limit."""
+    """Read the feed in ``data``; ``None`` if it is something else, ``ValueError`` if it cannot be read."""
     text = xml_text(data)
     try:
         parser = _read_strictly(text, url) or _read_loosely(text, url)
-    except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError) as error:
+    except FeedRefusedError:
+        raise
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"feedparser fails on the feed with {type(error).__name__}") from None
     if not (parser.version and parser.is_feed):
         return None
@@ -97,7 +99,7 @@ class _NoDeclarations(LexicalHandler):
 
     def startDTD(self, name: str, public_id: str | None, system_id: str | None) -> None:  # noqa: N802
         if "<!ENTITY" in self._text or "<!ATTLIST" in self._text:
-            raise ValueError("the document type of the feed declares entities or attributes")
+            raise FeedRefusedError("the document type of the feed declares entities or attributes")
 
 
 def _plain(value: Any) -> Any:

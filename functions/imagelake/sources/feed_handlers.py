@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from typing import Any
 
 from feedparser.api import LooseFeedParser
@@ -17,8 +16,14 @@ _MAX_NAMESPACES = 100
 _MAX_SECONDS = 60.0
 # Keys of feedparser's results and of ours; so are all that end in _detail or _parsed.
 _RESULTS = frozenset({"adult", "authors", "contributors", "guidislink", "links", "unfinished"})
+# Keys that we add to the attributes of a file; an attribute with such a name is dropped.
+_OWN_KEYS = ("base", "description", "group", "player")
 # Errors in handlers of feedparser, for example for a chapter without a start or a date with 13 months.
-_DEFECTS = (ArithmeticError, LookupError, TypeError)
+_DEFECTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
+class FeedRefusedError(ValueError):
+    """A feed is beyond one of our limits."""
 
 
 class Handlers(_FeedParserMixin):  # type: ignore[misc]
@@ -45,9 +50,9 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
     # ---- Limits ----
 
     def limit_attributes(self, count: int) -> None:
-        """Raise ``ValueError`` if an element has too many attributes."""
+        """Raise ``FeedRefusedError`` if an element has too many attributes."""
         if count > _MAX_ATTRIBUTES:
-            raise ValueError("an element of the feed has too many attributes")
+            raise FeedRefusedError("an element of the feed has too many attributes")
 
     def unknown_starttag(self, tag: str, attrs: list[tuple[str, str]]) -> None:
         self.limit_attributes(len(attrs))
@@ -55,11 +60,15 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
         if tag not in LooseFeedParser.elements_no_end_tag:
             self._open.append(tag)
         if self._elements > _MAX_ELEMENTS or len(self._open) > _MAX_DEPTH:
-            raise ValueError("the feed is nested too deeply or has too many elements")
+            raise FeedRefusedError("the feed is nested too deeply or has too many elements")
         if time.monotonic() > self._ends_at:
-            raise ValueError(f"the feed takes longer than {_MAX_SECONDS:g} seconds to read")
-        with suppress(*_DEFECTS):
+            raise FeedRefusedError(f"the feed takes longer than {_MAX_SECONDS:g} seconds to read")
+        try:
             super().unknown_starttag(_apart_from_results(tag), attrs)
+        except FeedRefusedError:
+            raise
+        except _DEFECTS:
+            pass
 
     def unknown_endtag(self, tag: str) -> None:
         if tag in self._open:
@@ -68,6 +77,8 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
                 pass
         try:
             super().unknown_endtag(_apart_from_results(tag))
+        except FeedRefusedError:
+            raise
         except _DEFECTS:
             # The handler failed before feedparser restored ``xml:base``; the end of an unknown element restores it.
             super().unknown_endtag("unknown")
@@ -76,7 +87,7 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
         super().track_namespace(prefix, uri)
         # feedparser searches all of them for each element.
         if len(self.namespaces_in_use) > _MAX_NAMESPACES:
-            raise ValueError("the feed has too many namespaces")
+            raise FeedRefusedError("the feed has too many namespaces")
 
     def handle_data(self, text: str, escape: int = 1) -> None:
         # feedparser would remove blank pieces at the start one by one, in quadratic time.
@@ -109,6 +120,13 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
     def _start_id(self, attrs: dict[str, str]) -> None:
         super()._start_id(attrs)
         self.guidislink = 0
+
+    def _start_date(self, attrs: dict[str, str]) -> None:
+        # Without a handler, feedparser keeps the attributes of an element in place of its text.
+        self._start_updated(attrs)
+
+    def _end_date(self) -> None:
+        self._end_updated()
 
     def _sync_author_detail(self, key: str = "author") -> None:
         # Keep the author's text: feedparser splits it into name and email, and splits a long top-level domain too.
@@ -169,8 +187,11 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
 
     # ---- Attached files ----
 
+    def _start_link(self, attrs: dict[str, str]) -> None:
+        super()._start_link(_without_own_keys(attrs))
+
     def _start_enclosure(self, attrs: dict[str, str]) -> None:
-        super()._start_enclosure(attrs)
+        super()._start_enclosure(_without_own_keys(attrs))
         self._get_context()["links"][-1]["base"] = self.baseuri
 
     def _start_media_group(self, attrs: dict[str, str]) -> None:
@@ -181,7 +202,7 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
         self._group = None
 
     def _start_media_content(self, attrs: dict[str, Any]) -> None:
-        super()._start_media_content(attrs)
+        super()._start_media_content(_without_own_keys(attrs))
         attrs["base"] = self.baseuri
         attrs["group"] = self._group
         self._file = attrs
@@ -190,7 +211,7 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
         self._file = None
 
     def _start_media_thumbnail(self, attrs: dict[str, str]) -> None:
-        super()._start_media_thumbnail(attrs)
+        super()._start_media_thumbnail(_without_own_keys(attrs))
         attrs["base"] = self.baseuri
 
     def _start_media_player(self, attrs: dict[str, str]) -> None:
@@ -230,3 +251,10 @@ def _apart_from_results(tag: str) -> str:
     """Rename an element that feedparser does not know if its text would replace a result."""
     key = tag.replace(":", "_")
     return f"element_{key}" if key in _RESULTS or key.endswith(("_detail", "_parsed")) else tag
+
+
+def _without_own_keys(attrs: dict[str, Any]) -> dict[str, Any]:
+    """Remove attributes that are named like one of our own keys from ``attrs``, which is also the result."""
+    for key in _OWN_KEYS:
+        attrs.pop(key, None)
+    return attrs

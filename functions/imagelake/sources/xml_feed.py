@@ -40,6 +40,9 @@ def posts(feed: Feed, document: Document) -> Iterator[Post | Reject]:
             yield post(feed, _entry(entry, document))
         except ValueError as error:
             yield Reject(_guid(entry), reason(error), entry)
+        except (AttributeError, LookupError, TypeError) as error:
+            # feedparser can put a value of another type under a key; that must not cost the other entries.
+            yield Reject(_guid(entry), f"the entry has an element of an unknown form ({type(error).__name__})", entry)
 
 
 def next_page(document: Document) -> str | None:
@@ -68,14 +71,16 @@ def _entry(entry: dict[str, Any], document: Document) -> Entry:
 
 
 def _guid(entry: dict[str, Any]) -> str | None:
-    return entry.get("id") or entry.get("dc_identifier") or None
+    ids = (entry.get("id"), entry.get("dc_identifier"))
+    return next((guid for guid in ids if guid and isinstance(guid, str)), None)
 
 
 def _posted_at(entry: dict[str, Any], about: dict[str, Any]) -> datetime:
     """Return the entry's time, or else the time of the feed, which is not before that of any of its entries."""
     written = [(entry, name) for name in _TIMES] + [(about, name) for name in _FEED_TIMES]
     for element, name in written:
-        if text := element.get(name):
+        text = element.get(name)
+        if text and isinstance(text, str):
             read = element.get(f"{name}_parsed")
             # feedparser knows offsets that email.utils ignores, such as +02:00 and GMT+02:00.
             return moment(read if read and _BEGINS_LIKE_RFC_822.match(text) else text)

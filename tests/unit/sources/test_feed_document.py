@@ -1,0 +1,48 @@
+"""Feeds that are odd or hostile: one bad element costs at most its own entry, and every limit of reading is kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from imagelake.sources import feed_document, xml_feed
+from tests.unit.sources.test_rss import ENCLOSURE, FEED, URL, WHEN, atom, images, item, only, page, rss
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        '<media:content url="/a.jpg" medium="image" {}/>',
+        '<media:thumbnail url="/a.jpg" {}/>',
+        '<enclosure url="/a.jpg" type="image/jpeg" {}/>',
+        '<atom:link rel="enclosure" href="/a.jpg" type="image/jpeg" {}/>',
+    ],
+)
+@pytest.mark.parametrize("name", ["description", "player", "group"])
+def test_file_when_an_attribute_is_named_like_one_of_our_keys_is_read(file: str, name: str) -> None:
+    assert images(rss(item(file.format(f'{name}="x"')))) == [("image", "https://site.example/a.jpg")]
+
+
+def test_date_when_its_element_has_attributes_is_read() -> None:
+    post = only(rss(item('<date x="y">2026-01-01</date>', when="")))
+    assert post.posted_at.date().isoformat() == "2026-01-01"
+
+
+def test_date_when_the_feed_has_one_without_text_is_missing() -> None:
+    result = page(rss(item(guid="good"), item(guid="bad", when=""), about='<date x="y"/>'))
+    assert [post.post_id for post in result.posts] == ["good"]
+    assert [reject.post_id for reject in result.rejects] == ["bad"]
+
+
+def test_entry_when_a_value_has_another_type_is_a_reject_alone() -> None:
+    document = feed_document.read_document(rss(item(guid="bad"), item(guid="good")).encode(), URL)
+    assert document is not None
+    document.entries[0].update(title_detail="x", updated={"x": "y"}, id={"x": "y"})
+    bad, good = xml_feed.posts(FEED, document)
+    assert getattr(good, "post_id", None) == "good"
+    assert "unknown form (AttributeError)" in getattr(bad, "reason", "")
+
+
+def test_entry_when_feedparser_raises_a_value_error_is_read_without_that_element() -> None:
+    gml = 'xmlns:georss="http://www.georss.org/georss" xmlns:gml="http://www.opengis.net/gml"'
+    point = f'<georss:where {gml}><gml:Point srsName="EPSG 4326"><gml:pos>1 2</gml:pos></gml:Point></georss:where>'
+    assert [post.post_id for post in page(rss(item(point, "1"), item(guid="2"))).posts] == ["1", "2"]
