@@ -97,6 +97,12 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
 
     # ---- Feeds and entries ----
 
+    def pop_content(self, tag: str) -> Any:
+        # HTML that is not escaped can contain the end tag of a handler that was never started, such as </summary>.
+        if not self.elementstack or self.elementstack[-1][0] != tag:
+            return None
+        return super().pop_content(tag)
+
     def _start_channel(self, attrs: dict[str, str]) -> None:
         self.is_feed = True
         super()._start_channel(attrs)

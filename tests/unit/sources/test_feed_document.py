@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from imagelake.sources import feed_document, xml_feed
-from tests.unit.sources.test_rss import ENCLOSURE, FEED, URL, WHEN, atom, images, item, only, page, rss
+from tests.unit.sources.test_rss import FEED, URL, images, item, only, page, rss
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,19 @@ def test_entry_when_feedparser_raises_a_value_error_is_read_without_that_element
     gml = 'xmlns:georss="http://www.georss.org/georss" xmlns:gml="http://www.opengis.net/gml"'
     point = f'<georss:where {gml}><gml:Point srsName="EPSG 4326"><gml:pos>1 2</gml:pos></gml:Point></georss:where>'
     assert [post.post_id for post in page(rss(item(point, "1"), item(guid="2"))).posts] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "<description><details><summary>More</summary>x</details></description>",
+        "<description>a<description>s</description>b</description>",
+        "<content:encoded><title>x</title>hello</content:encoded>",
+        "<summary>a<title>s</title>b</summary>",
+    ],
+)
+def test_entries_after_html_that_is_not_escaped_keep_title_and_text(bad: str) -> None:
+    good = [item("<title>good</title><description>text</description>", guid) for guid in "23"]
+    first, *others = page(rss(item(f"<title>t</title>{bad}"), *good)).posts
+    assert first.text.startswith("t\n\n")
+    assert [post.text for post in others] == ["good\n\ntext"] * 2
