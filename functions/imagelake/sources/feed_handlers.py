@@ -13,7 +13,13 @@ _MAX_ELEMENTS = 200_000
 _MAX_DEPTH = 100
 _MAX_ATTRIBUTES = 100
 _MAX_NAMESPACES = 100
+# Seconds of CPU time, so that a busy machine does not refuse a good feed.
 _MAX_SECONDS = 60.0
+_MAX_TAGS = 1_000
+# Every element keeps its base URL and its language, and a relative base URL makes a new one. The sum limits the memory.
+_MAX_BASE = 8192
+_MAX_BASES = 10_000_000
+_MAX_LANGUAGE = 64
 # Keys of feedparser's results and of ours; so are all that end in _detail or _parsed.
 _RESULTS = frozenset({"adult", "authors", "contributors", "guidislink", "links", "unfinished"})
 # Keys that we add to the attributes of a file; an attribute with such a name is dropped.
@@ -40,7 +46,9 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
         self.is_feed = False
         self._elements = 0
         self._open: list[str] = []
-        self._ends_at = time.monotonic() + _MAX_SECONDS
+        self._ends_at = time.thread_time() + _MAX_SECONDS
+        self._base, self._bases = "", 0
+        self._language: str | None = None
         self._groups = 0
         # The ``media:group`` and the ``media:content`` that are open, by number and by attributes.
         self._group: int | None = None
@@ -61,7 +69,7 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
             self._open.append(tag)
         if self._elements > _MAX_ELEMENTS or len(self._open) > _MAX_DEPTH:
             raise FeedRefusedError("the feed is nested too deeply or has too many elements")
-        if time.monotonic() > self._ends_at:
+        if time.thread_time() > self._ends_at:
             raise FeedRefusedError(f"the feed takes longer than {_MAX_SECONDS:g} seconds to read")
         try:
             super().unknown_starttag(_apart_from_results(tag), attrs)
@@ -89,11 +97,52 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
         if len(self.namespaces_in_use) > _MAX_NAMESPACES:
             raise FeedRefusedError("the feed has too many namespaces")
 
-    def handle_data(self, text: str, escape: int = 1) -> None:
-        # feedparser would remove blank pieces at the start one by one, in quadratic time.
-        if text.isspace() and self.elementstack and not self.elementstack[-1][2]:
+    @property
+    def baseuri(self) -> str:
+        """The base URL of the open element. feedparser builds an equal one for every element; this keeps the first."""
+        return self._base
+
+    @baseuri.setter
+    def baseuri(self, url: str) -> None:
+        if url == self._base:
             return
+        self._bases += len(url)
+        if len(url) > _MAX_BASE or self._bases > _MAX_BASES:
+            raise FeedRefusedError("the feed has too long a base URL")
+        self._base = url
+
+    @property
+    def lang(self) -> str | None:
+        """The language of the open element."""
+        return self._language
+
+    @lang.setter
+    def lang(self, language: str | None) -> None:
+        if language and len(language) > _MAX_LANGUAGE:
+            raise FeedRefusedError(f"the feed has a language of more than {_MAX_LANGUAGE} characters")
+        self._language = language
+
+    def handle_data(self, text: str, escape: int = 1) -> None:
         super().handle_data(text, escape)
+        self._drop_blank_start()
+
+    def handle_charref(self, ref: str) -> None:
+        super().handle_charref(ref)
+        self._drop_blank_start()
+
+    def _drop_blank_start(self) -> None:
+        # feedparser would remove blank pieces at the start one by one, in quadratic time.
+        pieces = self.elementstack[-1][2] if self.elementstack else []
+        if len(pieces) == 1:
+            text = pieces[0].decode() if isinstance(pieces[0], bytes) else pieces[0]
+            if not text.strip():
+                pieces.clear()
+
+    def _add_tag(self, term: str | None, scheme: str | None, label: str | None) -> None:
+        # feedparser would compare each tag with all others, in quadratic time. A post has each tag only once anyway.
+        tags = self._get_context().setdefault("tags", [])
+        if (term or scheme or label) and len(tags) < _MAX_TAGS:
+            tags.append({"term": term, "scheme": scheme, "label": label})
 
     # ---- Feeds and entries ----
 

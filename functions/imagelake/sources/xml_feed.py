@@ -26,6 +26,8 @@ _FEED_TIMES = ("updated", "published", "created")
 # feedparser takes the other part from today's date.
 _BEGINS_LIKE_RFC_822 = re.compile(r"[^\W\d]|\d{1,2}\s")
 
+# These patterns take quadratic time, so a longer name is not searched.
+_MAX_NAME = 1_000
 _EMAIL = re.compile(r"\S+@\S+")
 # RSS names an author by email: jane@example.org (Jane Doe)
 _EMAIL_AND_NAME = re.compile(r"\S+@\S+\s+\((?P<name>[^()]+)\)")
@@ -103,9 +105,13 @@ def _author(element: dict[str, Any]) -> tuple[str | None, str | None] | None:
     """Return name and URL of the first author; an author with only an email address is the last choice."""
     authors = [(author.get("name") or None, author.get("href") or None) for author in element.get("authors", [])]
     known = [(name, url) for name, url in authors if name or url]
-    name, url = min(known, key=lambda author: _EMAIL.fullmatch(author[0] or "") is not None, default=(None, None))
-    match = _EMAIL_AND_NAME.fullmatch(name or "")
+    name, url = min(known, key=lambda author: _matches(_EMAIL, author[0]) is not None, default=(None, None))
+    match = _matches(_EMAIL_AND_NAME, name)
     return (match["name"].strip() if match else name, url) if known else None
+
+
+def _matches(pattern: re.Pattern[str], name: str | None) -> re.Match[str] | None:
+    return pattern.fullmatch(name) if name and len(name) <= _MAX_NAME else None
 
 
 def _license(element: dict[str, Any], is_atom: bool) -> str | None:

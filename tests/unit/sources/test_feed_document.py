@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from imagelake.run.errors import SourceChangedError
 from imagelake.sources import feed_document, xml_feed
-from tests.unit.sources.test_rss import FEED, URL, images, item, only, page, rss
+from tests.unit.sources.test_rss import FEED, URL, atom, images, item, only, page, rss
 
 
 @pytest.mark.parametrize(
@@ -62,3 +63,58 @@ def test_entries_after_html_that_is_not_escaped_keep_title_and_text(bad: str) ->
     first, *others = page(rss(item(f"<title>t</title>{bad}"), *good)).posts
     assert first.text.startswith("t\n\n")
     assert [post.text for post in others] == ["good\n\ntext"] * 2
+
+
+def test_author_when_its_name_is_long_takes_no_quadratic_time() -> None:
+    """With a step that takes quadratic time, neither this test nor the next two would end."""
+    (reject,) = page(rss(item(f"<author>{'@' * 200_000} x</author>"))).rejects
+    assert reject.reason.startswith("author_id: ")
+    assert only(rss(item(f"<author>{'@' * 100} x</author>"))).author_name == f"{'@' * 100} x"
+
+
+def test_tags_when_there_are_very_many_are_limited() -> None:
+    keywords = ",".join(f"{n:x}" for n in range(100_000))
+    assert len(only(rss(item(f"<media:keywords>{keywords}</media:keywords>"))).tags) == 1_000
+    assert only(rss(item("<category>a</category><category>b</category><category>a</category>"))).tags == ["a", "b"]
+
+
+@pytest.mark.parametrize("blank", ["&#9;", "<![CDATA[]]>", "<![CDATA[ ]]>", "&#160;"])
+def test_text_when_it_begins_with_many_blanks_is_read(blank: str) -> None:
+    body = atom(f'<title type="xhtml">{blank * 100_000}x</title>').replace("</feed>", "")
+    assert only(body).text == "x"
+
+
+@pytest.mark.parametrize(
+    "name", ["punycode-", "PUNYCODE.", "unicode__escape", "raw-unicode--escape", "utf.16", "idna_"]
+)
+def test_text_when_the_codec_has_another_spelling_is_read_as_utf_8(name: str) -> None:
+    body = rss(item(r"<title>K\u00e4tzchen ä</title>")).replace('"1.0"?', f'"1.0" encoding="{name}"?', 1)
+    assert only(body).text == r"K\u00e4tzchen ä"
+
+
+@pytest.mark.parametrize("end", ["", "&undefined;</x>"])
+@pytest.mark.parametrize(
+    ("attributes", "inside", "reason"),
+    [
+        (f'xml:lang="{"a" * 65}"', "", "language of more than 64"),
+        (f'lang="{"a" * 65}"', "", "language of more than 64"),
+        (f'xml:base="http://x/{"a" * 8192}"', "", "too long a base URL"),
+        (f'base="http://x/{"a" * 8192}"', "", "too long a base URL"),
+        (
+            f'xml:base="http://x/{"a" * 8000}/"',
+            "".join(f'<a xml:base="{n}"/>' for n in range(700)),
+            "too long a base URL",
+        ),
+    ],
+)
+def test_feed_when_a_base_or_a_language_is_too_long_is_refused(
+    attributes: str, inside: str, reason: str, end: str
+) -> None:
+    with pytest.raises(SourceChangedError, match=reason):
+        page(atom(inside + end, attributes=attributes))
+
+
+def test_time_limit_when_the_machine_is_busy_counts_cpu_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10**6, 100))
+    monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
+    assert only(rss(item())).post_id == "1"
