@@ -6,6 +6,7 @@ itself, with text: the strict one, and if the text is not well-formed XML, the l
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime
 from io import StringIO
@@ -21,14 +22,20 @@ from imagelake.sources.feed_handlers import FeedRefusedError, Handlers
 from imagelake.sources.xml_text import xml_text
 
 _MAX_TAG = 1_000_000
+_ENTRIES = frozenset({"entry", "item"})
+# The start of an entry, outside of CDATA and comments.
+_ENTRY_START = re.compile(
+    r"<!\[CDATA\[.*?(?:\]\]>|\Z)|<!--.*?(?:-->|\Z)|(?P<entry><(?:entry|item)[\s/>])", re.DOTALL | re.IGNORECASE
+)
 
 
 class Document(NamedTuple):
-    """A feed as plain JSON: the elements about the feed itself, and its entries."""
+    """A feed as plain JSON: the elements about the feed itself, its entries, and the count of unreadable entries."""
 
     is_atom: bool
     about: dict[str, Any]
     entries: list[dict[str, Any]]
+    unreadable: int = 0
 
 
 class _StrictParser(Handlers, StrictFeedParser):  # type: ignore[misc]
@@ -42,6 +49,14 @@ class _StrictParser(Handlers, StrictFeedParser):  # type: ignore[misc]
 
 class _LooseParser(Handlers, LooseFeedParser):  # type: ignore[misc]
     """The parser for all other text."""
+
+    def unknown_starttag(self, tag: str, attrs: list[tuple[str, str]]) -> None:
+        if tag in _ENTRIES:
+            # A text of an earlier entry can still be open; it would swallow this entry.
+            self.incontent = self.svgOK = self.hasContent = 0
+            self.contentparams.clear()
+            self._summaryKey = None
+        super().unknown_starttag(tag, attrs)
 
     def parse_starttag(self, i: int) -> int:
         # Before feedparser reads all attributes of the tag into memory.
@@ -61,12 +76,15 @@ def read_document(data: bytes, url: str) -> Document | None:
         raise ValueError(f"feedparser fails on the feed with {type(error).__name__}") from None
     if not (parser.version and parser.is_feed):
         return None
+    unreadable = 0
     if isinstance(parser, _LooseParser):
         if not parser.entries:
             raise ValueError("the feed is not well-formed XML and has no entries")
         if parser.inentry:
             parser.entries[-1]["unfinished"] = True
-    return Document(parser.version.startswith("atom"), _plain(parser.feeddata), _plain(parser.entries))
+        written = sum(match["entry"] is not None for match in _ENTRY_START.finditer(text))
+        unreadable = max(0, written - len(parser.entries))
+    return Document(parser.version.startswith("atom"), _plain(parser.feeddata), _plain(parser.entries), unreadable)
 
 
 def _read_strictly(text: str, url: str) -> Any:

@@ -162,6 +162,9 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
 
     def _start_item(self, attrs: dict[str, str]) -> None:
         self._group = self._file = None
+        # In text that is not well-formed, such an element of an earlier entry can still be open.
+        self.inauthor = self.incontributor = self.inpublisher = 0
+        self.insource = self.inimage = self.intextinput = 0
         super()._start_item(attrs)
 
     _start_entry = _start_item

@@ -45,6 +45,8 @@ def posts(feed: Feed, document: Document) -> Iterator[Post | Reject]:
         except (AttributeError, LookupError, TypeError) as error:
             # feedparser can put a value of another type under a key; that must not cost the other entries.
             yield Reject(_guid(entry), f"the entry has an element of an unknown form ({type(error).__name__})", entry)
+    if document.unreadable:
+        yield Reject(None, f"{document.unreadable} entries are not readable, because the feed is not well-formed XML")
 
 
 def next_page(document: Document) -> str | None:

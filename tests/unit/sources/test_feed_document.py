@@ -118,3 +118,38 @@ def test_time_limit_when_the_machine_is_busy_counts_cpu_time(monkeypatch: pytest
     clock = iter(range(0, 10**6, 100))
     monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
     assert only(rss(item())).post_id == "1"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        '<source url="a">n',
+        "<author>n",
+        "<image>",
+        "<textInput>",
+        "<description>a<svg>b</description>",
+        "<description>a<p/text b</description>",
+        "<description>unclosed <b>x</b>",
+        "<title>cut",
+        '<media:content url="/a.jpg">',
+    ],
+)
+def test_entries_after_an_element_that_is_still_open_are_read(bad: str) -> None:
+    good = [item("<title>good</title><author>Jane</author><enclosure url='/g.jpg'/>", guid) for guid in "23"]
+    result = page(rss(item(bad, "1"), *good).replace("</rss>", ""))
+    assert [(post.post_id, post.text, post.author_name, len(post.media)) for post in result.posts[1:]] == [
+        ("2", "good", "Jane", 1),
+        ("3", "good", "Jane", 1),
+    ]
+    assert result.rejects == []
+
+
+def test_entries_when_the_parser_loses_them_are_counted_in_one_reject() -> None:
+    text = "<description><![CDATA[<item>]]><!-- <item> --></description>"
+    lost = item('<description><a href="x\n</description>', "lost")
+    result = page(rss(item(text, "good"), lost, item(guid="2"), item(guid="3")).replace("</rss>", ""))
+    assert [post.post_id for post in result.posts] == ["good"]
+    assert [(reject.post_id, reject.reason) for reject in result.rejects] == [
+        ("lost", "the feed ends inside this entry"),
+        (None, "2 entries are not readable, because the feed is not well-formed XML"),
+    ]
