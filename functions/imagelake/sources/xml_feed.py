@@ -26,6 +26,8 @@ _FEED_TIMES = ("updated", "published", "created")
 # feedparser takes the other part from today's date.
 _BEGINS_LIKE_RFC_822 = re.compile(r"[^\W\d]|\d{1,2}\s")
 
+# These patterns take quadratic time, so a longer name is not searched.
+_MAX_NAME = 1_000
 _EMAIL = re.compile(r"\S+@\S+")
 # RSS names an author by email: jane@example.org (Jane Doe)
 _EMAIL_AND_NAME = re.compile(r"\S+@\S+\s+\((?P<name>[^()]+)\)")
@@ -40,6 +42,11 @@ def posts(feed: Feed, document: Document) -> Iterator[Post | Reject]:
             yield post(feed, _entry(entry, document))
         except ValueError as error:
             yield Reject(_guid(entry), reason(error), entry)
+        except (AttributeError, LookupError, TypeError) as error:
+            # feedparser can put a value of another type under a key; that must not cost the other entries.
+            yield Reject(_guid(entry), f"the entry has an element of an unknown form ({type(error).__name__})", entry)
+    if document.unreadable:
+        yield Reject(None, f"{document.unreadable} entries are not readable, because the feed is not well-formed XML")
 
 
 def next_page(document: Document) -> str | None:
@@ -68,14 +75,16 @@ def _entry(entry: dict[str, Any], document: Document) -> Entry:
 
 
 def _guid(entry: dict[str, Any]) -> str | None:
-    return entry.get("id") or entry.get("dc_identifier") or None
+    ids = (entry.get("id"), entry.get("dc_identifier"))
+    return next((guid for guid in ids if guid and isinstance(guid, str)), None)
 
 
 def _posted_at(entry: dict[str, Any], about: dict[str, Any]) -> datetime:
     """Return the entry's time, or else the time of the feed, which is not before that of any of its entries."""
     written = [(entry, name) for name in _TIMES] + [(about, name) for name in _FEED_TIMES]
     for element, name in written:
-        if text := element.get(name):
+        text = element.get(name)
+        if text and isinstance(text, str):
             read = element.get(f"{name}_parsed")
             # feedparser knows offsets that email.utils ignores, such as +02:00 and GMT+02:00.
             return moment(read if read and _BEGINS_LIKE_RFC_822.match(text) else text)
@@ -98,9 +107,13 @@ def _author(element: dict[str, Any]) -> tuple[str | None, str | None] | None:
     """Return name and URL of the first author; an author with only an email address is the last choice."""
     authors = [(author.get("name") or None, author.get("href") or None) for author in element.get("authors", [])]
     known = [(name, url) for name, url in authors if name or url]
-    name, url = min(known, key=lambda author: _EMAIL.fullmatch(author[0] or "") is not None, default=(None, None))
-    match = _EMAIL_AND_NAME.fullmatch(name or "")
+    name, url = min(known, key=lambda author: _matches(_EMAIL, author[0]) is not None, default=(None, None))
+    match = _matches(_EMAIL_AND_NAME, name)
     return (match["name"].strip() if match else name, url) if known else None
+
+
+def _matches(pattern: re.Pattern[str], name: str | None) -> re.Match[str] | None:
+    return pattern.fullmatch(name) if name and len(name) <= _MAX_NAME else None
 
 
 def _license(element: dict[str, Any], is_atom: bool) -> str | None:
