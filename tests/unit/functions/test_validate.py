@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from imagelake.lake import object_keys
+from imagelake.run.aws import client
 from imagelake.run.errors import SourceChangedError
 from imagelake.run.models import Batch, PlannedBatch
 from imagelake.sources import Reject
-from tests.unit.fake_lake import Lake
+from tests.unit.fake_lake import BUCKET, Lake
 from tests.unit.functions.factories import ENTRY, FEED, NOON, RUN, Context, event, item, keep_plan, media, plan, post
 from tests.unit.functions.network import Network, page
 from validate.app import handler
@@ -70,6 +71,12 @@ def test_posts_become_a_batch(lake: Lake, network: Network) -> None:
     assert made == plan(item("one", caption="кот"), item("two"))
     assert PlannedBatch.model_validate_json(lake.bucket.get(object_keys.open_batch(made.batch))) == made
     assert lake.mapping() == {}
+
+
+def test_plans_are_stored_as_json(lake: Lake, network: Network) -> None:
+    (made,) = planned(lake, validate(lake, page(post("one"))))
+    for key in (object_keys.planned_batch(made.batch), object_keys.open_batch(made.batch)):
+        assert client("s3").head_object(Bucket=BUCKET, Key=key)["ContentType"] == "application/json"
 
 
 def test_nothing_when_there_are_no_pages(lake: Lake, network: Network) -> None:
