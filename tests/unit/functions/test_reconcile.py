@@ -108,7 +108,9 @@ def test_open_batch_when_no_failure_is_recorded(lake: Lake) -> None:
     answer = reconcile(lake, keep_plan(lake, plan(item("a"))))
     assert answer["status"] == "incomplete"
     assert answer["counts"] == dict.fromkeys(("planned", "shared", "ok", "duplicate", "rejected", "failed"), 0)
-    assert reconciliation(lake)["open"][0]["failure"]["error"] == "NotRecorded"
+    failure = reconciliation(lake)["open"][0]["failure"]
+    assert failure["error"] == "NotRecorded"
+    assert failure["message"].startswith("the batch ended without a recorded error")
 
 
 def test_items_that_another_batch_took_are_shared(lake: Lake) -> None:
@@ -176,6 +178,7 @@ def test_error_when_the_file_is_missing(lake: Lake) -> None:
         (1, 0, "too_many_failures"),
         (1, 20, "complete"),
         (2, 20, "too_many_failures"),
+        (5, 99, "too_many_failures"),
         (5, 100, "complete"),
     ],
 )
