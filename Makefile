@@ -1,6 +1,6 @@
 # Everything runs in .venv, which is made from the hash-pinned requirements. Only Python 3.11+ and make must be installed.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-all test-docker test-cloud fuzz gate check format docs build deploy destroy clean lock
+.PHONY: help demo test test-fast test-all coverage test-docker test-cloud fuzz gate check format docs build deploy destroy clean lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -30,6 +30,9 @@ test-all: .venv/dev  ## run the tests of make test, and the full sets of which i
 
 PYTEST = $(BIN)/python -m pytest -q -n 3 --no-loadscope-reorder
 HERE := not docker and not cloud and not gate
+
+coverage: .venv/dev  ## measure how many lines and branches of functions/ the unit tests run; fails below the minimum
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --cov=functions tests/unit $(ARGS)
 
 test-docker: .venv/dev  ## run the workflow tests on Step Functions Local in Docker
 	@if docker info >/dev/null 2>&1; then $(BIN)/python -m pytest -q -m docker tests/docker $(ARGS); \

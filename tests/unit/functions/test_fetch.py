@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from imagelake.run.errors import BadFeedError, RateLimitedError, SourceChangedEr
 from imagelake.run.models import Progress, Retry
 from imagelake.run.settings import Settings
 from tests.support.factories import ENTRY, NOON, RUN, Context, event, post
-from tests.support.fake_lake import BOOKMARKS, Lake
+from tests.support.fake_lake import BOOKMARKS, BUCKET, Lake
 from tests.support.fake_network import Network, page
 from tests.support.web_server import Answer, WebServer
 
@@ -76,14 +76,15 @@ def test_retry_reads_no_page_and_takes_the_lease(lake: Lake, network: Network, w
     assert (left["newest_id"]["S"], left["lease_arn"]["S"]) == ("old", RUN.execution_arn)
 
 
-def test_page_is_stored_unchanged_except_for_tokens(lake: Lake, network: Network) -> None:
+def test_page_is_stored_unchanged_except_for_tokens(lake: Lake, network: Network, website: WebServer) -> None:
     body = page(post("one", text="кот"), next="https://x.test/?access_token=s3cret&after=1")
     network.put_pages(body)
     read()
     kept, metadata = lake.bucket.get_with_metadata(raw_key(0))
     assert kept[4:8] == bytes(4), "the gzip header holds no time"
     assert gzip.decompress(kept) == body.replace(b"s3cret", b"REDACTED")
-    assert metadata["url"].endswith("/page/0?access_token=REDACTED")
+    assert metadata == {"url": f"{website.origin}/page/0?access_token=REDACTED", "status": "200"}
+    assert client("s3").head_object(Bucket=BUCKET, Key=raw_key(0))["ContentType"] == "application/gzip"
 
 
 def test_same_call_again_leaves_the_same_objects(lake: Lake, network: Network) -> None:
@@ -102,6 +103,12 @@ def test_next_call_continues_after_the_last_page(lake: Lake, network: Network, w
     assert (second["status"], second["cursor"], second["pages"], second["posts"]) == ("done", None, 2, 2)
     assert second["newest_id"] == "new"
     assert [path.partition("?")[0] for path in website.asked] == ["/page/0", "/page/1"]
+
+
+@pytest.mark.parametrize(("seconds", "pages"), [(120, 0), (121, 1)])
+def test_page_is_read_only_if_there_is_time_for_it(lake: Lake, network: Network, seconds: int, pages: int) -> None:
+    network.put_pages(page(post("one")))
+    assert read(Context(seconds=lambda: seconds))["pages"] == pages
 
 
 def test_budget_of_posts(lake: Lake, network: Network) -> None:
@@ -131,9 +138,24 @@ def test_budget_of_the_feed_when_it_is_smaller(lake: Lake, network: Network) -> 
     assert (answer["status"], answer["pages"]) == ("done", 1)
 
 
+def test_budget_of_the_run_when_that_of_the_feed_is_larger(lake: Lake, network: Network) -> None:
+    network.put_pages(page(post("one"), post("two"), cursor="1"), page(post("three")))
+    config = {"source": "bluesky", "account": "alice.example.com", "limit": 3}
+    answer = read(feed=ENTRY.model_copy(update={"config": config}), run=RUN.model_copy(update={"posts_per_feed": 2}))
+    assert (answer["status"], answer["pages"]) == ("done", 1)
+
+
 def test_budget_when_the_listing_ends_on_it(lake: Lake, network: Network) -> None:
     network.put_pages(page(post("one")))
     assert read(run=RUN.model_copy(update={"posts_per_feed": 1}))["stopped_by"] is None
+
+
+def test_budget_of_pages_is_2000(lake: Lake, network: Network) -> None:
+    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-01-01T12:00:00.000000Z")
+    network.put_pages(page(post("new"), cursor="1"), page(post("never read")))
+    so_far = event("fetch")["progress"] | {"cursor": "0"}
+    assert read(progress=so_far | {"pages": 1998})["stopped_by"] is None
+    assert read(progress=so_far | {"pages": 1999})["stopped_by"] == "pages"
 
 
 def test_budget_of_pages_ends_an_endless_listing(lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,6 +174,13 @@ def test_listing_that_repeats_itself_ends_without_new_posts(lake: Lake, network:
     assert [path.partition("?")[0] for path in website.asked] == ["/page/0"] + ["/page/same"] * 3
 
 
+@pytest.mark.parametrize("cursor", [None, "0"])
+def test_listing_without_posts_that_leads_to_itself_ends(lake: Lake, network: Network, cursor: str | None) -> None:
+    network.put_pages(page(cursor="0"))
+    answer = read(progress=event("fetch")["progress"] | {"cursor": cursor})
+    assert (answer["status"], answer["pages"]) == ("done", 2 if cursor is None else 1)
+
+
 @pytest.mark.parametrize(("cap", "pages"), [(0.2, 1), (0.39, 1), (0.4, 2), (5, 3)])
 def test_cost_cap_ends_the_reading_before_the_page_that_could_pass_it(
     lake: Lake, network: Network, cap: float, pages: int
@@ -168,6 +197,25 @@ def test_cost_cap_ends_the_reading_before_the_page_that_could_pass_it(
     assert answer["stopped_by"] == (None if pages == 3 else "cost")
     assert answer["cost_usd"] == [0.2, 0.4, 0.405][pages - 1]
     assert answer["newest_id"], "what was paid for is not read again"
+
+
+def test_cost_has_no_rounding_errors(lake: Lake, network: Network) -> None:
+    network.put_pages(
+        page(post("three"), cursor="1", cost_usd=0.1),
+        page(post("two"), cursor="2", cost_usd=0.2),
+        page(post("one")),
+    )
+    config = {"source": "x", "account": "cats", "cost_cap_usd": 0.3}
+    answer = read(feed=ENTRY.model_copy(update={"config": config}))
+    assert (answer["pages"], answer["cost_usd"], answer["stopped_by"]) == (2, 0.3, "cost")
+
+
+def test_bookmark_stays_if_a_rate_limit_ends_a_reading_that_was_billed(lake: Lake, network: Network) -> None:
+    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-01-01T12:00:00.000000Z")
+    last = until(datetime.now(UTC) + timedelta(hours=7))
+    network.put_pages(page(post("new"), cursor="1", cost_usd=0.005), Answer(b"", 429, last))
+    answer = read()
+    assert (answer["stopped_by"], answer["newest_id"], answer["newest_at"]) == ("rate_limit", "", "")
 
 
 def test_bookmark_moves_if_the_posts_were_billed(lake: Lake, network: Network) -> None:
@@ -218,6 +266,29 @@ def test_bookmark_when_a_page_is_wholly_known(lake: Lake, network: Network) -> N
     assert (answer["status"], answer["stopped_by"], answer["pages"], answer["newest_id"]) == ("done", None, 2, "new")
 
 
+def test_bookmark_when_the_newest_post_of_a_page_is_the_one_it_names(lake: Lake, network: Network) -> None:
+    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-04-01T12:00:00.000000Z")
+    network.put_pages(page(post("seen"), cursor="1"), page(post("old", posted_at=EARLIER)))
+    assert read()["pages"] == 1
+
+
+def test_page_without_posts_does_not_end_the_reading(lake: Lake, network: Network) -> None:
+    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-04-01T12:00:00.000000Z")
+    network.put_pages(page(cursor="1"), page(post("new", posted_at=LATER)))
+    answer = read()
+    assert (answer["pages"], answer["newest_id"]) == (2, "new")
+
+
+def test_newest_post_is_the_first_of_those_at_the_same_time(lake: Lake, network: Network) -> None:
+    network.put_pages(page(post("first"), cursor="1"), page(post("second")))
+    assert read()["newest_id"] == "first"
+
+
+def test_time_of_the_newest_post_is_in_utc(lake: Lake, network: Network) -> None:
+    network.put_pages(page(post("one", posted_at=NOON.astimezone(timezone(timedelta(hours=2))))))
+    assert read()["newest_at"] == "2026-04-01T12:00:00.000000Z"
+
+
 def test_bookmark_when_the_listing_starts_there_itself(lake: Lake, network: Network) -> None:
     network.newest_first = False
     lake.put_bookmark(ENTRY.feed_id, "seen", "2026-04-01T12:00:00.000000Z")
@@ -254,8 +325,14 @@ def test_rate_limit_is_not_tried_again_at_once(lake: Lake, network: Network, web
     assert len(website.asked) == 1
 
 
-@pytest.mark.parametrize(("waits", "hours"), [(5, 1), (0, 7)])
-def test_rate_limit_that_is_too_long_or_too_frequent(lake: Lake, network: Network, waits: int, hours: int) -> None:
+def test_rate_limit_just_short_and_rare_enough_is_waited_for(lake: Lake, network: Network) -> None:
+    network.put_pages(Answer(b"", 429, until(datetime.now(UTC) + timedelta(hours=5, minutes=59))))
+    answer = read(progress=event("fetch")["progress"] | {"waits": 2})
+    assert (answer["status"], answer["waits"], answer["stopped_by"]) == ("rate_limited", 3, None)
+
+
+@pytest.mark.parametrize(("waits", "hours"), [(3, 1), (0, 6.1)])
+def test_rate_limit_that_is_too_long_or_too_frequent(lake: Lake, network: Network, waits: int, hours: float) -> None:
     network.put_pages(Answer(b"", 429, until(datetime.now(UTC) + timedelta(hours=hours))))
     before = event("fetch")["progress"] | {"waits": waits}
     with pytest.raises(RateLimitedError, match="slow down"):

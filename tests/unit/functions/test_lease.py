@@ -6,13 +6,14 @@ import json
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 import fetch.lease
 from fetch.app import handler
 from fetch.lease import take_lease
 from imagelake.lake import object_keys
 from imagelake.run.aws import client
-from imagelake.run.errors import FeedBusyError, StorageUnavailableError
+from imagelake.run.errors import FeedBusyError, StorageDeniedError, StorageUnavailableError
 from imagelake.run.models import FeedEntry
 from imagelake.sources import Feed
 from report.app import handler as report
@@ -124,6 +125,24 @@ def test_lease_that_changes_too_often_is_a_transient_error(machine: str, monkeyp
     monkeypatch.setattr("fetch.lease._is_running", lapses)
     with pytest.raises(StorageUnavailableError, match="changed its holder"):
         take(start(machine, "second"))
+
+
+def test_error_when_there_is_no_table(lake: Lake) -> None:
+    with pytest.raises(StorageDeniedError, match="no-such-table"):
+        take_lease("no-such-table", ENTRY.feed_id, RUN.execution_arn)
+
+
+def test_lease_stays_when_step_functions_cannot_be_asked(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = start(machine, "first", "FAILED")
+    take(first)
+
+    def throttled(**_: str) -> None:
+        raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow down"}}, "DescribeExecution")
+
+    monkeypatch.setattr(client("stepfunctions"), "describe_execution", throttled)
+    with pytest.raises(StorageUnavailableError, match=first):
+        take(start(machine, "second"))
+    assert holder() == first
 
 
 def test_fetch_leaves_a_busy_feed_alone(machine: str, lake: Lake, network: Network) -> None:

@@ -66,6 +66,18 @@ def test_counts_when_everything_agrees(lake: Lake) -> None:
         (item("c").media_id, "corrupt"),
         (item("p0").media_id, "not_found"),
     ]
+    rejected = result(item("c"), Status.REJECTED)
+    assert failures[0] == {
+        "media_id": item("c").media_id,
+        "feed": ENTRY.name,
+        "post_id": "c",
+        "permalink": rejected["permalink"],
+        "media_url": "https://cdn.test/c.jpg",
+        "status": "rejected",
+        "error_code": "corrupt",
+        "error_message": rejected["error_message"],
+        "dt": RUN.dt,
+    }
 
 
 def test_same_call_again_leaves_the_same_objects(lake: Lake) -> None:
@@ -93,8 +105,12 @@ def test_open_batch_when_its_failure_is_recorded(lake: Lake) -> None:
 
 
 def test_open_batch_when_no_failure_is_recorded(lake: Lake) -> None:
-    assert reconcile(lake, keep_plan(lake, plan(item("a"))))["status"] == "incomplete"
-    assert reconciliation(lake)["open"][0]["failure"]["error"] == "NotRecorded"
+    answer = reconcile(lake, keep_plan(lake, plan(item("a"))))
+    assert answer["status"] == "incomplete"
+    assert answer["counts"] == dict.fromkeys(("planned", "shared", "ok", "duplicate", "rejected", "failed"), 0)
+    failure = reconciliation(lake)["open"][0]["failure"]
+    assert failure["error"] == "NotRecorded"
+    assert failure["message"].startswith("the batch ended without a recorded error")
 
 
 def test_items_that_another_batch_took_are_shared(lake: Lake) -> None:
@@ -162,6 +178,7 @@ def test_error_when_the_file_is_missing(lake: Lake) -> None:
         (1, 0, "too_many_failures"),
         (1, 20, "complete"),
         (2, 20, "too_many_failures"),
+        (5, 99, "too_many_failures"),
         (5, 100, "complete"),
     ],
 )

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from imagelake.lake import object_keys
+from imagelake.run.aws import client
 from imagelake.run.errors import SourceChangedError
 from imagelake.run.models import Batch, PlannedBatch
 from imagelake.sources import Reject
 from tests.support.factories import ENTRY, FEED, NOON, RUN, Context, event, item, keep_plan, media, plan, post
-from tests.support.fake_lake import Lake
+from tests.support.fake_lake import BUCKET, Lake
 from tests.support.fake_network import Network, page
 from validate.app import handler
 
@@ -72,9 +73,16 @@ def test_posts_become_a_batch(lake: Lake, network: Network) -> None:
     assert lake.mapping() == {}
 
 
+def test_plans_are_stored_as_json(lake: Lake, network: Network) -> None:
+    (made,) = planned(lake, validate(lake, page(post("one"))))
+    for key in (object_keys.planned_batch(made.batch), object_keys.open_batch(made.batch)):
+        assert client("s3").head_object(Bucket=BUCKET, Key=key)["ContentType"] == "application/json"
+
+
 def test_nothing_when_there_are_no_pages(lake: Lake, network: Network) -> None:
     answer = validate(lake)
     assert (answer["batches"], answer["items"], lake.bucket.get_json(answer["list_key"])) == (0, 0, [])
+    assert lake.bucket.list("") == [answer["list_key"]], "without rejects there is no list of them"
 
 
 def test_rejects_are_kept_with_a_reason(lake: Lake, network: Network) -> None:
@@ -99,6 +107,28 @@ def test_media_that_are_no_images_are_skipped_with_a_reason(lake: Lake, network:
         ("media", "one", lost.media_id),
         ("media", "two", "bluesky/alice/more/0"),
         ("media", "two", told.media_id),
+    ]
+
+
+def test_media_item_with_a_skip_reason_is_skipped_even_if_it_has_a_url(lake: Lake, network: Network) -> None:
+    answer = validate(lake, page(post("one", media("one", skip_reason="copyrighted"))))
+    assert (answer["items"], answer["skipped_media"]) == (0, {"copyrighted": 1})
+
+
+def test_skipped_media_item_is_kept_with_its_times(lake: Lake, network: Network) -> None:
+    clip = media("clip", kind="video", expires_at=NOON)
+    validate(lake, page(post("one", clip)))
+    (line,) = lake.bucket.get_lines(object_keys.rejects(RUN, "bluesky", ENTRY.feed_id))
+    assert line["raw"] == clip.model_dump(mode="json")
+
+
+def test_posts_of_two_authors_with_the_same_id_are_two_posts(lake: Lake, network: Network) -> None:
+    answer = validate(lake, page(post("one"), post("one", media("two"), author_id="did:plc:bob")))
+    (made,) = planned(lake, answer)
+    assert answer["posts"] == 2
+    assert [(one.author_id, one.media_id) for one in made.items] == [
+        ("did:plc:alice", media("one").media_id),
+        ("did:plc:bob", media("two").media_id),
     ]
 
 
@@ -127,6 +157,33 @@ def test_images_that_expire_first_come_first(lake: Lake, network: Network) -> No
     posts = post("never"), post("older", posted_at=NOON - timedelta(days=1)), post("late", late), post("soon", soon)
     answer = validate(lake, page(*posts), run=size(1))
     assert names(planned(lake, answer)) == [["soon"], ["late"], ["older"], ["never"]]
+
+
+def test_images_that_expire_first_share_a_batch(lake: Lake, network: Network) -> None:
+    hours = (4, 1, 3, 2)
+    posts = [post(f"p{hour}", media(f"p{hour}", expires_at=NOON + timedelta(hours=hour))) for hour in hours]
+    assert names(planned(lake, validate(lake, page(*posts), run=size(2)))) == [["p1", "p2"], ["p3", "p4"]]
+
+
+def test_batch_whose_first_image_expires_first_comes_first(lake: Lake, network: Network) -> None:
+    early, middle, late = (NOON + timedelta(hours=hour) for hour in (1, 2, 3))
+    keep_plan(lake, plan(item("early", expires_at=early), item("late", expires_at=late), run_id="of-the-morning"))
+    answer = validate(lake, page(post("middle", media("middle", expires_at=middle))))
+    assert names(planned(lake, answer)) == [["early", "late"], ["middle"]]
+
+
+def test_batches_of_earlier_days_come_before_images_that_expire(lake: Lake, network: Network) -> None:
+    for day in ("2026-03-30", "2026-03-29"):
+        keep_plan(lake, plan(item(day), run_id=f"daily-{day}", dt=day))
+    answer = validate(lake, page(post("soon", media("soon", expires_at=NOON))))
+    assert names(planned(lake, answer)) == [["2026-03-29"], ["2026-03-30"], ["soon"]]
+    assert answer["resumed_batches"] == 2
+
+
+def test_batch_keeps_the_image_options_of_its_run(lake: Lake, network: Network) -> None:
+    run = RUN.model_copy(update={"preset": "quality", "tensor": "uint8"})
+    (made,) = planned(lake, validate(lake, page(post("one")), run=run))
+    assert (made.preset, made.tensor) == ("quality", "uint8")
 
 
 def test_open_batches_are_resumed_first_and_unchanged(lake: Lake, network: Network) -> None:

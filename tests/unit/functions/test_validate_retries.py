@@ -9,11 +9,12 @@ import pytest
 import map_keys.app
 import reconcile.app
 from imagelake.lake import object_keys
-from imagelake.lake.rows import Status
+from imagelake.lake.rows import Row, Status
+from imagelake.run.aws import client
 from imagelake.run.errors import BadInputError, ErrorCode
 from imagelake.run.models import Batch, PlannedBatch, Retry
 from tests.support.factories import ENTRY, RUN, Context, event, feed_plan, item, keep_rows, plan, result
-from tests.support.fake_lake import Lake
+from tests.support.fake_lake import BUCKET, Lake
 from tests.support.fake_network import Network
 from validate.app import handler
 
@@ -33,12 +34,30 @@ ROWS = {
 def first(lake: Lake, network: Network) -> PlannedBatch:
     """A batch that a run has made and closed, with an end of each kind."""
     made = plan(*(item(name) for name in NAMES))
-    keep_rows(lake, made, *(result(item(name), status, **row) for name, (status, row) in ROWS.items()))
+    close(lake, made, *(result(item(name), status, **row) for name, (status, row) in ROWS.items()))
+    list_failures(lake, made)
+    return made
+
+
+def close(lake: Lake, made: PlannedBatch, *results: Row) -> None:
+    keep_rows(lake, made, *results)
     lake.bucket.put(object_keys.parquet(made.batch), b"PAR1", "")
     map_keys.app.handler(event("map_keys", batch=made.batch), Context())
-    lake.bucket.put_json("work/list.json", [made.batch.model_dump()])
+
+
+def list_failures(lake: Lake, *plans: PlannedBatch) -> None:
+    """List the failures of the batches of a run, as Reconcile does."""
+    lake.bucket.put_json("work/list.json", [made.batch.model_dump() for made in plans])
     reconcile.app.handler(event("reconcile", plan=feed_plan()), Context())
-    return made
+
+
+def failed_batches(lake: Lake) -> list[PlannedBatch]:
+    """Two closed batches of a run with one failed item each; the batch with the larger id is the first."""
+    plans = sorted((plan(item(name)) for name in ("a", "b")), key=lambda made: made.batch.batch_id, reverse=True)
+    for made in plans:
+        close(lake, made, result(made.items[0], Status.FAILED, error_code="timed_out"))
+    list_failures(lake, *plans)
+    return plans
 
 
 def retry(*codes: str, run_id: str = "retry-1", of: str = RUN.run_id) -> dict[str, Any]:
@@ -93,6 +112,13 @@ def test_same_run_again_opens_the_same_batch_when_part_of_it_has_succeeded(lake:
     assert planned(lake, retry()) == [again]
 
 
+def test_item_that_was_retried_meanwhile_counts_with_its_new_error_code(lake: Lake, first: PlannedBatch) -> None:
+    (again,) = planned(lake, retry())
+    keep_rows(lake, again, result(item("late")), result(item("slow"), Status.FAILED, error_code="not_found"))
+    map_keys.app.handler(event("map_keys", batch=again.batch), Context())
+    assert planned(lake, retry(run_id="retry-2")) == []
+
+
 def test_open_batch_is_taken_up_as_it_is(lake: Lake, first: PlannedBatch) -> None:
     before = planned(lake, retry("timed_out"))
     assert planned(lake, retry("too_slow", run_id="retry-2")) == before
@@ -103,6 +129,44 @@ def test_batch_whose_plan_has_expired_is_told(lake: Lake, first: PlannedBatch) -
     answer = retry()
     assert answer["batches"] == 0
     assert f"2 items of batch {first.batch.batch_id}" in answer["warnings"][0]
+
+
+def test_each_batch_with_failed_items_is_open_again(lake: Lake) -> None:
+    plans = failed_batches(lake)
+    retry()
+    open_keys = sorted(object_keys.open_batch(made.batch) for made in plans)
+    assert lake.bucket.list("open/") == open_keys
+    types = [client("s3").head_object(Bucket=BUCKET, Key=key)["ContentType"] for key in open_keys]
+    assert types == ["application/json"] * 2
+
+
+def test_batch_whose_plan_has_expired_does_not_stop_the_others(lake: Lake) -> None:
+    last, first = failed_batches(lake)
+    lake.bucket.delete(object_keys.first_planned_batch(first.batch.batch_id))
+    answer = retry()
+    assert lake.bucket.list("open/") == [object_keys.open_batch(last.batch)]
+    assert len(answer["warnings"]) == 1
+
+
+def test_warnings_are_in_order(lake: Lake) -> None:
+    rejects = plan(item("c"), item("d"))
+    codes = ("too_large", "corrupt")
+    close(
+        lake,
+        rejects,
+        *(result(one, Status.REJECTED, error_code=c) for one, c in zip(rejects.items, codes, strict=True)),
+    )
+    last, first = failed_batches(lake)
+    list_failures(lake, rejects, last, first)
+    for made in (first, last):
+        lake.bucket.delete(object_keys.first_planned_batch(made.batch.batch_id))
+    warnings = retry("timed_out", *codes)["warnings"]
+    assert [warning.removeprefix(f"{ENTRY.name}: ").partition(" are not")[0] for warning in warnings] == [
+        "1 items with corrupt",
+        "1 items with too_large",
+        f"1 items of batch {first.batch.batch_id}",
+        f"1 items of batch {last.batch.batch_id}",
+    ]
 
 
 def test_nothing_to_do_when_the_feed_had_nothing_to_do(lake: Lake) -> None:
