@@ -111,14 +111,16 @@ class _Handler(BaseHTTPRequestHandler):
     owner: WebServer
 
     def do_GET(self) -> None:
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Received(self.path, headers, self.rfile.read(int(headers.get("content-length", "0"))))
+        sent = {name.lower(): value for name, value in self.headers.items()}
+        request = Received(self.path, sent, self.rfile.read(int(sent.get("content-length", "0"))))
         self.owner.requests.append(request)
         answer = self.owner.answer(request)
         self.send_response(answer.status)  # with the date
+        headers = {name.lower(): value for name, value in answer.headers.items()}
         if answer.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
-            self.send_header("content-length", str(len(answer.body)))
-        for name, value in answer.headers.items():
+            # An answer may have a false length of its own.
+            headers.setdefault("content-length", str(len(answer.body)))
+        for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(answer.body)
