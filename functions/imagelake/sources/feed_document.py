@@ -19,7 +19,7 @@ from xml.sax.xmlreader import InputSource
 from feedparser.api import LooseFeedParser, StrictFeedParser
 
 from imagelake.sources.feed_handlers import FeedRefusedError, Handlers
-from imagelake.sources.xml_text import xml_text
+from imagelake.sources.xml_text import NOT_XML, xml_text
 
 _MAX_TAG = 1_000_000
 _ENTRIES = frozenset({"entry", "item"})
@@ -121,14 +121,17 @@ class _NoDeclarations(LexicalHandler):
 
 
 def _plain(value: Any) -> Any:
-    """Convert values of feedparser to plain JSON; times become ISO 8601 in UTC."""
+    """Convert values of feedparser to plain JSON; times become ISO 8601 in UTC.
+
+    Text in base64 can hold characters that XML forbids.
+    """
     if isinstance(value, time.struct_time):
         try:
             return datetime(*value[:6], tzinfo=UTC).isoformat()
         except ValueError:
             return None
     if isinstance(value, dict):
-        return {str(key): _plain(part) for key, part in value.items()}
+        return {_plain(str(key)): _plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(part) for part in value]
-    return value if value is None or isinstance(value, str | bool | int) else str(value)
+    return value if value is None or isinstance(value, bool | int) else NOT_XML.sub("", str(value))

@@ -13,6 +13,9 @@ from imagelake.sources.entry import Enclosure, Entry, absolute, kind, moment, po
 from imagelake.sources.plain_text import plain_text
 from imagelake.sources.wire import WireModel, reason
 
+# Ten megabytes can hold millions of empty items, and each becomes a reject.
+MAX_ITEMS = 50_000
+
 
 class _Author(WireModel):
     name: str | None = None

@@ -24,6 +24,9 @@ _ACCEPT = "application/atom+xml, application/rss+xml, application/feed+json, app
 # Headers with the version of a feed, and the headers of a request for a newer one.
 _VALIDATORS = {"etag": "if-none-match", "last-modified": "if-modified-since"}
 _MAX_VALIDATOR = 512
+# The URL of a page is stored in the metadata of its raw page, which has at most 2 KB in all.
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
+_MAX_NEXT_URL = 1_500
 
 _DIALECT = Dialect(rate=lambda _: None)
 
@@ -51,7 +54,7 @@ class Rss:
             "`image` and `attachments` of JSON Feed. A `media:thumbnail` counts if nothing else is attached. Images "
             "inside the text do not count.",
             "RSS and Atom need not be well-formed XML. A feed is refused if its DOCTYPE declares entities, or if it "
-            "has more than 10 MB or 200,000 elements.",
+            "has more than 10 MB or 200,000 elements, a JSON Feed if it has more than 50,000 items.",
             "An entry without a date has the date of the feed; if there is none, it is rejected.",
             "A feed that has moved fails, and the error states its new URL.",
             "The URL is stored with every row, so do not use one that is itself a secret.",
@@ -127,6 +130,8 @@ def _read(feed: Feed, response: Response) -> tuple[list[Post | Reject], str | No
         body = read_json(feed, response)
         if not json_feed.is_json_feed(body):
             raise SourceChangedError(f"{feed.name}: JSON, but not a JSON Feed: {described(response)}")
+        if len(body["items"]) > json_feed.MAX_ITEMS:
+            raise SourceChangedError(f"{feed.name}: the feed has more than {json_feed.MAX_ITEMS:,} items")
         return list(json_feed.posts(feed, body, response.url)), json_feed.next_page(body)
     # Only this reading needs feedparser, which takes long to import.
     from imagelake.sources import feed_document, xml_feed
@@ -141,13 +146,13 @@ def _read(feed: Feed, response: Response) -> tuple[list[Post | Reject], str | No
 
 
 def _same_site(url: str, reference: str) -> str | None:
-    """Resolve ``reference``; return ``None`` if it leads to another site or to the page itself."""
+    """Resolve ``reference``; return ``None`` if it is too long or leads to another site or to the page itself."""
     try:
         following = urljoin(url, reference)
         stays = origin(following) == origin(url)
     except (ValueError, UrlRefusedError):
         return None
-    return following if stays and following != url else None
+    return following if stays and following != url and len(following) <= _MAX_NEXT_URL else None
 
 
 def _newest(feed: Feed, response: Response, posts: list[Post]) -> Bookmark | None:

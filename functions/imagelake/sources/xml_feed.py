@@ -24,7 +24,7 @@ _TIMES = ("published", "created", "updated")
 _FEED_TIMES = ("updated", "published", "created")
 # Only a time that begins like this is taken from feedparser. If a time in ISO 8601 has only a part of the date,
 # feedparser takes the other part from today's date.
-_BEGINS_LIKE_RFC_822 = re.compile(r"[^\W\d]|\d{1,2}\s")
+_BEGINS_LIKE_RFC_822 = re.compile(r"[^\W\d_]{2}|\d{1,2}\s")
 
 # These patterns take quadratic time, so a longer name is not searched.
 _MAX_NAME = 1_000

@@ -31,12 +31,12 @@ _HTML_NAME = re.compile(r"&([a-zA-Z][a-zA-Z0-9]{1,31};)")
 _REFERENCE = re.compile(r"&#(?:[xX](?P<hex>[0-9a-fA-F]+)|(?P<decimal>[0-9]+));?")
 # An ampersand outside of CDATA that does not begin a reference.
 _BARE_AMPERSAND = re.compile(r"<!\[CDATA\[.*?(?:\]\]>|\Z)|&(?!#?\w+;)", re.DOTALL)
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def xml_text(data: bytes) -> str:
     """Decode ``data``, whatever the bytes."""
-    text = _NOT_XML.sub("", _decoded(data)).lstrip()
+    text = NOT_XML.sub("", _decoded(data)).lstrip()
     text = _HTML_NAME.sub(lambda match: _HTML_NAMES.get(match[1], match[0]), text)
     text = _REFERENCE.sub(_allowed_reference, text)
     return _BARE_AMPERSAND.sub(lambda match: "&amp;" if match[0] == "&" else match[0], text)
@@ -81,4 +81,4 @@ def _allowed_reference(match: re.Match[str]) -> str:
         character = chr(int(match["hex"], 16) if match["hex"] else int(match["decimal"]))
     except (ValueError, OverflowError):
         return "\ufffd"
-    return "\ufffd" if _NOT_XML.match(character) else match[0]
+    return "\ufffd" if NOT_XML.match(character) else match[0]

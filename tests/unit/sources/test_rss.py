@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
@@ -397,6 +398,7 @@ def test_date_when_missing_is_the_feeds() -> None:
         (item(when=""), "neither the entry nor the feed has a date"),
         (item(when="<pubDate>le 30 septembre</pubDate>"), "date: not a time"),
         (item(when="<pubDate>12:30</pubDate>"), "date: not a time"),
+        (item(when="<pubDate>T12:30</pubDate>"), "date: not a time"),
         (item(when="<pubDate>2026/09/30</pubDate>"), "date: not a time"),
         (item(when="<pubDate>Mon, 01 Jan 0001 00:00:00 GMT</pubDate>"), "date: year 1 "),
         (item(when="<pubDate>Mon, 01 Jan 1900 00:00:00 GMT</pubDate>"), "date: year 1900"),
@@ -441,6 +443,8 @@ def test_media_id_when_read_again_is_the_same_and_differs_by_feed() -> None:
         (rss(about='<atom:link rel="next" href="http://site.example/2"/>'), None),
         (rss(about=f'<atom:link rel="next" href="{URL}"/>'), None),
         (rss(about='<atom:link rel="next" href="http://[x"/>'), None),
+        (rss(about=f'<atom:link rel="next" href="?{"a" * 1_500}"/>'), None),
+        (json_feed(next_url="?" + "a" * 1_500), None),
         (json_feed(next_url=7), None),
         (rss(), None),
     ],
@@ -511,6 +515,8 @@ def test_text_when_it_holds_names_of_html_is_read() -> None:
 
 def test_text_when_it_holds_odd_unicode_is_safe_to_store() -> None:
     assert only(rss(item("<title>\x00\x0b👩‍🚀 שלום 𝄞 &amp;#0;</title>"))).text == "👩‍🚀 שלום 𝄞 \ufffd"
+    hidden = base64.b64encode(b"a\x00\x01\x1bb").decode()
+    assert only(atom(f'<title mode="base64" type="text/html">{hidden}</title>')).text == "ab"
     assert only(json_feed(json_item(title="\x00\ud800👩‍🚀"))).text == "\ufffd👩‍🚀"
 
 
@@ -531,6 +537,11 @@ def test_feed_when_it_begins_oddly_is_read(body: str) -> None:
 @pytest.mark.parametrize("body", [rss(item()), json_feed(json_item())])
 def test_feed_when_called_something_else_is_read(body: str, content_type: str) -> None:
     assert len(page(body, content_type=content_type).posts) == 1
+
+
+def test_json_feed_when_it_has_too_many_items_is_refused() -> None:
+    with pytest.raises(SourceChangedError, match="more than 50,000 items"):
+        page(json_feed(*[0] * 50_001))
 
 
 LAUGHS = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
