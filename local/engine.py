@@ -26,7 +26,7 @@ REGION = "us-east-1"
 START_SECONDS = 60
 STOP_SECONDS = 15
 
-_PROCESS = Path(__file__).with_name("engine_process.py")
+_PROGRAM = Path(__file__).with_name("engine_process.py")
 # Imported by the engine, its SAM transform and its Lambda workers.
 _PACKAGES = ("ministack", "samtranslator", "awslambdaric", "cryptography")
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
@@ -40,7 +40,8 @@ class Engine:
     """Run MiniStack on loopback for the length of a ``with`` block.
 
     Its log and temporary files are in ``folder``; with ``keep``, so is its state, and the next engine on that folder
-    continues from it. ``settings`` are added to its environment, e.g. ``{"SFN_WAIT_SCALE": "0"}``.
+    continues from it. ``settings`` are added to its environment, e.g. ``{"SFN_WAIT_SCALE": "0"}``. ``program`` is
+    the file that its process runs.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Engine:
         port: int | None = None,
         keep: bool = False,
         settings: Mapping[str, str] | None = None,
+        program: Path = _PROGRAM,
     ) -> None:
         self.folder = folder.resolve()
         self.port = port or _free_port()
@@ -57,6 +59,7 @@ class Engine:
         self.log = self.folder / "engine.log"
         self._keep = keep
         self._settings = dict(settings or {})
+        self._program = program
         self._clients: dict[str, Any] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -67,7 +70,7 @@ class Engine:
         try:
             with self.log.open("ab") as log:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", str(_PROCESS)],
+                    [sys.executable, "-P", str(self._program)],
                     env=self.environment(),
                     cwd=self.folder,
                     stdin=subprocess.PIPE,
@@ -159,7 +162,7 @@ class Engine:
             # Its workers are in its process group. Without an init process a killed worker stays as a zombie, so do not
             # wait until the group is empty.
             with suppress(ProcessLookupError, PermissionError):
-                for _ in range(200):
+                for _ in range(50):
                     os.killpg(process.pid, signal.SIGKILL)
                     process.poll()
                     time.sleep(0.01)

@@ -1,22 +1,30 @@
-"""Process of the engine; it ends itself and its workers when the process that started it is gone."""
+"""The process in which the engine (MiniStack) runs; it kills itself and its workers when its parent process ends."""
 
 from __future__ import annotations
 
 import os
+import select
 import signal
+import socket
+import socketserver
+import subprocess
 import sys
+import tempfile
 import threading
+from pathlib import Path
+
+_HERE = Path(__file__).parent
 
 
 def _end_with_parent() -> None:
-    # Standard input is a pipe that the parent holds and never writes to, so it ends with the parent, even by kill -9.
+    # Standard input is a pipe to which the parent never writes. It closes when the parent ends, even by kill -9.
     while os.read(sys.stdin.fileno(), 1):
         pass
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def _accept_saved_queries() -> None:
-    # The engine does not know saved queries of Logs Insights and would refuse a template that has some.
+    # The engine does not know the resource type for saved queries, and would refuse a template that has one.
     from ministack.services.cloudformation.provisioners import _RESOURCE_HANDLERS
 
     _RESOURCE_HANDLERS["AWS::Logs::QueryDefinition"] = {
@@ -25,10 +33,37 @@ def _accept_saved_queries() -> None:
     }
 
 
+def _answer_workers_at_once() -> None:
+    # The engine writes head and body separately. With Nagle's algorithm, the body waits 40 ms for an acknowledgement.
+    socketserver.StreamRequestHandler.disable_nagle_algorithm = True
+
+
+def _fork_workers() -> None:
+    """Start the worker server when the first worker connects to its socket."""
+    # Forking a process that has imported so much is safe on Linux only. Elsewhere each worker starts on its own.
+    if sys.platform != "linux":
+        return
+    path = os.path.join(tempfile.gettempdir(), "workers.sock")
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    # The path of a socket has at most 107 bytes.
+    listener.bind(os.path.relpath(path))
+    listener.listen(128)
+    os.environ |= {"WORKER_SERVER": path, "WORKER_LAUNCHER": str(_HERE / "worker_launcher.py")}
+
+    def serve() -> None:
+        select.select([listener], [], [])
+        subprocess.Popen([sys.executable, "-P", str(_HERE / "worker_server.py")], stdin=listener.fileno())
+        listener.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+
+
 def main() -> None:
-    """Serve until a signal comes or the parent is gone. The process must lead its own process group."""
+    """Serve until a signal comes or the parent ends. This process must be the leader of a process group."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _accept_saved_queries()
+    _answer_workers_at_once()
+    _fork_workers()
     from ministack.app import main as serve
 
     serve()

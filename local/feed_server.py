@@ -14,7 +14,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from local.sample_feed import FULL_SIZE, THUMBNAIL, SampleFeed, iso
@@ -26,7 +26,7 @@ _RESET_SECONDS = 2
 
 
 class FeedServer:
-    """Serves the sample feed while the context is open; ``url`` is its origin, ``requests`` the targets so far.
+    """Serves the sample feed while the context is open; ``url`` is its origin, ``requests`` has all targets so far.
 
     A page holds at most 20 posts even if the client asks for more, so a short page may have a cursor. With
     ``rate_limit_once``, the first request for a further page is answered by 429. The parameter ``filter`` has no
@@ -39,7 +39,7 @@ class FeedServer:
         self._limit_next = rate_limit_once
         self._lock = threading.Lock()
 
-    def __enter__(self) -> FeedServer:
+    def __enter__(self) -> Self:
         self._server = _Server(self)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="feed-server")

@@ -6,13 +6,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from imagelake.sources import Source, get_source
+from imagelake.sources import SOURCES, Source
 from imagelake.sources.manifest import Manifest
 
 DOCS = Path(__file__).parents[1] / "docs"
-
-# Networks that need no login come first.
-ORDER = ("bluesky", "mastodon", "rss", "commons", "instagram", "facebook", "x")
 
 INTRODUCTION = """\
 # The networks
@@ -36,7 +33,9 @@ the template does not. Credentials are sent only to the network's own hosts, and
 
 def networks_page() -> str:
     """The text of the page."""
-    sources = [get_source(name) for name in ORDER]
+    networks = [source for name, source in SOURCES.items() if name != "stream"]
+    # Networks that need no login come first.
+    sources = sorted(networks, key=lambda source: (source.manifest.credentials_required, source.manifest.title.lower()))
     rows = [_row(source.manifest) for source in sources]
     head = ["| network | feeds | login | reaches back | costs |", "|---|---|---|---|---|"]
     parts = [INTRODUCTION, "\n".join(head + rows) + "\n", BELOW_THE_TABLE]
@@ -56,10 +55,10 @@ def _section(source: Source) -> Iterator[str]:
     manifest = source.manifest
     yield f"## {manifest.title}"
     size = "as many posts as the site puts into one" if manifest.page_size is None else f"{manifest.page_size} posts"
-    yield f"- a page has {size}"
+    yield f"- A page has {size}."
     yield from (f"- {note}" for note in manifest.notes)
-    yield f"- deletion: {manifest.deletion}"
-    yield f"- terms: {manifest.terms}"
+    yield f"- Deletion: {manifest.deletion}."
+    yield f"- Terms: {manifest.terms}."
     if manifest.credentials:
         fields = json.dumps(dict.fromkeys(manifest.credentials, "..."))
         yield ""

@@ -16,7 +16,7 @@ from imagelake.run.errors import BadFeedError, BadInputError
 from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.image_options import DEFAULT_PRESET, Preset, Tensor
 from imagelake.run.models import Day, FeedEntry, Retry, Run
-from imagelake.sources import Feed
+from imagelake.sources import parse_feed
 
 # The state machine carries the definition of every feed and, if the feed fails, its error: 256 KiB for all together.
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
@@ -152,7 +152,7 @@ def _entries(feeds: list[Any]) -> list[FeedEntry]:
 def _per_server(config: Any) -> list[Any]:
     """Split a feed that names several servers with commas into one feed per server."""
     try:
-        feed = Feed.of(config)
+        feed = parse_feed(config)
     except BadFeedError:
         return [config]
     servers = [server.strip() for server in (feed.server or "").split(",")]
@@ -163,7 +163,7 @@ def _per_server(config: Any) -> list[Any]:
 
 def _entry(config: Any) -> FeedEntry:
     try:
-        feed = Feed.of(config)
+        feed = parse_feed(config)
     except BadFeedError:
         # Fetch raises the same error, so that it fails this one feed and not the run.
         text = _text(config)

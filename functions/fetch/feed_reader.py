@@ -17,13 +17,13 @@ from imagelake.lake.bucket import Bucket
 from imagelake.run.contracts import FeedRequest
 from imagelake.run.models import Progress
 from imagelake.run.observability import metrics
-from imagelake.sources import Feed, Source, get_source
+from imagelake.sources import Feed, Source, get_source, parse_feed
 
 
 def read_feed(request: FeedRequest, settings: FetchSettings, seconds_left: Callable[[], float]) -> Progress:
     """Read pages of the request's feed; a run that retries failed items reads none and is ``done`` at once."""
     run, feed_id = request.run, request.feed.feed_id
-    feed = Feed.of(request.feed.config)
+    feed = parse_feed(request.feed.config)
     source = get_source(feed.source)
     # Windows of a stream need no lease: each has its own posts, and claims keep their media items apart.
     if feed.window is None:

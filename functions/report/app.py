@@ -45,6 +45,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     result = ReportResult.model_validate(
         {
             "outcome": f"{summary.outcome}{again}",
+            "error": "RunFailed" if summary.outcome == "failed" else None,
             "subject": subject(summary),
             "message": message(summary, bucket.name, problems.since),
             "report_key": object_keys.html_report(run),

@@ -11,7 +11,7 @@ from imagelake.lake.bucket import Bucket
 from imagelake.lake.media_index import MediaIndex
 from imagelake.run.contracts import FeedRequest
 from imagelake.run.observability import RUN_ID, logger, metrics
-from imagelake.sources import Feed, get_source
+from imagelake.sources import get_source, parse_feed
 from validate.pages import read_pages
 from validate.planner import Planner
 from validate.retries import reopen
@@ -25,7 +25,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     request = FeedRequest.model_validate(event)
     settings = ValidateSettings.load()
     run, feed_id = request.run, request.feed.feed_id
-    feed = Feed.of(request.feed.config)
+    feed = parse_feed(request.feed.config)
     bucket = Bucket(settings.bucket_name)
     media_index = MediaIndex(settings.image_keys_table)
 

@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from local import engine as engine_module
 from local.engine import Engine
 from tests.docker import step_functions_local as sfn
 from tests.static.asl import MACHINE, tasks
+from tests.support import watched_engine
+from tests.workflow.cases import CASES, INNER, WITHOUT_FEEDS, Case
 from tests.workflow.machine import MOCKS
-from tests.workflow.test_image_pipeline import CASES, INNER, WITHOUT_FEEDS, Case
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
-TRACED = Path(__file__).parents[1] / "workflow" / "traced_engine.py"
 CASES_HERE = [case for case in CASES if case.name.split()[0] not in sfn.ENGINES_OWN]
 # These end before they come to anything else.
 SHORT = {"ParameterMissing", "InputRefused"}
@@ -53,12 +52,11 @@ def mock_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def embedded(mock_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine_module, "_PROCESS", TRACED)
-        settings = {"SFN_WAIT_SCALE": "0", "SFN_MOCK_CONFIG": str(mock_file)}
-        with Engine(tmp_path_factory.mktemp("engine"), settings=settings) as engine:
-            client = engine.client("stepfunctions")
-            yield Machines(client, sfn.create(client))
+    settings = {"SFN_WAIT_SCALE": "0", "SFN_MOCK_CONFIG": str(mock_file)}
+    program = Path(watched_engine.__file__)
+    with Engine(tmp_path_factory.mktemp("engine"), settings=settings, program=program) as engine:
+        client = engine.client("stepfunctions")
+        yield Machines(client, sfn.create(client))
 
 
 @pytest.fixture(scope="module")

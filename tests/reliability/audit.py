@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet
 
-from tests.unit.fake_lake import Lake
+from tests.support.fake_lake import Lake
 from transform.near_duplicates import is_comparable
 
 STATUSES = ("ok", "duplicate", "rejected", "failed")

@@ -11,12 +11,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
-from botocore.client import BaseClient
 
 from tests.reliability.world import Stored, stored
-
-# The stubs of botocore leave this method out.
-_make_api_call: Callable[..., Any] = BaseClient._make_api_call  # type: ignore[attr-defined]
+from tests.support.private_parts import calls_of_aws
 
 
 class Point(NamedTuple):
@@ -34,12 +31,9 @@ class Killer:
         self._after: bool | None = None
         self._left: list[tuple[Point, Stored]] = []
         self._lock = threading.Lock()
-        killer = self
-
-        def call(client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
-            return killer._call(client, operation, arguments)
-
-        monkeypatch.setattr(BaseClient, "_make_api_call", call)
+        client_class, method = calls_of_aws()
+        make = getattr(client_class, method)
+        monkeypatch.setattr(client_class, method, lambda *call: self._call(make, *call))
 
     def kill(self, run: Callable[[], object], *, after: bool) -> list[tuple[Point, Stored]]:
         """Every point of a run on that side of its calls, in order, with what it leaves when it ends there."""
@@ -50,15 +44,15 @@ class Killer:
             self._after = None
         return self._left
 
-    def _call(self, client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
+    def _call(self, make: Callable[..., Any], client: Any, operation: str, arguments: dict[str, Any]) -> Any:
         if self._after is None:
-            return _make_api_call(client, operation, arguments)
+            return make(client, operation, arguments)
         assert self._lock.acquire(blocking=False), "one call after the other, so that no other one is under way"
         try:
             if not self._after:
                 self._keep(operation)
             try:
-                return _make_api_call(client, operation, arguments)
+                return make(client, operation, arguments)
             finally:
                 # Be it answered or refused: the caller never learns of either.
                 if self._after:

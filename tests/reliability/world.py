@@ -14,8 +14,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.backends import get_backend
-from moto.core.models import DEFAULT_ACCOUNT_ID
 from PIL import Image
 
 import fetch.feed_reader
@@ -23,10 +21,11 @@ import validate.app
 from imagelake.run.posts import Post
 from imagelake.sources import Bookmark, Feed
 from imagelake.web.messages import Request
-from tests.unit.fake_lake import BUCKET, Lake, aws_in_memory
-from tests.unit.functions.factories import NOON, media, post
-from tests.unit.functions.network import Network, page
-from tests.unit.functions.website import Answer, Website
+from tests.support.factories import NOON, media, post
+from tests.support.fake_lake import BUCKET, Lake, aws_in_memory
+from tests.support.fake_network import Network, page
+from tests.support.private_parts import stored_in_memory
+from tests.support.web_server import Answer, WebServer
 from transform.near_duplicates import hash_log_cache
 
 FEEDS = ["bluesky:alice.example", "bluesky:bob.example"]
@@ -43,7 +42,7 @@ class Accounts(Network):
 class World:
     """``expected`` is the status of every media item that has been posted so far."""
 
-    def __init__(self, website: Website, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, website: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
         self._website = website
         self.expected: dict[str, str] = {}
         network = Accounts(website)
@@ -138,21 +137,17 @@ def new_lake(begin_with: Stored | None = None) -> Iterator[Lake]:
         forget()
         lake = Lake()
         if begin_with is not None:
-            for backend, state in zip(_backends(), pickle.loads(begin_with.state), strict=True):
+            for backend, state in zip(stored_in_memory(), pickle.loads(begin_with.state), strict=True):
                 vars(backend).update(state)
         yield lake
 
 
 def stored() -> Stored:
     """What the lake holds now. It is read from moto itself, which is faster than calls of AWS."""
-    s3, dynamodb = _backends()
+    s3, dynamodb = stored_in_memory()
     objects = sorted((key.name, key.etag, sorted(key.metadata.items())) for key in s3.buckets[BUCKET].keys.values())
     tables = {name: sorted(map(repr, table.all_items())) for name, table in dynamodb.tables.items()}
     return Stored(repr((objects, tables)), pickle.dumps([vars(s3), vars(dynamodb)]))
-
-
-def _backends() -> list[Any]:
-    return [get_backend("s3")[DEFAULT_ACCOUNT_ID]["aws"], get_backend("dynamodb")[DEFAULT_ACCOUNT_ID]["us-east-1"]]
 
 
 def forget() -> None:

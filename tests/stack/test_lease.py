@@ -2,67 +2,58 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections import Counter
 from typing import Any
 
 import pytest
 
-from tests.stack.conftest import Stack
+from tests.support.deployed_stack import Stack
+from tests.support.servers import Servers
+from tests.support.wire.sample import SampleServer
 
 ITEMS = 36
 RUNS = ("at-once-1", "at-once-2")
 
 
 @pytest.fixture(scope="module")
-def executions(stack: Stack) -> dict[str, dict[str, Any]]:
+def sample(servers: Servers) -> SampleServer:
+    return servers.sample_of_lease
+
+
+@pytest.fixture(scope="module")
+def executions(stack: Stack, sample: SampleServer) -> dict[str, dict[str, Any]]:
     """Both to their ends, by name."""
-    states = stack.engine.client("stepfunctions")
-    given = json.dumps({"feeds": [stack.feed], "batch_size": 10, "dt": "2026-11-23"})
-    arns = [
-        states.start_execution(stateMachineArn=stack.outputs["StateMachineArn"], name=name, input=given)["executionArn"]
-        for name in RUNS
-    ]
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        found = [states.describe_execution(executionArn=arn) for arn in arns]
-        if all(execution["status"] != "RUNNING" for execution in found):
-            break
-        time.sleep(0.1)
-    return {execution["name"]: execution for execution in found}
-
-
-def reports(stack: Stack) -> dict[str, dict[str, Any]]:
-    return {name: json.loads(stack.read(f"reports/{name}/run.json")) for name in RUNS}
+    options = {"feeds": [sample.account], "batch_size": 10, "dt": "2026-11-23"}
+    arns = [stack.start(name, options) for name in RUNS]
+    return {name: stack.wait(arn) for name, arn in zip(RUNS, arns, strict=True)}
 
 
 def test_both_end_and_one_of_them_came_second(stack: Stack, executions: dict[str, dict[str, Any]]) -> None:
     # A run that came second warns; nobody is woken for it.
     assert [execution["status"] for execution in executions.values()] == ["SUCCEEDED", "SUCCEEDED"]
-    problems = {name: report["feeds"][0]["problem"] for name, report in reports(stack).items()}
+    problems = {name: stack.report(name)["feeds"][0]["problem"] for name in RUNS}
     (second,) = [name for name, problem in problems.items() if problem is not None]
     (first,) = set(RUNS) - {second}
     assert problems[second]["error"] == "FeedBusyError"
     assert executions[first]["executionArn"] in problems[second]["message"]
-    assert reports(stack)[second]["outcome"] == "partial"
+    assert stack.report(second)["outcome"] == "partial"
 
 
 def test_each_item_has_one_row_and_each_picture_is_asked_for_once(
-    stack: Stack, executions: dict[str, dict[str, Any]]
+    stack: Stack, sample: SampleServer, executions: dict[str, dict[str, Any]]
 ) -> None:
-    rows = stack.rows()
+    rows = stack.rows(sample.url)
     assert len({row["media_id"] for row in rows}) == len(rows) == ITEMS
-    assert sum(report["totals"]["planned"] for report in reports(stack).values()) == ITEMS
-    asked = Counter(target for target in stack.server.requests if target.startswith("/img/"))
+    assert sum(stack.report(name)["totals"]["planned"] for name in RUNS) == ITEMS
+    asked = Counter(target for target in sample.requests if target.startswith("/img/"))
     assert asked
     assert set(asked.values()) == {1}
     assert stack.keys("open/") == []
 
 
-def test_next_run_has_the_feed_to_itself(stack: Stack, executions: dict[str, dict[str, Any]]) -> None:
-    stack.engine.client("sqs").purge_queue(QueueUrl=stack.mailbox)
-    again = stack.run(feeds=[stack.feed], batch_size=10, dt="2026-11-23")
+def test_next_run_has_the_feed_to_itself(
+    stack: Stack, sample: SampleServer, executions: dict[str, dict[str, Any]]
+) -> None:
+    again = stack.run(feeds=[sample.account], batch_size=10, dt="2026-11-23")
     assert again["status"] == "SUCCEEDED"
-    report = json.loads(stack.read("reports/run-1/run.json"))
-    assert [feed["status"] for feed in report["feeds"]] == ["up_to_date"]
+    assert [feed["status"] for feed in stack.report(again["name"])["feeds"]] == ["up_to_date"]

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from local.deploy import deploy
-from local.engine import Engine
-from local.feed_server import FeedServer
-from tests.stack.conftest import ACCOUNT, TEMPLATE, Stack
-from tests.stack.wire.commons import CommonsServer
-from tests.stack.wire.mastodon import MastodonServer
-from tests.stack.wire.rss import Site
-from tests.stack.wire.server import UNICODE
+from tests.support.deployed_stack import Stack
+from tests.support.servers import Servers
+from tests.support.wire.commons import CommonsServer
+from tests.support.wire.mastodon import MastodonServer
+from tests.support.wire.rss import Site
+from tests.support.wire.sample import SampleServer
+from tests.support.wire.server import UNICODE
 
 
 @dataclass
@@ -25,6 +21,7 @@ class Networks:
     """The stack, the networks it reads, and the feeds of theirs."""
 
     stack: Stack
+    sample: SampleServer
     mastodon: MastodonServer
     closed: MastodonServer
     site: Site
@@ -33,7 +30,7 @@ class Networks:
     @property
     def feeds(self) -> list[Any]:
         return [
-            self.stack.feed,
+            self.sample.account,
             {"source": "mastodon", "server": self.mastodon.url, "account": "alice"},
             {"source": "rss", "account": f"{self.site.url}/feed.xml"},
             {"source": "rss", "account": f"{self.site.url}/feed.json"},
@@ -43,35 +40,18 @@ class Networks:
     def run(self, *feeds: Any) -> dict[str, Any]:
         """The report of a run over ``feeds``, its feeds by name."""
         execution = self.stack.run(feeds=list(feeds), dt="2026-11-23")
-        report: dict[str, Any] = json.loads(self.stack.read(f"reports/{execution['name']}/run.json"))
+        report = self.stack.report(execution["name"])
         return report | {"feeds": {feed["name"]: feed for feed in report["feeds"]}}
 
     def rows(self, source: str) -> list[dict[str, Any]]:
         return [row for row in self.stack.rows() if row["source"] == source]
 
-    def rejects(self, source: str) -> list[str]:
-        return [
-            json.loads(line)["reason"]
-            for key in self.stack.keys(f"rejects/source={source}/")
-            if "/run-1-" in key
-            for line in self.stack.read(key).splitlines()
-        ]
-
 
 @pytest.fixture(scope="module")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Networks]:
-    with ExitStack() as opened:
-        mastodon, closed = MastodonServer(), MastodonServer(closed=True)
-        site, commons, bluesky = Site(), CommonsServer(), FeedServer()
-        for server in (mastodon, closed, site, commons, bluesky):
-            opened.enter_context(server)
-        for network in (mastodon, site, commons):
-            network.start()
-        engine = opened.enter_context(Engine(tmp_path_factory.mktemp("engine")))
-        origins = ",".join(server.url for server in (mastodon, closed, site, commons, bluesky))
-        outputs = deploy(engine, TEMPLATE, {"ScheduleState": "DISABLED", "TrustedOrigins": origins})
-        mailbox = engine.client("sqs").create_queue(QueueName="mailbox")["QueueUrl"]
-        yield Networks(Stack(engine, bluesky, outputs, mailbox), mastodon, closed, site, commons)
+def networks(stack: Stack, servers: Servers) -> Networks:
+    return Networks(
+        stack, servers.sample_of_networks, servers.mastodon, servers.closed_mastodon, servers.site, servers.commons
+    )
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +59,17 @@ def first_run(networks: Networks) -> dict[str, Any]:
     return networks.run(*networks.feeds)
 
 
+def reasons(networks: Networks, report: dict[str, Any], source: str) -> list[str]:
+    """Why a run has left out posts and media items of a network."""
+    return sorted(reject["reason"] for reject in networks.stack.rejects(report["run"]["run_id"], source))
+
+
 def test_first_run_reads_every_network_to_its_end(networks: Networks, first_run: dict[str, Any]) -> None:
     assert {feed["status"] for feed in first_run["feeds"].values()} == {"complete"}
     assert {name.partition(":")[0]: feed["counts"]["ok"] for name, feed in first_run["feeds"].items()} == {
         "bluesky": 31, "mastodon": 3, "rss": 2, "commons": 2,
     }  # fmt: skip
-    assert ACCOUNT in next(iter(first_run["feeds"]))
+    assert networks.sample.account["account"] in next(iter(first_run["feeds"]))
 
 
 def test_mastodon_rows_hold_what_was_posted(networks: Networks, first_run: dict[str, Any]) -> None:
@@ -95,7 +80,7 @@ def test_mastodon_rows_hold_what_was_posted(networks: Networks, first_run: dict[
     assert (first["author_id"], first["author_name"]) == ("alice@127.0.0.1", f"Alice {UNICODE}")
     assert (first["tags"], first["sensitive"], first["license"]) == (["cats"], False, None)
     assert (rows["10001"]["media_index"], rows["10030"]["alt_text"], rows["10030"]["sensitive"]) == (1, UNICODE, True)
-    assert sorted(networks.rejects("mastodon")) == ["video is not an image", "visibility: unlisted, not public"]
+    assert reasons(networks, first_run, "mastodon") == ["video is not an image", "visibility: unlisted, not public"]
 
 
 def test_rss_rows_hold_what_was_posted(networks: Networks, first_run: dict[str, Any]) -> None:
@@ -105,8 +90,7 @@ def test_rss_rows_hold_what_was_posted(networks: Networks, first_run: dict[str, 
     assert (fig["status"], fig["caption"], fig["alt_text"]) == ("ok", UNICODE, UNICODE)
     assert (fig["license"], fig["author_id"]) == ("https://cc.example/by", "127.0.0.1")
     assert rows["wall-clock.jpg"]["caption"] == UNICODE
-    reasons = networks.rejects("rss")
-    assert sorted(reasons) == ["date: not a time in ISO 8601", "video is not an image"]
+    assert reasons(networks, first_run, "rss") == ["date: not a time in ISO 8601", "video is not an image"]
 
 
 def test_commons_rows_hold_licence_and_attribution(networks: Networks, first_run: dict[str, Any]) -> None:
@@ -115,7 +99,7 @@ def test_commons_rows_hold_licence_and_attribution(networks: Networks, first_run
     lamp = rows["1"]
     assert (lamp["status"], lamp["author_name"], lamp["caption"]) == ("ok", UNICODE, UNICODE)
     assert lamp["permalink"] == "https://commons.wikimedia.org/wiki/File:bird-lamp.tif"
-    assert sorted(networks.rejects("commons")) == ["userhidden: withdrawn from the public", "video is not an image"]
+    assert reasons(networks, first_run, "commons") == ["userhidden: withdrawn from the public", "video is not an image"]
 
 
 def test_limits_and_empty_pages_were_passed(networks: Networks, first_run: dict[str, Any]) -> None:
@@ -170,7 +154,7 @@ def test_third_run_finds_a_feed_that_has_not_changed(networks: Networks, second_
     assert networks.stack.rows() == rows
 
 
-def test_answers_that_are_no_pages_fail_their_feed_and_name_it(networks: Networks, first_run: dict[str, Any]) -> None:
+def test_responses_that_are_no_pages_fail_their_feed_and_name_it(networks: Networks, first_run: dict[str, Any]) -> None:
     def mastodon(account: str) -> dict[str, str]:
         return {"source": "mastodon", "server": networks.mastodon.url, "account": account}
 

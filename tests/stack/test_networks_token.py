@@ -9,8 +9,8 @@ import gzip
 import html
 import json
 import re
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,30 +18,16 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
-from local.demo import subscribe
-from local.deploy import STACK_NAME, deploy
-from local.engine import Engine
-from local.feed_server import FeedServer
-from tests.stack.conftest import TEMPLATE, Stack
-from tests.stack.test_events import listen, received
-from tests.stack.wire.bluesky import BlueskyServer
-from tests.stack.wire.facebook import FacebookServer
-from tests.stack.wire.graph import error
-from tests.stack.wire.instagram import MY_ID, InstagramServer
-from tests.stack.wire.server import UNICODE, WireServer
-from tests.stack.wire.x import XServer
-
-# Each has two halves that no other has, around a character that is escaped in some format.
-LOGIN, RENEWED, FACEBOOK, PAGE, OTHER_PAGE, APP, BEARER, CONSUMER, PASSWORD, SESSION, REFRESH, SPARE = PLANTED = [
-    f"planted{number:02}head{between}planted{number:02}tail"
-    for number, between in enumerate(["&", "/", "|", "+", "%2F", '"', "%", "=", "-", ".", "~", "<"])
-]
-SECRETS = {
-    "instagram": {"access_token": LOGIN, "facebook_token": FACEBOOK, "user_id": MY_ID, "app_secret": APP},
-    "facebook": {"access_token": SPARE, "CatCafe": PAGE, "DogCafe": OTHER_PAGE},
-    "x": {"bearer_token": BEARER, "consumer_secret": CONSUMER},
-    "bluesky": {"identifier": "alice.example", "app_password": PASSWORD},
-}
+from local.deploy import STACK_NAME
+from tests.support.deployed_stack import Stack
+from tests.support.servers import Servers
+from tests.support.wire.bluesky import BlueskyServer
+from tests.support.wire.facebook import FacebookServer
+from tests.support.wire.graph import error
+from tests.support.wire.instagram import InstagramServer
+from tests.support.wire.planted_secrets import LOGIN, RENEWED, SECRETS
+from tests.support.wire.server import UNICODE, WireServer
+from tests.support.wire.x import XServer
 
 
 @dataclass
@@ -53,7 +39,9 @@ class Networks:
     facebook: FacebookServer
     x: XServer
     bluesky: BlueskyServer
-    events: str  # a queue of all that the stack's bus was told
+    events: Callable[[], list[dict[str, Any]]]  # returns all that the stack's bus was told
+    others: frozenset[str]  # keys of objects that were there before
+    log_start: int  # where the engine's log ended before
 
     def feed(self, text: str, **more: Any) -> dict[str, Any]:
         """A feed of the server on loopback: ``x:CatCafe``, ``instagram:#cats``."""
@@ -65,11 +53,12 @@ class Networks:
     def run(self, *feeds: Any) -> dict[str, Any]:
         """The report of a run, its feeds in the order given."""
         execution = self.stack.run(feeds=list(feeds), dt="2026-11-23", failure_tolerance_percent=50)
-        report: dict[str, Any] = json.loads(self.stack.read(f"reports/{execution['name']}/run.json"))
+        report = self.stack.report(execution["name"])
         return report | {"message": (execution["notification"] or {}).get("Message", "")}
 
     def rows(self, source: str) -> dict[str, dict[str, Any]]:
-        return {row["media_id"].partition("/")[2]: row for row in self.stack.rows() if row["source"] == source}
+        server: WireServer = getattr(self, source)
+        return {row["media_id"].partition("/")[2]: row for row in self.stack.rows(server.url)}
 
     def secret(self, network: str) -> dict[str, str]:
         client = self.stack.engine.client("secretsmanager")
@@ -78,28 +67,13 @@ class Networks:
 
 
 @pytest.fixture(scope="module")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Networks]:
-    with ExitStack() as opened:
-        instagram, facebook = InstagramServer(LOGIN, RENEWED, FACEBOOK), FacebookServer(PAGE)
-        x, bluesky, unused = XServer(BEARER), BlueskyServer(PASSWORD, SESSION, REFRESH), FeedServer()
-        for server in (instagram, facebook, x, bluesky, unused):
-            opened.enter_context(server)
-        for network in (instagram, facebook, x):
-            network.start()
-        # Each function may do what its role allows and nothing else; and the networks' shortest limit is a minute.
-        settings = {"AUTH": "true", "SFN_WAIT_SCALE": "0"}
-        engine = opened.enter_context(Engine(tmp_path_factory.mktemp("engine"), settings=settings))
-        for network_name, secret in SECRETS.items():
-            engine.client("secretsmanager").create_secret(
-                Name=f"{STACK_NAME}/{network_name}", SecretString=json.dumps(secret)
-            )
-        origins = ",".join(server.url for server in (instagram, facebook, x, bluesky))
-        parameters = {"ScheduleState": "DISABLED", "TrustedOrigins": origins}
-        # The engine speaks plain HTTP, which that policy refuses.
-        outputs = deploy(engine, TEMPLATE, parameters, without=["BucketPolicy"])
-        stack = Stack(engine, unused, outputs, subscribe(engine, outputs["TopicArn"]))
-        events = listen(stack, "told-to-the-bus", {"source": ["imagelake"]})
-        yield Networks(stack, instagram, facebook, x, bluesky, events)
+def networks(stack: Stack, servers: Servers) -> Iterator[Networks]:
+    before = frozenset(stack.keys(""))
+    log_start = stack.engine.log.stat().st_size
+    with stack.listen("told-to-the-bus", {"source": ["imagelake"]}) as events:
+        yield Networks(
+            stack, servers.instagram, servers.facebook, servers.x, servers.bluesky, events, before, log_start
+        )
 
 
 FEEDS = (
@@ -130,8 +104,8 @@ def test_instagram_rows_hold_what_was_posted(networks: Networks, first_run: dict
     assert (rows["80"]["author_id"], rows["90"]["author_id"]) == ("1784", "unknown")
     assert first_run["feeds"][0]["plan"]["skipped_media"] == {
         "video is not an image": 2,
-        "instagram names this part of the carousel by its id alone": 1,
-        "instagram gives no address for this medium, as for copyrighted material": 1,
+        "instagram gives only the id of this carousel item": 1,
+        "instagram gives no URL for this media item, as for copyrighted material": 1,
     }
     assert first_run["feeds"][0]["plan"]["rejected_posts"] == 1
 
@@ -174,11 +148,12 @@ def test_x_rows_hold_what_was_posted_and_the_report_says_what_it_cost(
     assert {row["caption"] for row in rows.values()} == {f"post {number} & {UNICODE}" for number in (12, 13, 14)}
     assert [row["sensitive"] for row in rows.values()].count(True) == 1
     plan = first_run["feeds"][4]["plan"]
-    assert plan["skipped_media"] == {"video is not an image": 1, "x did not deliver this medium": 10}
+    assert plan["skipped_media"] == {"video is not an image": 1, "x did not deliver this media item": 10}
     assert plan["cost_usd"] == pytest.approx(0.07)
     line = "14 posts read, 0.070 USD"
     assert line in first_run["message"]
-    assert line in networks.stack.read("reports/run-1/index.html").decode()
+    page = networks.stack.read(f"reports/{first_run['run']['run_id']}/index.html").decode()
+    assert line in page
 
 
 def test_bluesky_logs_in_for_the_search(networks: Networks, first_run: dict[str, Any]) -> None:
@@ -222,10 +197,10 @@ def test_cap_ends_the_reading_cleanly_and_says_so(networks: Networks, second_run
         assert feed["problem"] is None
         assert feed["plan"]["cost_usd"] == pytest.approx(cost)
     assert (hashtag["plan"]["stopped_by"], timeline["plan"]["stopped_by"]) == ("cost", None)
-    assert "reading stopped at its cost limit, 0.060 USD were spent" in second_run["message"]
+    assert "reading stopped at its cost limit after 0.060 USD" in second_run["message"]
 
 
-def test_answers_that_are_no_pages_fail_their_feed_and_name_it(second_run: dict[str, Any]) -> None:
+def test_responses_that_are_no_pages_fail_their_feed_and_name_it(second_run: dict[str, Any]) -> None:
     problems = [feed["problem"] and feed["problem"]["error"] for feed in second_run["feeds"]]
     assert problems[3:] == [
         "RateLimitedError",
@@ -251,8 +226,8 @@ def third_run(networks: Networks, second_run: dict[str, Any]) -> dict[str, Any]:
     client.put_secret_value(SecretId=f"{STACK_NAME}/instagram", SecretString=json.dumps(login))
     client.delete_secret(SecretId=f"{STACK_NAME}/x", ForceDeleteWithoutRecovery=True)
     networks.instagram.faults["/refresh_access_token"] = [error(10, f"no permission for {RENEWED}")]
-    # Workers remember a secret for minutes; an update of the function ends them.
-    _restart(networks.stack.engine)
+    # Workers remember a secret for minutes.
+    networks.stack.restart("fetch.app.handler")
     return networks.run(networks.feed("instagram:me"), networks.feed("x:CatCafe"))
 
 
@@ -262,7 +237,7 @@ def test_token_that_cannot_be_renewed_alerts_before_it_expires(third_run: dict[s
     (renewal, ending) = mine["plan"]["warnings"]
     assert "instagram:" in renewal
     assert "could not be renewed" in renewal
-    assert f"access_token of the secret {STACK_NAME}/instagram ends at" in ending
+    assert f"access_token of the secret {STACK_NAME}/instagram expires at" in ending
     assert renewal in third_run["message"]
     assert other["problem"]["error"] == "CredentialsError"
     assert f"there is no secret {STACK_NAME}/x" in other["problem"]["message"]
@@ -270,11 +245,8 @@ def test_token_that_cannot_be_renewed_alerts_before_it_expires(third_run: dict[s
 
 
 def test_planted_secrets_are_nowhere(networks: Networks, third_run: dict[str, Any]) -> None:
-    places = dict(_everything(networks.stack))
-    places |= {
-        f"event {number}": json.dumps(one).encode()
-        for number, one in enumerate(received(networks.stack, networks.events))
-    }
+    places = dict(_everything(networks))
+    places |= {f"event {number}": json.dumps(one).encode() for number, one in enumerate(networks.events())}
     kinds = {"object", "row", "table", "history", "log", "report", "mail", "event"}
     assert {kind.partition(" ")[0] for kind in places} >= kinds
     # The search itself: the networks said them, and the places were read.
@@ -291,11 +263,11 @@ def test_planted_secrets_are_nowhere(networks: Networks, third_run: dict[str, An
     assert found == []
 
 
-def _everything(stack: Stack) -> Iterator[tuple[str, bytes]]:
-    """All that is stored anywhere, but for the secrets themselves."""
-    engine = stack.engine
+def _everything(networks: Networks) -> Iterator[tuple[str, bytes]]:
+    """All that these runs stored anywhere, but for the secrets themselves."""
+    stack, engine = networks.stack, networks.stack.engine
     s3 = engine.client("s3")
-    for key in stack.keys(""):
+    for key in sorted({*stack.keys("")} - networks.others):
         answer = s3.get_object(Bucket=stack.bucket, Key=key)
         body = answer["Body"].read()
         yield f"{'report' if key.startswith('reports/') else 'object'} {key}", body
@@ -320,7 +292,7 @@ def _everything(stack: Stack) -> Iterator[tuple[str, bytes]]:
             pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"])
             events = [event for page in pages for event in page["events"]]
             yield f"log {group['logGroupName']}", "\n".join(event["message"] for event in events).encode()
-    yield "log of the engine", engine.log.read_bytes()
+    yield "log of the engine", engine.log.read_bytes()[networks.log_start :]
 
 
 def _unescaped(text: bytes) -> Iterator[bytes]:
@@ -330,13 +302,3 @@ def _unescaped(text: bytes) -> Iterator[bytes]:
         text = unquote_to_bytes(text)
         text = re.sub(rb"\\+u00([0-9a-fA-F]{2})", lambda found: bytes([int(found[1], 16)]), text)
         text = html.unescape(text.replace(b"\\/", b"/").decode("latin-1")).encode("utf-8")
-
-
-def _restart(engine: Engine) -> None:
-    functions = engine.client("lambda")
-    (fetch,) = [
-        function for function in functions.list_functions()["Functions"] if function["Handler"] == "fetch.app.handler"
-    ]
-    name = fetch["FunctionName"]
-    functions.update_function_code(FunctionName=name, Architectures=fetch["Architectures"])
-    functions.get_waiter("function_updated").wait(FunctionName=name, WaiterConfig={"Delay": 1})

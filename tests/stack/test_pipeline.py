@@ -16,21 +16,23 @@ from PIL import Image
 
 from local.deploy import STACK_NAME
 from local.package import read_template
-from tests.stack.conftest import Stack
-from tests.static.test_observability import OWN, SENT, drawn, watched
+from tests.support.deployed_stack import Stack
+from tests.support.metrics import OWN, SENT, drawn, watched
+from tests.support.servers import Servers
+from tests.support.wire.sample import SampleServer
 
 EXPECTED = {"planned": 36, "shared": 0, "ok": 31, "duplicate": 1, "rejected": 3, "failed": 1}
 ERRORS = {"forbidden": 1, "not_an_image": 1, "too_many_pixels": 1, "truncated": 1}
 
 
-@pytest.fixture(scope="module")
-def first_run(stack: Stack) -> dict[str, Any]:
-    return stack.run(feeds=[stack.feed], batch_size=10, dt="2026-11-23")
+@pytest.fixture
+def sample(servers: Servers) -> SampleServer:
+    return servers.sample
 
 
 def test_sample_feed_ends_as_a_success_with_a_warning(stack: Stack, first_run: dict[str, Any]) -> None:
     assert first_run["status"] == "SUCCEEDED"
-    run = json.loads(stack.read("reports/run-1/run.json"))
+    run = stack.report("run-1")
     assert run["outcome"] == "partial"
     assert run["totals"] == EXPECTED
     assert run["errors"] == ERRORS
@@ -44,8 +46,8 @@ def test_notification_names_the_errors_and_where_to_look(first_run: dict[str, An
         assert text in notification["Message"]
 
 
-def test_every_planned_item_has_one_row(stack: Stack, first_run: dict[str, Any]) -> None:
-    rows = stack.rows()
+def test_every_planned_item_has_one_row(stack: Stack, sample: SampleServer) -> None:
+    rows = stack.rows(sample.url)
     assert len({row["media_id"] for row in rows}) == len(rows) == EXPECTED["planned"]
     assert Counter(row["status"] for row in rows) == {
         name: EXPECTED[name] for name in ("ok", "duplicate", "rejected", "failed")
@@ -53,8 +55,8 @@ def test_every_planned_item_has_one_row(stack: Stack, first_run: dict[str, Any])
     assert Counter(row["error_code"] for row in rows if row["error_code"]) == ERRORS
 
 
-def test_every_picture_is_a_clean_jpeg_of_the_stated_size(stack: Stack, first_run: dict[str, Any]) -> None:
-    for row in stack.rows():
+def test_every_picture_is_a_clean_jpeg_of_the_stated_size(stack: Stack, sample: SampleServer) -> None:
+    for row in stack.rows(sample.url):
         if row["status"] != "ok":
             assert row["image"] is None
             continue
@@ -64,7 +66,7 @@ def test_every_picture_is_a_clean_jpeg_of_the_stated_size(stack: Stack, first_ru
             assert set(picture.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}, "no metadata survives"
 
 
-def test_raw_files_are_what_the_rows_say(stack: Stack, first_run: dict[str, Any]) -> None:
+def test_raw_files_are_what_the_rows_say(stack: Stack) -> None:
     rows = [row for row in stack.rows() if row["raw_key"] is not None]
     assert {row["raw_key"] for row in rows} == set(stack.keys("raw/images/"))
     for row in rows:
@@ -72,16 +74,16 @@ def test_raw_files_are_what_the_rows_say(stack: Stack, first_run: dict[str, Any]
         assert (hashlib.sha256(raw).hexdigest(), len(raw)) == (row["raw_sha256"], row["raw_bytes"])
 
 
-def test_duplicate_points_to_the_row_with_the_same_bytes(stack: Stack, first_run: dict[str, Any]) -> None:
-    rows = {row["media_id"]: row for row in stack.rows()}
+def test_duplicate_points_to_the_row_with_the_same_bytes(stack: Stack, sample: SampleServer) -> None:
+    rows = {row["media_id"]: row for row in stack.rows(sample.url)}
     (duplicate,) = [row for row in rows.values() if row["status"] == "duplicate"]
     original = rows[duplicate["duplicate_of"]]
     assert (original["status"], duplicate["duplicate_distance"]) == ("ok", 0)
     assert original["raw_sha256"] == duplicate["raw_sha256"]
 
 
-def test_near_duplicates_point_to_the_row_they_look_like(stack: Stack, first_run: dict[str, Any]) -> None:
-    rows = {row["media_id"]: row for row in stack.rows()}
+def test_near_duplicates_point_to_the_row_they_look_like(stack: Stack, sample: SampleServer) -> None:
+    rows = {row["media_id"]: row for row in stack.rows(sample.url)}
     near = [row for row in rows.values() if row["status"] == "ok" and row["duplicate_of"] is not None]
     assert Counter(row["duplicate_distance"] for row in near) == {0: 3, 4: 1}
     for row in near:
@@ -96,7 +98,7 @@ def test_near_duplicates_point_to_the_row_they_look_like(stack: Stack, first_run
     assert len({row["duplicate_of"] for row in near}) == 3
 
 
-def test_mapping_leads_to_the_row_and_back(stack: Stack, first_run: dict[str, Any]) -> None:
+def test_mapping_leads_to_the_row_and_back(stack: Stack) -> None:
     rows, mapping = stack.rows(), stack.mapping()
     assert set(mapping) == {row["media_id"] for row in rows}
     for row in rows:
@@ -105,22 +107,22 @@ def test_mapping_leads_to_the_row_and_back(stack: Stack, first_run: dict[str, An
         assert item.get("raw_key") == row["raw_key"]
 
 
-def test_what_was_left_out_is_kept_with_its_reason(stack: Stack, first_run: dict[str, Any]) -> None:
-    (key,) = stack.keys("rejects/")
+def test_what_was_left_out_is_kept_with_its_reason(stack: Stack) -> None:
+    (key,) = [key for key in stack.keys("rejects/") if "/run-1-" in key]
     lines = [json.loads(line) for line in stack.read(key).splitlines()]
     assert Counter(line["kind"] for line in lines) == {"post": 2, "media": 1}
     assert all(line["reason"] for line in lines)
 
 
-def test_report_shows_pictures_and_no_script(stack: Stack, first_run: dict[str, Any]) -> None:
+def test_report_shows_pictures_and_no_script(stack: Stack, sample: SampleServer) -> None:
     page = stack.read("reports/run-1/index.html").decode()
-    shown = [row for row in stack.rows() if row["status"] == "ok" and not row["sensitive"]]
+    shown = [row for row in stack.rows(sample.url) if row["status"] == "ok" and not row["sensitive"]]
     assert page.count("<figure>") == len(shown) == EXPECTED["ok"] - 1
     assert "forbidden" in page
     assert "<script" not in page
 
 
-def test_metrics_of_the_dashboard_are_sent_by_a_run(stack: Stack, first_run: dict[str, Any]) -> None:
+def test_metrics_of_the_dashboard_are_sent_by_a_run(stack: Stack) -> None:
     sent = set()
     for line in stack.log_lines('"CloudWatchMetrics"'):
         blob = json.loads(line)
@@ -137,7 +139,7 @@ def test_metrics_of_the_dashboard_are_sent_by_a_run(stack: Stack, first_run: dic
 @pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="peak memory is read from /proc, which this system lacks"
 )
-def test_transform_stays_far_below_its_memory(stack: Stack, first_run: dict[str, Any]) -> None:
+def test_transform_stays_far_below_its_memory(stack: Stack) -> None:
     granted = read_template(Path(__file__).parents[2] / "template.yaml")["Resources"]["TransformFunction"][
         "Properties"
     ]["MemorySize"]
@@ -146,36 +148,36 @@ def test_transform_stays_far_below_its_memory(stack: Stack, first_run: dict[str,
     assert max(peaks) <= 0.6 * granted
 
 
-def test_same_day_again_downloads_nothing_and_adds_no_row(stack: Stack, first_run: dict[str, Any]) -> None:
+def test_same_day_again_downloads_nothing_and_adds_no_row(stack: Stack, sample: SampleServer) -> None:
     rows, objects = stack.rows(), stack.keys("raw/images/")
-    asked = len(stack.server.requests)
-    again = stack.run(feeds=[stack.feed], batch_size=10, dt="2026-11-23")
+    asked = len(sample.requests)
+    again = stack.run(feeds=[sample.account], batch_size=10, dt="2026-11-23")
     assert again["status"] == "SUCCEEDED"
     assert stack.rows() == rows
     assert stack.keys("raw/images/") == objects
-    later = stack.server.requests[asked:]
+    later = sample.requests[asked:]
     assert later
     assert not [target for target in later if target.startswith("/img/")]
-    report = json.loads(stack.read("reports/run-2/run.json"))
+    report = stack.report(again["name"])
     assert [feed["status"] for feed in report["feeds"]] == ["up_to_date"]
     assert report["outcome"] == "ok"
     assert again["notification"] is None
 
 
-def test_wrong_feeds_fail_alone_and_are_named(stack: Stack, first_run: dict[str, Any]) -> None:
-    unknown = stack.feed | {"account": "nobody.imagelake.example"}
-    run = stack.run(feeds=[stack.feed, unknown, "nosuch:alice", {"source": "bluesky"}])
+def test_wrong_feeds_fail_alone_and_are_named(stack: Stack, sample: SampleServer) -> None:
+    unknown = sample.account | {"account": "nobody.imagelake.example"}
+    run = stack.run(feeds=[sample.account, unknown, "nosuch:alice", {"source": "bluesky"}])
     assert run["status"] == "SUCCEEDED"
     message = run["notification"]["Message"]
     assert "FeedNotFoundError" in message
     assert "nobody.imagelake.example" in message
     assert message.count("BadFeedError") == 2
     assert "'nosuch'" in message
-    statuses = [feed["status"] for feed in json.loads(stack.read("reports/run-3/run.json"))["feeds"]]
+    statuses = [feed["status"] for feed in stack.report(run["name"])["feeds"]]
     assert statuses == ["up_to_date", "failed", "failed", "failed"]
 
 
-def test_run_fails_when_every_feed_does(stack: Stack, first_run: dict[str, Any]) -> None:
+def test_run_fails_when_every_feed_does(stack: Stack) -> None:
     # Another feed than before: the same problem is told once a day.
     run = stack.run(feeds=["nosuch:bob"])
     assert run["status"] == "FAILED"
@@ -183,17 +185,17 @@ def test_run_fails_when_every_feed_does(stack: Stack, first_run: dict[str, Any])
     assert "start-execution" in run["notification"]["Message"]
 
 
-def test_bad_input_fails_before_anything_is_fetched(stack: Stack, first_run: dict[str, Any]) -> None:
-    asked = len(stack.server.requests)
-    run = stack.run(feeds=[stack.feed], batch_size="ten")
+def test_bad_input_fails_before_anything_is_fetched(stack: Stack, sample: SampleServer) -> None:
+    asked = len(sample.requests)
+    run = stack.run(feeds=[sample.account], batch_size="ten")
     assert run["status"] == "FAILED"
     assert "batch_size" in run["notification"]["Message"]
-    assert len(stack.server.requests) == asked
+    assert len(sample.requests) == asked
 
 
-def test_what_failed_is_retried_alone(stack: Stack, first_run: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    rows, asked = {row["media_id"]: row for row in stack.rows()}, len(stack.server.requests)
-    serve, (picture, *_) = stack.server.feed.media, [row for row in rows.values() if row["status"] == "ok"]
+def test_what_failed_is_retried_alone(stack: Stack, sample: SampleServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, asked = {row["media_id"]: row for row in stack.rows(sample.url)}, len(sample.requests)
+    serve, (picture, *_) = sample.feed.media, [row for row in rows.values() if row["status"] == "ok"]
 
     def allow(name: str) -> tuple[HTTPStatus, str, bytes] | None:
         served = serve(name)
@@ -201,12 +203,12 @@ def test_what_failed_is_retried_alone(stack: Stack, first_run: dict[str, Any], m
             return HTTPStatus.OK, "image/jpeg", picture["image"]["bytes"]
         return served
 
-    monkeypatch.setattr(stack.server.feed, "media", allow)
-    run = stack.run(feeds=[stack.feed], retry={"run_id": "run-1", "error_codes": ["forbidden"]})
+    monkeypatch.setattr(sample.feed, "media", allow)
+    run = stack.run(feeds=[sample.account], retry={"run_id": "run-1", "error_codes": ["forbidden"]})
     assert (run["status"], run["notification"]) == ("SUCCEEDED", None)
     (failed,) = [row for row in rows.values() if row["status"] == "failed"]
-    assert stack.server.requests[asked:] == [urlsplit(failed["media_url"]).path]
-    after = {row["media_id"]: row for row in stack.rows()}
+    assert sample.requests[asked:] == [urlsplit(failed["media_url"]).path]
+    after = {row["media_id"]: row for row in stack.rows(sample.url)}
     (retried,) = [row for media_id, row in after.items() if row != rows[media_id]]
     assert after.keys() == rows.keys()
     assert (retried["media_id"], retried["status"]) == (failed["media_id"], "ok")
@@ -222,11 +224,12 @@ def _peak_memory(handler: str) -> list[float]:
     for process in Path("/proc").iterdir():
         if process.name.isdecimal():
             try:
-                command = (process / "cmdline").read_bytes().split(b"\0")
+                name = (process / "comm").read_text().strip()
                 status = (process / "status").read_text()
             except OSError:
                 continue
-            if handler.encode() in command:
+            # The system keeps 15 characters of a name.
+            if name == handler[:15]:
                 (peak,) = [line for line in status.splitlines() if line.startswith("VmHWM")]
                 peaks.append(int(peak.split()[1]) / 1024)
     return peaks

@@ -113,7 +113,7 @@ def dicts(value: Any) -> Iterator[Json]:
 def statements(template: Json) -> Iterator[tuple[str, Json]]:
     """List every statement that allows something, with the name of its resource."""
     for name, resource in template["Resources"].items():
-        yield from ((name, found) for found in dicts(resource) if found.get("Effect") == "Allow")
+        yield from ((name, part) for part in dicts(resource) if part.get("Effect") == "Allow")
 
 
 def identity_statements(template: Json) -> Iterator[tuple[str, Json]]:
@@ -168,8 +168,8 @@ def nothing_is_public(template: Json) -> list[str]:
         ),
         *(
             f"{name}: everybody may call it"
-            for name, found in of_type(template, "AWS::Lambda::Permission", "AWS::Lambda::Url")
-            if found.get("Principal") == "*" or found.get("AuthType") == "NONE"
+            for name, properties in of_type(template, "AWS::Lambda::Permission", "AWS::Lambda::Url")
+            if properties.get("Principal") == "*" or properties.get("AuthType") == "NONE"
         ),
     ]
 
@@ -181,7 +181,7 @@ def no_secret_is_written_down(template: Json) -> list[str]:
         *(
             f"{name}: {key} is written down"
             for name, part in parts.items()
-            for key, value in [(name, part.get("Default")), *(pair for found in dicts(part) for pair in found.items())]
+            for key, value in [(name, part.get("Default")), *(pair for inner in dicts(part) for pair in inner.items())]
             if SECRET_NAME.search(key) and isinstance(value, str) and value
         ),
     ]
@@ -197,14 +197,14 @@ def no_environment_holds_a_secret(template: Json) -> list[str]:
 
 
 def nothing_that_fails_is_lost(template: Json) -> list[str]:
-    def keeps(found: Json) -> bool:
-        return bool(found.get("DeadLetterConfig") or found.get("DestinationConfig", {}).get("OnFailure"))
+    def keeps(properties: Json) -> bool:
+        return bool(properties.get("DeadLetterConfig") or properties.get("DestinationConfig", {}).get("OnFailure"))
 
     # Other services than Step Functions call a function asynchronously.
     called = {
-        plain(found["FunctionName"]).partition(".")[0]
-        for _, found in of_type(template, "AWS::Lambda::Permission")
-        if found["Principal"] != "states.amazonaws.com"
+        plain(properties["FunctionName"]).partition(".")[0]
+        for _, properties in of_type(template, "AWS::Lambda::Permission")
+        if properties["Principal"] != "states.amazonaws.com"
     }
     kept = {
         *(plain(c["FunctionName"]) for _, c in of_type(template, "AWS::Lambda::EventInvokeConfig") if keeps(c)),
@@ -212,8 +212,12 @@ def nothing_that_fails_is_lost(template: Json) -> list[str]:
     }
     lossy = [
         *sorted(called - kept),
-        *(name for name, found in of_type(template, "AWS::Lambda::EventSourceMapping") if not keeps(found)),
-        *(name for name, found in of_type(template, "AWS::Scheduler::Schedule") if not keeps(found["Target"])),
+        *(name for name, properties in of_type(template, "AWS::Lambda::EventSourceMapping") if not keeps(properties)),
+        *(
+            name
+            for name, properties in of_type(template, "AWS::Scheduler::Schedule")
+            if not keeps(properties["Target"])
+        ),
         *(name for name, rule in of_type(template, "AWS::Events::Rule") if not all(map(keeps, rule["Targets"]))),
     ]
     return [f"{name}: an event that does not arrive is lost" for name in lossy]
@@ -223,8 +227,8 @@ def every_schedule_has_a_time_zone(template: Json) -> list[str]:
     """Find schedules without a time zone; the schedule of a rule cannot have one: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html"""
     return [
         f"{name}: a schedule without a time zone"
-        for name, found in of_type(template, "AWS::Scheduler::Schedule", "AWS::Events::Rule")
-        if "ScheduleExpression" in found and not found.get("ScheduleExpressionTimezone")
+        for name, properties in of_type(template, "AWS::Scheduler::Schedule", "AWS::Events::Rule")
+        if "ScheduleExpression" in properties and not properties.get("ScheduleExpressionTimezone")
     ]
 
 
@@ -235,8 +239,8 @@ def distributed_map_may_run_its_children(template: Json) -> list[str]:
         role = plain(machine["RoleArn"]).removesuffix(".Arn")
         attached = {role} | {
             policy
-            for policy, found in of_type(template, "AWS::IAM::Policy")
-            if role in map(plain, found.get("Roles", []))
+            for policy, properties in of_type(template, "AWS::IAM::Policy")
+            if role in map(plain, properties.get("Roles", []))
         }
         granted = {g for holder, s in identity_statements(template) if holder in attached for g in grants(s)}
         breaches += [f"{name}: its role may not {action}" for action, _ in sorted(distributed_map(name) - granted)]
@@ -273,8 +277,8 @@ def what_rests_is_encrypted(template: Json) -> list[str]:
     return [
         f"{name}: not encrypted"
         for kind, ways in ENCRYPTION.items()
-        for name, found in of_type(template, kind)
-        if not any(on(found.get(way)) for way in ways)
+        for name, properties in of_type(template, kind)
+        if not any(on(properties.get(way)) for way in ways)
     ]
 
 

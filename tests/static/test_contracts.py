@@ -49,20 +49,20 @@ def variables(scope: str) -> dict[str, Any]:
     """The top-level variables of a scope, each with its type: a model, or a dict of types."""
     match scope:
         case "":
-            found: dict[str, Any] = {"results": list[FeedResult]}
+            types_of: dict[str, Any] = {"results": list[FeedResult]}
         case "For Each Feed":
-            found = {"run": typed("", "$.run"), "feed": get_args(typed("", "$.feeds"))[0], "progress": Progress}
+            types_of = {"run": typed("", "$.run"), "feed": get_args(typed("", "$.feeds"))[0], "progress": Progress}
         case _:
             # Validate writes the list of batches that ItemReader reads.
-            found = {"run": typed(FEED, "$.run"), "batch": Batch}
+            types_of = {"run": typed(FEED, "$.run"), "batch": Batch}
     for name, state in next(one.states for one in scopes(MACHINE) if one.name == scope).items():
         for catch in state.get("Catch", []):
-            found |= assigned(catch["ResultPath"], CaughtError)
+            types_of |= assigned(catch["ResultPath"], CaughtError)
         if name in LAMBDA_TASKS:
-            found |= assigned(state["ResultPath"], CONTRACTS[package(name)].result)
+            types_of |= assigned(state["ResultPath"], CONTRACTS[package(name)].result)
         elif "ResultSelector" in state:
-            found |= assigned(state["ResultPath"], dict.fromkeys(keys(state["ResultSelector"]), str))
-    return found
+            types_of |= assigned(state["ResultPath"], dict.fromkeys(keys(state["ResultSelector"]), str))
+    return types_of
 
 
 def assigned(result_path: str | None, kind: Any) -> dict[str, Any]:

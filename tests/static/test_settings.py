@@ -28,8 +28,8 @@ OF_SCHEDULES = {"scheduled_time", "time_zone"}
 
 def settings_of(package: str) -> type[Settings]:
     classes = inspect.getmembers(importlib.import_module(f"{package}.settings"), inspect.isclass)
-    (found,) = (kind for _, kind in classes if issubclass(kind, Settings) and kind is not Settings)
-    return found
+    (settings,) = (kind for _, kind in classes if issubclass(kind, Settings) and kind is not Settings)
+    return settings
 
 
 def declared(package: str) -> set[str]:
@@ -37,7 +37,7 @@ def declared(package: str) -> set[str]:
     return {name.upper() for name in settings_of(package).model_fields}
 
 
-def given(package: str) -> set[str]:
+def set_by_template(package: str) -> set[str]:
     """The variables that the template sets for a function."""
     handler = f"{package}.app.handler"
     (function,) = (r["Properties"] for r in RESOURCES.values() if r["Properties"].get("Handler") == handler)
@@ -46,7 +46,7 @@ def given(package: str) -> set[str]:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_function_is_given_exactly_the_variables_that_it_reads(package: str) -> None:
-    assert {name for name in given(package) if not PLATFORM.fullmatch(name)} == declared(package)
+    assert {name for name in set_by_template(package) if not PLATFORM.fullmatch(name)} == declared(package)
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -79,7 +79,7 @@ def test_readme_lists_every_field_of_the_input() -> None:
 
 @pytest.mark.parametrize("field", PARAMETERS)
 def test_readme_says_the_default_of_the_template(field: str) -> None:
-    assert documented()[field].split(",")[0] == str(parameter(field)["Default"])
+    assert documented()[field].split(",")[0] == str(parameter_of(field)["Default"])
 
 
 @pytest.mark.parametrize("field", ["schedule", "preset", "tensor", "retry"])
@@ -92,10 +92,10 @@ def test_readme_says_the_default_of_the_input(field: str) -> None:
 def test_parameter_has_the_bounds_of_the_input_field(field: str) -> None:
     bounds: dict[str, Any] = RunInput.model_json_schema()["properties"][field]["anyOf"][0]
     least = bounds.get("minimum", bounds.get("exclusiveMinimum", -1) + 1)
-    assert (least, bounds["maximum"]) == (parameter(field)["MinValue"], parameter(field)["MaxValue"])
+    assert (least, bounds["maximum"]) == (parameter_of(field)["MinValue"], parameter_of(field)["MaxValue"])
 
 
-def parameter(field: str) -> Json:
-    found = TEMPLATE["Parameters"][PARAMETERS[field]]
-    assert isinstance(found, dict)
-    return found
+def parameter_of(field: str) -> Json:
+    parameter = TEMPLATE["Parameters"][PARAMETERS[field]]
+    assert isinstance(parameter, dict)
+    return parameter

@@ -1,4 +1,4 @@
-"""Rows and images of a batch between the steps.
+"""Staging: the rows and images of a batch, stored by Transform for the next steps.
 
 Rows and images are two objects, because Map Keys, Reconcile and Report need the rows and not the megabytes.
 
@@ -98,7 +98,7 @@ class Staging:
         return rows
 
     def drop_parts(self) -> None:
-        """Delete the parts of a batch that is staged; if this is cut short, they expire with ``work/``."""
+        """Delete the parts of a batch that is staged; parts that are left over expire like all objects in ``work/``."""
         for key in self._part_keys():
             self._bucket.delete(key)
 

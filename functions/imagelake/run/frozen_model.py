@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
+
+_building = threading.RLock()
 
 
 class FrozenModel(BaseModel):
-    """A model that cannot change.
+    """A model that cannot change; pydantic builds its validator at the first use, so an import stays cheap."""
 
-    It is built at import. ``defer_build`` saves 7 ms of import time, but threads that use a model for the first time
-    at the same moment would build it at the same moment, and pydantic raises an error then.
-    """
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
-    model_config = ConfigDict(frozen=True)
+    @classmethod
+    def model_rebuild(cls, **options: Any) -> bool | None:
+        """Build the model now; pydantic's own method fails if two threads use a model for the first time at once."""
+        with _building:
+            return super().model_rebuild(**options)

@@ -1,6 +1,8 @@
-"""Network adapters, by name: to add one, write its module and add one line to ``_SOURCES``."""
+"""The network adapters by name; ``imagelake.sources.contract`` explains what an adapter is."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from imagelake.run.errors import BadFeedError
 from imagelake.sources.bluesky import Bluesky
@@ -14,6 +16,7 @@ from imagelake.sources.stream import Stream
 from imagelake.sources.x import X
 
 __all__ = [
+    "SOURCES",
     "Bookmark",
     "Feed",
     "Page",
@@ -21,9 +24,10 @@ __all__ = [
     "Reject",
     "Source",
     "get_source",
+    "parse_feed",
 ]
 
-_SOURCES: dict[str, Source] = {
+SOURCES: dict[str, Source] = {
     "bluesky": Bluesky(),
     "commons": Commons(),
     "facebook": Facebook(),
@@ -36,8 +40,18 @@ _SOURCES: dict[str, Source] = {
 
 
 def get_source(name: str) -> Source:
-    """The adapter of a network; raises ``BadFeedError`` for a network we do not know."""
+    """Return the adapter of a network; raise ``BadFeedError`` if there is none."""
     try:
-        return _SOURCES[name]
+        return SOURCES[name]
     except KeyError:
-        raise BadFeedError(f"no network named {name!r}; known are {', '.join(sorted(_SOURCES))}") from None
+        raise BadFeedError(f"no network named {name!r}; the known networks are {', '.join(sorted(SOURCES))}") from None
+
+
+def parse_feed(value: Any) -> Feed:
+    """Build a feed as ``Feed.of`` does; raise ``BadFeedError`` also for a setting of another network."""
+    feed = Feed.of(value)
+    for source in SOURCES.values():
+        for setting in source.manifest.settings:
+            if source.name != feed.source and getattr(feed, setting) is not None:
+                raise BadFeedError(f"feed {str(value)[:120]!r}: {setting} is a setting of {source.name} feeds only")
+    return feed

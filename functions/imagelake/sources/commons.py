@@ -1,11 +1,11 @@
-"""Wikimedia Commons: the files of a category, with the licence and the attribution each file page states.
+"""Wikimedia Commons: the files of a category, with the license and the attribution of each file page.
 
-The category is looked up first: the listing of one that does not exist is empty. Then the listing is walked by the time
-at which a file came into the category: from the newest back when there is no bookmark, and forward from the bookmark
-when there is one. A cursor is the API's own ``continue``, as a query string.
+The first request looks the category up, because the listing of a missing category is just empty. The listing is in the
+order in which files were added to the category. Without a bookmark it is read from the newest file back, with a
+bookmark from there forward. A cursor is the API's own ``continue``, as a query string.
 
-The picture is the site's rendition at one of its standard widths (https://www.mediawiki.org/wiki/Common_thumbnail_sizes),
-which the site asks clients to prefer to originals of many megabytes; a smaller file comes as it was uploaded.
+The image is the site's rendition at one of its standard widths, because the site asks clients not to download originals
+of many megabytes (https://www.mediawiki.org/wiki/Common_thumbnail_sizes). A smaller file comes as it was uploaded.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from imagelake.run.errors import (
     SourceUnavailableError,
 )
 from imagelake.run.posts import Media, Post
-from imagelake.sources.answers import Dialect, check, read_json, refusal
 from imagelake.sources.contract import Bookmark, Feed, Page, Reject
 from imagelake.sources.entry import kind
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.plain_text import plain_text
+from imagelake.sources.responses import Dialect, check, read_json, refusal
 from imagelake.sources.wire import Moment, WireModel, reason
 from imagelake.web.messages import Request, Response
 
 _COMMONS = "https://commons.wikimedia.org"
-# A request renders 50 pictures at most; further ones would come as a continuation of the same page.
+# One request renders at most 50 images; more would need continuations of the same page.
 _PAGE_SIZE = 50
 _WIDTH = 1280
 _BEGIN = "continue="
@@ -46,14 +46,14 @@ _METADATA = (
     "LicenseShortName", "UsageTerms", "Artist", "Credit", "Attribution", "ImageDescription", "ObjectName",
     "Categories", "Restrictions",
 )  # fmt: skip
-# Every call, as https://www.mediawiki.org/wiki/Manual:Maxlag_parameter asks of programs that nobody waits for.
+# The site asks programs without a waiting user for maxlag: https://www.mediawiki.org/wiki/Manual:Maxlag_parameter
 _QUERY = {"action": "query", "format": "json", "formatversion": "2", "maxlag": "5"}
 
 _NOT_IN_TITLES = re.compile(r"[#<>\[\]{}|\x00-\x1f\x7f]")
-# A scanned book, called an image.
+# A scanned book, although its type begins with image.
 _DJVU = "image/vnd.djvu"
-# What a picture may be where there is no rendition of it.
-_PICTURES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
+# Types of files that are used as uploaded if there is no rendition.
+_IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 
 
 def _code(body: dict[str, Any]) -> object:
@@ -100,7 +100,9 @@ class _File(WireModel):
     thumbmime: str | None = None
     descriptionurl: str | None = None
     # PHP writes an empty map as [].
-    extmetadata: Annotated[dict[str, Any], BeforeValidator(lambda found: found or {})] = Field(default_factory=dict)
+    extmetadata: Annotated[dict[str, Any], BeforeValidator(lambda metadata: metadata or {})] = Field(
+        default_factory=dict
+    )
 
 
 class _Page(WireModel):
@@ -123,37 +125,37 @@ class Commons:
     """The adapter; ``feed.account`` names the category, ``feed.server`` replaces commons.wikimedia.org."""
 
     name = "commons"
-    # With a bookmark the walk starts there and goes forward, so every page is new.
+    # With a bookmark the listing is read from there forward, so every page is new.
     newest_first = False
     media_hosts: frozenset[str] | None = frozenset({"upload.wikimedia.org"})
     manifest = Manifest(
         title="Wikimedia Commons",
         feeds=("commons:Featured_pictures_of_cats",),
-        lookback="the whole category, newest additions first",
+        lookback="all files of the category, newest additions first",
         page_size=_PAGE_SIZE,
         credentials=(),
         credentials_required=False,
         post_usd=None,
-        deletion="the file leaves the category; its page answers as missing",
-        terms="each file has its own licence: keep `license` and `author_name` with the picture, and credit them",
+        deletion="the file is no longer in the category, and the response for its page says missing",
+        terms="each file has its own license: keep `license` and `author_name` with the image, and credit them",
         notes=(
-            "set the stack's `Contact` parameter: Wikimedia asks programs to say in the User-Agent who runs them",
-            "the category's own files are read, not those of its subcategories",
-            f"the picture is the site's rendition, {_WIDTH} pixels wide; a smaller file comes as uploaded; TIFF and "
-            "SVG files come as rendered; PDF and DjVu files, videos and sounds are skipped",
-            "`author_name` is the attribution the file page demands, else the author and the source to credit",
-            "`tags` are the file's categories; a restriction other than copyright is one more, such as "
-            "`restriction:personality`",
+            "Set the stack's parameter `Contact`: Wikimedia asks programs to name their operator in the User-Agent.",
+            "Only the category's own files are read, not those of its subcategories.",
+            f"The image is the site's rendition, {_WIDTH} pixels wide. A smaller file comes as uploaded. TIFF and SVG "
+            "files are rendered. PDF and DjVu files, videos and sounds are skipped.",
+            "`author_name` is the attribution that the file page demands, else the author and the source.",
+            "`tags` are the file's categories. A restriction other than copyright is one more tag, such as "
+            "`restriction:personality`.",
         ),
     )
 
     def request(self, feed: Feed, bookmark: Bookmark | None, cursor: str | None) -> Request:
-        """First the category itself, then page after page of its files."""
+        """Build the request for the category itself, and after that for pages of its files."""
         category = _category(feed)
         if cursor is None:
-            asked = {"titles": category, "prop": "categoryinfo"}
+            params = {"titles": category, "prop": "categoryinfo"}
         else:
-            asked = {
+            params = {
                 "generator": "categorymembers",
                 "gcmtitle": category,
                 "gcmnamespace": "6",
@@ -169,24 +171,24 @@ class Commons:
                 "cllimit": "max",
             }
             if bookmark is not None:
-                asked["gcmdir"] = "newer"
-                asked["gcmstart"] = bookmark.newest_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            asked.update(parse_qsl(cursor, keep_blank_values=True))
-        return Request(f"{origin(feed, _COMMONS)}/w/api.php", {**_QUERY, **asked}, {"accept": "application/json"})
+                params["gcmdir"] = "newer"
+                params["gcmstart"] = bookmark.newest_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            params.update(parse_qsl(cursor, keep_blank_values=True))
+        return Request(f"{origin(feed, _COMMONS)}/w/api.php", {**_QUERY, **params}, {"accept": "application/json"})
 
     def parse(self, feed: Feed, response: Response) -> Page:
-        """A page of files in no order; that of the category itself holds nothing but a cursor."""
+        """Parse a page of files, which are in no order; the page of the category itself has only a cursor."""
         check(feed, response, _DIALECT)
         body = read_json(feed, response)
         if not isinstance(body, dict):
-            raise SourceChangedError(f"{feed.name}: the answer is not a JSON object")
+            raise SourceChangedError(f"{feed.name}: the response is not a JSON object")
         if "error" in body:
             raise refusal(feed, response, _DIALECT)
-        asked = dict(parse_qsl(urlsplit(response.url).query))
-        if "titles" in asked:
+        params = dict(parse_qsl(urlsplit(response.url).query))
+        if "titles" in params:
             _refuse_missing(feed, body)
             return Page([], [], _BEGIN)
-        return _listing(feed, body, partial="iicontinue" in asked or "batchcomplete" not in body)
+        return _listing(feed, body, partial="iicontinue" in params or "batchcomplete" not in body)
 
 
 def _category(feed: Feed) -> str:
@@ -199,7 +201,7 @@ def _category(feed: Feed) -> str:
 
 
 def _refuse_missing(feed: Feed, body: dict[str, Any]) -> None:
-    """Raise if there is no such category: one without a page of its own may well have files."""
+    """Raise if there is no such category; a category without a page of its own can have files."""
     match body:
         case {"query": {"pages": [{"missing": True, "categoryinfo": dict()}]}}:
             return
@@ -207,45 +209,45 @@ def _refuse_missing(feed: Feed, body: dict[str, Any]) -> None:
             raise FeedNotFoundError(f"{feed.name}: there is no such category")
         case {"query": {"pages": [{"title": str()}]}}:
             return
-    raise SourceChangedError(f"{feed.name}: the answer does not tell of the category")
+    raise SourceChangedError(f"{feed.name}: the response says nothing about the category")
 
 
 def _listing(feed: Feed, body: dict[str, Any], partial: bool) -> Page:
-    """``partial`` pages tell of some files in an earlier or a later answer."""
+    """Parse the files; the response before or after a ``partial`` page describes some of them."""
     match body:
         case {"query": {"pages": list(entries)}}:
             pass
         case {"batchcomplete": _} | {"continue": _} if "query" not in body:
             entries = []  # nothing new, or nothing on this page
         case _:
-            raise SourceChangedError(f"{feed.name}: the answer has no list of pages")
+            raise SourceChangedError(f"{feed.name}: the response has no list of pages")
     posts: list[Post] = []
     rejects: list[Reject] = []
-    places: list[Bookmark] = []
+    positions: list[Bookmark] = []
     for raw in entries:
         if partial and isinstance(raw, dict) and "imageinfo" not in raw and "missing" not in raw:
             continue
-        places += _place(raw)
+        positions += _position(raw)
         try:
             posts.append(_post(raw))
         except ValueError as error:
             rejects.append(Reject(_id(raw), reason(error), raw))
-    newest = max(places, key=lambda place: place.newest_at, default=None)
+    newest = max(positions, key=lambda position: position.newest_at, default=None)
     return Page(posts, rejects, _cursor(feed, body), newest=newest)
 
 
 def _cursor(feed: Feed, body: dict[str, Any]) -> str | None:
-    found = body.get("continue")
-    if found is None:
+    position = body.get("continue")
+    if position is None:
         return None
-    if not isinstance(found, dict) or not found:
+    if not isinstance(position, dict) or not position:
         raise SourceChangedError(f"{feed.name}: continue is not an object")
-    # Nothing else may change what is asked for.
-    return urlencode({key: text for key, text in found.items() if key.endswith("continue")})
+    # The response may not set any other parameter of the next request.
+    return urlencode({key: text for key, text in position.items() if key.endswith("continue")})
 
 
-def _place(raw: Any) -> list[Bookmark]:
-    """When the file came into the category, if the answer tells."""
+def _position(raw: Any) -> list[Bookmark]:
+    """Return the time at which the file was added to the category, if the response has it."""
     try:
         member = _Member.model_validate(raw)
     except ValueError:
@@ -260,45 +262,45 @@ def _post(raw: Any) -> Post:
     if hidden := sorted({"filehidden", "userhidden"} & page.imageinfo[0].keys()):
         raise ValueError(f"{' and '.join(hidden)}: withdrawn from the public")
     file = _File.model_validate(page.imageinfo[0])
-    told = {name: _told(file, name) for name in _METADATA}
+    stated = {name: _stated(file, name) for name in _METADATA}
     return Post(
         post_id=str(page.pageid),
         author_id=file.user,
-        author_name=_attribution(file, told) or file.user,
+        author_name=_attribution(file, stated) or file.user,
         permalink=file.descriptionurl or None,
         posted_at=file.timestamp,
-        text=told["ImageDescription"] or told["ObjectName"] or _name(page.title),
+        text=stated["ImageDescription"] or stated["ObjectName"] or _name(page.title),
         tags=[
-            *dict.fromkeys(filter(None, told["Categories"].split("|"))),
-            *(f"restriction:{found}" for found in filter(None, told["Restrictions"].split("|"))),
+            *dict.fromkeys(filter(None, stated["Categories"].split("|"))),
+            *(f"restriction:{restriction}" for restriction in filter(None, stated["Restrictions"].split("|"))),
         ],
         sensitive=page.badfile,
-        license=told["LicenseShortName"] or told["UsageTerms"] or None,
+        license=stated["LicenseShortName"] or stated["UsageTerms"] or None,
         media=[_media(page.pageid, file)],
     )
 
 
-def _told(file: _File, name: str) -> str:
+def _stated(file: _File, name: str) -> str:
     value = _Value.model_validate(file.extmetadata.get(name) or {}).value
     return plain_text(str(value)) if value is not None else ""
 
 
-def _attribution(file: _File, told: dict[str, str]) -> str:
-    """What the file page demands, else its author and, unless it is the author's own work, where it is from."""
+def _attribution(file: _File, stated: dict[str, str]) -> str:
+    """Return the attribution that the file page demands, else the author, and the source of another's work."""
     own = "int-own-work" in str(file.extmetadata.get("Credit"))
-    return told["Attribution"] or " / ".join(filter(None, [told["Artist"], "" if own else told["Credit"]]))
+    return stated["Attribution"] or " / ".join(filter(None, [stated["Artist"], "" if own else stated["Credit"]]))
 
 
 def _media(pageid: int, file: _File) -> Media:
     rendered = file.thumburl is not None and (file.thumbmime or file.mime).startswith("image/")
-    plain = file.url if file.mime in _PICTURES else None
+    original = file.url if file.mime in _IMAGE_TYPES else None
     width, height = (file.thumbwidth, file.thumbheight) if rendered else (file.width, file.height)
     return Media(
-        # Another version of the file is another picture.
+        # A new version of the file is a new image.
         media_id=f"commons/{pageid}/{file.sha1}",
         index=0,
         kind="unknown" if file.mime == _DJVU else kind(file.mime, None),
-        url=file.thumburl if rendered else plain,
+        url=file.thumburl if rendered else original,
         width=width or None,
         height=height or None,
     )
@@ -310,6 +312,6 @@ def _name(title: str) -> str:
 
 def _id(raw: Any) -> str | None:
     match raw:
-        case {"pageid": int(found)}:
-            return str(found)
+        case {"pageid": int(page_id)}:
+            return str(page_id)
     return None

@@ -1,4 +1,4 @@
-"""An entry of a feed, whatever its format, and the post it makes."""
+"""An entry of an RSS, Atom or JSON feed, and the post that it becomes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import PurePosixPath
-from typing import get_args
 from urllib.parse import urljoin, urlsplit
 
 from imagelake.run.posts import Media, MediaKind, Post
 from imagelake.sources import wire
 from imagelake.sources.contract import Feed
 
-_MAX_ADDRESS = 8192
+_MAX_URL = 8192
 
+_STATED_KINDS: tuple[MediaKind, ...] = ("image", "video", "audio")
 _SUFFIXES: dict[str, MediaKind] = {
     **dict.fromkeys((".jpg", ".jpeg", ".png", ".gif", ".webp", ".avif", ".heic", ".bmp", ".tif", ".tiff"), "image"),
     **dict.fromkeys((".mp4", ".m4v", ".mov", ".webm", ".mkv", ".ogv"), "video"),
@@ -25,7 +25,7 @@ _SUFFIXES: dict[str, MediaKind] = {
 
 @dataclass(frozen=True)
 class Enclosure:
-    """One media file of an entry; ``url`` is absolute, or ``None`` where the entry names none."""
+    """One media file of an entry; ``url`` is absolute, or ``None`` if the entry gives none."""
 
     url: str | None
     kind: MediaKind
@@ -36,7 +36,7 @@ class Enclosure:
 
 @dataclass(frozen=True)
 class Entry:
-    """What every format can say; ``title`` and ``body`` are plain text."""
+    """Facts that every format can state; ``title`` and ``body`` are plain text."""
 
     guid: str | None
     link: str | None
@@ -52,15 +52,15 @@ class Entry:
 
 
 def post(feed: Feed, entry: Entry) -> Post:
-    """The post; an entry without an id is known by its link, one without either by what it says."""
-    address = feed.account or ""
+    """Build the post. If the entry has no id, its link is the id, or else a digest of its text and media."""
+    feed_url = feed.account or ""
     text = "\n\n".join(dict.fromkeys(filter(None, [entry.title, entry.body])))
-    addresses = [one.url or "" for one in entry.enclosures]
-    post_id = entry.guid or entry.link or _digest(text, *addresses)
-    host = urlsplit(address).hostname or "feed"
+    media_urls = [enclosure.url or "" for enclosure in entry.enclosures]
+    post_id = entry.guid or entry.link or _digest(text, *media_urls)
+    host = urlsplit(feed_url).hostname or "feed"
     return Post(
         post_id=post_id,
-        # A name is known to its feed only.
+        # Two feeds may give one name to different authors.
         author_id=entry.author_uri or (f"{host}/{entry.author_name}" if entry.author_name else host),
         author_name=entry.author_name,
         permalink=entry.link,
@@ -71,24 +71,24 @@ def post(feed: Feed, entry: Entry) -> Post:
         license=entry.license,
         media=[
             Media(
-                media_id=f"rss/{_digest(address, post_id, one.url or str(index))}",
+                media_id=f"rss/{_digest(feed_url, post_id, enclosure.url or str(index))}",
                 index=index,
-                kind=one.kind,
-                url=one.url,
-                alt_text=one.alt_text,
-                width=one.width,
-                height=one.height,
+                kind=enclosure.kind,
+                url=enclosure.url,
+                alt_text=enclosure.alt_text,
+                width=enclosure.width,
+                height=enclosure.height,
             )
-            for index, one in enumerate(_each_once(entry.enclosures))
+            for index, enclosure in enumerate(_without_repeats(entry.enclosures))
         ],
     )
 
 
 def moment(text: str) -> datetime:
-    """A time as RFC 822 or ISO 8601 writes it, both in feeds of every format; UTC where it names no zone we know."""
+    """Read a time in RFC 822 or ISO 8601, which feeds of all formats mix; UTC if it has no known time zone."""
     try:
         text = parsedate_to_datetime(text).isoformat()
-    except (ValueError, TypeError, IndexError, OverflowError):  # what comes out of email.utils
+    except (ValueError, TypeError, IndexError, OverflowError):  # the errors of email.utils
         text = text.strip()
     try:
         return wire.moment(text)
@@ -96,29 +96,29 @@ def moment(text: str) -> datetime:
         raise ValueError(f"date: {error}") from None
 
 
-def absolute(base: str, address: str | None) -> str | None:
-    """The address in full, or ``None`` if it is missing or empty."""
-    found = (address or "").strip()
-    if len(found) > _MAX_ADDRESS:
-        raise ValueError(f"an address is longer than {_MAX_ADDRESS} characters")
-    return urljoin(base, found) if found else None
+def absolute(base: str, url: str | None) -> str | None:
+    """Resolve a URL against its base; return ``None`` if it is missing or empty."""
+    stripped = (url or "").strip()
+    if len(stripped) > _MAX_URL:
+        raise ValueError(f"a URL is longer than {_MAX_URL} characters")
+    return urljoin(base, stripped) if stripped else None
 
 
 def kind(mime: str | None, url: str | None, medium: str | None = None) -> MediaKind:
-    """What a file is, by the type stated for it, else by its address; the bytes have the last word, later."""
+    """Return the kind of a file by its stated type, or else by its URL; Transform later checks the bytes."""
     for stated in ((mime or "").partition("/")[0], medium or ""):
-        found = stated.strip().lower()
-        if found in ("image", "video", "audio"):
-            return next(one for one in get_args(MediaKind) if one == found)
+        for known in _STATED_KINDS:
+            if stated.strip().lower() == known:
+                return known
     return _SUFFIXES.get(PurePosixPath(urlsplit(url or "").path).suffix.lower(), "unknown")
 
 
-def _each_once(enclosures: list[Enclosure]) -> list[Enclosure]:
-    """The same address in two of a format's places is one file."""
-    kept: dict[str, Enclosure] = {}
-    for place, one in enumerate(enclosures):
-        kept.setdefault(one.url or f" {place}", one)
-    return list(kept.values())
+def _without_repeats(enclosures: list[Enclosure]) -> list[Enclosure]:
+    """Keep one enclosure per URL: a feed may state one file in several elements."""
+    unique: dict[str, Enclosure] = {}
+    for index, enclosure in enumerate(enclosures):
+        unique.setdefault(enclosure.url or f" {index}", enclosure)
+    return list(unique.values())
 
 
 def _digest(*parts: str) -> str:

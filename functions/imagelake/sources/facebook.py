@@ -19,7 +19,7 @@ from imagelake.sources.origin import origin
 from imagelake.sources.wire import Moment, WireModel
 from imagelake.web.messages import Request, Response
 
-# More, with the attachments of each, makes the network ask for less data.
+# With all attachments of the posts, Facebook refuses larger pages: "reduce the amount of data".
 _PAGE_SIZE = 25
 
 _PAGE = re.compile(r"@?([A-Za-z0-9][A-Za-z0-9._-]{0,79})")
@@ -42,7 +42,7 @@ _KINDS: Mapping[str, MediaKind] = {
     "video_direct_response": "video",
 }
 _LINKS = frozenset({"link", "share", "multi_share", "fallback", "map", "event", "note", "offer", "question", "job"})
-_NO_ADDRESS = "facebook gives no address for this medium"
+_NO_URL = "facebook gives no URL for this media item"
 _SHARED = "shared from another post"
 
 
@@ -110,28 +110,29 @@ class Facebook(Authorized):
         credentials=("access_token",),
         credentials_required=True,
         post_usd=None,
-        deletion="a deleted post drops out of the listing and its id answers with code 100/33",
-        terms="use for the approved purpose only; delete on request of the user or of Meta",
+        deletion="a deleted post is no longer in the listing, and the response for its id has the code 100/33",
+        terms="only for the approved purpose; delete on request of the user or of Meta",
         notes=(
-            "`access_token` is a Page token with pages_read_engagement; a field named like the feed's account, such as"
-            " `NASA`, holds that Page's own token and goes before it",
-            "a Page token has no end by date; it ends with a changed password or the app's removal",
-            "a Page that is not one's own needs the feature Page Public Content Access",
-            "Facebook has no search for hashtags",
-            "addresses of pictures lapse after days; the address says when",
-            "pictures are as the post shows them, not the originals; no alt text, licence or sensitive flag",
+            "`access_token` is a Page token with pages_read_engagement. A field with the name of the feed's account, "
+            "such as `NASA`, is the token of that Page and is preferred.",
+            "A Page token does not expire by date. It ends with a changed password or when the app is removed.",
+            "A Page that is not your own needs the feature Page Public Content Access.",
+            "Facebook has no search for hashtags.",
+            "URLs of images expire after days; each URL contains its expiry.",
+            "Images are as the post shows them, not the originals. Facebook gives no alt text, no license and no "
+            "sensitive flag.",
         ),
     )
     secret_hosts = frozenset({"graph.facebook.com"})
     public_fields = frozenset({"access_token_expires_at"})
 
     def request(self, feed: Feed, bookmark: Bookmark | None, cursor: str | None) -> Request:
-        """The next page of the Page's own, published posts."""
+        """Build the request for the next page of the Page's own, published posts."""
         if feed.account is None:
             raise BadFeedError(f"{feed.name}: Facebook has no search for hashtags; name a Page")
         page = _PAGE.fullmatch(feed.account)
         if page is None:
-            raise BadFeedError(f"{feed.name}: write the Page's name as in its address, or its id")
+            raise BadFeedError(f"{feed.name}: write the Page's name as in its URL, or its id")
         params = {"fields": _FIELDS, "limit": str(min(feed.limit or _PAGE_SIZE, _PAGE_SIZE))}
         return Request(
             f"{origin(feed, graph.API)}/{graph.VERSION}/{page[1]}/published_posts",
@@ -139,11 +140,11 @@ class Facebook(Authorized):
         )
 
     def refresh_request(self, feed: Feed, posted_at: datetime) -> Request:
-        """The Page's listing, asked by time."""
+        """Build the request for the Page's listing, by time."""
         return graph.at(self.request(feed, None, None), posted_at)
 
     def parse(self, feed: Feed, response: Response) -> Page:
-        """The page; it may be empty and still lead on."""
+        """Parse the page; an empty page can still have a next one."""
         body = graph.read_object(feed, response)
         return graph.read_page(
             feed,
@@ -154,7 +155,7 @@ class Facebook(Authorized):
         )
 
     def authorize(self, request: Request, secret: Mapping[str, str]) -> Request:
-        """With the token of the Page that is asked for."""
+        """Add the token of the Page."""
         page = urlsplit(request.url).path.split("/")[2]
         token = secret.get(page) or secret["access_token"]
         return replace(request, params={**request.params, "access_token": token})
@@ -166,7 +167,7 @@ def _post(entry: _Entry) -> Post:
     text = entry.message or ""
     return Post(
         post_id=entry.id,
-        # A post's id is that of its Page and its own.
+        # The id of a post begins with the id of its Page.
         author_id=entry.author.id if entry.author else entry.id.partition("_")[0] or "unknown",
         author_name=entry.author.name if entry.author else None,
         permalink=entry.permalink_url or None,
@@ -178,7 +179,7 @@ def _post(entry: _Entry) -> Post:
 
 
 def _media(entry: _Entry) -> Iterator[Media]:
-    """What the Page posted; the picture of a link's card is not its own, nor is what it shares."""
+    """Yield the Page's own media; link cards are left out, and media of shared posts are skipped."""
     parts = [part for part in _parts(entry) if not _is_link(part)]
     for index, part in enumerate(parts):
         image = part.media.image if part.media else None
@@ -192,12 +193,12 @@ def _media(entry: _Entry) -> Iterator[Media]:
             media_id=f"facebook/{target}" if target else f"facebook/{entry.id}/{index}",
             index=index,
             kind="unknown" if shared else kind,
-            # The picture of a video is its poster.
+            # The image of a video is its poster.
             url=url if kind == "image" and not shared else None,
             width=(image and image.width) or None,
             height=(image and image.height) or None,
             expires_at=graph.expiry(url) if kind == "image" and not shared else None,
-            skip_reason=_SHARED if shared else _NO_ADDRESS if kind == "image" and url is None else None,
+            skip_reason=_SHARED if shared else _NO_URL if kind == "image" and url is None else None,
         )
 
 

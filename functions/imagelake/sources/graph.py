@@ -1,6 +1,6 @@
-"""What Instagram and Facebook have in common, Meta's Graph API: errors by code, usage as a limit, paging, signed URLs.
+"""Meta's Graph API, which Instagram and Facebook share: error codes, usage as a rate limit, paging, signed URLs.
 
-Every error is an ``OAuthException``, limits among them, and comes with status 400 or 403: only the code tells.
+Every error is an ``OAuthException`` with status 400 or 403, even a rate limit; only the code says which one it is.
 https://developers.facebook.com/docs/graph-api/guides/error-handling
 """
 
@@ -24,8 +24,8 @@ from imagelake.run.errors import (
     SourceUnavailableError,
 )
 from imagelake.run.posts import Post
-from imagelake.sources.answers import Dialect, answered_at, check, header, read_json, refusal
 from imagelake.sources.contract import Bookmark, Feed, Page, RateLimit, Reject
+from imagelake.sources.responses import Dialect, check, header, read_json, refusal, responded_at
 from imagelake.sources.wire import reason
 from imagelake.web.messages import Request, Response
 
@@ -36,25 +36,25 @@ _TRANSIENT = "1"
 _PERMISSION = "10"
 _ERRORS: Mapping[str, type[ImagelakeError]] = {
     **dict.fromkeys(["4", "17", "18", "32", "341", "613"], RateLimitedError),
-    # One code for each business use case.
+    # One code per business use case.
     **{str(code): RateLimitedError for code in range(80000, 80015)},
     "102": CredentialsError,
     "190": CredentialsError,
     **dict.fromkeys(["3", _PERMISSION, "368"], FeedNotPermittedError),
-    # An object that is gone, private or not permitted cannot be told apart; 110 and 9009 are an account, 24 a hashtag.
+    # An object that is deleted, private or not permitted has the same code. 110 and 9009: account; 24: hashtag.
     **dict.fromkeys(["100/33", "803", "110", "9009", "24"], FeedNotFoundError),
     **dict.fromkeys([_TRANSIENT, "2"], SourceUnavailableError),
 }
 
-# Usage is told in percent, and calls go on to be counted after the limit: stop before.
+# Usage is stated in percent. Calls beyond the limit still count, so stop before it.
 _STOP_AT = 95
-# Without minutes of its own a limit is the platform's, which is counted over an hour that goes along.
+# If a response states no minutes, the limit is that of the platform, which counts the calls of the last hour.
 _WINDOW = timedelta(hours=1)
-_MOST_MINUTES = 60 * 24 * 30
+_MAX_MINUTES = 60 * 24 * 30
 
 _EXPIRY = re.compile(r"[?&]oe=([0-9A-Fa-f]{8})(?:&|$)")
 _HASHTAG = re.compile(r"#(\w*[^\W\d]\w*)")
-# What says the place in a listing; the link to the next page holds the token besides.
+# The parameters with the position in a listing; the link to the next page also contains the token.
 _POSITION = ("after", "until", "since", "offset", "__paging_token")
 
 
@@ -67,31 +67,31 @@ def _code(body: dict[str, Any]) -> object:
         return "100/33"
     if isinstance(code, int) and 200 <= code <= 299:
         return _PERMISSION
-    # A limit may call itself transient too, but has an end of its own.
+    # A rate limit can also be marked as transient, but it has its own end.
     return _TRANSIENT if name not in _ERRORS and error.get("is_transient") is True else name
 
 
 def _rate(response: Response) -> RateLimit | None:
-    """The share that is left, in percent of what may be used, and when there will be more."""
-    found = [
+    """Return the remaining share of the usage in percent, and the end of the limit."""
+    usages = [
         *_usage(header(response, "x-app-usage")),
         *_usage(header(response, "x-page-usage")),
         *_usage(header(response, "x-business-use-case-usage")),
     ]
-    if not found:
+    if not usages:
         return None
-    used = max(_worst(usage) for usage in found)
-    minutes = max(_number(usage.get("estimated_time_to_regain_access")) for usage in found)
-    now, reset_at = answered_at(response), None
+    used = max(_worst(usage) for usage in usages)
+    minutes = max(_number(usage.get("estimated_time_to_regain_access")) for usage in usages)
+    now, reset_at = responded_at(response), None
     if now is not None and minutes:
-        reset_at = now + timedelta(minutes=min(minutes, _MOST_MINUTES))
+        reset_at = now + timedelta(minutes=min(minutes, _MAX_MINUTES))
     elif now is not None and (used >= _STOP_AT or response.status >= 400):
         reset_at = now + _WINDOW
     return RateLimit(remaining=max(0, _STOP_AT - int(used)), reset_at=reset_at)
 
 
 def _usage(text: str | None) -> Iterator[Mapping[str, Any]]:
-    """The usages in a header: one object, or for each id a list of them."""
+    """Yield the usages in a header, which has either one object, or for each id a list of objects."""
     try:
         value = json.loads(text or "null")
     except (ValueError, RecursionError):
@@ -115,11 +115,11 @@ DIALECT = Dialect(rate=_rate, code=_code, errors=_ERRORS)
 
 
 def read_object(feed: Feed, response: Response) -> dict[str, Any]:
-    """The JSON object of a success; an error object under status 200 is an error."""
+    """Decode the JSON object of a success; raise the error that a status or an error object means."""
     check(feed, response, DIALECT)
     body = read_json(feed, response)
     if not isinstance(body, dict):
-        raise SourceChangedError(f"{feed.name}: the answer is not an object")
+        raise SourceChangedError(f"{feed.name}: the response is not an object")
     if "error" in body:
         raise refusal(feed, response, DIALECT)
     return body
@@ -129,23 +129,23 @@ def read_page(
     feed: Feed,
     response: Response,
     listing: dict[str, Any],
-    post: Callable[[Any], Post],
+    to_post: Callable[[Any], Post],
     *,
     cursor: str | None,
     in_order: bool = True,
 ) -> Page:
-    """The posts of a listing; one that ``post`` refuses with a ``ValueError`` is a reject."""
+    """Build the page of a listing; an entry for which ``to_post`` raises ``ValueError`` is a reject."""
     entries = listing.get("data")
     if not isinstance(entries, list):
-        raise SourceChangedError(f"{feed.name}: the answer has no list named data")
+        raise SourceChangedError(f"{feed.name}: the response has no list named data")
     posts: list[Post] = []
     rejects: list[Reject] = []
     for raw in entries:
         try:
-            posts.append(post(raw))
+            posts.append(to_post(raw))
         except ValueError as error:
             rejects.append(Reject(_id(raw), reason(error), raw))
-    newest = max(posts, key=lambda one: one.posted_at, default=None) if in_order else None
+    newest = max(posts, key=lambda post: post.posted_at, default=None) if in_order else None
     return Page(
         posts=posts,
         rejects=rejects,
@@ -156,16 +156,16 @@ def read_page(
 
 
 def next_position(feed: Feed, listing: dict[str, Any]) -> str | None:
-    """Where the next page begins, as query parameters, or ``None`` at the end: a listing ends where it has no ``next``.
+    """Return the position of the next page as query parameters; ``None`` if the listing has no ``next``.
 
-    Of the link to the next page only the place is taken, never the host or the token in it.
+    Only the position is taken from the link to the next page, never its host or its token.
     """
     match listing.get("paging"):
         case None | {"next": None}:
             return None
-        case {"next": str(address), **paging}:
+        case {"next": str(url), **paging}:
             after = after_position(paging)
-            return after or _position(feed, address)
+            return after or _position(feed, url)
         case {"next": _}:
             raise SourceChangedError(f"{feed.name}: the link to the next page is not a string")
         case dict():
@@ -174,26 +174,26 @@ def next_position(feed: Feed, listing: dict[str, Any]) -> str | None:
 
 
 def after_position(paging: Any) -> str | None:
-    """The place that the cursor ``after`` says, as query parameters."""
+    """Return the position of the cursor ``after`` as query parameters."""
     match paging:
         case {"cursors": {"after": str(after)}} if after:
             return urlencode({"after": after})
     return None
 
 
-def _position(feed: Feed, address: str) -> str:
+def _position(feed: Feed, url: str) -> str:
     try:
-        query = parse_qsl(urlsplit(address).query)
+        query = parse_qsl(urlsplit(url).query)
     except ValueError:
         query = []
     position = {name: value for name, value in query if name in _POSITION}
     if not position:
-        raise SourceChangedError(f"{feed.name}: the link to the next page names no place in the listing")
+        raise SourceChangedError(f"{feed.name}: the link to the next page has no position in the listing")
     return urlencode(position)
 
 
 def at(request: Request, posted_at: datetime) -> Request:
-    """The request for a listing, cut to the posts of one second.
+    """Limit the request for a listing to the posts of one second.
 
     https://developers.facebook.com/docs/graph-api/results#time
     """
@@ -202,18 +202,18 @@ def at(request: Request, posted_at: datetime) -> Request:
 
 
 def expiry(url: str | None) -> datetime | None:
-    """When a signed address of Meta's image hosts lapses: ``oe`` is Unix time in hex."""
-    found = _EXPIRY.search(url or "")
-    return datetime.fromtimestamp(int(found[1], 16), UTC) if found else None
+    """Return the time at which a signed URL of Meta's image hosts expires: ``oe`` is Unix time in hex."""
+    match = _EXPIRY.search(url or "")
+    return datetime.fromtimestamp(int(match[1], 16), UTC) if match else None
 
 
 def hashtags(text: str) -> list[str]:
-    """The hashtags in a text, without ``#``, each once."""
+    """Return the hashtags of a text, without ``#``, each once."""
     return list(dict.fromkeys(_HASHTAG.findall(text)))
 
 
 def _id(raw: Any) -> str | None:
     match raw:
-        case {"id": str(found)}:
-            return found
+        case {"id": str(post_id)}:
+            return post_id
     return None

@@ -1,8 +1,9 @@
-"""Instagram: the posts of one's own professional account, of another professional account, or of a hashtag.
+"""Instagram: the posts of your own professional account, of another professional account, or of a hashtag.
 
-``me`` is read through Instagram Login. Everything else is read through Facebook Login, in the name of one's own
-professional account: its id, ``user_id`` in the secret, stands in requests as ``{user_id}`` until they are authorised.
-A hashtag is looked up first; a cursor is then the listing's path below the version, with its place.
+``me`` is read with Instagram Login. Everything else is read with Facebook Login, as your own professional account: its
+id is the secret's ``user_id``, and requests contain ``{user_id}`` until they are authorized.
+
+The first request of a hashtag looks its id up. A cursor is then the listing's path below the version, with a position.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from pydantic import Field
 from imagelake.run.errors import BadFeedError, FeedNotFoundError, SourceChangedError
 from imagelake.run.posts import Media, MediaKind, Post
 from imagelake.sources import graph
-from imagelake.sources.answers import iso_time
 from imagelake.sources.contract import Authorized, Bookmark, Feed, Page
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
+from imagelake.sources.responses import iso_time
 from imagelake.sources.wire import Moment, WireModel
 from imagelake.web.messages import Request, Response
 
@@ -49,9 +50,9 @@ _RENEW_BEFORE = timedelta(days=30)
 _LIFE = timedelta(days=60)
 
 _KINDS: Mapping[str, MediaKind] = {"IMAGE": "image", "VIDEO": "video"}
-# The network omits media_url where it suspects copyrighted material.
-_NO_ADDRESS = "instagram gives no address for this medium, as for copyrighted material"
-_NO_PART = "instagram names this part of the carousel by its id alone"
+# Instagram leaves out media_url if it suspects copyrighted material.
+_NO_URL = "instagram gives no URL for this media item, as for copyrighted material"
+_ONLY_ID = "instagram gives only the id of this carousel item"
 
 
 class _Part(WireModel):
@@ -83,7 +84,7 @@ class _Entry(WireModel):
 
 
 class _Account(WireModel):
-    """Whose listing it is, as far as the request or the answer tells."""
+    """The account of a listing, as far as the request or the response names it."""
 
     id: str | None = None
     username: str | None = None
@@ -103,18 +104,19 @@ class Instagram(Authorized):
         credentials=("access_token", "facebook_token", "user_id"),
         credentials_required=True,
         post_usd=None,
-        deletion="a deleted post drops out of the listing and its id answers with code 100/33",
-        terms="use for the approved purpose only; delete on request of the user or of Meta",
+        deletion="a deleted post is no longer in the listing, and the response for its id has the code 100/33",
+        terms="only for the approved purpose; delete on request of the user or of Meta",
         notes=(
-            "`instagram:me` needs `access_token`, a long-lived token of Instagram Login with instagram_business_basic;"
-            " when fewer than 30 days are left it is renewed and written back, its end as `access_token_expires_at`",
-            "every other feed needs `facebook_token`, a token of Facebook Login with instagram_basic, and `user_id`,"
-            " the numeric id of a professional account of one's own",
-            "an end put beside the token as `facebook_token_expires_at` is told of 14 days before",
-            "another account has to be professional; a hashtag needs the feature Instagram Public Content Access",
-            "30 different hashtags in 7 days; 50 posts a page, in no order of time and without their authors",
-            "addresses of pictures lapse after about 4 days; the address says when",
-            "no dimensions, licence or sensitive flag; no address for media with copyrighted material",
+            "`instagram:me` needs `access_token`, a long-lived token of Instagram Login with instagram_business_basic. "
+            "When it has fewer than 30 days left, it is renewed and written back, with its new expiry as "
+            "`access_token_expires_at`.",
+            "Every other feed needs `facebook_token`, a token of Facebook Login with instagram_basic, and `user_id`, "
+            "the numeric id of a professional account of your own.",
+            "Store the expiry of that token as `facebook_token_expires_at` to be warned 14 days ahead.",
+            "Another account must be professional. A hashtag needs the feature Instagram Public Content Access.",
+            "Instagram allows 30 different hashtags in 7 days. Their posts are in no order of time and have no author.",
+            "URLs of images expire after about 4 days; each URL contains its expiry.",
+            "Instagram gives no dimensions, no license and no sensitive flag, and no URL for copyrighted material.",
         ),
     )
     secret_hosts = frozenset({"graph.instagram.com", "graph.facebook.com"})
@@ -122,32 +124,32 @@ class Instagram(Authorized):
     keeps_renewed = True
 
     def request(self, feed: Feed, bookmark: Bookmark | None, cursor: str | None) -> Request:
-        """The next page of the listing; of a hashtag, first its id."""
+        """Build the request for the next page of the listing; for a hashtag, first the lookup of its id."""
         size = min(feed.limit or _PAGE_SIZE, _PAGE_SIZE)
         if feed.account == "me":
             return _listing(f"{origin(feed, _OWN_API)}{_ME}", _OWN_FIELDS, size, cursor)
         base = f"{origin(feed, graph.API)}/{graph.VERSION}"
         if feed.account is None:
-            return _of_hashtag(feed, base, size, cursor)
+            return _hashtag_request(feed, base, size, cursor)
         if _ID.fullmatch(feed.account):
             return _listing(f"{base}/{feed.account}/media", _OWN_FIELDS, size, cursor)
-        return _of_another(feed, base, size, cursor)
+        return _other_account_request(feed, base, size, cursor)
 
     def refresh_request(self, feed: Feed, posted_at: datetime) -> Request | None:
-        """One's own listing can be asked by time; another's, and a hashtag's, cannot."""
+        """Build the request by time, which only listings of your own accounts allow."""
         if feed.account is None or (feed.account != "me" and _ID.fullmatch(feed.account) is None):
             return None
         return graph.at(self.request(feed, None, None), posted_at)
 
     def parse(self, feed: Feed, response: Response) -> Page:
-        """The page; that of a hashtag's lookup holds nothing but a cursor."""
+        """Parse the page; the page of a hashtag's lookup has only a cursor."""
         body = graph.read_object(feed, response)
         path = urlsplit(response.url).path
         if path.endswith(_TAG_LOOKUP):
             return Page([], [], f"{_tag_id(feed, body)}/recent_media", graph.DIALECT.rate(response))
         listing, account = _find_listing(feed, body)
         if path.endswith("/recent_media"):
-            # The cursor of a hashtag is the same on every page; fetch ends where a page brings nothing new.
+            # A hashtag has the same cursor on every page; Fetch stops at a page without new posts.
             after = graph.after_position(listing.get("paging"))
             tag_id = path.split("/")[-2]
             cursor = f"{tag_id}/recent_media?{after}" if after and listing.get("data") else None
@@ -165,7 +167,7 @@ class Instagram(Authorized):
         )
 
     def authorize(self, request: Request, secret: Mapping[str, str]) -> Request:
-        """With the token of the login that the request needs; ``{user_id}`` filled in."""
+        """Add the token of the login that the request needs, and fill in ``{user_id}``."""
         if _is_own(request):
             return replace(request, params={**request.params, "access_token": secret["access_token"]})
         parts = (request.url, *request.params.values())
@@ -178,24 +180,24 @@ class Instagram(Authorized):
         )
 
     def renewal(self, request: Request, secret: Mapping[str, str], now: datetime) -> Request | None:
-        """The exchange for a token of 60 more days, once fewer than 30 days are left or the end is not known."""
+        """Build the renewal of ``access_token`` if it has fewer than 30 days left, or if its expiry is not known."""
         if not _is_own(request):
             return None
-        ends_at = _time(secret.get("access_token_expires_at"))
-        if ends_at is not None and ends_at - now > _RENEW_BEFORE:
+        expires_at = _time(secret.get("access_token_expires_at"))
+        if expires_at is not None and expires_at - now > _RENEW_BEFORE:
             return None
         parts = urlsplit(request.url)
         return Request(f"{parts.scheme}://{parts.netloc}{_REFRESH}", {"grant_type": "ig_refresh_token"})
 
     def renewed(self, feed: Feed, response: Response, now: datetime) -> Mapping[str, str]:
-        """The new token and its end."""
+        """Read the new token and its expiry."""
         body = graph.read_object(feed, response)
         match body:
             case {"access_token": str(token)} if token:
                 seconds = body.get("expires_in")
                 life = timedelta(seconds=seconds) if isinstance(seconds, int) and 0 < seconds < 10**9 else _LIFE
                 return {"access_token": token, "access_token_expires_at": (now + life).isoformat(timespec="seconds")}
-        raise SourceChangedError(f"{feed.name}: the answer to the renewal holds no token")
+        raise SourceChangedError(f"{feed.name}: the response to the renewal has no token")
 
 
 def _is_own(request: Request) -> bool:
@@ -213,23 +215,23 @@ def _listing(url: str, fields: str, size: int, position: str | None) -> Request:
     return Request(url, {"fields": fields, "limit": str(size), **dict(parse_qsl(position or ""))})
 
 
-def _of_another(feed: Feed, base: str, size: int, position: str | None) -> Request:
+def _other_account_request(feed: Feed, base: str, size: int, position: str | None) -> Request:
     name = (feed.account or "").removeprefix("@")
     if _NAME.fullmatch(name) is None:
-        raise BadFeedError(f"{feed.name}: {name!r} is no name of an Instagram account")
+        raise BadFeedError(f"{feed.name}: {name!r} is not the name of an Instagram account")
     after = dict(parse_qsl(position or "")).get("after", "")
-    # It is written into the field list, so it may hold nothing that ends there.
+    # The cursor becomes part of the field list, so it may not contain a sign that ends it.
     if after and _CURSOR.fullmatch(after) is None:
-        raise SourceChangedError(f"{feed.name}: the cursor is not one of letters and digits")
+        raise SourceChangedError(f"{feed.name}: the cursor contains other signs than a cursor of Instagram")
     media = f"media.limit({size}){f'.after({after})' if after else ''}{{{_OTHERS_FIELDS}}}"
     fields = f"business_discovery.username({name}){{id,username,media_count,{media}}}"
     return Request(f"{base}/{_OWN_ID}", {"fields": fields})
 
 
-def _of_hashtag(feed: Feed, base: str, size: int, cursor: str | None) -> Request:
+def _hashtag_request(feed: Feed, base: str, size: int, cursor: str | None) -> Request:
     tag = (feed.hashtag or "").removeprefix("#")
     if _TAG.fullmatch(tag) is None:
-        raise BadFeedError(f"{feed.name}: a hashtag of Instagram is letters and digits, without emoji")
+        raise BadFeedError(f"{feed.name}: a hashtag of Instagram has only letters and digits, no emoji")
     if cursor is None:
         return Request(f"{base}{_TAG_LOOKUP}", {"user_id": _OWN_ID, "q": tag.lower()})
     path, _, position = cursor.partition("?")
@@ -239,11 +241,11 @@ def _of_hashtag(feed: Feed, base: str, size: int, cursor: str | None) -> Request
 
 def _tag_id(feed: Feed, body: dict[str, Any]) -> str:
     match body:
-        case {"data": [{"id": str(found)}, *_]} if _ID.fullmatch(found):
-            return found
+        case {"data": [{"id": str(tag_id)}, *_]} if _ID.fullmatch(tag_id):
+            return tag_id
         case {"data": []}:
-            raise FeedNotFoundError(f"{feed.name}: Instagram knows no such hashtag")
-    raise SourceChangedError(f"{feed.name}: the hashtag looked up has no id")
+            raise FeedNotFoundError(f"{feed.name}: Instagram has no such hashtag")
+    raise SourceChangedError(f"{feed.name}: the response to the lookup of the hashtag has no id")
 
 
 def _find_listing(feed: Feed, body: dict[str, Any]) -> tuple[dict[str, Any], _Account]:
@@ -257,7 +259,7 @@ def _find_listing(feed: Feed, body: dict[str, Any]) -> tuple[dict[str, Any], _Ac
         case {"data": _}:
             own = feed.account if feed.account and _ID.fullmatch(feed.account) else None
             return body, _Account(id=own)
-    raise SourceChangedError(f"{feed.name}: the answer lists no media")
+    raise SourceChangedError(f"{feed.name}: the response has no list of media")
 
 
 def _account(node: Mapping[Any, Any]) -> _Account:
@@ -270,7 +272,7 @@ def _post(entry: _Entry, account: _Account) -> Post:
     text = entry.caption or ""
     return Post(
         post_id=entry.id,
-        # The posts of a hashtag come without their authors.
+        # Posts of a hashtag have no author.
         author_id=(entry.owner and entry.owner.id) or account.id or username or "unknown",
         author_name=username,
         permalink=entry.permalink or None,
@@ -289,7 +291,7 @@ def _parts(entry: _Entry) -> list[_Part]:
         return [_Part(id=entry.id, media_url=entry.media_url)]
     first, *others = parts
     if first.media_type is None and first.media_url is None:
-        # An album's own address is that of its first part.
+        # The URL of the album is that of its first item.
         first = _Part(id=first.id, media_url=entry.media_url)
     return [first, *others]
 
@@ -301,7 +303,7 @@ def _media(part: _Part, index: int) -> Media:
         kind = "video" if part.media_url.partition("?")[0].endswith(".mp4") else "image"
     else:
         kind = "unknown"
-    absent = None if part.media_url else _NO_PART if part.media_type is None else _NO_ADDRESS
+    missing = None if part.media_url else _ONLY_ID if part.media_type is None else _NO_URL
     return Media(
         media_id=f"instagram/{part.id}",
         index=index,
@@ -309,5 +311,5 @@ def _media(part: _Part, index: int) -> Media:
         url=part.media_url or None,
         alt_text=part.alt_text or None,
         expires_at=graph.expiry(part.media_url),
-        skip_reason=absent if kind in ("image", "unknown") else None,
+        skip_reason=missing if kind in ("image", "unknown") else None,
     )

@@ -25,7 +25,7 @@ class _Attachment(WireModel):
 
 
 class _Item(WireModel):
-    # A number is to be read as a string.
+    # The specification says to read a number as a string.
     id: str | int | float
     url: str | None = None
     title: str | None = None
@@ -47,7 +47,7 @@ class _Feed(WireModel):
 
 
 def is_json_feed(document: Any) -> bool:
-    """Whether ``document`` says of itself that it is a JSON Feed."""
+    """Tell if ``document`` declares itself a JSON Feed."""
     match document:
         case {"version": str(version), "items": list()}:
             return "jsonfeed.org/version/" in version
@@ -55,33 +55,33 @@ def is_json_feed(document: Any) -> bool:
 
 
 def posts(feed: Feed, document: dict[str, Any], url: str) -> Iterator[Post | Reject]:
-    """Every item, as a post or with the reason why it is none."""
+    """Yield each item as a post, or as a reject with the reason why it cannot be one."""
     try:
-        whole = _Feed.model_validate(document)
+        about = _Feed.model_validate(document)
     except ValueError:
-        whole = _Feed()
+        about = _Feed()
     for raw in document["items"]:
         try:
-            yield post(feed, _entry(_Item.model_validate(raw), whole, url))
+            yield post(feed, _entry(_Item.model_validate(raw), about, url))
         except ValueError as error:
             yield Reject(_id(raw), reason(error), raw)
 
 
 def next_page(document: dict[str, Any]) -> str | None:
-    """The address of older items, as the feed states it."""
-    found = document.get("next_url")
-    return found if isinstance(found, str) else None
+    """Return the URL of older items, if the feed has one."""
+    url = document.get("next_url")
+    return url if isinstance(url, str) else None
 
 
-def _entry(item: _Item, whole: _Feed, base: str) -> Entry:
+def _entry(item: _Item, about: _Feed, base: str) -> Entry:
     written = item.date_published or item.date_modified
     if not written:
         raise ValueError("date_published: missing")
-    author = _first(item.authors, item.author) or _first(whole.authors, whole.author) or _Author()
-    # The banner is decoration and pictures inside the text may be anything; only what the item names is its own.
-    named: list[tuple[str, str | None]] = [(item.image, "image/*")] if item.image else []
-    named += [(one.url, one.mime_type) for one in item.attachments or []]
-    files = [(absolute(base, address), mime) for address, mime in named]
+    author = _first(item.authors, item.author) or _first(about.authors, about.author) or _Author()
+    # The banner is decoration, and images inside the text can be icons or counters.
+    attached: list[tuple[str, str | None]] = [(item.image, "image/*")] if item.image else []
+    attached += [(attachment.url, attachment.mime_type) for attachment in item.attachments or []]
+    files = [(absolute(base, url), mime) for url, mime in attached]
     return Entry(
         guid=str(item.id),
         link=absolute(base, item.url),
@@ -91,16 +91,17 @@ def _entry(item: _Item, whole: _Feed, base: str) -> Entry:
         author_name=author.name or None,
         author_uri=absolute(base, author.url),
         tags=item.tags or [],
-        enclosures=[Enclosure(address, kind(mime, address)) for address, mime in files],
+        enclosures=[Enclosure(url, kind(mime, url)) for url, mime in files],
     )
 
 
-def _first(many: list[_Author] | None, one: _Author | None) -> _Author | None:
-    return next((author for author in [*(many or []), one] if author and (author.name or author.url)), None)
+def _first(authors: list[_Author] | None, author: _Author | None) -> _Author | None:
+    """Return the first author with a name or a URL; version 1 has ``author``, version 1.1 ``authors``."""
+    return next((known for known in [*(authors or []), author] if known and (known.name or known.url)), None)
 
 
 def _id(raw: Any) -> str | None:
     match raw:
-        case {"id": str() | int() | float() as found}:
-            return str(found)
+        case {"id": str() | int() | float() as item_id}:
+            return str(item_id)
     return None

@@ -1,4 +1,4 @@
-"""What a user must know of a network before adding a feed of it; ``docs/networks.md`` is made from it."""
+"""Facts about a network for its users; ``docs/networks.md`` is generated from them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Manifest:
-    """The facts of one network, each a short phrase.
+    """Facts about one network, as short sentences or phrases.
 
-    ``feeds`` are examples in the short text form. ``credentials`` are the fields of the network's secret, empty where
-    none is needed. ``page_size`` is the most posts a request brings, or ``None`` where the network decides.
-    ``post_usd`` is what reading one post costs in US dollars, or ``None`` where it is free.
+    ``feeds`` are examples in the short text form. ``credentials`` are the fields of the network's secret, none for a
+    network without a login. ``page_size`` is the largest number of posts in one response, ``None`` if the network
+    decides. ``post_usd`` is the price of reading one post in US dollars, ``None`` if reading is free. ``settings`` are
+    the fields of ``Feed`` that only feeds of this network may set.
     """
 
     title: str
@@ -24,3 +25,4 @@ class Manifest:
     deletion: str
     terms: str
     notes: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()

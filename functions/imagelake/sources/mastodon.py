@@ -1,11 +1,11 @@
-"""Mastodon and servers that speak its API: the image posts of an account or of a hashtag, by default without a login.
+"""Mastodon and servers with the same API: the image posts of an account or of a hashtag, by default without a login.
 
-An account is looked up first, a hashtag's server is asked first whether it shows hashtag feeds at all: a closed feed
-answers with an empty list. Then the listing is walked: from the newest post back when there is no bookmark, and
-forward from the bookmark when there is one, so that nothing between two runs is missed.
+The first request looks the account up. For a hashtag it asks if the server shows hashtag feeds at all, because a closed
+feed is an empty list. Then come the pages of the listing: without a bookmark from the newest post back, with a bookmark
+from there forward, so that no post between two runs is missed.
 
-A cursor is the listing's path below ``/api/v1/``, with ``max_id`` or ``min_id`` once the walk has begun. Of a ``Link``
-header only those ids are taken, never its host.
+A cursor is the listing's path below ``/api/v1/``, and after the first page also ``max_id`` or ``min_id``. Only those
+ids are taken from a ``Link`` header, never its host.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from pydantic import BeforeValidator, Field
 
 from imagelake.run.errors import FeedNotFoundError, FeedNotPermittedError, SourceChangedError
 from imagelake.run.posts import Media, MediaKind, Post
-from imagelake.sources.answers import Dialect, answered_at, check, header, iso_time, read_json, window
 from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Reject
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import host, origin
 from imagelake.sources.plain_text import plain_text
+from imagelake.sources.responses import Dialect, check, header, iso_time, rate_limit, read_json, responded_at
 from imagelake.sources.wire import Moment, WireModel, reason
 from imagelake.web.messages import Request, Response
 
@@ -35,7 +35,7 @@ _INSTANCE = "/api/v2/instance"
 _SIGNED_IN = "signed_in"
 _PAGE_SIZE = 40
 
-_DIALECT = Dialect(rate=lambda response: window(response, "x-ratelimit", iso_time))
+_DIALECT = Dialect(rate=lambda response: rate_limit(response, "x-ratelimit", iso_time))
 
 _LINK = re.compile(r'<([^<>]*)>\s*;\s*rel="?(next|prev)(?![\w-])')
 
@@ -54,7 +54,7 @@ class _Meta(WireModel):
 class _Attachment(WireModel):
     id: str = Field(min_length=1)
     type: str
-    url: str | None  # null while the server still processes the file
+    url: str | None  # null while the server processes the file
     description: str | None = None
     meta: Annotated[_Meta | None, BeforeValidator(lambda meta: meta or None)] = None
 
@@ -62,7 +62,7 @@ class _Attachment(WireModel):
 class _Account(WireModel):
     acct: str = Field(min_length=1)
     display_name: str | None = None
-    # Told by the author's own server only.
+    # Only the author's own server sends it.
     noindex: bool | None = None
 
 
@@ -85,10 +85,10 @@ class _Status(WireModel):
 
 
 class Mastodon(Authorized):
-    """The adapter; ``feed.server`` names the server. The secret has a token by the host name of its server."""
+    """The adapter; ``feed.server`` names the server. The secret has one field per server: host name and token."""
 
     name = "mastodon"
-    # With a bookmark the walk starts there and goes forward, so every page is new.
+    # With a bookmark the listing is read from there forward, so every page is new.
     newest_first = False
     # A server may keep its media anywhere.
     media_hosts: frozenset[str] | None = None
@@ -99,37 +99,37 @@ class Mastodon(Authorized):
             "mastodon:server.example#cats",
             "mastodon:server.example,other.example#cats",
         ),
-        lookback="all public posts; a hashtag has those its server has seen",
+        lookback="an account: all public posts; a hashtag: the posts that its server knows",
         page_size=_PAGE_SIZE,
         credentials=("server.example",),
         credentials_required=False,
         post_usd=None,
-        deletion="the post answers 404",
-        terms="per server; some forbid automated gathering: read `/api/v1/instance/terms_of_service` first",
+        deletion="the response for the post is 404",
+        terms="those of each server; some forbid automated collection: read `/api/v1/instance/terms_of_service` first",
         notes=(
-            "several servers with commas between them are one feed each",
-            "a hashtag feed that the server's settings close to signed-out readers is an error, not an empty feed; a "
-            "token, by its server's name, opens one that is for signed-in readers",
-            "300 requests in 5 minutes; those for older or newer pages also count against 300 in 15 minutes; a run "
-            "waits until the reset that the server names",
-            "only public posts are kept, and none of an author who asks not to be indexed (`noindex`); `indexable`, "
-            "which is about search within Mastodon and off by default, changes nothing",
+            "Several servers, separated by commas, are one feed each.",
+            "A server can close its hashtag feeds to signed-out readers. Such a feed is an error, not an empty feed. A "
+            "token in the secret, under the host name of its server, opens a feed for signed-in readers.",
+            "The rate limit is 300 requests in 5 minutes; requests for older or newer pages also count against 300 in "
+            "15 minutes. A run waits until the reset that the server states.",
+            "Only public posts are kept, and none of authors who ask not to be indexed (`noindex`). The setting "
+            "`indexable` has no effect: it is about the search within Mastodon, and off by default.",
         ),
     )
 
     def authorize(self, request: Request, secret: Mapping[str, str]) -> Request:
-        """``request`` as the token's user, if there is a token for its server."""
+        """Add the token of the request's server, if there is one."""
         token = secret.get(urlsplit(request.url).hostname or "")
         if not token:
             return request
         params = dict(request.params)
         if urlsplit(request.url).path == _INSTANCE:
-            # Servers ignore it; it tells ``parse`` who asked.
+            # Servers ignore it; it tells ``parse`` that the request had a token.
             params[_SIGNED_IN] = "true"
         return replace(request, params=params, headers={**request.headers, "authorization": f"Bearer {token}"})
 
     def request(self, feed: Feed, bookmark: Bookmark | None, cursor: str | None) -> Request:
-        """First the lookup or the server's settings, then page after page of the listing."""
+        """Build the request for the lookup or the server's settings, and after that for pages of the listing."""
         base, headers = origin(feed), {"accept": "application/json"}
         if cursor is None and feed.account is not None:
             return Request(f"{base}{_LOOKUP}", {"acct": feed.account.removeprefix("@")}, headers)
@@ -146,7 +146,7 @@ class Mastodon(Authorized):
         return Request(f"{base}{_API}{listing}", params, headers)
 
     def parse(self, feed: Feed, response: Response) -> Page:
-        """The page ``response.url`` asked for; that of the lookup and of the settings holds nothing but a cursor."""
+        """Parse the page that ``response.url`` asked for; pages of the lookup and the settings have only a cursor."""
         path = urlsplit(response.url).path
         if path == _INSTANCE:
             _refuse_closed(feed, response)
@@ -157,14 +157,14 @@ class Mastodon(Authorized):
         if path == _LOOKUP:
             return Page([], [], f"accounts/{quote(_account_id(feed, body), safe='')}/statuses", _DIALECT.rate(response))
         if not isinstance(body, list):
-            raise SourceChangedError(f"{feed.name}: the answer is not a list of posts")
+            raise SourceChangedError(f"{feed.name}: the response is not a list of posts")
         return _listing(feed, response, body)
 
 
 def _refuse_closed(feed: Feed, response: Response) -> None:
-    """Raise if the reader gets neither local nor remote posts; settings that do not say so mean an open feed.
+    """Raise if the server shows this reader neither local nor remote posts.
 
-    Servers before 4.5 have no such key, others no such address: then the listing itself has the last word.
+    Servers before 4.5 do not have these settings, and some have no such URL: then the listing decides.
     """
     if response.status not in (404, 410):
         check(feed, response, _DIALECT)
@@ -189,19 +189,19 @@ def _account_id(feed: Feed, body: Any) -> str:
             raise FeedNotFoundError(f"{feed.name}: the account is suspended")
         case {"id": str(account_id)} if account_id:
             return account_id
-    raise SourceChangedError(f"{feed.name}: the account looked up has no id")
+    raise SourceChangedError(f"{feed.name}: the response to the lookup of the account has no id")
 
 
 def _listing(feed: Feed, response: Response, entries: list[Any]) -> Page:
-    server, clock = host(feed), answered_at(response)
+    server, clock = host(feed), responded_at(response)
     posts: list[Post] = []
     rejects: list[Reject] = []
     newest: Bookmark | None = None
     for raw in entries:
         try:
             status = _Status.model_validate(raw)
-            # Every page runs from new to old by id, whichever way the walk goes. Other servers may claim any time, and
-            # a bookmark in the future would never be passed again.
+            # Every page runs from new to old by id, in both directions. Other servers can state any time, and later
+            # posts would never pass a bookmark in the future.
             seen_at = min(status.created_at, clock) if clock else status.created_at
             newest = newest or Bookmark(newest_id=status.id, newest_at=seen_at)
             posts.append(_post(status, server))
@@ -220,7 +220,7 @@ def _post(status: _Status, server: str) -> Post:
     acct = status.account.acct.lower()
     return Post(
         post_id=status.id,
-        # Account ids count from 1 on every server; the full handle is the same wherever the author is read.
+        # Account ids count from 1 on every server; the full handle is the same on all servers.
         author_id=acct if "@" in acct else f"{acct}@{server}",
         author_name=status.account.display_name or acct,
         permalink=status.url or None,
@@ -246,18 +246,18 @@ def _media(attachment: _Attachment, index: int, server: str) -> Media:
 
 
 def _next(response: Response) -> str | None:
-    """The cursor of the page after this one, in the direction this page was asked for."""
+    """Return the cursor of the next page, in the direction of this page."""
     parts = urlsplit(response.url)
     relation, key = ("prev", "min_id") if "min_id" in parse_qs(parts.query) else ("next", "max_id")
-    for address, found in _LINK.findall(header(response, "link") or ""):
-        position = parse_qs(address.partition("?")[2]).get(key)
-        if found == relation and position:
+    for url, link_relation in _LINK.findall(header(response, "link") or ""):
+        position = parse_qs(url.partition("?")[2]).get(key)
+        if link_relation == relation and position:
             return f"{parts.path.removeprefix(_API)}?{urlencode({key: position[0]})}"
     return None
 
 
 def _id(raw: Any) -> str | None:
     match raw:
-        case {"id": str(found)}:
-            return found
+        case {"id": str(post_id)}:
+            return post_id
     return None

@@ -1,4 +1,4 @@
-"""The origin of an API: scheme, host and port out of a feed's ``server``."""
+"""The origin of a network's API (scheme, host and port), from a feed's ``server``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FINAL_DOTS = re.compile(r"\.+(?=(?::[0-9]*)?$)")
 
 
 def origin(feed: Feed, default: str | None = None) -> str:
-    """``scheme://host[:port]`` of the feed's server: a host name means https; an origin is taken as it is written."""
+    """Return ``scheme://host[:port]`` of the feed's server: https for a bare host name, otherwise as written."""
     if feed.server is None:
         if default is None:
             raise BadFeedError(
@@ -25,12 +25,12 @@ def origin(feed: Feed, default: str | None = None) -> str:
     try:
         return _origin(feed.server)
     except ValueError as error:
-        # Not the server itself: it may hold a password.
+        # The error does not repeat the server, which can contain a password.
         raise BadFeedError(f"a {feed.source} feed's server {error}") from None
 
 
 def host(feed: Feed) -> str:
-    """The bare host name in lower case, without scheme and port."""
+    """Return the host name of the feed's server in lower case, without scheme and port."""
     return Url.parse(origin(feed)).host
 
 
@@ -43,7 +43,7 @@ def _origin(server: str) -> str:
         raise ValueError("is neither a host name nor an origin of http or https without user name") from None
     if url.path.strip("/") or url.query or url.fragment:
         raise ValueError("is a host name or an origin, without a path")
-    # A handle written back to front, alice@server.example, leaves a server without a dot.
+    # alice@server.example, in the wrong order, has a server without a dot.
     if not is_origin and _HOST_NAME.fullmatch(url.host) is None:
-        raise ValueError(f"{server!r} is no host name such as server.example (the order is SERVER@ACCOUNT)")
+        raise ValueError(f"{server!r} is not a host name such as server.example (the order is SERVER@ACCOUNT)")
     return url.origin

@@ -1,8 +1,8 @@
-"""RSS, Atom and JSON Feed: the entries of any site's feed and the pictures attached to them.
+"""RSS, Atom and JSON Feed: the entries of any site's feed and the images attached to them.
 
-A feed is asked for only if it has changed: the bookmark's id holds what the server said of its version, and the answer
-304 is an empty page. Of a feed that is cut into pages (RFC 5005, JSON Feed's ``next_url``) a cursor is the address of
-the next one, on the same origin.
+The id in the bookmark contains the version that the server stated, so a feed that has not changed is not sent again:
+the response 304 is an empty page. A feed can have several pages (RFC 5005, JSON Feed's ``next_url``); a cursor is the
+URL of the next one, on the same origin.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ from urllib.parse import urljoin, urlsplit
 
 from imagelake.run.errors import BadFeedError, SourceChangedError
 from imagelake.run.posts import Post
-from imagelake.sources import json_feed, xml_feed
-from imagelake.sources.answers import Dialect, answered_at, check, described, header, read_json
+from imagelake.sources import json_feed
 from imagelake.sources.contract import Bookmark, Feed, Page, Reject
 from imagelake.sources.manifest import Manifest
-from imagelake.sources.safe_xml import read_xml
+from imagelake.sources.responses import Dialect, check, described, header, read_json, responded_at
 from imagelake.web.errors import UrlRefusedError
 from imagelake.web.messages import Request, Response
 from imagelake.web.urls import Url, origin
 
 _ACCEPT = "application/atom+xml, application/rss+xml, application/feed+json, application/xml;q=0.9, */*;q=0.5"
-# What the server says of a version, and how it is asked whether that is still the one.
+# Headers with the version of a feed, and the headers of a request for a newer one.
 _VALIDATORS = {"etag": "if-none-match", "last-modified": "if-modified-since"}
 _MAX_VALIDATOR = 512
 
@@ -30,81 +29,84 @@ _DIALECT = Dialect(rate=lambda _: None)
 
 
 class Rss:
-    """The adapter; ``feed.account`` is the feed's address."""
+    """The adapter; ``feed.account`` is the URL of the feed."""
 
     name = "rss"
     newest_first = True
-    # A feed may keep its pictures anywhere.
+    # The images of a feed can be on any host.
     media_hosts: frozenset[str] | None = None
     manifest = Manifest(
         title="RSS, Atom and JSON Feed",
         feeds=("rss:https://example.org/feed.xml",),
-        lookback="what the feed lists, and its older pages where it links to them",
+        lookback="the entries of the feed, and its older pages if it links to them",
         page_size=None,
         credentials=(),
         credentials_required=False,
         post_usd=None,
-        deletion="the entry leaves the feed, as old ones do: the two cannot be told apart",
-        terms="per site; `license` has what the feed states",
+        deletion="the entry is no longer in the feed; old entries disappear in the same way",
+        terms="those of the site; `license` is what the feed states",
         notes=(
-            "asked for only if it has changed, where the site tells versions apart (ETag, Last-Modified)",
-            "pictures are what an entry attaches: `media:content`, `enclosure`, an Atom enclosure link, JSON Feed's "
-            "`image` and `attachments`; a `media:thumbnail` where nothing else is attached; none inside the text",
-            "an entry without a date has the feed's date; without either it is a reject",
-            "a feed that has moved fails and names its new address",
-            "the address is stored with every row: use none that is itself a secret",
+            "A feed that has not changed is not sent again, if its site states versions (ETag, Last-Modified).",
+            "Images are the files that an entry attaches: `media:content`, `enclosure`, an enclosure link of Atom, "
+            "`image` and `attachments` of JSON Feed. A `media:thumbnail` counts if nothing else is attached. Images "
+            "inside the text do not count.",
+            "RSS and Atom need not be well-formed XML. A feed is refused if its DOCTYPE declares entities, or if it "
+            "has more than 10 MB or 200,000 elements.",
+            "An entry without a date has the date of the feed; if there is none, it is rejected.",
+            "A feed that has moved fails, and the error states its new URL.",
+            "The URL is stored with every row, so do not use one that is itself a secret.",
         ),
     )
 
     def request(self, feed: Feed, bookmark: Bookmark | None, cursor: str | None) -> Request:
-        """The feed, if it is another than the one at the bookmark, or the page at ``cursor``."""
-        address, headers = _address(feed), {"accept": _ACCEPT}
+        """Build the request for the page at ``cursor``, or for the feed if it is newer than the bookmark."""
+        url, headers = _url(feed), {"accept": _ACCEPT}
         if cursor is not None:
             return Request(cursor, headers=headers)
-        return Request(address, headers=headers | _conditions(bookmark))
+        return Request(url, headers=headers | _conditions(bookmark))
 
     def parse(self, feed: Feed, response: Response) -> Page:
-        """The feed's entries in its own order; an entry with an id that another has is a reject."""
+        """Parse the entries in the order of the feed; an entry with the id of an earlier one is a reject."""
         if response.status == 304:
             return Page([], [], None)
         _refuse_moved(feed, response)
         check(feed, response, _DIALECT)
-        found, following = _read(feed, response)
+        results, following = _read(feed, response)
         cursor = _same_site(response.url, following) if following else None
         posts: dict[str, Post] = {}
         rejects: list[Reject] = []
-        for one in found:
-            if isinstance(one, Reject):
-                rejects.append(one)
-            elif one.post_id in posts:
-                rejects.append(Reject(one.post_id, "another entry has the same id", one.model_dump(mode="json")))
+        for result in results:
+            if isinstance(result, Reject):
+                rejects.append(result)
+            elif result.post_id in posts:
+                rejects.append(Reject(result.post_id, "another entry has the same id", result.model_dump(mode="json")))
             else:
-                posts[one.post_id] = one
+                posts[result.post_id] = result
         return Page(list(posts.values()), rejects, cursor, newest=_newest(feed, response, list(posts.values())))
 
 
-def _address(feed: Feed) -> str:
+def _url(feed: Feed) -> str:
     if feed.account is None or feed.server is not None:
-        raise BadFeedError(f"{feed.name}: name the feed's address, as rss:https://example.org/feed.xml")
+        raise BadFeedError(f"{feed.name}: write the feed's URL, as rss:https://example.org/feed.xml")
     try:
         parts = urlsplit(feed.account)
         usable = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
     except ValueError:
         usable = False
     if not usable:
-        # Not the address itself: it may hold a password.
-        raise BadFeedError("an rss feed's address begins with https:// or http:// and holds no user name or password")
+        # The error does not repeat the URL, which can contain a password.
+        raise BadFeedError("an rss feed's URL begins with https:// or http:// and has no user name or password")
     return feed.account
 
 
 def _conditions(bookmark: Bookmark | None) -> dict[str, str]:
     try:
-        told = json.loads(bookmark.newest_id) if bookmark else {}
+        version = json.loads(bookmark.newest_id) if bookmark else {}
     except ValueError:
-        told = {}
-    match told:
+        version = {}
+    match version:
         case dict():
-            return {_VALIDATORS[name]: str(told[name]) for name in _VALIDATORS if name in told}
+            return {_VALIDATORS[name]: str(version[name]) for name in _VALIDATORS if name in version}
     return {}
 
 
@@ -112,33 +114,36 @@ def _refuse_moved(feed: Feed, response: Response) -> None:
     if not 300 <= response.status < 400:
         return
     try:
-        to = urlsplit(urljoin(response.url, header(response, "location") or ""))
-        where = f"{to.scheme}://{to.hostname}{to.path}"[:200]
+        target = urlsplit(urljoin(response.url, header(response, "location") or ""))
+        new_url = f"{target.scheme}://{target.hostname}{target.path}"[:200]
     except ValueError:
-        where = "an address that makes no sense"
-    raise BadFeedError(f"{feed.name}: the feed has moved (HTTP {response.status}); the site now names {where!r}")
+        new_url = "an invalid URL"
+    raise BadFeedError(f"{feed.name}: the feed has moved (HTTP {response.status}) to {new_url!r}")
 
 
 def _read(feed: Feed, response: Response) -> tuple[list[Post | Reject], str | None]:
-    """The entries, and the address of older ones. The format is told by the bytes: servers name any type."""
+    """Read the entries and the URL of older ones. The bytes decide the format: servers name any type."""
     if response.body.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
         body = read_json(feed, response)
         if not json_feed.is_json_feed(body):
-            raise SourceChangedError(f"{feed.name}: JSON, but no JSON Feed: {described(response)}")
+            raise SourceChangedError(f"{feed.name}: JSON, but not a JSON Feed: {described(response)}")
         return list(json_feed.posts(feed, body, response.url)), json_feed.next_page(body)
+    # Only this reading needs feedparser, which takes long to import.
+    from imagelake.sources import feed_document, xml_feed
+
     try:
-        found = xml_feed.document(read_xml(response.body, xml_feed.PREFIXES), response.url)
+        document = feed_document.read_document(response.body, response.url)
     except ValueError as error:
         raise SourceChangedError(f"{feed.name}: {error}; got {described(response)}") from None
-    if found is None:
+    if document is None:
         raise SourceChangedError(f"{feed.name}: neither RSS, Atom nor JSON Feed: {described(response)}")
-    return list(xml_feed.posts(feed, found)), xml_feed.next_page(found)
+    return list(xml_feed.posts(feed, document)), xml_feed.next_page(document)
 
 
-def _same_site(url: str, address: str) -> str | None:
-    """``address`` in full, or ``None`` if it is that of another site or of the page itself."""
+def _same_site(url: str, reference: str) -> str | None:
+    """Resolve ``reference``; return ``None`` if it leads to another site or to the page itself."""
     try:
-        following = urljoin(url, address)
+        following = urljoin(url, reference)
         stays = origin(following) == origin(url)
     except (ValueError, UrlRefusedError):
         return None
@@ -146,24 +151,25 @@ def _same_site(url: str, address: str) -> str | None:
 
 
 def _newest(feed: Feed, response: Response, posts: list[Post]) -> Bookmark | None:
-    """The newest post's time, never later than the server's clock; with the version, if this is the first page."""
+    """Return the time of the newest post, at most the server's clock; the first page adds the feed's version."""
     if not posts:
         return None
-    newest_at, clock = max(post.posted_at for post in posts), answered_at(response)
-    told = {name: (header(response, name) or "").strip() for name in _VALIDATORS}
-    kept = {
+    newest_at, clock = max(post.posted_at for post in posts), responded_at(response)
+    stated = {name: (header(response, name) or "").strip() for name in _VALIDATORS}
+    version = {
         name: text
-        for name, text in told.items()
+        for name, text in stated.items()
         if 0 < len(text) <= _MAX_VALIDATOR and text.isascii() and text.isprintable()
     }
-    first = _same(response.url, feed.account or "")
+    is_first_page = _same(response.url, feed.account or "")
     return Bookmark(
-        newest_id=json.dumps(kept if first else {}), newest_at=min(newest_at, clock) if clock else newest_at
+        newest_id=json.dumps(version if is_first_page else {}),
+        newest_at=min(newest_at, clock) if clock else newest_at,
     )
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two spellings are of one address. A wrong no costs a download."""
+    """Tell if two texts are the same URL. A wrong ``False`` only costs a download."""
     try:
         first, second = Url.parse(one), Url.parse(other)
     except UrlRefusedError:

@@ -1,43 +1,46 @@
-"""Wire models: what every network's shapes have in common, and how a misshapen entry becomes a reason."""
+"""The base class for models of the networks' JSON, and the reason why an entry does not fit its model."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BeforeValidator, ConfigDict, ValidationError
 
-from imagelake.sources.answers import iso_time
+from imagelake.run.frozen_model import FrozenModel
+from imagelake.sources.responses import iso_time
+
+# A client that sets no time sends the year 1. Data frames count nanoseconds, so they cannot hold a time after 2262.
+PLAUSIBLE_YEARS = range(1970, 2201)
 
 
-class WireModel(BaseModel):
-    """A shape as documented: unknown keys are ignored, a key of another type is an error."""
+class WireModel(FrozenModel):
+    """A JSON object as the network documents it: unknown keys are ignored, and a value of a wrong type is an error."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+    model_config = ConfigDict(strict=True, extra="ignore")
 
 
 def moment(value: Any) -> datetime:
-    """A plausible time in ISO 8601, aware and in UTC; raises ``ValueError``."""
+    """Parse a time in ISO 8601 and return it in UTC; raise ``ValueError`` for no time or an implausible year."""
     if not isinstance(value, str):
         raise ValueError("not a string")
     try:
         time = iso_time(value)
     except (ValueError, OverflowError):
         raise ValueError("not a time in ISO 8601") from None
-    # Clients that forget the time send year 1; data frames count in nanoseconds and end in 2262.
-    if not 1970 <= time.year <= 2200:
+    if time.year not in PLAUSIBLE_YEARS:
         raise ValueError(f"year {time.year} is not plausible")
     return time
 
 
-# A time as networks write it in JSON, made aware and in UTC.
+# A field that holds a time in ISO 8601; its value in the model is in UTC.
 Moment = Annotated[datetime, BeforeValidator(moment)]
 
 
 def reason(error: ValueError) -> str:
-    """Why an entry is refused: a sentence of ours, or which field is wrong and how, without its value."""
+    """Say why an entry is rejected; for an error of pydantic, name the wrong field and its problem, not its value."""
     if not isinstance(error, ValidationError):
         return str(error)
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "entry"
-    return f"{where}: {first['msg'].removeprefix('Value error, ')}"
+    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    field = ".".join(str(part) for part in problem["loc"]) or "entry"
+    return f"{field}: {problem['msg'].removeprefix('Value error, ')}"

@@ -1,210 +1,158 @@
-"""RSS 2.0, RSS 1.0 and Atom, with Media RSS: their entries as posts.
+"""Turn the entries of RSS 2.0, RSS 1.0 and Atom, with Media RSS, into posts.
 
-What a feed attaches is its picture: ``media:content``, ``enclosure``, Atom's enclosure links and content by reference.
-A ``media:group`` is one picture in several renditions. A ``media:thumbnail`` counts where nothing else is attached.
-Pictures inside the text do not: they cannot be told from icons, emoji and counters.
+The media of a post are the files that its entry attaches: ``media:content``, ``enclosure``, and in Atom also enclosure
+links and ``content`` with a ``src``. A ``media:group`` is one image in several renditions. A ``media:thumbnail`` is
+used only if nothing else is attached. Images inside the text are not used: they may be icons, emoji or counters.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import datetime
-from typing import NamedTuple
-from urllib.parse import urljoin
-from xml.etree.ElementTree import Element, tostring
+from itertools import groupby
+from typing import Any
 
 from imagelake.run.posts import MediaKind, Post
 from imagelake.sources.contract import Feed, Reject
 from imagelake.sources.entry import Enclosure, Entry, absolute, kind, moment, post
+from imagelake.sources.feed_document import Document
 from imagelake.sources.plain_text import plain_text
 from imagelake.sources.wire import reason
 
-PREFIXES = {
-    "http://www.w3.org/XML/1998/namespace": "xml:",
-    "http://www.w3.org/1999/xhtml": "",
-    "http://purl.org/rss/1.0/": "",
-    "http://backend.userland.com/rss2": "",
-    "http://www.w3.org/1999/02/22-rdf-syntax-ns#": "rdf:",
-    "http://www.w3.org/2005/Atom": "atom:",
-    "http://search.yahoo.com/mrss/": "media:",
-    "http://search.yahoo.com/mrss": "media:",
-    "http://purl.org/rss/1.0/modules/content/": "content:",
-    "http://purl.org/dc/elements/1.1/": "dc:",
-    "http://purl.org/dc/terms/": "dcterms:",
-    "http://backend.userland.com/creativeCommonsRssModule": "cc:",
-    "http://web.resource.org/cc/": "cc:",
-    "http://creativecommons.org/ns#": "cc:",
-}
+_TIMES = ("published", "created", "updated")
+_FEED_TIMES = ("updated", "published", "created")
+# Only a time that begins like this is taken from feedparser. If a time in ISO 8601 has only a part of the date,
+# feedparser takes the other part from today's date.
+_BEGINS_LIKE_RFC_822 = re.compile(r"[^\W\d]|\d{1,2}\s")
 
-_GUIDS = ("guid", "atom:id", "dc:identifier")
-_TIMES = (
-    "pubDate",
-    "atom:published",
-    "dcterms:created",
-    "dcterms:issued",
-    "dc:date",
-    "atom:updated",
-    "dcterms:modified",
-)
-_FEED_TIMES = ("lastBuildDate", *_TIMES)
-_BODIES = ("description", "atom:summary", "content:encoded", "atom:content", "media:description")
-_LICENSES = ("cc:license", "media:license")
-_RIGHTS = ("dc:rights", "dcterms:rights", "atom:rights", "media:copyright", "copyright")
-
-# RSS has authors by mail address: jane@example.org (Jane Doe)
-_MAIL_AUTHOR = re.compile(r"\S+@\S+\s+\((?P<name>[^()]+)\)")
+# These patterns take quadratic time, so a longer name is not searched.
+_MAX_NAME = 1_000
+_EMAIL = re.compile(r"\S+@\S+")
+# RSS names an author by email: jane@example.org (Jane Doe)
+_EMAIL_AND_NAME = re.compile(r"\S+@\S+\s+\((?P<name>[^()]+)\)")
 
 
-class Document(NamedTuple):
-    """A feed: the element with what is said of it as a whole, its entries, and the base of relative addresses."""
-
-    about: Element
-    entries: list[Element]
-    base: str
-
-
-def document(root: Element, url: str) -> Document | None:
-    """The feed in ``root``, or ``None`` if it is something else."""
-    base = urljoin(url, root.get("xml:base", ""))
-    channel = next(_children(root, "channel"), None)
-    match root.tag:
-        case "rss" if channel is not None:
-            return Document(channel, list(_children(channel, "item")), urljoin(base, channel.get("xml:base", "")))
-        case "rdf:RDF" if channel is not None:
-            return Document(channel, list(_children(root, "item")), base)
-        case "atom:feed":
-            return Document(root, list(_children(root, "atom:entry")), base)
-    return None
-
-
-def posts(feed: Feed, found: Document) -> Iterator[Post | Reject]:
-    """Every entry, as a post or with the reason why it is none."""
-    for item in found.entries:
+def posts(feed: Feed, document: Document) -> Iterator[Post | Reject]:
+    """Yield each entry as a post, or as a reject with the reason why it cannot be one."""
+    for entry in document.entries:
         try:
-            yield post(feed, _entry(item, found.about, urljoin(found.base, item.get("xml:base", ""))))
+            if entry.get("unfinished"):
+                raise ValueError("the feed ends inside this entry")
+            yield post(feed, _entry(entry, document))
         except ValueError as error:
-            yield Reject(_text(item, *_GUIDS), reason(error), tostring(item, encoding="unicode"))
+            yield Reject(_guid(entry), reason(error), entry)
+        except (AttributeError, LookupError, TypeError) as error:
+            # feedparser can put a value of another type under a key; that must not cost the other entries.
+            yield Reject(_guid(entry), f"the entry has an element of an unknown form ({type(error).__name__})", entry)
+    if document.unreadable:
+        yield Reject(None, f"{document.unreadable} entries are not readable, because the feed is not well-formed XML")
 
 
-def next_page(found: Document) -> str | None:
-    """The address of older entries (RFC 5005), as the feed states it."""
-    for link in _children(found.about, "atom:link"):
-        if link.get("rel") == "next":
-            with suppress(ValueError):
-                return absolute(found.base, link.get("href"))
-    return None
+def next_page(document: Document) -> str | None:
+    """Return the URL of older entries (RFC 5005), if the feed has one."""
+    return next((link.get("href") or None for link in _links(document.about, "next")), None)
 
 
-def _entry(item: Element, about: Element, base: str) -> Entry:
-    name, uri = _author(item)
-    if name is None and uri is None:
-        name, uri = _author(about)
+def _entry(entry: dict[str, Any], document: Document) -> Entry:
+    about, is_atom = document.about, document.is_atom
+    name, uri = _author(entry) or _author(about) or (None, None)
+    bodies = [entry.get("summary_detail"), *entry.get("content", [])]
+    texts = [*(_prose(body, is_atom) for body in bodies), _prose(entry.get("media_description_detail"), True)]
     return Entry(
-        guid=_text(item, *_GUIDS),
-        link=_link(item, base),
-        posted_at=_posted_at(item, about),
-        title=next((_prose(title) for title in _children(item, "title", "atom:title", "media:title")), ""),
-        body=next(filter(None, (_prose(body) for body in _children(item, *_BODIES))), ""),
+        guid=_guid(entry),
+        link=_link(entry),
+        posted_at=_posted_at(entry, about),
+        title=_prose(entry.get("title_detail"), is_atom),
+        body=next(filter(None, texts), ""),
         author_name=name,
-        author_uri=absolute(base, uri),
-        tags=_tags(item),
-        sensitive=_is_adult([*item.iter("media:rating"), *_children(about, "media:rating")]),
-        license=_license(item, base) or _license(about, base),
-        enclosures=_enclosures(item, base),
+        author_uri=absolute("", uri),
+        tags=[tag.get("term") or tag.get("label") or "" for tag in entry.get("tags", [])],
+        sensitive=bool(entry.get("adult") or about.get("adult")),
+        license=_license(entry, is_atom) or _license(about, is_atom),
+        enclosures=_enclosures(entry),
     )
 
 
-def _posted_at(item: Element, about: Element) -> datetime:
-    """The entry's time; for an entry that has none, as RSS allows, the feed's: it is not younger than that."""
-    written = next(_texts(item, *_TIMES), None) or next(_texts(about, *_FEED_TIMES), None)
-    if written is None:
-        raise ValueError("no date, neither of the entry nor of the feed")
-    return moment(written)
+def _guid(entry: dict[str, Any]) -> str | None:
+    ids = (entry.get("id"), entry.get("dc_identifier"))
+    return next((guid for guid in ids if guid and isinstance(guid, str)), None)
 
 
-def _link(item: Element, base: str) -> str | None:
-    for link in _children(item, "link", "atom:link"):
-        address = link.get("href") if link.get("rel", "alternate") == "alternate" else None
-        if found := absolute(base, address or link.text):
-            return found
-    guid = next(_children(item, "guid"), None)
-    if guid is not None and guid.get("isPermaLink", "true") == "true" and (guid.text or "").strip().startswith("http"):
-        return absolute(base, guid.text)
-    return None
+def _posted_at(entry: dict[str, Any], about: dict[str, Any]) -> datetime:
+    """Return the entry's time, or else the time of the feed, which is not before that of any of its entries."""
+    written = [(entry, name) for name in _TIMES] + [(about, name) for name in _FEED_TIMES]
+    for element, name in written:
+        text = element.get(name)
+        if text and isinstance(text, str):
+            read = element.get(f"{name}_parsed")
+            # feedparser knows offsets that email.utils ignores, such as +02:00 and GMT+02:00.
+            return moment(read if read and _BEGINS_LIKE_RFC_822.match(text) else text)
+    raise ValueError("neither the entry nor the feed has a date")
 
 
-def _author(element: Element) -> tuple[str | None, str | None]:
-    """The name and the address of the first author, each ``None`` if not told."""
-    for author in _children(element, "atom:author"):
-        name, uri = _text(author, "atom:name"), _text(author, "atom:uri")
-        if name or uri:
-            return name, uri
-    name = _text(element, "dc:creator", "author", "managingEditor")
-    mail = _MAIL_AUTHOR.fullmatch(name or "")
-    return (mail["name"].strip() if mail else name), None
+def _link(entry: dict[str, Any]) -> str | None:
+    for link in _links(entry, "alternate"):
+        if url := absolute("", link.get("href")):
+            return url
+    guid = entry.get("id", "")
+    return absolute("", guid) if entry.get("guidislink") and guid.startswith("http") else None
 
 
-def _tags(item: Element) -> list[str]:
-    terms = [term.get("term") or term.get("label") or "" for term in _children(item, "atom:category")]
-    keywords = [word for words in _texts(item, "media:keywords") for word in words.split(",")]
-    return [*_texts(item, "category", "dc:subject"), *terms, *keywords]
+def _links(element: dict[str, Any], relation: str) -> list[dict[str, Any]]:
+    return [link for link in element.get("links", []) if link.get("rel") == relation]
 
 
-def _is_adult(ratings: list[Element]) -> bool:
-    return any((rating.text or "").strip().lower() == "adult" for rating in ratings)
+def _author(element: dict[str, Any]) -> tuple[str | None, str | None] | None:
+    """Return name and URL of the first author; an author with only an email address is the last choice."""
+    authors = [(author.get("name") or None, author.get("href") or None) for author in element.get("authors", [])]
+    known = [(name, url) for name, url in authors if name or url]
+    name, url = min(known, key=lambda author: _matches(_EMAIL, author[0]) is not None, default=(None, None))
+    match = _matches(_EMAIL_AND_NAME, name)
+    return (match["name"].strip() if match else name, url) if known else None
 
 
-def _license(element: Element, base: str) -> str | None:
-    """The licence by its address, else a statement of rights."""
-    for license in _children(element, *_LICENSES):
-        if named := license.get("rdf:resource") or license.get("href") or (license.text or "").strip():
-            return named
-    for link in _children(element, "atom:link"):
-        if link.get("rel") == "license" and (linked := absolute(base, link.get("href"))):
-            return linked
-    return next(filter(None, (_prose(rights) for rights in _children(element, *_RIGHTS))), None)
+def _matches(pattern: re.Pattern[str], name: str | None) -> re.Match[str] | None:
+    return pattern.fullmatch(name) if name and len(name) <= _MAX_NAME else None
 
 
-def _enclosures(item: Element, base: str) -> list[Enclosure]:
-    attached = [_best(group) for group in _children(item, "media:group")]
-    attached += _children(item, "media:content", "enclosure")
-    attached += [link for link in _children(item, "atom:link") if link.get("rel") == "enclosure"]
-    attached += [content for content in _children(item, "atom:content") if content.get("src")]
-    found = [_enclosure(element, base) for element in attached if element is not None]
-    if found:
-        return found
-    thumbnail = max(item.iter("media:thumbnail"), key=_area, default=None)
-    return [] if thumbnail is None else [_enclosure(thumbnail, base)]
+def _license(element: dict[str, Any], is_atom: bool) -> str | None:
+    """Return the URL or name of the license, or else the text about rights."""
+    licenses = [link.get("href") for link in _links(element, "license")]
+    return next(filter(None, [*licenses, _prose(element.get("rights_detail"), is_atom)]), None)
 
 
-def _best(group: Element) -> Element | None:
-    """The rendition the group calls its default, else its largest, a picture before anything else."""
+def _enclosures(entry: dict[str, Any]) -> list[Enclosure]:
+    files = entry.get("media_content", [])
+    grouped = [file for file in files if file["group"] is not None]
+    attached = [_best(list(group)) for _, group in groupby(grouped, key=lambda file: file["group"])]
+    attached += [file for file in files if file["group"] is None]
+    attached += _links(entry, "enclosure")
+    attached += [content for content in entry.get("content", []) if content.get("src")]
+    if not attached and (thumbnails := entry.get("media_thumbnail")):
+        attached = [max(thumbnails, key=_area) | {"medium": "image"}]
+    return [_enclosure(file) for file in attached]
+
+
+def _best(group: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return an image rather than another file; of these, the default rendition, or else the largest one."""
     return max(
-        _children(group, "media:content"),
-        key=lambda one: (_kind(one, one.get("url")) == "image", one.get("isDefault") == "true", _area(one)),
-        default=None,
+        group, key=lambda file: (_kind(file, file.get("url")) == "image", file.get("isdefault") == "true", _area(file))
     )
 
 
-def _enclosure(element: Element, base: str) -> Enclosure:
-    base = urljoin(base, element.get("xml:base", ""))
-    address = absolute(base, element.get("url") or element.get("href") or element.get("src"))
-    alt = next((_prose(told) for told in _children(element, "media:description")), None)
-    width, height = _pixels(element.get("width")), _pixels(element.get("height"))
-    return Enclosure(address, _kind(element, address), alt or None, width, height)
+def _enclosure(file: dict[str, Any]) -> Enclosure:
+    url = absolute(file.get("base") or "", file.get("url") or file.get("href") or file.get("src"))
+    alt_text = _prose(file.get("description"), True)
+    return Enclosure(url, _kind(file, url), alt_text or None, _pixels(file.get("width")), _pixels(file.get("height")))
 
 
-def _kind(element: Element, address: str | None) -> MediaKind:
-    if element.tag == "media:thumbnail":
-        return "image"
-    has_player = next(_children(element, "media:player"), None) is not None
-    return kind(element.get("type"), address, element.get("medium") or ("video" if has_player else None))
+def _kind(file: dict[str, Any], url: str | None) -> MediaKind:
+    return kind(file.get("type"), url, file.get("medium") or ("video" if file.get("player") else None))
 
 
-def _area(element: Element) -> int:
-    return (_pixels(element.get("width")) or 0) * (_pixels(element.get("height")) or 1)
+def _area(file: dict[str, Any]) -> int:
+    return (_pixels(file.get("width")) or 0) * (_pixels(file.get("height")) or 1)
 
 
 def _pixels(text: str | None) -> int | None:
@@ -212,25 +160,12 @@ def _pixels(text: str | None) -> int | None:
     return int(stated) or None if stated.isascii() and stated.isdecimal() and len(stated) < 8 else None
 
 
-def _prose(element: Element) -> str:
-    """What an element says, as plain text: Atom tells whether it is text, HTML or XHTML; RSS means HTML."""
-    said = element.get("type", "text" if element.tag.startswith(("atom:", "media:", "dc")) else "html")
-    if said == "xhtml":
-        return plain_text(tostring(element, encoding="unicode"))
-    text = "".join(element.itertext()).strip()
-    return (
-        plain_text(text) if said in ("html", "text/html") else text if said in ("text", "plain", "text/plain") else ""
-    )
-
-
-def _children(element: Element, *tags: str) -> Iterator[Element]:
-    """The children of these tags, in the order of the tags."""
-    return (child for tag in tags for child in element if child.tag == tag)
-
-
-def _texts(element: Element, *tags: str) -> Iterator[str]:
-    return filter(None, ((child.text or "").strip() for child in _children(element, *tags)))
-
-
-def _text(element: Element, *tags: str) -> str | None:
-    return next(_texts(element, *tags), None)
+def _prose(detail: dict[str, Any] | None, trust_type: bool) -> str:
+    """Return the plain text of an element. RSS can have HTML in any text, so do not trust a type stated there."""
+    value, stated = (detail or {}).get("value", ""), (detail or {}).get("type", "")
+    if stated == "text/plain" and trust_type:
+        return str(value)
+    if stated in ("text/plain", "text/html", "application/xhtml+xml"):
+        # feedparser writes an end tag for every element of XHTML, and </br> would be a second line break.
+        return plain_text(value.replace("</br>", ""))
+    return ""

@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import certifi
 import h11
@@ -50,7 +50,7 @@ class GuardedClient:
         self._tls.set_alpn_protocols(["http/1.1"])
         self._pool = Pool()
 
-    def __enter__(self) -> GuardedClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -79,7 +79,7 @@ class GuardedClient:
         if url.port not in (80, 443):
             raise refusal(f"port {url.port} of {url.host} is not 80 or 443")
         if ":" in url.host and not is_public(url.host):
-            raise refusal(f"{url.host} is not a public address")
+            raise refusal(f"{url.host} is not a public IP address")
 
     @contextmanager
     def open(
@@ -198,9 +198,9 @@ def _resolve(url: Url, trusted: bool) -> list[tuple[socket.AddressFamily, Any]]:
     try:
         results = socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise HostNotFoundError(f"{url.host} has no address") from error
+        raise HostNotFoundError(f"{url.host} has no IP address") from error
     if not results:
-        raise HostNotFoundError(f"{url.host} has no address")
+        raise HostNotFoundError(f"{url.host} has no IP address")
     for result in results:
         _check_address(url.host, trusted, str(result[4][0]))
     return [(result[0], result[4]) for result in results]
@@ -218,7 +218,7 @@ def _connect_to(host: str, trusted: bool, family: socket.AddressFamily, address:
 
 def _check_address(host: str, trusted: bool, address: str) -> None:
     if not trusted and not is_public(address):
-        raise UrlRefusedError(f"{host} is at {address}, which is not a public address")
+        raise UrlRefusedError(f"{host} is at {address}, which is not a public IP address")
 
 
 @contextmanager

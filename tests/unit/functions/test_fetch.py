@@ -21,10 +21,10 @@ from imagelake.run.models import Progress, Retry
 from imagelake.run.settings import Settings
 from imagelake.sources import Page
 from imagelake.web.messages import Request, Response
-from tests.unit.fake_lake import BOOKMARKS, BUCKET, Lake
-from tests.unit.functions.factories import ENTRY, FEED, NOON, RUN, Context, event, post
-from tests.unit.functions.network import Network, page
-from tests.unit.functions.website import Answer, Website
+from tests.support.factories import ENTRY, FEED, NOON, RUN, Context, event, post
+from tests.support.fake_lake import BOOKMARKS, BUCKET, Lake
+from tests.support.fake_network import Network, page
+from tests.support.web_server import Answer, WebServer
 
 EARLIER, LATER = NOON - timedelta(hours=1), NOON + timedelta(hours=1)
 
@@ -69,7 +69,7 @@ def test_listing_when_it_ends(lake: Lake, network: Network) -> None:
     assert lake.bucket.list("") == [raw_key(0), raw_key(1)]
 
 
-def test_retry_reads_no_page_and_takes_the_lease(lake: Lake, network: Network, website: Website) -> None:
+def test_retry_reads_no_page_and_takes_the_lease(lake: Lake, network: Network, website: WebServer) -> None:
     network.put_pages(page(post("new")))
     lake.put_bookmark(ENTRY.feed_id, "old", "2026-03-31T12:00:00.000000Z")
     answer = read(run=RUN.model_copy(update={"retry": Retry(run_id="daily-2026-03-31")}))
@@ -80,7 +80,7 @@ def test_retry_reads_no_page_and_takes_the_lease(lake: Lake, network: Network, w
     assert (left["newest_id"]["S"], left["lease_arn"]["S"]) == ("old", RUN.execution_arn)
 
 
-def test_page_is_stored_unchanged_except_for_tokens(lake: Lake, network: Network, website: Website) -> None:
+def test_page_is_stored_unchanged_except_for_tokens(lake: Lake, network: Network, website: WebServer) -> None:
     body = page(post("one", text="кот"), next="https://x.test/?access_token=s3cret&after=1")
     network.put_pages(body)
     read()
@@ -98,7 +98,7 @@ def test_same_call_again_leaves_the_same_objects(lake: Lake, network: Network) -
     assert lake.stored() == stored
 
 
-def test_next_call_continues_after_the_last_page(lake: Lake, network: Network, website: Website) -> None:
+def test_next_call_continues_after_the_last_page(lake: Lake, network: Network, website: WebServer) -> None:
     network.put_pages(page(post("new"), cursor="1"), page(post("old", posted_at=EARLIER)))
     times = iter([300, 10])
     first = read(Context(seconds=lambda: next(times)))
@@ -170,7 +170,7 @@ def test_budget_of_pages_ends_an_endless_listing(lake: Lake, network: Network, m
     assert answer["newest_at"] == ""
 
 
-def test_listing_that_repeats_itself_ends_without_new_posts(lake: Lake, network: Network, website: Website) -> None:
+def test_listing_that_repeats_itself_ends_without_new_posts(lake: Lake, network: Network, website: WebServer) -> None:
     website.put("/page/0", page(post("one"), cursor="same"))
     website.put("/page/same", page(post("two"), cursor="same"), page(post("three"), cursor="same"))
     answer = read()
@@ -229,7 +229,9 @@ def test_bookmark_moves_if_the_posts_were_billed(lake: Lake, network: Network) -
     assert (answer["stopped_by"], answer["newest_id"]) == ("posts", "new")
 
 
-def test_limit_that_is_used_up_is_waited_for_before_it_refuses(lake: Lake, network: Network, website: Website) -> None:
+def test_limit_that_is_used_up_is_waited_for_before_it_refuses(
+    lake: Lake, network: Network, website: WebServer
+) -> None:
     end = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=5)
     network.put_pages(Answer(page(post("one"), cursor="1"), headers={"left": "0", **until(end)}), page(post("two")))
     answer = read()
@@ -334,7 +336,7 @@ def test_rate_limit_when_its_end_is_not_known(lake: Lake, network: Network) -> N
     assert timedelta(minutes=4) < retry_at - datetime.now(UTC) < timedelta(minutes=6)
 
 
-def test_rate_limit_is_not_tried_again_at_once(lake: Lake, network: Network, website: Website) -> None:
+def test_rate_limit_is_not_tried_again_at_once(lake: Lake, network: Network, website: WebServer) -> None:
     network.put_pages(Answer(b"", 429))
     read()
     assert len(website.asked) == 1
@@ -365,7 +367,7 @@ def test_first_run_that_a_rate_limit_ends_leaves_no_bookmark(lake: Lake, network
     assert (answer["status"], answer["stopped_by"], answer["newest_at"]) == ("done", "rate_limit", "")
 
 
-def test_server_error_is_tried_again(lake: Lake, network: Network, website: Website, pauses: list[float]) -> None:
+def test_server_error_is_tried_again(lake: Lake, network: Network, website: WebServer, pauses: list[float]) -> None:
     website.put("/page/0", Answer(b"", 503, {"Retry-After": "4"}), Answer(b"", 500), page(post("one")))
     assert read()["posts"] == 1
     assert len(website.asked) == 3
@@ -373,7 +375,7 @@ def test_server_error_is_tried_again(lake: Lake, network: Network, website: Webs
     assert 0 <= pauses[1] <= 4
 
 
-def test_server_error_when_it_stays(lake: Lake, network: Network, website: Website, pauses: list[float]) -> None:
+def test_server_error_when_it_stays(lake: Lake, network: Network, website: WebServer, pauses: list[float]) -> None:
     network.put_pages(Answer(b"", 502, {"Retry-After": "86400"}))
     with pytest.raises(SourceUnavailableError, match="502"):
         read()
@@ -382,7 +384,7 @@ def test_server_error_when_it_stays(lake: Lake, network: Network, website: Websi
     assert lake.bucket.list("") == []
 
 
-def test_no_answer_is_tried_again(lake: Lake, network: Network, website: Website, pauses: list[float]) -> None:
+def test_no_answer_is_tried_again(lake: Lake, network: Network, website: WebServer, pauses: list[float]) -> None:
     # The server announces ten bytes, sends none and closes the connection.
     website.put("/page/0", Answer(b"", headers={"Content-Length": "10", "Connection": "close"}), page(post("one")))
     assert read()["posts"] == 1

@@ -11,8 +11,8 @@ from imagelake.lake.rows import TRANSFORM_VERSION, Status
 from imagelake.run.errors import ObjectMissingError, ReconciliationError
 from imagelake.run.models import PlannedBatch
 from map_keys.app import handler
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import Context, event, item, keep_plan, keep_rows, plan, result
+from tests.support.factories import Context, event, item, keep_plan, keep_rows, plan, result
+from tests.support.fake_lake import Lake
 
 
 def map_keys(planned: PlannedBatch) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def test_closed_without_items_when_there_are_no_rows(lake: Lake) -> None:
 def test_error_when_an_item_is_of_another_batch(lake: Lake) -> None:
     lake.media_index.claim([item("two").media_id], "another batch")
     planned = keep_rows(lake, plan(item("one"), item("two")))
-    with pytest.raises(ReconciliationError, match=f"{item('two').media_id} is mapped by another batch"):
+    with pytest.raises(ReconciliationError, match=f"{item('two').media_id} belongs to another batch"):
         map_keys(planned)
     assert lake.mapping()[item("two").media_id]["batch_id"] == "another batch"
     assert lake.bucket.exists(object_keys.open_batch(planned.batch))

@@ -14,8 +14,8 @@ from imagelake.run.aws import client
 from imagelake.run.errors import ReconciliationError
 from imagelake.run.models import PlannedBatch
 from reconcile.app import handler
-from tests.unit.fake_lake import IMAGE_KEYS, Lake
-from tests.unit.functions.factories import ENTRY, RUN, Context, event, item, keep_plan, keep_rows, plan, result
+from tests.support.factories import ENTRY, RUN, Context, event, item, keep_plan, keep_rows, plan, result
+from tests.support.fake_lake import IMAGE_KEYS, Lake
 
 
 def close(lake: Lake, planned: PlannedBatch, *statuses: Status) -> PlannedBatch:

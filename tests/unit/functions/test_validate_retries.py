@@ -13,9 +13,9 @@ from imagelake.lake.rows import Row, Status
 from imagelake.run.aws import client
 from imagelake.run.errors import BadInputError, ErrorCode
 from imagelake.run.models import Batch, PlannedBatch, Retry
-from tests.unit.fake_lake import BUCKET, Lake
-from tests.unit.functions.factories import ENTRY, RUN, Context, event, feed_plan, item, keep_rows, plan, result
-from tests.unit.functions.network import Network
+from tests.support.factories import ENTRY, RUN, Context, event, feed_plan, item, keep_rows, plan, result
+from tests.support.fake_lake import BUCKET, Lake
+from tests.support.fake_network import Network
 from validate.app import handler
 
 pytestmark = pytest.mark.usefixtures("network")

@@ -17,8 +17,8 @@ from imagelake.lake.rows import COLUMNS, Status
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import ObjectMissingError, StorageDeniedError
 from imagelake.run.models import PlannedBatch
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import Context, event, item, jpeg, keep_rows, plan, result
+from tests.support.factories import Context, event, item, jpeg, keep_rows, plan, result
+from tests.support.fake_lake import Lake
 from write_parquet.app import handler
 
 _FEATURES: dict[str, Any] = {

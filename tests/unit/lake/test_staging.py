@@ -8,8 +8,8 @@ from imagelake.lake import object_keys
 from imagelake.lake.rows import Row, Status
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import ObjectMissingError
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import item, plan, result
+from tests.support.factories import item, plan, result
+from tests.support.fake_lake import Lake
 
 BATCH = plan(item("one"), item("two"), item("three")).batch
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Barrier
 
 import pytest
-from pydantic import ValidationError
+from pydantic import ValidationError, create_model
 
+from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.models import Batch, FeedEntry, PlannedBatch, Progress, Run
 from imagelake.run.posts import Item, Media, Post
 
 EVENTS = sorted((Path(__file__).parents[2] / "events").glob("*.json"))
-MODELS = {"run": Run, "feed": FeedEntry, "batch": Batch, "progress": Progress}
+MODELS: dict[str, type[FrozenModel]] = {"run": Run, "feed": FeedEntry, "batch": Batch, "progress": Progress}
 
 
 @pytest.mark.parametrize("path", EVENTS, ids=lambda path: path.stem)
@@ -44,3 +48,22 @@ def test_batch_when_its_day_is_misshapen(dt: str) -> None:
 def test_batch_when_it_is_empty() -> None:
     with pytest.raises(ValidationError, match="items"):
         Batch(batch_id="b", feed_id="f", source="bluesky", dt="2026-04-01", items=0)
+
+
+def test_threads_may_use_a_model_for_the_first_time_at_once() -> None:
+    threads = 8
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in range(200):
+                model = create_model("Fresh", __base__=FrozenModel, numbers=(list[int], ...), name=(str, "x"))
+                barrier = Barrier(threads)
+
+                def use(number: int, model: type[FrozenModel] = model, barrier: Barrier = barrier) -> FrozenModel:
+                    barrier.wait()
+                    return model.model_validate({"numbers": [number]})
+
+                assert len(list(pool.map(use, range(threads)))) == threads
+    finally:
+        sys.setswitchinterval(interval)

@@ -6,8 +6,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from imagelake.run.errors import (
     BadFeedError,
@@ -21,7 +19,8 @@ from imagelake.run.errors import (
 from imagelake.run.posts import Media, Post
 from imagelake.sources import Bookmark, Feed, Page, get_source
 from imagelake.web.messages import Response
-from tests.unit.sources.json_mutations import FIXED, damaged, rendered
+from tests.support.json_mutations import rendered
+from tests.support.page_properties import Asked, PageProperties
 
 SOURCE = get_source("commons")
 FEED = Feed.of("commons:Cats_in_Würzburg")
@@ -33,11 +32,11 @@ LOOKUP = f"{API}?action=query&titles=Category%3ACats&prop=categoryinfo"
 LISTING = f"{API}?action=query&generator=categorymembers"
 
 
-def told(**values: Any) -> dict[str, Any]:
+def extmetadata(**values: Any) -> dict[str, Any]:
     return {name: {"value": value, "source": "commons-desc-page"} for name, value in values.items()}
 
 
-METADATA = told(
+METADATA = extmetadata(
     LicenseShortName="CC BY-SA 4.0",
     UsageTerms="Creative Commons Attribution-Share Alike 4.0",
     Artist='<a href="//commons.wikimedia.org/wiki/User:Ann" title="User:Ann">Ann &amp; Bob</a>',
@@ -83,36 +82,39 @@ def file(pageid: int = 11, added: str = "2026-09-02T08:00:00Z", **more: Any) -> 
     }
 
 
-def listing(*files: Any, batchcomplete: bool = True, **more: Any) -> dict[str, Any]:
-    return {**({"batchcomplete": True} if batchcomplete else {}), **more, "query": {"pages": list(files)}}
+def listing(*files: Any, batchcomplete: bool = True, onward: Any = None, **more: Any) -> dict[str, Any]:
+    """A page of files; ``onward`` are the parameters of the next request."""
+    complete = {"batchcomplete": True} if batchcomplete else {}
+    following = {} if onward is None else {"continue": onward}
+    return {**complete, **following, **more, "query": {"pages": list(files)}}
 
 
-def answer(body: Any, url: str = LISTING, status: int = 200, **headers: str) -> Response:
+def response(body: Any, url: str = LISTING, status: int = 200, **headers: str) -> Response:
     raw = body if isinstance(body, bytes) else rendered(body).encode()
     names = {"content-type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
     return Response(status, names, raw, url)
 
 
 def page(*files: Any, url: str = LISTING, **more: Any) -> Page:
-    return SOURCE.parse(FEED, answer(listing(*files, **more), url))
+    return SOURCE.parse(FEED, response(listing(*files, **more), url))
 
 
 def only(raw: Any) -> Post:
-    found = page(raw)
-    assert found.rejects == []
-    (post,) = found.posts
+    result = page(raw)
+    assert result.rejects == []
+    (post,) = result.posts
     return post
 
 
 def media(**more: Any) -> Media:
-    (one,) = only(file(imageinfo=[info(**more)])).media
-    return one
+    (media_item,) = only(file(imageinfo=[info(**more)])).media
+    return media_item
 
 
 def refusal(raw: Any) -> str:
-    found = page(raw, file(99))
-    assert [post.post_id for post in found.posts] == ["99"]
-    (reject,) = found.rejects
+    result = page(raw, file(99))
+    assert [post.post_id for post in result.posts] == ["99"]
+    (reject,) = result.rejects
     return reject.reason
 
 
@@ -132,29 +134,29 @@ def test_request_when_the_prefix_is_written_or_not_is_the_same(account: str) -> 
 
 
 def test_walk_when_there_is_no_bookmark_goes_back_from_the_newest() -> None:
-    looked_up = SOURCE.parse(FEED, answer(listing({"title": "Category:Cats", "ns": 14, "pageid": 1}), LOOKUP))
+    looked_up = SOURCE.parse(FEED, response(listing({"title": "Category:Cats", "ns": 14, "pageid": 1}), LOOKUP))
     assert (looked_up.posts, looked_up.newest) == ([], None)
     first = SOURCE.request(FEED, None, looked_up.cursor).params
     assert first["gcmtitle"] == first["clcategories"] == "Category:Cats_in_Würzburg"
     assert (first["gcmsort"], first["gcmdir"], first["gcmlimit"]) == ("timestamp", "older", "50")
     assert "gcmstart" not in first
-    found = page(file(), **{"continue": {"gcmcontinue": "2026-09-01 00:00:00|9", "continue": "gcmcontinue||"}})
-    second = SOURCE.request(FEED, None, found.cursor).params
+    result = page(file(), onward={"gcmcontinue": "2026-09-01 00:00:00|9", "continue": "gcmcontinue||"})
+    second = SOURCE.request(FEED, None, result.cursor).params
     assert second == {**first, "gcmcontinue": "2026-09-01 00:00:00|9", "continue": "gcmcontinue||"}
     assert page(file()).cursor is None
 
 
 def test_walk_when_there_is_a_bookmark_goes_forward_from_it() -> None:
-    found = page(file(1, "2026-09-03T00:00:00Z"), file(2, "2026-09-04T00:00:00Z"), file(3, "2026-09-02T00:00:00Z"))
-    assert found.newest == Bookmark(newest_id="2", newest_at=datetime(2026, 9, 4, tzinfo=UTC))
+    result = page(file(1, "2026-09-03T00:00:00Z"), file(2, "2026-09-04T00:00:00Z"), file(3, "2026-09-02T00:00:00Z"))
+    assert result.newest == Bookmark(newest_id="2", newest_at=datetime(2026, 9, 4, tzinfo=UTC))
     params = SOURCE.request(FEED.model_copy(update={"limit": 5}), BOOKMARK, "continue=").params
     assert (params["gcmdir"], params["gcmstart"], params["gcmlimit"]) == ("newer", "2026-09-01T12:30:00Z", "5")
     assert not SOURCE.newest_first
 
 
 def test_cursor_when_it_names_other_parameters_takes_none_of_them() -> None:
-    found = page(file(), **{"continue": {"gcmcontinue": "x|1", "continue": "-||", "gcmtitle": "Category:Dogs"}})
-    assert SOURCE.request(FEED, None, found.cursor).params["gcmtitle"] == "Category:Cats_in_Würzburg"
+    result = page(file(), onward={"gcmcontinue": "x|1", "continue": "-||", "gcmtitle": "Category:Dogs"})
+    assert SOURCE.request(FEED, None, result.cursor).params["gcmtitle"] == "Category:Cats_in_Würzburg"
 
 
 @pytest.mark.parametrize("account", ["Category:", "a|b", "[[Cats]]", "Cats<br>", "a\nb"])
@@ -168,21 +170,21 @@ def test_request_when_no_category_is_named_is_refused() -> None:
         SOURCE.request(Feed.of("commons:#cats"), None, None)
 
 
-@pytest.mark.parametrize("found", [{"missing": True}, {"invalid": True, "invalidreason": "bad title"}])
-def test_lookup_when_there_is_no_such_category_says_so(found: dict[str, Any]) -> None:
+@pytest.mark.parametrize("result", [{"missing": True}, {"invalid": True, "invalidreason": "bad title"}])
+def test_lookup_when_there_is_no_such_category_says_so(result: dict[str, Any]) -> None:
     with pytest.raises(FeedNotFoundError, match="no such category"):
-        SOURCE.parse(FEED, answer(listing({"ns": 14, "title": "Category:Cats", **found}), LOOKUP))
+        SOURCE.parse(FEED, response(listing({"ns": 14, "title": "Category:Cats", **result}), LOOKUP))
 
 
 def test_lookup_when_only_its_page_is_missing_leads_on() -> None:
-    found = {"ns": 14, "title": "Category:Cats", "missing": True, "categoryinfo": {"size": 3, "files": 3}}
-    assert SOURCE.parse(FEED, answer(listing(found), LOOKUP)).cursor == "continue="
+    result = {"ns": 14, "title": "Category:Cats", "missing": True, "categoryinfo": {"size": 3, "files": 3}}
+    assert SOURCE.parse(FEED, response(listing(result), LOOKUP)).cursor == "continue="
 
 
 @pytest.mark.parametrize("body", [{}, [], {"query": {}}, {"query": {"pages": []}}, {"query": {"pages": [{}]}}, "x"])
 def test_lookup_when_it_tells_nothing_is_a_changed_source(body: Any) -> None:
     with pytest.raises(SourceChangedError, match=r"^commons:Cats_in_Würzburg: "):
-        SOURCE.parse(FEED, answer(body, LOOKUP))
+        SOURCE.parse(FEED, response(body, LOOKUP))
 
 
 def test_file_when_well_formed_is_read_whole() -> None:
@@ -211,10 +213,10 @@ def test_file_when_well_formed_is_read_whole() -> None:
 @pytest.mark.parametrize(
     ("metadata", "name"),
     [
-        (told(Artist="Ann", Credit="Museum of Cats"), "Ann / Museum of Cats"),
-        (told(Artist="Ann", Credit="Museum", Attribution="Photo: Ann, 2026"), "Photo: Ann, 2026"),
-        (told(Credit="Museum"), "Museum"),
-        (told(Artist=""), "Ann"),
+        (extmetadata(Artist="Ann", Credit="Museum of Cats"), "Ann / Museum of Cats"),
+        (extmetadata(Artist="Ann", Credit="Museum", Attribution="Photo: Ann, 2026"), "Photo: Ann, 2026"),
+        (extmetadata(Credit="Museum"), "Museum"),
+        (extmetadata(Artist=""), "Ann"),
         ([], "Ann"),
         ({}, "Ann"),
     ],
@@ -226,9 +228,9 @@ def test_attribution_when_stated_is_what_has_to_be_credited(metadata: Any, name:
 @pytest.mark.parametrize(
     ("metadata", "license"),
     [
-        (told(LicenseShortName="Public domain"), "Public domain"),
-        (told(UsageTerms="Copyrighted free use"), "Copyrighted free use"),
-        (told(LicenseShortName=""), None),
+        (extmetadata(LicenseShortName="Public domain"), "Public domain"),
+        (extmetadata(UsageTerms="Copyrighted free use"), "Copyrighted free use"),
+        (extmetadata(LicenseShortName=""), None),
         ([], None),
     ],
 )
@@ -237,13 +239,13 @@ def test_license_when_stated_is_the_short_name(metadata: Any, license: str | Non
 
 
 def test_tags_when_there_are_restrictions_name_them() -> None:
-    metadata = told(Categories="Cats", Restrictions="personality|trademarked")
+    metadata = extmetadata(Categories="Cats", Restrictions="personality|trademarked")
     post = only(file(imageinfo=[info(extmetadata=metadata)]))
     assert post.tags == ["Cats", "restriction:personality", "restriction:trademarked"]
 
 
 def test_text_when_there_is_no_description_is_the_name() -> None:
-    assert only(file(imageinfo=[info(extmetadata=told(ObjectName="Cat"))])).text == "Cat"
+    assert only(file(imageinfo=[info(extmetadata=extmetadata(ObjectName="Cat"))])).text == "Cat"
     assert only(file(imageinfo=[info(extmetadata={})])).text == "Cat 11"
 
 
@@ -269,8 +271,8 @@ def test_media_when_of_any_kind_are_kept(mime: str, kind: str) -> None:
 
 
 def test_media_when_there_is_no_rendition_are_the_file_itself() -> None:
-    one = media(thumburl=None)
-    assert (one.url, one.width, one.height) == (f"{UPLOAD}/a/ab/Cat.jpg", 4000, 3000)
+    media_item = media(thumburl=None)
+    assert (media_item.url, media_item.width, media_item.height) == (f"{UPLOAD}/a/ab/Cat.jpg", 4000, 3000)
     assert media(thumburl=None, mime="image/tiff").url is None
 
 
@@ -282,7 +284,7 @@ def test_media_id_when_the_file_is_replaced_is_another() -> None:
     ("raw", "start"),
     [
         (7, "entry"),
-        (file(pageid="11"), "pageid"),
+        (file() | {"pageid": "11"}, "pageid"),
         (file(imageinfo=[]), "imageinfo"),
         (file(imageinfo=None), "imageinfo"),
         (file(imageinfo=[info(timestamp="soon")]), "timestamp"),
@@ -304,7 +306,7 @@ def test_file_when_misshapen_is_a_reject_with_a_reason(raw: Any, start: str) -> 
 def test_listing_when_continued_within_a_page_takes_each_file_once() -> None:
     bare = {key: value for key, value in file(12).items() if key != "imageinfo"}
     going_on = {"iicontinue": "Cat_12.jpg|20260830100000", "gcmcontinue": "x|1", "continue": "gcmcontinue||categories"}
-    first = page(file(11), bare, batchcomplete=False, **{"continue": going_on})
+    first = page(file(11), bare, batchcomplete=False, onward=going_on)
     second = page(
         {key: value for key, value in file(11).items() if key != "imageinfo"},
         file(12),
@@ -317,10 +319,10 @@ def test_listing_when_continued_within_a_page_takes_each_file_once() -> None:
 
 
 def test_listing_when_empty_may_go_on() -> None:
-    found = SOURCE.parse(FEED, answer({"continue": {"gcmcontinue": "x|1", "continue": "gcmcontinue||"}}))
-    assert (found.posts, found.rejects) == ([], [])
-    assert found.cursor
-    assert SOURCE.parse(FEED, answer({"batchcomplete": True})) == Page([], [], None)
+    result = SOURCE.parse(FEED, response({"continue": {"gcmcontinue": "x|1", "continue": "gcmcontinue||"}}))
+    assert (result.posts, result.rejects) == ([], [])
+    assert result.cursor
+    assert SOURCE.parse(FEED, response({"batchcomplete": True})) == Page([], [], None)
 
 
 @pytest.mark.parametrize(
@@ -334,17 +336,17 @@ def test_listing_when_empty_may_go_on() -> None:
         {"query": []},
         {"query": {"pages": {"11": {}}}},
         {"batchcomplete": True, "query": {}},
-        listing(**{"continue": "gcmcontinue"}),
-        listing(**{"continue": {}}),
+        listing(onward="gcmcontinue"),
+        listing(onward={}),
     ],
 )
 def test_listing_when_not_as_documented_is_a_changed_source(body: Any) -> None:
     with pytest.raises(SourceChangedError, match=r"^commons:Cats_in_Würzburg: "):
-        SOURCE.parse(FEED, answer(body))
+        SOURCE.parse(FEED, response(body))
 
 
 def test_listing_when_called_text_is_read_all_the_same() -> None:
-    assert len(SOURCE.parse(FEED, answer(listing(file()), content_type="text/html; charset=utf-8")).posts) == 1
+    assert len(SOURCE.parse(FEED, response(listing(file()), content_type="text/html; charset=utf-8")).posts) == 1
 
 
 @pytest.mark.parametrize("url", [LOOKUP, LISTING])
@@ -360,10 +362,10 @@ def test_listing_when_called_text_is_read_all_the_same() -> None:
         (None, SourceChangedError),
     ],
 )
-def test_error_when_it_comes_with_status_200_is_its_leaf(url: str, code: Any, kind: type[ImagelakeError]) -> None:
+def test_error_when_it_comes_with_status_200_is_its_error(url: str, code: Any, kind: type[ImagelakeError]) -> None:
     body = {"error": {"code": code, "info": "as it is", "docref": "x"}}
     with pytest.raises(kind, match=r"^commons:Cats_in_Würzburg: ") as caught:
-        SOURCE.parse(FEED, answer(body, url))
+        SOURCE.parse(FEED, response(body, url))
     assert type(caught.value) is kind
 
 
@@ -371,57 +373,31 @@ def test_error_when_it_comes_with_status_200_is_its_leaf(url: str, code: Any, ki
     ("status", "kind"),
     [(429, RateLimitedError), (403, FeedNotPermittedError), (503, SourceUnavailableError), (400, SourceChangedError)],
 )
-def test_error_when_it_is_html_is_told_by_its_status(status: int, kind: type[ImagelakeError]) -> None:
+def test_error_when_it_is_html_is_known_by_its_status(status: int, kind: type[ImagelakeError]) -> None:
     with pytest.raises(kind):
-        SOURCE.parse(FEED, answer(b"<html>Our servers are busy</html>", status=status))
+        SOURCE.parse(FEED, response(b"<html>Our servers are busy</html>", status=status))
 
 
 def test_lag_when_too_long_ends_when_the_server_says() -> None:
     body = {"error": {"code": "maxlag", "info": "Waiting for 10.0.0.1: 7 seconds lagged", "lag": 7}}
     with pytest.raises(RateLimitedError) as caught:
-        SOURCE.parse(FEED, answer(body, retry_after="5", date="Thu, 01 Oct 2026 12:00:00 GMT"))
+        SOURCE.parse(FEED, response(body, retry_after="5", date="Thu, 01 Oct 2026 12:00:00 GMT"))
     assert caught.value.reset_at == datetime(2026, 10, 1, 12, 0, 5, tzinfo=UTC)
 
 
 def test_text_when_it_holds_odd_unicode_is_safe_to_store() -> None:
-    raw = file(imageinfo=[info(extmetadata=told(Artist="\x00\ud800👩‍🚀", ImageDescription="שלום <b>𝄞</b> &#x1F431;"))])
-    post = SOURCE.parse(FEED, answer(json.dumps(listing(raw)).encode())).posts[0]
+    raw = file(
+        imageinfo=[info(extmetadata=extmetadata(Artist="\x00\ud800👩‍🚀", ImageDescription="שלום <b>𝄞</b> &#x1F431;"))]
+    )
+    post = SOURCE.parse(FEED, response(json.dumps(listing(raw)).encode())).posts[0]
     assert (post.author_name, post.text) == ("\ufffd👩‍🚀", "שלום 𝄞 🐱")
 
 
-@FIXED
-@given(st.binary(), st.sampled_from([LOOKUP, LISTING]), st.sampled_from([200, 200, 429, 500]), st.text())
-def test_parse_when_bytes_are_arbitrary_raises_only_leaves(body: bytes, url: str, status: int, head: str) -> None:
-    try:
-        found = SOURCE.parse(FEED, answer(body, url, status, retry_after=head, date=head))
-    except ImagelakeError:
-        return
-    assert found.posts == []
-
-
-@FIXED
-@given(damaged(file(11, badfile=True)), st.integers(0, 2))
-def test_page_when_one_file_is_damaged_keeps_all_others(bad: Any, place: int) -> None:
+class TestPage(PageProperties):
+    source, feed, url = SOURCE, FEED, LISTING
     good = [file(1), file(2, imageinfo=[info(extmetadata=[])])]
-    found = page(*good[:place], bad, *good[place:])
-    assert [post for post in page(*good).posts if post not in found.posts] == []
-    assert len(found.posts) + len(found.rejects) == 3
-    for reject in found.rejects:
-        assert reject.reason
-        json.dumps(reject.raw, ensure_ascii=False, allow_nan=False).encode()
-    for post in found.posts:
-        post.model_dump_json().encode()
+    full = [file(11, badfile=True)]
+    others = [Asked(FEED, LOOKUP, listing(file()))]
 
-
-@FIXED
-@given(
-    damaged(listing(file(), **{"continue": {"gcmcontinue": "x|1", "continue": "-||"}})),
-    st.sampled_from([LOOKUP, LISTING]),
-)
-def test_page_when_its_frame_is_damaged_raises_only_leaves(body: Any, url: str) -> None:
-    try:
-        found = SOURCE.parse(FEED, answer(body, url))
-    except ImagelakeError:
-        return
-    if found.cursor is not None:
-        SOURCE.request(FEED, None, found.cursor)
+    def body(self, entries: list[Any]) -> Any:
+        return listing(*entries, onward={"gcmcontinue": "x|1", "continue": "-||"})

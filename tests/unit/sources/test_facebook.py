@@ -1,13 +1,9 @@
 from __future__ import annotations
 
-import json
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from imagelake.run.errors import (
     BadFeedError,
@@ -23,13 +19,15 @@ from imagelake.run.posts import Media, Post
 from imagelake.sources import Feed, Page
 from imagelake.sources.facebook import Facebook
 from imagelake.web.messages import Response
-from tests.unit.sources.json_mutations import FIXED, damaged, rendered
+from tests.support.json_mutations import rendered
+from tests.support.page_properties import PageProperties
 
 SOURCE = Facebook()
 FEED = Feed.of("facebook:CatCafe")
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DATE = "Fri, 20 Nov 2026 12:00:00 GMT"
 LAPSES = datetime(2026, 11, 24, 12, tzinfo=UTC)
+URL = "https://graph.facebook.com/v26.0/CatCafe/published_posts?fields=id&limit=25"
 CDN = "https://scontent-fra5-1.xx.fbcdn.net/v/t39.30808-6"
 
 
@@ -72,26 +70,25 @@ def entry(name: str = "100_1", *attached: Any, **more: Any) -> dict[str, Any]:
     }
 
 
-def answer(body: Any, status: int = 200, **headers: str) -> Response:
+def response(body: Any, status: int = 200, **headers: str) -> Response:
     raw = body if isinstance(body, bytes) else rendered(body).encode()
     names = {"content-type": "application/json", "date": DATE}
-    url = "https://graph.facebook.com/v26.0/CatCafe/published_posts?fields=id&limit=25"
-    return Response(status, names | {name.replace("_", "-"): value for name, value in headers.items()}, raw, url)
+    return Response(status, names | {name.replace("_", "-"): value for name, value in headers.items()}, raw, URL)
 
 
 def page(*entries: Any, **more: Any) -> Page:
-    return SOURCE.parse(FEED, answer({"data": list(entries), **more}))
+    return SOURCE.parse(FEED, response({"data": list(entries), **more}))
 
 
 def only(given: Any) -> Post:
-    found = page(given)
-    assert found.rejects == []
-    (post,) = found.posts
+    result = page(given)
+    assert result.rejects == []
+    (post,) = result.posts
     return post
 
 
 def shape(given: Any) -> list[tuple[str, str, str | None]]:
-    return [(one.media_id, one.kind, one.url) for one in only(given).media]
+    return [(media_item.media_id, media_item.kind, media_item.url) for media_item in only(given).media]
 
 
 def test_request_asks_for_published_posts_and_albums() -> None:
@@ -124,7 +121,7 @@ def test_token_when_the_page_has_its_own_is_that(secret: dict[str, str], token: 
     assert SOURCE.authorize(request, secret).params["access_token"] == token
 
 
-def test_post_when_its_addresses_lapsed_is_asked_for_by_its_second() -> None:
+def test_post_when_its_urls_expired_is_asked_for_by_its_second() -> None:
     listing, again = SOURCE.request(FEED, None, None), SOURCE.refresh_request(FEED, NOON)
     assert again.url == listing.url
     assert again.params == {**listing.params, "since": "1795175999", "until": "1795176001"}
@@ -175,15 +172,15 @@ def test_post_when_it_has_a_photo_is_read_whole() -> None:
 def test_media_when_attached_are_only_what_the_page_posted(
     attached: list[Any], expected: list[tuple[str, str]]
 ) -> None:
-    assert [(one.media_id, one.kind) for one in only(entry("100_1", *attached)).media] == expected
+    assert [(media_item.media_id, media_item.kind) for media_item in only(entry("100_1", *attached)).media] == expected
 
 
-def test_video_and_card_when_they_have_a_picture_are_no_image() -> None:
+def test_video_and_card_when_they_have_a_image_are_no_image() -> None:
     assert shape(entry("100_1", VIDEO)) == [("facebook/clip", "video", None)]
     assert shape(entry("100_1", LINK, status_type="shared_story")) == []
 
 
-def test_picture_when_nothing_is_attached_is_the_full_one_of_a_photo_post_only() -> None:
+def test_image_when_nothing_is_attached_is_the_full_one_of_a_photo_post_only() -> None:
     bare = entry()
     del bare["attachments"]
     assert shape(bare) == [("facebook/100_1/0", "image", signed("full"))]
@@ -192,19 +189,19 @@ def test_picture_when_nothing_is_attached_is_the_full_one_of_a_photo_post_only()
     assert shape({**bare, "full_picture": None}) == []
 
 
-def test_picture_when_the_attachment_has_no_address_is_the_full_one() -> None:
+def test_image_when_the_attachment_has_no_url_is_the_full_one() -> None:
     assert shape(entry("100_1", photo("1", media=None))) == [("facebook/1", "image", signed("full"))]
-    (one, other) = only(entry("100_1", album(photo("1", media={}), photo("2")))).media
-    assert (one.url, one.skip_reason) == (None, "facebook gives no address for this medium")
+    (media_item, other) = only(entry("100_1", album(photo("1", media={}), photo("2")))).media
+    assert (media_item.url, media_item.skip_reason) == (None, "facebook gives no URL for this media item")
     assert other.url == signed("2")
 
 
 def test_photo_when_shared_from_another_post_is_skipped_with_its_reason() -> None:
-    (one,) = only(entry("100_1", photo("5"), status_type="shared_story")).media
-    assert (one.kind, one.url, one.skip_reason) == ("unknown", None, "shared from another post")
+    (media_item,) = only(entry("100_1", photo("5"), status_type="shared_story")).media
+    assert (media_item.kind, media_item.url, media_item.skip_reason) == ("unknown", None, "shared from another post")
 
 
-def test_author_when_not_told_is_the_page_in_the_id() -> None:
+def test_author_when_not_stated_is_the_page_in_the_id() -> None:
     anonymous = entry()
     del anonymous["from"]
     assert only(anonymous).author_id == "100"
@@ -224,9 +221,9 @@ def test_author_when_not_told_is_the_page_in_the_id() -> None:
     ],
 )
 def test_post_when_unpublished_or_misshapen_is_a_reject(given: Any, reason: str) -> None:
-    found = page(entry("100_9"), given)
-    assert [post.post_id for post in found.posts] == ["100_9"]
-    (reject,) = found.rejects
+    result = page(entry("100_9"), given)
+    assert [post.post_id for post in result.posts] == ["100_9"]
+    (reject,) = result.rejects
     assert reject.reason.startswith(reason)
 
 
@@ -240,9 +237,9 @@ def test_page_when_empty_may_still_lead_on() -> None:
 
 
 def test_bookmark_when_posts_are_ranked_is_the_newest() -> None:
-    found = page(entry("100_1"), entry("100_2", created_time="2026-11-20T08:00:00+0000"), entry("100_3"))
-    assert found.newest is not None
-    assert found.newest.newest_id == "100_2"
+    result = page(entry("100_1"), entry("100_2", created_time="2026-11-20T08:00:00+0000"), entry("100_3"))
+    assert result.newest is not None
+    assert result.newest.newest_id == "100_2"
 
 
 @pytest.mark.parametrize(
@@ -258,11 +255,11 @@ def test_bookmark_when_posts_are_ranked_is_the_newest() -> None:
         (2, {}, SourceUnavailableError),
     ],
 )
-def test_error_is_told_by_its_code(code: int, more: dict[str, int], kind: type[ImagelakeError]) -> None:
+def test_error_is_known_by_its_code(code: int, more: dict[str, int], kind: type[ImagelakeError]) -> None:
     body = {"error": {"message": "no", "type": "OAuthException", "code": code, **more}}
     for status in (200, 400):
         with pytest.raises(kind) as caught:
-            SOURCE.parse(FEED, answer(body, status))
+            SOURCE.parse(FEED, response(body, status))
         assert type(caught.value) is kind
 
 
@@ -270,36 +267,16 @@ def test_limit_when_reached_ends_when_the_page_has_calls_again() -> None:
     usage = '{"100":[{"type":"pages","call_count":101,"estimated_time_to_regain_access":42}]}'
     body = {"error": {"code": 80001, "type": "OAuthException"}}
     with pytest.raises(RateLimitedError) as caught:
-        SOURCE.parse(FEED, answer(body, 403, x_business_use_case_usage=usage))
+        SOURCE.parse(FEED, response(body, 403, x_business_use_case_usage=usage))
     assert caught.value.reset_at == NOON + timedelta(minutes=42)
 
 
-@FIXED
-@given(st.binary(), st.sampled_from([200, 200, 400, 403, 500]))
-def test_parse_when_bytes_are_arbitrary_raises_only_leaves(body: bytes, status: int) -> None:
-    with pytest.raises(ImagelakeError):
-        SOURCE.parse(FEED, answer(body, status))
+class TestPage(PageProperties):
+    source, feed = SOURCE, FEED
+    url = URL
+    good = [entry("100_1"), entry("100_2", album(photo("21"), VIDEO)), entry("100_3", LINK)]
+    full = [entry("100_9", album(photo("91"), VIDEO)), entry("100_8")]
+    damage_raises = SourceChangedError
 
-
-GOOD = [entry("100_1"), entry("100_2", album(photo("21"), VIDEO)), entry("100_3", LINK)]
-FULL = entry("100_9", album(photo("91"), VIDEO))
-
-
-@FIXED
-@given(damaged(FULL) | damaged(entry("100_8")), st.integers(0, 3))
-def test_page_when_one_entry_is_damaged_keeps_all_others(bad: Any, place: int) -> None:
-    found = page(*GOOD[:place], bad, *GOOD[place:])
-    assert [post for post in page(*GOOD).posts if post not in found.posts] == []
-    assert len(found.posts) + len(found.rejects) == 4
-    for reject in found.rejects:
-        assert reject.reason
-        json.dumps(reject.raw, ensure_ascii=False, allow_nan=False).encode()
-    for post in found.posts:
-        post.model_dump_json().encode()
-
-
-@FIXED
-@given(damaged({"data": GOOD[:1], "paging": {"cursors": {"after": "QVFI"}, "next": "https://x.example/?until=1"}}))
-def test_page_when_damaged_anywhere_raises_only_leaves(body: Any) -> None:
-    with suppress(SourceChangedError):
-        SOURCE.parse(FEED, answer(body))
+    def body(self, entries: list[Any]) -> Any:
+        return {"data": entries, "paging": {"cursors": {"after": "QVFI"}, "next": "https://x.example/?until=1"}}

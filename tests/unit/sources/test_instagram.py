@@ -1,13 +1,10 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from imagelake.run.errors import (
     BadFeedError,
@@ -23,7 +20,8 @@ from imagelake.run.posts import Media, Post
 from imagelake.sources import Feed, Page, RateLimit
 from imagelake.sources.instagram import Instagram
 from imagelake.web.messages import Request, Response
-from tests.unit.sources.json_mutations import FIXED, damaged, rendered
+from tests.support.json_mutations import rendered
+from tests.support.page_properties import Asked, PageProperties
 
 SOURCE = Instagram()
 ME = Feed.of("instagram:me")
@@ -45,7 +43,7 @@ def signed(name: str) -> str:
 
 
 def media(name: str = "1001", **more: Any) -> dict[str, Any]:
-    """A medium as the network lists it; ``more`` replaces keys."""
+    """A media object as the network lists it; ``more`` replaces keys."""
     return {
         "id": name,
         "caption": "Cats on a wall #cats #Mauer",
@@ -70,31 +68,31 @@ def part(name: str, kind: str = "IMAGE", **more: Any) -> dict[str, Any]:
 
 def paging(after: str | None = "QVFIUmx1", leads_on: bool = True) -> dict[str, Any]:
     """Cursors, and the link to the next page with the token in it."""
-    found: dict[str, Any] = {"cursors": {"before": "QVFIUjhA", **({"after": after} if after else {})}}
+    result: dict[str, Any] = {"cursors": {"before": "QVFIUjhA", **({"after": after} if after else {})}}
     if leads_on:
-        found["next"] = f"https://graph.instagram.com/v26.0/1/media?access_token=IGQVJtoken&limit=25&after={after}"
-    return found
+        result["next"] = f"https://graph.instagram.com/v26.0/1/media?access_token=IGQVJtoken&limit=25&after={after}"
+    return result
 
 
-def answer(body: Any, status: int = 200, url: str = MY_URL, **headers: str) -> Response:
+def response(body: Any, status: int = 200, url: str = MY_URL, **headers: str) -> Response:
     raw = body if isinstance(body, bytes) else rendered(body).encode()
     names = {"content-type": "application/json", "date": DATE}
     return Response(status, names | {name.replace("_", "-"): value for name, value in headers.items()}, raw, url)
 
 
 def page(*entries: Any, feed: Feed = ME, url: str = MY_URL, **more: Any) -> Page:
-    return SOURCE.parse(feed, answer({"data": list(entries), **more}, url=url))
+    return SOURCE.parse(feed, response({"data": list(entries), **more}, url=url))
 
 
 def only(entry: Any) -> Post:
-    found = page(entry)
-    assert found.rejects == []
-    (post,) = found.posts
+    result = page(entry)
+    assert result.rejects == []
+    (post,) = result.posts
     return post
 
 
 def shape(post: Post) -> list[tuple[str, str, str | None]]:
-    return [(one.media_id, one.kind, one.url) for one in post.media]
+    return [(media_item.media_id, media_item.kind, media_item.url) for media_item in post.media]
 
 
 def error(code: int, **more: Any) -> dict[str, Any]:
@@ -131,17 +129,17 @@ def test_request_when_it_is_a_hashtag_looks_it_up_first() -> None:
     lookup = SOURCE.request(Feed.of("instagram:#Cats"), None, None)
     assert lookup.url == "https://graph.facebook.com/v26.0/ig_hashtag_search"
     assert lookup.params == {"user_id": "{user_id}", "q": "cats"}
-    authorised = SOURCE.authorize(lookup, SECRET).params
-    assert authorised == {"user_id": "17841400000000001", "q": "cats", "access_token": "EAABtoken"}
-    found = SOURCE.parse(TAG, answer({"data": [{"id": "17843853986012965"}]}, url=LOOKUP_URL))
-    assert (found.posts, found.cursor) == ([], "17843853986012965/recent_media")
-    listing = SOURCE.request(TAG, None, found.cursor)
+    authorized = SOURCE.authorize(lookup, SECRET).params
+    assert authorized == {"user_id": "17841400000000001", "q": "cats", "access_token": "EAABtoken"}
+    result = SOURCE.parse(TAG, response({"data": [{"id": "17843853986012965"}]}, url=LOOKUP_URL))
+    assert (result.posts, result.cursor) == ([], "17843853986012965/recent_media")
+    listing = SOURCE.request(TAG, None, result.cursor)
     assert listing.url == "https://graph.facebook.com/v26.0/17843853986012965/recent_media"
     assert "username" not in listing.params["fields"]
 
 
 @pytest.mark.parametrize("name", ["me", "17841400000000001"])
-def test_post_when_its_addresses_lapsed_is_asked_for_by_its_second(name: str) -> None:
+def test_post_when_its_urls_expired_is_asked_for_by_its_second(name: str) -> None:
     feed = Feed(source="instagram", account=name)
     listing, again = SOURCE.request(feed, None, None), SOURCE.refresh_request(feed, NOON)
     assert again is not None
@@ -173,7 +171,7 @@ def test_request_when_the_cursor_could_end_the_field_list_is_refused() -> None:
         SOURCE.request(OTHER, None, "after=x%29%7Bid%7D")
 
 
-def test_request_holds_no_secret_until_it_is_authorised() -> None:
+def test_request_holds_no_secret_until_it_is_authorized() -> None:
     for feed in (ME, OTHER, TAG):
         request = SOURCE.request(feed, None, None)
         assert not any(value in repr(request) for value in SECRET.values())
@@ -184,7 +182,7 @@ def test_request_holds_no_secret_until_it_is_authorised() -> None:
 
 
 @pytest.mark.parametrize(("days", "due"), [(59.9, False), (31, False), (29, True), (-1, True), (None, True)])
-def test_token_when_it_lapses_soon_or_nobody_knows_is_renewed(days: float | None, due: bool) -> None:
+def test_token_when_it_expires_soon_or_nobody_knows_is_renewed(days: float | None, due: bool) -> None:
     ends = {} if days is None else {"access_token_expires_at": (NOON + timedelta(days=days)).isoformat()}
     request = SOURCE.renewal(SOURCE.request(ME, None, None), SECRET | ends, NOON)
     assert (request is not None) is due
@@ -201,7 +199,7 @@ def test_token_when_the_feed_does_not_use_it_is_left_alone() -> None:
 
 def test_token_when_renewed_comes_with_its_end() -> None:
     body = {"access_token": "IGQnew", "token_type": "bearer", "expires_in": 5183944}
-    assert SOURCE.renewed(ME, answer(body), NOON) == {
+    assert SOURCE.renewed(ME, response(body), NOON) == {
         "access_token": "IGQnew",
         "access_token_expires_at": "2027-01-19T11:59:04+00:00",
     }
@@ -210,7 +208,7 @@ def test_token_when_renewed_comes_with_its_end() -> None:
 @pytest.mark.parametrize("body", [{}, {"access_token": ""}, {"access_token": 7}, [], b"access_token=IGQnew"])
 def test_token_when_the_renewal_brings_none_is_an_error_without_it(body: Any) -> None:
     with pytest.raises(SourceChangedError):
-        SOURCE.renewed(ME, answer(body), NOON)
+        SOURCE.renewed(ME, response(body), NOON)
 
 
 # ---- Posts -----------------------------------------------------------------------------------------------------------
@@ -245,38 +243,43 @@ def test_time_when_spelled_either_way_is_the_same(timestamp: str) -> None:
 
 def test_carousel_when_its_parts_are_whole_keeps_their_order_and_kinds() -> None:
     post = only(carousel("2001", part("21", alt_text="first"), part("22", "VIDEO"), part("23")))
-    assert [(one.media_id, one.index, one.kind, one.alt_text) for one in post.media] == [
+    assert [
+        (media_item.media_id, media_item.index, media_item.kind, media_item.alt_text) for media_item in post.media
+    ] == [
         ("instagram/21", 0, "image", "first"),
         ("instagram/22", 1, "video", None),
         ("instagram/23", 2, "image", None),
     ]
 
 
-def test_carousel_when_its_parts_are_bare_ids_has_the_first_picture() -> None:
+def test_carousel_when_its_parts_are_bare_ids_has_the_first_image() -> None:
     post = only(carousel("2001", {"id": "21"}, {"id": "22"}))
     assert shape(post) == [("instagram/21", "image", signed("2001.jpg")), ("instagram/22", "unknown", None)]
-    assert post.media[1].skip_reason == "instagram names this part of the carousel by its id alone"
+    assert post.media[1].skip_reason == "instagram gives only the id of this carousel item"
 
 
 def test_carousel_when_nothing_of_it_can_be_had_says_so() -> None:
     bare = carousel("2001", {"id": "21"}, {"id": "22"})
     del bare["media_url"]
-    assert [(one.kind, bool(one.skip_reason)) for one in only(bare).media] == [("unknown", True), ("unknown", True)]
+    assert [(media_item.kind, bool(media_item.skip_reason)) for media_item in only(bare).media] == [
+        ("unknown", True),
+        ("unknown", True),
+    ]
     without = media("2002", media_type="CAROUSEL_ALBUM")
     assert shape(only(without)) == [("instagram/2002", "image", signed("2002.jpg"))]
 
 
 def test_carousel_of_videos_only_has_no_image() -> None:
     post = only(carousel("2001", part("21", "VIDEO"), part("22", "VIDEO"), thumbnail_url=signed("t.jpg")))
-    assert {one.kind for one in post.media} == {"video"}
+    assert {media_item.kind for media_item in post.media} == {"video"}
 
 
-def test_media_when_it_holds_copyrighted_material_is_an_image_without_an_address() -> None:
+def test_media_when_it_holds_copyrighted_material_is_an_image_without_a_url() -> None:
     copyrighted = media()
     del copyrighted["media_url"]
-    (one,) = only(copyrighted).media
-    assert (one.kind, one.url) == ("image", None)
-    assert "copyrighted" in str(one.skip_reason)
+    (media_item,) = only(copyrighted).media
+    assert (media_item.kind, media_item.url) == ("image", None)
+    assert "copyrighted" in str(media_item.skip_reason)
 
 
 def test_video_when_it_has_a_thumbnail_is_still_no_image() -> None:
@@ -284,11 +287,11 @@ def test_video_when_it_has_a_thumbnail_is_still_no_image() -> None:
         media_type="VIDEO", media_product_type="REELS", media_url=signed("r.mp4"), thumbnail_url=signed("r.jpg")
     )
     assert shape(only(reel)) == [("instagram/1001", "video", signed("r.mp4"))]
-    assert [one.kind for one in only(media(media_type="HOLOGRAM")).media] == ["unknown"]
+    assert [media_item.kind for media_item in only(media(media_type="HOLOGRAM")).media] == ["unknown"]
 
 
 @pytest.mark.parametrize(
-    ("address", "lapses"),
+    ("url", "expires"),
     [
         (signed("a.jpg"), LAPSES),
         (f"{CDN}/a.jpg?oe=6A13C0D0", datetime(2026, 5, 25, 3, 24, tzinfo=UTC)),
@@ -298,13 +301,13 @@ def test_video_when_it_has_a_thumbnail_is_still_no_image() -> None:
         (f"{CDN}/a.jpg", None),
     ],
 )
-def test_address_when_signed_says_when_it_lapses(address: str, lapses: datetime | None) -> None:
-    assert only(media(media_url=address)).media[0].expires_at == lapses
+def test_url_when_signed_says_when_it_expires(url: str, expires: datetime | None) -> None:
+    assert only(media(media_url=url)).media[0].expires_at == expires
 
 
 def test_text_when_it_holds_odd_unicode_is_safe_to_store() -> None:
     body = json.dumps({"data": [media(caption="\x00\ud800 👩‍🚀 שלום #שלום")]}).encode()
-    post = SOURCE.parse(ME, answer(body)).posts[0]
+    post = SOURCE.parse(ME, response(body)).posts[0]
     assert post.text == "\ufffd 👩‍🚀 שלום #שלום"
     assert post.tags == ["שלום"]
 
@@ -324,9 +327,9 @@ def test_text_when_it_holds_odd_unicode_is_safe_to_store() -> None:
     ],
 )
 def test_post_when_misshapen_is_a_reject_that_names_the_field(given: Any, field: str) -> None:
-    found = page(media("1000"), given)
-    assert [post.post_id for post in found.posts] == ["1000"]
-    (reject,) = found.rejects
+    result = page(media("1000"), given)
+    assert [post.post_id for post in result.posts] == ["1000"]
+    (reject,) = result.rejects
     assert reject.reason.startswith(f"{field}: ")
     assert reject.raw == given
 
@@ -335,10 +338,10 @@ def test_post_when_misshapen_is_a_reject_that_names_the_field(given: Any, field:
 
 
 def test_page_when_it_leads_on_has_the_place_and_not_the_token() -> None:
-    found = page(media(), paging=paging())
-    assert found.cursor == "after=QVFIUmx1"
-    assert found.newest is not None
-    assert (found.newest.newest_id, found.newest.newest_at.day) == ("1001", 19)
+    result = page(media(), paging=paging())
+    assert result.cursor == "after=QVFIUmx1"
+    assert result.newest is not None
+    assert (result.newest.newest_id, result.newest.newest_at.day) == ("1001", 19)
 
 
 @pytest.mark.parametrize("given", [{}, {"paging": {}}, {"paging": paging(leads_on=False)}])
@@ -351,45 +354,45 @@ def test_page_when_empty_may_still_lead_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "cursor"),
+    ("url", "cursor"),
     [
         ("https://graph.facebook.com/v1/x?access_token=t&until=17&__paging_token=ab", "until=17&__paging_token=ab"),
         ("https://graph.facebook.com/v1/x?offset=25&limit=25&access_token=t", "offset=25"),
     ],
 )
-def test_page_when_its_link_is_of_an_older_style_has_its_place(address: str, cursor: str) -> None:
-    assert page(media(), paging={"next": address}).cursor == cursor
+def test_page_when_its_link_is_of_an_older_style_has_its_place(url: str, cursor: str) -> None:
+    assert page(media(), paging={"next": url}).cursor == cursor
 
 
 def test_discovery_when_it_leads_on_has_the_author_and_the_place() -> None:
     node = {"id": "17841401441775531", "username": "alice.cats", "media_count": 2}
     body = {"business_discovery": node | {"media": {"data": [media()], "paging": paging(leads_on=False)}}, "id": "1"}
-    found = SOURCE.parse(OTHER, answer(body, url=OTHERS_URL))
-    assert [(post.author_id, post.author_name) for post in found.posts] == [("17841401441775531", "alice.cats")]
-    assert found.cursor == "after=QVFIUmx1"
+    result = SOURCE.parse(OTHER, response(body, url=OTHERS_URL))
+    assert [(post.author_id, post.author_name) for post in result.posts] == [("17841401441775531", "alice.cats")]
+    assert result.cursor == "after=QVFIUmx1"
 
 
 def test_discovery_when_the_account_has_no_posts_is_empty_and_otherwise_changed() -> None:
     body = {"business_discovery": {"id": "2", "username": "alice.cats", "media_count": 0}, "id": "1"}
-    assert SOURCE.parse(OTHER, answer(body, url=OTHERS_URL)).posts == []
+    assert SOURCE.parse(OTHER, response(body, url=OTHERS_URL)).posts == []
     body["business_discovery"]["media_count"] = 7  # type: ignore[index]
     with pytest.raises(SourceChangedError):
-        SOURCE.parse(OTHER, answer(body, url=OTHERS_URL))
+        SOURCE.parse(OTHER, response(body, url=OTHERS_URL))
 
 
 def test_hashtag_when_read_has_no_author_no_bookmark_and_one_cursor_for_all_pages() -> None:
     anonymous = media()
     del anonymous["username"]
-    found = page(anonymous, feed=TAG, url=TAG_URL, paging={"cursors": {"after": "same"}})
-    assert [(post.author_id, post.author_name) for post in found.posts] == [("unknown", None)]
-    assert found.newest is None
-    assert found.cursor == "17843853986012965/recent_media?after=same"
+    result = page(anonymous, feed=TAG, url=TAG_URL, paging={"cursors": {"after": "same"}})
+    assert [(post.author_id, post.author_name) for post in result.posts] == [("unknown", None)]
+    assert result.newest is None
+    assert result.cursor == "17843853986012965/recent_media?after=same"
     assert page(feed=TAG, url=TAG_URL, paging={"cursors": {"after": "same"}}).cursor is None
 
 
 def test_hashtag_when_unknown_is_not_found() -> None:
     with pytest.raises(FeedNotFoundError):
-        SOURCE.parse(TAG, answer({"data": []}, url=LOOKUP_URL))
+        SOURCE.parse(TAG, response({"data": []}, url=LOOKUP_URL))
 
 
 # ---- Errors and limits -----------------------------------------------------------------------------------------------
@@ -410,9 +413,9 @@ def test_hashtag_when_unknown_is_not_found() -> None:
         ({"error": {"type": "IGApiException", "code": 190}}, CredentialsError),
     ],
 )
-def test_error_is_told_by_its_code_whatever_the_status(status: int, body: Any, kind: type[ImagelakeError]) -> None:
+def test_error_is_known_by_its_code_whatever_the_status(status: int, body: Any, kind: type[ImagelakeError]) -> None:
     with pytest.raises(kind) as caught:
-        SOURCE.parse(ME, answer(body, status))
+        SOURCE.parse(ME, response(body, status))
     assert type(caught.value) is kind
     assert str(caught.value).startswith("instagram:me: ")
 
@@ -420,7 +423,7 @@ def test_error_is_told_by_its_code_whatever_the_status(status: int, body: Any, k
 def test_error_when_its_code_is_unknown_goes_by_the_status() -> None:
     for status, kind in ((200, SourceChangedError), (400, SourceChangedError), (403, FeedNotPermittedError)):
         with pytest.raises(kind):
-            SOURCE.parse(ME, answer(error(12345), status))
+            SOURCE.parse(ME, response(error(12345), status))
 
 
 BUC = '{"17841400000000001":[{"type":"instagram","call_count":%d,"total_cputime":20,"total_time":20,%s}]}'
@@ -439,7 +442,7 @@ BUC = '{"17841400000000001":[{"type":"instagram","call_count":%d,"total_cputime"
 )
 def test_limit_when_reached_ends_when_the_headers_say(headers: dict[str, str], ends: timedelta | None) -> None:
     with pytest.raises(RateLimitedError) as caught:
-        SOURCE.parse(ME, answer(error(4), 400, **headers))
+        SOURCE.parse(ME, response(error(4), 400, **headers))
     assert caught.value.reset_at == (NOON + ends if ends else None)
 
 
@@ -449,7 +452,7 @@ def test_limit_when_reached_ends_when_the_headers_say(headers: dict[str, str], e
 )
 def test_limit_when_it_is_near_leaves_no_calls_before_it_is_reached(used: int, rate: RateLimit) -> None:
     usage = f'{{"call_count":{used},"total_time":2,"total_cputime":5}}'
-    assert SOURCE.parse(ME, answer({"data": []}, x_app_usage=usage)).rate == rate
+    assert SOURCE.parse(ME, response({"data": []}, x_app_usage=usage)).rate == rate
 
 
 @pytest.mark.parametrize(
@@ -472,56 +475,26 @@ def test_limit_when_it_is_near_leaves_no_calls_before_it_is_reached(used: int, r
 )
 def test_page_when_not_as_documented_is_a_changed_source(body: bytes) -> None:
     with pytest.raises(SourceChangedError):
-        SOURCE.parse(ME, answer(body))
+        SOURCE.parse(ME, response(body))
 
 
-# ---- Any bytes whatever ----------------------------------------------------------------------------------------------
+class TestPage(PageProperties):
+    source, feed, url = SOURCE, ME, MY_URL
+    good = [media("1"), carousel("2", part("21"), {"id": "22"}), media("3", media_type="VIDEO")]
+    full = [
+        carousel("9", part("91", alt_text="x"), part("92", "VIDEO"), owner={"id": "1"}, alt_text="y"),
+        media("8"),
+    ]
+    others = [
+        Asked(
+            OTHER,
+            OTHERS_URL,
+            {"business_discovery": {"id": "2", "media_count": 1, "media": {"data": good[:1], "paging": paging()}}},
+        ),
+        Asked(TAG, LOOKUP_URL, {"data": [{"id": "17843853986012965"}]}),
+        Asked(TAG, TAG_URL, {"data": good[:1], "paging": paging()}),
+        Asked(ME, MY_URL, error(4, error_subcode=33, is_transient=True)),
+    ]
 
-URLS = [(ME, MY_URL), (OTHER, OTHERS_URL), (TAG, LOOKUP_URL), (TAG, TAG_URL)]
-
-
-@FIXED
-@given(st.binary(), st.sampled_from([200, 200, 400, 403, 500]), st.sampled_from(URLS))
-def test_parse_when_bytes_are_arbitrary_raises_only_leaves(body: bytes, status: int, asked: tuple[Feed, str]) -> None:
-    with pytest.raises(ImagelakeError):
-        SOURCE.parse(asked[0], answer(body, status, asked[1]))
-
-
-GOOD = [media("1"), carousel("2", part("21"), {"id": "22"}), media("3", media_type="VIDEO")]
-FULL = carousel("9", part("91", alt_text="x"), part("92", "VIDEO"), owner={"id": "1"}, alt_text="y")
-
-
-@FIXED
-@given(damaged(FULL) | damaged(media("8")), st.integers(0, 3))
-def test_page_when_one_entry_is_damaged_keeps_all_others(bad: Any, place: int) -> None:
-    found = page(*GOOD[:place], bad, *GOOD[place:])
-    assert [post for post in page(*GOOD).posts if post not in found.posts] == []
-    assert len(found.posts) + len(found.rejects) == 4
-    for reject in found.rejects:
-        assert reject.reason
-        json.dumps(reject.raw, ensure_ascii=False, allow_nan=False).encode()
-    for post in found.posts:
-        post.model_dump_json().encode()
-
-
-FRAMES = [
-    (ME, MY_URL, {"data": GOOD[:1], "paging": paging()}),
-    (
-        OTHER,
-        OTHERS_URL,
-        {"business_discovery": {"id": "2", "media_count": 1, "media": {"data": GOOD[:1], "paging": paging()}}},
-    ),
-    (TAG, LOOKUP_URL, {"data": [{"id": "17843853986012965"}]}),
-    (TAG, TAG_URL, {"data": GOOD[:1], "paging": paging()}),
-    (ME, MY_URL, error(4, error_subcode=33, is_transient=True)),
-]
-
-
-@FIXED
-@given(
-    st.sampled_from(FRAMES).flatmap(lambda frame: st.tuples(st.just(frame[0]), st.just(frame[1]), damaged(frame[2])))
-)
-def test_page_when_damaged_anywhere_raises_only_leaves(given: tuple[Feed, str, Any]) -> None:
-    feed, url, body = given
-    with suppress(ImagelakeError):
-        SOURCE.parse(feed, answer(body, 200, url, x_app_usage=rendered(body)))
+    def body(self, entries: list[Any]) -> Any:
+        return {"data": entries, "paging": paging()}

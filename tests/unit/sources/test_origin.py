@@ -12,7 +12,7 @@ def feed(server: str | None) -> Feed:
 
 
 @pytest.mark.parametrize(
-    ("server", "address", "name"),
+    ("server", "url", "name"),
     [
         ("social.example", "https://social.example", "social.example"),
         ("Social.Example.", "https://social.example", "social.example"),
@@ -26,8 +26,8 @@ def feed(server: str | None) -> Feed:
         ("münchen.example", "https://xn--mnchen-3ya.example", "xn--mnchen-3ya.example"),
     ],
 )
-def test_origin_when_server_is_a_host_or_an_origin(server: str, address: str, name: str) -> None:
-    assert origin(feed(server)) == address
+def test_origin_when_server_is_a_host_or_an_origin(server: str, url: str, name: str) -> None:
+    assert origin(feed(server)) == url
     assert host(feed(server)) == name
 
 

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from imagelake.run.errors import (
     BadFeedError,
@@ -21,10 +18,11 @@ from imagelake.run.errors import (
     SourceUnavailableError,
 )
 from imagelake.run.posts import Media, Post
-from imagelake.sources import Bookmark, Feed, Page, RateLimit
+from imagelake.sources import Bookmark, Feed, Page, RateLimit, parse_feed
 from imagelake.sources.x import NOT_BY_WAITING, X
 from imagelake.web.messages import Request, Response
-from tests.unit.sources.json_mutations import FIXED, damaged, rendered
+from tests.support.json_mutations import rendered
+from tests.support.page_properties import Asked, PageProperties
 
 SOURCE = X()
 FEED = Feed.of("x:CatCafe")
@@ -37,12 +35,12 @@ RESET = datetime(2026, 11, 20, 12, 15, tzinfo=UTC)
 
 
 def medium(key: str = "3_1", kind: str = "photo", **more: Any) -> dict[str, Any]:
-    found = {"media_key": key, "type": kind, "width": 2048, "height": 1365}
+    result = {"media_key": key, "type": kind, "width": 2048, "height": 1365}
     if kind == "photo":
-        found |= {"url": f"https://pbs.twimg.com/media/G{key}.jpg", "alt_text": f"a {key}"}
+        result |= {"url": f"https://pbs.twimg.com/media/G{key}.jpg", "alt_text": f"a {key}"}
     else:
-        found |= {"preview_image_url": f"https://pbs.twimg.com/ext_tw_video_thumb/{key}.jpg"}
-    return {**found, **more}
+        result |= {"preview_image_url": f"https://pbs.twimg.com/ext_tw_video_thumb/{key}.jpg"}
+    return {**result, **more}
 
 
 def entry(name: str = "1991111111111111111", *keys: str, **more: Any) -> dict[str, Any]:
@@ -60,7 +58,7 @@ def entry(name: str = "1991111111111111111", *keys: str, **more: Any) -> dict[st
     }
 
 
-def answer(body: Any, status: int = 200, url: str = SEARCH_URL, **headers: str) -> Response:
+def response(body: Any, status: int = 200, url: str = SEARCH_URL, **headers: str) -> Response:
     raw = body if isinstance(body, bytes) else rendered(body).encode()
     names = {"content-type": "application/json; charset=utf-8"}
     return Response(status, names | {name.replace("_", "-"): value for name, value in headers.items()}, raw, url)
@@ -69,13 +67,13 @@ def answer(body: Any, status: int = 200, url: str = SEARCH_URL, **headers: str) 
 def page(*entries: Any, media: Any = None, url: str = SEARCH_URL, meta: Any = None, **more: Any) -> Page:
     body = {"data": list(entries), "meta": meta or {"result_count": len(entries)}, **more}
     body["includes"] = {"media": [medium()] if media is None else media, **body.get("includes", {})}
-    return SOURCE.parse(FEED, answer(body, url=url))
+    return SOURCE.parse(FEED, response(body, url=url))
 
 
 def only(*given: Any, **more: Any) -> Post:
-    found = page(*given, **more)
-    assert found.rejects == []
-    (post,) = found.posts
+    result = page(*given, **more)
+    assert result.rejects == []
+    (post,) = result.posts
     return post
 
 
@@ -114,9 +112,9 @@ def test_request_when_it_is_a_hashtag_searches_for_it() -> None:
 def test_request_when_it_is_a_timeline_looks_the_account_up_first() -> None:
     lookup = SOURCE.request(TIMELINE, SEEN, None)
     assert (lookup.url, dict(lookup.params)) == (LOOKUP_URL, {})
-    found = SOURCE.parse(TIMELINE, answer({"data": {"id": "783214", "username": "CatCafe"}}, url=LOOKUP_URL))
-    assert found == Page([], [], "users/783214/tweets", cost_usd=0.01)
-    listing = SOURCE.request(TIMELINE, SEEN, found.cursor)
+    result = SOURCE.parse(TIMELINE, response({"data": {"id": "783214", "username": "CatCafe"}}, url=LOOKUP_URL))
+    assert result == Page([], [], "users/783214/tweets", cost_usd=0.01)
+    listing = SOURCE.request(TIMELINE, SEEN, result.cursor)
     assert listing.url == "https://api.x.com/2/users/783214/tweets"
     assert (listing.params["exclude"], listing.params["since_id"]) == ("retweets", SEEN.newest_id)
     assert "query" not in listing.params
@@ -172,7 +170,7 @@ def test_request_when_the_name_is_none_of_xs_is_refused(feed: dict[str, str], fo
 def test_setting_when_the_feed_is_of_another_network_is_refused(name: str) -> None:
     value = {"form": "search", "vocabulary": "post", "cost_cap_usd": 1}[name]
     with pytest.raises(BadFeedError, match=f"{name} is a setting of x feeds only"):
-        Feed.of({"source": "bluesky", "account": "alice.example", name: value})
+        parse_feed({"source": "bluesky", "account": "alice.example", name: value})
 
 
 @pytest.mark.parametrize("bad", [{"form": "stream"}, {"vocabulary": "toot"}, {"cost_cap_usd": 0}, {"cost_cap_usd": -1}])
@@ -181,7 +179,7 @@ def test_setting_when_out_of_bounds_is_refused(bad: dict[str, Any]) -> None:
         Feed.of({"source": "x", "account": "CatCafe", **bad})
 
 
-def test_request_when_authorised_has_the_token_in_a_header_only() -> None:
+def test_request_when_authorized_has_the_token_in_a_header_only() -> None:
     request = SOURCE.authorize(SOURCE.request(FEED, None, None), {"bearer_token": "AAAA%2Fsecret"})
     assert request.headers["authorization"] == "Bearer AAAA%2Fsecret"
     assert "AAAA" not in repr((request.url, request.params))
@@ -224,14 +222,14 @@ def test_post_when_written_in_either_vocabulary_is_the_same() -> None:
 @pytest.mark.parametrize("key", ["referenced_posts", "referenced_tweets"])
 @pytest.mark.parametrize("kind", ["retweeted", "reposted"])
 def test_post_when_reposted_is_a_reject(key: str, kind: str) -> None:
-    found = page(entry(**{key: [{"type": kind, "id": "1"}]}))
-    assert [reject.reason for reject in found.rejects] == ["a repost of another post"]
+    result = page(entry() | {key: [{"type": kind, "id": "1"}]})
+    assert [reject.reason for reject in result.rejects] == ["a repost of another post"]
 
 
 def test_media_when_mixed_keep_their_order_and_kinds() -> None:
     media = [medium("7_2", "video"), medium("3_1"), medium("16_3", "animated_gif"), medium("9_4", "hologram")]
     post = only(entry("1", "3_1", "7_2", "16_3", "9_4"), media=media)
-    assert [(one.media_id, one.kind, one.url is None) for one in post.media] == [
+    assert [(media_item.media_id, media_item.kind, media_item.url is None) for media_item in post.media] == [
         ("x/3_1", "image", False),
         ("x/7_2", "video", True),
         ("x/16_3", "animation", True),
@@ -241,18 +239,18 @@ def test_media_when_mixed_keep_their_order_and_kinds() -> None:
 
 def test_media_when_the_key_leads_nowhere_is_kept_with_its_reason() -> None:
     post = only(entry("1", "3_1", "3_9"))
-    assert [(one.media_id, one.kind, one.skip_reason) for one in post.media] == [
+    assert [(media_item.media_id, media_item.kind, media_item.skip_reason) for media_item in post.media] == [
         ("x/3_1", "image", None),
-        ("x/3_9", "unknown", "x did not deliver this medium"),
+        ("x/3_9", "unknown", "x did not deliver this media item"),
     ]
     (photo,) = only(entry(), media=[medium(url=None)]).media
-    assert (photo.kind, photo.url, photo.skip_reason) == ("image", None, "x gives no address for this photo")
+    assert (photo.kind, photo.url, photo.skip_reason) == ("image", None, "x gives no URL for this photo")
 
 
 def test_media_when_misshapen_rejects_its_post_alone() -> None:
-    found = page(entry("1", "3_1"), entry("2", "3_2"), media=[medium("3_1"), medium("3_2", width="wide")])
-    assert [post.post_id for post in found.posts] == ["1"]
-    assert [(reject.post_id, reject.reason[:21]) for reject in found.rejects] == [("2", "includes.media.width:")]
+    result = page(entry("1", "3_1"), entry("2", "3_2"), media=[medium("3_1"), medium("3_2", width="wide")])
+    assert [post.post_id for post in result.posts] == ["1"]
+    assert [(reject.post_id, reject.reason[:21]) for reject in result.rejects] == [("2", "includes.media.width:")]
 
 
 def test_post_when_it_has_no_media_is_kept_without() -> None:
@@ -262,7 +260,7 @@ def test_post_when_it_has_no_media_is_kept_without() -> None:
     assert only(entry(attachments={})).media == []
 
 
-def test_address_when_it_is_not_of_the_known_form_is_taken_as_it_is() -> None:
+def test_url_when_it_is_not_of_the_known_form_is_taken_as_it_is() -> None:
     other = "https://pbs.twimg.com/media/G1?format=webp&name=small"
     assert only(entry(), media=[medium(url=other)]).media[0].url == other
 
@@ -279,7 +277,7 @@ def test_author_when_the_user_is_included_has_a_name() -> None:
     assert only(entry(), includes={"users": [{"id": "783214", "name": 7}]}).author_name is None
 
 
-def test_time_when_not_told_is_that_of_the_id() -> None:
+def test_time_when_not_stated_is_that_of_the_id() -> None:
     bare = entry("1212092628029698048")
     del bare["created_at"]
     assert only(bare).posted_at == datetime(2019, 12, 31, 19, 26, 16, 771000, tzinfo=UTC)
@@ -287,7 +285,7 @@ def test_time_when_not_told_is_that_of_the_id() -> None:
 
 def test_text_when_it_holds_odd_unicode_is_safe_to_store() -> None:
     body = {"data": [entry(text="\x00\ud800 👩‍🚀 שלום &lt;3")], "meta": {}}
-    assert SOURCE.parse(FEED, answer(json.dumps(body).encode())).posts[0].text == "\ufffd 👩‍🚀 שלום <3"
+    assert SOURCE.parse(FEED, response(json.dumps(body).encode())).posts[0].text == "\ufffd 👩‍🚀 שלום <3"
 
 
 @pytest.mark.parametrize(
@@ -307,9 +305,9 @@ def test_text_when_it_holds_odd_unicode_is_safe_to_store() -> None:
     ],
 )
 def test_post_when_misshapen_is_a_reject_that_names_the_field(given: Any, field: str) -> None:
-    found = page(entry("1991000000000000009"), given)
-    assert [post.post_id for post in found.posts] == ["1991000000000000009"]
-    (reject,) = found.rejects
+    result = page(entry("1991000000000000009"), given)
+    assert [post.post_id for post in result.posts] == ["1991000000000000009"]
+    (reject,) = result.rejects
     assert reject.reason.startswith(f"{field}: ")
     assert reject.raw == given
 
@@ -319,8 +317,8 @@ def test_post_when_misshapen_is_a_reject_that_names_the_field(given: Any, field:
 
 def test_page_when_it_leads_on_keeps_the_walk_it_is_on() -> None:
     url = SEARCH_URL + "&" + urlencode({"since_id": SEEN.newest_id})
-    found = page(entry(), url=url, meta={"result_count": 1, "next_token": "b26v"})
-    request = SOURCE.request(FEED, None, found.cursor)
+    result = page(entry(), url=url, meta={"result_count": 1, "next_token": "b26v"})
+    request = SOURCE.request(FEED, None, result.cursor)
     assert request.url.endswith("/2/tweets/search/recent")
     assert (request.params["since_id"], request.params["next_token"]) == (SEEN.newest_id, "b26v")
     timeline = page(entry(), url=TIMELINE_URL, meta={"next_token": "7140w"})
@@ -329,8 +327,8 @@ def test_page_when_it_leads_on_keeps_the_walk_it_is_on() -> None:
 
 
 def test_page_when_without_posts_has_no_list_and_may_lead_on() -> None:
-    assert SOURCE.parse(FEED, answer({"meta": {"result_count": 0}})) == Page([], [], None)
-    assert SOURCE.parse(FEED, answer({"meta": {"result_count": 0, "next_token": "n"}})).cursor is not None
+    assert SOURCE.parse(FEED, response({"meta": {"result_count": 0}})) == Page([], [], None)
+    assert SOURCE.parse(FEED, response({"meta": {"result_count": 0, "next_token": "n"}})).cursor is not None
 
 
 def test_page_when_some_of_it_could_not_be_had_still_has_its_posts() -> None:
@@ -345,28 +343,29 @@ def test_page_when_priced_is_billed_for_every_post_that_came() -> None:
 
 
 def test_bookmark_when_ids_tell_the_order_is_the_highest_even_of_a_reject() -> None:
-    found = page(entry("900"), entry("1000", withheld={}), entry("950"))
-    assert found.newest is not None
-    assert found.newest.newest_id == "1000"
+    result = page(entry("900"), entry("1000", withheld={}), entry("950"))
+    assert result.newest is not None
+    assert result.newest.newest_id == "1000"
 
 
 def test_since_when_too_old_for_the_search_is_left_out_from_then_on() -> None:
     url = SEARCH_URL + "&since_id=17"
     refused = {"errors": [{"parameters": {"since_id": ["17"]}, "message": "too old"}], **problem("invalid-request")}
     for status in (400, 200):
-        found = SOURCE.parse(FEED, answer(refused, status, url))
-        assert (found.posts, found.cost_usd, found.cursor) == ([], 0.0, "tweets/search/recent?since_id=")
-    first = SOURCE.request(FEED, SEEN, found.cursor)
+        result = SOURCE.parse(FEED, response(refused, status, url))
+        assert (result.posts, result.cost_usd, result.cursor) == ([], 0.0, "tweets/search/recent?since_id=")
+    first = SOURCE.request(FEED, SEEN, result.cursor)
     assert "since_id" not in first.params
     second = SOURCE.request(FEED, SEEN, page(entry(), meta={"next_token": "n"}).cursor)
     assert (second.params["next_token"], "since_id" in second.params) == ("n", False)
     with pytest.raises(SourceChangedError):
-        SOURCE.parse(FEED, answer(refused, 400))
+        SOURCE.parse(FEED, response(refused, 400))
 
 
 def test_page_when_it_says_what_is_left_has_the_limit() -> None:
-    headers = {"x_rate_limit_remaining": "449", "x_rate_limit_reset": str(int(RESET.timestamp()))}
-    assert SOURCE.parse(FEED, answer({"meta": {"result_count": 0}}, **headers)).rate == RateLimit(449, RESET)
+    reset = str(int(RESET.timestamp()))
+    answer = response({"meta": {"result_count": 0}}, x_rate_limit_remaining="449", x_rate_limit_reset=reset)
+    assert SOURCE.parse(FEED, answer).rate == RateLimit(449, RESET)
 
 
 # ---- Errors and limits -----------------------------------------------------------------------------------------------
@@ -388,9 +387,9 @@ def test_page_when_it_says_what_is_left_has_the_limit() -> None:
     ],
 )
 @pytest.mark.parametrize("url", [SEARCH_URL, LOOKUP_URL, TIMELINE_URL])
-def test_answer_when_refused_raises_its_leaf(status: int, body: Any, kind: type[ImagelakeError], url: str) -> None:
+def test_response_when_refused_raises_its_error(status: int, body: Any, kind: type[ImagelakeError], url: str) -> None:
     with pytest.raises(kind) as caught:
-        SOURCE.parse(FEED, answer(body, status, url))
+        SOURCE.parse(FEED, response(body, status, url))
     assert type(caught.value) is kind
     assert str(caught.value).startswith("x:CatCafe: ")
 
@@ -406,7 +405,7 @@ def test_answer_when_refused_raises_its_leaf(status: int, body: Any, kind: type[
 )
 def test_limit_when_reached_ends_at_the_windows_reset(status: int, body: Any) -> None:
     with pytest.raises(RateLimitedError) as caught:
-        SOURCE.parse(FEED, answer(body, status, x_rate_limit_reset=str(int(RESET.timestamp()))))
+        SOURCE.parse(FEED, response(body, status, x_rate_limit_reset=str(int(RESET.timestamp()))))
     assert caught.value.reset_at == RESET
 
 
@@ -422,7 +421,7 @@ def test_limit_when_reached_ends_at_the_windows_reset(status: int, body: Any) ->
 def test_limit_when_it_is_of_money_or_of_the_month_does_not_end_by_waiting(status: int, body: Any) -> None:
     headers = {"x_rate_limit_remaining": "39999", "x_rate_limit_reset": str(int(RESET.timestamp()))}
     with pytest.raises(RateLimitedError, match="add credits") as caught:
-        SOURCE.parse(FEED, answer(body, status, **headers))
+        SOURCE.parse(FEED, response(body, status, **headers))
     assert caught.value.reset_at == NOT_BY_WAITING
 
 
@@ -448,61 +447,30 @@ V1 = [{"id": 1, "id_str": "1", "text": "x", "user": {"id": 2}, "extended_entitie
 )
 def test_page_when_not_as_documented_is_a_changed_source(body: bytes) -> None:
     with pytest.raises(SourceChangedError):
-        SOURCE.parse(FEED, answer(body))
+        SOURCE.parse(FEED, response(body))
 
 
 def test_lookup_when_it_has_no_id_is_a_changed_source() -> None:
     with pytest.raises(SourceChangedError):
-        SOURCE.parse(TIMELINE, answer({"data": {"id": 7}}, url=LOOKUP_URL))
+        SOURCE.parse(TIMELINE, response({"data": {"id": 7}}, url=LOOKUP_URL))
 
 
-# ---- Any bytes whatever ----------------------------------------------------------------------------------------------
+class TestPage(PageProperties):
+    source, feed, url = SOURCE, FEED, SEARCH_URL + "&since_id=1"
+    good = [entry("1"), entry("2", "3_1", "7_2"), entry("3", "9_9")]
+    full = [
+        entry("4", "3_1", "7_2", note_post={"text": "x"}, referenced_posts=[{"type": "quoted"}], withheld={}),
+        entry("5"),
+    ]
+    others = [
+        Asked(FEED, url, body)
+        for url in (SEARCH_URL, SEARCH_URL + "&since_id=1", LOOKUP_URL, TIMELINE_URL)
+        for body in (
+            {"data": {"id": "783214"}},
+            {"errors": [problem("usage-capped", code=88, parameters={"since_id": ["1"]})]},
+        )
+    ]
 
-
-@FIXED
-@given(
-    st.binary(),
-    st.sampled_from([200, 200, 400, 402, 403, 429, 500]),
-    st.sampled_from([SEARCH_URL, LOOKUP_URL, TIMELINE_URL, SEARCH_URL + "&since_id=1"]),
-)
-def test_parse_when_bytes_are_arbitrary_raises_only_leaves(body: bytes, status: int, url: str) -> None:
-    with pytest.raises(ImagelakeError):
-        SOURCE.parse(FEED, answer(body, status, url))
-
-
-GOOD = [entry("1"), entry("2", "3_1", "7_2"), entry("3", "9_9")]
-MEDIA = [medium(), medium("7_2", "video")]
-FULL = entry("4", "3_1", "7_2", note_post={"text": "x"}, referenced_posts=[{"type": "quoted"}], withheld={})
-
-
-@FIXED
-@given(damaged(FULL) | damaged(entry("5")), st.integers(0, 3))
-def test_page_when_one_entry_is_damaged_keeps_all_others(bad: Any, place: int) -> None:
-    found = page(*GOOD[:place], bad, *GOOD[place:], media=MEDIA)
-    assert [post for post in page(*GOOD, media=MEDIA).posts if post not in found.posts] == []
-    assert len(found.posts) + len(found.rejects) == 4
-    for reject in found.rejects:
-        assert reject.reason
-        json.dumps(reject.raw, ensure_ascii=False, allow_nan=False).encode()
-    for post in found.posts:
-        post.model_dump_json().encode()
-
-
-FRAMES = [
-    {
-        "data": GOOD[:1],
-        "includes": {"media": MEDIA, "users": [{"id": "783214", "name": "x"}]},
-        "meta": {"next_token": "n"},
-    },
-    {"data": {"id": "783214"}},
-    {"errors": [problem("usage-capped", code=88, parameters={"since_id": ["1"]})]},
-]
-
-
-@FIXED
-@given(
-    st.sampled_from(FRAMES).flatmap(damaged), st.sampled_from([SEARCH_URL + "&since_id=1", LOOKUP_URL, TIMELINE_URL])
-)
-def test_page_when_damaged_anywhere_raises_only_leaves(body: Any, url: str) -> None:
-    with suppress(ImagelakeError):
-        SOURCE.parse(FEED, answer(body, url=url))
+    def body(self, entries: list[Any]) -> Any:
+        includes = {"media": [medium(), medium("7_2", "video")], "users": [{"id": "783214", "name": "x"}]}
+        return {"data": entries, "includes": includes, "meta": {"next_token": "n"}}

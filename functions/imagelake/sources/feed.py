@@ -1,0 +1,113 @@
+"""A feed, which is the source of posts that a run reads, and its bookmark, which is the newest post read so far."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any, Literal
+
+from pydantic import (
+    AwareDatetime,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from imagelake.run.errors import BadFeedError
+from imagelake.run.frozen_model import FrozenModel
+
+_RSS_TEXT = re.compile(r"(?P<source>rss):(?P<account>https?://\S+)")
+_TEXT = re.compile(
+    r"(?P<source>[a-z][a-z0-9_]*):(?:(?P<server>[^#@\s]+)?#(?P<hashtag>[^#@\s]+)"
+    r"|(?P<account_server>[^#@\s]+)@(?P<server_account>[^#@\s]+)|(?P<account>[^#\s]+))"
+)
+
+
+class Feed(FrozenModel):
+    """One account or one hashtag of one network.
+
+    ``server`` is a host name (``mastodon.example``) or an origin (``https://mastodon.example``), for networks that have
+    many servers. For other networks it replaces the server of the public API. ``limit`` is the largest number of posts
+    to read in one run.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
+    account: str | None = Field(default=None, min_length=1, max_length=500)
+    hashtag: str | None = Field(default=None, min_length=1, max_length=256)
+    server: str | None = Field(default=None, min_length=1, max_length=256)
+    limit: PositiveInt | None = None
+
+    # Each setting below belongs to one network; the manifest of that network lists and explains it.
+    form: Literal["search", "timeline"] | None = None
+    vocabulary: Literal["post", "tweet"] | None = None
+    cost_cap_usd: PositiveFloat | None = Field(default=None, allow_inf_nan=False)
+    window: str | None = Field(default=None, pattern=r"^[a-zA-Z0-9_-]{1,80}$")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        """Accept ``SOURCE:ACCOUNT``, ``SOURCE:#TAG``, ``SOURCE:SERVER#TAG``, ``SOURCE:SERVER@ACCOUNT``, ``rss:URL``."""
+        if not isinstance(value, str):
+            return value
+        # A URL is one word and may contain # and @: rss:https://server.example/@alice.rss
+        match = _RSS_TEXT.fullmatch(value.strip()) or _TEXT.fullmatch(value.strip())
+        if match is None:
+            raise ValueError(f"{value!r} is not SOURCE:ACCOUNT, SOURCE:SERVER#TAG or SOURCE:SERVER@ACCOUNT")
+        parts = match.groupdict()
+        fields = {
+            "source": parts["source"],
+            "server": parts.get("server") or parts.get("account_server"),
+            "hashtag": parts.get("hashtag"),
+            "account": parts["account"] or parts.get("server_account"),
+        }
+        return {name: text for name, text in fields.items() if text is not None}
+
+    @field_validator("server")
+    @classmethod
+    def _normalize_server(cls, value: str | None) -> str | None:
+        # Different spellings of one server have to be the same feed.
+        return value.lower().rstrip("/") if value is not None else None
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Feed:
+        if (self.account is None) == (self.hashtag is None):
+            raise ValueError("a feed names either an account or a hashtag")
+        return self
+
+    @classmethod
+    def of(cls, value: Any) -> Feed:
+        """Build a feed from its short text form or from a mapping; raise ``BadFeedError`` if it is wrong."""
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            field = ".".join(str(part) for part in problem["loc"])
+            reason = problem["msg"].removeprefix("Value error, ")
+            raise BadFeedError(f"feed {str(value)[:120]!r}: {field + ': ' if field else ''}{reason}") from error
+
+    @property
+    def name(self) -> str:
+        """The feed in its short text form, such as ``bluesky:alice.example`` or ``mastodon:server.example#cats``."""
+        server = self.server or ""
+        if self.hashtag is not None:
+            return f"{self.source}:{server}#{self.hashtag}"
+        return f"{self.source}:{server + '@' if server else ''}{self.account}"
+
+    @property
+    def feed_id(self) -> str:
+        """The feed's id: unique, made of characters that are safe in object keys, and independent of the limit."""
+        slug = re.sub(r"[^a-z0-9.]+", "-", self.name.lower()).strip("-.")[:64]
+        return f"{slug}-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
+
+
+class Bookmark(FrozenModel):
+    """The newest post that earlier runs have read: its id, and the time by which the network sorts its posts."""
+
+    newest_id: str
+    newest_at: AwareDatetime

@@ -1,0 +1,183 @@
+"""Responses of networks: the error that a status means, the end of a rate limit, and JSON that is safe to store.
+
+Here is everything that the networks have in common; a ``Dialect`` holds the differences.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from imagelake.run.errors import (
+    CredentialsError,
+    FeedNotFoundError,
+    FeedNotPermittedError,
+    ImagelakeError,
+    RateLimitedError,
+    SourceChangedError,
+    SourceUnavailableError,
+)
+from imagelake.sources.contract import Feed, RateLimit
+from imagelake.web.messages import Response
+from imagelake.web.retry_after import http_date, retry_time
+
+T = TypeVar("T")
+
+_BY_STATUS: Mapping[int, type[ImagelakeError]] = {
+    401: CredentialsError,
+    403: FeedNotPermittedError,
+    404: FeedNotFoundError,
+    408: SourceUnavailableError,
+    410: FeedNotFoundError,
+    429: RateLimitedError,
+    451: FeedNotPermittedError,
+}
+
+_MEANING: Mapping[type[ImagelakeError], str] = {
+    CredentialsError: "the network requires a valid login",
+    FeedNotFoundError: "it does not exist, or is deleted, private or suspended",
+    FeedNotPermittedError: "the network does not allow this request",
+    RateLimitedError: "the network's rate limit is reached",
+    SourceChangedError: "the response is not one that the network documents",
+    SourceUnavailableError: "the network is not available",
+}
+
+# Deeper values become null, because writing them as JSON could overflow. No network nests deeper than about 25.
+_MAX_DEPTH = 64
+# More digits than any 64-bit number has; int() refuses 4,301.
+_MAX_DIGITS = 32
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_TOKEN_LIKE = re.compile(r"[\w.~+/=%|-]{20,}")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """One network's way to state rate limits and errors.
+
+    ``rate`` reads the rate limit from the headers of a response. ``code`` finds the error code in the JSON object of an
+    error response, and ``errors`` maps codes to errors; a code in it overrides the status.
+    """
+
+    rate: Callable[[Response], RateLimit | None]
+    code: Callable[[dict[str, Any]], object] = lambda _: None
+    errors: Mapping[str, type[ImagelakeError]] = field(default_factory=dict)
+
+
+def check(feed: Feed, response: Response, dialect: Dialect) -> None:
+    """Raise the error that ``response`` means, unless it is a success."""
+    if not 200 <= response.status < 300:
+        raise refusal(feed, response, dialect)
+
+
+def refusal(feed: Feed, response: Response, dialect: Dialect) -> ImagelakeError:
+    """Return the error that an error response means; some of them have the status of a success."""
+    kind = _coded(response, dialect) or _BY_STATUS.get(response.status)
+    if kind is None:
+        kind = SourceUnavailableError if response.status >= 500 else SourceChangedError
+    message = f"{feed.name}: {_MEANING.get(kind, 'refused')} (HTTP {response.status}, {described(response)})"
+    if kind is RateLimitedError:
+        return RateLimitedError(message, reset_at=_reset_at(response, dialect))
+    return kind(message)
+
+
+def read_json(feed: Feed, response: Response) -> Any:
+    """Decode the JSON of the body, safe to store: without NULs, lone surrogates, NaN, huge numbers or deep nesting."""
+    try:
+        return _decoded(response.body)
+    except (ValueError, RecursionError):
+        raise SourceChangedError(f"{feed.name}: expected JSON, got {described(response)}") from None
+
+
+def described(response: Response) -> str:
+    """Describe the body for an error message: its type and first characters, with everything masked like a token."""
+    kind = (header(response, "content-type") or "no content type").partition(";")[0][:40]
+    start = _TOKEN_LIKE.sub("…", response.body[:4096].decode("utf-8", "replace"))
+    return f"{kind}: {' '.join(start.split())[:80]!r}"
+
+
+def header(response: Response, name: str) -> str | None:
+    """Return the value of a header; the case of its name does not matter."""
+    return next((value for key, value in response.headers.items() if key.lower() == name), None)
+
+
+def responded_at(response: Response) -> datetime | None:
+    """Return the network's clock at the time of the response, or ``None`` if it is not stated."""
+    return http_date(header(response, "date"))
+
+
+def rate_limit(response: Response, prefix: str, read_time: Callable[[str], datetime]) -> RateLimit | None:
+    """Read the headers ``<prefix>-remaining`` and ``<prefix>-reset``; ``read_time`` knows the format of the latter."""
+    remaining, reset = header(response, f"{prefix}-remaining"), header(response, f"{prefix}-reset")
+    # Some networks write whole numbers as floats, such as 599.0.
+    rate = RateLimit(remaining=_read(lambda text: int(float(text)), remaining), reset_at=_read(read_time, reset))
+    return None if rate == RateLimit(None, None) else rate
+
+
+def unix_time(text: str) -> datetime:
+    """Read Unix time, in seconds, as an aware time."""
+    return datetime.fromtimestamp(float(text), UTC)
+
+
+def iso_time(text: str) -> datetime:
+    """Read ISO 8601 as an aware time in UTC; a time without an offset is in UTC."""
+    time = datetime.fromisoformat(text)
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _coded(response: Response, dialect: Dialect) -> type[ImagelakeError] | None:
+    try:
+        body = _decoded(response.body)
+    except (ValueError, RecursionError):
+        return None
+    code = dialect.code(body) if isinstance(body, dict) else None
+    return dialect.errors.get(code) if isinstance(code, str) else None
+
+
+def _reset_at(response: Response, dialect: Dialect) -> datetime | None:
+    """Return the end of the rate limit: the later of the network's own header and ``Retry-After``."""
+    rate = dialect.rate(response)
+    times = [
+        rate.reset_at if rate else None,
+        retry_time(header(response, "retry-after"), header(response, "date")),
+    ]
+    return max((time for time in times if time), default=None)
+
+
+def _read(reader: Callable[[str], T], text: str | None) -> T | None:
+    """Return ``reader(text)``, or ``None`` if the header is missing or invalid."""
+    try:
+        return reader(text) if text else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _decoded(body: bytes) -> Any:
+    text = body.decode("utf-8-sig", "replace")
+    return _storable(json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=lambda _: None))
+
+
+def _whole(digits: str) -> int | None:
+    return int(digits) if len(digits) <= _MAX_DIGITS else None
+
+
+def _finite(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
+
+
+def _storable(value: Any, depth: int = 0) -> Any:
+    if depth > _MAX_DEPTH:
+        return None
+    if isinstance(value, str):
+        return _UNSTORABLE.sub(lambda match: "" if match[0] == "\x00" else "\ufffd", value)
+    if isinstance(value, list):
+        return [_storable(part, depth + 1) for part in value]
+    if isinstance(value, dict):
+        return {_storable(key): _storable(part, depth + 1) for key, part in value.items()}
+    return value

@@ -1,0 +1,130 @@
+"""Posts of X: the objects that its API returns, and the posts that they become."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import AliasChoices, Field
+
+from imagelake.run.posts import Media, MediaKind, Post
+from imagelake.sources.wire import Moment, WireModel, reason
+
+_PHOTO = re.compile(r"https://pbs\.twimg\.com/media/([\w-]+)\.(jpg|jpeg|png|webp)")
+
+_KINDS: Mapping[str, MediaKind] = {"photo": "image", "video": "video", "animated_gif": "animation"}
+_NOT_DELIVERED = "x did not deliver this media item"
+_NO_URL = "x gives no URL for this photo"
+
+
+class _Hashtag(WireModel):
+    tag: str
+
+
+class _Entities(WireModel):
+    hashtags: list[_Hashtag] | None = None
+
+
+class _Note(WireModel):
+    text: str
+    entities: _Entities | None = None
+
+
+class _Attachments(WireModel):
+    media_keys: list[str] | None = None
+
+
+class _Reference(WireModel):
+    type: str
+
+
+class _Withheld(WireModel):
+    country_codes: list[str] | None = None
+
+
+class WirePost(WireModel):
+    id: str = Field(pattern=r"^[0-9]{1,19}$")
+    text: str
+    author_id: str = Field(min_length=1)
+    created_at: Moment | None = None
+    attachments: _Attachments | None = None
+    possibly_sensitive: bool | None = None
+    entities: _Entities | None = None
+    withheld: _Withheld | None = None
+    references: list[_Reference] | None = Field(
+        default=None, validation_alias=AliasChoices("referenced_posts", "referenced_tweets")
+    )
+    note: _Note | None = Field(default=None, validation_alias=AliasChoices("note_post", "note_tweet"))
+
+
+class _Media(WireModel):
+    media_key: str = Field(min_length=1)
+    type: str
+    url: str | None = None
+    width: int | None = Field(default=None, ge=0)
+    height: int | None = Field(default=None, ge=0)
+    alt_text: str | None = None
+
+
+def to_post(wire: WirePost, media: dict[str, Any], users: dict[str, Any]) -> Post:
+    """Build the post; ``media`` and ``users`` are the objects beside the posts, by key and by id."""
+    if wire.withheld is not None:
+        raise ValueError("withheld by the network")
+    if any(reference.type in ("retweeted", "reposted") for reference in wire.references or []):
+        raise ValueError("a repost of another post")
+    user = users.get(wire.author_id, {})
+    name = user.get("name") or user.get("username")
+    keys = (wire.attachments and wire.attachments.media_keys) or []
+    return Post(
+        post_id=wire.id,
+        author_id=wire.author_id,
+        author_name=name if isinstance(name, str) else None,
+        permalink=f"https://x.com/i/status/{wire.id}",
+        posted_at=posted_at(wire),
+        # The network escapes ampersands and angle brackets.
+        text=html.unescape((wire.note or wire).text),
+        tags=list(dict.fromkeys(_tags(wire))),
+        sensitive=bool(wire.possibly_sensitive),
+        media=[_media(key, index, media.get(key)) for index, key in enumerate(dict.fromkeys(keys))],
+    )
+
+
+def posted_at(wire: WirePost) -> datetime:
+    """Return the time of the post, or else that in its id: milliseconds since November 2010, above 22 other bits."""
+    return wire.created_at or datetime.fromtimestamp(((int(wire.id) >> 22) + 1288834974657) / 1000, UTC)
+
+
+def _tags(wire: WirePost) -> Iterator[str]:
+    for entities in (wire.entities, wire.note and wire.note.entities):
+        yield from (hashtag.tag for hashtag in (entities and entities.hashtags) or [])
+
+
+def _media(key: str, index: int, raw: Any) -> Media:
+    media_id = f"x/{key}"
+    if raw is None:
+        return Media(media_id=media_id, index=index, kind="unknown", url=None, skip_reason=_NOT_DELIVERED)
+    try:
+        wire = _Media.model_validate(raw)
+    except ValueError as error:
+        raise ValueError(f"includes.media.{reason(error)}") from None
+    kind = _KINDS.get(wire.type, "unknown")
+    url = _large(wire.url) if kind == "image" and wire.url else None
+    return Media(
+        media_id=media_id,
+        index=index,
+        kind=kind,
+        url=url,
+        alt_text=wire.alt_text or None,
+        width=wire.width or None,
+        height=wire.height or None,
+        skip_reason=_NO_URL if kind == "image" and url is None else None,
+    )
+
+
+def _large(url: str) -> str:
+    """Return the URL of the large size of a photo; X gives that of the medium size."""
+    match = _PHOTO.fullmatch(url)
+    return f"https://pbs.twimg.com/media/{match[1]}?format={match[2]}&name=large" if match else url

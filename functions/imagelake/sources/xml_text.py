@@ -1,0 +1,84 @@
+"""The text of an XML document of unknown origin: decoded, and without characters that XML forbids."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from html.entities import html5
+
+# https://www.w3.org/TR/xml/#sec-guessing. The marks of UTF-32 come first: one of them begins like one of UTF-16.
+_ENCODING_BY_START = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+    ("<?".encode("utf-16-le"), "utf-16-le"),
+    ("<?".encode("utf-16-be"), "utf-16-be"),
+)
+_DECLARATION = re.compile(rb"""<\?xml[^<>]{0,200}?\sencoding\s*=\s*["'](?P<name>[a-zA-Z][\w.-]{0,40})["']""")
+# Encodings of two or four bytes: if the declaration is readable as ASCII, they are wrong.
+_WIDE = re.compile(r"utf[-_]?(?:16|32)|ucs|u(?:16|32)$|iso-10646")
+# Codecs that only Python has; some of them are slow or warn.
+# https://docs.python.org/3/library/codecs.html#python-specific-encodings
+_NO_CHARSET = frozenset({"idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape"})
+# Sites declare the smaller set and use the larger one.
+_SUPERSETS = {"ascii": "utf-8", "gb2312": "gb18030"}
+
+# Names of characters in HTML, which feeds use although XML does not know them. None of these is markup.
+_HTML_NAMES = {name: text for name, text in html5.items() if not set(text) & set("<>&\"'")}
+_HTML_NAME = re.compile(r"&([a-zA-Z][a-zA-Z0-9]{1,31};)")
+_REFERENCE = re.compile(r"&#(?:[xX](?P<hex>[0-9a-fA-F]+)|(?P<decimal>[0-9]+));?")
+# An ampersand outside of CDATA that does not begin a reference.
+_BARE_AMPERSAND = re.compile(r"<!\[CDATA\[.*?(?:\]\]>|\Z)|&(?!#?\w+;)", re.DOTALL)
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def xml_text(data: bytes) -> str:
+    """Decode ``data``, whatever the bytes."""
+    text = _NOT_XML.sub("", _decoded(data)).lstrip()
+    text = _HTML_NAME.sub(lambda match: _HTML_NAMES.get(match[1], match[0]), text)
+    text = _REFERENCE.sub(_allowed_reference, text)
+    return _BARE_AMPERSAND.sub(lambda match: "&amp;" if match[0] == "&" else match[0], text)
+
+
+def _decoded(data: bytes) -> str:
+    encoding = next((name for mark, name in _ENCODING_BY_START if data.startswith(mark)), None) or _declared(data)
+    if encoding and encoding != "utf-8":
+        try:
+            return data.decode(encoding, "replace")
+        except (LookupError, UnicodeError):  # the codec is unknown or does not make text
+            pass
+    return data.decode("utf-8", _WINDOWS_1252)
+
+
+def _declared(data: bytes) -> str | None:
+    declaration = _DECLARATION.match(data.lstrip()[:1024])
+    if declaration is None:
+        return None
+    try:
+        # Python reads one codec from many names: "punycode-" is punycode.
+        name = codecs.lookup(declaration["name"].decode()).name
+    except (LookupError, ValueError):
+        return None
+    if _WIDE.match(name) or name.replace("-", "_") in _NO_CHARSET:
+        return None
+    return _SUPERSETS.get(name, name)
+
+
+def _windows_1252(error: UnicodeError) -> tuple[str, int]:
+    """Decode bytes that are not UTF-8 as Windows-1252, which authors paste into pages in UTF-8."""
+    assert isinstance(error, UnicodeDecodeError)
+    return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
+
+
+_WINDOWS_1252 = "imagelake.windows-1252"
+codecs.register_error(_WINDOWS_1252, _windows_1252)
+
+
+def _allowed_reference(match: re.Match[str]) -> str:
+    try:
+        character = chr(int(match["hex"], 16) if match["hex"] else int(match["decimal"]))
+    except (ValueError, OverflowError):
+        return "\ufffd"
+    return "\ufffd" if _NOT_XML.match(character) else match[0]

@@ -1,0 +1,126 @@
+"""A lake in memory: the bucket and the tables with the keys and indexes of ``template.yaml``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from moto import mock_aws
+
+from imagelake.lake.bucket import Bucket
+from imagelake.lake.hash_log import HashLog
+from imagelake.lake.media_index import MediaIndex
+from imagelake.run.aws import client
+from tests.support.private_parts import improved_moto
+
+BUCKET, IMAGE_KEYS, IMAGE_HASHES, BOOKMARKS = "lake", "image-keys", "image-hashes", "bookmarks"
+
+# The variables of all functions, as ``template.yaml`` sets them.
+ENVIRONMENT = {
+    "BUCKET_NAME": BUCKET,
+    "IMAGE_KEYS_TABLE": IMAGE_KEYS,
+    "IMAGE_HASHES_TABLE": IMAGE_HASHES,
+    "BOOKMARKS_TABLE": BOOKMARKS,
+    "TRUSTED_ORIGINS": "",
+    "CONTACT": "",
+    "SECRETS_PREFIX": "imagelake/",
+    "EVENT_BUS_NAME": "bus",
+    "BATCH_SIZE": "500",
+    "POSTS_PER_FEED": "1000",
+    "FAILURE_TOLERANCE_PERCENT": "20",
+    "POWERTOOLS_SERVICE_NAME": "test",
+}
+
+
+@contextmanager
+def aws_in_memory() -> Iterator[None]:
+    """AWS without any resources."""
+    with mock_aws(), improved_moto():
+        yield
+
+
+class Lake:
+    """Everything that the steps store, for tests to read."""
+
+    def __init__(self) -> None:
+        s3, dynamodb = client("s3"), client("dynamodb")
+        s3.create_bucket(Bucket=BUCKET)
+        dynamodb.create_table(
+            TableName=IMAGE_KEYS,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[
+                {"AttributeName": name, "AttributeType": "S"} for name in ("media_id", "raw_sha256", "author_id")
+            ],
+            KeySchema=[{"AttributeName": "media_id", "KeyType": "HASH"}],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": index,
+                    "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
+                    "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["processed_key", "row", extra]},
+                }
+                for index, key, extra in (
+                    ("by-raw-sha256", "raw_sha256", "status"),
+                    ("by-author-id", "author_id", "raw_key"),
+                )
+            ],
+        )
+        dynamodb.create_table(
+            TableName=IMAGE_HASHES,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[
+                {"AttributeName": "log", "AttributeType": "S"},
+                {"AttributeName": "seq", "AttributeType": "N"},
+            ],
+            KeySchema=[{"AttributeName": "log", "KeyType": "HASH"}, {"AttributeName": "seq", "KeyType": "RANGE"}],
+        )
+        dynamodb.create_table(
+            TableName=BOOKMARKS,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "feed_id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "feed_id", "KeyType": "HASH"}],
+        )
+        self._open(BUCKET, IMAGE_KEYS, IMAGE_HASHES)
+
+    def _open(self, bucket: str, media_index: str, image_hashes: str) -> None:
+        self.bucket = Bucket(bucket)
+        self.media_index = MediaIndex(media_index)
+        self.image_hashes = HashLog(image_hashes)
+        self._image_keys_table = media_index
+
+    @classmethod
+    def deployed(cls, outputs: dict[str, str]) -> Lake:
+        """The lake of a deployed stack."""
+        lake = cls.__new__(cls)
+        lake._open(outputs["BucketName"], outputs["ImageKeysTableName"], outputs["ImageHashesTableName"])
+        return lake
+
+    def put_bookmark(self, feed_id: str, newest_id: str, newest_at: str) -> None:
+        """Write a bookmark as the state Commit Bookmark does."""
+        values = {"feed_id": feed_id, "newest_id": newest_id, "newest_at": newest_at, "run_id": "run-0"}
+        client("dynamodb").put_item(TableName=BOOKMARKS, Item={name: {"S": value} for name, value in values.items()})
+
+    def mapping(self) -> dict[str, dict[str, Any]]:
+        """Every item of the media index, by media id."""
+        found = client("dynamodb").scan(TableName=self._image_keys_table)["Items"]
+        return self.media_index.get_many(item["media_id"]["S"] for item in found)
+
+    def indexed(self, index: str, key: str, value: str) -> list[str]:
+        """The media ids that an index of the table finds."""
+        found = client("dynamodb").query(
+            TableName=IMAGE_KEYS,
+            IndexName=index,
+            KeyConditionExpression=f"{key} = :value",
+            ExpressionAttributeValues={":value": {"S": value}},
+        )
+        return sorted(item["media_id"]["S"] for item in found["Items"])
+
+    def hashes(self) -> list[dict[str, Any]]:
+        """Every item of the hash log."""
+        items: list[dict[str, Any]] = client("dynamodb").scan(TableName=IMAGE_HASHES)["Items"]
+        return items
+
+    def stored(self) -> dict[str, Any]:
+        """Everything: every object with its metadata, the media index and the hash log."""
+        objects = {key: self.bucket.get_with_metadata(key) for key in self.bucket.list("")}
+        return {**objects, "mapping": self.mapping(), "hashes": self.hashes()}
