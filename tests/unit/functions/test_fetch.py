@@ -11,13 +11,17 @@ import pytest
 
 import fetch.pager
 from fetch.app import handler
+from fetch.pager import Pager
+from fetch.window_reader import WindowReader
 from imagelake.accounts.redaction import redact
 from imagelake.lake import object_keys
 from imagelake.run.aws import client
 from imagelake.run.errors import BadFeedError, RateLimitedError, SourceChangedError, SourceUnavailableError
 from imagelake.run.models import Progress, Retry
 from imagelake.run.settings import Settings
-from tests.support.factories import ENTRY, NOON, RUN, Context, event, post
+from imagelake.sources import Page
+from imagelake.web.messages import Request, Response
+from tests.support.factories import ENTRY, FEED, NOON, RUN, Context, event, post
 from tests.support.fake_lake import BOOKMARKS, BUCKET, Lake
 from tests.support.fake_network import Network, page
 from tests.support.web_server import Answer, WebServer
@@ -253,6 +257,19 @@ def test_warnings_of_earlier_calls_are_kept(lake: Lake, network: Network) -> Non
     network.put_pages(page(post("one")))
     before = event("fetch")["progress"] | {"warnings": ["a token ends soon"]}
     assert read(progress=before)["warnings"] == ["a token ends soon"]
+
+
+def test_each_warning_of_the_reader_is_kept_once(lake: Lake, network: Network) -> None:
+    class Reader(WindowReader):
+        warnings = ("a token ends soon", "a token ended")
+
+        def read(self, request: Request) -> tuple[Response, Page]:
+            return Response(200, {}, b"", request.url), Page(posts=[], rejects=[], cursor=None)
+
+    reader = Reader(network, FEED, lake.bucket)
+    pager = Pager(network, FEED, ENTRY.feed_id, RUN, reader, lake.bucket)
+    progress = pager.read(Progress(warnings=["first", "a token ends soon"]), None, lambda: 300.0)
+    assert progress.warnings == ["first", "a token ends soon", "a token ended"]
 
 
 def test_bookmark_when_a_page_is_wholly_known(lake: Lake, network: Network) -> None:
