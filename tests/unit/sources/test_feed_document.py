@@ -6,7 +6,7 @@ import pytest
 
 from imagelake.run.errors import SourceChangedError
 from imagelake.sources import feed_document, xml_feed
-from tests.unit.sources.test_rss import FEED, URL, atom, images, item, only, page, rss
+from tests.support.feed_bodies import FEED, URL, atom, images, item, only, page, rss
 
 
 @pytest.mark.parametrize(
