@@ -13,6 +13,8 @@ _MAX_ELEMENTS = 200_000
 _MAX_DEPTH = 100
 _MAX_ATTRIBUTES = 100
 _MAX_NAMESPACES = 100
+# feedparser copies the URL of its namespace for every element.
+_MAX_NAMESPACE = 1_000
 # Seconds of CPU time, so that a busy machine does not refuse a good feed.
 _MAX_SECONDS = 60.0
 _MAX_TAGS = 1_000
@@ -92,6 +94,8 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
             super().unknown_endtag("unknown")
 
     def track_namespace(self, prefix: str | None, uri: str) -> None:
+        if len(uri) > _MAX_NAMESPACE:
+            raise FeedRefusedError(f"the feed has a namespace of more than {_MAX_NAMESPACE} characters")
         super().track_namespace(prefix, uri)
         # feedparser searches all of them for each element.
         if len(self.namespaces_in_use) > _MAX_NAMESPACES:

@@ -96,6 +96,7 @@ def test_text_when_the_codec_has_another_spelling_is_read_as_utf_8(name: str) ->
 @pytest.mark.parametrize(
     ("attributes", "inside", "reason"),
     [
+        (f'xmlns:x="{"u" * 1_001}"', "", "namespace of more than 1000"),
         (f'xml:lang="{"a" * 65}"', "", "language of more than 64"),
         (f'lang="{"a" * 65}"', "", "language of more than 64"),
         (f'xml:base="http://x/{"a" * 8192}"', "", "too long a base URL"),
@@ -107,7 +108,7 @@ def test_text_when_the_codec_has_another_spelling_is_read_as_utf_8(name: str) ->
         ),
     ],
 )
-def test_feed_when_a_base_or_a_language_is_too_long_is_refused(
+def test_feed_when_an_attribute_for_all_elements_is_too_long_is_refused(
     attributes: str, inside: str, reason: str, end: str
 ) -> None:
     with pytest.raises(SourceChangedError, match=reason):
