@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import runpy
 import signal
 import sys
@@ -51,7 +52,8 @@ def _parse(arguments: Sequence[str] | None) -> Options:
         action="append",
         default=[],
         metavar="FEED",
-        help="read a live feed, e.g. bluesky:ACCOUNT or mastodon:SERVER#TAG; repeatable (default: the sample feed)",
+        help="read a live feed in its short form, e.g. bluesky:ACCOUNT or mastodon:SERVER#TAG, or as a JSON object;"
+        " repeatable (default: the sample feed)",
     )
     command.add_argument(
         "--limit",
@@ -69,6 +71,9 @@ def _parse(arguments: Sequence[str] | None) -> Options:
     )
     command.add_argument("--port", type=int, metavar="N", help="port of the engine on 127.0.0.1 (default: a free one)")
     options = parser.parse_args(arguments)
+    for feed in options.feed:
+        if feed.startswith("{") and not _is_json(feed):
+            parser.error(f"--feed {feed}: this is not a JSON object; quote it for the shell")
     if options.stream and options.feed:
         parser.error("--stream works with the sample feed only; leave out --feed")
     return Options(
@@ -80,6 +85,14 @@ def _parse(arguments: Sequence[str] | None) -> Options:
         keep_running=options.keep,
         stream=options.stream,
     )
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ ROOT = Path(__file__).parents[1]
 TEMPLATE = ROOT / "template.yaml"
 _POLL_SECONDS = 0.1
 SAMPLE_ACCOUNT = "sample.imagelake.example"
+_LOOPBACK = re.compile(r"https?://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?(?![\w.-])")
 QUERY = """\
 SELECT left(coalesce(alt_text, caption), 32) AS description, width || 'x' || height AS size,
        round(colorfulness)::INT AS colorfulness, array_to_string(dominant_colors[:3], ' ') AS colors
@@ -60,7 +62,7 @@ def demo(options: Options, console: Console) -> int:
             engine = stack.enter_context(
                 Engine(options.folder, port=options.port, keep=options.persistent, settings=settings)
             )
-        run_input, parameters = _input(options, stack)
+        run_input, parameters = execution_input(options, stack)
         with _timed(console, "Deploy"):
             # BucketPolicy refuses plain HTTP, which the engine speaks on loopback.
             outputs = deploy(engine, TEMPLATE, parameters, without=["BucketPolicy"])
@@ -75,14 +77,18 @@ def demo(options: Options, console: Console) -> int:
     return 0 if execution["status"] == "SUCCEEDED" else 1
 
 
-def _input(options: Options, stack: ExitStack) -> tuple[dict[str, Any], dict[str, str]]:
-    """The execution input, and the stack parameters that it needs."""
+def execution_input(options: Options, stack: ExitStack) -> tuple[dict[str, Any], dict[str, str]]:
+    """Make the execution input, and the stack parameters that it needs."""
     # No schedule may start another execution.
     parameters = {"ScheduleState": "DISABLED"}
     if options.stream:
         parameters["StreamIngest"] = "ENABLED"
     if options.feeds:
-        return {"feeds": options.feeds, "batch_size": 25, "posts_per_feed": options.limit}, parameters
+        # A server on loopback is reached only if the stack trusts its origin.
+        origins = sorted({origin for feed in options.feeds for origin in _LOOPBACK.findall(feed)})
+        feeds = [json.loads(feed) if feed.startswith("{") else feed for feed in options.feeds]
+        run_input = {"feeds": feeds, "batch_size": 25, "posts_per_feed": options.limit}
+        return run_input, parameters | {"TrustedOrigins": ",".join(origins)}
     url = stack.enter_context(FeedServer()).url
     feed = {"source": "bluesky", "account": SAMPLE_ACCOUNT, "server": url}
     # A small batch size, so that the few images make several batches.

@@ -10,7 +10,7 @@ from imagelake.accounts.secrets import Secret
 from imagelake.accounts.session import Session
 from imagelake.run.errors import DownloadError, ErrorCode, ImagelakeError
 from imagelake.run.posts import Item, Media
-from imagelake.sources import Feed, Source
+from imagelake.sources import Source, parse_feed
 from imagelake.sources.contract import RefreshesUrls
 from transform.download import Downloader
 from transform.settings import TransformSettings
@@ -68,7 +68,7 @@ class SignedUrls:
             return self._media_by_time[item.posted_at].get(item.media_id)
 
     def _read(self, source: RefreshesUrls, item: Item) -> dict[str, Media]:
-        feed = Feed.of(item.feed)
+        feed = parse_feed(item.feed)
         request = source.refresh_request(feed, item.posted_at)
         if request is None:
             return {}

@@ -48,10 +48,20 @@ def get_source(name: str) -> Source:
 
 
 def parse_feed(value: Any) -> Feed:
-    """Build a feed as ``Feed.of`` does; raise ``BadFeedError`` also for a setting of another network."""
-    feed = Feed.of(value)
+    """Build a feed from its short form or from a mapping; refuse a setting of another network with ``BadFeedError``."""
+    feed = Feed.of(_own_short_form(value) or value)
     for source in SOURCES.values():
         for setting in source.manifest.settings:
             if source.name != feed.source and getattr(feed, setting) is not None:
                 raise BadFeedError(f"feed {str(value)[:120]!r}: {setting} is a setting of {source.name} feeds only")
     return feed
+
+
+def _own_short_form(value: Any) -> dict[str, str] | None:
+    """Read a text in the short form that its network defines."""
+    if not isinstance(value, str):
+        return None
+    name, _, text = value.strip().partition(":")
+    pattern = SOURCES[name].manifest.short_form if name in SOURCES else None
+    match = pattern.fullmatch(text) if pattern else None
+    return {"source": name} | {field: part for field, part in match.groupdict().items() if part} if match else None

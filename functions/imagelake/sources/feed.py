@@ -20,7 +20,6 @@ from pydantic import (
 from imagelake.run.errors import BadFeedError
 from imagelake.run.frozen_model import FrozenModel
 
-_RSS_TEXT = re.compile(r"(?P<source>rss):(?P<account>https?://\S+)")
 _TEXT = re.compile(
     r"(?P<source>[a-z][a-z0-9_]*):(?:(?P<server>[^#@\s]+)?#(?P<hashtag>[^#@\s]+)"
     r"|(?P<account_server>[^#@\s]+)@(?P<server_account>[^#@\s]+)|(?P<account>[^#\s]+))"
@@ -52,19 +51,18 @@ class Feed(FrozenModel):
     @model_validator(mode="before")
     @classmethod
     def _from_text(cls, value: Any) -> Any:
-        """Accept ``SOURCE:ACCOUNT``, ``SOURCE:#TAG``, ``SOURCE:SERVER#TAG``, ``SOURCE:SERVER@ACCOUNT``, ``rss:URL``."""
+        """Accept ``SOURCE:ACCOUNT``, ``SOURCE:#TAG``, ``SOURCE:SERVER#TAG`` and ``SOURCE:SERVER@ACCOUNT``."""
         if not isinstance(value, str):
             return value
-        # A URL is one word and may contain # and @: rss:https://server.example/@alice.rss
-        match = _RSS_TEXT.fullmatch(value.strip()) or _TEXT.fullmatch(value.strip())
+        match = _TEXT.fullmatch(value.strip())
         if match is None:
             raise ValueError(f"{value!r} is not SOURCE:ACCOUNT, SOURCE:SERVER#TAG or SOURCE:SERVER@ACCOUNT")
         parts = match.groupdict()
         fields = {
             "source": parts["source"],
-            "server": parts.get("server") or parts.get("account_server"),
-            "hashtag": parts.get("hashtag"),
-            "account": parts["account"] or parts.get("server_account"),
+            "server": parts["server"] or parts["account_server"],
+            "hashtag": parts["hashtag"],
+            "account": parts["account"] or parts["server_account"],
         }
         return {name: text for name, text in fields.items() if text is not None}
 

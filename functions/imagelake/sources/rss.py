@@ -8,6 +8,7 @@ URL of the next one, on the same origin.
 from __future__ import annotations
 
 import json
+import re
 from urllib.parse import urljoin, urlsplit
 
 from imagelake.run.errors import BadFeedError, SourceChangedError
@@ -41,6 +42,8 @@ class Rss:
     manifest = Manifest(
         title="RSS, Atom and JSON Feed",
         feeds=("rss:https://example.org/feed.xml",),
+        # A URL may contain # and @: https://server.example/@alice.rss
+        short_form=re.compile(r"(?P<account>https?://\S+)"),
         lookback="the entries of the feed, and its older pages if it links to them",
         page_size=None,
         credentials=(),

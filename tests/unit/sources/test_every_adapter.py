@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,16 @@ def test_setting_of_another_network_is_refused() -> None:
     assert parse_feed(f"{UNKNOWN}:alice").source == UNKNOWN
     with pytest.raises(BadFeedError, match=r"^feed .*: window is a setting of stream feeds only$"):
         parse_feed({"source": UNKNOWN, "account": "alice", "window": "w"})
+
+
+def test_network_can_define_a_short_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    pattern = re.compile(r"(?P<account>[0-9]+@N[0-9]+)")
+    rss = get_source("rss")
+    monkeypatch.setattr(rss, "manifest", replace(rss.manifest, short_form=pattern))
+    feed = parse_feed("rss:12345678@N00")
+    assert (feed.account, feed.server, feed.name) == ("12345678@N00", None, "rss:12345678@N00")
+    # Every other text has one of the usual forms.
+    assert parse_feed("rss:server.example@alice").server == "server.example"
 
 
 def test_networks_page_is_what_the_manifests_say() -> None:

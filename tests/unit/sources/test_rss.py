@@ -26,7 +26,7 @@ from imagelake.run.errors import (
     SourceUnavailableError,
 )
 from imagelake.run.posts import Media, Post
-from imagelake.sources import Bookmark, Feed, Page
+from imagelake.sources import Bookmark, Feed, Page, parse_feed
 from tests.support.feed_bodies import (
     ENCLOSURE,
     FEED,
@@ -788,5 +788,5 @@ def test_parse_when_a_piece_repeats_without_end_comes_to_one(unit: str) -> None:
 
 @pytest.mark.parametrize("url", [URL, "https://social.example/@alice.rss", "http://127.0.0.1:8000/feed?tag=a"])
 def test_feed_when_in_short_form_keeps_its_url_whole(url: str) -> None:
-    feed = Feed.of(f"rss:{url}")
+    feed = parse_feed(f"rss:{url}")
     assert (feed.account, feed.server, feed.hashtag, feed.name) == (url, None, None, f"rss:{url}")
