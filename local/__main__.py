@@ -50,6 +50,7 @@ def _parse(arguments: Sequence[str] | None) -> Options:
     command.add_argument(
         "--feed",
         action="append",
+        type=_feed,
         default=[],
         metavar="FEED",
         help="read a live feed in its short form, e.g. bluesky:ACCOUNT or mastodon:SERVER#TAG, or as a JSON object;"
@@ -71,9 +72,6 @@ def _parse(arguments: Sequence[str] | None) -> Options:
     )
     command.add_argument("--port", type=int, metavar="N", help="port of the engine on 127.0.0.1 (default: a free one)")
     options = parser.parse_args(arguments)
-    for feed in options.feed:
-        if feed.startswith("{") and not _is_json(feed):
-            parser.error(f"--feed {feed}: this is not a JSON object; quote it for the shell")
     if options.stream and options.feed:
         parser.error("--stream works with the sample feed only; leave out --feed")
     return Options(
@@ -87,12 +85,14 @@ def _parse(arguments: Sequence[str] | None) -> Options:
     )
 
 
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
+def _feed(text: str) -> str:
+    """Check a feed that is written as a JSON object."""
+    if text.startswith("{"):
+        try:
+            json.loads(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text} is not a JSON object; quote it for the shell") from None
+    return text
 
 
 if __name__ == "__main__":

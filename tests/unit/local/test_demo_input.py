@@ -33,4 +33,4 @@ def test_feed_on_another_host_is_not_trusted() -> None:
 def test_feed_that_is_no_json_is_refused_with_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["demo", "--feed", "{source: rss}"])
-    assert "--feed {source: rss}: this is not a JSON object" in capsys.readouterr().err
+    assert "argument --feed: {source: rss} is not a JSON object" in capsys.readouterr().err
