@@ -7,9 +7,10 @@ import pytest
 from imagelake.lake import object_keys
 from imagelake.lake.rows import Row, Status
 from imagelake.lake.staging import Staging
+from imagelake.run.aws import client
 from imagelake.run.errors import ObjectMissingError
 from tests.support.factories import item, plan, result
-from tests.support.fake_lake import Lake
+from tests.support.fake_lake import BUCKET, Lake
 
 BATCH = plan(item("one"), item("two"), item("three")).batch
 
@@ -30,6 +31,8 @@ def test_rows_come_back_with_their_images(lake: Lake, staging: Staging) -> None:
     assert staging.write(some_rows()) == {"ok": 2, "duplicate": 0, "rejected": 0, "failed": 1}
     assert staging.rows_with_images() == some_rows()
     assert lake.bucket.list("work/") == [object_keys.images(BATCH), object_keys.rows(BATCH)]
+    images = client("s3").head_object(Bucket=BUCKET, Key=object_keys.images(BATCH))
+    assert images["ContentType"] == "application/octet-stream"
 
 
 def test_rows_say_where_their_images_are(lake: Lake, staging: Staging) -> None:

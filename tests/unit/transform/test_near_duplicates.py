@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -48,7 +49,9 @@ def mark(name: str, *rows: Row) -> list[tuple[str | None, int | None]]:
     assert [row | {"duplicate_of": None, "duplicate_distance": None} for row in marked] == unmarked, (
         "nothing else changes"
     )
-    return [(row["duplicate_of"], row["duplicate_distance"]) for row in marked]
+    marks = [(row["duplicate_of"], row["duplicate_distance"]) for row in marked]
+    json.dumps(marks)  # The rows are staged as JSON, which has no numbers of NumPy.
+    return marks
 
 
 def another_worker() -> None:
@@ -97,12 +100,13 @@ def test_image_of_another_network_is_found_by_another_worker(lake: Lake) -> None
     assert mark("b2", looks("c", flipped(PHASH[0], 2))) == [("mastodon/ä/1", 2)]
 
 
-def test_image_like_one_before_it_in_its_batch_names_it(lake: Lake) -> None:
+def test_image_like_one_before_it_in_its_batch_names_it(lake: Lake, calls: list[dict[str, Any]]) -> None:
     assert mark("b1", looks("a", PHASH[0]), looks("b", PHASH[1]), looks("c", flipped(PHASH[1], 1))) == [
         (None, None),
         (None, None),
         (item("b").media_id, 1),
     ]
+    assert called(calls, "GetItem") == [], "the names of its own originals are not read"
 
 
 def test_only_originals_are_named(lake: Lake) -> None:
@@ -145,6 +149,63 @@ def test_hashes_of_negative_sign_are_compared_bit_by_bit(lake: Lake) -> None:
     assert mark("b1", looks("a", PHASH[0] | top, dhash=top)) == [(None, None)]
     another_worker()
     assert mark("b2", looks("b", PHASH[0], dhash=0)) == [(item("a").media_id, 1)]
+
+
+@pytest.mark.parametrize(
+    ("phash_bits", "dhash_bits", "distance"), [(8, 12, 8), (9, 0, None), (0, 13, None), (0, 12, 0)]
+)
+def test_limits_are_those_that_the_benchmark_chose(
+    lake: Lake, phash_bits: int, dhash_bits: int, distance: int | None
+) -> None:
+    mark("b1", looks("a", PHASH[0], dhash=PHASH[2]))
+    ((_, marked),) = mark("b2", looks("b", flipped(PHASH[0], phash_bits), dhash=flipped(PHASH[2], dhash_bits)))
+    assert marked == distance
+
+
+@pytest.mark.parametrize(("contrast", "distance"), [(0.05, 0), (0.0499, None)])
+def test_least_contrast_that_is_compared(lake: Lake, contrast: float, distance: int | None) -> None:
+    mark("b1", looks("a", PHASH[0]))
+    ((_, marked),) = mark("b2", looks("b", PHASH[0], contrast=contrast))
+    assert marked == distance
+
+
+def test_two_images_like_originals_of_one_batch_name_them(lake: Lake, calls: list[dict[str, Any]]) -> None:
+    mark("b1", looks("a", PHASH[0]), looks("b", PHASH[1]))
+    assert mark("b2", looks("c", PHASH[1]), looks("d", PHASH[0])) == [(item("b").media_id, 0), (item("a").media_id, 0)]
+    assert len(called(calls, "GetItem")) == 1, "the names of a batch are read once"
+
+
+@pytest.mark.parametrize(("bits", "name", "distance"), [(3, "a", 3), (7, "b", 3)])
+def test_nearest_original_is_in_the_same_batch_or_in_an_earlier_one(
+    lake: Lake, bits: int, name: str, distance: int
+) -> None:
+    mark("b1", looks("a", PHASH[0]))
+    marks = mark("b2", looks("b", flipped(PHASH[0], 10)), looks("c", flipped(PHASH[0], bits)))
+    assert marks == [(None, None), (item(name).media_id, distance)]
+
+
+def test_nearest_original_of_the_same_batch_is_named(lake: Lake) -> None:
+    images = looks("a", PHASH[0]), looks("b", flipped(PHASH[0], 10)), looks("c", flipped(PHASH[0], 7))
+    assert mark("b1", *images)[2] == (item("b").media_id, 3)
+
+
+@pytest.mark.parametrize(("bits", "distance"), [(12, 0), (13, None)])
+def test_dhash_has_to_agree_in_one_batch(lake: Lake, bits: int, distance: int | None) -> None:
+    marks = mark("b1", looks("a", PHASH[0], dhash=PHASH[2]), looks("b", PHASH[0], dhash=flipped(PHASH[2], bits)))
+    assert marks[1][1] == distance
+
+
+def test_log_of_many_pages_is_read_to_its_end(lake: Lake) -> None:
+    log = HashLog(IMAGE_HASHES)
+    # A page of a query has at most 1 MB.
+    entries = [Entry(number, f"b{number}", bytes(300_000)) for number in range(1, 6)]
+    assert all(log.append(entry, []) for entry in entries)
+    assert list(log.read(0, consistent=False)) == entries
+
+
+def test_names_of_the_logs_stay_or_all_earlier_images_are_lost(lake: Lake) -> None:
+    mark("b1", looks("a", PHASH[0]))
+    assert sorted(entry["log"]["S"] for entry in lake.hashes()) == ["names-1", "phash-1"]
 
 
 def test_flat_images_and_rows_without_image_are_left_out(lake: Lake) -> None:
@@ -267,11 +328,24 @@ def test_error_is_permanent_when_the_entry_is_not_allowed(lake: Lake, monkeypatc
 
 
 def test_error_is_transient_when_others_are_always_first(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(near_duplicates, "_PAUSE_SECONDS", 0)
+    pauses: list[float] = []
+    monkeypatch.setattr("imagelake.run.retries.time.sleep", pauses.append)
     refuse(monkeypatch, "transact_write_items", "TransactionCanceledException", ["TransactionConflict", "None"])
-    with pytest.raises(StorageUnavailableError, match="another batch was first"):
+    with pytest.raises(StorageUnavailableError, match=f"^{IMAGE_HASHES}: .* 40 times"):
         mark("b1", looks("a", PHASH[0]))
     assert lake.hashes() == []
+    assert len(pauses) == 39
+    assert 0 < max(pauses) <= 0.1
+
+
+def test_log_is_read_at_the_full_price_only_after_a_lost_write(
+    lake: Lake, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark("b1", looks("a", PHASH[0]))
+    append, lost = HashLog.append, iter([False, True])
+    monkeypatch.setattr(HashLog, "append", lambda log, *entry: next(lost) and append(log, *entry))
+    mark("b2", looks("b", PHASH[1]))
+    assert [call["ConsistentRead"] for call in called(calls, "Query")] == [False, False, True]
 
 
 def test_blocks_find_what_a_plain_loop_finds(monkeypatch: pytest.MonkeyPatch) -> None:
