@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,7 +76,9 @@ def calls(lake: Lake) -> Iterator[list[dict[str, Any]]]:
     events.unregister("provide-client-params.dynamodb", note)
 
 
-def refuse(monkeypatch: pytest.MonkeyPatch, operation: str, code: str, reasons: list[str | None] | None = None) -> None:
+def refuse(
+    monkeypatch: pytest.MonkeyPatch, operation: str, code: str, reasons: Sequence[str | None] | None = None
+) -> None:
     """Make a call of DynamoDB fail; a reason that is ``None`` has no code."""
     answer: Any = {"Error": {"Code": code, "Message": "no"}}
     if reasons is not None:
