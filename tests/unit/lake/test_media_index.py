@@ -63,6 +63,19 @@ def test_get_many_when_there_are_more_than_fit_one_call(lake: Lake) -> None:
     assert lake.media_index.get_many([]) == {}
 
 
+def test_get_many_is_consistent_unless_a_stale_read_is_enough(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Consistent(Throttled):
+        def batch_get_item(self, *, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
+            asked.extend(wanted["ConsistentRead"] for wanted in RequestItems.values())
+            return super().batch_get_item(RequestItems=RequestItems)
+
+    asked: list[bool] = []
+    monkeypatch.setattr(lake.media_index, "_dynamo", Consistent(lake.media_index._dynamo, 0))
+    lake.media_index.get_many(["a"])
+    lake.media_index.get_many(["a"], consistent=False)
+    assert asked == [True, False]
+
+
 class Throttled:
     """A table that reads one key per call, and leaves the others unprocessed, for some calls."""
 
@@ -89,7 +102,7 @@ def test_get_many_when_the_table_is_throttled(lake: Lake, monkeypatch: pytest.Mo
 
 def test_error_when_the_table_stays_throttled(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lake.media_index, "_dynamo", Throttled(lake.media_index._dynamo, 99))
-    with pytest.raises(StorageUnavailableError, match="keys are still unprocessed"):
+    with pytest.raises(StorageUnavailableError, match="keys are still unprocessed after 8 tries"):
         lake.media_index.get_many([str(number) for number in range(50)])
 
 

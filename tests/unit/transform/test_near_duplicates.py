@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,11 +76,13 @@ def calls(lake: Lake) -> Iterator[list[dict[str, Any]]]:
     events.unregister("provide-client-params.dynamodb", note)
 
 
-def refuse(monkeypatch: pytest.MonkeyPatch, operation: str, code: str, reasons: list[str] | None = None) -> None:
-    """Make a call of DynamoDB fail."""
+def refuse(
+    monkeypatch: pytest.MonkeyPatch, operation: str, code: str, reasons: Sequence[str | None] | None = None
+) -> None:
+    """Make a call of DynamoDB fail; a reason that is ``None`` has no code."""
     answer: Any = {"Error": {"Code": code, "Message": "no"}}
     if reasons is not None:
-        answer["CancellationReasons"] = [{"Code": reason} for reason in reasons]
+        answer["CancellationReasons"] = [{"Code": reason} if reason else {} for reason in reasons]
 
     def refused(**_: Any) -> None:
         raise ClientError(answer, operation)
@@ -262,6 +264,7 @@ def test_warm_worker_reads_only_what_is_new(lake: Lake, calls: list[dict[str, An
     assert called(calls, "Query")[-1]["ExpressionAttributeValues"][":after"]["N"] == "0"
     (names,) = called(calls, "GetItem")
     assert names["Key"]["seq"] == {"N": "2"}
+    assert names["ConsistentRead"], "another worker may have written them just now"
 
 
 def test_read_that_breaks_off_does_not_part_images_from_their_names(
@@ -317,8 +320,9 @@ def test_error_is_transient_when_the_log_is_throttled(
 ) -> None:
     mark("b1", looks("a", PHASH[0]))
     refuse(monkeypatch, operation, code, reasons)
-    with pytest.raises(StorageUnavailableError, match=IMAGE_HASHES):
+    with pytest.raises(StorageUnavailableError, match=IMAGE_HASHES) as error:
         mark("b2", looks("b", flipped(PHASH[0], 1)))
+    assert "another batch" not in str(error.value), "it does not count as a lost write"
 
 
 def test_error_is_permanent_when_the_entry_is_not_allowed(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,7 +334,7 @@ def test_error_is_permanent_when_the_entry_is_not_allowed(lake: Lake, monkeypatc
 def test_error_is_transient_when_others_are_always_first(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr("imagelake.run.retries.time.sleep", pauses.append)
-    refuse(monkeypatch, "transact_write_items", "TransactionCanceledException", ["TransactionConflict", "None"])
+    refuse(monkeypatch, "transact_write_items", "TransactionCanceledException", ["TransactionConflict", None])
     with pytest.raises(StorageUnavailableError, match=f"^{IMAGE_HASHES}: .* 40 times"):
         mark("b1", looks("a", PHASH[0]))
     assert lake.hashes() == []
