@@ -25,7 +25,7 @@ def rows(lake: Lake) -> list[dict[str, Any]]:
 
 
 def problems(lake: Lake, expected: dict[str, str]) -> list[str]:
-    """What is wrong; ``expected`` is the status of every media item there is to have."""
+    """List the problems; ``expected`` is the status of every media item that the lake must have."""
     found = rows(lake)
     times = Counter(row["media_id"] for row in found)
     mapping = lake.mapping()
@@ -76,7 +76,7 @@ def unlike_the_log(lake: Lake, rows: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def unbalanced(lake: Lake, run_id: str) -> list[str]:
-    """What does not add up in the reconciliation of a run."""
+    """List what does not add up in the reconciliation of a run."""
     summary = json.loads(lake.bucket.get(f"reports/{run_id}/run.json"))
     wrong = [f"{feed['name']}: {feed['status']}: {feed['problem']}" for feed in summary["feeds"] if feed["problem"]]
     totals = summary["totals"]

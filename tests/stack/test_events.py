@@ -134,6 +134,6 @@ def test_run_and_mail_are_the_same_when_webhook_and_bus_are_gone(stack: Stack, s
 
 
 def test_address_of_the_webhook_is_in_no_log(stack: Stack) -> None:
-    assert stack.log_lines("AlertNotSentError"), "the refusals are told"
+    assert stack.log_lines("AlertNotSentError"), "the refusals are in the log"
     assert not stack.log_lines("s3cret")
     assert "s3cret" not in stack.engine.log.read_text()

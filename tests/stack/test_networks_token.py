@@ -39,7 +39,7 @@ class Networks:
     facebook: FacebookServer
     x: XServer
     bluesky: BlueskyServer
-    events: Callable[[], list[dict[str, Any]]]  # returns all that the stack's bus was told
+    events: Callable[[], list[dict[str, Any]]]  # returns all events on the stack's bus
     others: frozenset[str]  # keys of objects that were there before
     log_start: int  # where the engine's log ended before
 

@@ -178,7 +178,7 @@ def test_wrong_feeds_fail_alone_and_are_named(stack: Stack, sample: SampleServer
 
 
 def test_run_fails_when_every_feed_does(stack: Stack) -> None:
-    # Another feed than before: the same problem is told once a day.
+    # Another feed than before: the same problem is reported once a day.
     run = stack.run(feeds=["nosuch:bob"])
     assert run["status"] == "FAILED"
     assert "nosuch:bob" in run["notification"]["Message"]

@@ -64,7 +64,7 @@ class Stack:
         return {execution["name"]: execution["status"] for page in listed for execution in page["executions"]}
 
     def report(self, run_name: str) -> dict[str, Any]:
-        """What a run's ``run.json`` says."""
+        """Read the ``run.json`` of a run."""
         report: dict[str, Any] = json.loads(self.read(f"reports/{run_name}/run.json"))
         return report
 
@@ -77,7 +77,7 @@ class Stack:
         return body
 
     def rejects(self, run_name: str, source: str) -> list[dict[str, Any]]:
-        """What a run has left out of the feeds of a source, each with its reason."""
+        """Read the rejects of a run's feeds of one source, each with its reason."""
         keys = [key for key in self.keys(f"rejects/source={source}/") if f"/{run_name}-" in key]
         return [json.loads(line) for key in keys for line in self.read(key).splitlines()]
 

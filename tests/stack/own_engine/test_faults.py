@@ -73,7 +73,7 @@ def test_run_completes_when_aws_is_disturbed(tmp_path: Path) -> None:
         proxy.engine_port = engine.port
         outputs = deploy(engine, TEMPLATE, {"ScheduleState": "DISABLED", "TrustedOrigins": server.url})
         stack = Stack(engine, outputs)
-        assert stack.bucket.startswith("imagelake-"), "faults are told by the bucket's name"
+        assert stack.bucket.startswith("imagelake-"), "the faults select requests by the bucket's name"
         execution = stack.run(feeds=[server.account], batch_size=12)
 
         assert execution["status"] == "SUCCEEDED", execution.get("cause")
