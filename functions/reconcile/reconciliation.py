@@ -68,7 +68,7 @@ def _audit(run: Run, batch: Batch, bucket: Bucket, media_index: MediaIndex) -> B
         failure = _recorded_failure(run, batch, bucket)
         return BatchAudit(batch, OpenBatch(batch_id=batch.batch_id, dt=batch.dt, items=batch.items, failure=failure))
 
-    plan = PlannedBatch.model_validate_json(bucket.get(object_keys.planned_batch(batch)))
+    plan = bucket.get_model(object_keys.planned_batch(batch), PlannedBatch)
     rows = Staging(bucket, batch).rows()
     mapped = _read_mapping(plan, media_index)
     ours = {media_id: item["status"] for media_id, item in mapped.items() if item["batch_id"] == batch.batch_id}
@@ -112,7 +112,7 @@ def _contradictions(
 
 def _recorded_failure(run: Run, batch: Batch, bucket: Bucket) -> Failure:
     try:
-        return Failure.model_validate(bucket.get_json(object_keys.batch_failure(run.run_id, batch.batch_id)))
+        return bucket.get_model(object_keys.batch_failure(run.run_id, batch.batch_id), Failure)
     except ObjectMissingError:
         return Failure(
             error="NotRecorded", message="the batch ended without a recorded error; see the Map Run in the console"

@@ -31,7 +31,7 @@ def transform_batch(
     if counts is not None:
         return counts
 
-    plan = PlannedBatch.model_validate_json(bucket.get(object_keys.planned_batch(batch)))
+    plan = bucket.get_model(object_keys.planned_batch(batch), PlannedBatch)
     claimed = MediaIndex(config.image_keys_table).claim((item.media_id for item in plan.items), batch.batch_id)
     source = get_source(batch.source)
     with Downloader(

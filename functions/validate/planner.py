@@ -98,7 +98,7 @@ class Planner:
         for key in self._bucket.list(object_keys.open_prefix(self._feed_id)):
             # Another run may close the batch between the listing and this read; then it is not open.
             with suppress(ObjectMissingError):
-                batches.append(PlannedBatch.model_validate_json(self._bucket.get(key)))
+                batches.append(self._bucket.get_model(key, PlannedBatch))
         return batches
 
     def _resumes(self, planned: PlannedBatch) -> bool:

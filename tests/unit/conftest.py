@@ -57,6 +57,14 @@ def lake(environment: None, clients: None) -> Iterator[Lake]:
 
 
 @pytest.fixture
+def bus(monkeypatch: pytest.MonkeyPatch) -> Bus:
+    """Collect the events that functions publish."""
+    bus = Bus()
+    monkeypatch.setattr("imagelake.run.events._client", lambda: bus)
+    return bus
+
+
+@pytest.fixture
 def website(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Website]:
     """A local web server that the functions trust."""
     website = Website()

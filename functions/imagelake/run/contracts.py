@@ -19,6 +19,7 @@ from imagelake.run.errors import (
     FeedNotFoundError,
     FeedNotPermittedError,
     ImagelakeError,
+    ObjectDamagedError,
     ObjectMissingError,
     RateLimitedError,
     ReconciliationError,
@@ -163,7 +164,7 @@ class Contract(NamedTuple):
 # Errors of every function that uses AWS.
 AWS_ERRORS = frozenset({StorageUnavailableError, StorageDeniedError})
 # Errors of every function that also reads objects.
-STORAGE_ERRORS = AWS_ERRORS | {ObjectMissingError}
+STORAGE_ERRORS = AWS_ERRORS | {ObjectMissingError, ObjectDamagedError}
 # Errors of every call to a network.
 NETWORK_ERRORS = frozenset(
     {

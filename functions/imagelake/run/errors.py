@@ -16,6 +16,7 @@
     │   ├── SourceChangedError        the answer is not what the network documents
     │   ├── StorageDeniedError        our role, bucket or table is not set up for this call
     │   ├── ObjectMissingError        an object a step relies on is not there
+    │   ├── ObjectDamagedError        an object a step relies on cannot be read; names its key
     │   ├── ReconciliationError       planned items, rows and mappings do not add up
     │   ├── DownloadError             one image could not be fetched; carries an ErrorCode
     │   └── ImageRejectedError        one image is not acceptable; carries an ErrorCode
@@ -152,6 +153,10 @@ class StorageDeniedError(PermanentError):
 
 class ObjectMissingError(PermanentError):
     """An object that a step needs does not exist."""
+
+
+class ObjectDamagedError(PermanentError):
+    """The content of an object is not what a step wrote; the message names the object."""
 
 
 class ReconciliationError(PermanentError):

@@ -40,7 +40,7 @@ kinesis:DescribeStream kinesis:DescribeStreamSummary kinesis:GetRecords kinesis:
 s3:PutObject
     Bucket/aws/lambda/* IngestStream
 s3:ListBucket
-    Bucket IngestStream Reconcile Report
+    Bucket IngestStream MapKeys Reconcile Report
 secretsmanager:GetSecretValue
     imagelake/facebook-?????? Transform
 sqs:SendMessage

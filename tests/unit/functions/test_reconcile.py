@@ -15,7 +15,7 @@ from imagelake.run.errors import ReconciliationError
 from imagelake.run.models import PlannedBatch
 from reconcile.app import handler
 from tests.unit.fake_lake import IMAGE_KEYS, Lake
-from tests.unit.functions.factories import ENTRY, RUN, Context, event, item, keep_plan, keep_rows, plan, result
+from tests.unit.functions.factories import ENTRY, RUN, Context, event, item, keep_file, keep_plan, plan, result
 
 
 def close(lake: Lake, planned: PlannedBatch, *statuses: Status) -> PlannedBatch:
@@ -25,8 +25,7 @@ def close(lake: Lake, planned: PlannedBatch, *statuses: Status) -> PlannedBatch:
 
 
 def close_rows(lake: Lake, planned: PlannedBatch, *results: Row) -> PlannedBatch:
-    keep_rows(lake, planned, *results)
-    lake.bucket.put(object_keys.parquet(planned.batch), b"PAR1", "application/vnd.apache.parquet")
+    keep_file(lake, planned, *results)
     map_keys.app.handler(event("map_keys", batch=planned.batch), Context())
     return planned
 
@@ -122,8 +121,7 @@ def test_error_when_a_mapping_is_missing(lake: Lake) -> None:
 
 
 def test_error_when_a_mapping_is_still_a_claim(lake: Lake) -> None:
-    planned = keep_rows(lake, plan(item("a")))
-    lake.bucket.put(object_keys.parquet(planned.batch), b"PAR1", "application/vnd.apache.parquet")
+    planned = keep_file(lake, plan(item("a")))
     lake.bucket.delete(object_keys.open_batch(planned.batch))
     with pytest.raises(ReconciliationError, match="a/0 is ok in its row and claimed in its mapping"):
         reconcile(lake, planned)

@@ -28,8 +28,8 @@ from tests.unit.functions.factories import (
     event,
     feed_plan,
     item,
+    keep_file,
     keep_plan,
-    keep_rows,
     plan,
     result,
 )
@@ -60,8 +60,7 @@ def failed(feed: FeedEntry = OTHER, error: dict[str, str] = TIMEOUT) -> dict[str
 def closed(lake: Lake, *items: Any, statuses: tuple[Status, ...] = (), **row: Any) -> PlannedBatch:
     made = plan(*(items or (item("one"),)))
     kinds = statuses or (Status.OK,) * len(made.items)
-    keep_rows(lake, made, *(result(one, kind, **row) for one, kind in zip(made.items, kinds, strict=True)))
-    lake.bucket.put(object_keys.parquet(made.batch), b"PAR1", "application/vnd.apache.parquet")
+    keep_file(lake, made, *(result(one, kind, **row) for one, kind in zip(made.items, kinds, strict=True)))
     map_keys.app.handler(event("map_keys", batch=made.batch), Context())
     return made
 
