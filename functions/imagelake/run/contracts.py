@@ -57,7 +57,7 @@ class CheckInputRequest(FrozenModel):
 
 
 class CheckInputResult(FrozenModel):
-    """A run and its feeds, in the order of the input."""
+    """A run and its feeds, in the order of the input, then removed feeds that have open batches."""
 
     run: Run
     feeds: list[FeedEntry]
@@ -179,7 +179,7 @@ NETWORK_ERRORS = frozenset(
 )
 
 CONTRACTS: dict[str, Contract] = {
-    "check_input": Contract(CheckInputRequest, CheckInputResult, frozenset({BadInputError})),
+    "check_input": Contract(CheckInputRequest, CheckInputResult, AWS_ERRORS | {BadInputError}),
     "fetch": Contract(FeedRequest, Progress, NETWORK_ERRORS | STORAGE_ERRORS | {BadInputError, FeedBusyError}),
     "validate": Contract(FeedRequest, FeedPlan, STORAGE_ERRORS | {BadInputError, SourceChangedError}),
     "transform": Contract(BatchRequest, TransformResult, STORAGE_ERRORS | {BadInputError, BatchDeadlineError}),

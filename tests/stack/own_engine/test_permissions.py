@@ -138,8 +138,7 @@ class Deployed:
 
     def run(self, name: str, **options: Any) -> str:
         states = self.engine.client("stepfunctions")
-        feed = {"source": "instagram", "account": "me", "server": self.instagram.url}
-        given = json.dumps({"feeds": [feed], "failure_tolerance_percent": 50, **options})
+        given = json.dumps({"failure_tolerance_percent": 50, **options})
         arn = states.start_execution(stateMachineArn=self.names["ImagePipeline"], name=name, input=given)
         self.wait()
         return str(states.describe_execution(executionArn=arn["executionArn"])["status"])
@@ -173,6 +172,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         secrets.create_secret(Name="alerts", SecretString=json.dumps(alerts))
         secrets.create_secret(Name=f"{STACK_NAME}/instagram", SecretString=json.dumps({"access_token": "login"}))
         parameters = {
+            "Feeds": json.dumps([{"source": "instagram", "account": "me", "server": instagram.url}]),
             "ScheduleState": "DISABLED",
             "StreamIngest": "ENABLED",
             "AlertWebhookSecret": "alerts",

@@ -104,6 +104,16 @@ def test_items_that_another_batch_took_are_shared(lake: Lake) -> None:
     }  # fmt: skip
 
 
+def test_item_that_another_batch_claimed_is_shared_only_while_that_batch_is_open(lake: Lake) -> None:
+    theirs = keep_plan(lake, plan(item("theirs"), feed_id="another"))
+    lake.media_index.claim([item("theirs").media_id], theirs.batch.batch_id)
+    ours = close_rows(lake, plan(item("ours"), item("theirs")), result(item("ours")))
+    assert reconcile(lake, ours)["counts"]["shared"] == 1
+    lake.bucket.delete(object_keys.open_batch(theirs.batch))
+    with pytest.raises(ReconciliationError, match="2 items planned, 1 mapped or in an open batch"):
+        reconcile(lake, ours)
+
+
 def test_batch_needs_no_file_when_all_its_items_are_shared(lake: Lake) -> None:
     close(lake, plan(item("theirs"), feed_id="another"))
     ours = keep_plan(lake, plan(item("theirs")))
@@ -116,7 +126,7 @@ def test_batch_needs_no_file_when_all_its_items_are_shared(lake: Lake) -> None:
 def test_error_when_a_mapping_is_missing(lake: Lake) -> None:
     planned = close(lake, plan(item("a"), item("b")))
     client("dynamodb").delete_item(TableName=IMAGE_KEYS, Key={"media_id": {"S": item("b").media_id}})
-    with pytest.raises(ReconciliationError, match="2 items planned, 1 mapped"):
+    with pytest.raises(ReconciliationError, match="2 items planned, 1 mapped or in an open batch"):
         reconcile(lake, planned)
 
 

@@ -226,6 +226,19 @@ def test_message_says_where_to_look_and_how_to_resume(lake: Lake) -> None:
     assert json.loads(words[words.index("--input") + 1]) == {"feeds": [OTHER.config, ENTRY.config]}
 
 
+def test_message_does_not_name_a_removed_feed_in_a_command(lake: Lake) -> None:
+    removed = FeedEntry(feed_id="gone-1", name="gone-1", config=None, resume_only=True)
+    for results, run_input in (
+        ([failed(removed)], {}),
+        ([failed(removed), failed(ENTRY)], {"feeds": [ENTRY.config]}),
+    ):
+        message = report(*results)["message"]
+        assert "gone-1: failed: SourceUnavailableError" in message
+        (command,) = [line for line in message.splitlines() if "start-execution" in line]
+        words = shlex.split(command)
+        assert json.loads(words[words.index("--input") + 1]) == run_input
+
+
 def test_message_says_how_to_retry_what_may_not_fail_again(lake: Lake) -> None:
     made = closed(lake, item("one"), item("two"), statuses=(Status.OK, Status.FAILED), error_code="timed_out")
     message = report(done(lake, made, tolerance=50), failed())["message"]
