@@ -15,9 +15,10 @@ from check_input.run_input import RunInput
 from imagelake.lake import object_keys
 from imagelake.lake.rows import COLUMNS
 from imagelake.run.models import Run
-from imagelake.sources import _SOURCES
+from imagelake.sources import _SOURCES, get_source
+from local.deploy import ONLY_WITH_TLS
 from tests.static.asl import MACHINE, RESOURCES, ROOT, TEMPLATE, Json, lambda_tasks, states, tasks
-from tests.static.template_gate import EXECUTIONS, distributed_map, grants, plain
+from tests.static.template_gate import EXECUTIONS, distributed_map, grants, listed, plain
 
 LAMBDA_TASKS = lambda_tasks(MACHINE)
 # Functions outside the state machine, by package.
@@ -203,12 +204,60 @@ def test_bucket_keeps_overwritten_objects() -> None:
     assert RESOURCES["Bucket"]["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
 
 
-def test_bucket_answers_over_tls_only() -> None:
-    (statement,) = RESOURCES["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+# Policies of resources, and what each refuses without TLS.
+TLS_ONLY = {
+    "BucketPolicy": {("s3:*", "Bucket.Arn"), ("s3:*", "${Bucket.Arn}/*")},
+    "TopicPolicy": {("sns:Publish", "Topic")},
+    "ScheduleDeadLettersPolicy": {("sqs:*", "ScheduleDeadLetters.Arn")},
+    "AlertDeadLettersPolicy": {("sqs:*", "AlertDeadLetters.Arn")},
+}
+
+
+def statement_of(policy: str, sid: str) -> Json:
+    statements: list[Json] = RESOURCES[policy]["Properties"]["PolicyDocument"]["Statement"]
+    (statement,) = [statement for statement in statements if statement["Sid"] == sid]
+    return statement
+
+
+@pytest.mark.parametrize("policy", TLS_ONLY)
+def test_resource_answers_over_tls_only(policy: str) -> None:
+    statement = statement_of(policy, "TlsOnly")
     assert statement["Effect"] == "Deny"
     assert statement["Principal"] == "*"
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-    assert grants(statement) == {("s3:*", "Bucket.Arn"), ("s3:*", "${Bucket.Arn}/*")}
+    assert grants(statement) == TLS_ONLY[policy]
+
+
+def test_every_bucket_topic_and_queue_demands_tls_and_only_these_policies_are_left_out_locally() -> None:
+    closed = {
+        plain(of)
+        for policy in TLS_ONLY
+        for name in ("Bucket", "Topics", "Queues")
+        for of in listed(RESOURCES[policy]["Properties"].get(name, []))
+    }
+    kinds = ("AWS::S3::Bucket", "AWS::SNS::Topic", "AWS::SQS::Queue")
+    assert closed == {name for kind in kinds for name in of_type(kind)}
+    assert {*ONLY_WITH_TLS} == {*TLS_ONLY}
+
+
+def test_transform_may_not_replace_a_raw_image() -> None:
+    statement = statement_of("BucketPolicy", "TransformReplacesNoRawImage")
+    assert (statement["Effect"], plain(statement["Principal"]["AWS"])) == ("Deny", "TransformFunctionRole.Arn")
+    assert statement["Condition"] == {"Null": {"s3:if-none-match": "true"}}
+    assert grants(statement) == {("s3:PutObject", "${Bucket.Arn}/raw/images/*")}
+
+
+def secrets_of(function: str, action: str) -> set[str]:
+    (policy,) = RESOURCES[function]["Properties"]["Policies"]
+    granted = {grant for statement in policy["Statement"] for grant in grants(statement)}
+    return {resource.removeprefix(ARN % "secretsmanager" + "secret:") for a, resource in granted if a == action}
+
+
+def test_fetch_may_read_the_secrets_of_networks_and_no_others() -> None:
+    networks = [name for name in _SOURCES if get_source(name).manifest.credentials]
+    assert secrets_of("FetchFunction", "secretsmanager:GetSecretValue") == {
+        f"${{AWS::StackName}}/{name}{suffix}" for name in networks for suffix in ("", "-??????")
+    }
 
 
 def test_tables_have_point_in_time_recovery() -> None:

@@ -18,11 +18,11 @@ from botocore.exceptions import ClientError
 
 from imagelake.lake import object_keys
 from imagelake.lake.rows import Status
-from local.deploy import STACK_NAME, deploy
+from local.deploy import ONLY_WITH_TLS, STACK_NAME, deploy
 from local.engine import REGION, Engine
 from local.stream import put_records
 from tests.support import watched_engine
-from tests.support.deployed_stack import ONLY_WITH_TLS, TEMPLATE
+from tests.support.deployed_stack import TEMPLATE
 from tests.support.private_parts import is_allowed
 from tests.support.wire.instagram import InstagramServer
 from tests.support.wire.server import WireServer
@@ -42,7 +42,15 @@ s3:PutObject
 s3:ListBucket
     Bucket IngestStream MapKeys Reconcile Report
 secretsmanager:GetSecretValue
-    imagelake/facebook-?????? Transform
+    imagelake/facebook-?????? Fetch Transform
+    imagelake/bluesky Fetch
+    imagelake/facebook Fetch
+    imagelake/instagram Fetch
+    imagelake/mastodon Fetch
+    imagelake/x Fetch
+    imagelake/bluesky-?????? Fetch
+    imagelake/mastodon-?????? Fetch
+    imagelake/x-?????? Fetch
 sqs:SendMessage
     AlertDeadLetters RelayAlert
 """
@@ -169,13 +177,13 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     ):
         secrets = engine.client("secretsmanager")
         alerts = {"url": webhook.url + PATH, "format": "slack"}
-        secrets.create_secret(Name="alerts", SecretString=json.dumps(alerts))
+        secrets.create_secret(Name=f"{STACK_NAME}/alerts", SecretString=json.dumps(alerts))
         secrets.create_secret(Name=f"{STACK_NAME}/instagram", SecretString=json.dumps({"access_token": "login"}))
         parameters = {
             "Feeds": json.dumps([{"source": "instagram", "account": "me", "server": instagram.url}]),
             "ScheduleState": "DISABLED",
             "StreamIngest": "ENABLED",
-            "AlertWebhookSecret": "alerts",
+            "AlertWebhookSecret": f"{STACK_NAME}/alerts",
             "TrustedOrigins": f"{webhook.url},{instagram.url},{photos.url}",
         }
         deploy(engine, TEMPLATE, parameters, without=ONLY_WITH_TLS)
