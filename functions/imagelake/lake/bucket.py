@@ -69,6 +69,12 @@ class Bucket:
         with named_if_damaged(key):
             return model.model_validate_json(body)
 
+    def get_models(self, key: str, model: type[Model]) -> list[Model]:
+        """Read an object that holds a list of models as JSON."""
+        body = self.get(key)
+        with named_if_damaged(key):
+            return [model.model_validate(value) for value in json.loads(body)]
+
     def get_lines(self, key: str) -> list[Any]:
         """Read an object that has one JSON value per line."""
         body = self.get(key)
@@ -134,7 +140,7 @@ def named_if_damaged(key: str) -> Iterator[None]:
     """Turn the error of a parser into an error that names the object."""
     try:
         yield
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ObjectDamagedError(f"{key} is damaged: {type(error).__name__}: {error}") from error
 
 

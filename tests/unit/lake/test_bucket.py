@@ -171,6 +171,13 @@ def test_error_names_the_model_that_is_damaged(lake: Lake, body: bytes) -> None:
         lake.bucket.get_model("work/x", PlannedBatch)
 
 
+@pytest.mark.parametrize("body", [b"", b"[", b"null", b"[{}]", b'{"n": 1}'])
+def test_error_names_the_list_of_models_that_is_damaged(lake: Lake, body: bytes) -> None:
+    lake.bucket.put("work/x", body, "application/json")
+    with pytest.raises(ObjectDamagedError, match=r"^work/x is damaged: "):
+        lake.bucket.get_models("work/x", PlannedBatch)
+
+
 @pytest.mark.parametrize("read", [Bucket.get_json, Bucket.get_lines])
 def test_error_names_the_json_that_is_damaged(lake: Lake, read: Callable[[Bucket, str], Any]) -> None:
     lake.bucket.put("work/x", b'{"n": 1}\n{"n": \n', "application/json")
