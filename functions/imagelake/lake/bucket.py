@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from imagelake.run.aws import aws_errors, client
-from imagelake.run.errors import ObjectDamagedError, ObjectMissingError, StorageUnavailableError
+from imagelake.run.errors import DamagedObjectError, ObjectMissingError, StorageUnavailableError
 from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.retries import attempts
 
@@ -141,7 +141,7 @@ def named_if_damaged(key: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError) as error:
-        raise ObjectDamagedError(f"{key} is damaged: {type(error).__name__}: {error}") from error
+        raise DamagedObjectError(f"{key} is damaged: {type(error).__name__}: {error}") from error
 
 
 def _json(value: Any) -> bytes:

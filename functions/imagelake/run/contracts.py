@@ -15,11 +15,11 @@ from imagelake.run.errors import (
     BadInputError,
     BatchDeadlineError,
     CredentialsError,
+    DamagedObjectError,
     FeedBusyError,
     FeedNotFoundError,
     FeedNotPermittedError,
     ImagelakeError,
-    ObjectDamagedError,
     ObjectMissingError,
     RateLimitedError,
     ReconciliationError,
@@ -164,7 +164,7 @@ class Contract(NamedTuple):
 # Errors of every function that uses AWS.
 AWS_ERRORS = frozenset({StorageUnavailableError, StorageDeniedError})
 # Errors of every function that also reads objects.
-STORAGE_ERRORS = AWS_ERRORS | {ObjectMissingError, ObjectDamagedError}
+STORAGE_ERRORS = AWS_ERRORS | {ObjectMissingError, DamagedObjectError}
 # Errors of every call to a network.
 NETWORK_ERRORS = frozenset(
     {

@@ -16,7 +16,7 @@
     │   ├── SourceChangedError        the answer is not what the network documents
     │   ├── StorageDeniedError        our role, bucket or table is not set up for this call
     │   ├── ObjectMissingError        an object a step relies on is not there
-    │   ├── ObjectDamagedError        an object a step relies on cannot be read; names its key
+    │   ├── DamagedObjectError        an object a step relies on is not as it was written
     │   ├── ReconciliationError       planned items, rows and mappings do not add up
     │   ├── DownloadError             one image could not be fetched; carries an ErrorCode
     │   └── ImageRejectedError        one image is not acceptable; carries an ErrorCode
@@ -155,8 +155,8 @@ class ObjectMissingError(PermanentError):
     """An object that a step needs does not exist."""
 
 
-class ObjectDamagedError(PermanentError):
-    """The content of an object is not what a step wrote; the message names the object."""
+class DamagedObjectError(PermanentError):
+    """An object that a step needs is not as it was written; the message names its key."""
 
 
 class ReconciliationError(PermanentError):

@@ -10,7 +10,7 @@ from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.rows import TRANSFORM_VERSION, Status
 from imagelake.lake.staging import Staging
-from imagelake.run.errors import ObjectDamagedError, ObjectMissingError, ReconciliationError
+from imagelake.run.errors import DamagedObjectError, ObjectMissingError, ReconciliationError
 from imagelake.run.models import PlannedBatch
 from map_keys.app import handler
 from tests.unit.fake_bus import Bus
@@ -164,7 +164,7 @@ def test_batch_stays_open_without_its_file(lake: Lake) -> None:
 def test_damaged_plan_is_named(lake: Lake) -> None:
     planned = keep_file(lake, plan(item("one")))
     lake.bucket.put(object_keys.planned_batch(planned.batch), b'{"batch": ', "application/json")
-    with pytest.raises(ObjectDamagedError, match=object_keys.planned_batch(planned.batch)):
+    with pytest.raises(DamagedObjectError, match=object_keys.planned_batch(planned.batch)):
         map_keys(planned)
 
 

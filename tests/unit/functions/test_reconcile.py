@@ -11,7 +11,7 @@ import record_failure.app
 from imagelake.lake import object_keys
 from imagelake.lake.rows import Row, Status
 from imagelake.run.aws import client
-from imagelake.run.errors import ObjectDamagedError, ReconciliationError
+from imagelake.run.errors import DamagedObjectError, ReconciliationError
 from imagelake.run.models import PlannedBatch
 from reconcile.app import handler
 from tests.unit.fake_lake import IMAGE_KEYS, Lake
@@ -159,7 +159,7 @@ def test_error_when_a_row_is_missing_or_there_twice(lake: Lake) -> None:
 def test_error_names_the_damaged_object(lake: Lake) -> None:
     planned = close(lake, plan(item("a")))
     lake.bucket.put(object_keys.planned_batch(planned.batch), b'{"batch', "application/json")
-    with pytest.raises(ObjectDamagedError, match=object_keys.planned_batch(planned.batch)):
+    with pytest.raises(DamagedObjectError, match=object_keys.planned_batch(planned.batch)):
         reconcile(lake, planned)
 
 

@@ -12,8 +12,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 from imagelake.lake.bucket import Bucket
 from imagelake.run.aws import aws_errors
 from imagelake.run.errors import (
+    DamagedObjectError,
     ImagelakeError,
-    ObjectDamagedError,
     ObjectMissingError,
     StorageDeniedError,
     StorageUnavailableError,
@@ -167,21 +167,21 @@ def test_error_names_the_object_when_it_is_missing(lake: Lake, read: Callable[[B
 @pytest.mark.parametrize("body", [b"", b'{"n": 1', b"\xff\xfe", b'{"batch": {}}', b"null"])
 def test_error_names_the_model_that_is_damaged(lake: Lake, body: bytes) -> None:
     lake.bucket.put("work/x", body, "application/json")
-    with pytest.raises(ObjectDamagedError, match=r"^work/x is damaged: "):
+    with pytest.raises(DamagedObjectError, match=r"^work/x is damaged: "):
         lake.bucket.get_model("work/x", PlannedBatch)
 
 
 @pytest.mark.parametrize("body", [b"", b"[", b"null", b"[{}]", b'{"n": 1}'])
 def test_error_names_the_list_of_models_that_is_damaged(lake: Lake, body: bytes) -> None:
     lake.bucket.put("work/x", body, "application/json")
-    with pytest.raises(ObjectDamagedError, match=r"^work/x is damaged: "):
+    with pytest.raises(DamagedObjectError, match=r"^work/x is damaged: "):
         lake.bucket.get_models("work/x", PlannedBatch)
 
 
 @pytest.mark.parametrize("read", [Bucket.get_json, Bucket.get_lines])
 def test_error_names_the_json_that_is_damaged(lake: Lake, read: Callable[[Bucket, str], Any]) -> None:
     lake.bucket.put("work/x", b'{"n": 1}\n{"n": \n', "application/json")
-    with pytest.raises(ObjectDamagedError, match=r"^work/x is damaged: "):
+    with pytest.raises(DamagedObjectError, match=r"^work/x is damaged: "):
         read(lake.bucket, "work/x")
 
 
