@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from local.deploy import deploy
+from local.deploy import ONLY_WITH_TLS, deploy
 from local.engine import REGION, Engine
 from local.feed_server import FeedServer
 from local.follow import follow
@@ -64,8 +64,7 @@ def demo(options: Options, console: Console) -> int:
             )
         run_input, parameters = execution_input(options, stack)
         with _timed(console, "Deploy"):
-            # BucketPolicy refuses plain HTTP, which the engine speaks on loopback.
-            outputs = deploy(engine, TEMPLATE, parameters, without=["BucketPolicy"])
+            outputs = deploy(engine, TEMPLATE, parameters, without=ONLY_WITH_TLS)
         mailbox = subscribe(engine, outputs["TopicArn"])
         run = _execute_by_stream if options.stream else _execute
         execution = run(engine, outputs, run_input, console)

@@ -14,6 +14,8 @@ from local.engine import Engine
 from local.package import package
 
 STACK_NAME = "imagelake"
+# The engine speaks plain HTTP on loopback, which these policies refuse.
+ONLY_WITH_TLS = ("BucketPolicy", "TopicPolicy", "ScheduleDeadLettersPolicy", "AlertDeadLettersPolicy")
 _ARTIFACTS = "local-artifacts"
 _POLL_SECONDS = 0.1
 

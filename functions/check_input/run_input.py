@@ -10,7 +10,10 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AwareDatetime, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
+from check_input.feeds_parameter import FeedsParameter
 from check_input.settings import CheckInputSettings
+from imagelake.lake.bucket import Bucket
+from imagelake.lake.open_batches import open_batches
 from imagelake.run.contracts import CheckInputRequest, CheckInputResult
 from imagelake.run.errors import BadFeedError, BadInputError
 from imagelake.run.frozen_model import FrozenModel
@@ -73,7 +76,8 @@ class RunInput(FrozenModel):
 
 def start_run(request: CheckInputRequest, settings: CheckInputSettings) -> CheckInputResult:
     """Make the run and its feeds, in the order of the input; raise ``BadInputError`` naming the wrong field."""
-    run_input = _parse(request.input)
+    fields, parameter = _fields(request.input)
+    run_input = _parse(fields)
     execution = request.execution
     time = run_input.scheduled_time or execution.started_at
     max_batch_size = _MAX_BATCH_SIZE_WITH.get(run_input.tensor, _MAX_BATCH_SIZE)
@@ -88,7 +92,10 @@ def start_run(request: CheckInputRequest, settings: CheckInputSettings) -> Check
         tensor=run_input.tensor,
         retry=run_input.retry,
     )
-    return CheckInputResult(run=run, feeds=_entries(run_input.feeds))
+    feeds = _entries(run_input.feeds)
+    if parameter is not None and run.retry is None:
+        feeds += _removed_feeds(parameter, run, MAX_FEEDS - len(feeds), Bucket(settings.bucket_name))
+    return CheckInputResult(run=run, feeds=feeds)
 
 
 def _tolerance(run_input: RunInput, settings: CheckInputSettings) -> int:
@@ -98,14 +105,21 @@ def _tolerance(run_input: RunInput, settings: CheckInputSettings) -> int:
     return settings.failure_tolerance_percent if run_input.retry is None else 100
 
 
-def _parse(raw_input: Any) -> RunInput:
+def _fields(raw_input: Any) -> tuple[dict[str, Any], FeedsParameter | None]:
+    """Return the fields of the input, and the feeds parameter if the feeds come from there."""
     if not isinstance(raw_input, dict):
         raise BadInputError(f"the execution input is a JSON {type(raw_input).__name__}; it has to be an object")
     fields = dict(raw_input)
     # Load Feeds puts the SSM parameter here if the input names no feeds.
-    parameter = fields.pop("feeds_parameter", None)
-    if "feeds" not in fields and parameter is not None:
-        fields["feeds"] = _scheduled_feeds(parameter, fields.get("schedule", "daily"))
+    loaded = fields.pop("feeds_parameter", None)
+    if "feeds" in fields or loaded is None:
+        return fields, None
+    parameter = FeedsParameter(loaded)
+    fields["feeds"] = parameter.feeds(fields.get("schedule", "daily"))
+    return fields, parameter
+
+
+def _parse(fields: dict[str, Any]) -> RunInput:
     try:
         return RunInput.model_validate(fields)
     except ValidationError as error:
@@ -114,21 +128,6 @@ def _parse(raw_input: Any) -> RunInput:
             for problem in error.errors(include_url=False)[:5]
         ]
         raise BadInputError("execution input: " + "; ".join(problems)) from error
-
-
-def _scheduled_feeds(parameter: dict[str, str], schedule: Any) -> Any:
-    """Take the feeds from the parameter: one list, or ``{"daily": [...], "frequent": [...]}``."""
-    try:
-        feeds = json.loads(parameter["value"])
-    except ValueError as error:
-        raise BadInputError(f"SSM parameter {parameter['name']}: not JSON: {error}") from error
-    if not isinstance(feeds, dict):
-        return feeds
-    if not isinstance(schedule, str) or schedule not in feeds:
-        raise BadInputError(
-            f"SSM parameter {parameter['name']} has no list for the schedule {schedule!r}; it has: {', '.join(feeds)}"
-        )
-    return feeds[schedule]
 
 
 def _entries(feeds: list[Any]) -> list[FeedEntry]:
@@ -147,6 +146,15 @@ def _entries(feeds: list[Any]) -> list[FeedEntry]:
             f"execution input: feeds: {len(entries)} feeds, each server of a list counted; {MAX_FEEDS} are allowed"
         )
     return entries
+
+
+def _removed_feeds(parameter: FeedsParameter, run: Run, room: int, bucket: Bucket) -> list[FeedEntry]:
+    """Make at most ``room`` entries of feeds that have open batches and that no schedule lists."""
+    listed = {entry.feed_id for config in parameter.all_feeds() for entry in map(_entry, _per_server(config))}
+    removed = {*open_batches(bucket).values()} - listed
+    # Each day has another order, so that a feed that fails again and again does not keep out the others.
+    ordered = sorted(removed, key=lambda feed_id: hashlib.sha256(f"{run.dt} {feed_id}".encode()).digest())
+    return [FeedEntry(feed_id=feed_id, name=feed_id, config=None, resume_only=True) for feed_id in ordered[:room]]
 
 
 def _per_server(config: Any) -> list[Any]:

@@ -8,8 +8,9 @@ from imagelake.run.settings import ResourceName, Settings
 
 
 class CheckInputSettings(Settings):
-    """Defaults of the execution input, and the bus for events."""
+    """Defaults of the execution input, the bus for events, and the bucket with the open batches."""
 
+    bucket_name: ResourceName
     event_bus_name: ResourceName
     batch_size: PositiveInt
     posts_per_feed: PositiveInt

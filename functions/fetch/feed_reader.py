@@ -21,8 +21,14 @@ from imagelake.sources import Feed, Source, get_source, parse_feed
 
 
 def read_feed(request: FeedRequest, settings: FetchSettings, seconds_left: Callable[[], float]) -> Progress:
-    """Read pages of the request's feed; a run that retries failed items reads none and is ``done`` at once."""
+    """Read pages of the request's feed.
+
+    A run that retries failed items reads none and is ``done`` at once; so is a feed whose open batches are resumed.
+    """
     run, feed_id = request.run, request.feed.feed_id
+    if request.feed.resume_only:
+        take_lease(settings.bookmarks_table, feed_id, run.execution_arn)
+        return request.progress.model_copy(update={"status": "done"})
     feed = parse_feed(request.feed.config)
     source = get_source(feed.source)
     # Windows of a stream need no lease: each has its own posts, and claims keep their media items apart.

@@ -1,4 +1,4 @@
-"""Map Keys: map every raw image of a batch to its row and back, then close the batch."""
+"""Map Keys: check a batch, map every raw image of it to its row and back, then close the batch."""
 
 from __future__ import annotations
 
@@ -27,22 +27,24 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     bucket = Bucket(settings.bucket_name)
 
     mapped = map_rows(batch, bucket, MediaIndex(settings.image_keys_table))
-    # This is the batch's last change. If a step dies before it, the next run repeats the step under the same names.
+    if mapped:
+        publish(
+            settings.event_bus_name,
+            BatchWritten(
+                run_id=run.run_id,
+                dt=run.dt,
+                feed_id=batch.feed_id,
+                source=batch.source,
+                batch_id=batch.batch_id,
+                bucket=bucket.name,
+                key=object_keys.parquet(batch),
+                rows=mapped,
+                retried_by=batch.retried_by,
+            ),
+        )
+    # This comes last: if a worker dies before it, the next run repeats the step, with the same event.
     bucket.delete(object_keys.open_batch(batch))
 
-    publish(
-        settings.event_bus_name,
-        BatchWritten(
-            run_id=run.run_id,
-            dt=run.dt,
-            feed_id=batch.feed_id,
-            source=batch.source,
-            batch_id=batch.batch_id,
-            bucket=bucket.name,
-            key=object_keys.parquet(batch),
-            rows=mapped,
-        ),
-    )
     metrics.add_metric("MediaMapped", MetricUnit.Count, mapped)
     logger.info("batch closed", extra={"batch": batch.model_dump(), "mapped": mapped})
     return MapKeysResult(mapped=mapped).model_dump(mode="json")

@@ -8,6 +8,7 @@ from imagelake.lake.media_index import MediaIndex
 from imagelake.lake.rows import select
 from imagelake.lake.staging import Staging
 from imagelake.run.models import Batch
+from map_keys.check import check_batch
 
 # Columns of a row that its item in the media index also has.
 _COLUMNS = (
@@ -17,8 +18,9 @@ _COLUMNS = (
 
 
 def map_rows(batch: Batch, bucket: Bucket, media_index: MediaIndex) -> int:
-    """Complete the items of all rows of a batch; return their number."""
+    """Check a batch, then complete the items of all its rows; return their number."""
     rows = Staging(bucket, batch).rows()
+    check_batch(batch, rows, bucket, media_index)
     media_ids = [row["media_id"] for row in rows]
     row_numbers = {media_id: number for number, media_id in enumerate(media_ids)}
     if batch.retried_by:

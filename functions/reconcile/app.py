@@ -27,7 +27,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     run, feed = request.run, request.feed
     bucket = Bucket(settings.bucket_name)
 
-    batches = [Batch.model_validate(entry) for entry in bucket.get_json(request.plan.list_key)]
+    batches = bucket.get_models(request.plan.list_key, Batch)
     audits = audit_batches(run, batches, bucket, MediaIndex(settings.image_keys_table))
     failures = [failure for audit in audits for failure in audit.failures]
     bucket.put_lines(object_keys.failures(run.run_id, feed.feed_id), failures)

@@ -15,6 +15,7 @@ from typing import Any
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.media_index import CLAIMED, MediaIndex
+from imagelake.lake.open_batches import open_batches
 from imagelake.lake.rows import Status, select
 from imagelake.lake.staging import StagedRow, Staging
 from imagelake.run.errors import ObjectMissingError, ReconciliationError
@@ -68,9 +69,9 @@ def _audit(run: Run, batch: Batch, bucket: Bucket, media_index: MediaIndex) -> B
         failure = _recorded_failure(run, batch, bucket)
         return BatchAudit(batch, OpenBatch(batch_id=batch.batch_id, dt=batch.dt, items=batch.items, failure=failure))
 
-    plan = PlannedBatch.model_validate_json(bucket.get(object_keys.planned_batch(batch)))
+    plan = bucket.get_model(object_keys.planned_batch(batch), PlannedBatch)
     rows = Staging(bucket, batch).rows()
-    mapped = _read_mapping(plan, media_index)
+    mapped = _read_mapping(plan, bucket, media_index)
     ours = {media_id: item["status"] for media_id, item in mapped.items() if item["batch_id"] == batch.batch_id}
     problem = next(_contradictions(plan, rows, mapped, ours, bucket), None)
     if problem is not None:
@@ -82,12 +83,20 @@ def _audit(run: Run, batch: Batch, bucket: Bucket, media_index: MediaIndex) -> B
     return BatchAudit(batch, counts=counts, failures=failures)
 
 
-def _read_mapping(plan: PlannedBatch, media_index: MediaIndex) -> dict[str, dict[str, Any]]:
+def _read_mapping(plan: PlannedBatch, bucket: Bucket, media_index: MediaIndex) -> dict[str, dict[str, Any]]:
+    """Read the items of a plan; leave out claims whose batch is not open, because nobody makes their rows."""
     media_ids = [item.media_id for item in plan.items]
     mapped = media_index.get_many(media_ids, consistent=False)
     # A cheap read can miss what Map Keys has just written, so read these items again, at the full price.
     stale = [media_id for media_id in media_ids if mapped.get(media_id, {}).get("status", CLAIMED) == CLAIMED]
-    return mapped | media_index.get_many(stale)
+    if not stale:
+        return mapped
+    # The list comes before the second read: a batch in between finishes its items before it is closed.
+    working = {*open_batches(bucket), plan.batch.batch_id}
+    mapped |= media_index.get_many(stale)
+    return {
+        media_id: item for media_id, item in mapped.items() if item["status"] != CLAIMED or item["batch_id"] in working
+    }
 
 
 def _contradictions(
@@ -95,7 +104,7 @@ def _contradictions(
 ) -> Iterator[str]:
     """Compare plan, rows, mapping and file; ``ours`` is the status of the items that this batch claimed."""
     if len(mapped) != len(plan.items):
-        yield f"{len(plan.items)} items planned, {len(mapped)} mapped"
+        yield f"{len(plan.items)} items planned, {len(mapped)} mapped or in an open batch"
     media_ids = {row["media_id"] for row in rows}
     if len(rows) != len(media_ids):
         yield f"{len(rows)} rows of {len(media_ids)} items"
@@ -112,7 +121,7 @@ def _contradictions(
 
 def _recorded_failure(run: Run, batch: Batch, bucket: Bucket) -> Failure:
     try:
-        return Failure.model_validate(bucket.get_json(object_keys.batch_failure(run.run_id, batch.batch_id)))
+        return bucket.get_model(object_keys.batch_failure(run.run_id, batch.batch_id), Failure)
     except ObjectMissingError:
         return Failure(
             error="NotRecorded", message="the batch ended without a recorded error; see the Map Run in the console"

@@ -49,7 +49,7 @@ def _update(feed: FeedSummary, run: Run, bucket: Bucket) -> FeedProblem:
         return FeedProblem(kind=kind, since=run.dt, notified_on=run.dt, notified_by=run.run_id)
     problem = FeedProblem(kind="", since=run.dt, notified_on=run.dt, notified_by="")
     with suppress(ObjectMissingError):
-        problem = FeedProblem.model_validate_json(bucket.get(key))
+        problem = bucket.get_model(key, FeedProblem)
     if problem.kind != kind or (kind and problem.notified_on != run.dt):
         since = problem.since if problem.kind == kind else run.dt
         problem = FeedProblem(kind=kind, since=since, notified_on=run.dt, notified_by=run.run_id)

@@ -73,11 +73,14 @@ def _links(summary: Summary, bucket: str) -> list[str]:
 
 
 def _how_to_resume(summary: Summary) -> list[str]:
-    feeds = [feed.config for feed in summary.feeds if feed.problem is not None and not feed.is_busy]
-    if feeds:
+    unfinished = [feed for feed in summary.feeds if feed.problem is not None and not feed.is_busy]
+    if unfinished:
+        # A removed feed has no definition. Every run that takes its feeds from the parameter resumes it.
+        feeds = [feed.config for feed in unfinished if feed.config is not None]
+        run_input = {"feeds": feeds} if feeds else {}
         return [
             "Nothing is lost: the next run, scheduled or started by hand, resumes open batches and reads unread posts:",
-            _start_command(summary, {"feeds": feeds}),
+            _start_command(summary, run_input),
             "docs/runbook.md explains each error and how to fix it.",
         ]
     if any(feed.is_busy for feed in summary.feeds):
@@ -91,7 +94,11 @@ def _how_to_retry(summary: Summary) -> list[str]:
     codes = [code for code in RETRYABLE_CODES if code in summary.errors]
     if not codes:
         return []
-    feeds = [feed.config for feed in summary.feeds if not feed.errors.keys().isdisjoint(codes)]
+    feeds = [
+        feed.config for feed in summary.feeds if feed.config is not None and not feed.errors.keys().isdisjoint(codes)
+    ]
+    if not feeds:
+        return []
     retry = {"feeds": feeds, "retry": {"run_id": summary.run.run_id, "error_codes": codes}}
     return [
         "This works for 14 days. It requests the failed images again and reads no new posts:",

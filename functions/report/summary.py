@@ -82,8 +82,7 @@ def warnings_of(feed: FeedSummary, run: Run) -> list[str]:
 def _summarize_feed(result: FeedResult, bucket: Bucket) -> FeedSummary:
     reconciliation = None
     if result.reconciliation is not None:
-        stored = bucket.get(result.reconciliation.reconciliation_key)
-        reconciliation = FeedReconciliation.model_validate_json(stored)
+        reconciliation = bucket.get_model(result.reconciliation.reconciliation_key, FeedReconciliation)
     return FeedSummary(
         feed_id=result.feed.feed_id,
         name=result.feed.name,

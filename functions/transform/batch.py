@@ -7,6 +7,7 @@ from collections.abc import Callable
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.media_index import MediaIndex
+from imagelake.lake.open_batches import open_batches
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import BatchDeadlineError
 from imagelake.run.models import Batch, PlannedBatch
@@ -31,8 +32,11 @@ def transform_batch(
     if counts is not None:
         return counts
 
-    plan = PlannedBatch.model_validate_json(bucket.get(object_keys.planned_batch(batch)))
-    claimed = MediaIndex(config.image_keys_table).claim((item.media_id for item in plan.items), batch.batch_id)
+    plan = bucket.get_model(object_keys.planned_batch(batch), PlannedBatch)
+    media_index = MediaIndex(config.image_keys_table)
+    claimed = media_index.claim(
+        [item.media_id for item in plan.items], batch.batch_id, list_open=lambda: open_batches(bucket)
+    )
     source = get_source(batch.source)
     with Downloader(
         trusted_origins=config.trusted_origins, contact=config.contact, allowed_hosts=source.media_hosts

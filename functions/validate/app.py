@@ -25,17 +25,21 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     request = FeedRequest.model_validate(event)
     settings = ValidateSettings.load()
     run, feed_id = request.run, request.feed.feed_id
-    feed = parse_feed(request.feed.config)
     bucket = Bucket(settings.bucket_name)
     media_index = MediaIndex(settings.image_keys_table)
 
     warnings = list(request.progress.warnings)
     if run.retry is not None:
         problems = reopen(run.retry, run.run_id, feed_id, bucket, media_index)
-        warnings += [f"{feed.name}: {problem}" for problem in problems]
-    posts, rejects = read_pages(get_source(feed.source), feed, feed_id, run, request.progress.pages, bucket)
-    planner = Planner(feed, request, bucket, media_index)
-    plan = planner.write(planner.select(posts, rejects), warnings)
+        warnings += [f"{request.feed.name}: {problem}" for problem in problems]
+    planner = Planner(request, bucket, media_index)
+    if request.feed.resume_only:
+        selection = planner.select_open_batches()
+    else:
+        feed = parse_feed(request.feed.config)
+        posts, rejects = read_pages(get_source(feed.source), feed, feed_id, run, request.progress.pages, bucket)
+        selection = planner.select(feed, posts, rejects)
+    plan = planner.write(selection, warnings)
 
     metrics.add_metric("ItemsPlanned", MetricUnit.Count, plan.items)
     metrics.add_metric("PostsRejected", MetricUnit.Count, plan.rejected_posts)

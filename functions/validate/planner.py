@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
-from imagelake.lake.media_index import MediaIndex
+from imagelake.lake.media_index import CLAIMED, MediaIndex
+from imagelake.lake.open_batches import open_batches
 from imagelake.run.contracts import FeedRequest
 from imagelake.run.errors import ObjectMissingError
 from imagelake.run.models import Batch, BookmarkUpdate, FeedPlan, PlannedBatch
@@ -26,39 +27,50 @@ class Selection:
 
     # Open batches that an earlier run, or an earlier try of this call, has planned.
     resumed: list[PlannedBatch]
-    new: list[PlannedBatch]
-    posts: int
-    already_known: int
-    rejected_posts: list[Reject]
-    skipped_media: list[Reject]
+    new: list[PlannedBatch] = field(default_factory=list)
+    source: str = ""
+    posts: int = 0
+    already_known: int = 0
+    rejected_posts: list[Reject] = field(default_factory=list)
+    skipped_media: list[Reject] = field(default_factory=list)
 
 
 class Planner:
     """Plans one feed in one run; if a later call plans the same pages again, it gets the same batches or fewer."""
 
-    def __init__(self, feed: Feed, request: FeedRequest, bucket: Bucket, media_index: MediaIndex) -> None:
-        self._feed = feed
+    def __init__(self, request: FeedRequest, bucket: Bucket, media_index: MediaIndex) -> None:
         self._feed_id = request.feed.feed_id
         self._run = request.run
         self._progress = request.progress
         self._bucket = bucket
         self._media_index = media_index
 
-    def select(self, posts: list[Post], rejects: list[Reject]) -> Selection:
+    def select(self, feed: Feed, posts: list[Post], rejects: list[Reject]) -> Selection:
         """Choose the batches to process, by reading open batches and the media index; nothing is written."""
-        open_batches = self._open_batches()
-        resumed = [planned for planned in open_batches if self._resumes(planned)]
-        images, skipped = self._images(posts)
-        new = self._new_items(images, open_batches)
+        own_batches = self._open_batches()
+        resumed = [planned for planned in own_batches if self._resumes(planned, feed.window)]
+        images, skipped = _images(feed, posts)
+        new = self._new_items(images, own_batches)
         # Items that an earlier try of this call has planned count as new, not as already known.
         ours = {item.media_id for planned in resumed if planned.run_id == self._run.run_id for item in planned.items}
         return Selection(
             resumed=resumed,
-            new=[self._plan_batch(items) for items in self._groups(new)],
+            new=[self._plan_batch(feed, items) for items in self._groups(new)],
+            source=feed.source,
             posts=len(posts),
             already_known=sum(item.media_id not in ours for item in images) - len(new),
             rejected_posts=rejects,
             skipped_media=skipped,
+        )
+
+    def select_open_batches(self) -> Selection:
+        """Choose the open batches of a removed feed; today's batches of a stream belong to the windows at work."""
+        return Selection(
+            [
+                planned
+                for planned in self._open_batches()
+                if planned.batch.source != "stream" or self._is_earlier(planned)
+            ]
         )
 
     def write(self, selection: Selection, warnings: list[str]) -> FeedPlan:
@@ -98,36 +110,36 @@ class Planner:
         for key in self._bucket.list(object_keys.open_prefix(self._feed_id)):
             # Another run may close the batch between the listing and this read; then it is not open.
             with suppress(ObjectMissingError):
-                batches.append(PlannedBatch.model_validate_json(self._bucket.get(key)))
+                batches.append(self._bucket.get_model(key, PlannedBatch))
         return batches
 
-    def _resumes(self, planned: PlannedBatch) -> bool:
+    def _is_earlier(self, planned: PlannedBatch) -> bool:
+        return planned.batch.dt < self._run.dt
+
+    def _resumes(self, planned: PlannedBatch, window: str | None) -> bool:
         """Tell if this run processes an open batch.
 
         The run of a stream window leaves the batches that other windows planned on the same day to the runs of those
         windows. The run that Ingest Stream starts for a window has the window's name as its run id.
         """
-        window = self._feed.window
-        return window is None or planned.run_id in (self._run.run_id, window) or planned.batch.dt < self._run.dt
+        return window is None or planned.run_id in (self._run.run_id, window) or self._is_earlier(planned)
 
-    def _images(self, posts: list[Post]) -> tuple[list[Item], list[Reject]]:
-        """List every image once, and every skipped media item with the reason."""
-        items: dict[str, Item] = {}
-        skipped: list[Reject] = []
-        for post in posts:
-            for media in post.media:
-                if media.kind == "image" and media.url is not None and media.skip_reason is None:
-                    items.setdefault(media.media_id, Item.of(self._feed.source, self._feed.name, post, media))
-                else:
-                    skipped.append(Reject(post.post_id, _skip_reason(media), media.model_dump(mode="json")))
-        return list(items.values()), skipped
+    def _new_items(self, images: list[Item], own_batches: list[PlannedBatch]) -> list[Item]:
+        """List the images that are neither in an open batch nor in the media index.
 
-    def _new_items(self, images: list[Item], open_batches: list[PlannedBatch]) -> list[Item]:
-        """List the images that are neither in an open batch nor in the media index."""
-        planned = {item.media_id for batch in open_batches for item in batch.items}
+        A claim counts only while its batch is open: otherwise nobody would make a row of the image.
+        """
+        planned = {item.media_id for batch in own_batches for item in batch.items}
         candidates = [item for item in images if item.media_id not in planned]
         # A stale read may miss a media item. Then this run plans it again, and Transform cannot claim it.
         known = self._media_index.get_many((item.media_id for item in candidates), consistent=False)
+        unfinished = [media_id for media_id, item in known.items() if item["status"] == CLAIMED]
+        if unfinished:
+            known |= self._media_index.get_many(unfinished)
+            still_open = open_batches(self._bucket)
+            for media_id in unfinished:
+                if known[media_id]["status"] == CLAIMED and known[media_id]["batch_id"] not in still_open:
+                    del known[media_id]
         return [item for item in candidates if item.media_id not in known]
 
     def _groups(self, items: list[Item]) -> Iterator[list[Item]]:
@@ -136,11 +148,11 @@ class Planner:
         for start in range(0, len(ordered), self._run.batch_size):
             yield ordered[start : start + self._run.batch_size]
 
-    def _plan_batch(self, items: list[Item]) -> PlannedBatch:
+    def _plan_batch(self, feed: Feed, items: list[Item]) -> PlannedBatch:
         batch = Batch(
             batch_id=object_keys.batch_id(self._feed_id, self._run.dt, (item.media_id for item in items)),
             feed_id=self._feed_id,
-            source=self._feed.source,
+            source=feed.source,
             dt=self._run.dt,
             items=len(items),
         )
@@ -158,7 +170,20 @@ class Planner:
             for reject in group
         ]
         if lines:
-            self._bucket.put_lines(object_keys.rejects(self._run, self._feed.source, self._feed_id), lines)
+            self._bucket.put_lines(object_keys.rejects(self._run, selection.source, self._feed_id), lines)
+
+
+def _images(feed: Feed, posts: list[Post]) -> tuple[list[Item], list[Reject]]:
+    """List every image once, and the skipped media items, each with its reason."""
+    items: dict[str, Item] = {}
+    skipped: list[Reject] = []
+    for post in posts:
+        for media in post.media:
+            if media.kind == "image" and media.url is not None and media.skip_reason is None:
+                items.setdefault(media.media_id, Item.of(feed.source, feed.name, post, media))
+            else:
+                skipped.append(Reject(post.post_id, _skip_reason(media), media.model_dump(mode="json")))
+    return list(items.values()), skipped
 
 
 def _urgency(item: Item) -> tuple[datetime, datetime, str]:

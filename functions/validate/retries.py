@@ -32,7 +32,7 @@ def reopen(retry: Retry, run_id: str, feed_id: str, bucket: Bucket, media_index:
 
     for batch_id, media_ids in sorted(failed.items()):
         try:
-            plan = PlannedBatch.model_validate_json(bucket.get(object_keys.first_planned_batch(batch_id)))
+            plan = bucket.get_model(object_keys.first_planned_batch(batch_id), PlannedBatch)
         except ObjectMissingError:
             problems.append(
                 f"{len(media_ids)} items of batch {batch_id} are not retried: its plan has expired after 14 days"
@@ -42,7 +42,7 @@ def reopen(retry: Retry, run_id: str, feed_id: str, bucket: Bucket, media_index:
             again = _again(plan, media_ids, run_id)
             # An earlier try of this call may have found more failed items; its plan is used then.
             with suppress(ObjectMissingError):
-                again = PlannedBatch.model_validate_json(bucket.get(object_keys.planned_batch(again.batch)))
+                again = bucket.get_model(object_keys.planned_batch(again.batch), PlannedBatch)
             bucket.put(object_keys.open_batch(plan.batch), again.model_dump_json().encode(), "application/json")
     return problems
 

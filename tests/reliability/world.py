@@ -79,6 +79,11 @@ class World:
         """What was gone is there again, and looks like a picture that alice has posted already."""
         self._picture("a2", "ok", _photo(3, quality=50))
 
+    def repost(self, account: str, by: str) -> None:
+        """Put every post of an account into the listing of another one, too."""
+        self._posts[by] += [one for one in self._posts[account] if one not in self._posts[by]]
+        self._publish()
+
     def downloads(self) -> list[str]:
         """What was asked of the server but for pages."""
         return [path for path in self._website.asked if path.startswith("/media/")]

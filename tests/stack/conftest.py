@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from local.deploy import STACK_NAME, deploy
+from local.deploy import ONLY_WITH_TLS, STACK_NAME, deploy
 from local.engine import Engine
-from tests.support.deployed_stack import ONLY_WITH_TLS, TEMPLATE, Stack
+from tests.support.deployed_stack import TEMPLATE, Stack
 from tests.support.servers import Servers
 from tests.support.wire.planted_secrets import SECRETS
 from tests.support.wire.webhook import PATH

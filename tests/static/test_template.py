@@ -17,8 +17,9 @@ from imagelake.lake.rows import COLUMNS
 from imagelake.run.models import Run
 from imagelake.sources import SOURCES
 from imagelake.sources.contract import Authorized, RefreshesUrls
+from local.deploy import ONLY_WITH_TLS
 from tests.static.asl import MACHINE, RESOURCES, ROOT, TEMPLATE, Json, lambda_tasks, states, tasks
-from tests.static.template_gate import EXECUTIONS, distributed_map, grants, plain
+from tests.static.template_gate import EXECUTIONS, distributed_map, grants, listed, plain
 from tools.glue_projection import with_networks
 
 LAMBDA_TASKS = lambda_tasks(MACHINE)
@@ -166,9 +167,15 @@ def statement_of(function: str, sid: str) -> Json:
     return dict(statements[sid])
 
 
-def secrets_of(networks: list[str], action: str) -> set[tuple[str, str]]:
+def secrets_of(networks: list[str], action: str, *suffixes: str) -> set[tuple[str, str]]:
+    secret = ARN % "secretsmanager" + "secret:${AWS::StackName}/"
     # Secrets Manager appends a dash and six letters to the name.
-    return {(action, ARN % "secretsmanager" + f"secret:${{AWS::StackName}}/{name}-??????") for name in networks}
+    return {(action, f"{secret}{name}{suffix}") for name in networks for suffix in (*suffixes, "-??????")}
+
+
+def test_fetch_may_read_the_secrets_of_networks_and_no_others() -> None:
+    networks = [name for name, source in SOURCES.items() if isinstance(source, Authorized)]
+    assert grants(statement_of("Fetch", "ReadCredentials")) == secrets_of(networks, "secretsmanager:GetSecretValue", "")
 
 
 def test_fetch_may_write_the_secrets_whose_adapters_keep_renewed_credentials() -> None:
@@ -229,12 +236,47 @@ def test_bucket_keeps_overwritten_objects() -> None:
     assert RESOURCES["Bucket"]["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
 
 
-def test_bucket_answers_over_tls_only() -> None:
-    (statement,) = RESOURCES["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+# Policies of resources, and what each refuses without TLS.
+TLS_ONLY = {
+    "BucketPolicy": {("s3:*", "Bucket.Arn"), ("s3:*", "${Bucket.Arn}/*")},
+    "TopicPolicy": {("sns:Publish", "Topic")},
+    "ScheduleDeadLettersPolicy": {("sqs:*", "ScheduleDeadLetters.Arn")},
+    "AlertDeadLettersPolicy": {("sqs:*", "AlertDeadLetters.Arn")},
+}
+
+
+def policy_statement(policy: str, sid: str) -> Json:
+    statements: list[Json] = RESOURCES[policy]["Properties"]["PolicyDocument"]["Statement"]
+    (statement,) = [statement for statement in statements if statement["Sid"] == sid]
+    return statement
+
+
+@pytest.mark.parametrize("policy", TLS_ONLY)
+def test_resource_answers_over_tls_only(policy: str) -> None:
+    statement = policy_statement(policy, "TlsOnly")
     assert statement["Effect"] == "Deny"
     assert statement["Principal"] == "*"
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-    assert grants(statement) == {("s3:*", "Bucket.Arn"), ("s3:*", "${Bucket.Arn}/*")}
+    assert grants(statement) == TLS_ONLY[policy]
+
+
+def test_every_bucket_topic_and_queue_demands_tls_and_only_these_policies_are_left_out_locally() -> None:
+    closed = {
+        plain(of)
+        for policy in TLS_ONLY
+        for name in ("Bucket", "Topics", "Queues")
+        for of in listed(RESOURCES[policy]["Properties"].get(name, []))
+    }
+    kinds = ("AWS::S3::Bucket", "AWS::SNS::Topic", "AWS::SQS::Queue")
+    assert closed == {name for kind in kinds for name in of_type(kind)}
+    assert {*ONLY_WITH_TLS} == {*TLS_ONLY}
+
+
+def test_transform_may_not_replace_a_raw_image() -> None:
+    statement = policy_statement("BucketPolicy", "TransformReplacesNoRawImage")
+    assert (statement["Effect"], plain(statement["Principal"]["AWS"])) == ("Deny", "TransformFunctionRole.Arn")
+    assert statement["Condition"] == {"Null": {"s3:if-none-match": "true"}}
+    assert grants(statement) == {("s3:PutObject", "${Bucket.Arn}/raw/images/*")}
 
 
 def test_tables_have_point_in_time_recovery() -> None:

@@ -60,6 +60,14 @@ def lake(environment: None, clients: None) -> Iterator[Lake]:
 
 
 @pytest.fixture
+def bus(monkeypatch: pytest.MonkeyPatch) -> Bus:
+    """Collect the events that functions publish."""
+    bus = Bus()
+    monkeypatch.setattr("imagelake.run.events._client", lambda: bus)
+    return bus
+
+
+@pytest.fixture
 def secrets_manager(lake: Lake) -> Iterator[Any]:
     """An empty Secrets Manager."""
     forget_secrets()

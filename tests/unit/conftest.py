@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.support.fixtures import clients, environment, lake, secrets_manager, serve, website
+from tests.support.fixtures import bus, clients, environment, lake, secrets_manager, serve, website
 
-__all__ = ["clients", "environment", "lake", "secrets_manager", "serve", "website"]
+__all__ = ["bus", "clients", "environment", "lake", "secrets_manager", "serve", "website"]

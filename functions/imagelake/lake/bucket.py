@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from imagelake.run.aws import aws_errors, client
-from imagelake.run.errors import ObjectMissingError, StorageUnavailableError
+from imagelake.run.errors import DamagedObjectError, ObjectMissingError, StorageUnavailableError
+from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.retries import attempts
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
+
+Model = TypeVar("Model", bound=FrozenModel)
 
 # Retry a conditional write that conflicts with another one at the same time.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
@@ -21,7 +26,7 @@ _GET_TRIES = 4
 
 
 class Bucket:
-    """One bucket; raises only ``ObjectMissingError``, ``StorageDeniedError`` and ``StorageUnavailableError``."""
+    """One bucket; raises only the errors of ``contracts.STORAGE_ERRORS``."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -54,11 +59,27 @@ class Bucket:
 
     def get_json(self, key: str) -> Any:
         """Read an object as JSON."""
-        return json.loads(self.get(key))
+        body = self.get(key)
+        with named_if_damaged(key):
+            return json.loads(body)
+
+    def get_model(self, key: str, model: type[Model]) -> Model:
+        """Read an object that holds a model as JSON."""
+        body = self.get(key)
+        with named_if_damaged(key):
+            return model.model_validate_json(body)
+
+    def get_models(self, key: str, model: type[Model]) -> list[Model]:
+        """Read an object that holds a list of models as JSON."""
+        body = self.get(key)
+        with named_if_damaged(key):
+            return [model.model_validate(value) for value in json.loads(body)]
 
     def get_lines(self, key: str) -> list[Any]:
         """Read an object that has one JSON value per line."""
-        return [json.loads(line) for line in self.get(key).splitlines()]
+        body = self.get(key)
+        with named_if_damaged(key):
+            return [json.loads(line) for line in body.splitlines()]
 
     def put(self, key: str, body: bytes, content_type: str, metadata: dict[str, str] | None = None) -> None:
         """Write or replace an object."""
@@ -112,6 +133,15 @@ class Bucket:
         """Delete an object; it may not exist."""
         with aws_errors(key):
             self._s3.delete_object(Bucket=self.name, Key=key)
+
+
+@contextmanager
+def named_if_damaged(key: str) -> Iterator[None]:
+    """Turn the error of a parser into an error that names the object."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise DamagedObjectError(f"{key} is damaged: {type(error).__name__}: {error}") from error
 
 
 def _json(value: Any) -> bytes:

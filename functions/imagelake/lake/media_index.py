@@ -1,12 +1,12 @@
 """The media index: a table with one entry per media item, which links its raw image and its row.
 
 Transform first *claims* the media items of a batch, so that an item that two feeds list gets only one row. Map Keys
-later replaces each claim by the complete entry. A claim always belongs to an open batch.
+later replaces each claim by the complete entry. A claim belongs to an open batch; if its batch is not open, it is free.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -43,12 +43,26 @@ class MediaIndex:
             results = pool.map(lambda group: self._get_group(group, consistent), groups)
             return {item["media_id"]: item for items in results for item in items}
 
-    def claim(self, media_ids: Iterable[str], batch_id: str) -> set[str]:
-        """Claim media items for a batch; return all items of the batch, including those that an earlier try claimed."""
+    def claim(
+        self, media_ids: Iterable[str], batch_id: str, list_open: Callable[[], Container[str]] | None = None
+    ) -> set[str]:
+        """Claim media items for a batch; return all items of the batch, including those that an earlier try claimed.
+
+        ``list_open`` lists the ids of all open batches. It is called only if other batches have claims, and after
+        these were read, so a claim whose batch is not in the list is free.
+        """
         claims = [{"media_id": media_id, "status": CLAIMED, "batch_id": batch_id} for media_id in media_ids]
         with ThreadPoolExecutor(THREADS) as pool:
-            results = pool.map(self._put_claim, claims)
-            return {claim["media_id"] for claim, is_ours in zip(claims, results, strict=True) if is_ours}
+            existing = {item["media_id"]: item for item in pool.map(self._put_claim, claims) if item is not None}
+            ours = {claim["media_id"] for claim in claims} - existing.keys()
+            ours |= {media_id for media_id, item in existing.items() if item["batch_id"] == batch_id}
+            others = [item for item in existing.values() if item["status"] == CLAIMED and item["batch_id"] != batch_id]
+            if others and list_open is not None:
+                still_open = list_open()
+                free = [item for item in others if item["batch_id"] not in still_open]
+                taken = pool.map(lambda item: self._take_over(item, batch_id), free)
+                ours |= {item["media_id"] for item, is_ours in zip(free, taken, strict=True) if is_ours}
+        return ours
 
     def complete(self, items: list[dict[str, Any]]) -> None:
         """Replace the claims of a batch by its complete entries."""
@@ -59,10 +73,19 @@ class MediaIndex:
                         f"media item {item['media_id']} belongs to another batch than {item['batch_id']}"
                     )
 
-    def _put_claim(self, claim: dict[str, Any]) -> bool:
-        """Write a claim unless there is an entry; return whether the entry that is there now belongs to the batch."""
-        existing = self._put(claim, ConditionExpression="attribute_not_exists(media_id)")
-        return existing is None or bool(existing.get("batch_id") == _to_dynamo(claim["batch_id"]))
+    def _put_claim(self, claim: dict[str, Any]) -> dict[str, Any] | None:
+        """Write a claim unless there is an entry; return the entry that is there instead, or ``None`` after success."""
+        return self._put(claim, ConditionExpression="attribute_not_exists(media_id)")
+
+    def _take_over(self, claim: dict[str, Any], batch_id: str) -> bool:
+        """Give a claim to another batch, unless it has changed; return whether it belongs to that batch now."""
+        existing = self._put(
+            claim | {"batch_id": batch_id},
+            ConditionExpression="#status = :claimed AND batch_id = :before",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues={":claimed": _to_dynamo(CLAIMED), ":before": _to_dynamo(claim["batch_id"])},
+        )
+        return existing is None or bool(existing["batch_id"] == batch_id)
 
     def _put_finished(self, item: dict[str, Any]) -> bool:
         """Write an entry unless there is one of another batch; return whether it was written."""
@@ -87,7 +110,7 @@ class MediaIndex:
                 if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                     raise
                 existing: Any = error.response.get("Item", {})
-                return dict(existing)
+                return {name: _from_dynamo(value) for name, value in existing.items()}
         return None
 
     def _get_group(self, media_ids: list[str], consistent: bool) -> list[dict[str, Any]]:

@@ -11,6 +11,9 @@ from collections.abc import Iterable
 
 from imagelake.run.models import Batch, Run
 
+# The folder of all open markers.
+OPEN = "open/"
+
 
 def batch_id(feed_id: str, dt: str, media_ids: Iterable[str]) -> str:
     """Make the id of a batch from its feed, its day and its media items.
@@ -37,7 +40,7 @@ def raw_image(sha256: str) -> str:
 
 def open_prefix(feed_id: str) -> str:
     """Name the folder of a feed's open markers."""
-    return f"open/{feed_id}/"
+    return f"{OPEN}{feed_id}/"
 
 
 def open_batch(batch: Batch) -> str:

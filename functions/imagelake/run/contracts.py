@@ -15,6 +15,7 @@ from imagelake.run.errors import (
     BadInputError,
     BatchDeadlineError,
     CredentialsError,
+    DamagedObjectError,
     FeedBusyError,
     FeedNotFoundError,
     FeedNotPermittedError,
@@ -56,7 +57,7 @@ class CheckInputRequest(FrozenModel):
 
 
 class CheckInputResult(FrozenModel):
-    """A run and its feeds, in the order of the input."""
+    """A run and its feeds, in the order of the input, then removed feeds that have open batches."""
 
     run: Run
     feeds: list[FeedEntry]
@@ -163,7 +164,7 @@ class Contract(NamedTuple):
 # Errors of every function that uses AWS.
 AWS_ERRORS = frozenset({StorageUnavailableError, StorageDeniedError})
 # Errors of every function that also reads objects.
-STORAGE_ERRORS = AWS_ERRORS | {ObjectMissingError}
+STORAGE_ERRORS = AWS_ERRORS | {ObjectMissingError, DamagedObjectError}
 # Errors of every call to a network.
 NETWORK_ERRORS = frozenset(
     {
@@ -178,7 +179,7 @@ NETWORK_ERRORS = frozenset(
 )
 
 CONTRACTS: dict[str, Contract] = {
-    "check_input": Contract(CheckInputRequest, CheckInputResult, frozenset({BadInputError})),
+    "check_input": Contract(CheckInputRequest, CheckInputResult, AWS_ERRORS | {BadInputError}),
     "fetch": Contract(FeedRequest, Progress, NETWORK_ERRORS | STORAGE_ERRORS | {BadInputError, FeedBusyError}),
     "validate": Contract(FeedRequest, FeedPlan, STORAGE_ERRORS | {BadInputError, BadFeedError, SourceChangedError}),
     "transform": Contract(

@@ -44,11 +44,11 @@ class Event(FrozenModel):
     @computed_field(description="The same if the event is published again, so act once per id")  # type: ignore[prop-decorator]
     @property
     def event_id(self) -> str:
-        """The id; it follows from the event type, the run and the subject."""
-        return hashlib.sha256("\n".join([self.detail_type, self.run_id, self._subject()]).encode()).hexdigest()[:32]
+        """The id; it follows from the event type and the identity of what the event is about."""
+        return hashlib.sha256("\n".join([self.detail_type, *self._identity()]).encode()).hexdigest()[:32]
 
-    def _subject(self) -> str:
-        return ""
+    def _identity(self) -> tuple[str, str]:
+        return self.run_id, ""
 
 
 class RunStarted(Event):
@@ -85,12 +85,12 @@ class FeedFailed(Event):
     error: str = Field(description="Name of the error; docs/runbook.md explains each")
     message: str
 
-    def _subject(self) -> str:
-        return self.feed_id
+    def _identity(self) -> tuple[str, str]:
+        return self.run_id, self.feed_id
 
 
 class BatchWritten(Event):
-    """A batch is in the dataset and in the media index."""
+    """Rows of a batch are in the dataset and in the media index; a batch without rows has no event."""
 
     detail_type = "Batch Written"
 
@@ -99,10 +99,12 @@ class BatchWritten(Event):
     batch_id: str
     bucket: str
     key: str = Field(description="The Parquet file")
-    rows: int
+    rows: int = Field(description="Number of rows that were written, at least one")
+    retried_by: str = Field(default="", description="Id of the run that retried failed items of the batch, or empty")
 
-    def _subject(self) -> str:
-        return self.batch_id
+    def _identity(self) -> tuple[str, str]:
+        # If a worker dies between the event and the end of its batch, another run publishes the same event.
+        return self.batch_id, self.retried_by
 
 
 EVENTS: tuple[type[Event], ...] = (RunStarted, RunFinished, FeedFailed, BatchWritten)

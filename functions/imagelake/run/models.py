@@ -50,6 +50,8 @@ class FeedEntry(FrozenModel):
     feed_id: str
     name: str
     config: Any
+    # Set for a feed that nobody lists any more but that has open batches: the run finishes these and reads no posts.
+    resume_only: bool = False
 
 
 class Batch(FrozenModel):
@@ -126,7 +128,7 @@ class FeedPlan(FrozenModel):
     # Batches of earlier runs that were still open.
     resumed_batches: NonNegativeInt
     posts: NonNegativeInt
-    # Images that the media index or an open batch already has.
+    # Images that have a row or are in an open batch.
     already_known: NonNegativeInt
     rejected_posts: NonNegativeInt
     # Number of media items by the reason why they are skipped.
@@ -150,7 +152,7 @@ class FeedReconciliation(FrozenModel):
     """The checked result of one feed, stored as JSON.
 
     ``counts`` has ``planned`` (items of closed batches that this feed's batches claimed), one number per status, and
-    ``shared`` (items that another feed's batch claimed; their rows are in that batch).
+    ``shared`` (items of another feed's batch, which has their rows, or is open and will make them).
     """
 
     status: ReconciliationStatus

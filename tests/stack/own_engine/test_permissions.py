@@ -18,11 +18,11 @@ from botocore.exceptions import ClientError
 
 from imagelake.lake import object_keys
 from imagelake.lake.rows import Status
-from local.deploy import STACK_NAME, deploy
+from local.deploy import ONLY_WITH_TLS, STACK_NAME, deploy
 from local.engine import REGION, Engine
 from local.stream import put_records
 from tests.support import watched_engine
-from tests.support.deployed_stack import ONLY_WITH_TLS, TEMPLATE
+from tests.support.deployed_stack import TEMPLATE
 from tests.support.factories import event, item, plan, result
 from tests.support.private_parts import is_allowed
 from tests.support.wire.instagram import InstagramServer
@@ -40,9 +40,17 @@ kinesis:DescribeStream kinesis:DescribeStreamSummary kinesis:GetRecords kinesis:
 s3:PutObject
     Bucket/aws/lambda/* IngestStream
 s3:ListBucket
-    Bucket IngestStream Reconcile Report
+    Bucket IngestStream MapKeys Reconcile Report
 secretsmanager:GetSecretValue
-    imagelake/facebook-?????? Transform
+    imagelake/facebook-?????? Fetch Transform
+    imagelake/bluesky Fetch
+    imagelake/facebook Fetch
+    imagelake/instagram Fetch
+    imagelake/mastodon Fetch
+    imagelake/x Fetch
+    imagelake/bluesky-?????? Fetch
+    imagelake/mastodon-?????? Fetch
+    imagelake/x-?????? Fetch
 sqs:SendMessage
     AlertDeadLetters RelayAlert
 """
@@ -138,8 +146,7 @@ class Deployed:
 
     def run(self, name: str, **options: Any) -> str:
         states = self.engine.client("stepfunctions")
-        feed = {"source": "instagram", "account": "me", "server": self.instagram.url}
-        given = json.dumps({"feeds": [feed], "failure_tolerance_percent": 50, **options})
+        given = json.dumps({"failure_tolerance_percent": 50, **options})
         arn = states.start_execution(stateMachineArn=self.names["ImagePipeline"], name=name, input=given)
         self.wait()
         return str(states.describe_execution(executionArn=arn["executionArn"])["status"])
@@ -170,12 +177,13 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     ):
         secrets = engine.client("secretsmanager")
         alerts = {"url": webhook.url + PATH, "format": "slack"}
-        secrets.create_secret(Name="alerts", SecretString=json.dumps(alerts))
+        secrets.create_secret(Name=f"{STACK_NAME}/alerts", SecretString=json.dumps(alerts))
         secrets.create_secret(Name=f"{STACK_NAME}/instagram", SecretString=json.dumps({"access_token": "login"}))
         parameters = {
+            "Feeds": json.dumps([{"source": "instagram", "account": "me", "server": instagram.url}]),
             "ScheduleState": "DISABLED",
             "StreamIngest": "ENABLED",
-            "AlertWebhookSecret": "alerts",
+            "AlertWebhookSecret": f"{STACK_NAME}/alerts",
             "TrustedOrigins": f"{webhook.url},{instagram.url},{photos.url}",
         }
         deploy(engine, TEMPLATE, parameters, without=ONLY_WITH_TLS)

@@ -18,13 +18,13 @@ import pytest
 from imagelake.run import aws
 from imagelake.sources import Feed, get_source
 from imagelake.web.messages import Response
-from local.deploy import deploy
+from local.deploy import ONLY_WITH_TLS, deploy
 from local.engine import Engine
 from local.feed_server import FeedServer
 from local.proxy import Answer, Call, EngineProxy
 from local.sample_feed import SampleFeed
 from tests.reliability.audit import problems, unbalanced
-from tests.support.deployed_stack import ONLY_WITH_TLS, TEMPLATE, Stack
+from tests.support.deployed_stack import TEMPLATE, Stack
 from tests.support.fake_lake import Lake
 
 SEED = 1142

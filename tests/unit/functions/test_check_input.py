@@ -13,9 +13,10 @@ from check_input.run_input import MAX_FEEDS
 from imagelake.run.errors import RETRYABLE_CODES, BadInputError
 from imagelake.run.models import FeedEntry, Run
 from imagelake.sources import Feed
-from tests.support.factories import ENTRY, Context, event
+from tests.support.factories import ENTRY, Context, event, item, keep_plan, plan
+from tests.support.fake_lake import Lake
 
-pytestmark = pytest.mark.usefixtures("environment")
+pytestmark = pytest.mark.usefixtures("lake")
 
 
 def check(started_at: str = "2026-04-01T05:00:03Z", **given: Any) -> dict[str, Any]:
@@ -227,6 +228,40 @@ def test_error_when_the_schedule_has_no_feeds(schedule: Any) -> None:
 def test_feeds_of_every_schedule_when_the_parameter_has_one_list() -> None:
     parameter = {"name": "/imagelake/feeds", "value": '["bluesky:alice.example.com"]'}
     assert check(feeds_parameter=parameter, schedule="frequent")["feeds"] == [ENTRY.model_dump()]
+
+
+PARAMETER = {
+    "name": "/imagelake/feeds",
+    "value": '{"daily": ["bluesky:alice.example.com"], "frequent": ["rss:https://b.test/"]}',
+}
+
+
+def keep_open(lake: Lake, feed_id: str) -> None:
+    keep_plan(lake, plan(item("one"), feed_id=feed_id))
+
+
+def test_removed_feed_with_open_batches_is_resumed(lake: Lake) -> None:
+    for feed_id in (ENTRY.feed_id, Feed.of("rss:https://b.test/").feed_id, "bluesky-removed-0a1b2c3d"):
+        keep_open(lake, feed_id)
+    removed = {"name": "bluesky-removed-0a1b2c3d", "config": None, "resume_only": True}
+    for given in ({}, {"schedule": "daily"}):
+        feeds = check(feeds_parameter=PARAMETER, **given)["feeds"]
+        assert feeds == [ENTRY.model_dump(), removed | {"feed_id": removed["name"]}]
+
+
+def test_removed_feed_is_resumed_only_with_the_feeds_of_the_parameter(lake: Lake) -> None:
+    keep_open(lake, "bluesky-removed-0a1b2c3d")
+    assert len(check(feeds=["bluesky:alice.example.com"], feeds_parameter=PARAMETER)["feeds"]) == 1
+    assert len(check(feeds_parameter=PARAMETER, retry={"run_id": "daily-2026-03-31"})["feeds"]) == 1
+
+
+def test_removed_feeds_fill_a_run_up_to_its_limit_in_another_order_each_day(lake: Lake) -> None:
+    for number in range(MAX_FEEDS + 5):
+        keep_open(lake, f"removed-{number}")
+    first, second = (check(feeds_parameter=PARAMETER, dt=dt)["feeds"] for dt in ("2026-04-01", "2026-04-02"))
+    assert len(first) == len(second) == MAX_FEEDS
+    assert first[0] == second[0] == ENTRY.model_dump()
+    assert first != second
 
 
 def test_error_when_feed_is_there_twice() -> None:

@@ -17,7 +17,7 @@ from imagelake.accounts.redaction import redact
 from imagelake.lake import object_keys
 from imagelake.run.aws import client
 from imagelake.run.errors import BadFeedError, RateLimitedError, SourceChangedError, SourceUnavailableError
-from imagelake.run.models import Progress, Retry
+from imagelake.run.models import FeedEntry, Progress, Retry
 from imagelake.run.settings import Settings
 from imagelake.sources import Page
 from imagelake.web.messages import Request, Response
@@ -78,6 +78,14 @@ def test_retry_reads_no_page_and_takes_the_lease(lake: Lake, network: Network, w
     assert lake.bucket.list("") == []
     left = client("dynamodb").get_item(TableName=BOOKMARKS, Key={"feed_id": {"S": ENTRY.feed_id}})["Item"]
     assert (left["newest_id"]["S"], left["lease_arn"]["S"]) == ("old", RUN.execution_arn)
+
+
+def test_removed_feed_reads_no_page_and_takes_the_lease(lake: Lake, network: Network, website: WebServer) -> None:
+    entry = FeedEntry(feed_id="removed", name="removed", config=None, resume_only=True)
+    assert read(feed=entry)["status"] == "done"
+    assert website.asked == []
+    left = client("dynamodb").get_item(TableName=BOOKMARKS, Key={"feed_id": {"S": "removed"}})["Item"]
+    assert left["lease_arn"]["S"] == RUN.execution_arn
 
 
 def test_page_is_stored_unchanged_except_for_tokens(lake: Lake, network: Network, website: WebServer) -> None:

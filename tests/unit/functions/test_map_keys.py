@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 
 from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
 from imagelake.lake.rows import TRANSFORM_VERSION, Status
-from imagelake.run.errors import ObjectMissingError, ReconciliationError
+from imagelake.lake.staging import Staging
+from imagelake.run.errors import DamagedObjectError, ObjectMissingError, ReconciliationError
 from imagelake.run.models import PlannedBatch
 from map_keys.app import handler
-from tests.support.factories import Context, event, item, keep_plan, keep_rows, plan, result
+from tests.support.factories import RUN, Context, event, item, keep_file, keep_plan, keep_rows, plan, result
+from tests.support.fake_bus import Bus
 from tests.support.fake_lake import Lake
 
 
@@ -21,7 +24,7 @@ def map_keys(planned: PlannedBatch) -> dict[str, Any]:
 
 
 def test_mapping_leads_from_raw_image_to_row_and_back(lake: Lake) -> None:
-    planned = keep_rows(lake, plan(item("one"), item("two")))
+    planned = keep_file(lake, plan(item("one"), item("two")))
     assert map_keys(planned) == {"mapped": 2}
     two = lake.mapping()[item("two").media_id]
     row = lake.bucket.get_lines(object_keys.rows(planned.batch))[1]
@@ -48,7 +51,7 @@ def test_mapping_of_every_status(lake: Lake) -> None:
     planned = plan(*(item(status) for status in Status))
     rows = [result(one, status) for one, status in zip(planned.items, Status, strict=True)]
     rows[1]["duplicate_of"] = planned.items[0].media_id
-    map_keys(keep_rows(lake, planned, *rows))
+    map_keys(keep_file(lake, planned, *rows))
     mapping = lake.mapping()
     assert [mapping[one.media_id]["status"] for one in planned.items] == list(Status)
     duplicate, rejected, failed = (mapping[one.media_id] for one in planned.items[1:])
@@ -59,10 +62,10 @@ def test_mapping_of_every_status(lake: Lake) -> None:
 
 def test_retried_item_keeps_its_place(lake: Lake) -> None:
     planned = plan(item("one"), item("two"))
-    map_keys(keep_rows(lake, planned, result(item("one")), result(item("two"), Status.FAILED)))
+    map_keys(keep_file(lake, planned, result(item("one")), result(item("two"), Status.FAILED)))
     batch = planned.batch.model_copy(update={"items": 1, "retried_by": "retry-1"})
     again = planned.model_copy(update={"batch": batch, "items": [item("two")]})
-    assert map_keys(keep_rows(lake, again)) == {"mapped": 1}
+    assert map_keys(keep_file(lake, again)) == {"mapped": 1}
     one, two = (lake.mapping()[one.media_id] for one in planned.items)
     assert (one["row"], two["row"], two["status"]) == (0, 1, "ok")
     assert "error_code" not in two
@@ -71,29 +74,103 @@ def test_retried_item_keeps_its_place(lake: Lake) -> None:
 
 
 def test_batch_is_closed(lake: Lake) -> None:
-    planned = keep_rows(lake, plan(item("one")))
+    planned = keep_file(lake, plan(item("one")))
     map_keys(planned)
     assert lake.bucket.list("open/") == []
     assert lake.bucket.exists(object_keys.rows(planned.batch))
 
 
 def test_same_call_again_leaves_the_same_items(lake: Lake) -> None:
-    planned = keep_rows(lake, plan(item("one"), item("two")))
+    planned = keep_file(lake, plan(item("one"), item("two")))
     answer, stored = map_keys(planned), lake.stored()
     assert map_keys(planned) == answer
     assert lake.stored() == stored
 
 
-def test_closed_without_items_when_there_are_no_rows(lake: Lake) -> None:
+def test_batch_without_rows_is_closed_without_an_event(lake: Lake, bus: Bus) -> None:
+    map_keys(keep_file(lake, plan(item("theirs"), feed_id="another")))
     planned = keep_plan(lake, plan(item("theirs")))
-    lake.bucket.put_lines(object_keys.rows(planned.batch), [])
+    Staging(lake.bucket, planned.batch).write([])
     assert map_keys(planned) == {"mapped": 0}
-    assert (lake.bucket.list("open/"), lake.mapping()) == ([], {})
+    assert lake.bucket.list("open/") == []
+    # Without rows there is no file to name.
+    assert [detail["feed_id"] for _, detail in bus.published] == ["another"]
+
+
+def test_event_is_published_before_the_batch_is_closed(lake: Lake, bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = keep_file(lake, plan(item("one")))
+
+    def die(self: Bucket, key: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(Bucket, "delete", die)
+        with pytest.raises(KeyboardInterrupt):
+            map_keys(planned)
+    next_day = RUN.model_copy(update={"run_id": "next-day", "dt": "2026-04-02"})
+    handler(event("map_keys", run=next_day, batch=planned.batch), Context())
+    assert lake.bucket.list("open/") == []
+    first, second = (detail for _, detail in bus.published)
+    assert first["event_id"] == second["event_id"]
+    assert lake.bucket.exists(first["key"])
+
+
+def test_event_of_a_retry_has_an_id_of_its_own(lake: Lake, bus: Bus) -> None:
+    planned = keep_file(lake, plan(item("one")))
+    batch = planned.batch.model_copy(update={"retried_by": "retry-1"})
+    map_keys(planned)
+    map_keys(keep_file(lake, planned.model_copy(update={"batch": batch})))
+    first, second = (detail for _, detail in bus.published)
+    assert (first["retried_by"], second["retried_by"]) == ("", "retry-1")
+    assert first["event_id"] != second["event_id"]
+
+
+def refused(lake: Lake, planned: PlannedBatch, match: str) -> None:
+    """Map Keys names the batch and the difference, and the batch stays open."""
+    with pytest.raises(ReconciliationError, match=rf"batch {planned.batch.batch_id} of .*: {match}"):
+        map_keys(planned)
+    assert lake.bucket.exists(object_keys.open_batch(planned.batch))
+
+
+def test_batch_stays_open_when_planned_items_have_no_row(lake: Lake) -> None:
+    planned = keep_file(lake, plan(item("one"), item("two")))
+    for rows in ([], [result(item("one"))]):
+        Staging(lake.bucket, planned.batch).write(rows)
+        refused(lake, planned, f"{2 - len(rows)} of 2 planned items have no row")
+    assert {mapped["status"] for mapped in lake.mapping().values()} == {"claimed"}
+
+
+def test_batch_stays_open_when_a_planned_item_is_nowhere(lake: Lake) -> None:
+    planned = keep_plan(lake, plan(item("one")))
+    Staging(lake.bucket, planned.batch).write([])
+    refused(lake, planned, "1 of 1 planned items have no row")
+
+
+def test_batch_stays_open_when_rows_were_not_planned(lake: Lake) -> None:
+    planned = keep_file(lake, plan(item("one")), result(item("one")), result(item("two")))
+    refused(lake, planned, f"1 rows were not planned, the first is {item('two').media_id}")
+
+
+def test_batch_stays_open_when_an_item_has_two_rows(lake: Lake) -> None:
+    planned = keep_file(lake, plan(item("one")), result(item("one")), result(item("one")))
+    refused(lake, planned, "2 rows of 1 items")
+
+
+def test_batch_stays_open_without_its_file(lake: Lake) -> None:
+    planned = keep_rows(lake, plan(item("one")))
+    refused(lake, planned, f"{object_keys.parquet(planned.batch)} does not exist")
+
+
+def test_damaged_plan_is_named(lake: Lake) -> None:
+    planned = keep_file(lake, plan(item("one")))
+    lake.bucket.put(object_keys.planned_batch(planned.batch), b'{"batch": ', "application/json")
+    with pytest.raises(DamagedObjectError, match=object_keys.planned_batch(planned.batch)):
+        map_keys(planned)
 
 
 def test_error_when_an_item_is_of_another_batch(lake: Lake) -> None:
     lake.media_index.claim([item("two").media_id], "another batch")
-    planned = keep_rows(lake, plan(item("one"), item("two")))
+    planned = keep_file(lake, plan(item("one"), item("two")))
     with pytest.raises(ReconciliationError, match=f"{item('two').media_id} belongs to another batch"):
         map_keys(planned)
     assert lake.mapping()[item("two").media_id]["batch_id"] == "another batch"

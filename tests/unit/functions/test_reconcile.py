@@ -11,10 +11,10 @@ import record_failure.app
 from imagelake.lake import object_keys
 from imagelake.lake.rows import Row, Status
 from imagelake.run.aws import client
-from imagelake.run.errors import ReconciliationError
+from imagelake.run.errors import DamagedObjectError, ReconciliationError
 from imagelake.run.models import PlannedBatch
 from reconcile.app import handler
-from tests.support.factories import ENTRY, RUN, Context, event, item, keep_plan, keep_rows, plan, result
+from tests.support.factories import ENTRY, RUN, Context, event, item, keep_file, keep_plan, plan, result
 from tests.support.fake_lake import IMAGE_KEYS, Lake
 
 
@@ -25,8 +25,7 @@ def close(lake: Lake, planned: PlannedBatch, *statuses: Status) -> PlannedBatch:
 
 
 def close_rows(lake: Lake, planned: PlannedBatch, *results: Row) -> PlannedBatch:
-    keep_rows(lake, planned, *results)
-    lake.bucket.put(object_keys.parquet(planned.batch), b"PAR1", "application/vnd.apache.parquet")
+    keep_file(lake, planned, *results)
     map_keys.app.handler(event("map_keys", batch=planned.batch), Context())
     return planned
 
@@ -121,6 +120,16 @@ def test_items_that_another_batch_took_are_shared(lake: Lake) -> None:
     }  # fmt: skip
 
 
+def test_item_that_another_batch_claimed_is_shared_only_while_that_batch_is_open(lake: Lake) -> None:
+    theirs = keep_plan(lake, plan(item("theirs"), feed_id="another"))
+    lake.media_index.claim([item("theirs").media_id], theirs.batch.batch_id)
+    ours = close_rows(lake, plan(item("ours"), item("theirs")), result(item("ours")))
+    assert reconcile(lake, ours)["counts"]["shared"] == 1
+    lake.bucket.delete(object_keys.open_batch(theirs.batch))
+    with pytest.raises(ReconciliationError, match="2 items planned, 1 mapped or in an open batch"):
+        reconcile(lake, ours)
+
+
 def test_batch_needs_no_file_when_all_its_items_are_shared(lake: Lake) -> None:
     close(lake, plan(item("theirs"), feed_id="another"))
     ours = keep_plan(lake, plan(item("theirs")))
@@ -133,13 +142,12 @@ def test_batch_needs_no_file_when_all_its_items_are_shared(lake: Lake) -> None:
 def test_error_when_a_mapping_is_missing(lake: Lake) -> None:
     planned = close(lake, plan(item("a"), item("b")))
     client("dynamodb").delete_item(TableName=IMAGE_KEYS, Key={"media_id": {"S": item("b").media_id}})
-    with pytest.raises(ReconciliationError, match="2 items planned, 1 mapped"):
+    with pytest.raises(ReconciliationError, match="2 items planned, 1 mapped or in an open batch"):
         reconcile(lake, planned)
 
 
 def test_error_when_a_mapping_is_still_a_claim(lake: Lake) -> None:
-    planned = keep_rows(lake, plan(item("a")))
-    lake.bucket.put(object_keys.parquet(planned.batch), b"PAR1", "application/vnd.apache.parquet")
+    planned = keep_file(lake, plan(item("a")))
     lake.bucket.delete(object_keys.open_batch(planned.batch))
     with pytest.raises(ReconciliationError, match="a/0 is ok in its row and claimed in its mapping"):
         reconcile(lake, planned)
@@ -161,6 +169,13 @@ def test_error_when_a_row_is_missing_or_there_twice(lake: Lake) -> None:
         reconcile(lake, planned)
     lake.bucket.put_lines(object_keys.rows(planned.batch), [rows[0], rows[0]])
     with pytest.raises(ReconciliationError, match="2 rows of 1 items"):
+        reconcile(lake, planned)
+
+
+def test_error_names_the_damaged_object(lake: Lake) -> None:
+    planned = close(lake, plan(item("a")))
+    lake.bucket.put(object_keys.planned_batch(planned.batch), b'{"batch', "application/json")
+    with pytest.raises(DamagedObjectError, match=object_keys.planned_batch(planned.batch)):
         reconcile(lake, planned)
 
 

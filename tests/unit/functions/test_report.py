@@ -29,8 +29,8 @@ from tests.support.factories import (
     failed,
     feed_plan,
     item,
+    keep_file,
     keep_plan,
-    keep_rows,
     plan,
     result,
     up_to_date,
@@ -53,8 +53,7 @@ def done(lake: Lake, *plans: PlannedBatch, feed: FeedEntry = ENTRY, tolerance: i
 def closed(lake: Lake, *items: Any, statuses: tuple[Status, ...] = (), **row: Any) -> PlannedBatch:
     made = plan(*(items or (item("one"),)))
     kinds = statuses or (Status.OK,) * len(made.items)
-    keep_rows(lake, made, *(result(one, kind, **row) for one, kind in zip(made.items, kinds, strict=True)))
-    lake.bucket.put(object_keys.parquet(made.batch), b"PAR1", "application/vnd.apache.parquet")
+    keep_file(lake, made, *(result(one, kind, **row) for one, kind in zip(made.items, kinds, strict=True)))
     map_keys.app.handler(event("map_keys", batch=made.batch), Context())
     return made
 
@@ -216,6 +215,19 @@ def test_message_says_where_to_look_and_how_to_resume(lake: Lake) -> None:
     arn = words[words.index("--state-machine-arn") + 1]
     assert arn == "arn:aws:states:us-east-1:123456789012:stateMachine:ImagePipeline"
     assert json.loads(words[words.index("--input") + 1]) == {"feeds": [OTHER_ENTRY.config, ENTRY.config]}
+
+
+def test_message_does_not_name_a_removed_feed_in_a_command(lake: Lake) -> None:
+    removed = FeedEntry(feed_id="gone-1", name="gone-1", config=None, resume_only=True)
+    for results, run_input in (
+        ([failed(feed=removed)], {}),
+        ([failed(feed=removed), failed(feed=ENTRY)], {"feeds": [ENTRY.config]}),
+    ):
+        message = report(*results)["message"]
+        assert "gone-1: failed: SourceUnavailableError" in message
+        (command,) = [line for line in message.splitlines() if "start-execution" in line]
+        words = shlex.split(command)
+        assert json.loads(words[words.index("--input") + 1]) == run_input
 
 
 def test_message_says_how_to_retry_what_may_not_fail_again(lake: Lake) -> None:

@@ -22,10 +22,13 @@ from imagelake.run.errors import BatchDeadlineError, ObjectMissingError
 from imagelake.run.models import PlannedBatch
 from tests.support.factories import Context, event, item, jpeg, keep_plan, plan
 from tests.support.fake_lake import Lake
+from tests.support.private_parts import calls_of_aws
 from tests.support.web_server import Answer, WebServer
 from transform.app import handler
 from transform.near_duplicates import PHASH_BITS
 
+# The calls that can write an object.
+WRITES = ("PutObject", "CopyObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload")
 SAMPLES = Path(__file__).resolve().parents[3] / "samples"
 
 
@@ -46,6 +49,26 @@ def time_for(items: int) -> Context:
 
 def open_image(row: Any) -> Image.Image:
     return Image.open(io.BytesIO(row["image"]["bytes"]))
+
+
+def test_raw_image_is_never_written_without_if_none_match(
+    lake: Lake, website: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    puts: list[dict[str, Any]] = []
+    client_class, method = calls_of_aws()
+    call = getattr(client_class, method)
+
+    def watch(client: Any, operation: str, arguments: dict[str, Any]) -> Any:
+        if operation in WRITES and arguments["Key"].startswith("raw/images/"):
+            puts.append({"operation": operation, **arguments})
+        return call(client, operation, arguments)
+
+    monkeypatch.setattr(client_class, method, watch)
+    answers: dict[str, bytes | Answer] = {"ok": jpeg(), "same": jpeg(), "bad": b"<html>", "gone": Answer(b"", 404)}
+    for dt in ("2026-04-01", "2026-04-02"):
+        items = [item(f"{name}-{dt}", website.put(f"/{name}", answer)) for name, answer in answers.items()]
+        transform(keep_plan(lake, plan(*items, dt=dt)))
+    assert [(put["operation"], put["IfNoneMatch"]) for put in puts] == [("PutObject", "*")] * 6
 
 
 def test_row_when_the_image_is_ok(lake: Lake, website: WebServer) -> None:
@@ -170,7 +193,8 @@ def test_near_duplicate_keeps_its_image_and_names_the_original(lake: Lake, websi
 def test_media_of_another_batch_are_left_out(lake: Lake, website: WebServer) -> None:
     url = website.put("/one", jpeg())
     planned = keep_plan(lake, plan(item("ours", url), item("theirs", url)))
-    lake.media_index.claim([item("theirs").media_id], "another batch")
+    theirs = keep_plan(lake, plan(item("theirs", url), feed_id="another")).batch.batch_id
+    lake.media_index.claim([item("theirs").media_id], theirs)
     assert transform(planned)["ok"] == 1
     assert [row["media_id"] for row in rows_of(lake, planned)] == [item("ours").media_id]
     assert lake.mapping() == {
@@ -178,14 +202,15 @@ def test_media_of_another_batch_are_left_out(lake: Lake, website: WebServer) -> 
             "media_id": item("ours").media_id, "status": "claimed", "batch_id": planned.batch.batch_id
         },
         item("theirs").media_id: {
-            "media_id": item("theirs").media_id, "status": "claimed", "batch_id": "another batch"
+            "media_id": item("theirs").media_id, "status": "claimed", "batch_id": theirs
         },
     }  # fmt: skip
 
 
 def test_no_rows_when_all_media_are_of_another_batch(lake: Lake, website: WebServer) -> None:
+    theirs = keep_plan(lake, plan(item("theirs"), feed_id="another"))
+    lake.media_index.claim([item("theirs").media_id], theirs.batch.batch_id)
     planned = keep_plan(lake, plan(item("theirs")))
-    lake.media_index.claim([item("theirs").media_id], "another batch")
     assert sum(transform(planned).values()) == 0
     assert (rows_of(lake, planned), website.asked) == ([], [])
 

@@ -12,7 +12,7 @@ import pytest
 from imagelake.lake import object_keys
 from imagelake.run.aws import client
 from imagelake.run.errors import SourceChangedError
-from imagelake.run.models import Batch, PlannedBatch
+from imagelake.run.models import Batch, FeedEntry, PlannedBatch
 from imagelake.sources import Reject
 from tests.support.factories import ENTRY, FEED, NOON, RUN, Context, event, item, keep_plan, media, plan, post
 from tests.support.fake_lake import BUCKET, Lake
@@ -141,9 +141,30 @@ def test_post_and_media_that_come_twice_are_planned_once(lake: Lake, network: Ne
 
 
 def test_known_media_are_left_out(lake: Lake, network: Network) -> None:
-    lake.media_index.claim([item("one").media_id], "another batch")
+    theirs = keep_plan(lake, plan(item("one"), feed_id="another"))
+    lake.media_index.claim([item("one").media_id], theirs.batch.batch_id)
     answer = validate(lake, page(post("one"), post("two")))
     assert (names(planned(lake, answer)), answer["already_known"]) == ([["two"]], 1)
+
+
+def test_claimed_media_are_new_when_their_batch_is_not_open(lake: Lake, network: Network) -> None:
+    lake.media_index.claim([item("one").media_id], "gone")
+    answer = validate(lake, page(post("one"), post("two")))
+    assert (names(planned(lake, answer)), answer["already_known"]) == ([["one", "two"]], 0)
+
+
+def test_removed_feed_has_its_open_batches_only(lake: Lake, network: Network) -> None:
+    left = keep_plan(lake, plan(item("held"), feed_id="removed"))
+    entry = FeedEntry(feed_id="removed", name="removed", config=None, resume_only=True)
+    assert planned(lake, validate(lake, feed=entry)) == [left]
+
+
+def test_removed_stream_leaves_the_batches_of_today_to_its_windows(lake: Lake, network: Network) -> None:
+    entry = FeedEntry(feed_id="removed", name="removed", config=None, resume_only=True)
+    for dt in ("2026-03-31", RUN.dt):
+        held = plan(item("held"), feed_id="removed", dt=dt)
+        keep_plan(lake, held.model_copy(update={"batch": held.batch.model_copy(update={"source": "stream"})}))
+    assert [one.batch.dt for one in planned(lake, validate(lake, feed=entry))] == ["2026-03-31"]
 
 
 def test_batches_are_no_larger_than_asked(lake: Lake, network: Network) -> None:

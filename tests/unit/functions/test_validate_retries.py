@@ -13,7 +13,7 @@ from imagelake.lake.rows import Row, Status
 from imagelake.run.aws import client
 from imagelake.run.errors import BadInputError, ErrorCode
 from imagelake.run.models import Batch, PlannedBatch, Retry
-from tests.support.factories import ENTRY, RUN, Context, event, feed_plan, item, keep_rows, plan, result
+from tests.support.factories import ENTRY, RUN, Context, event, feed_plan, item, keep_file, keep_rows, plan, result
 from tests.support.fake_lake import BUCKET, Lake
 from tests.support.fake_network import Network
 from validate.app import handler
@@ -40,8 +40,7 @@ def first(lake: Lake, network: Network) -> PlannedBatch:
 
 
 def close(lake: Lake, made: PlannedBatch, *results: Row) -> None:
-    keep_rows(lake, made, *results)
-    lake.bucket.put(object_keys.parquet(made.batch), b"PAR1", "")
+    keep_file(lake, made, *results)
     map_keys.app.handler(event("map_keys", batch=made.batch), Context())
 
 

@@ -11,7 +11,14 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 
 from imagelake.lake.bucket import Bucket
 from imagelake.run.aws import aws_errors
-from imagelake.run.errors import ImagelakeError, ObjectMissingError, StorageDeniedError, StorageUnavailableError
+from imagelake.run.errors import (
+    DamagedObjectError,
+    ImagelakeError,
+    ObjectMissingError,
+    StorageDeniedError,
+    StorageUnavailableError,
+)
+from imagelake.run.models import PlannedBatch
 from tests.support.fake_lake import Lake
 
 
@@ -154,6 +161,27 @@ def test_error_when_bodies_never_come_whole(lake: Lake, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("read", [Bucket.get, Bucket.get_json, Bucket.get_lines, Bucket.get_with_metadata])
 def test_error_names_the_object_when_it_is_missing(lake: Lake, read: Callable[[Bucket, str], Any]) -> None:
     with pytest.raises(ObjectMissingError, match="GetObject: work/x does not exist"):
+        read(lake.bucket, "work/x")
+
+
+@pytest.mark.parametrize("body", [b"", b'{"n": 1', b"\xff\xfe", b'{"batch": {}}', b"null"])
+def test_error_names_the_model_that_is_damaged(lake: Lake, body: bytes) -> None:
+    lake.bucket.put("work/x", body, "application/json")
+    with pytest.raises(DamagedObjectError, match=r"^work/x is damaged: "):
+        lake.bucket.get_model("work/x", PlannedBatch)
+
+
+@pytest.mark.parametrize("body", [b"", b"[", b"null", b"[{}]", b'{"n": 1}'])
+def test_error_names_the_list_of_models_that_is_damaged(lake: Lake, body: bytes) -> None:
+    lake.bucket.put("work/x", body, "application/json")
+    with pytest.raises(DamagedObjectError, match=r"^work/x is damaged: "):
+        lake.bucket.get_models("work/x", PlannedBatch)
+
+
+@pytest.mark.parametrize("read", [Bucket.get_json, Bucket.get_lines])
+def test_error_names_the_json_that_is_damaged(lake: Lake, read: Callable[[Bucket, str], Any]) -> None:
+    lake.bucket.put("work/x", b'{"n": 1}\n{"n": \n', "application/json")
+    with pytest.raises(DamagedObjectError, match=r"^work/x is damaged: "):
         read(lake.bucket, "work/x")
 
 

@@ -27,6 +27,33 @@ def test_claim_when_another_batch_has_some(lake: Lake) -> None:
     assert lake.mapping()["a"]["batch_id"] == "one"
 
 
+def test_claim_when_the_batch_of_a_claim_is_not_open(lake: Lake) -> None:
+    lake.media_index.claim(["a", "b", "c"], "dead")
+    lake.media_index.claim(["d"], "open")
+    lake.media_index.complete([finished("c", "dead")])
+    assert lake.media_index.claim(["a", "b", "c", "d"], "two", lambda: {"open"}) == {"a", "b"}
+    batches = {media_id: mapped["batch_id"] for media_id, mapped in lake.mapping().items()}
+    assert batches == {"a": "two", "b": "two", "c": "dead", "d": "open"}
+
+
+def test_claim_that_changes_while_batches_are_listed_is_kept(lake: Lake) -> None:
+    lake.media_index.claim(["a", "b"], "one")
+
+    def finish_one() -> set[str]:
+        lake.media_index.complete([finished("a", "one")])
+        lake.media_index.claim(["b"], "two", set)
+        return set()
+
+    assert lake.media_index.claim(["a", "b"], "two", finish_one) == {"b"}
+    assert lake.mapping()["a"]["status"] == "ok"
+
+
+def test_batches_are_not_listed_without_claims_of_others(lake: Lake) -> None:
+    lake.media_index.claim(["a"], "one")
+    lake.media_index.complete([finished("a", "one")])
+    assert lake.media_index.claim(["a", "b"], "two", lambda: pytest.fail("listed")) == {"b"}
+
+
 def test_claim_again_keeps_what_is_finished(lake: Lake) -> None:
     lake.media_index.claim(["a"], "one")
     lake.media_index.complete([finished("a", "one")])

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-import imagelake.run.events
 from imagelake.run.events import EVENTS, BatchWritten, Event, FeedFailed, RunFinished, RunStarted, publish
 from imagelake.run.observability import metrics
-from tests.support.factories import ENTRY, RUN, Context, event, item, keep_plan, keep_rows, plan, result
+from tests.support.factories import ENTRY, RUN, Context, event, item, keep_file, plan
 from tests.support.fake_bus import Bus
 from tests.support.fake_lake import Lake
 
@@ -25,13 +24,6 @@ OUTAGES = [
     ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "PutEvents"),
     EndpointConnectionError(endpoint_url="https://events.test"),
 ]
-
-
-@pytest.fixture
-def bus(monkeypatch: pytest.MonkeyPatch) -> Bus:
-    bus = Bus()
-    monkeypatch.setattr(imagelake.run.events, "_client", lambda: bus)
-    return bus
 
 
 @pytest.fixture
@@ -103,8 +95,7 @@ def call(step: str, lake: Lake) -> Any:
             return check_input.app.handler(event("check_input"), Context())
         case "map_keys":
             made = plan(item("one"))
-            keep_plan(lake, made)
-            keep_rows(lake, made, result(made.items[0]))
+            keep_file(lake, made)
             return map_keys.app.handler(event("map_keys", batch=made.batch), Context())
         case _:
             results = [{"feed": ENTRY.model_dump(), "status": "failed", "error": FAILED}]

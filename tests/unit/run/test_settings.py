@@ -15,6 +15,7 @@ pytestmark = pytest.mark.usefixtures("environment")
 def test_settings_are_those_of_one_function() -> None:
     settings = CheckInputSettings.load()
     assert settings.model_dump() == {
+        "bucket_name": "lake",
         "event_bus_name": "bus",
         "batch_size": 500,
         "posts_per_feed": 1000,

@@ -1,0 +1,43 @@
+"""The check before a batch is closed: plan, rows, media index and file agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
+from imagelake.lake.media_index import MediaIndex
+from imagelake.lake.staging import StagedRow
+from imagelake.run.errors import ReconciliationError
+from imagelake.run.models import Batch, PlannedBatch
+
+
+def check_batch(batch: Batch, rows: list[StagedRow], bucket: Bucket, media_index: MediaIndex) -> None:
+    """Raise a ``ReconciliationError`` that names the batch and its first difference."""
+    plan = bucket.get_model(object_keys.planned_batch(batch), PlannedBatch)
+    difference = next(_differences(plan, rows, bucket, media_index), None)
+    if difference is not None:
+        raise ReconciliationError(f"batch {batch.batch_id} of {batch.feed_id}, {batch.dt}: {difference}")
+
+
+def _differences(plan: PlannedBatch, rows: list[StagedRow], bucket: Bucket, media_index: MediaIndex) -> Iterator[str]:
+    planned = dict.fromkeys(item.media_id for item in plan.items)
+    with_row = dict.fromkeys(row["media_id"] for row in rows)
+    if len(rows) != len(with_row):
+        yield f"{len(rows)} rows of {len(with_row)} items"
+    unplanned = [media_id for media_id in with_row if media_id not in planned]
+    if unplanned:
+        yield f"{len(unplanned)} rows were not planned, the first is {unplanned[0]}"
+    # Another batch may have claimed a planned item before this one.
+    without_row = [media_id for media_id in planned if media_id not in with_row]
+    mapped = media_index.get_many(without_row)
+    lost = [
+        media_id
+        for media_id in without_row
+        if media_id not in mapped or mapped[media_id]["batch_id"] == plan.batch.batch_id
+    ]
+    if lost:
+        yield f"{len(lost)} of {len(planned)} planned items have no row, the first is {lost[0]}"
+    key = object_keys.parquet(plan.batch)
+    if rows and not bucket.exists(key):
+        yield f"{key} does not exist"
