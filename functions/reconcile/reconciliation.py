@@ -14,9 +14,11 @@ from typing import Any
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
+from imagelake.lake.dataset_file import is_made_from, read_version
 from imagelake.lake.media_index import CLAIMED, MediaIndex
 from imagelake.lake.rows import Status, select
-from imagelake.lake.staging import StagedRow, Staging
+from imagelake.lake.staged_object import StagedRow
+from imagelake.lake.staging import Staging
 from imagelake.run.errors import ObjectMissingError, ReconciliationError
 from imagelake.run.failures import Failure
 from imagelake.run.models import Batch, FeedReconciliation, OpenBatch, PlannedBatch, ReconciliationStatus, Run
@@ -69,10 +71,10 @@ def _audit(run: Run, batch: Batch, bucket: Bucket, media_index: MediaIndex) -> B
         return BatchAudit(batch, OpenBatch(batch_id=batch.batch_id, dt=batch.dt, items=batch.items, failure=failure))
 
     plan = PlannedBatch.model_validate_json(bucket.get(object_keys.planned_batch(batch)))
-    rows = Staging(bucket, batch).rows()
+    rows, staged_sha256 = Staging(bucket, batch).read_rows()
     mapped = _read_mapping(plan, media_index)
     ours = {media_id: item["status"] for media_id, item in mapped.items() if item["batch_id"] == batch.batch_id}
-    problem = next(_contradictions(plan, rows, mapped, ours, bucket), None)
+    problem = next(_contradictions(plan, rows, mapped, ours), None) or _wrong_file(batch, rows, staged_sha256, bucket)
     if problem is not None:
         raise ReconciliationError(f"batch {batch.batch_id} of {batch.feed_id}, {batch.dt}: {problem}")
 
@@ -91,9 +93,9 @@ def _read_mapping(plan: PlannedBatch, media_index: MediaIndex) -> dict[str, dict
 
 
 def _contradictions(
-    plan: PlannedBatch, rows: list[StagedRow], mapped: Collection[str], ours: dict[str, str], bucket: Bucket
+    plan: PlannedBatch, rows: list[StagedRow], mapped: Collection[str], ours: dict[str, str]
 ) -> Iterator[str]:
-    """Compare plan, rows, mapping and file; ``ours`` is the status of the items that this batch claimed."""
+    """Compare plan, rows and mapping; ``ours`` is the status of the items that this batch claimed."""
     if len(mapped) != len(plan.items):
         yield f"{len(plan.items)} items planned, {len(mapped)} mapped"
     media_ids = {row["media_id"] for row in rows}
@@ -105,9 +107,17 @@ def _contradictions(
         status = ours.get(row["media_id"], CLAIMED)
         if row["status"] != status:
             yield f"media {row['media_id']} is {row['status']} in its row and {status} in its mapping"
-    key = object_keys.parquet(plan.batch)
-    if rows and not bucket.exists(key):
-        yield f"{key} does not exist"
+
+
+def _wrong_file(batch: Batch, rows: list[StagedRow], staged_sha256: str, bucket: Bucket) -> str | None:
+    """Return why the dataset file is not made from the staged rows, or ``None`` if it is."""
+    key = object_keys.parquet(batch)
+    file = read_version(bucket, batch) if rows else None
+    if rows and file is None:
+        return f"{key} does not exist"
+    if file is not None and not is_made_from(file, staged_sha256):
+        return f"{key} was not made from the rows in {object_keys.staged(batch)}"
+    return None
 
 
 def _recorded_failure(run: Run, batch: Batch, bucket: Bucket) -> Failure:

@@ -16,6 +16,7 @@
     │   ├── SourceChangedError        the answer is not what the network documents
     │   ├── StorageDeniedError        our role, bucket or table is not set up for this call
     │   ├── ObjectMissingError        an object a step relies on is not there
+    │   ├── DamagedObjectError        an object a step relies on is not as it was written
     │   ├── ReconciliationError       planned items, rows and mappings do not add up
     │   ├── DownloadError             one image could not be fetched; carries an ErrorCode
     │   └── ImageRejectedError        one image is not acceptable; carries an ErrorCode
@@ -152,6 +153,10 @@ class StorageDeniedError(PermanentError):
 
 class ObjectMissingError(PermanentError):
     """An object that a step needs does not exist."""
+
+
+class DamagedObjectError(PermanentError):
+    """An object that a step needs is not as it was written; the message names its key."""
 
 
 class ReconciliationError(PermanentError):

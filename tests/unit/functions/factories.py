@@ -13,6 +13,7 @@ from typing import Any, cast
 from PIL import Image
 
 from imagelake.lake import object_keys
+from imagelake.lake.dataset_file import read_version, write_file
 from imagelake.lake.rows import Row, Status, image_file, new_row
 from imagelake.lake.staging import Staging
 from imagelake.run.models import Batch, FeedEntry, PlannedBatch, Run
@@ -129,3 +130,10 @@ def keep_rows(lake: Lake, planned: PlannedBatch, *results: Row) -> PlannedBatch:
     lake.media_index.claim((row["media_id"] for row in rows), planned.batch.batch_id)
     Staging(lake.bucket, planned.batch).write(rows)
     return planned
+
+
+def keep_file(lake: Lake, planned: PlannedBatch) -> None:
+    """Store a batch's file, which names its staged rows as that of Write Parquet does, but has none."""
+    _, staged_sha256 = Staging(lake.bucket, planned.batch).read_rows()
+    before = read_version(lake.bucket, planned.batch)
+    assert write_file(lake.bucket, planned.batch, b"PAR1", staged_sha256, before)

@@ -8,6 +8,7 @@ import pytest
 
 from imagelake.lake import object_keys
 from imagelake.lake.rows import TRANSFORM_VERSION, Status
+from imagelake.lake.staging import Staging
 from imagelake.run.errors import ObjectMissingError, ReconciliationError
 from imagelake.run.models import PlannedBatch
 from map_keys.app import handler
@@ -24,7 +25,7 @@ def test_mapping_leads_from_raw_image_to_row_and_back(lake: Lake) -> None:
     planned = keep_rows(lake, plan(item("one"), item("two")))
     assert map_keys(planned) == {"mapped": 2}
     two = lake.mapping()[item("two").media_id]
-    row = lake.bucket.get_lines(object_keys.rows(planned.batch))[1]
+    row = Staging(lake.bucket, planned.batch).rows()[1]
     assert two == {
         "media_id": item("two").media_id,
         "source": "bluesky",
@@ -74,7 +75,7 @@ def test_batch_is_closed(lake: Lake) -> None:
     planned = keep_rows(lake, plan(item("one")))
     map_keys(planned)
     assert lake.bucket.list("open/") == []
-    assert lake.bucket.exists(object_keys.rows(planned.batch))
+    assert lake.bucket.exists(object_keys.staged(planned.batch))
 
 
 def test_same_call_again_leaves_the_same_items(lake: Lake) -> None:
@@ -86,7 +87,7 @@ def test_same_call_again_leaves_the_same_items(lake: Lake) -> None:
 
 def test_closed_without_items_when_there_are_no_rows(lake: Lake) -> None:
     planned = keep_plan(lake, plan(item("theirs")))
-    lake.bucket.put_lines(object_keys.rows(planned.batch), [])
+    Staging(lake.bucket, planned.batch).write([])
     assert map_keys(planned) == {"mapped": 0}
     assert (lake.bucket.list("open/"), lake.mapping()) == ([], {})
 

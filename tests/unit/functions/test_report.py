@@ -28,6 +28,7 @@ from tests.unit.functions.factories import (
     event,
     feed_plan,
     item,
+    keep_file,
     keep_plan,
     keep_rows,
     plan,
@@ -61,7 +62,7 @@ def closed(lake: Lake, *items: Any, statuses: tuple[Status, ...] = (), **row: An
     made = plan(*(items or (item("one"),)))
     kinds = statuses or (Status.OK,) * len(made.items)
     keep_rows(lake, made, *(result(one, kind, **row) for one, kind in zip(made.items, kinds, strict=True)))
-    lake.bucket.put(object_keys.parquet(made.batch), b"PAR1", "application/vnd.apache.parquet")
+    keep_file(lake, made)
     map_keys.app.handler(event("map_keys", batch=made.batch), Context())
     return made
 
@@ -299,9 +300,18 @@ def test_contact_sheet_is_shared_by_the_feeds(lake: Lake) -> None:
     assert len(Tags(page(lake)).sources()) == 24 + 3
 
 
+def test_contact_sheet_when_an_image_is_damaged(lake: Lake) -> None:
+    made = closed(lake)
+    result_of_feed = done(lake, made)
+    key = object_keys.staged(made.batch)
+    lake.bucket.put(key, lake.bucket.get(key)[:-1] + b"?", "")
+    assert report(result_of_feed)["outcome"] == "ok"
+    assert Tags(page(lake)).sources() == []
+
+
 def test_contact_sheet_when_staging_has_expired(lake: Lake) -> None:
     made = closed(lake)
     result_of_feed = done(lake, made)
-    lake.bucket.delete(object_keys.rows(made.batch))
+    lake.bucket.delete(object_keys.staged(made.batch))
     assert report(result_of_feed)["outcome"] == "ok"
     assert Tags(page(lake)).sources() == []

@@ -13,7 +13,18 @@ from imagelake.lake.rows import Status
 from imagelake.run.errors import BadInputError, ErrorCode
 from imagelake.run.models import Batch, PlannedBatch, Retry
 from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import ENTRY, RUN, Context, event, feed_plan, item, keep_rows, plan, result
+from tests.unit.functions.factories import (
+    ENTRY,
+    RUN,
+    Context,
+    event,
+    feed_plan,
+    item,
+    keep_file,
+    keep_rows,
+    plan,
+    result,
+)
 from tests.unit.functions.network import Network
 from validate.app import handler
 
@@ -34,7 +45,7 @@ def first(lake: Lake, network: Network) -> PlannedBatch:
     """A batch that a run has made and closed, with an end of each kind."""
     made = plan(*(item(name) for name in NAMES))
     keep_rows(lake, made, *(result(item(name), status, **row) for name, (status, row) in ROWS.items()))
-    lake.bucket.put(object_keys.parquet(made.batch), b"PAR1", "")
+    keep_file(lake, made)
     map_keys.app.handler(event("map_keys", batch=made.batch), Context())
     lake.bucket.put_json("work/list.json", [made.batch.model_dump()])
     reconcile.app.handler(event("reconcile", plan=feed_plan()), Context())
