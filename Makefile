@@ -4,8 +4,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Python imports this project from the checkout, which stays free of bytecode files.
-export PYTHONDONTWRITEBYTECODE := 1
+# Python imports this project from the checkout, which stays free of bytecode files: they are here.
+export PYTHONPYCACHEPREFIX := $(abspath .venv)/bytecode
 export SAM_CLI_TELEMETRY := 0
 ARGS ?=
 STACK ?= imagelake
@@ -20,12 +20,16 @@ demo: .venv/local  ## run the whole pipeline on this machine; ARGS="--feed blues
 	@$(BIN)/python -m local demo $(ARGS)
 
 test: .venv/dev  ## run the unit, workflow and stack tests
-	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not docker and not cloud and not gate" $(ARGS)
+	@$(PYTEST) -m "$(HERE) and not full" $(ARGS)
 
-test-fast: .venv/dev  ## run the unit and static tests
-	@$(BIN)/python -m pytest -q -n 3 --dist loadfile tests/unit tests/static $(ARGS)
+test-fast: .venv/dev  ## run the unit and static tests that start no engine: the loop while you edit
+	@$(PYTEST) -m "$(HERE) and not full" --ignore tests/unit/local tests/unit tests/static $(ARGS)
 
-test-all: test  ## run all tests that need nothing but this machine
+test-all: .venv/dev  ## run the tests of make test, and the full sets of which it runs a sample
+	@$(PYTEST) -m "$(HERE)" $(ARGS)
+
+PYTEST = $(BIN)/python -m pytest -q -n 3 --no-loadscope-reorder
+HERE := not docker and not cloud and not gate
 
 test-docker: .venv/dev  ## run the workflow tests on Step Functions Local in Docker
 	@if docker info >/dev/null 2>&1; then $(BIN)/python -m pytest -q -m docker tests/docker $(ARGS); \
@@ -57,8 +61,9 @@ check: .venv/dev  ## check format, lint, types, imports, template and state mach
 	AWS_DEFAULT_REGION=us-east-1 $(BIN)/sam validate --lint
 	$(BIN)/python -m pytest -q tests/static
 
-docs: .venv/dev  ## generate the pages of docs/ that are made from the code
+docs: .venv/dev  ## generate the parts of docs/ and template.yaml that are made from the code
 	PYTHONPATH=functions $(BIN)/python -m tools.networks_page
+	PYTHONPATH=functions $(BIN)/python -m tools.glue_projection
 	PYTHONPATH=functions $(BIN)/python -m tools.schemas
 
 # Where the wheels of this machine do not fit Lambda, SAM's builder asks pip a second time, without hashes. So these

@@ -1,4 +1,4 @@
-"""Process of the engine; it ends itself and its workers when the process that started it is gone."""
+"""The process in which the engine (MiniStack) runs; it kills itself and its workers when its parent process ends."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _HERE = Path(__file__).parent
 
 
 def _end_with_parent() -> None:
-    # Standard input is a pipe that the parent holds and never writes to, so it ends with the parent, even by kill -9.
+    # Standard input is a pipe to which the parent never writes. It closes when the parent ends, even by kill -9.
     while os.read(sys.stdin.fileno(), 1):
         pass
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def _accept_saved_queries() -> None:
-    # The engine does not know saved queries of Logs Insights and would refuse a template that has some.
+    # The engine does not know the resource type for saved queries, and would refuse a template that has one.
     from ministack.services.cloudformation.provisioners import _RESOURCE_HANDLERS
 
     _RESOURCE_HANDLERS["AWS::Logs::QueryDefinition"] = {
@@ -59,7 +59,7 @@ def _fork_workers() -> None:
 
 
 def main() -> None:
-    """Serve until a signal comes or the parent is gone. The process must lead its own process group."""
+    """Serve until a signal comes or the parent ends. This process must be the leader of a process group."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _accept_saved_queries()
     _answer_workers_at_once()

@@ -26,7 +26,7 @@ _RESET_SECONDS = 2
 
 
 class FeedServer:
-    """Serves the sample feed while the context is open; ``url`` is its origin, ``requests`` the targets so far.
+    """Serves the sample feed while the context is open; ``url`` is its origin, ``requests`` has all targets so far.
 
     A page holds at most 20 posts even if the client asks for more, so a short page may have a cursor. With
     ``rate_limit_once``, the first request for a further page is answered by 429. The parameter ``filter`` has no

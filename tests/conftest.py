@@ -1,10 +1,13 @@
-"""What holds for every test: none reaches a real AWS account, but for those marked ``cloud``."""
+"""Rules for every test: only those marked ``cloud`` reach a real AWS account, and a file is run by one process."""
 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
+
+from tests.support.private_parts import scheduler_by_file
 
 _NOBODY = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -23,3 +26,9 @@ def _no_account(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.delenv("AWS_PROFILE", raising=False)
         for name, value in _NOBODY.items():
             monkeypatch.setenv(name, value)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    # The files of this folder share a deployed stack.
+    return scheduler_by_file(config, log, together="tests/stack")

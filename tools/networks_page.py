@@ -6,13 +6,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from imagelake.sources import Source, get_source
+from imagelake.sources import SOURCES, Source
 from imagelake.sources.manifest import Manifest
 
 DOCS = Path(__file__).parents[1] / "docs"
-
-# Networks that need no login come first.
-ORDER = ("bluesky", "mastodon", "rss", "commons", "instagram", "facebook", "x")
 
 INTRODUCTION = """\
 # The networks
@@ -36,7 +33,9 @@ the template does not. Credentials are sent only to the network's own hosts, and
 
 def networks_page() -> str:
     """The text of the page."""
-    sources = [get_source(name) for name in ORDER]
+    networks = [source for name, source in SOURCES.items() if name != "stream"]
+    # Networks that need no login come first.
+    sources = sorted(networks, key=lambda source: (source.manifest.credentials_required, source.manifest.title.lower()))
     rows = [_row(source.manifest) for source in sources]
     head = ["| network | feeds | login | reaches back | costs |", "|---|---|---|---|---|"]
     parts = [INTRODUCTION, "\n".join(head + rows) + "\n", BELOW_THE_TABLE]

@@ -15,7 +15,7 @@ _TRIES = 5
 
 
 def take_lease(table: str, feed_id: str, execution_arn: str) -> None:
-    """Take the feed for this execution, which may have it already; raise ``FeedBusyError`` if a running one has it."""
+    """Take the lease of the feed; raise ``FeedBusyError`` if another execution has it and is still running."""
     expired: str | None = None
     for _ in range(_TRIES):
         holder = _take(table, feed_id, execution_arn, expired)

@@ -17,16 +17,16 @@ from imagelake.sources import Bookmark, Feed, Page, RateLimit, Source
 from imagelake.sources.contract import Priced
 from imagelake.web.messages import Request, Response
 
-# A listing may lead from one empty page to the next without an end.
+# Without this limit, a listing whose empty pages always have a next page would never end.
 MAX_PAGES = 2000
-# Start no page with less time left than this: enough for one page and its retries.
+# If less time is left than one page and its retries may take, start no page.
 SECONDS_A_PAGE = 120
-# Beyond these, a rate limit is an error that names its end, not a wait.
+# After this many waits, or if a rate limit lasts longer than this, the reading of the feed ends.
 MAX_WAITS = 3
 MAX_WAIT = timedelta(hours=6)
 # Wait this long if the network does not say when its limit ends.
 UNKNOWN_WAIT = timedelta(minutes=5)
-# An update of ``Progress``: without a time, Commit Bookmark changes nothing.
+# With these values of ``Progress``, Commit Bookmark leaves the bookmark as it is.
 _NO_BOOKMARK = {"newest_id": "", "newest_at": ""}
 
 
@@ -46,15 +46,15 @@ class Pager:
         self._seen: set[str] = set()
 
     def read(self, progress: Progress, bookmark: Bookmark | None, seconds_left: Callable[[], float]) -> Progress:
-        """Read pages from the position of ``progress`` on; return the new position, and the limit that ended it."""
+        """Read pages from the position of ``progress`` on; return the new position, and the limit that stopped it."""
         progress = progress.model_copy(update={"status": "more", "retry_at": None})
         while progress.status == "more" and seconds_left() > SECONDS_A_PAGE:
             try:
                 progress = self._read_page(progress, bookmark)
             except RateLimitedError as limit:
-                progress = _wait(progress, limit)
+                progress = _wait_or_stop(progress, limit)
         warnings = list(dict.fromkeys([*progress.warnings, *self._reader.warnings]))
-        return self._mind_the_gap(progress.model_copy(update={"warnings": warnings}), bookmark)
+        return self._guard_unread_posts(progress.model_copy(update={"warnings": warnings}), bookmark)
 
     def _read_page(self, progress: Progress, bookmark: Bookmark | None) -> Progress:
         request = self._source.request(self._feed, bookmark, progress.cursor)
@@ -64,7 +64,7 @@ class Pager:
         self._store(response, progress.pages)
 
         pages, posts = progress.pages + 1, progress.posts + len(page.posts)
-        is_last = page.cursor is None or self._is_known(page, bookmark) or self._repeats_itself(page, progress)
+        is_last = page.cursor is None or self._reaches_bookmark(page, bookmark) or self._repeats_itself(page, progress)
         stopped_by = None if is_last else self._limit_reached(pages, posts)
         newest_id, newest_at = _newer(progress, page)
         progress = progress.model_copy(
@@ -81,7 +81,8 @@ class Pager:
         )
         if progress.status == "more" and _is_used_up(page.rate):
             # The network would refuse the next call, and some networks count refused calls against the reader.
-            return _wait(progress, RateLimitedError("no calls are left", page.rate.reset_at if page.rate else None))
+            reset_at = page.rate.reset_at if page.rate else None
+            return _wait_or_stop(progress, RateLimitedError("no calls are left", reset_at))
         return progress
 
     def _limit_reached(self, pages: int, posts: int) -> Stop | None:
@@ -93,40 +94,41 @@ class Pager:
         cap = self._feed.cost_cap_usd
         if cap is None or not isinstance(self._source, Priced):
             return False
-        # Prices are sums of thousandths of a dollar; the small number absorbs the rounding errors of floats.
+        # Prices are multiples of a thousandth of a dollar; 1e-6 is more than the rounding errors of floats.
         return progress.cost_usd + self._source.price(request) > cap + 1e-6
 
     def _repeats_itself(self, page: Page, progress: Progress) -> bool:
-        """Tell if a page without a new post leads back to itself. The cursor alone is not enough.
+        """Tell if a page has no new post and leads back to itself.
 
-        Instagram's hashtags have the same cursor on every page, and each request with it returns the next page.
+        An unchanged cursor alone does not prove that. Instagram's hashtags have the same cursor on every page, and each
+        request with it returns the next page.
         """
         ids = {post.post_id for post in page.posts}
         has_no_new_post = ids <= self._seen
         self._seen |= ids
         return has_no_new_post and page.cursor == progress.cursor
 
-    def _mind_the_gap(self, progress: Progress, bookmark: Bookmark | None) -> Progress:
-        """Keep the old bookmark if the new one would hide unread posts between it and the last page read."""
+    def _guard_unread_posts(self, progress: Progress, bookmark: Bookmark | None) -> Progress:
+        """Leave the bookmark as it is if posts between it and the last page are unread: a later run then reads them."""
         stop = progress.stopped_by
-        # The user set a cap on the cost, and a second reading of the same posts would be billed again.
+        # The user has set a cap on the cost. If the bookmark stayed, the network would bill the same posts again.
         if stop is None or stop is Stop.COST:
             return progress
         if not self._leaves_gap(stop, bookmark):
             return progress.model_copy(update={"stopped_by": None})
-        # As with the cap: the next run would be billed again and would stop at the same post.
+        # The next run would stop at the same post, and the network would bill the same posts again.
         if progress.cost_usd and stop is not Stop.RATE_LIMIT:
             return progress
         return progress.model_copy(update=_NO_BOOKMARK)
 
     def _leaves_gap(self, stop: Stop, bookmark: Bookmark | None) -> bool:
-        # The limits of a first run say how many old posts are wanted; a rate limit does not.
+        # In a first run, the other limits say how many old posts the user wants. A rate limit does not say that.
         if bookmark is None:
             return stop is Stop.RATE_LIMIT
-        # A listing that starts at the bookmark and goes forward continues in the next run.
+        # A listing that runs from the bookmark to newer posts leaves no gap: the next run continues where it ended.
         return self._source.newest_first
 
-    def _is_known(self, page: Page, bookmark: Bookmark | None) -> bool:
+    def _reaches_bookmark(self, page: Page, bookmark: Bookmark | None) -> bool:
         """Tell if a listing that starts at the newest post has reached posts that an earlier run saw."""
         return (
             self._source.newest_first
@@ -150,19 +152,19 @@ def _is_used_up(rate: RateLimit | None) -> bool:
 def _newer(progress: Progress, page: Page) -> tuple[str, str]:
     if page.newest is None:
         return progress.newest_id, progress.newest_at
-    # DynamoDB compares these times as text, so all have the same width and zone.
+    # DynamoDB compares these times as text, so all must have the same number of digits and the same time zone.
     at = page.newest.newest_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return (page.newest.newest_id, at) if at > progress.newest_at else (progress.newest_id, progress.newest_at)
 
 
-def _wait(progress: Progress, limit: RateLimitedError) -> Progress:
-    """Wait until a rate limit ends, or end the reading of this feed if that is too far away."""
+def _wait_or_stop(progress: Progress, limit: RateLimitedError) -> Progress:
+    """Return the progress that waits for the end of a rate limit, or that stops here if the end is too far away."""
     now = datetime.now(UTC)
     retry_at = limit.reset_at or now + UNKNOWN_WAIT
     if progress.waits >= MAX_WAITS or retry_at - now > MAX_WAIT:
         if progress.pages == 0:
             raise limit
         return progress.model_copy(update={"status": "done", "stopped_by": Stop.RATE_LIMIT})
-    # Networks round the end of their limit down, so wait one second more.
+    # Networks state the end of the limit rounded down to a second, so wait one second more.
     until = (retry_at + timedelta(seconds=1)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return progress.model_copy(update={"status": "rate_limited", "retry_at": until, "waits": progress.waits + 1})

@@ -13,7 +13,7 @@ from report.summary import FeedSummary, Summary, warnings_of
 
 
 class FeedProblem(FrozenModel):
-    """The problem of one feed, stored for later runs; ``kind`` is empty if the feed is well."""
+    """The problem of one feed, stored for later runs; ``kind`` is empty if the feed has no problem."""
 
     kind: str
     since: Day
@@ -22,7 +22,7 @@ class FeedProblem(FrozenModel):
 
 
 class FeedProblems:
-    """The problems of a run's feeds, by feed id; the same run finds the same problems again."""
+    """The problems of a run's feeds, by feed id; Report finds the same ones if it is retried."""
 
     def __init__(self, summary: Summary, bucket: Bucket) -> None:
         self._run = summary.run
@@ -58,7 +58,7 @@ def _update(feed: FeedSummary, run: Run, bucket: Bucket) -> FeedProblem:
 
 
 def _kind(feed: FeedSummary, run: Run) -> str:
-    """Name the problem: another name is another problem, which is worth another notification."""
+    """Name the problem. A problem with another name is a new one, which is reported even on the same day."""
     if feed.problem is not None:
         return feed.problem.error
     if feed.errors:

@@ -18,7 +18,7 @@ Outcome = Literal["ok", "partial", "failed"]
 
 
 class FeedSummary(FrozenModel):
-    """The result of one feed: a good feed has no ``problem``, a feed that failed early has no ``plan``."""
+    """The result of one feed; ``problem`` is ``None`` if it succeeded, ``plan`` is ``None`` if it failed early."""
 
     feed_id: str
     name: str

@@ -51,8 +51,8 @@ _STATUS_CODES: Mapping[int, ErrorCode] = {
 _RETRIED_CODES = frozenset(
     {ErrorCode.HOST_NOT_FOUND, ErrorCode.CONNECTION_FAILED, ErrorCode.BODY_CUT, ErrorCode.SERVER_ERROR}
 )
-# Directives of X-Robots-Tag that refuse our use, and those with a value after a colon. Before any other colon stands
-# the name of a robot.
+# Directives of X-Robots-Tag that forbid our use, and directives with a value after a colon. The text before any other
+# colon is the name of a robot.
 _REFUSING_DIRECTIVES = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})
 _VALUED_DIRECTIVES = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
 
@@ -159,14 +159,14 @@ class Downloader:
             if response.status not in (200, 203):
                 raise _status_error(host, response)
             if _refuses_robots(response):
-                raise DownloadError(ErrorCode.ROBOTS_REFUSED, f"{host} refuses such use by X-Robots-Tag")
+                raise DownloadError(ErrorCode.ROBOTS_REFUSED, f"{host} forbids this use by X-Robots-Tag")
             return read_body(
                 response, limits.max_bytes, min_rate=limits.min_bytes_per_second, grace=limits.grace_seconds
             )
 
     @contextmanager
     def _slot(self, host: str, deadline: Deadline) -> Iterator[None]:
-        """Hold one of the host's slots; waiting for it is our choice, so it does not count against the deadline."""
+        """Hold one of the host's slots; the wait for it does not use up the deadline, because the limit is our own."""
         with self._lock:
             slot = self._slots.setdefault(host, threading.Semaphore(self._limits.per_host))
         started = time.monotonic()

@@ -15,7 +15,7 @@ from imagelake.sources.contract import RefreshesUrls
 from transform.download import Downloader
 from transform.settings import TransformSettings
 
-# The networks answer with one of these at an expired URL.
+# To a request with an expired URL, the networks answer with one of these statuses.
 _EXPIRED_CODES = frozenset({ErrorCode.URL_EXPIRED, ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND})
 
 
@@ -31,7 +31,7 @@ class SignedUrls:
         self._refusal: ImagelakeError | None = None
 
     def download(self, item: Item) -> bytes:
-        """Return the image's bytes; raises only ``DownloadError``, ``url_expired`` if no fresh URL works either."""
+        """Return the image's bytes; raises only ``DownloadError``, as ``url_expired`` if no fresh URL helps."""
         try:
             return self._downloader.download(item.media_url, expires_at=item.expires_at)
         except DownloadError as error:

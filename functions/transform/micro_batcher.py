@@ -1,4 +1,4 @@
-"""A few worker threads that process values of many threads, several at a time."""
+"""Collect values from many threads, and process several of them at a time in a few worker threads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def processors() -> int:
 
 
 class MicroBatcher(Generic[T, R]):
-    """A function for many threads; each call waits for the result of its value.
+    """A function that many threads call, each with one value; a call waits for the result of its value.
 
     ``work`` turns a list of values into a list of results. Worker threads call it with up to ``max_batch`` of the
     values that are waiting. One worker per processor is enough for work that only computes: more workers are not
@@ -40,15 +40,16 @@ class MicroBatcher(Generic[T, R]):
         self._pool.shutdown()
 
     def __call__(self, value: T) -> R:
-        """Return the result of ``work`` for this value; an error reaches all callers whose values were in the batch."""
+        """Return the result of ``work`` for this value; an error is raised in every call of the batch."""
         result: Future[R] = Future()
         self._queue.append((value, result))
-        # One task per value, so that none is left. An earlier task may have taken it: then this one finds less to do.
+        # Submit one task per value, so that no value stays in the queue. An earlier task may take this value into its
+        # batch; then the new task finds fewer values, or none.
         self._pool.submit(self._drain)
         return result.result()
 
     def _drain(self) -> None:
-        """Process one batch of the queue, which may be empty."""
+        """Take a batch of values from the queue and process it; do nothing if the queue is empty."""
         batch: list[tuple[T, Future[R]]] = []
         with suppress(IndexError):
             while len(batch) < self._max_batch:

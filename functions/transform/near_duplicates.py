@@ -1,7 +1,8 @@
 """Mark images that look like an earlier image of any network and day.
 
 The hash log decides which image is earlier: a batch is compared with all entries before its own. An entry is written
-only if its sequence number is free. So of two batches at the same time one is first, and the other is compared with it.
+only if its sequence number is free. So if two batches run at the same time, one of them is first, and the other one is
+compared with it.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def mark_near_duplicates(rows: list[Row], batch: Batch, cache: HashLogCache) -> 
         if seq or cache.log.append(entry, names):
             duplicates = _name_originals(compared, matches, names, len(earlier), cache)
             return [_mark(row, duplicates.get(row["media_id"])) for row in rows]
-    raise StorageUnavailableError(f"{cache.log.table}: {_TRIES} times another batch was first")
+    raise StorageUnavailableError(f"{cache.log.table}: another batch was first {_TRIES} times")
 
 
 def find(hashes: Hashes, earlier: Hashes) -> list[Match | None]:

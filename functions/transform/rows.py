@@ -1,4 +1,4 @@
-"""Rows of planned items: many downloads at once, and as many images at once as there are processors."""
+"""Make the rows of planned items: many downloads at once, but one image at a time per processor."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from transform.micro_batcher import MicroBatcher, processors
 # expired, a new URL and a second download. No item is started with less time left.
 SECONDS_PER_ITEM = 150
 
-# Of the images that one thread takes at a time, it decodes one at a time. So with two processors, the memory holds at
+# A thread takes several images, but decodes one after the other. So with two processors, the memory holds at
 # most THREADS downloads of 25 MB and two images of 40 million pixels at 20 bytes: 2.0 GB of Transform's 3.5 GB.
 _IMAGES_AT_A_TIME = 4
 _MEASURED = ("content_type", "original_width", "original_height", *(field.name for field in fields(Features)))

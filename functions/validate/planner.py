@@ -1,4 +1,4 @@
-"""The plan of a feed: its new images in batches, and everything that was left out, with the reason."""
+"""The plan of a feed: batches of its new images, and everything that is left out, with the reason."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Selection:
-    """The batches to process, and what the pages hold besides."""
+    """The batches to process, and the other contents of the pages: known images, rejected posts and skipped media."""
 
-    # Open batches, planned by an earlier run or by an earlier try of this call.
+    # Open batches that an earlier run, or an earlier try of this call, has planned.
     resumed: list[PlannedBatch]
     new: list[PlannedBatch]
     posts: int
@@ -34,7 +34,7 @@ class Selection:
 
 
 class Planner:
-    """Plans one feed in one run. Planning again, in this run or another, gives the same batches or fewer."""
+    """Plans one feed in one run; if a later call plans the same pages again, it gets the same batches or fewer."""
 
     def __init__(self, feed: Feed, request: FeedRequest, bucket: Bucket, media_index: MediaIndex) -> None:
         self._feed = feed
@@ -45,12 +45,12 @@ class Planner:
         self._media_index = media_index
 
     def select(self, posts: list[Post], rejects: list[Reject]) -> Selection:
-        """Choose the batches to process; reads open batches and the media index, and writes nothing."""
+        """Choose the batches to process, by reading open batches and the media index; nothing is written."""
         open_batches = self._open_batches()
         resumed = [planned for planned in open_batches if self._resumes(planned)]
         images, skipped = self._images(posts)
         new = self._new_items(images, open_batches)
-        # Items that an earlier try of this same call planned count as new.
+        # Items that an earlier try of this call has planned count as new, not as already known.
         ours = {item.media_id for planned in resumed if planned.run_id == self._run.run_id for item in planned.items}
         return Selection(
             resumed=resumed,
@@ -70,8 +70,8 @@ class Planner:
         )
         for planned in batches:
             self._write_batch(planned, object_keys.planned_batch(planned.batch))
-        # Open markers are written last: they commit the plan. An existing marker is never written again, because
-        # another run may have closed that batch.
+        # The open markers (the objects under ``open/``) are written last: with them the plan takes effect. The marker
+        # of a resumed batch is not written again, because another run may have closed that batch meanwhile.
         for planned in selection.new:
             self._write_batch(planned, object_keys.open_batch(planned.batch))
         list_key = object_keys.batch_list(self._run, self._feed_id)
@@ -102,15 +102,16 @@ class Planner:
         return batches
 
     def _resumes(self, planned: PlannedBatch) -> bool:
-        """Tell if this run processes an open batch; a window leaves today's batches to the windows that planned them.
+        """Tell if this run processes an open batch.
 
-        The run that Ingest Stream starts for a window has the name of the window.
+        The run of a stream window leaves the batches that other windows planned on the same day to the runs of those
+        windows. The run that Ingest Stream starts for a window has the window's name as its run id.
         """
         window = self._feed.window
         return window is None or planned.run_id in (self._run.run_id, window) or planned.batch.dt < self._run.dt
 
     def _images(self, posts: list[Post]) -> tuple[list[Item], list[Reject]]:
-        """List every image once, and the skipped media items, each with its reason."""
+        """List every image once, and every skipped media item with the reason."""
         items: dict[str, Item] = {}
         skipped: list[Reject] = []
         for post in posts:
@@ -122,15 +123,15 @@ class Planner:
         return list(items.values()), skipped
 
     def _new_items(self, images: list[Item], open_batches: list[PlannedBatch]) -> list[Item]:
-        """List images that neither an open batch nor the media index has."""
+        """List the images that are neither in an open batch nor in the media index."""
         planned = {item.media_id for batch in open_batches for item in batch.items}
         candidates = [item for item in images if item.media_id not in planned]
-        # A stale read may miss a media item. It is planned once more then, and its claim is refused.
+        # A stale read may miss a media item. Then this run plans it again, and Transform cannot claim it.
         known = self._media_index.get_many((item.media_id for item in candidates), consistent=False)
         return [item for item in candidates if item.media_id not in known]
 
     def _groups(self, items: list[Item]) -> Iterator[list[Item]]:
-        """Split items into groups of at most the batch size; the images that expire first come first."""
+        """Split items into groups of at most the batch size; images whose URLs expire first come first."""
         ordered = sorted(items, key=_urgency)
         for start in range(0, len(ordered), self._run.batch_size):
             yield ordered[start : start + self._run.batch_size]

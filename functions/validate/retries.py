@@ -1,4 +1,4 @@
-"""Failed items of an earlier run, planned again: each batch that holds some is open once more, with those alone."""
+"""Plan the failed items of an earlier run again: reopen each batch that has some of them, with these items only."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from imagelake.run.models import PlannedBatch, Retry
 
 
 def reopen(retry: Retry, run_id: str, feed_id: str, bucket: Bucket, media_index: MediaIndex) -> list[str]:
-    """Open the batches that hold what failed; return what is not retried and why, a sentence each.
+    """Reopen the batches that have failed items; return one sentence for each group of items that is not retried.
 
-    What has succeeded meanwhile stays as it is, and so does a batch that is open still: it is taken up without this.
-    Raises ``BadInputError`` if there was no such run.
+    Items that have succeeded meanwhile stay as they are. A batch that is still open stays as it is, because the run
+    resumes it anyway. Raises ``BadInputError`` if there was no such run.
     """
     listed = [item for item in _listed(retry, feed_id, bucket) if item["error_code"] in retry.error_codes]
     rejected = Counter(item["error_code"] for item in listed if item["status"] == Status.REJECTED)
     problems = [
-        f"{number} items with {code} are not retried: their bytes are here, and would be rejected again"
+        f"{number} items with {code} are not retried: their bytes are stored and would be rejected again"
         for code, number in sorted(rejected.items())
     ]
     failed: defaultdict[str, set[str]] = defaultdict(set)
@@ -35,12 +35,12 @@ def reopen(retry: Retry, run_id: str, feed_id: str, bucket: Bucket, media_index:
             plan = PlannedBatch.model_validate_json(bucket.get(object_keys.first_planned_batch(batch_id)))
         except ObjectMissingError:
             problems.append(
-                f"{len(media_ids)} items of batch {batch_id} are not retried: its plan is gone after 14 days"
+                f"{len(media_ids)} items of batch {batch_id} are not retried: its plan has expired after 14 days"
             )
             continue
         if not bucket.exists(object_keys.open_batch(plan.batch)):
             again = _again(plan, media_ids, run_id)
-            # An earlier try of this same call may have seen more that had failed.
+            # An earlier try of this call may have found more failed items; its plan is used then.
             with suppress(ObjectMissingError):
                 again = PlannedBatch.model_validate_json(bucket.get(object_keys.planned_batch(again.batch)))
             bucket.put(object_keys.open_batch(plan.batch), again.model_dump_json().encode(), "application/json")
@@ -52,7 +52,7 @@ def _listed(retry: Retry, feed_id: str, bucket: Bucket) -> list[dict[str, str]]:
     try:
         return bucket.get_lines(key)
     except ObjectMissingError as error:
-        # A feed that had nothing to do has no list.
+        # A feed without any batch has no list of failures.
         if bucket.exists(object_keys.run_summary(retry.run_id)):
             return []
         raise BadInputError(

@@ -1,142 +1,19 @@
-"""A stack in a real AWS account, deployed from this checkout, and the sample feed in its bucket.
+"""The stack of these tests, in a real AWS account.
 
-``IMAGELAKE_CLOUD_STACK`` names the stack, which has to begin with ``imagelake-test``; without it every test is skipped.
-``IMAGELAKE_CLOUD_EMAIL`` is the address that is notified. ``IMAGELAKE_CLOUD_DEPLOY=0`` takes the stack as it is.
+``IMAGELAKE_CLOUD_STACK`` is the name of the stack, which begins with ``imagelake-test``; without it, tests are skipped.
+``IMAGELAKE_CLOUD_EMAIL`` is the email address that is notified. ``IMAGELAKE_CLOUD_DEPLOY=0`` uses the stack as it is.
 Region and credentials are those of the AWS CLI. A run costs cents; ``make destroy`` removes the stack.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
-import time
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
-import boto3
 import pytest
-from botocore.config import Config
 
-from imagelake.lake.object_keys import staged_window
+from tests.support.cloud_stack import Cloud, deploy
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-ROOT = Path(__file__).parents[2]
-SAMPLES = ROOT / "samples"
 PREFIX = "imagelake-test"
-# Longer than a run takes, shorter than a session's credentials last.
-LINK_SECONDS = 3600
-RUN_SECONDS = 1800
-# What becomes of the pictures, by file; all others are ok.
-REFUSED = {"truncated.jpg": "truncated", "page.jpg": "not_an_image", "bomb.png": "too_many_pixels"}
-
-
-@dataclass(frozen=True)
-class Cloud:
-    """The deployed stack and what is asked of it."""
-
-    stack: str
-
-    def client(self, service: str) -> Any:
-        session: Any = boto3.Session()
-        return session.client(service)
-
-    @cached_property
-    def _s3(self) -> S3Client:
-        # Links of the older signature do not work in every region.
-        return boto3.client("s3", config=Config(signature_version="s3v4"))
-
-    @cached_property
-    def outputs(self) -> dict[str, str]:
-        found = boto3.client("cloudformation").describe_stacks(StackName=self.stack)["Stacks"][0]["Outputs"]
-        return {output["OutputKey"]: output["OutputValue"] for output in found}
-
-    def resource(self, logical_id: str) -> str:
-        """The physical id of a resource."""
-        answer = boto3.client("cloudformation").describe_stack_resource(
-            StackName=self.stack, LogicalResourceId=logical_id
-        )
-        found: str = answer["StackResourceDetail"]["PhysicalResourceId"]
-        return found
-
-    def start(self, **given: Any) -> str:
-        """Start a run; returns its ARN."""
-        arn: str = self.client("stepfunctions").start_execution(
-            stateMachineArn=self.outputs["StateMachineArn"], name=f"cloud-{uuid4().hex[:12]}", input=json.dumps(given)
-        )["executionArn"]
-        return arn
-
-    def wait(self, arn: str) -> dict[str, Any]:
-        """The description of a run that has ended."""
-        deadline = time.monotonic() + RUN_SECONDS
-        while time.monotonic() < deadline:
-            found: dict[str, Any] = self.client("stepfunctions").describe_execution(executionArn=arn)
-            if found["status"] != "RUNNING":
-                return found
-            time.sleep(5)
-        raise AssertionError(f"{arn} runs on after {RUN_SECONDS} s")
-
-    def report(self, arn: str) -> dict[str, Any]:
-        """The ``run.json`` of a run."""
-        key = f"reports/{arn.rsplit(':', 1)[1]}/run.json"
-        found: dict[str, Any] = json.loads(self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
-        return found
-
-    @property
-    def bucket(self) -> str:
-        return self.outputs["BucketName"]
-
-    def stage_sample_feed(self) -> dict[str, str]:
-        """Put the sample pictures and their posts into the bucket, as the stream's consumer would; returns the feed.
-
-        Pictures are linked by signed addresses: nothing in the bucket becomes public. Their ids are new each time.
-        """
-        window = f"cloud-{uuid4().hex}"
-        files = [*sorted((SAMPLES / "photos").iterdir()), *sorted((SAMPLES / "cases").iterdir())]
-        # The first once more: the same bytes under another address.
-        records = [self._record(window, index, file) for index, file in enumerate([*files, files[0]])]
-        self._s3.put_object(Bucket=self.bucket, Key=staged_window(window), Body=json.dumps(records).encode())
-        return {"source": "stream", "account": "cloud-test", "window": window}
-
-    def _record(self, window: str, index: int, file: Path) -> dict[str, Any]:
-        key = f"work/cloud-test/{window}/{index}-{file.name}"
-        self._s3.put_object(Bucket=self.bucket, Key=key, Body=file.read_bytes())
-        link = self._s3.generate_presigned_url(
-            "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=LINK_SECONDS
-        )
-        media = {"media_id": f"{window}/{index}", "index": 0, "kind": "image", "url": link}
-        post = {"post_id": str(index), "author_id": "samples", "posted_at": "2026-03-21T18:00:00Z", "media": [media]}
-        return {"schema": "imagelake.post/1", "post": post}
-
-
-def expected_totals() -> dict[str, int]:
-    """What a run over the staged feed has to count."""
-    pictures = len(list((SAMPLES / "photos").iterdir())) + len(list((SAMPLES / "cases").iterdir()))
-    ok = pictures - len(REFUSED)
-    return {"planned": pictures + 1, "shared": 0, "ok": ok, "duplicate": 1, "rejected": len(REFUSED), "failed": 0}
-
-
-def _deploy(stack: str) -> None:
-    sam = Path(sys.executable).with_name("sam")
-    overrides = ["ScheduleState=DISABLED"]
-    if email := os.environ.get("IMAGELAKE_CLOUD_EMAIL"):
-        overrides.append(f"NotificationEmail={email}")
-    options = [
-        "--resolve-s3",
-        "--capabilities",
-        "CAPABILITY_IAM",
-        "--no-confirm-changeset",
-        "--no-fail-on-empty-changeset",
-    ]
-    subprocess.run([str(sam), "build"], cwd=ROOT, check=True)
-    command = [str(sam), "deploy", "--stack-name", stack, *options, "--parameter-overrides", *overrides]
-    subprocess.run(command, cwd=ROOT, check=True)
 
 
 @pytest.fixture(scope="session")
@@ -149,5 +26,5 @@ def cloud() -> Cloud:
             f"IMAGELAKE_CLOUD_STACK={stack}: these tests change the stack, so its name has to begin with {PREFIX}"
         )
     if os.environ.get("IMAGELAKE_CLOUD_DEPLOY") != "0":
-        _deploy(stack)
+        deploy(stack)
     return Cloud(stack)

@@ -1,4 +1,4 @@
-"""The deployed stack in a real AWS account. Not run anywhere yet: opt-in, by ``make test-cloud``."""
+"""The deployed stack in a real AWS account. Only ``make test-cloud`` runs these tests, and nobody has run them yet."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.cloud.conftest import REFUSED, Cloud, expected_totals
+from tests.support.cloud_stack import REJECTED, Cloud, expected_totals
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
 pytestmark = pytest.mark.cloud
 
-# Asked of the role as Step Functions would, and what has to be denied.
 ALLOWED, DENIED = "allowed", {"implicitDeny", "explicitDeny"}
 
 
@@ -29,7 +28,7 @@ def test_sample_feed_becomes_rows(cloud: Cloud, sample_run: dict[str, Any]) -> N
     assert sample_run["status"] == "SUCCEEDED", sample_run.get("cause")
     report = cloud.report(sample_run["executionArn"])
     assert report["totals"] == expected_totals()
-    assert report["errors"] == dict.fromkeys(REFUSED.values(), 1)
+    assert report["errors"] == dict.fromkeys(REJECTED.values(), 1)
 
 
 def test_rows_are_there_for_athena(cloud: Cloud, sample_run: dict[str, Any]) -> None:
@@ -38,7 +37,7 @@ def test_rows_are_there_for_athena(cloud: Cloud, sample_run: dict[str, Any]) -> 
         "SELECT status, count(*), count(image.bytes), count(DISTINCT media_id) FROM images"
         f" WHERE source = 'stream' AND dt >= '2026-01-01' AND run_id = '{run_id}' GROUP BY status"
     )
-    answer = {status: (int(rows), int(pictures), int(ids)) for status, rows, pictures, ids in ask(cloud, question)}
+    answer = {status: (int(rows), int(images), int(ids)) for status, rows, images, ids in ask(cloud, question)}
     counts = {status: number for status, number in expected_totals().items() if number}
     assert answer == {
         status: (counts[status], counts[status] if status == "ok" else 0, counts[status])
@@ -47,7 +46,7 @@ def test_rows_are_there_for_athena(cloud: Cloud, sample_run: dict[str, Any]) -> 
 
 
 def ask(cloud: Cloud, question: str) -> list[list[str]]:
-    """The rows of Athena's answer."""
+    """Run a query in Athena; returns its rows."""
     athena = cloud.client("athena")
     query = athena.start_query_execution(
         QueryString=question,
@@ -64,7 +63,7 @@ def ask(cloud: Cloud, question: str) -> list[list[str]]:
     return [[cell.get("VarCharValue", "") for cell in row["Data"]] for row in rows[1:]]
 
 
-def test_notifications_go_to_the_mail_address(cloud: Cloud) -> None:
+def test_notifications_go_to_the_email_address(cloud: Cloud) -> None:
     address = os.environ.get("IMAGELAKE_CLOUD_EMAIL")
     if not address:
         pytest.skip("IMAGELAKE_CLOUD_EMAIL is not set: nobody is to be notified")
@@ -76,7 +75,7 @@ def test_notifications_go_to_the_mail_address(cloud: Cloud) -> None:
 
 
 def test_stopped_run_is_finished_by_a_redrive(cloud: Cloud) -> None:
-    # Stopped, because what a Catch has taken cannot be redriven: only its Fail state would be run again.
+    # It is stopped, because a redrive of a caught error would run only the Fail state again.
     states = cloud.client("stepfunctions")
     arn = cloud.start(feeds=[cloud.stage_sample_feed()], batch_size=5)
     wait_for_a_batch(states, arn)
@@ -90,7 +89,7 @@ def test_stopped_run_is_finished_by_a_redrive(cloud: Cloud) -> None:
 
 
 def wait_for_a_batch(states: SFNClient, arn: str) -> None:
-    """Until the Map Run of ``arn`` is there, and so a child of it soon is."""
+    """Wait until the Map Run of ``arn`` exists; soon after it, its first child does."""
     deadline = time.monotonic() + 300
     while not states.list_map_runs(executionArn=arn)["mapRuns"]:
         assert time.monotonic() < deadline, "no Map Run began"
@@ -154,7 +153,7 @@ def test_schedule_that_cannot_start_a_run_leaves_a_message(cloud: Cloud) -> None
     scheduler, sqs = cloud.client("scheduler"), cloud.client("sqs")
     queue = cloud.resource("ScheduleDeadLetters")
     daily = scheduler.get_schedule(Name=cloud.resource("DailySchedule"))
-    # As the stack's own, but for a machine that is not there, and at once.
+    # Like the stack's own schedule, but at once and with a state machine that does not exist.
     target = daily["Target"] | {"Arn": f"{cloud.outputs['StateMachineArn']}-missing"}
     target["RetryPolicy"] = {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
     name = f"{cloud.stack}-cannot-start"

@@ -16,7 +16,7 @@ from imagelake.imaging import Options, process_all
 from imagelake.lake.staged_object import unpack
 from imagelake.run.errors import DamagedObjectError, ImageRejectedError
 from imagelake.run.image_options import DEFAULT_PRESET, Preset, Tensor
-from tests.unit.fake_lake import Lake
+from tests.support.fake_lake import Lake
 from transform.near_duplicates import is_comparable
 
 STATUSES = ("ok", "duplicate", "rejected", "failed")

@@ -6,11 +6,10 @@ import pytest
 
 from tests.reliability.killer import Killer
 from tests.reliability.world import World
-from tests.unit.conftest import clients, environment, lake, website
-from tests.unit.functions.conftest import pytest_itemcollected
-from tests.unit.functions.website import Website
+from tests.support.fixtures import clients, environment, lake, website
+from tests.support.web_server import WebServer
 
-__all__ = ["clients", "environment", "lake", "pytest_itemcollected", "website"]
+__all__ = ["clients", "environment", "lake", "website"]
 
 
 @pytest.fixture
@@ -30,5 +29,5 @@ def killer(monkeypatch: pytest.MonkeyPatch) -> Killer:
 
 
 @pytest.fixture
-def world(one_thread: None, clients: None, website: Website, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(one_thread: None, clients: None, website: WebServer, monkeypatch: pytest.MonkeyPatch) -> World:
     return World(website, monkeypatch)

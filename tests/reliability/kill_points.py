@@ -3,23 +3,32 @@
 A dead process leaves nothing but what is stored: where two points leave the same, it is finished once. The calls come
 one after the other, so what is stored after one is what is stored before the next: to finish by the same execution
 from the one side and by the next day's from the other meets every state of the lake with both.
+
+``make test`` finishes a sample of these states, drawn from all parts of the run; ``make test-all`` finishes all.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
 
 from tests.reliability.audit import problems, unbalanced
 from tests.reliability.killer import Killer, Point
 from tests.reliability.pipeline import execute
 from tests.reliability.world import DAY, FEEDS, Stored, World, new_lake
-from tests.unit.fake_lake import Lake
+from tests.support.fake_lake import Lake
 
 # Every call but those that only a longer life brings is made by a first run of two feeds, three batches.
 KINDS = {
     "BatchGetItem", "DeleteObject", "GetItem", "GetObject", "HeadObject", "ListObjectsV2", "PutItem", "PutObject",
     "Query", "TransactWriteItems", "UpdateItem",
 }  # fmt: skip
+# How many of the states are finished.
+STATES = [pytest.param(12, id="12"), pytest.param(None, id="all", marks=pytest.mark.full)]
+SEED = 2026
 # One picture of seven is gone.
 OPTIONS = {"batch_size": 3, "failure_tolerance_percent": 30}
 
@@ -37,14 +46,24 @@ def killed(killer: Killer, *, after: bool) -> list[tuple[Point, Stored]]:
     return left
 
 
-def finish_each(left: list[tuple[Point, Stored]], finish: Callable[[Lake], str], world: World) -> int:
-    """Finish what was left at every point, and look at the lake; returns how many states it was left in."""
-    seen = set()
-    for point, begin_with in left:
-        if begin_with not in seen:
-            seen.add(begin_with)
-            with new_lake(begin_with) as lake:
-                run_id = finish(lake)
-                wrong = [*problems(lake, world.expected), *unbalanced(lake, run_id)]
-                assert wrong == [], point
-    return len(seen)
+def finish_each(
+    left: list[tuple[Point, Stored]], finish: Callable[[Lake], str], world: World, states: int | None
+) -> int:
+    """Finish what was left at every point, or a sample of ``states``; returns in how many states the lake was left."""
+    points: dict[Stored, Point] = {}
+    for point, state in left:
+        points.setdefault(state, point)
+    for begin_with, point in _drawn(list(points.items()), states):
+        with new_lake(begin_with) as lake:
+            run_id = finish(lake)
+            wrong = [*problems(lake, world.expected), *unbalanced(lake, run_id)]
+            assert wrong == [], point
+    return len(points)
+
+
+def _drawn(points: list[tuple[Stored, Point]], number: int | None) -> list[tuple[Stored, Point]]:
+    """One from each of ``number`` equal parts, by chance."""
+    if number is None:
+        return points
+    chance, ends = random.Random(SEED), [len(points) * part // number for part in range(number + 1)]
+    return [chance.choice(points[start:end]) for start, end in pairwise(ends)]

@@ -20,8 +20,8 @@ import write_parquet.app
 from imagelake.run.aws import client
 from imagelake.run.errors import ImagelakeError, PermanentError
 from tests.static.asl import MACHINE
-from tests.unit.fake_lake import BOOKMARKS, Lake
-from tests.unit.functions.factories import Context
+from tests.support.factories import Context
+from tests.support.fake_lake import BOOKMARKS, Lake
 
 ARN = "arn:aws:states:us-east-1:123456789012:execution:ImagePipeline:"
 Event = dict[str, Any]

@@ -10,8 +10,8 @@ from typing import Any
 
 from PIL import Image
 
-from tests.unit.functions.website import Answer, Website
-from tests.unit.imaging.images import encoded, photo, png_of
+from tests.support.images import encoded, photo, png_of
+from tests.support.web_server import Answer, WebServer
 
 DID = "did:plc:abcdefghijklmnopqrstuvwx"
 ACCOUNT = "poison.example"
@@ -62,7 +62,7 @@ POSTS: dict[str, tuple[Change, str, str]] = {
 class Poison:
     """``good`` are the post keys of the good ones, ``bad`` those of the bad, each with its kind."""
 
-    def __init__(self, website: Website, posts: int) -> None:
+    def __init__(self, website: WebServer, posts: int) -> None:
         kinds = [*PICTURES, *POSTS] * 2
         self.feed = {"source": "bluesky", "account": ACCOUNT, "server": website.origin}
         self.bad = {f"bad{number:04}": kind for number, kind in enumerate(kinds)}
@@ -79,7 +79,7 @@ class Poison:
             ),
         )
 
-    def _post(self, key: str, place: int, website: Website) -> dict[str, Any]:
+    def _post(self, key: str, place: int, website: WebServer) -> dict[str, Any]:
         kind = self.bad.get(key, "")
         answer = PICTURES[kind][0] if kind in PICTURES else Answer(_good(place))
         at = f"2026-04-01T{23 - place // 3600:02}:{59 - place // 60 % 60:02}:{59 - place % 60:02}.000Z"

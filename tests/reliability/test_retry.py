@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.reliability.audit import problems, rows, unbalanced
 from tests.reliability.kill_points import finish_each, first_run
 from tests.reliability.killer import Killer
 from tests.reliability.pipeline import execute
 from tests.reliability.world import DAY, FEEDS, NEXT_DAY, World, new_lake
-from tests.unit.fake_lake import Lake
+from tests.support.fake_lake import Lake
 
 WRITES = ("Put", "Update", "Delete", "Transact")
 MENDED = "bluesky/alice/a2/0"
@@ -54,7 +56,10 @@ def test_what_fails_again_is_a_warning_and_may_be_retried_again(world: World) ->
         assert [*problems(lake, world.expected), *unbalanced(lake, "retry-2")] == []
 
 
-def test_retry_killed_after_any_write_is_finished_by_the_same_execution(killer: Killer, world: World) -> None:
+@pytest.mark.parametrize("states", [pytest.param(6, id="6"), pytest.param(None, id="all", marks=pytest.mark.full)])
+def test_retry_killed_after_any_write_is_finished_by_the_same_execution(
+    killer: Killer, world: World, states: int | None
+) -> None:
     alice = FEEDS[:1]
     for media_id in [name for name in world.expected if "/b" in name.removeprefix("bluesky/alice")]:
         del world.expected[media_id]
@@ -69,4 +74,4 @@ def test_retry_killed_after_any_write_is_finished_by_the_same_execution(killer: 
         left = killer.kill(lambda: again(lake), after=True)
     # After a call that only reads, the lake is as it was before.
     writes = [(point, begin_with) for point, begin_with in left if point.operation.startswith(WRITES)]
-    assert finish_each(writes, again, world) > 10
+    assert finish_each(writes, again, world, states) > 10

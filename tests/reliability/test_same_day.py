@@ -11,7 +11,7 @@ from tests.reliability.audit import problems, rows, unbalanced
 from tests.reliability.kill_points import OPTIONS, first_run
 from tests.reliability.pipeline import execute
 from tests.reliability.world import DAY, FEEDS, World, new_lake
-from tests.unit.fake_lake import Lake
+from tests.support.fake_lake import Lake
 
 
 def swap_images(lake: Lake, key: str) -> None:

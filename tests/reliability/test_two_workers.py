@@ -19,9 +19,9 @@ from imagelake.run.models import PlannedBatch
 from tests.reliability.audit import problems, rows
 from tests.reliability.turns import Turns
 from tests.reliability.world import new_lake, photo
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import Context, event, item, keep_plan, plan
-from tests.unit.functions.website import Answer, Website
+from tests.support.factories import Context, event, item, keep_plan, plan
+from tests.support.fake_lake import Lake
+from tests.support.web_server import Answer, WebServer
 
 NAMES = ("first", "once", "second", "copy")
 ONCE = "bluesky/alice/once/0"
@@ -32,7 +32,7 @@ def turns(one_thread: None, clients: None, monkeypatch: pytest.MonkeyPatch) -> T
     return Turns(monkeypatch)
 
 
-def planned_in(lake: Lake, website: Website) -> PlannedBatch:
+def planned_in(lake: Lake, website: WebServer) -> PlannedBatch:
     """Plan four items: one of them can be downloaded once, one is a copy of another."""
     answers: dict[str, list[bytes | Answer]] = {
         "first": [photo(1)],
@@ -56,7 +56,7 @@ def worker(planned: PlannedBatch) -> None:
     assert reconcile.app.handler(event("reconcile"), Context())["status"] != "incomplete"
 
 
-def meet(turns: Turns, website: Website, *calls: int) -> list[list[str]]:
+def meet(turns: Turns, website: WebServer, *calls: int) -> list[list[str]]:
     """Let two workers meet after so many calls of each, check the lake, and return the calls of both."""
     with new_lake() as lake:
         planned = planned_in(lake, website)
@@ -78,7 +78,7 @@ def still_possible(status: str) -> set[str]:
     }
 
 
-def test_images_stay_with_their_rows_when_the_second_worker_passes_the_first(turns: Turns, website: Website) -> None:
+def test_images_stay_with_their_rows_when_the_second_worker_passes_the_first(turns: Turns, website: WebServer) -> None:
     # The first worker stops after each of its calls, the second one runs to its end, and the first one goes on.
     for calls in count(1):
         if len(meet(turns, website, calls)[0]) <= calls:
@@ -86,8 +86,9 @@ def test_images_stay_with_their_rows_when_the_second_worker_passes_the_first(tur
     assert calls > 20
 
 
-def test_images_stay_with_their_rows_when_both_workers_stop(turns: Turns, website: Website) -> None:
+@pytest.mark.parametrize("number", [40, pytest.param(300, marks=pytest.mark.full)])
+def test_images_stay_with_their_rows_when_both_workers_stop(turns: Turns, website: WebServer, number: int) -> None:
     first, second = (len(operations) for operations in meet(turns, website, 10**6))
     pairs = [(one, two) for one in range(1, first) for two in range(1, second)]
-    for pair in random.Random(17).sample(pairs, 40):
+    for pair in random.Random(17).sample(pairs, number):
         meet(turns, website, *pair)

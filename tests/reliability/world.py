@@ -18,11 +18,11 @@ import validate.app
 from imagelake.run.posts import Post
 from imagelake.sources import Bookmark, Feed
 from imagelake.web.messages import Request
+from tests.support.factories import NOON, media, post
+from tests.support.fake_lake import BUCKET, Lake, aws_in_memory
+from tests.support.fake_network import Network, page
 from tests.support.private_parts import stored_in_memory
-from tests.unit.fake_lake import BUCKET, Lake, aws_in_memory
-from tests.unit.functions.factories import NOON, media, post
-from tests.unit.functions.network import Network, page
-from tests.unit.functions.website import Answer, Website
+from tests.support.web_server import Answer, WebServer
 from transform.near_duplicates import hash_log_cache
 
 FEEDS = ["bluesky:alice.example", "bluesky:bob.example"]
@@ -39,7 +39,7 @@ class Accounts(Network):
 class World:
     """``expected`` is the status of every media item that has been posted so far."""
 
-    def __init__(self, website: Website, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, website: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
         self._website = website
         self.expected: dict[str, str] = {}
         network = Accounts(website)

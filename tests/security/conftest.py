@@ -1,8 +1,7 @@
-"""The lake and the web server that the tests of the step functions have."""
+"""Fixtures of the security tests."""
 
 from __future__ import annotations
 
-from tests.unit.conftest import clients, environment, lake, website
-from tests.unit.functions.conftest import context, pytest_itemcollected
+from tests.support.fixtures import clients, context, environment, lake, serve, website
 
-__all__ = ["clients", "context", "environment", "lake", "pytest_itemcollected", "website"]
+__all__ = ["clients", "context", "environment", "lake", "serve", "website"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gzip
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 from imagelake.run.errors import DownloadError, ErrorCode
-from tests.unit.transform.test_download import Server
+from tests.support.fixtures import Serve
+from tests.support.raw_server import RawServer
 from transform.download import Downloader, Limits
 
 LIMITS = Limits(
@@ -27,7 +27,7 @@ class Sent:
     def __init__(self, first: bytes, part: bytes, pause: float) -> None:
         self.first, self.part, self.pause = first, part, pause
         self.bytes = 0
-        self.server: Server | None = None
+        self.server: RawServer | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         assert self.server
@@ -59,20 +59,7 @@ HOSTILE = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def serve() -> Iterator[Callable[..., Server]]:
-    servers: list[Server] = []
-
-    def start(**answers: Any) -> Server:
-        servers.append(Server(**answers))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.stop()
-
-
-def failure(server: Server) -> DownloadError:
+def failure(server: RawServer) -> DownloadError:
     with (
         Downloader(LIMITS, trusted_origins=frozenset({server.origin})) as downloader,
         pytest.raises(DownloadError) as caught,
@@ -82,7 +69,7 @@ def failure(server: Server) -> DownloadError:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_an_answer_without_an_end_is_left(name: str, serve: Callable[..., Server]) -> None:
+def test_an_answer_without_an_end_is_left(name: str, serve: Serve) -> None:
     answer, codes = HOSTILE[name]
     server = answer.server = serve(a=[answer])
     started = time.monotonic()
@@ -113,5 +100,5 @@ def test_an_answer_without_an_end_is_left(name: str, serve: Callable[..., Server
         (HEAD + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x00", "body_cut"),
     ],
 )
-def test_an_answer_with_a_false_length_is_no_picture(answer: bytes, code: str, serve: Callable[..., Server]) -> None:
+def test_an_answer_with_a_false_length_is_no_image(answer: bytes, code: str, serve: Serve) -> None:
     assert failure(serve(a=[[answer, None]])).code == code

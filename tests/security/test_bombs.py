@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.security import measure
-from tests.security.bombs import bombs
+from tests.support import measure_decoders
+from tests.support.image_bombs import bombs
 
 ROOT = Path(__file__).parents[2]
 SECONDS, MEMORY = 1.0, 400_000_000
@@ -30,7 +30,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, s
             sys.executable,
             "-W",
             "error",
-            measure.__file__,
+            measure_decoders.__file__,
             *(str(folder / str(number)) for number in range(len(expected))),
         ],
         env={**os.environ, "PYTHONPATH": str(ROOT / "functions"), "OPENBLAS_NUM_THREADS": "1"},

@@ -14,10 +14,10 @@ from imagelake.lake import object_keys
 from imagelake.lake.staged_object import read_header
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import ErrorCode, ImageRejectedError
-from tests.security.malformed import malformed
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import Context, event, item, keep_plan, plan
-from tests.unit.functions.website import Website
+from tests.support.factories import Context, event, item, keep_plan, plan
+from tests.support.fake_lake import Lake
+from tests.support.malformed_images import malformed
+from tests.support.web_server import WebServer
 from transform.app import handler
 
 FILES = malformed()
@@ -84,7 +84,7 @@ def test_every_file_is_a_clean_image_or_a_refusal() -> None:
     assert not [name for name in accepted if " cut at " in name]
 
 
-def test_nothing_malformed_is_stored_as_processed(lake: Lake, website: Website) -> None:
+def test_nothing_malformed_is_stored_as_processed(lake: Lake, website: WebServer) -> None:
     planned = keep_plan(
         lake,
         plan(*(item(f"{at}", website.put(f"/{at}.jpg", data)) for at, data in enumerate(FILES.values()))),

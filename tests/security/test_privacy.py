@@ -19,10 +19,10 @@ import write_parquet.app
 from imagelake.lake import object_keys
 from imagelake.lake.staging import Staging
 from imagelake.run.observability import logger
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import Context, event, item, keep_plan, plan
-from tests.unit.functions.website import Website
-from tests.unit.imaging.images import WIDE_GAMUT, chunk, encoded, jpeg_with, photo, png_with
+from tests.support.factories import Context, event, item, keep_plan, plan
+from tests.support.fake_lake import Lake
+from tests.support.images import WIDE_GAMUT, chunk, encoded, jpeg_with, photo, png_with
+from tests.support.web_server import WebServer
 
 KINDS = ["JPEG", "PNG", "WEBP", "AVIF"]
 PLACES = {
@@ -109,7 +109,7 @@ def test_the_marks_are_where_they_are_said_to_be(kind: str) -> None:
 
 @pytest.fixture
 def told(
-    lake: Lake, website: Website, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    lake: Lake, website: WebServer, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, bytes]:
     """All that Transform and Write Parquet leave behind of each picture, whole and cut off, but for the raw files."""
     log = io.StringIO()

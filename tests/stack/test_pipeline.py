@@ -16,8 +16,8 @@ from PIL import Image
 
 from local.deploy import STACK_NAME
 from local.package import read_template
-from tests.static.test_observability import OWN, SENT, drawn, watched
 from tests.support.deployed_stack import Stack
+from tests.support.metrics import OWN, SENT, drawn, watched
 from tests.support.servers import Servers
 from tests.support.wire.sample import SampleServer
 

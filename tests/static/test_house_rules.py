@@ -17,6 +17,7 @@ QUESTION_WORDS = re.compile(r"(What|Whether|Which|Where|When|How|Who|Whose)\b")
 
 FUNCTIONS = sorted((ROOT / "functions").rglob("*.py"))
 PROGRAMS = [file for folder in ("local", "tools", "benchmarks") for file in sorted((ROOT / folder).rglob("*.py"))]
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -43,6 +44,19 @@ def docstrings(file: Path) -> Iterator[tuple[str, str]]:
 def located(file: Path, node: ast.Module | Definition) -> str:
     name = file.relative_to(ROOT)
     return f"{name}" if isinstance(node, ast.Module) else f"{name}:{node.lineno} {node.name}"
+
+
+def imported(file: Path) -> Iterator[str]:
+    """The modules that a file imports; a name imported from a package may be one, too."""
+    for node in ast.walk(parsed(file)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def is_test_module(name: str) -> bool:
+    return name.startswith("tests.") and any(re.match(r"test_|conftest$", part) for part in name.split("."))
 
 
 def test_no_file_is_too_long() -> None:
@@ -76,3 +90,14 @@ def test_no_docstring_starts_with_a_question_word() -> None:
         if QUESTION_WORDS.match(docstring)
     ]
     assert not questions, "\n".join(questions)
+
+
+def test_no_test_module_is_imported() -> None:
+    # What two test modules need is in tests/support, or beside them in a module without tests.
+    wrong = [
+        f"{file.relative_to(ROOT)}: {name}"
+        for file in TESTS + PROGRAMS
+        for name in imported(file)
+        if is_test_module(name)
+    ]
+    assert not wrong, "\n".join(wrong)

@@ -136,6 +136,9 @@ def test_issue_form_asks_for_what_it_needs(form: Path) -> None:
 # ---- The example in "How to add a network" ---------------------------------------------------------------------------
 
 
+REGISTRY = "functions/imagelake/sources/__init__.py"
+
+
 def blocks() -> dict[str, str]:
     """The files of the example, by path."""
     return dict(re.findall(r"^`([\w/.]+)`:\n\n```\w+\n(.*?)^```$", CONTRIBUTING, re.MULTILINE | re.DOTALL))
@@ -146,12 +149,15 @@ def project(tmp_path: Path) -> Path:
     """The library with the example network, as somebody has it who followed the steps."""
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "functions" / "imagelake", tmp_path / "functions" / "imagelake", ignore=ignored)
+    shutil.copytree(ROOT / "tests" / "support", tmp_path / "tests" / "support", ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     for path, text in blocks().items():
         file = tmp_path / path
-        if file.exists():
+        if path == REGISTRY:
             (import_line, entry) = re.findall(r"^\+(.+\n)", text, re.MULTILINE)
             registry = file.read_text()
+            # Somebody may have added the example to the project.
+            registry = registry.replace(import_line, "").replace(entry, "")
             registry = re.sub(r"^(?=from imagelake\.sources\.)", import_line, registry, count=1, flags=re.MULTILINE)
             registry = re.sub(r"(?<== \{\n)(?=    \")", entry, registry, count=1)
             file.write_text(registry)
@@ -162,12 +168,12 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_example_network_is_three_files() -> None:
-    assert len(blocks()) == 3
-    assert [path for path in blocks() if (ROOT / path).exists()] == ["functions/imagelake/sources/__init__.py"]
+    name = "flickr"
+    assert [*blocks()] == [f"functions/imagelake/sources/{name}.py", f"tests/unit/sources/test_{name}.py", REGISTRY]
 
 
 def test_example_network_passes_its_tests_and_the_linter(project: Path) -> None:
-    written = [path for path in blocks() if not (ROOT / path).exists()]
+    written = [path for path in blocks() if path != REGISTRY]
     (test,) = [path for path in written if path.startswith("tests/")]
     commands = [
         ["python", "-m", "pytest", "-q", "-p", "no:cacheprovider", test],

@@ -1,4 +1,4 @@
-"""Every installed or bundled package is pinned by version and hash; tests/stack/test_sam.py tampers with a hash."""
+"""Every installed or bundled package is pinned by version and hash; test_sam.py tampers with a hash."""
 
 from __future__ import annotations
 

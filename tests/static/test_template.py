@@ -15,9 +15,11 @@ from check_input.run_input import RunInput
 from imagelake.lake import object_keys
 from imagelake.lake.rows import COLUMNS
 from imagelake.run.models import Run
-from imagelake.sources import _SOURCES
+from imagelake.sources import SOURCES
+from imagelake.sources.contract import Authorized, RefreshesUrls
 from tests.static.asl import MACHINE, RESOURCES, ROOT, TEMPLATE, Json, lambda_tasks, states, tasks
 from tests.static.template_gate import EXECUTIONS, distributed_map, grants, plain
+from tools.glue_projection import with_networks
 
 LAMBDA_TASKS = lambda_tasks(MACHINE)
 # Functions outside the state machine, by package.
@@ -158,6 +160,29 @@ def test_role_can_reach_the_objects_of_for_each_batch() -> None:
         assert fnmatchcase(key, INTEGRATED["s3:GetObject"].removeprefix("${Bucket.Arn}/"))
 
 
+def statement_of(function: str, sid: str) -> Json:
+    policies = RESOURCES[f"{function}Function"]["Properties"]["Policies"]
+    statements = {statement["Sid"]: statement for policy in policies for statement in policy["Statement"]}
+    return dict(statements[sid])
+
+
+def secrets_of(networks: list[str], action: str) -> set[tuple[str, str]]:
+    # Secrets Manager appends a dash and six letters to the name.
+    return {(action, ARN % "secretsmanager" + f"secret:${{AWS::StackName}}/{name}-??????") for name in networks}
+
+
+def test_fetch_may_write_the_secrets_whose_adapters_keep_renewed_credentials() -> None:
+    networks = [name for name, source in SOURCES.items() if isinstance(source, Authorized) and source.keeps_renewed]
+    assert grants(statement_of("Fetch", "StoreRenewedToken")) == secrets_of(networks, "secretsmanager:PutSecretValue")
+
+
+def test_transform_may_read_the_secrets_whose_adapters_refresh_image_urls() -> None:
+    refreshing = [name for name, source in SOURCES.items() if isinstance(source, RefreshesUrls)]
+    networks = [name for name in refreshing if isinstance(SOURCES[name], Authorized)]
+    granted = grants(statement_of("Transform", "RefreshExpiredImageUrls"))
+    assert granted == secrets_of(networks, "secretsmanager:GetSecretValue")
+
+
 def test_every_statement_has_a_sid() -> None:
     policies = [p for f in of_type("AWS::Serverless::Function").values() for p in f["Properties"].get("Policies", [])]
     assert all(s.get("Sid") for s in (*role_statements(), *(s for policy in policies for s in policy["Statement"])))
@@ -176,7 +201,8 @@ def test_glue_table_has_the_columns_of_the_row_contract() -> None:
 
 
 def test_glue_table_projects_every_network() -> None:
-    assert TABLE["Parameters"]["projection.source.values"].split(",") == sorted(_SOURCES)
+    template = (ROOT / "template.yaml").read_text("utf-8")
+    assert template == with_networks(template), "run make docs"
 
 
 def test_glue_table_has_the_location_of_the_files() -> None:

@@ -14,33 +14,24 @@ from typing import Any
 
 import boto3
 
-from tests.unit.fake_lake import BOOKMARKS, BUCKET, IMAGE_HASHES, IMAGE_KEYS, Lake, aws_in_memory
-from tests.unit.functions.factories import Context, event, item, jpeg, keep_plan, plan
-from tests.unit.functions.website import Website
+from tests.support.factories import Context, event, item, jpeg, keep_plan, plan
+from tests.support.fake_lake import ENVIRONMENT, Lake, aws_in_memory
+from tests.support.web_server import WebServer
 
 BATCH_STEPS = ["transform", "write_parquet", "map_keys", "reconcile", "report"]
 SECRET, MACHINE = "imagelake/alerts", "ImagePipeline"
-ENVIRONMENT = {
+SETTINGS = ENVIRONMENT | {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_DEFAULT_REGION": "us-east-1",
-    "BUCKET_NAME": BUCKET,
-    "IMAGE_KEYS_TABLE": IMAGE_KEYS,
-    "IMAGE_HASHES_TABLE": IMAGE_HASHES,
-    "BOOKMARKS_TABLE": BOOKMARKS,
     "ALERT_WEBHOOK_SECRET": SECRET,
     "STATE_MACHINE_ARN": f"arn:aws:states:us-east-1:123456789012:stateMachine:{MACHINE}",
-    "CONTACT": "",
-    "SECRETS_PREFIX": "imagelake/",
+    # The only bus that AWS in memory has.
     "EVENT_BUS_NAME": "default",
-    "BATCH_SIZE": "500",
-    "POSTS_PER_FEED": "1000",
-    "FAILURE_TOLERANCE_PERCENT": "20",
-    "POWERTOOLS_SERVICE_NAME": "test",
 }
 
 
-def invoke(name: str, lake: Lake, website: Website) -> Any:
+def invoke(name: str, lake: Lake, website: WebServer) -> Any:
     """Prepare the lake for the example event of the function ``name``, call it, and return its result."""
     image = website.put("/one.jpg", jpeg())
     if name in ("fetch", "validate"):
@@ -60,7 +51,7 @@ def invoke(name: str, lake: Lake, website: Website) -> Any:
     return _call(name, event(name))
 
 
-def _read_feed(name: str, image: str, website: Website) -> Any:
+def _read_feed(name: str, image: str, website: WebServer) -> Any:
     post = {"id": "one", "date_published": "2026-04-01T12:00:00Z", "content_text": "A cat", "image": image}
     feed = {"version": "https://jsonfeed.org/version/1.1", "title": "Cats", "items": [post]}
     config = {"source": "rss", "account": website.put("/feed.json", json.dumps(feed).encode())}
@@ -74,13 +65,9 @@ def _call(name: str, example: dict[str, Any]) -> Any:
 
 
 def main(name: str) -> None:
-    website = Website()
-    os.environ |= ENVIRONMENT | {"TRUSTED_ORIGINS": website.origin}
-    try:
-        with aws_in_memory():
-            result = invoke(name, Lake(), website)
-    finally:
-        website.stop()
+    with WebServer() as website, aws_in_memory():
+        os.environ |= SETTINGS | {"TRUSTED_ORIGINS": website.origin}
+        result = invoke(name, Lake(), website)
     print(json.dumps(result, indent=2))
 
 

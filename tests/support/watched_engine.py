@@ -11,6 +11,8 @@ PROGRAM = str(ROOT / "local" / "engine_process.py")
 
 if __name__ == "__main__":
     sys.path.append(str(ROOT))
+    # The checkout stays free of bytecode files.
+    sys.dont_write_bytecode = True
     from tests.support import private_parts
 
     private_parts.log_permission_checks(Path("checks.jsonl").absolute())

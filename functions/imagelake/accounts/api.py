@@ -13,7 +13,7 @@ from imagelake.web.messages import Request, Response
 from imagelake.web.retry_after import retry_seconds
 
 TRIES = 3
-# The state machine waits for longer than this: its waiting costs nothing.
+# A longer wait is left to the state machine, where waiting costs nothing.
 LONGEST_PAUSE = 10.0
 
 
@@ -40,7 +40,7 @@ class Api:
         self._client.close()
 
     def send(self, request: Request) -> Response:
-        """Return the response, whatever its status; the adapter decides what it means, but 5xx is retried first."""
+        """Send a request and return the response with any status; the status 5xx is retried first."""
         try:
             return retry(lambda: self._send_once(request), tries=TRIES, on=SourceUnavailableError, pause=_pause)
         except _ServerError as error:
@@ -61,12 +61,12 @@ class Api:
 def _pause(error: SourceUnavailableError, failed: int) -> float:
     headers = error.response.headers if isinstance(error, _ServerError) else {}
     wait = retry_seconds(headers.get("retry-after"), headers.get("date"))
-    # Full jitter, so that feeds which failed together do not return together.
+    # The pause is random, so that feeds that failed at the same time do not retry at the same time.
     return min(LONGEST_PAUSE, max(wait or 0.0, random.uniform(0, 2.0**failed)))
 
 
 def as_feed_error(error: HttpError) -> BadFeedError | SourceChangedError | SourceUnavailableError:
-    """Return the feed's error after a failed call; to be raised ``from error``."""
+    """Return the error of the feed for a failed call; the caller raises it ``from error``."""
     match error:
         case UrlRefusedError():
             return BadFeedError(str(error))

@@ -1,4 +1,4 @@
-"""Authorization: a request gets the network's credentials right before it is sent, after they were renewed if due."""
+"""Authorization: add the network's credentials to a request right before it is sent, and renew them first if needed."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Authorizer:
     def _renew(self, renewal: Request, now: datetime) -> Mapping[str, str]:
         try:
             response = self._api.send(self._with_credentials(renewal))
-            # A success is not redacted: it may bring the same token again.
+            # A success is not redacted: it has the token to store, which may be the same as the old one.
             if response.status >= 300:
                 response = self._redactor.response(response, renewal)
             return self._source.renewed(self._feed, response, now)

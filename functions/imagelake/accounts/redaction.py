@@ -1,4 +1,4 @@
-"""Redaction: takes access tokens out of everything we store; some networks put them into the links they answer with."""
+"""Redaction: remove access tokens from everything that is stored; some networks put them into links in responses."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_
 
 
 class Secret(Mapping[str, str]):
-    """The fields of a network's secret; its text form shows none of them.
+    """The fields of a network's secret; ``repr`` shows none of them.
 
     The first use of a field reads the secret, because most networks need none. ``expected`` are the fields that the
     network's manifest names. Raises ``CredentialsError`` for a missing field, ``StorageDeniedError`` and
@@ -61,7 +61,7 @@ class Secret(Mapping[str, str]):
 
     @property
     def loaded(self) -> Mapping[str, str]:
-        """The fields as far as they are known without a call."""
+        """The fields that are known already, without a call of AWS."""
         return {**(self._stored or {}), **self._overrides}
 
     def secret_values(self, public_fields: frozenset[str]) -> list[str]:
@@ -81,7 +81,7 @@ class Secret(Mapping[str, str]):
         self._overrides |= fields
 
     def reload(self) -> None:
-        """Read the stored fields now, past the cache."""
+        """Read the stored fields now, without the cache."""
         self._text = self._read(force=True)
         self._stored = self._parse(self._text)
 

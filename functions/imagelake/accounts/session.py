@@ -1,4 +1,4 @@
-"""One feed's calls to its network: authorized on the way out, redacted and parsed on the way in."""
+"""One feed's calls to its network: requests are authorized, responses are redacted and parsed."""
 
 from __future__ import annotations
 

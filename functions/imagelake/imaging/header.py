@@ -23,8 +23,8 @@ class Header:
 
     ``width, height``  of the canvas as stored, before any orientation is applied
     ``stripped``       the file without metadata and without later frames
-    ``orientation``    1 to 8, as in EXIF. WebP and AVIF keep theirs in ``stripped``: their decoders return it unread
-    ``profile``        the ICC profile; the same holds for WebP and AVIF
+    ``orientation``    1 to 8, as in EXIF. That of a WebP or an AVIF stays in ``stripped``; its decoder only returns it
+    ``profile``        the ICC profile; that of a WebP or an AVIF stays in ``stripped``, too
     ``coded_pixels``   pixels of the largest frame in the file, if its size may differ from the canvas
     ``scan_offsets``   positions in ``stripped`` of the scans of a JPEG, if it may have more than one
     """

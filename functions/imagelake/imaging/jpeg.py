@@ -11,7 +11,7 @@ from typing import NamedTuple
 from imagelake.imaging import exif
 from imagelake.imaging.header import MAX_PARTS, Header, corrupt, truncated
 
-# Every marker that begins a segment. Bytes between segments and repeated 0xFF are skipped, as decoders do.
+# Every marker that begins a segment. Like decoders, we skip bytes between segments and repeated bytes 0xFF.
 _SEGMENT = re.compile(rb"\xff[^\xff\x00\x01\xd0-\xd8]")
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
@@ -20,11 +20,12 @@ _APP0, _APP1, _APP2, _APP15 = 0xE0, 0xE1, 0xE2, 0xEF
 
 # A regular expression finds two bytes faster than ``bytes.count`` does.
 _SCANS = re.compile(rb"\xff\xda")
-# Encoders write about ten scans. Each scan makes the decoder pass over the whole image, for only a few bytes of file.
-# So the limit depends on the size: 100 scans for a small image, 20 for one of 40 megapixels.
+# Encoders write about ten scans. A scan may have only a few bytes, but for each one the decoder goes through the whole
+# image. So the limit depends on the size of the image: 100 scans for a small one, 20 for one of 40 megapixels.
 _LOWEST_SCAN_LIMIT, _HIGHEST_SCAN_LIMIT, _MAX_SCANNED_PIXELS = 20, 100, 800_000_000
 
-# The shortest header of a scan: marker, length, number of components, one component, range of coefficients, bits.
+# The length of the shortest header of a scan. It has the marker, the length, the number of components, one component,
+# the range of coefficients and the bits.
 _SCAN_HEADER_BYTES = 10
 # A Huffman table (number 3, for AC coefficients) with one code: the bit 0 means "nothing changes in this block".
 _NO_CHANGE_TABLE = b"\xff\xc4\0\x14\x13\x01" + bytes(16)
@@ -96,15 +97,15 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _find_scans(data: bytes, first_scan: int, frame: _Frame) -> list[int]:
-    """Find the positions of all scans; raise ``ImageRejectedError`` if they are too many for the size of the image."""
-    # A sequential JPEG whose first scan has all components has no second scan that a decoder would read.
+    """Find the positions of all scans; raise ``ImageRejectedError`` if an image of this size may not have so many."""
+    # If the first scan of a sequential JPEG has all components, a decoder reads no other scan.
     if frame.marker not in _PROGRESSIVE and data[first_scan + 4] == frame.components:
         return []
     pixels = max(1, frame.width * frame.height)
     limit = min(max(_LOWEST_SCAN_LIMIT, _MAX_SCANNED_PIXELS // pixels), _HIGHEST_SCAN_LIMIT)
     scans = [match.start() for match in islice(_SCANS.finditer(data, first_scan), limit + 1)]
     if len(scans) > limit:
-        raise corrupt(f"the JPEG has more than {limit} scans of {frame.width}x{frame.height} pixels")
+        raise corrupt(f"the JPEG has more than {limit} scans for {frame.width}x{frame.height} pixels")
     return scans
 
 
@@ -121,11 +122,13 @@ def without_refinements(header: Header) -> bytes:
 
     The first scans of a progressive JPEG hold the high bits of each coefficient. The refinement scans add one more bit
     to coefficients that are already known. They are most of the file, and they hardly show in an image decoded at half
-    its size or less. ``benchmarks/pixels.py`` shows the saved time: "Imagelake, fast" in the column "progressive".
+    its size or less. ``benchmarks/pixels.py`` measures the time that this saves, as "Imagelake, fast" in the column
+    "progressive".
 
-    The headers of the scans stay, because a decoder that misses a scan smooths the image, which takes time again. Where
-    the data of a scan is missing, a decoder reads zeros. So each emptied scan gets a Huffman table in which 0 means "no
-    change". A file that ends within a refinement scan is returned unchanged, so that the decoder finds it truncated.
+    The headers of the scans stay: if a scan is missing, a decoder smooths the image, which takes time again. If only
+    the data of a scan is missing, a decoder reads zeros. So each emptied scan gets a Huffman table in which 0 means
+    "no change". A file that ends inside a refinement scan is returned unchanged, so that the decoder reports that it
+    is truncated.
     """
     data = header.stripped
     scans = [scan for scan in header.scan_offsets if scan + _SCAN_HEADER_BYTES <= len(data)]
@@ -136,7 +139,8 @@ def without_refinements(header: Header) -> bytes:
     start = 0
     for scan in scans[1:]:
         components, tables, first_coefficient, bits = (data[scan + offset] for offset in (4, 6, 7, 9))
-        # An AC scan (not coefficient 0) that follows an earlier scan of the same coefficients (high nibble of bits).
+        # A refinement scan of AC coefficients does not begin at coefficient 0, and the high four bits of ``bits`` say
+        # that an earlier scan had the same coefficients.
         if components == 1 and first_coefficient and bits >> 4:
             next_segment = _SEGMENT.search(data, scan + _SCAN_HEADER_BYTES)
             if not next_segment:

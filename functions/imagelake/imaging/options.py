@@ -11,7 +11,7 @@ from imagelake.run.image_options import DEFAULT_PRESET, Preset, Tensor
 
 ResizeMode = Literal["no", "border", "keep_ratio", "keep_ratio_largest", "center_crop"]
 
-# Above this number Pillow warns on its own account. Our limit must be the one that applies first.
+# Above this number Pillow itself warns. Our limit must apply before that.
 _PILLOW_MAX_PIXELS = 89_478_485
 
 
@@ -34,7 +34,7 @@ class Options:
                                a progressive JPEG
     ``encode_quality``         quality of the JPEG, 1 to 95
     ``tensor``                 also return pixels as model input, see `imagelake.imaging.tensor`; ``None`` for none
-    ``max_pixels``             limit of safety for the pixels of the file's canvas and of the result. A larger file is
+    ``max_pixels``             safety limit for the pixels of the file's canvas and of the result. A larger file is
                                refused from its header, before any pixel is decoded
     ``formats``                names of the accepted formats, out of `FORMATS`
 

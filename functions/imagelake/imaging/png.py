@@ -18,7 +18,7 @@ try:
 except ImportError:
     pyspng = None
 
-# No caption inflates to this size. We drop the text, but we keep the raw file, and its next reader may not be careful.
+# No real text inflates to this size. We drop the text, but keep the raw file, whose next reader may have no limit.
 _MAX_TEXT_BYTES = 8 << 20
 
 # Bits per sample, color type, compression, filter and interlace method (11.2.1) of the PNGs that `decode` takes.
@@ -26,7 +26,7 @@ _PLAIN_MODES = {b"\x08\x02\0\0\0": "RGB", b"\x08\x06\0\0\0": "RGBA"}
 
 
 def read_header(data: bytes) -> Header:
-    """Read all chunks (5.3); drop those of an animation, which leaves its default image."""
+    """Read all chunks (5.3); drop those of an animation, so that its default image remains."""
     if data[12:16] != b"IHDR" or data[8:12] != b"\0\0\0\x0d":
         raise corrupt("the PNG does not begin with its header")
     width, height = struct.unpack_from(">II", data, 16)
@@ -94,7 +94,7 @@ def decode(data: bytes) -> Image.Image | None:
     Pillow's decoders" in the column "mixed".
 
     libspng never parses a stranger's file: libdeflate inflates the rows to exactly the size in the header, and
-    `_store_rows` puts them into a new, uncompressed PNG. Of the file, libspng sees its size, filter numbers and pixels.
+    `_store_rows` puts them into a new, uncompressed PNG. So libspng sees only size, filter numbers and pixels.
     """
     header = data[:33]
     mode = _PLAIN_MODES.get(header[24:29])

@@ -55,7 +55,7 @@ class Bucket:
             raise
 
     def _read(self, key: str, **options: Any) -> tuple[bytes, GetObjectOutputTypeDef]:
-        """Read a body that is complete and matches its checksum, and the response around it."""
+        """Read a complete body with the right checksum; return it with its response."""
         with aws_errors(key):
             for _ in attempts(_GET_TRIES):
                 response = self._s3.get_object(Bucket=self.name, Key=key, **options)

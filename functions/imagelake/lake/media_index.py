@@ -1,7 +1,7 @@
-"""The media index: a table with one item per media item, which leads from raw files to rows and back.
+"""The media index: a table with one entry per media item, which links its raw image and its row.
 
-A batch first *claims* its media items, so that two feeds with the same media never make two rows. Map Keys then
-replaces each claim by the finished item. A claim always belongs to an open batch.
+Transform first *claims* the media items of a batch, so that an item that two feeds list gets only one row. Map Keys
+later replaces each claim by the complete entry. A claim always belongs to an open batch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import KeysAndAttributesUnionTypeDef
 
 CLAIMED = "claimed"
-_GET_MANY = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+_KEYS_PER_CALL = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 _GET_TRIES = 8
 
 _to_dynamo = TypeSerializer().serialize
@@ -37,35 +37,35 @@ class MediaIndex:
         self._dynamo = client("dynamodb")
 
     def get_many(self, media_ids: Iterable[str], *, consistent: bool = True) -> dict[str, dict[str, Any]]:
-        """Read the items that exist, by media id; a read that is not ``consistent`` costs half, but may be stale."""
-        groups = list(_groups(dict.fromkeys(media_ids), _GET_MANY))
+        """Read the entries that exist, by media id; without ``consistent`` a read costs half, but may be stale."""
+        groups = list(_groups(dict.fromkeys(media_ids), _KEYS_PER_CALL))
         with ThreadPoolExecutor(THREADS) as pool:
             results = pool.map(lambda group: self._get_group(group, consistent), groups)
             return {item["media_id"]: item for items in results for item in items}
 
     def claim(self, media_ids: Iterable[str], batch_id: str) -> set[str]:
-        """Claim media items for a batch; return those that belong to it, now or since an earlier try."""
+        """Claim media items for a batch; return all items of the batch, including those that an earlier try claimed."""
         claims = [{"media_id": media_id, "status": CLAIMED, "batch_id": batch_id} for media_id in media_ids]
         with ThreadPoolExecutor(THREADS) as pool:
             results = pool.map(self._put_claim, claims)
             return {claim["media_id"] for claim, is_ours in zip(claims, results, strict=True) if is_ours}
 
     def complete(self, items: list[dict[str, Any]]) -> None:
-        """Replace the claims of a batch by its finished items."""
+        """Replace the claims of a batch by its complete entries."""
         with ThreadPoolExecutor(THREADS) as pool:
             for item, is_ours in zip(items, pool.map(self._put_finished, items), strict=True):
                 if not is_ours:
                     raise ReconciliationError(
-                        f"media item {item['media_id']} is mapped by another batch than {item['batch_id']}"
+                        f"media item {item['media_id']} belongs to another batch than {item['batch_id']}"
                     )
 
     def _put_claim(self, claim: dict[str, Any]) -> bool:
-        """Put a claim if there is no item yet; return whether the item that is there belongs to the claim's batch."""
+        """Write a claim unless there is an entry; return whether the entry that is there now belongs to the batch."""
         existing = self._put(claim, ConditionExpression="attribute_not_exists(media_id)")
         return existing is None or bool(existing.get("batch_id") == _to_dynamo(claim["batch_id"]))
 
     def _put_finished(self, item: dict[str, Any]) -> bool:
-        """Put an item unless it belongs to another batch; return whether it was put."""
+        """Write an entry unless there is one of another batch; return whether it was written."""
         existing = self._put(
             item,
             ConditionExpression="attribute_not_exists(media_id) OR batch_id = :batch",
@@ -74,7 +74,7 @@ class MediaIndex:
         return existing is None
 
     def _put(self, item: dict[str, Any], **condition: Any) -> dict[str, Any] | None:
-        """Put an item on a condition; return the item that is there instead, or ``None`` after success."""
+        """Write an entry if the condition holds and return ``None``; otherwise return the entry that is there."""
         with aws_errors(self._table):
             try:
                 self._dynamo.put_item(
@@ -105,7 +105,7 @@ class MediaIndex:
                 {name: _from_dynamo(value) for name, value in item.items()}
                 for item in response["Responses"].get(self._table, [])
             ]
-            # A throttled read is no error: it leaves keys unprocessed.
+            # DynamoDB reports throttling not as an error but as keys that it has not processed.
             remaining = response.get("UnprocessedKeys")
             if not remaining:
                 return items

@@ -1,4 +1,4 @@
-"""Every object key that is written.
+"""The keys of all objects that are written.
 
 A key depends on content, or on feed, batch and run; never on chance or the clock. So a step that is done again writes
 the same keys.
@@ -46,7 +46,7 @@ def open_batch(batch: Batch) -> str:
 
 
 def planned_batch(batch: Batch) -> str:
-    """Name the plan of a batch, of this run if it is a retry."""
+    """Name the plan of a batch; a run that retries items of the batch has a plan of its own."""
     return f"work/{batch.work_id}/plan.json"
 
 

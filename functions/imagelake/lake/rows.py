@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, TypedDict, cast
 
 from imagelake.run.posts import Item
 
-# Increase it when the same bytes would give a different row; each row has the version that made it.
+# Increase this number when a change of the code gives a different row for the same bytes. Each row has the number of
+# the code that made it.
 TRANSFORM_VERSION = 3
 
 
@@ -20,7 +21,7 @@ class Status(StrEnum):
     """Status of a media item after Transform."""
 
     OK = "ok"  # the image is in the row
-    DUPLICATE = "duplicate"  # the same image is in the row of ``duplicate_of``
+    DUPLICATE = "duplicate"  # another row, named in ``duplicate_of``, has the same bytes
     REJECTED = "rejected"  # the bytes were downloaded, but they are not acceptable
     FAILED = "failed"  # the bytes could not be downloaded
 
@@ -36,20 +37,20 @@ class Column(NamedTuple):
 COLUMNS: tuple[Column, ...] = (
     # The post.
     Column("media_id", "string", "Unique id of the media item, the same in every run"),
-    Column("source", "string", "Network; also a partition"),
-    Column("feed", "string", "Feed that listed it, as `source:account` or `source:server#tag`"),
+    Column("source", "string", "Network; also a partition column"),
+    Column("feed", "string", "Feed that listed the item, as `source:account` or `source:server#tag`"),
     Column("post_id", "string", "The network's id of the post"),
     Column("media_index", "int", "Position in the post, from 0"),
     Column("author_id", "string", "The network's id of the author"),
     Column("author_name", "string", "Display name or handle of the author when the post was read"),
     Column("permalink", "string", "URL of the post"),
-    Column("media_url", "string", "URL of the bytes; may expire"),
+    Column("media_url", "string", "URL of the image; it may expire"),
     Column("posted_at", "timestamp", "Time of the post, UTC"),
     Column("caption", "string", "Text of the post"),
     Column("alt_text", "string", "Author's description of the image; null if none"),
     Column("tags", "array<string>", "Hashtags, without `#`"),
     Column("license", "string", "License that the network states; null if it states none"),
-    Column("sensitive", "boolean", "The author or the network marked it as sensitive"),
+    Column("sensitive", "boolean", "True if the author or the network marked the post as sensitive"),
     # The result.
     Column("status", "string", "`ok`, `duplicate`, `rejected` or `failed`"),
     Column("error_code", "string", "Reason of a rejected or failed row, from a closed list; else null"),
@@ -62,16 +63,16 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "duplicate_distance",
         "int",
-        "0 if the bytes are the same, else the number of `phash` bits that differ; null if no duplicate",
+        "0 if the bytes are the same, else the number of `phash` bits that differ; null without `duplicate_of`",
     ),
-    Column("run_id", "string", "Run that planned it"),
+    Column("run_id", "string", "Id of the run that planned the item"),
     Column("transform_version", "int", "Version of the transformation that made the row"),
-    Column("dt", "string", "Day it was planned for, `YYYY-MM-DD`; also a partition"),
+    Column("dt", "string", "Day for which the item was planned, `YYYY-MM-DD`; also a partition column"),
     # The raw file.
-    Column("raw_key", "string", "Object key of the bytes as downloaded; null if there are none"),
-    Column("raw_sha256", "string", "SHA-256 of those bytes, hexadecimal"),
-    Column("raw_bytes", "bigint", "Number of those bytes"),
-    Column("content_type", "string", "Type detected from the bytes, e.g. `image/jpeg`"),
+    Column("raw_key", "string", "Object key of the downloaded bytes; null if there are none"),
+    Column("raw_sha256", "string", "SHA-256 of the downloaded bytes, hexadecimal"),
+    Column("raw_bytes", "bigint", "Number of downloaded bytes"),
+    Column("content_type", "string", "Type detected from the downloaded bytes, e.g. `image/jpeg`"),
     Column("original_width", "int", "Width of the original in pixels, with its orientation applied"),
     Column("original_height", "int", "Height of the original in pixels, with its orientation applied"),
     # The processed image.
@@ -81,25 +82,27 @@ COLUMNS: tuple[Column, ...] = (
     Column("tensor", "binary", "Input for a model, if the execution input asked for it; else null"),
     # Features of the processed image.
     Column(
-        "mean_rgb", "array<float>", "Mean of R, G and B, each 0 to 255, over an even sample of at most 128 x 128 pixels"
+        "mean_rgb",
+        "array<float>",
+        "Mean of R, G and B, each 0 to 255, over a sample of at most 128 x 128 evenly spaced pixels",
     ),
-    Column("brightness", "float", "Mean luma of that sample, 0 to 1"),
-    Column("contrast", "float", "Standard deviation of luma in that sample, 0 to 0.5"),
+    Column("brightness", "float", "Mean luma of the same sample, 0 to 1"),
+    Column("contrast", "float", "Standard deviation of luma in the same sample, 0 to 0.5"),
     Column("sharpness", "float", "Variance of the Laplacian of luma (0 to 255) over all pixels; 0 for a flat image"),
-    Column("entropy", "float", "Shannon entropy of the luma histogram of that sample, 0 to 8 bits"),
-    Column("colorfulness", "float", "Hasler-Suesstrunk M3 of that sample; 0 for a gray image"),
-    Column("dominant_colors", "array<string>", "Up to five colors as `#rrggbb`, largest share first"),
+    Column("entropy", "float", "Shannon entropy of the luma histogram of the same sample, 0 to 8 bits"),
+    Column("colorfulness", "float", "Hasler and Suesstrunk's M3 of the same sample; 0 for a gray image"),
+    Column("dominant_colors", "array<string>", "Up to five colors as `#rrggbb`, the most frequent first"),
     Column("thumbhash", "string", "ThumbHash placeholder, Base64"),
     Column("phash", "bigint", "64-bit DCT perceptual hash, signed"),
     Column("dhash", "bigint", "64-bit difference hash, signed"),
     # Quality flags, with the names and methods of CleanVision, on a thumbnail of at most 64 pixels per side.
-    Column("is_dark", "boolean", "99th percentile of brightness below 0.32"),
-    Column("is_light", "boolean", "5th percentile of brightness above 0.95"),
-    Column("is_blurry", "boolean", "Edge score below 0.29"),
-    Column("is_low_information", "boolean", "Entropy below 3 bits"),
-    Column("is_odd_aspect_ratio", "boolean", "Shorter side below 0.35 of the longer one"),
-    Column("is_odd_size", "boolean", "Square root of the original's area below 256 or above 4096 pixels"),
-    Column("is_grayscale", "boolean", "R, G and B are equal in every pixel of that sample"),
+    Column("is_dark", "boolean", "The 99th percentile of brightness is below 0.32"),
+    Column("is_light", "boolean", "The 5th percentile of brightness is above 0.95"),
+    Column("is_blurry", "boolean", "CleanVision's score for sharp edges is below 0.29"),
+    Column("is_low_information", "boolean", "The entropy of the thumbnail is below 3 bits"),
+    Column("is_odd_aspect_ratio", "boolean", "The shorter side is less than 0.35 of the longer side"),
+    Column("is_odd_size", "boolean", "The square root of the original's area is below 256 or above 4096 pixels"),
+    Column("is_grayscale", "boolean", "R, G and B are equal in every pixel of the sample of `mean_rgb`"),
 )
 
 
@@ -171,7 +174,7 @@ class Row(RowWithoutImage):
 
 
 def new_row(item: Item, *, run_id: str, dt: str) -> Row:
-    """Make a row with every column: the post is filled in, and everything else is ``None``."""
+    """Make a row with the values that are known from the plan; every other column is ``None``."""
     row: dict[str, Any] = {column.name: None for column in COLUMNS}
     row.update(item.model_dump(mode="json", exclude={"expires_at"}))
     row.update(run_id=run_id, dt=dt, transform_version=TRANSFORM_VERSION)
@@ -179,10 +182,10 @@ def new_row(item: Item, *, run_id: str, dt: str) -> Row:
 
 
 def image_file(media_id: str, jpeg: bytes) -> ImageFile:
-    """Make the value of ``image``."""
+    """Make the value of the column ``image``."""
     return {"bytes": jpeg, "path": f"{media_id}.jpg"}
 
 
 def select(row: Mapping[str, Any], columns: Iterable[str]) -> dict[str, Any]:
-    """Take some columns of a row."""
+    """Return only these columns of a row."""
     return {name: row[name] for name in columns}

@@ -112,7 +112,7 @@ class Staging:
         return list(rows.values())
 
     def drop_parts(self) -> None:
-        """Delete the parts of a batch that is staged; if this is cut short, they expire with ``work/``."""
+        """Delete the parts of a batch that is staged; parts that are left over expire like all objects in ``work/``."""
         for key in self._part_keys():
             self._bucket.delete(key)
 

@@ -28,7 +28,7 @@ _CONFIG = Config(
 )
 
 _MISSING = frozenset({"404", "NoSuchKey"})
-# Retryable besides any 5xx: throttling and write conflicts.
+# Codes that are retried like any 5xx: throttling and write conflicts.
 _TRANSIENT = frozenset(
     {
         "ProvisionedThroughputExceededException", "RequestLimitExceeded", "RequestTimeout", "ThrottledException",

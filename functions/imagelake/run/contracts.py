@@ -1,7 +1,7 @@
-"""Contract of each function behind a state: its request, its result and its errors.
+"""The contract of each function that the state machine calls: its request, its result and its errors.
 
-``docs/schemas/`` has the models as JSON Schemas. The state machine retries the transient errors of a function, and
-the README lists all of them.
+``docs/schemas/`` has the models as JSON Schemas. The state machine retries a function's transient errors. The README
+lists all errors.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from imagelake.run.models import (
 
 
 class Execution(FrozenModel):
-    """The execution, as Step Functions describes it in its context object."""
+    """The execution to which a call belongs, as the context object of Step Functions describes it."""
 
     arn: str
     name: str
@@ -49,7 +49,7 @@ class Execution(FrozenModel):
 
 
 class CheckInputRequest(FrozenModel):
-    """``input`` is the execution input as it came, not checked yet."""
+    """The execution, and its input, which has not been checked yet."""
 
     input: Any
     execution: Execution
@@ -78,7 +78,7 @@ class BatchRequest(FrozenModel):
 
 
 class TransformResult(FrozenModel):
-    """Number of rows by status."""
+    """The number of rows with each status."""
 
     ok: NonNegativeInt
     duplicate: NonNegativeInt
@@ -87,14 +87,14 @@ class TransformResult(FrozenModel):
 
 
 class WriteParquetResult(FrozenModel):
-    """Key of the batch's file and its number of rows; without rows there is no file."""
+    """Key of the batch's file and its number of rows; no file is written if there are no rows."""
 
     key: str
     rows: NonNegativeInt
 
 
 class MapKeysResult(FrozenModel):
-    """Number of media items that were mapped."""
+    """The number of rows whose items in the media index are complete."""
 
     mapped: NonNegativeInt
 
@@ -122,7 +122,7 @@ class ReconcileResult(FrozenModel):
 
 
 class FeedResult(FrozenModel):
-    """The end of one feed in a run, made by the state machine; a feed that failed early has only an ``error``."""
+    """The result of one feed, which the state machine composes; a feed that failed early has only an ``error``."""
 
     feed: FeedEntry
     status: FeedStatus
@@ -141,8 +141,8 @@ class ReportRequest(FrozenModel):
 class ReportResult(FrozenModel):
     """Outcome of a run and its notification.
 
-    ``outcome`` ends in ``_again`` if an earlier run of the day has reported the same problems: nothing is sent then.
-    ``error`` is the error name of an execution whose run has failed, otherwise ``None``.
+    ``outcome`` ends in ``_again`` if earlier runs of that day have reported the same problems; then nothing is sent.
+    ``error`` is the error with which the execution of a failed run ends. It is ``None`` for every other run.
     """
 
     outcome: Literal["ok", "partial", "failed", "partial_again", "failed_again"]
@@ -180,8 +180,10 @@ NETWORK_ERRORS = frozenset(
 CONTRACTS: dict[str, Contract] = {
     "check_input": Contract(CheckInputRequest, CheckInputResult, frozenset({BadInputError})),
     "fetch": Contract(FeedRequest, Progress, NETWORK_ERRORS | STORAGE_ERRORS | {BadInputError, FeedBusyError}),
-    "validate": Contract(FeedRequest, FeedPlan, STORAGE_ERRORS | {BadInputError, SourceChangedError}),
-    "transform": Contract(BatchRequest, TransformResult, STORAGE_ERRORS | {BadInputError, BatchDeadlineError}),
+    "validate": Contract(FeedRequest, FeedPlan, STORAGE_ERRORS | {BadInputError, BadFeedError, SourceChangedError}),
+    "transform": Contract(
+        BatchRequest, TransformResult, STORAGE_ERRORS | {BadInputError, BadFeedError, BatchDeadlineError}
+    ),
     "write_parquet": Contract(BatchRequest, WriteParquetResult, STORAGE_ERRORS),
     "map_keys": Contract(BatchRequest, MapKeysResult, STORAGE_ERRORS | {ReconciliationError}),
     "record_failure": Contract(RecordFailureRequest, Failure, AWS_ERRORS),

@@ -12,7 +12,7 @@
     │   ├── FeedNotPermittedError     the network does not allow this read
     │   ├── FeedBusyError             another execution is reading this feed
     │   ├── CredentialsError          a token is missing, wrong or expired
-    │   ├── RateLimitedError          a known limit; carries the time it ends
+    │   ├── RateLimitedError          a rate limit is reached; has the time when it ends
     │   ├── SourceChangedError        the answer is not what the network documents
     │   ├── StorageDeniedError        our role, bucket or table is not set up for this call
     │   ├── ObjectMissingError        an object a step relies on is not there
@@ -24,7 +24,7 @@
     │   ├── UrlRefusedError           the URL, or the IP address behind it, is not allowed
     │   ├── HostNotFoundError         the host name has no IP address
     │   ├── ConnectionFailedError     no connection, or no valid HTTP in the answer
-    │   ├── HttpTimeoutError          no answer, or no end of it, in time
+    │   ├── HttpTimeoutError          the answer does not come, or does not end, in time
     │   ├── TooSlowError              the body comes in below the minimum rate
     │   ├── TooLargeError             the body is larger than the limit
     │   ├── BodyCutError              the body ended too early, or is not valid
@@ -64,7 +64,7 @@ class ErrorCode(StrEnum):
     BODY_CUT = "body_cut"  # the connection ended before the announced length
     ROBOTS_REFUSED = "robots_refused"  # X-Robots-Tag forbids this use
     TOO_LARGE = "too_large"  # more bytes than allowed
-    # The bytes are here but not acceptable, so the row's status is ``rejected``.
+    # The bytes were downloaded but are not acceptable, so the row's status is ``rejected``.
     EMPTY = "empty"
     NOT_AN_IMAGE = "not_an_image"  # HTML, JSON, text or anything else without the magic bytes of an image
     FORMAT_NOT_ALLOWED = "format_not_allowed"  # an image in a format that we do not decode
@@ -88,7 +88,7 @@ RETRYABLE_CODES = (
 
 
 class ImagelakeError(Exception):
-    """Root of the tree."""
+    """The base class of all errors of Imagelake."""
 
 
 class TransientError(ImagelakeError):

@@ -1,4 +1,4 @@
-"""Versioned events of a run on the stack's EventBridge bus, for programs of other people.
+"""Versioned events of a run on the stack's EventBridge bus, to which other programs can react.
 
 ``docs/events.md`` describes them for those who receive them. An event is published at least once. The run itself needs
 no event: if the bus is down, the run logs a warning, counts the events in a metric and goes on.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SOURCE = "imagelake"
 # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 _PUT_MANY = 10
-# A run waits for its bus for at most two tries of three seconds.
+# A run waits for the bus for at most two tries of three seconds each.
 _CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=1, read_timeout=2)
 
 
@@ -41,10 +41,10 @@ class Event(FrozenModel):
     run_id: str
     dt: Day
 
-    @computed_field(description="The same if the event is published again: act once per id")  # type: ignore[prop-decorator]
+    @computed_field(description="The same if the event is published again, so act once per id")  # type: ignore[prop-decorator]
     @property
     def event_id(self) -> str:
-        """Deterministic id made of event type, run and subject."""
+        """The id; it follows from the event type, the run and the subject."""
         return hashlib.sha256("\n".join([self.detail_type, self.run_id, self._subject()]).encode()).hexdigest()[:32]
 
     def _subject(self) -> str:
@@ -82,7 +82,7 @@ class FeedFailed(Event):
 
     feed_id: str
     feed: str
-    error: str = Field(description="Name of the error; docs/runbook.md has each")
+    error: str = Field(description="Name of the error; docs/runbook.md explains each")
     message: str
 
     def _subject(self) -> str:

@@ -12,7 +12,7 @@ _MAX_CHARACTERS = 500
 
 
 class CaughtError(FrozenModel):
-    """A Catch's error; the cause of a Lambda function is JSON, the cause of the platform itself is text."""
+    """An error that a Catch received; the cause is JSON if a Lambda function raised it, and text if AWS itself did."""
 
     error: str = Field(default="Unknown", alias="Error")
     cause: str | None = Field(default=None, alias="Cause")
@@ -30,6 +30,8 @@ class Failure(FrozenModel):
         cause = caught.cause or "no cause given"
         try:
             message = json.loads(cause)["errorMessage"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             message = cause
-        return cls(error=caught.error, message=str(message)[:_MAX_CHARACTERS])
+        # A lone surrogate cannot be written as UTF-8.
+        text = str(message)[:_MAX_CHARACTERS].encode("utf-8", "replace").decode()
+        return cls(error=caught.error, message=text)

@@ -1,4 +1,4 @@
-"""Choices in the execution input for processing images; apart from the models, so that imaging needs no pydantic."""
+"""Choices in the execution input for processing images; not in ``models``, so that imaging needs no pydantic."""
 
 from __future__ import annotations
 

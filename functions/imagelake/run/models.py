@@ -90,7 +90,7 @@ class Stop(StrEnum):
 
 
 class Progress(FrozenModel):
-    """Position of Fetch in a feed; the state machine carries it from call to call."""
+    """The position of Fetch in a feed; the state machine passes it from one call to the next."""
 
     # ``more``: call again; ``rate_limited``: call again at ``retry_at``; ``done``: go on to Validate.
     status: Literal["more", "rate_limited", "done"] = "more"
@@ -138,7 +138,7 @@ class FeedPlan(FrozenModel):
 
 
 class OpenBatch(FrozenModel):
-    """A batch that did not end in this run, and the reason."""
+    """A batch that this run did not finish, and the reason."""
 
     batch_id: str
     dt: str
@@ -150,7 +150,7 @@ class FeedReconciliation(FrozenModel):
     """The checked result of one feed, stored as JSON.
 
     ``counts`` has ``planned`` (items of closed batches that this feed's batches claimed), one number per status, and
-    ``shared`` (items that another feed's batch claimed, whose rows are there).
+    ``shared`` (items that another feed's batch claimed; their rows are in that batch).
     """
 
     status: ReconciliationStatus

@@ -11,13 +11,13 @@ from aws_lambda_powertools.metrics import MetricUnit, single_metric
 RUN_ID = "run.run_id"
 
 logger = Logger()
-# Every stack has its own namespace, so that the metrics of two stacks in one account do not add up.
+# Every stack has its own namespace, so that the metrics of two stacks in one account stay separate.
 _NAMESPACE = os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "Imagelake")
 metrics = Metrics(namespace=_NAMESPACE)
 
 
 def add_metric_of(name: str, unit: MetricUnit, value: float, **dimensions: str) -> None:
-    """Send one metric with dimensions besides the service; CloudWatch accepts only ASCII in their values."""
+    """Send one metric with more dimensions than the service; CloudWatch accepts only ASCII in their values."""
     with single_metric(name=name, unit=unit, value=value, namespace=_NAMESPACE) as metric:
         for dimension, text in dimensions.items():
             metric.add_dimension(dimension, text)

@@ -20,7 +20,7 @@ def retry(
 ) -> Result:
     """Call ``attempt`` at most ``tries`` times; return its first result or raise its last error.
 
-    ``pause`` gets an error ``on`` which to retry and the number of failed tries. It returns the seconds to wait, or
+    ``pause`` gets an error of the class ``on`` and the number of failed tries. It returns the seconds to wait, or
     ``None`` to give up.
     """
     for failed in range(1, tries):
@@ -35,7 +35,7 @@ def retry(
 
 
 def attempts(tries: int, *, max_pause: float = 0.0) -> Iterator[int]:
-    """Count the tries of a loop from 0, and wait at most ``max_pause`` seconds, chosen at random, between two."""
+    """Count the tries of a loop from 0; before each further try, wait for a random time up to ``max_pause`` seconds."""
     for number in range(tries):
         if number:
             time.sleep(random.uniform(0, max_pause))

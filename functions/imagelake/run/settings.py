@@ -18,7 +18,7 @@ def _split(value: object) -> object:
 
 # Name or ARN of something that the stack creates; CloudFormation leaves none of them empty.
 ResourceName = Annotated[str, Field(min_length=3)]
-# Origins whose hosts, ports and IP addresses are not checked: a mirror of one's own, a local sample feed.
+# Origins whose hosts, ports and IP addresses are not checked: such as a mirror of your own or the local sample feed.
 TrustedOrigins = Annotated[frozenset[str], BeforeValidator(_split)]
 
 

@@ -16,6 +16,7 @@ from imagelake.sources.stream import Stream
 from imagelake.sources.x import X
 
 __all__ = [
+    "SOURCES",
     "Bookmark",
     "Feed",
     "Page",
@@ -26,7 +27,7 @@ __all__ = [
     "parse_feed",
 ]
 
-_SOURCES: dict[str, Source] = {
+SOURCES: dict[str, Source] = {
     "bluesky": Bluesky(),
     "commons": Commons(),
     "facebook": Facebook(),
@@ -41,15 +42,15 @@ _SOURCES: dict[str, Source] = {
 def get_source(name: str) -> Source:
     """Return the adapter of a network; raise ``BadFeedError`` if there is none."""
     try:
-        return _SOURCES[name]
+        return SOURCES[name]
     except KeyError:
-        raise BadFeedError(f"no network named {name!r}; known are {', '.join(sorted(_SOURCES))}") from None
+        raise BadFeedError(f"no network named {name!r}; the known networks are {', '.join(sorted(SOURCES))}") from None
 
 
 def parse_feed(value: Any) -> Feed:
     """Build a feed as ``Feed.of`` does; raise ``BadFeedError`` also for a setting of another network."""
     feed = Feed.of(value)
-    for source in _SOURCES.values():
+    for source in SOURCES.values():
         for setting in source.manifest.settings:
             if source.name != feed.source and getattr(feed, setting) is not None:
                 raise BadFeedError(f"feed {str(value)[:120]!r}: {setting} is a setting of {source.name} feeds only")

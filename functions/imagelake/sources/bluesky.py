@@ -183,7 +183,7 @@ def _search_params(feed: Feed, bookmark: Bookmark | None) -> dict[str, str]:
 
 
 def _entries(body: Any) -> list[Any] | None:
-    """Return the entries of an account's listing, or the posts of a search as such entries."""
+    """Return the entries of an account's listing, or the posts of a search in the same form."""
     match body:
         case {"feed": list(entries)}:
             return entries

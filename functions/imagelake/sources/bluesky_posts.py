@@ -14,7 +14,7 @@ from imagelake.sources.wire import Moment, WireModel
 _POST_URI = re.compile(r"at://(did:[a-z]+:[a-zA-Z0-9._:%-]+)/app\.bsky\.feed\.post/([a-zA-Z0-9._:~-]+)")
 
 _SENSITIVE = frozenset({"porn", "sexual", "nudity", "graphic-media", "!warn"})
-# The author or a moderator hides the post from signed-out readers, and we are one.
+# With these labels an author or a moderator hides a post from readers without a login, such as us.
 _HIDDEN = frozenset({"!hide", "!no-unauthenticated"})
 
 
@@ -165,7 +165,7 @@ def _tags(record: _Record) -> list[str]:
 
 
 def sort_time(wire: WirePost) -> datetime:
-    """Return the time by which Bluesky sorts: ``createdAt``, which authors choose freely, but none in the future."""
+    """Return the time by which Bluesky sorts: ``createdAt``, which authors choose, but at most the time of indexing."""
     return min(wire.record.created_at, wire.indexed_at)
 
 

@@ -50,7 +50,7 @@ _METADATA = (
 _QUERY = {"action": "query", "format": "json", "formatversion": "2", "maxlag": "5"}
 
 _NOT_IN_TITLES = re.compile(r"[#<>\[\]{}|\x00-\x1f\x7f]")
-# A scanned book, though its type says image.
+# A scanned book, although its type begins with image.
 _DJVU = "image/vnd.djvu"
 # Types of files that are used as uploaded if there is no rendition.
 _IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
@@ -213,7 +213,7 @@ def _refuse_missing(feed: Feed, body: dict[str, Any]) -> None:
 
 
 def _listing(feed: Feed, body: dict[str, Any], partial: bool) -> Page:
-    """Parse the files; of a ``partial`` page, some are described in an earlier or a later response."""
+    """Parse the files; the response before or after a ``partial`` page describes some of them."""
     match body:
         case {"query": {"pages": list(entries)}}:
             pass
@@ -286,7 +286,7 @@ def _stated(file: _File, name: str) -> str:
 
 
 def _attribution(file: _File, stated: dict[str, str]) -> str:
-    """Return the attribution that the file page demands, else the author and the source of another's work."""
+    """Return the attribution that the file page demands, else the author, and the source of another's work."""
     own = "int-own-work" in str(file.extmetadata.get("Credit"))
     return stated["Attribution"] or " / ".join(filter(None, [stated["Artist"], "" if own else stated["Credit"]]))
 

@@ -99,7 +99,7 @@ class Authorized:
         raise NotImplementedError
 
     def renewal(self, request: Request, secret: Mapping[str, str], now: datetime) -> Request | None:
-        """Build the request that renews the credentials, still without a secret; ``None`` if they are good."""
+        """Build the request that renews the credentials, without any secret in it; ``None`` if no renewal is needed."""
         return None
 
     def renewed(self, feed: Feed, response: Response, now: datetime) -> Mapping[str, str]:

@@ -36,7 +36,7 @@ class Enclosure:
 
 @dataclass(frozen=True)
 class Entry:
-    """The facts that every format can state; ``title`` and ``body`` are plain text."""
+    """Facts that every format can state; ``title`` and ``body`` are plain text."""
 
     guid: str | None
     link: str | None
@@ -52,7 +52,7 @@ class Entry:
 
 
 def post(feed: Feed, entry: Entry) -> Post:
-    """Build the post. The id of an entry without one is its link, or else a digest of its text and media."""
+    """Build the post. If the entry has no id, its link is the id, or else a digest of its text and media."""
     feed_url = feed.account or ""
     text = "\n\n".join(dict.fromkeys(filter(None, [entry.title, entry.body])))
     media_urls = [enclosure.url or "" for enclosure in entry.enclosures]

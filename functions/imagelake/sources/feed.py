@@ -1,4 +1,4 @@
-"""A feed and its bookmark: where a run reads, and from which post on."""
+"""A feed, which is the source of posts that a run reads, and its bookmark, which is the newest post read so far."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class Feed(FrozenModel):
     """One account or one hashtag of one network.
 
     ``server`` is a host name (``mastodon.example``) or an origin (``https://mastodon.example``), for networks that have
-    many servers; for the others it replaces the public API. ``limit`` is the most posts to read in one run.
+    many servers. For other networks it replaces the server of the public API. ``limit`` is the largest number of posts
+    to read in one run.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -42,7 +43,7 @@ class Feed(FrozenModel):
     server: str | None = Field(default=None, min_length=1, max_length=256)
     limit: PositiveInt | None = None
 
-    # Settings that only one network knows; its manifest lists them.
+    # Each setting below belongs to one network; the manifest of that network lists and explains it.
     form: Literal["search", "timeline"] | None = None
     vocabulary: Literal["post", "tweet"] | None = None
     cost_cap_usd: PositiveFloat | None = Field(default=None, allow_inf_nan=False)
@@ -69,8 +70,8 @@ class Feed(FrozenModel):
 
     @field_validator("server")
     @classmethod
-    def _lower_case(cls, value: str | None) -> str | None:
-        # Host names ignore case, and two spellings of one server are one feed.
+    def _normalize_server(cls, value: str | None) -> str | None:
+        # Different spellings of one server have to be the same feed.
         return value.lower().rstrip("/") if value is not None else None
 
     @model_validator(mode="after")
@@ -81,7 +82,7 @@ class Feed(FrozenModel):
 
     @classmethod
     def of(cls, value: Any) -> Feed:
-        """Build a feed from its short text form or from a mapping; raise ``BadFeedError`` with a sentence."""
+        """Build a feed from its short text form or from a mapping; raise ``BadFeedError`` if it is wrong."""
         try:
             return cls.model_validate(value)
         except ValidationError as error:
@@ -100,13 +101,13 @@ class Feed(FrozenModel):
 
     @property
     def feed_id(self) -> str:
-        """A name of the feed for object keys: safe in them, and different for every feed. The limit does not count."""
+        """The feed's id: unique, made of characters that are safe in object keys, and independent of the limit."""
         slug = re.sub(r"[^a-z0-9.]+", "-", self.name.lower()).strip("-.")[:64]
         return f"{slug}-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
 
 
 class Bookmark(FrozenModel):
-    """The newest post that a feed's runs have read: its id, and its time in the order of the listing."""
+    """The newest post that earlier runs have read: its id, and the time by which the network sorts its posts."""
 
     newest_id: str
     newest_at: AwareDatetime

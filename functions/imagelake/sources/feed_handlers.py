@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from typing import Any
 
 from feedparser.api import LooseFeedParser
@@ -12,12 +11,25 @@ from feedparser.mixin import _FeedParserMixin
 # Each element costs feedparser 14 microseconds.
 _MAX_ELEMENTS = 200_000
 _MAX_DEPTH = 100
+_MAX_ATTRIBUTES = 100
 _MAX_NAMESPACES = 100
+# Seconds of CPU time, so that a busy machine does not refuse a good feed.
 _MAX_SECONDS = 60.0
+_MAX_TAGS = 1_000
+# Every element keeps its base URL and its language, and a relative base URL makes a new one. The sum limits the memory.
+_MAX_BASE = 8192
+_MAX_BASES = 10_000_000
+_MAX_LANGUAGE = 64
 # Keys of feedparser's results and of ours; so are all that end in _detail or _parsed.
 _RESULTS = frozenset({"adult", "authors", "contributors", "guidislink", "links", "unfinished"})
+# Keys that we add to the attributes of a file; an attribute with such a name is dropped.
+_OWN_KEYS = ("base", "description", "group", "player")
 # Errors in handlers of feedparser, for example for a chapter without a start or a date with 13 months.
-_DEFECTS = (ArithmeticError, LookupError, TypeError)
+_DEFECTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
+class FeedRefusedError(ValueError):
+    """A feed is beyond one of our limits."""
 
 
 class Handlers(_FeedParserMixin):  # type: ignore[misc]
@@ -34,7 +46,9 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
         self.is_feed = False
         self._elements = 0
         self._open: list[str] = []
-        self._ends_at = time.monotonic() + _MAX_SECONDS
+        self._ends_at = time.thread_time() + _MAX_SECONDS
+        self._base, self._bases = "", 0
+        self._language: str | None = None
         self._groups = 0
         # The ``media:group`` and the ``media:content`` that are open, by number and by attributes.
         self._group: int | None = None
@@ -43,16 +57,26 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
 
     # ---- Limits ----
 
+    def limit_attributes(self, count: int) -> None:
+        """Raise ``FeedRefusedError`` if an element has too many attributes."""
+        if count > _MAX_ATTRIBUTES:
+            raise FeedRefusedError("an element of the feed has too many attributes")
+
     def unknown_starttag(self, tag: str, attrs: list[tuple[str, str]]) -> None:
+        self.limit_attributes(len(attrs))
         self._elements += 1
         if tag not in LooseFeedParser.elements_no_end_tag:
             self._open.append(tag)
         if self._elements > _MAX_ELEMENTS or len(self._open) > _MAX_DEPTH:
-            raise ValueError("the feed is nested too deeply or has too many elements")
-        if time.monotonic() > self._ends_at:
-            raise ValueError(f"the feed takes longer than {_MAX_SECONDS:g} seconds to read")
-        with suppress(*_DEFECTS):
+            raise FeedRefusedError("the feed is nested too deeply or has too many elements")
+        if time.thread_time() > self._ends_at:
+            raise FeedRefusedError(f"the feed takes longer than {_MAX_SECONDS:g} seconds to read")
+        try:
             super().unknown_starttag(_apart_from_results(tag), attrs)
+        except FeedRefusedError:
+            raise
+        except _DEFECTS:
+            pass
 
     def unknown_endtag(self, tag: str) -> None:
         if tag in self._open:
@@ -61,6 +85,8 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
                 pass
         try:
             super().unknown_endtag(_apart_from_results(tag))
+        except FeedRefusedError:
+            raise
         except _DEFECTS:
             # The handler failed before feedparser restored ``xml:base``; the end of an unknown element restores it.
             super().unknown_endtag("unknown")
@@ -69,15 +95,62 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
         super().track_namespace(prefix, uri)
         # feedparser searches all of them for each element.
         if len(self.namespaces_in_use) > _MAX_NAMESPACES:
-            raise ValueError("the feed has too many namespaces")
+            raise FeedRefusedError("the feed has too many namespaces")
+
+    @property
+    def baseuri(self) -> str:
+        """The base URL of the open element. feedparser builds an equal one for every element; this keeps the first."""
+        return self._base
+
+    @baseuri.setter
+    def baseuri(self, url: str) -> None:
+        if url == self._base:
+            return
+        self._bases += len(url)
+        if len(url) > _MAX_BASE or self._bases > _MAX_BASES:
+            raise FeedRefusedError("the feed has too long a base URL")
+        self._base = url
+
+    @property
+    def lang(self) -> str | None:
+        """The language of the open element."""
+        return self._language
+
+    @lang.setter
+    def lang(self, language: str | None) -> None:
+        if language and len(language) > _MAX_LANGUAGE:
+            raise FeedRefusedError(f"the feed has a language of more than {_MAX_LANGUAGE} characters")
+        self._language = language
 
     def handle_data(self, text: str, escape: int = 1) -> None:
-        # feedparser would remove blank pieces at the start one by one, in quadratic time.
-        if text.isspace() and self.elementstack and not self.elementstack[-1][2]:
-            return
         super().handle_data(text, escape)
+        self._drop_blank_start()
+
+    def handle_charref(self, ref: str) -> None:
+        super().handle_charref(ref)
+        self._drop_blank_start()
+
+    def _drop_blank_start(self) -> None:
+        # feedparser would remove blank pieces at the start one by one, in quadratic time.
+        pieces = self.elementstack[-1][2] if self.elementstack else []
+        if len(pieces) == 1:
+            text = pieces[0].decode() if isinstance(pieces[0], bytes) else pieces[0]
+            if not text.strip():
+                pieces.clear()
+
+    def _add_tag(self, term: str | None, scheme: str | None, label: str | None) -> None:
+        # feedparser would compare each tag with all others, in quadratic time. A post has each tag only once anyway.
+        tags = self._get_context().setdefault("tags", [])
+        if (term or scheme or label) and len(tags) < _MAX_TAGS:
+            tags.append({"term": term, "scheme": scheme, "label": label})
 
     # ---- Feeds and entries ----
+
+    def pop_content(self, tag: str) -> Any:
+        # HTML that is not escaped can contain the end tag of a handler that was never started, such as </summary>.
+        if not self.elementstack or self.elementstack[-1][0] != tag:
+            return None
+        return super().pop_content(tag)
 
     def _start_channel(self, attrs: dict[str, str]) -> None:
         self.is_feed = True
@@ -89,6 +162,9 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
 
     def _start_item(self, attrs: dict[str, str]) -> None:
         self._group = self._file = None
+        # In text that is not well-formed, such an element of an earlier entry can still be open.
+        self.inauthor = self.incontributor = self.inpublisher = 0
+        self.insource = self.inimage = self.intextinput = 0
         super()._start_item(attrs)
 
     _start_entry = _start_item
@@ -102,6 +178,13 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
     def _start_id(self, attrs: dict[str, str]) -> None:
         super()._start_id(attrs)
         self.guidislink = 0
+
+    def _start_date(self, attrs: dict[str, str]) -> None:
+        # Without a handler, feedparser keeps the attributes of an element in place of its text.
+        self._start_updated(attrs)
+
+    def _end_date(self) -> None:
+        self._end_updated()
 
     def _sync_author_detail(self, key: str = "author") -> None:
         # Keep the author's text: feedparser splits it into name and email, and splits a long top-level domain too.
@@ -162,8 +245,11 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
 
     # ---- Attached files ----
 
+    def _start_link(self, attrs: dict[str, str]) -> None:
+        super()._start_link(_without_own_keys(attrs))
+
     def _start_enclosure(self, attrs: dict[str, str]) -> None:
-        super()._start_enclosure(attrs)
+        super()._start_enclosure(_without_own_keys(attrs))
         self._get_context()["links"][-1]["base"] = self.baseuri
 
     def _start_media_group(self, attrs: dict[str, str]) -> None:
@@ -174,7 +260,7 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
         self._group = None
 
     def _start_media_content(self, attrs: dict[str, Any]) -> None:
-        super()._start_media_content(attrs)
+        super()._start_media_content(_without_own_keys(attrs))
         attrs["base"] = self.baseuri
         attrs["group"] = self._group
         self._file = attrs
@@ -183,7 +269,7 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
         self._file = None
 
     def _start_media_thumbnail(self, attrs: dict[str, str]) -> None:
-        super()._start_media_thumbnail(attrs)
+        super()._start_media_thumbnail(_without_own_keys(attrs))
         attrs["base"] = self.baseuri
 
     def _start_media_player(self, attrs: dict[str, str]) -> None:
@@ -223,3 +309,10 @@ def _apart_from_results(tag: str) -> str:
     """Rename an element that feedparser does not know if its text would replace a result."""
     key = tag.replace(":", "_")
     return f"element_{key}" if key in _RESULTS or key.endswith(("_detail", "_parsed")) else tag
+
+
+def _without_own_keys(attrs: dict[str, Any]) -> dict[str, Any]:
+    """Remove attributes that are named like one of our own keys from ``attrs``, which is also the result."""
+    for key in _OWN_KEYS:
+        attrs.pop(key, None)
+    return attrs

@@ -48,7 +48,7 @@ _ERRORS: Mapping[str, type[ImagelakeError]] = {
 
 # Usage is stated in percent. Calls beyond the limit still count, so stop before it.
 _STOP_AT = 95
-# A limit without stated minutes is that of the platform, over a sliding window of one hour.
+# If a response states no minutes, the limit is that of the platform, which counts the calls of the last hour.
 _WINDOW = timedelta(hours=1)
 _MAX_MINUTES = 60 * 24 * 30
 
@@ -91,7 +91,7 @@ def _rate(response: Response) -> RateLimit | None:
 
 
 def _usage(text: str | None) -> Iterator[Mapping[str, Any]]:
-    """Return the usages in a header, which is one object, or a list of them for each id."""
+    """Yield the usages in a header, which has either one object, or for each id a list of objects."""
     try:
         value = json.loads(text or "null")
     except (ValueError, RecursionError):

@@ -180,7 +180,7 @@ class Instagram(Authorized):
         )
 
     def renewal(self, request: Request, secret: Mapping[str, str], now: datetime) -> Request | None:
-        """Build the renewal of the own token if it has fewer than 30 days left, or if its expiry is not known."""
+        """Build the renewal of ``access_token`` if it has fewer than 30 days left, or if its expiry is not known."""
         if not _is_own(request):
             return None
         expires_at = _time(secret.get("access_token_expires_at"))

@@ -55,7 +55,7 @@ def is_json_feed(document: Any) -> bool:
 
 
 def posts(feed: Feed, document: dict[str, Any], url: str) -> Iterator[Post | Reject]:
-    """Return every item as a post, or with the reason why it is none."""
+    """Yield each item as a post, or as a reject with the reason why it cannot be one."""
     try:
         about = _Feed.model_validate(document)
     except ValueError:

@@ -10,9 +10,9 @@ class Manifest:
     """Facts about one network, as short sentences or phrases.
 
     ``feeds`` are examples in the short text form. ``credentials`` are the fields of the network's secret, none for a
-    network without a login. ``page_size`` is the most posts in one response, ``None`` if the network decides.
-    ``post_usd`` is the price of reading one post in US dollars, ``None`` if reading is free. ``settings`` are the
-    fields of ``Feed`` that only this network knows.
+    network without a login. ``page_size`` is the largest number of posts in one response, ``None`` if the network
+    decides. ``post_usd`` is the price of reading one post in US dollars, ``None`` if reading is free. ``settings`` are
+    the fields of ``Feed`` that only feeds of this network may set.
     """
 
     title: str

@@ -61,7 +61,7 @@ class Dialect:
     """One network's way to state rate limits and errors.
 
     ``rate`` reads the rate limit from the headers of a response. ``code`` finds the error code in the JSON object of an
-    error response, and ``errors`` maps codes to errors; a code in it counts more than the status.
+    error response, and ``errors`` maps codes to errors; a code in it overrides the status.
     """
 
     rate: Callable[[Response], RateLimit | None]
@@ -76,7 +76,7 @@ def check(feed: Feed, response: Response, dialect: Dialect) -> None:
 
 
 def refusal(feed: Feed, response: Response, dialect: Dialect) -> ImagelakeError:
-    """Return the error that ``response`` means; it is an error response, even with the status of a success."""
+    """Return the error that an error response means; some of them have the status of a success."""
     kind = _coded(response, dialect) or _BY_STATUS.get(response.status)
     if kind is None:
         kind = SourceUnavailableError if response.status >= 500 else SourceChangedError

@@ -14,9 +14,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from imagelake.run.errors import ImagelakeError, SourceChangedError
+from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.posts import Post
 from imagelake.sources.bluesky import Bluesky
 from imagelake.sources.contract import Bookmark, Feed, Page, Reject, Source
@@ -34,7 +35,7 @@ STAGE = "stage:"
 # Names the stream in errors; made without validation, which would build the model at import.
 _FEED = Feed.model_construct(source="stream", account="stream")
 
-# Networks whose posts contain all that an adapter needs, and a page of their API around one post.
+# Networks whose posts contain all that an adapter needs; the function puts one post into a page of the network's API.
 _RAW: Mapping[str, tuple[Source, Callable[[Any], Any]]] = {
     "bluesky": (Bluesky(), lambda raw: {"feed": [raw]}),
     "mastodon": (Mastodon(), lambda raw: [raw]),
@@ -45,14 +46,14 @@ _MAX_ID_BYTES = 2048
 _MAX_MEDIA = 100
 
 
-class _PostRecord(BaseModel):
+class _PostRecord(FrozenModel):
     model_config = ConfigDict(extra="forbid")
 
     schema_: Literal["imagelake.post/1"] = Field(alias="schema")
     post: Post
 
 
-class _RawRecord(BaseModel):
+class _RawRecord(FrozenModel):
     model_config = ConfigDict(extra="forbid")
 
     schema_: Literal["imagelake.raw/1"] = Field(alias="schema")
@@ -62,7 +63,7 @@ class _RawRecord(BaseModel):
 
 
 def decode(data: bytes) -> dict[str, Any]:
-    """Decode the JSON object of a record, safe to store; raise ``ValueError`` with a sentence."""
+    """Decode the JSON object of a record, safe to store; raise ``ValueError`` if there is none."""
     try:
         value = read_json(_FEED, Response(200, {}, data, ""))
     except SourceChangedError:
@@ -80,9 +81,9 @@ def to_post(record: dict[str, Any]) -> Post:
         case "imagelake.raw/1":
             post = _post_of_network(_RawRecord.model_validate(record))
         case None:
-            raise ValueError(f"schema: missing; known are {POST_SCHEMA} and {RAW_SCHEMA}")
+            raise ValueError(f"schema: missing; it must be {POST_SCHEMA} or {RAW_SCHEMA}")
         case other:
-            raise ValueError(f"schema: {str(other)[:60]!r} is not known; known are {POST_SCHEMA} and {RAW_SCHEMA}")
+            raise ValueError(f"schema: {str(other)[:60]!r} is neither {POST_SCHEMA} nor {RAW_SCHEMA}")
     _check(post)
     return post
 
@@ -106,7 +107,7 @@ def _post_of_network(record: _RawRecord) -> Post:
 
 
 def _check(post: Post) -> None:
-    """Refuse values that fit the schema but neither the tables nor the columns."""
+    """Refuse values that the schema allows but the tables or the columns cannot hold."""
     if post.posted_at.year not in PLAUSIBLE_YEARS:
         raise ValueError(f"posted_at: year {post.posted_at.year} is not plausible")
     if len(post.media) > _MAX_MEDIA or any(media.index >= _MAX_MEDIA for media in post.media):

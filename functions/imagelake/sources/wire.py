@@ -1,26 +1,27 @@
-"""Base of the wire models, which describe the JSON of the networks, and the reason why an entry does not fit."""
+"""The base class for models of the networks' JSON, and the reason why an entry does not fit its model."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BeforeValidator, ConfigDict, ValidationError
 
+from imagelake.run.frozen_model import FrozenModel
 from imagelake.sources.responses import iso_time
 
-# Clients that forget the time send year 1. Data frames count nanoseconds and end in 2262.
+# A client that sets no time sends the year 1. Data frames count nanoseconds, so they cannot hold a time after 2262.
 PLAUSIBLE_YEARS = range(1970, 2201)
 
 
-class WireModel(BaseModel):
-    """An object as the network documents it: unknown keys are ignored, a value of another type is an error."""
+class WireModel(FrozenModel):
+    """A JSON object as the network documents it: unknown keys are ignored, and a value of a wrong type is an error."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", defer_build=True)
+    model_config = ConfigDict(strict=True, extra="ignore")
 
 
 def moment(value: Any) -> datetime:
-    """Read a plausible time in ISO 8601, as aware and in UTC; raise ``ValueError`` if it is none."""
+    """Parse a time in ISO 8601 and return it in UTC; raise ``ValueError`` for no time or an implausible year."""
     if not isinstance(value, str):
         raise ValueError("not a string")
     try:
@@ -32,12 +33,12 @@ def moment(value: Any) -> datetime:
     return time
 
 
-# A time in ISO 8601 in JSON, as aware and in UTC.
+# A field that holds a time in ISO 8601; its value in the model is in UTC.
 Moment = Annotated[datetime, BeforeValidator(moment)]
 
 
 def reason(error: ValueError) -> str:
-    """Say why an entry is rejected: our own sentence, or the wrong field and its problem, but not its value."""
+    """Say why an entry is rejected; for an error of pydantic, name the wrong field and its problem, not its value."""
     if not isinstance(error, ValidationError):
         return str(error)
     problem = error.errors(include_url=False, include_input=False, include_context=False)[0]

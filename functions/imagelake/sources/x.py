@@ -52,7 +52,7 @@ _HANDLE = re.compile(r"[A-Za-z0-9_]{1,15}")
 _USER_ID = re.compile(r"\d{1,19}")
 _TAG = re.compile(r"\w{1,100}")
 
-# The end of a limit that no waiting ends: somebody has to buy credits or raise the cap.
+# The end of a limit at which waiting does not help: somebody has to buy credits or raise the cap.
 NOT_BY_WAITING = datetime.max.replace(tzinfo=UTC)
 _USED_UP = frozenset({"credits", "usage-capped"})
 

@@ -93,7 +93,7 @@ def to_post(wire: WirePost, media: dict[str, Any], users: dict[str, Any]) -> Pos
 
 
 def posted_at(wire: WirePost) -> datetime:
-    """Return the time of the post, if need be from its id: milliseconds since November 2010, above 22 other bits."""
+    """Return the time of the post, or else that in its id: milliseconds since November 2010, above 22 other bits."""
     return wire.created_at or datetime.fromtimestamp(((int(wire.id) >> 22) + 1288834974657) / 1000, UTC)
 
 

@@ -1,8 +1,8 @@
-"""RSS 2.0, RSS 1.0 and Atom, with Media RSS: the entries of a document as posts.
+"""Turn the entries of RSS 2.0, RSS 1.0 and Atom, with Media RSS, into posts.
 
-The media of a post are the files that its entry attaches: ``media:content``, ``enclosure``, enclosure links of Atom and
-Atom content by reference. A ``media:group`` is one image in several renditions. A ``media:thumbnail`` counts only if
-nothing else is attached. Images inside the text do not count: they look the same as icons, emoji and counters.
+The media of a post are the files that its entry attaches: ``media:content``, ``enclosure``, and in Atom also enclosure
+links and ``content`` with a ``src``. A ``media:group`` is one image in several renditions. A ``media:thumbnail`` is
+used only if nothing else is attached. Images inside the text are not used: they may be icons, emoji or counters.
 """
 
 from __future__ import annotations
@@ -22,16 +22,19 @@ from imagelake.sources.wire import reason
 
 _TIMES = ("published", "created", "updated")
 _FEED_TIMES = ("updated", "published", "created")
-# feedparser's reading is used only for these texts: in ISO 8601 it completes a part of a date with today's.
+# Only a time that begins like this is taken from feedparser. If a time in ISO 8601 has only a part of the date,
+# feedparser takes the other part from today's date.
 _BEGINS_LIKE_RFC_822 = re.compile(r"[^\W\d]|\d{1,2}\s")
 
+# These patterns take quadratic time, so a longer name is not searched.
+_MAX_NAME = 1_000
 _EMAIL = re.compile(r"\S+@\S+")
 # RSS names an author by email: jane@example.org (Jane Doe)
 _EMAIL_AND_NAME = re.compile(r"\S+@\S+\s+\((?P<name>[^()]+)\)")
 
 
 def posts(feed: Feed, document: Document) -> Iterator[Post | Reject]:
-    """Return every entry as a post, or with the reason why it is none."""
+    """Yield each entry as a post, or as a reject with the reason why it cannot be one."""
     for entry in document.entries:
         try:
             if entry.get("unfinished"):
@@ -39,6 +42,11 @@ def posts(feed: Feed, document: Document) -> Iterator[Post | Reject]:
             yield post(feed, _entry(entry, document))
         except ValueError as error:
             yield Reject(_guid(entry), reason(error), entry)
+        except (AttributeError, LookupError, TypeError) as error:
+            # feedparser can put a value of another type under a key; that must not cost the other entries.
+            yield Reject(_guid(entry), f"the entry has an element of an unknown form ({type(error).__name__})", entry)
+    if document.unreadable:
+        yield Reject(None, f"{document.unreadable} entries are not readable, because the feed is not well-formed XML")
 
 
 def next_page(document: Document) -> str | None:
@@ -67,18 +75,20 @@ def _entry(entry: dict[str, Any], document: Document) -> Entry:
 
 
 def _guid(entry: dict[str, Any]) -> str | None:
-    return entry.get("id") or entry.get("dc_identifier") or None
+    ids = (entry.get("id"), entry.get("dc_identifier"))
+    return next((guid for guid in ids if guid and isinstance(guid, str)), None)
 
 
 def _posted_at(entry: dict[str, Any], about: dict[str, Any]) -> datetime:
-    """Return the entry's time, or the feed's if the entry has none, as RSS allows: the entry is not younger."""
+    """Return the entry's time, or else the time of the feed, which is not before that of any of its entries."""
     written = [(entry, name) for name in _TIMES] + [(about, name) for name in _FEED_TIMES]
     for element, name in written:
-        if text := element.get(name):
+        text = element.get(name)
+        if text and isinstance(text, str):
             read = element.get(f"{name}_parsed")
             # feedparser knows offsets that email.utils ignores, such as +02:00 and GMT+02:00.
             return moment(read if read and _BEGINS_LIKE_RFC_822.match(text) else text)
-    raise ValueError("no date, neither of the entry nor of the feed")
+    raise ValueError("neither the entry nor the feed has a date")
 
 
 def _link(entry: dict[str, Any]) -> str | None:
@@ -94,16 +104,20 @@ def _links(element: dict[str, Any], relation: str) -> list[dict[str, Any]]:
 
 
 def _author(element: dict[str, Any]) -> tuple[str | None, str | None] | None:
-    """Return name and URL of the first author; authors without a name beside their email come last."""
+    """Return name and URL of the first author; an author with only an email address is the last choice."""
     authors = [(author.get("name") or None, author.get("href") or None) for author in element.get("authors", [])]
     known = [(name, url) for name, url in authors if name or url]
-    name, url = min(known, key=lambda author: _EMAIL.fullmatch(author[0] or "") is not None, default=(None, None))
-    match = _EMAIL_AND_NAME.fullmatch(name or "")
+    name, url = min(known, key=lambda author: _matches(_EMAIL, author[0]) is not None, default=(None, None))
+    match = _matches(_EMAIL_AND_NAME, name)
     return (match["name"].strip() if match else name, url) if known else None
 
 
+def _matches(pattern: re.Pattern[str], name: str | None) -> re.Match[str] | None:
+    return pattern.fullmatch(name) if name and len(name) <= _MAX_NAME else None
+
+
 def _license(element: dict[str, Any], is_atom: bool) -> str | None:
-    """Return the license, by its URL or name, or else a statement of rights."""
+    """Return the URL or name of the license, or else the text about rights."""
     licenses = [link.get("href") for link in _links(element, "license")]
     return next(filter(None, [*licenses, _prose(element.get("rights_detail"), is_atom)]), None)
 
@@ -121,7 +135,7 @@ def _enclosures(entry: dict[str, Any]) -> list[Enclosure]:
 
 
 def _best(group: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the default rendition of a group, or else the largest; images come first."""
+    """Return an image rather than another file; of these, the default rendition, or else the largest one."""
     return max(
         group, key=lambda file: (_kind(file, file.get("url")) == "image", file.get("isdefault") == "true", _area(file))
     )
@@ -146,12 +160,12 @@ def _pixels(text: str | None) -> int | None:
     return int(stated) or None if stated.isascii() and stated.isdecimal() and len(stated) < 8 else None
 
 
-def _prose(detail: dict[str, Any] | None, typed: bool) -> str:
-    """Return the plain text of an element. Its type counts if it is ``typed``; all text of RSS can be HTML."""
+def _prose(detail: dict[str, Any] | None, trust_type: bool) -> str:
+    """Return the plain text of an element. RSS can have HTML in any text, so do not trust a type stated there."""
     value, stated = (detail or {}).get("value", ""), (detail or {}).get("type", "")
-    if stated == "text/plain" and typed:
+    if stated == "text/plain" and trust_type:
         return str(value)
     if stated in ("text/plain", "text/html", "application/xhtml+xml"):
-        # feedparser closes every element of XHTML, and a closed br would be a second line break.
+        # feedparser writes an end tag for every element of XHTML, and </br> would be a second line break.
         return plain_text(value.replace("</br>", ""))
     return ""

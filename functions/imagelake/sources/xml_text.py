@@ -23,7 +23,7 @@ _WIDE = re.compile(r"utf[-_]?(?:16|32)|ucs|u(?:16|32)$|iso-10646")
 # https://docs.python.org/3/library/codecs.html#python-specific-encodings
 _NO_CHARSET = frozenset({"idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape"})
 # Sites declare the smaller set and use the larger one.
-_SUPERSETS = {"us-ascii": "utf-8", "ascii": "utf-8", "gb2312": "gb18030"}
+_SUPERSETS = {"ascii": "utf-8", "gb2312": "gb18030"}
 
 # Names of characters in HTML, which feeds use although XML does not know them. None of these is markup.
 _HTML_NAMES = {name: text for name, text in html5.items() if not set(text) & set("<>&\"'")}
@@ -56,7 +56,11 @@ def _declared(data: bytes) -> str | None:
     declaration = _DECLARATION.match(data.lstrip()[:1024])
     if declaration is None:
         return None
-    name = declaration["name"].decode().lower()
+    try:
+        # Python reads one codec from many names: "punycode-" is punycode.
+        name = codecs.lookup(declaration["name"].decode()).name
+    except (LookupError, ValueError):
+        return None
     if _WIDE.match(name) or name.replace("-", "_") in _NO_CHARSET:
         return None
     return _SUPERSETS.get(name, name)

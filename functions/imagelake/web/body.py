@@ -8,7 +8,7 @@ import zlib
 from imagelake.web.errors import BodyCutError, TooLargeError, TooSlowError, UnknownEncodingError
 from imagelake.web.http1 import ResponseStream
 
-# Join the pieces at this number: many small ones would take fifty times the memory of the body.
+# Join the pieces when there are so many. Without this, many small pieces would take fifty times the body's memory.
 _MAX_PIECES = 65536
 
 

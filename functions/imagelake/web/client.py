@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import certifi
 import h11
@@ -50,7 +50,7 @@ class GuardedClient:
         self._tls.set_alpn_protocols(["http/1.1"])
         self._pool = Pool()
 
-    def __enter__(self) -> GuardedClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:

@@ -1,6 +1,6 @@
 """HTTP/1.1 on a connected socket: h11 reads and writes the protocol; deadlines, limits and the pool are ours.
 
-Every answer may be hostile. An answer that two parsers could read differently is refused, also where h11 accepts it.
+Every answer may be hostile. An answer that two parsers could read differently is refused, even if h11 accepts it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Deadline:
         return self._at - time.monotonic()
 
     def extend(self, seconds: float) -> None:
-        """Move it back by ``seconds``."""
+        """Move it to ``seconds`` later."""
         self._at += seconds
 
     def cap(self, seconds: float) -> float:
@@ -55,7 +55,7 @@ class Deadline:
 
 
 class Connection:
-    """A connected socket, and in ``http`` h11's record of both sides of the conversation."""
+    """A connected socket; ``http`` is h11's state of both sides of the exchange."""
 
     def __init__(self, origin: str, sock: socket.socket) -> None:
         self.origin = origin
@@ -99,7 +99,7 @@ class Pool:
         self._closed = False
 
     def take(self, origin: str) -> Connection | None:
-        """Return a connection on which the server has sent nothing unasked and has not hung up, or ``None``."""
+        """Return an open connection on which no unexpected bytes have come, or ``None``."""
         while True:
             with self._lock:
                 self._drop(time.monotonic() - _IDLE_SECONDS)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 # `ipaddress.is_global` is not enough: it accepts addresses that embed private ones, and it changes between Python
-# releases. Refused are the special-purpose registries of IANA (https://www.iana.org/assignments/iana-ipv4-special-registry
-# and iana-ipv6-special-registry), and services of clouds at addresses that look public.
+# releases. We refuse the networks in IANA's registries of special purposes, and clouds' services at addresses that look
+# public: https://www.iana.org/assignments/iana-ipv4-special-registry and iana-ipv6-special-registry.
 _REFUSED_V4 = tuple(
     IPv4Network(network)
     for network in (

@@ -24,11 +24,11 @@ from local.engine import REGION, Engine
 from local.stream import put_records
 from tests.support import watched_engine
 from tests.support.deployed_stack import ONLY_WITH_TLS, TEMPLATE
+from tests.support.factories import event, item, plan, result
 from tests.support.private_parts import is_allowed
 from tests.support.wire.instagram import InstagramServer
 from tests.support.wire.server import WireServer
 from tests.support.wire.webhook import PATH, Webhook
-from tests.unit.functions.factories import event, item, plan, result
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "permissions.md").read_text()
 (MATRIX,) = re.findall(r"```text\n(.*?)```", DOCUMENT, re.DOTALL)

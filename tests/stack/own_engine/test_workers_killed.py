@@ -25,7 +25,7 @@ from local.proxy import Answer, Call, EngineProxy
 from local.sample_feed import SampleFeed
 from tests.reliability.audit import problems, unbalanced
 from tests.support.deployed_stack import ONLY_WITH_TLS, TEMPLATE, Stack
-from tests.unit.fake_lake import Lake
+from tests.support.fake_lake import Lake
 
 SEED = 1142
 # How many workers of each function die, and among how many of its calls the next one to die at is drawn.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from tests.support.wire.server import UNICODE, Answer, Asked, WireServer, now
+from tests.support.web_server import Answer, Received
+from tests.support.wire.server import UNICODE, WireServer, now
 
 DID = "did:plc:abcdefghijklmnopqrstuvwx"
 
@@ -18,7 +19,7 @@ class BlueskyServer(WireServer):
         self._session = session
         self._refresh = refresh
 
-    def page(self, asked: Asked) -> Answer:
+    def page(self, asked: Received) -> Answer:
         if asked.path == "/xrpc/com.atproto.server.createSession":
             given = json.loads(asked.body)
             if given != {"identifier": "alice.example", "password": self._password}:

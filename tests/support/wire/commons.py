@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from tests.support.wire.server import LOGIN_PAGE, UNICODE, Answer, Asked, WireServer
+from tests.support.web_server import Answer, Received
+from tests.support.wire.server import LOGIN_PAGE, UNICODE, WireServer
 
 API = "/w/api.php"
 PAGE_SIZE = 2
@@ -61,7 +63,7 @@ class CommonsServer(WireServer):
             }
         )
 
-    def page(self, asked: Asked) -> Answer:
+    def page(self, asked: Received) -> Answer:
         if asked.path != API:
             return Answer.text("<h1>Not Found</h1>", status=404)
         category = asked.query.get("gcmtitle") or asked.query["titles"]
@@ -73,10 +75,11 @@ class CommonsServer(WireServer):
         if category == "Category:Login":
             return Answer.text(LOGIN_PAGE)
         if category == "Category:Cut":
-            return Answer(self._listing(asked).body[:-9])
+            listing = self._listing(asked)
+            return replace(listing, body=listing.body[:-9])
         return self._listing(asked)
 
-    def _listing(self, asked: Asked) -> Answer:
+    def _listing(self, asked: Received) -> Answer:
         if asked.query["gcmdir"] == "newer":
             start = asked.query["gcmstart"]
             files = [file for file in self._files if file["categories"][0]["timestamp"] >= start]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from tests.support.web_server import Answer, Received
 from tests.support.wire.graph import GraphServer, error, throttled, written
-from tests.support.wire.server import UNICODE, Answer, Asked, now
+from tests.support.wire.server import UNICODE, now
 
 
 class FacebookServer(GraphServer):
@@ -27,7 +28,7 @@ class FacebookServer(GraphServer):
         }
         self.faults["/v26.0/CatCafe/published_posts"] = [throttled(80001, "pages")]
 
-    def page(self, asked: Asked) -> Answer:
+    def page(self, asked: Received) -> Answer:
         if asked.path != "/v26.0/CatCafe/published_posts" or "subattachments" not in asked.query["fields"]:
             return error(803, f"(#803) Some of the aliases you requested do not exist: {asked.path}", 404)
         after = asked.query.get("after", "")

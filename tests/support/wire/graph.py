@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
-from tests.support.wire.server import Answer, Asked, WireServer, now
+from tests.support.web_server import Answer, Received
+from tests.support.wire.server import WireServer, now
 
 
 class GraphServer(WireServer):
@@ -17,10 +18,9 @@ class GraphServer(WireServer):
         super().__init__()
         self.tokens = set(tokens)
 
-    def answer(self, asked: Asked) -> Answer:
+    def answer(self, asked: Received) -> Answer:
         token = asked.query.get("access_token", "")
         if not asked.path.startswith("/photos/") and token not in self.tokens:
-            self.requests.append(asked)
             return error(190, f"Error validating access token {token}: it was cut off", 401, error_subcode=463)
         return super().answer(asked)
 
@@ -28,7 +28,7 @@ class GraphServer(WireServer):
         """The address of a photo that lapses."""
         return f"{self.photo(photo)}?oh=00_AYBq&oe={int((now() + timedelta(seconds=seconds)).timestamp()):X}"
 
-    def next(self, asked: Asked, **position: str) -> str:
+    def next(self, asked: Received, **position: str) -> str:
         """The link to the next page, with the token in it."""
         query = {**asked.query, **position}
         return f"{self.url}{asked.path}?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
@@ -37,12 +37,12 @@ class GraphServer(WireServer):
 def written(value: Any) -> Answer:
     """JSON as the Graph API writes it: with slashes and all beyond ASCII escaped, and some ampersands."""
     text = json.dumps(value).replace("/", "\\/").replace("&", "\\u0026")
-    return Answer(text.encode(), "text/javascript; charset=UTF-8", headers={"x-app-usage": '{"call_count":28}'})
+    return Answer.text(text, "text/javascript; charset=UTF-8", x_app_usage='{"call_count":28}')
 
 
 def error(code: int, message: str, status: int = 400, headers: dict[str, str] | None = None, **more: Any) -> Answer:
     body = {"error": {"message": message, "type": "OAuthException", "code": code, "fbtrace_id": "A1b2C3", **more}}
-    return Answer(json.dumps(body).encode(), status=status, headers=headers or {})
+    return Answer(json.dumps(body).encode(), status, {"content-type": "application/json"} | (headers or {}))
 
 
 def throttled(code: int, kind: str) -> Answer:

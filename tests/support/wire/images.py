@@ -6,7 +6,8 @@ import io
 
 from PIL import Image
 
-from tests.support.wire.server import Answer, Asked, WireServer
+from tests.support.web_server import Answer, Received
+from tests.support.wire.server import WireServer
 
 COUNT = 4
 
@@ -18,8 +19,8 @@ class ImageServer(WireServer):
         super().__init__()
         self._images = [_jpeg(number) for number in range(COUNT)]
 
-    def page(self, asked: Asked) -> Answer:
-        return Answer(self._images[int(asked.path.rpartition("/")[2]) % COUNT], "image/jpeg")
+    def page(self, asked: Received) -> Answer:
+        return Answer(self._images[int(asked.path.rpartition("/")[2]) % COUNT], headers={"content-type": "image/jpeg"})
 
 
 def _jpeg(number: int) -> bytes:

@@ -6,8 +6,9 @@ import re
 from datetime import datetime, timedelta
 from typing import Any
 
+from tests.support.web_server import Answer, Received
 from tests.support.wire.graph import GraphServer, error, throttled, written
-from tests.support.wire.server import LOGIN_PAGE, UNICODE, Answer, Asked, now
+from tests.support.wire.server import LOGIN_PAGE, UNICODE, now
 
 MY_ID = "17841400000000001"
 TAG_ID = "17843853986012965"
@@ -33,7 +34,7 @@ class InstagramServer(GraphServer):
         ]
         self.faults["/v26.0/me/media"] = [throttled(80002, "instagram")]
 
-    def page(self, asked: Asked) -> Answer:
+    def page(self, asked: Received) -> Answer:
         if asked.path == "/refresh_access_token":
             self.tokens.add(self._renewed)
             return written({"access_token": self._renewed, "token_type": "bearer", "expires_in": 5_184_000})
@@ -47,7 +48,7 @@ class InstagramServer(GraphServer):
             return self._recent()
         return error(100, "Unsupported get request", error_subcode=33)
 
-    def _listing(self, asked: Asked, media: list[Any]) -> Answer:
+    def _listing(self, asked: Received, media: list[Any]) -> Answer:
         if "since" in asked.query:
             return self._again(asked)
         start = int(asked.query.get("after", "0"))
@@ -56,7 +57,7 @@ class InstagramServer(GraphServer):
             body["paging"]["next"] = self.next(asked, after=str(start + 2))
         return written(body)
 
-    def _again(self, asked: Asked) -> Answer:
+    def _again(self, asked: Received) -> Answer:
         """The posts of a span of time, where 60 has a fresh address and 65 has none."""
         since, until = int(asked.query["since"]), int(asked.query["until"])
         times = {one["id"]: datetime.fromisoformat(one["timestamp"]) for one in self._mine if "timestamp" in one}
@@ -64,7 +65,7 @@ class InstagramServer(GraphServer):
         fresh = {"60": {"media_url": self.signed("wall-clock")}}
         return written({"data": [one | fresh.get(one["id"], {}) for one in shown]})
 
-    def _discovery(self, asked: Asked) -> Answer:
+    def _discovery(self, asked: Received) -> Answer:
         name = re.match(r"business_discovery\.username\(([\w.]+)\)", asked.query["fields"])
         if name is None or name[1] == "throttled":
             return Answer.text(LOGIN_PAGE)

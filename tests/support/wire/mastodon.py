@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from tests.support.wire.server import LOGIN_PAGE, UNICODE, Answer, Asked, WireServer, now
+from tests.support.web_server import Answer, Received
+from tests.support.wire.server import LOGIN_PAGE, UNICODE, WireServer, now
 
 PAGE_SIZE = 2
 
@@ -66,14 +68,13 @@ class MastodonServer(WireServer):
             },
         )
 
-    def answer(self, asked: Asked) -> Answer:
+    def answer(self, asked: Received) -> Answer:
         late = self.faults[f"{asked.path}?max_id"]
         if "max_id" in asked.query and late:
-            self.requests.append(asked)
             return late.pop(0)
         return super().answer(asked)
 
-    def page(self, asked: Asked) -> Answer:
+    def page(self, asked: Received) -> Answer:
         if asked.path == "/api/v2/instance":
             shown = "disabled" if self._closed else "public"
             feeds = {"hashtag_feeds": {"local": shown, "remote": shown}}
@@ -84,17 +85,18 @@ class MastodonServer(WireServer):
         if asked.path == "/api/v1/accounts/109/statuses":
             return Answer.text(LOGIN_PAGE)
         if asked.path == "/api/v1/accounts/110/statuses":
-            return Answer(self._listing(asked, self._posts).body[:-9])
+            listing = self._listing(asked, self._posts)
+            return replace(listing, body=listing.body[:-9])
         if asked.path == "/api/v1/accounts/108/statuses":
             # A type that is not true, as some proxies write it.
             listing = self._listing(asked, self._posts)
-            return Answer(listing.body, "text/plain", headers=listing.headers)
+            return replace(listing, headers=listing.headers | {"content-type": "text/plain"})
         if tag := re.fullmatch(r"/api/v1/timelines/tag/(.+)", asked.path):
             named = [post for post in self._posts if tag[1] in [one["name"] for one in post["tags"]]]
             return Answer.of([]) if self._closed else self._listing(asked, named)
         return _missing()
 
-    def _listing(self, asked: Asked, posts: list[dict[str, Any]]) -> Answer:
+    def _listing(self, asked: Received, posts: list[dict[str, Any]]) -> Answer:
         if asked.query.get("only_media") != "true":
             return Answer.of({"error": "Validation failed"}, 422)
         size = min(int(asked.query["limit"]), PAGE_SIZE)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from xml.sax.saxutils import escape
 
-from tests.support.wire.server import LOGIN_PAGE, UNICODE, Answer, Asked, WireServer
+from tests.support.web_server import Answer, Received
+from tests.support.wire.server import LOGIN_PAGE, UNICODE, WireServer
 
 BOMB = '<!DOCTYPE rss [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]><rss><channel><title>&b;</title></channel></rss>'
 
@@ -31,7 +32,7 @@ class Site(WireServer):
         number = len(self._items)
         self._items.insert(0, f"<item><guid>{number}</guid><pubDate>{when}</pubDate>{inside}</item>")
 
-    def page(self, asked: Asked) -> Answer:
+    def page(self, asked: Received) -> Answer:
         match asked.path:
             case "/feed.xml":
                 return self._rss(asked)
@@ -49,7 +50,7 @@ class Site(WireServer):
                 return Answer.text("", status=301, location=f"{self.url}/feed.xml")
         return Answer.text("<h1>Not Found</h1>", status=404)
 
-    def _rss(self, asked: Asked) -> Answer:
+    def _rss(self, asked: Received) -> Answer:
         version = f'"{hashlib.sha256(self._text().encode()).hexdigest()[:12]}"'
         if asked.headers.get("if-none-match") == version:
             return Answer(b"", status=304, headers={"etag": version})
@@ -60,7 +61,7 @@ class Site(WireServer):
         rights = 'xmlns:cc="http://creativecommons.org/ns#"><channel><cc:license>https://cc.example/by</cc:license>'
         return f"{head}{rights}{''.join(self._items)}</channel></rss>"
 
-    def _json(self, asked: Asked) -> Answer:
+    def _json(self, asked: Received) -> Answer:
         number = int(asked.query.get("page", "1"))
         photos = {1: ["sunset-hills"], 2: [], 3: ["wall-clock"]}[number]
         items = [

@@ -6,7 +6,8 @@ import json
 import time
 from typing import Any
 
-from tests.support.wire.server import Answer, Asked, WireServer
+from tests.support.web_server import Answer, Received
+from tests.support.wire.server import WireServer
 
 PATH = "/hooks/s3cret"
 
@@ -19,7 +20,7 @@ class Webhook(WireServer):
         self.alerts: list[dict[str, Any]] = []
         self.status, self.seconds = 200, 0.0
 
-    def page(self, asked: Asked) -> Answer:
+    def page(self, asked: Received) -> Answer:
         assert asked.path == PATH
         self.alerts.append(json.loads(asked.body))
         time.sleep(self.seconds)

@@ -6,7 +6,8 @@ import re
 from datetime import timedelta
 from typing import Any
 
-from tests.support.wire.server import UNICODE, Answer, Asked, WireServer, now
+from tests.support.web_server import Answer, Received
+from tests.support.wire.server import UNICODE, WireServer, now
 
 PHOTOS = ("autumn-meadow", "sunset-hills", "mountain-path")
 FIRST_ID = 1_991_000_000_000_000_000
@@ -25,7 +26,7 @@ class XServer(WireServer):
             Answer.of({"title": "Too Many Requests", "type": "about:blank", "status": 429}, 429, **_limit(0, 1))
         ]
 
-    def page(self, asked: Asked) -> Answer:
+    def page(self, asked: Received) -> Answer:
         if asked.headers.get("authorization") != f"Bearer {self._token}":
             title = f"Unauthorized: {asked.headers.get('authorization')}"
             return Answer.of({"title": title, "type": "about:blank", "status": 401}, 401)
@@ -38,7 +39,7 @@ class XServer(WireServer):
         problem = {"title": "Not Found Error", "type": "https://api.twitter.com/2/problems/resource-not-found"}
         return Answer.of({"errors": [problem | {"detail": f"Could not find {asked.path}"}]})
 
-    def _search(self, asked: Asked) -> Answer:
+    def _search(self, asked: Received) -> Answer:
         match = re.fullmatch(r"(?:from:|#)(\w+) has:images -is:retweet", asked.query["query"])
         assert match, asked.query["query"]
         if match[1] == "broke":
@@ -50,7 +51,7 @@ class XServer(WireServer):
             return Answer.of({"errors": errors, "title": "Invalid Request"}, 400, **_limit(448, 900))
         return self._listing(asked, "next_token")
 
-    def _listing(self, asked: Asked, token: str) -> Answer:
+    def _listing(self, asked: Received, token: str) -> Answer:
         ids = [name for name in self._ids if int(name) > int(asked.query.get("since_id", "0"))]
         start, size = int(asked.query.get(token, "0")), int(asked.query["max_results"])
         page = ids[start : start + size]

@@ -6,24 +6,15 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
 from botocore.stub import ANY, Stubber
-from moto import mock_aws
 
 from imagelake.accounts import secrets
 from imagelake.accounts.secrets import Secret
 from imagelake.run.errors import CredentialsError, StorageDeniedError, StorageUnavailableError
+from tests.support.private_parts import forget_secrets
 
 NAME = "imagelake/x"
-
-
-@pytest.fixture
-def manager(environment: None) -> Iterator[Any]:
-    secrets._provider.cache_clear()
-    with mock_aws():
-        yield boto3.client("secretsmanager")
-    secrets._provider.cache_clear()
 
 
 @pytest.fixture
@@ -35,13 +26,13 @@ def stub(environment: None) -> Iterator[Stubber]:
     secrets._provider.cache_clear()
 
 
-def secret(manager: Any, value: Any) -> Secret:
-    manager.create_secret(Name=NAME, SecretString=value if isinstance(value, str) else json.dumps(value))
+def secret(secrets_manager: Any, value: Any) -> Secret:
+    secrets_manager.create_secret(Name=NAME, SecretString=value if isinstance(value, str) else json.dumps(value))
     return Secret(NAME, ("bearer_token",))
 
 
-def test_fields_are_read_at_the_first_use(manager: Any) -> None:
-    found = secret(manager, {"bearer_token": " AAAA\n", "user_id": 17, "empty": "", "list": [1]})
+def test_fields_are_read_at_the_first_use(secrets_manager: Any) -> None:
+    found = secret(secrets_manager, {"bearer_token": " AAAA\n", "user_id": 17, "empty": "", "list": [1]})
     assert found.secret_values(frozenset()) == []
     assert dict(found) == {"bearer_token": "AAAA", "user_id": "17"}
     assert ("bearer_token" in found, "empty" in found, found.get("empty", "none"), len(found)) == (
@@ -53,13 +44,13 @@ def test_fields_are_read_at_the_first_use(manager: Any) -> None:
     assert found.secret_values(frozenset({"user_id"})) == ["AAAA"]
 
 
-def test_text_form_shows_nothing(manager: Any) -> None:
-    found = secret(manager, {"bearer_token": "AAAA"})
+def test_text_form_shows_nothing(secrets_manager: Any) -> None:
+    found = secret(secrets_manager, {"bearer_token": "AAAA"})
     assert found["bearer_token"] == "AAAA"
     assert "AAAA" not in f"{found} {found!r}"
 
 
-def test_secret_when_there_is_none_says_how_to_create_it(manager: Any) -> None:
+def test_secret_when_there_is_none_says_how_to_create_it(secrets_manager: Any) -> None:
     missing = Secret(NAME, ("bearer_token",))
     assert missing.get("bearer_token") is None
     with pytest.raises(CredentialsError) as caught:
@@ -70,33 +61,33 @@ def test_secret_when_there_is_none_says_how_to_create_it(manager: Any) -> None:
     )
 
 
-def test_field_when_it_is_missing_says_how_to_add_it(manager: Any) -> None:
-    found = secret(manager, {"token": "AAAA"})
+def test_field_when_it_is_missing_says_how_to_add_it(secrets_manager: Any) -> None:
+    found = secret(secrets_manager, {"token": "AAAA"})
     with pytest.raises(CredentialsError, match="has no field bearer_token: aws secretsmanager put-secret-value"):
         found["bearer_token"]
 
 
 @pytest.mark.parametrize("value", ["AAAAsecret", "[]", '"AAAAsecret"', "", '{"bearer_token": "AAAA\\u00fcsecret"}'])
-def test_secret_when_it_is_no_object_of_texts_is_refused_without_its_text(manager: Any, value: str) -> None:
-    broken = secret(manager, value or " ")
+def test_secret_when_it_is_no_object_of_texts_is_refused_without_its_text(secrets_manager: Any, value: str) -> None:
+    broken = secret(secrets_manager, value or " ")
     with pytest.raises(CredentialsError, match="imagelake/x") as caught:
         broken["bearer_token"]
     assert "AAAA" not in str(caught.value)
     assert caught.value.__cause__ is None
 
 
-def test_overriding_fields_replace_stored_ones_and_both_are_known(manager: Any) -> None:
-    found = secret(manager, {"bearer_token": "AAAA"})
+def test_overriding_fields_replace_stored_ones_and_both_are_known(secrets_manager: Any) -> None:
+    found = secret(secrets_manager, {"bearer_token": "AAAA"})
     found.override({"bearer_token": "BBBB"})
     assert found["bearer_token"] == "BBBB"
     assert found.secret_values(frozenset()) == ["AAAA", "BBBB"]
-    assert json.loads(manager.get_secret_value(SecretId=NAME)["SecretString"]) == {"bearer_token": "AAAA"}
+    assert json.loads(secrets_manager.get_secret_value(SecretId=NAME)["SecretString"]) == {"bearer_token": "AAAA"}
 
 
-def test_saved_fields_are_stored_beside_the_others(manager: Any) -> None:
-    found = secret(manager, {"bearer_token": "AAAA", "user_id": 17})
+def test_saved_fields_are_stored_beside_the_others(secrets_manager: Any) -> None:
+    found = secret(secrets_manager, {"bearer_token": "AAAA", "user_id": 17})
     found.save({"bearer_token": "BBBB"})
-    stored = json.loads(manager.get_secret_value(SecretId=NAME)["SecretString"])
+    stored = json.loads(secrets_manager.get_secret_value(SecretId=NAME)["SecretString"])
     assert stored == {"bearer_token": "BBBB", "user_id": 17}
     assert Secret(NAME, ())["bearer_token"] == "BBBB", "the cache has it too"
 
@@ -125,7 +116,7 @@ def test_writers_who_read_the_same_text_use_one_request_token(stub: Stubber) -> 
             lambda params, **_: tokens.append(params["ClientRequestToken"]),
         )
         Secret(NAME, ()).save({"token": "new"})
-        secrets._provider().clear_cache()
+        forget_secrets()
     assert len(set(tokens)) == 1
     assert 32 <= len(tokens[0]) <= 64
 

@@ -10,11 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-import boto3
 import pytest
 
 import imagelake.accounts.authorization
-from imagelake.accounts import secrets
 from imagelake.accounts.api import Api
 from imagelake.accounts.redaction import redact_values
 from imagelake.accounts.secrets import Secret
@@ -23,8 +21,7 @@ from imagelake.run.errors import BadFeedError, CredentialsError, SourceChangedEr
 from imagelake.sources import Feed, Page
 from imagelake.sources.contract import Authorized
 from imagelake.web.messages import Request, Response
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.website import Answer, Website
+from tests.support.web_server import Answer, WebServer
 
 TOKEN, NEW = 'tok&en/with+odd%"<characters>', "another-token-of-many-characters"
 FEED = Feed.of("bluesky:alice.example")
@@ -68,17 +65,15 @@ class Network(Authorized):
 
 
 @pytest.fixture(autouse=True)
-def manager(lake: Lake) -> Iterator[Any]:
-    secrets._provider.cache_clear()
+def manager(secrets_manager: Any) -> Any:
     imagelake.accounts.authorization._session_tokens.clear()
-    client = boto3.client("secretsmanager")
-    client.create_secret(Name="lake/net", SecretString=json.dumps({"token": TOKEN, "user": "alice.example"}))
-    yield client
-    secrets._provider.cache_clear()
+    secret = json.dumps({"token": TOKEN, "user": "alice.example"})
+    secrets_manager.create_secret(Name="lake/net", SecretString=secret)
+    return secrets_manager
 
 
 @pytest.fixture
-def api(website: Website) -> Iterator[Api]:
+def api(website: WebServer) -> Iterator[Api]:
     with Api(trusted_origins=frozenset({website.origin}), contact="") as api:
         yield api
 
@@ -87,7 +82,7 @@ def session(network: Any, api: Api, *trusted: str) -> Session:
     return Session(network, FEED, api, Secret("lake/net", ("token",)), frozenset(trusted))
 
 
-def test_token_is_sent_and_comes_back_in_nothing(api: Api, website: Website) -> None:
+def test_token_is_sent_and_comes_back_in_nothing(api: Api, website: WebServer) -> None:
     spoken = f"{TOKEN} {quote(TOKEN)} alice.example"
     page = website.put("/page", Answer(spoken.encode(), headers={"link": quote(TOKEN, safe="")}))
     response, found = session(Network(), api, website.origin).read(Request(page, {"limit": "5"}))
@@ -97,7 +92,7 @@ def test_token_is_sent_and_comes_back_in_nothing(api: Api, website: Website) -> 
     assert response.headers["link"] == "REDACTED"
 
 
-def test_network_without_credentials_needs_no_secret(api: Api, website: Website) -> None:
+def test_network_without_credentials_needs_no_secret(api: Api, website: WebServer) -> None:
     class Open:
         parse = Network().parse
 
@@ -119,7 +114,7 @@ def test_network_without_credentials_needs_no_secret(api: Api, website: Website)
     ],
 )
 def test_expiry_of_the_first_token(
-    api: Api, website: Website, manager: Any, ends: dict[str, str], first: str | None
+    api: Api, website: WebServer, manager: Any, ends: dict[str, str], first: str | None
 ) -> None:
     manager.put_secret_value(SecretId="lake/net", SecretString=json.dumps({"token": TOKEN, **ends}))
     opened = session(Network(), api, website.origin)
@@ -136,13 +131,13 @@ def test_token_is_not_sent_elsewhere(api: Api, url: str) -> None:
     assert "tok" not in str(caught.value).replace("network", "")
 
 
-def test_token_is_not_sent_to_a_host_only_because_requests_may_go_there(api: Api, website: Website) -> None:
+def test_token_is_not_sent_to_a_host_only_because_requests_may_go_there(api: Api, website: WebServer) -> None:
     with pytest.raises(BadFeedError, match="its credentials are not sent to http://127"):
         session(Network(), api).read(Request(website.put("/page", b"")))
     assert website.asked == []
 
 
-def test_token_is_sent_to_a_trusted_origin_however_it_is_written(api: Api, website: Website) -> None:
+def test_token_is_sent_to_a_trusted_origin_however_it_is_written(api: Api, website: WebServer) -> None:
     page = website.put("/page", b"next")
     session(Network(), api, website.origin.upper() + "/").read(Request(page))
     assert len(website.asked) == 1
@@ -153,7 +148,7 @@ def test_url_that_is_refused_is_a_feed_error_before_a_token_is_read(api: Api) ->
         session(Network(), api).read(Request("https://user@api.net.example/x"))
 
 
-def test_renewed_token_is_used_at_once_and_kept(api: Api, website: Website, manager: Any) -> None:
+def test_renewed_token_is_used_at_once_and_kept(api: Api, website: WebServer, manager: Any) -> None:
     page = website.put("/page", f"{TOKEN} {NEW}".encode())
     website.put("/renew", NEW.encode())
     network = Network()
@@ -168,7 +163,7 @@ def test_renewed_token_is_used_at_once_and_kept(api: Api, website: Website, mana
     assert opened.warnings == []
 
 
-def test_token_that_another_worker_has_renewed_is_not_renewed_again(api: Api, website: Website, manager: Any) -> None:
+def test_token_that_another_worker_has_renewed_is_not_renewed_again(api: Api, website: WebServer, manager: Any) -> None:
     class Ending(Network):
         def renewal(self, request: Request, secret: Mapping[str, str], now: datetime) -> Request | None:
             self.due = secret["token"] == TOKEN
@@ -181,7 +176,7 @@ def test_token_that_another_worker_has_renewed_is_not_renewed_again(api: Api, we
     assert website.asked == [f"/page?access_token={NEW}"]
 
 
-def test_token_that_cannot_be_renewed_is_used_on_with_a_warning(api: Api, website: Website, manager: Any) -> None:
+def test_token_that_cannot_be_renewed_is_used_on_with_a_warning(api: Api, website: WebServer, manager: Any) -> None:
     page = website.put("/page", b"next")
     website.put("/renew", Answer(f"no {TOKEN}".encode(), 400))
     network = Network()
@@ -191,7 +186,7 @@ def test_token_that_cannot_be_renewed_is_used_on_with_a_warning(api: Api, websit
     assert opened.warnings == ["bluesky:alice.example: the token could not be renewed: refused: no REDACTED"]
 
 
-def test_renewal_that_is_not_as_documented_gives_a_warning_without_its_text(api: Api, website: Website) -> None:
+def test_renewal_that_is_not_as_documented_gives_a_warning_without_its_text(api: Api, website: WebServer) -> None:
     page = website.put("/page", b"next")
     website.put("/renew", b"")
     network = Network()
@@ -203,7 +198,7 @@ def test_renewal_that_is_not_as_documented_gives_a_warning_without_its_text(api:
 
 
 def test_session_is_remembered_by_the_worker_and_forgotten_when_refused(
-    api: Api, website: Website, manager: Any
+    api: Api, website: WebServer, manager: Any
 ) -> None:
     page = website.put("/page", b"next")
     website.put("/renew", NEW.encode())
@@ -220,7 +215,7 @@ def test_session_is_remembered_by_the_worker_and_forgotten_when_refused(
     assert [asked.partition("?")[0] for asked in website.asked[3:]] == ["/page", "/renew", "/page"]
 
 
-def test_login_that_is_refused_ends_the_feed_without_the_password(api: Api, website: Website) -> None:
+def test_login_that_is_refused_ends_the_feed_without_the_password(api: Api, website: WebServer) -> None:
     page = website.put("/page", b"next")
     website.put("/renew", Answer(f"wrong: {html.escape(TOKEN)}".encode(), 401))
     with pytest.raises(CredentialsError, match="refused: wrong: REDACTED; put in a new one"):
@@ -229,7 +224,7 @@ def test_login_that_is_refused_ends_the_feed_without_the_password(api: Api, webs
 
 @pytest.mark.parametrize(("days", "warned"), [(13, True), (15, False), (-1, True), (None, True)])
 def test_token_that_expires_soon_gives_a_warning(
-    api: Api, website: Website, manager: Any, days: int | None, warned: bool
+    api: Api, website: WebServer, manager: Any, days: int | None, warned: bool
 ) -> None:
     ends = "never" if days is None else (datetime.now(UTC) + timedelta(days=days)).isoformat()
     manager.put_secret_value(SecretId="lake/net", SecretString=json.dumps({"token": TOKEN, "token_expires_at": ends}))

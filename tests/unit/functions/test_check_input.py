@@ -13,7 +13,7 @@ from check_input.run_input import MAX_FEEDS
 from imagelake.run.errors import RETRYABLE_CODES, BadInputError
 from imagelake.run.models import FeedEntry, Run
 from imagelake.sources import Feed
-from tests.unit.functions.factories import ENTRY, Context, event
+from tests.support.factories import ENTRY, Context, event
 
 pytestmark = pytest.mark.usefixtures("environment")
 

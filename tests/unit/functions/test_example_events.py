@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from imagelake.run.settings import Settings
-from tests.support.invoke import ENVIRONMENT, invoke
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.website import Website
+from tests.support.fake_lake import Lake
+from tests.support.invoke import SETTINGS, invoke
+from tests.support.web_server import WebServer
 
 FUNCTIONS = Path(__file__).parents[3] / "functions"
 # A part of each result that shows that the function did its work.
@@ -35,9 +35,9 @@ def test_every_function_has_an_example_event() -> None:
 
 @pytest.mark.parametrize("name", RESULTS)
 def test_function_runs_with_its_example_event(
-    name: str, lake: Lake, website: Website, monkeypatch: pytest.MonkeyPatch
+    name: str, lake: Lake, website: WebServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable in ("ALERT_WEBHOOK_SECRET", "STATE_MACHINE_ARN"):
-        monkeypatch.setenv(variable, ENVIRONMENT[variable])
+        monkeypatch.setenv(variable, SETTINGS[variable])
     Settings.load.cache_clear()
     assert invoke(name, lake, website).items() >= RESULTS[name].items()

@@ -17,10 +17,10 @@ from imagelake.run.aws import client
 from imagelake.run.errors import BadFeedError, RateLimitedError, SourceChangedError, SourceUnavailableError
 from imagelake.run.models import Progress, Retry
 from imagelake.run.settings import Settings
-from tests.unit.fake_lake import BOOKMARKS, Lake
-from tests.unit.functions.factories import ENTRY, NOON, RUN, Context, event, post
-from tests.unit.functions.network import Network, page
-from tests.unit.functions.website import Answer, Website
+from tests.support.factories import ENTRY, NOON, RUN, Context, event, post
+from tests.support.fake_lake import BOOKMARKS, Lake
+from tests.support.fake_network import Network, page
+from tests.support.web_server import Answer, WebServer
 
 EARLIER, LATER = NOON - timedelta(hours=1), NOON + timedelta(hours=1)
 
@@ -65,7 +65,7 @@ def test_listing_when_it_ends(lake: Lake, network: Network) -> None:
     assert lake.bucket.list("") == [raw_key(0), raw_key(1)]
 
 
-def test_retry_reads_no_page_and_takes_the_lease(lake: Lake, network: Network, website: Website) -> None:
+def test_retry_reads_no_page_and_takes_the_lease(lake: Lake, network: Network, website: WebServer) -> None:
     network.put_pages(page(post("new")))
     lake.put_bookmark(ENTRY.feed_id, "old", "2026-03-31T12:00:00.000000Z")
     answer = read(run=RUN.model_copy(update={"retry": Retry(run_id="daily-2026-03-31")}))
@@ -93,7 +93,7 @@ def test_same_call_again_leaves_the_same_objects(lake: Lake, network: Network) -
     assert lake.stored() == stored
 
 
-def test_next_call_continues_after_the_last_page(lake: Lake, network: Network, website: Website) -> None:
+def test_next_call_continues_after_the_last_page(lake: Lake, network: Network, website: WebServer) -> None:
     network.put_pages(page(post("new"), cursor="1"), page(post("old", posted_at=EARLIER)))
     times = iter([300, 10])
     first = read(Context(seconds=lambda: next(times)))
@@ -144,7 +144,7 @@ def test_budget_of_pages_ends_an_endless_listing(lake: Lake, network: Network, m
     assert answer["newest_at"] == ""
 
 
-def test_listing_that_repeats_itself_ends_without_new_posts(lake: Lake, network: Network, website: Website) -> None:
+def test_listing_that_repeats_itself_ends_without_new_posts(lake: Lake, network: Network, website: WebServer) -> None:
     website.put("/page/0", page(post("one"), cursor="same"))
     website.put("/page/same", page(post("two"), cursor="same"), page(post("three"), cursor="same"))
     answer = read()
@@ -177,7 +177,9 @@ def test_bookmark_moves_if_the_posts_were_billed(lake: Lake, network: Network) -
     assert (answer["stopped_by"], answer["newest_id"]) == ("posts", "new")
 
 
-def test_limit_that_is_used_up_is_waited_for_before_it_refuses(lake: Lake, network: Network, website: Website) -> None:
+def test_limit_that_is_used_up_is_waited_for_before_it_refuses(
+    lake: Lake, network: Network, website: WebServer
+) -> None:
     end = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=5)
     network.put_pages(Answer(page(post("one"), cursor="1"), headers={"left": "0", **until(end)}), page(post("two")))
     answer = read()
@@ -246,7 +248,7 @@ def test_rate_limit_when_its_end_is_not_known(lake: Lake, network: Network) -> N
     assert timedelta(minutes=4) < retry_at - datetime.now(UTC) < timedelta(minutes=6)
 
 
-def test_rate_limit_is_not_tried_again_at_once(lake: Lake, network: Network, website: Website) -> None:
+def test_rate_limit_is_not_tried_again_at_once(lake: Lake, network: Network, website: WebServer) -> None:
     network.put_pages(Answer(b"", 429))
     read()
     assert len(website.asked) == 1
@@ -271,7 +273,7 @@ def test_first_run_that_a_rate_limit_ends_leaves_no_bookmark(lake: Lake, network
     assert (answer["status"], answer["stopped_by"], answer["newest_at"]) == ("done", "rate_limit", "")
 
 
-def test_server_error_is_tried_again(lake: Lake, network: Network, website: Website, pauses: list[float]) -> None:
+def test_server_error_is_tried_again(lake: Lake, network: Network, website: WebServer, pauses: list[float]) -> None:
     website.put("/page/0", Answer(b"", 503, {"Retry-After": "4"}), Answer(b"", 500), page(post("one")))
     assert read()["posts"] == 1
     assert len(website.asked) == 3
@@ -279,7 +281,7 @@ def test_server_error_is_tried_again(lake: Lake, network: Network, website: Webs
     assert 0 <= pauses[1] <= 4
 
 
-def test_server_error_when_it_stays(lake: Lake, network: Network, website: Website, pauses: list[float]) -> None:
+def test_server_error_when_it_stays(lake: Lake, network: Network, website: WebServer, pauses: list[float]) -> None:
     network.put_pages(Answer(b"", 502, {"Retry-After": "86400"}))
     with pytest.raises(SourceUnavailableError, match="502"):
         read()
@@ -288,7 +290,7 @@ def test_server_error_when_it_stays(lake: Lake, network: Network, website: Websi
     assert lake.bucket.list("") == []
 
 
-def test_no_answer_is_tried_again(lake: Lake, network: Network, website: Website, pauses: list[float]) -> None:
+def test_no_answer_is_tried_again(lake: Lake, network: Network, website: WebServer, pauses: list[float]) -> None:
     # The server announces ten bytes, sends none and closes the connection.
     website.put("/page/0", Answer(b"", headers={"Content-Length": "10", "Connection": "close"}), page(post("one")))
     assert read()["posts"] == 1

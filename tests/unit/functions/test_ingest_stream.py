@@ -22,8 +22,8 @@ from imagelake.run.models import Batch, PlannedBatch
 from imagelake.sources import Feed
 from ingest_stream.app import handler
 from ingest_stream.records import BrokenRecordError
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import Context, event
+from tests.support.factories import Context, event
+from tests.support.fake_lake import Lake
 
 (EXAMPLE,) = event("ingest_stream")["Records"]
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:ImagePipeline"
@@ -66,7 +66,7 @@ def record(data: bytes | dict[str, Any], sequence_number: int = 0) -> dict[str, 
     body = data if isinstance(data, bytes) else json.dumps(data).encode()
     number = str(10**55 + sequence_number)
     kinesis = {"data": base64.b64encode(body).decode(), "sequenceNumber": number}
-    return EXAMPLE | {"kinesis": EXAMPLE["kinesis"] | kinesis, "eventID": f"shardId-000000000000:{number}"}
+    return {**EXAMPLE, "kinesis": EXAMPLE["kinesis"] | kinesis, "eventID": f"shardId-000000000000:{number}"}
 
 
 def consume(*data: bytes | dict[str, Any], first: int = 0) -> list[str]:
@@ -171,9 +171,9 @@ POISON: list[tuple[bytes | dict[str, Any], str]] = [
     (b'{"schema": ', "not JSON in UTF-8"),
     (b"[" * 100_000, "not JSON in UTF-8"),
     (b"[1]", "not a JSON object"),
-    ({}, "schema: missing; known are imagelake.post/1 and imagelake.raw/1"),
-    ({"schema": "imagelake.post/2"}, "schema: 'imagelake.post/2' is not known"),
-    ({"schema": ["x"]}, "is not known"),
+    ({}, "schema: missing; it must be imagelake.post/1 or imagelake.raw/1"),
+    ({"schema": "imagelake.post/2"}, "schema: 'imagelake.post/2' is neither imagelake.post/1 nor imagelake.raw/1"),
+    ({"schema": ["x"]}, "is neither imagelake.post/1 nor"),
     ({"schema": "imagelake.post/1"}, "post: Field required"),
     (post(1) | {"extra": 1}, "extra: Extra inputs are not permitted"),
     (post(1, posted_at="yesterday"), "post.posted_at:"),

@@ -12,8 +12,8 @@ from imagelake.lake.staging import Staging
 from imagelake.run.errors import ObjectMissingError, ReconciliationError
 from imagelake.run.models import PlannedBatch
 from map_keys.app import handler
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import Context, event, item, keep_plan, keep_rows, plan, result
+from tests.support.factories import Context, event, item, keep_plan, keep_rows, plan, result
+from tests.support.fake_lake import Lake
 
 
 def map_keys(planned: PlannedBatch) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def test_mapping_leads_from_raw_image_to_row_and_back(lake: Lake) -> None:
     planned = keep_rows(lake, plan(item("one"), item("two")))
     assert map_keys(planned) == {"mapped": 2}
     two = lake.mapping()[item("two").media_id]
-    row = Staging(lake.bucket, planned.batch).rows()[1]
+    row: Any = Staging(lake.bucket, planned.batch).rows()[1]
     assert two == {
         "media_id": item("two").media_id,
         "source": "bluesky",
@@ -95,7 +95,7 @@ def test_closed_without_items_when_there_are_no_rows(lake: Lake) -> None:
 def test_error_when_an_item_is_of_another_batch(lake: Lake) -> None:
     lake.media_index.claim([item("two").media_id], "another batch")
     planned = keep_rows(lake, plan(item("one"), item("two")))
-    with pytest.raises(ReconciliationError, match=f"{item('two').media_id} is mapped by another batch"):
+    with pytest.raises(ReconciliationError, match=f"{item('two').media_id} belongs to another batch"):
         map_keys(planned)
     assert lake.mapping()[item("two").media_id]["batch_id"] == "another batch"
     assert lake.bucket.exists(object_keys.open_batch(planned.batch))

@@ -15,8 +15,7 @@ from imagelake.run.aws import client
 from imagelake.run.errors import DamagedObjectError, ReconciliationError
 from imagelake.run.models import PlannedBatch
 from reconcile.app import handler
-from tests.unit.fake_lake import IMAGE_KEYS, Lake
-from tests.unit.functions.factories import (
+from tests.support.factories import (
     ENTRY,
     RUN,
     Context,
@@ -28,6 +27,7 @@ from tests.unit.functions.factories import (
     plan,
     result,
 )
+from tests.support.fake_lake import IMAGE_KEYS, Lake
 
 
 def close(lake: Lake, planned: PlannedBatch, *statuses: Status) -> PlannedBatch:

@@ -8,8 +8,8 @@ import pytest
 
 from imagelake.lake import object_keys
 from record_failure.app import handler
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import RUN, Context, event, item, keep_plan, plan
+from tests.support.factories import RUN, Context, event, item, keep_plan, plan
+from tests.support.fake_lake import Lake
 
 KEY = object_keys.batch_failure(RUN.run_id, plan(item("one")).batch.batch_id)
 

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 import traceback
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from typing import Any
 
-import boto3
 import pytest
-from aws_lambda_powertools.utilities.parameters import clear_caches
 
-import imagelake.accounts.secrets
 from imagelake.run.errors import CredentialsError
 from imagelake.run.settings import Settings
 from relay_alert.alert import Alert
@@ -22,8 +17,8 @@ from relay_alert.app import handler
 from relay_alert.formats import FORMATS, discord, fit, plain, slack
 from relay_alert.notification import Notification
 from relay_alert.webhook import TRIES, AlertNotSentError, Webhook
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import Context, event
+from tests.support.factories import Context, event
+from tests.support.web_server import Answer, WebServer
 
 (EXAMPLE,) = event("relay_alert")["Records"]
 PATH = "/api/webhooks/1/s3cret"
@@ -38,48 +33,32 @@ ALARM = {
 }
 
 
-class Hook:
-    """A webhook with scripted answers, the last one for good."""
+@pytest.fixture
+def hook(secrets_manager: Any, website: WebServer, monkeypatch: pytest.MonkeyPatch) -> WebServer:
+    """A webhook that accepts every alert."""
+    monkeypatch.setenv("ALERT_WEBHOOK_SECRET", "alerts")
+    Settings.load.cache_clear()
+    url = website.put(PATH, Answer(b"", 204))
+    secrets_manager.create_secret(Name="alerts", SecretString=json.dumps({"url": url}))
+    return website
 
-    def __init__(self) -> None:
-        self.answers: list[tuple[int, dict[str, str]]] = [(204, {})]
-        self.got: list[dict[str, Any]] = []
-        hook = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                assert self.path == PATH
-                assert self.headers["Content-Type"] == "application/json"
-                hook.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                status, headers = hook.answers.pop(0) if len(hook.answers) > 1 else hook.answers[0]
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-
-            def log_message(self, *arguments: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.origin = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+Change = Callable[..., None]
 
 
 @pytest.fixture
-def hook(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
-    hook = Hook()
-    monkeypatch.setenv("TRUSTED_ORIGINS", hook.origin)
-    monkeypatch.setenv("ALERT_WEBHOOK_SECRET", "alerts")
-    Settings.load.cache_clear()
-    keep(url=hook.origin + PATH)
-    yield hook
-    hook.stop()
+def change(secrets_manager: Any) -> Change:
+    """Replace the secret's fields."""
+
+    def change(**fields: str) -> None:
+        secrets_manager.put_secret_value(SecretId="alerts", SecretString=json.dumps(fields))
+
+    return change
+
+
+def alerts(hook: WebServer) -> list[Any]:
+    """The alerts that the webhook has got."""
+    return [json.loads(request.body) for request in hook.requests]
 
 
 @pytest.fixture(autouse=True)
@@ -88,19 +67,6 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     pauses: list[float] = []
     monkeypatch.setattr("imagelake.run.retries.time.sleep", pauses.append)
     return pauses
-
-
-def keep(**fields: str) -> None:
-    clear_caches()
-    imagelake.accounts.secrets._provider.cache_clear()
-    manager: Any = boto3.client("secretsmanager")
-    manager.create_secret(Name="alerts", SecretString=json.dumps(fields))
-
-
-def change(**fields: str) -> None:
-    clear_caches()
-    manager: Any = boto3.client("secretsmanager")
-    manager.put_secret_value(SecretId="alerts", SecretString=json.dumps(fields))
 
 
 def notification(message: str | None = None, **changes: Any) -> dict[str, Any]:
@@ -121,9 +87,10 @@ def relay(**changes: Any) -> Any:
     return handler({"Records": [EXAMPLE | {"Sns": notification(**changes)}]}, Context())
 
 
-def test_example_event_reaches_any_webhook_as_flat_json(hook: Hook) -> None:
+def test_example_event_reaches_any_webhook_as_flat_json(hook: WebServer) -> None:
     assert relay() == {"relayed": 1}
-    (got,) = hook.got
+    assert [request.headers["content-type"] for request in hook.requests] == ["application/json"]
+    (got,) = alerts(hook)
     assert got == {
         "version": "1",
         "title": EXAMPLE["Sns"]["Subject"],
@@ -136,10 +103,12 @@ def test_example_event_reaches_any_webhook_as_flat_json(hook: Hook) -> None:
 
 
 @pytest.mark.parametrize("wanted", FORMATS)
-def test_format_that_the_secret_names_goes_before_that_of_the_host(hook: Hook, wanted: str) -> None:
+def test_format_that_the_secret_names_goes_before_that_of_the_host(
+    hook: WebServer, change: Change, wanted: str
+) -> None:
     change(url=hook.origin + PATH, format=wanted)
     relay()
-    assert hook.got == [FORMATS[wanted](Alert.of(published()))]
+    assert alerts(hook) == [FORMATS[wanted](Alert.of(published()))]
 
 
 @pytest.mark.parametrize(
@@ -166,53 +135,55 @@ def test_format_follows_the_host(url: str, chosen: str) -> None:
         ({"url": "https://hooks.example/s3cret", "format": "teams"}, "not one of discord, slack, json"),
     ],
 )
-def test_wrong_secret_is_named_without_its_values(hook: Hook, fields: dict[str, str], message: str) -> None:
+def test_wrong_secret_is_named_without_its_values(
+    hook: WebServer, change: Change, fields: dict[str, str], message: str
+) -> None:
     change(**fields)
     with pytest.raises(CredentialsError, match=message) as caught:
         relay()
     assert "s3cret" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_private_address_is_refused(hook: Hook) -> None:
+def test_private_address_is_refused(hook: WebServer, change: Change) -> None:
     change(url="https://127.0.0.1/s3cret")
     with pytest.raises(AlertNotSentError, match="not a public IP address"):
         relay()
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_webhook_that_recovers_gets_the_alert(hook: Hook, pauses: list[float], status: int) -> None:
-    hook.answers = [(status, {"Retry-After": "3.5"}), (204, {})]
+def test_webhook_that_recovers_gets_the_alert(hook: WebServer, pauses: list[float], status: int) -> None:
+    hook.put(PATH, Answer(b"", status, {"Retry-After": "3.5"}), Answer(b"", 204))
     assert relay() == {"relayed": 1}
-    assert len(hook.got) == 2
+    assert len(hook.requests) == 2
     assert pauses == [3.5]
 
 
 @pytest.mark.parametrize(
     ("answer", "posts"),
     [
-        ((400, {}), 1),
-        ((404, {}), 1),
-        ((302, {"Location": "https://elsewhere.example/"}), 1),
-        ((500, {}), TRIES),
-        ((429, {"Retry-After": "3600"}), 1),
+        (Answer(b"", 400), 1),
+        (Answer(b"", 404), 1),
+        (Answer(b"", 302, {"Location": "https://elsewhere.example/"}), 1),
+        (Answer(b"", 500), TRIES),
+        (Answer(b"", 429, {"Retry-After": "3600"}), 1),
     ],
 )
 def test_webhook_that_refuses_is_an_error_that_lambda_keeps(
-    hook: Hook, caplog: pytest.LogCaptureFixture, answer: tuple[int, dict[str, str]], posts: int
+    hook: WebServer, caplog: pytest.LogCaptureFixture, answer: Answer, posts: int
 ) -> None:
     caplog.set_level(logging.DEBUG)
     # It writes down whole answers, secrets too, at a level that is never on.
     caplog.set_level(logging.INFO, "botocore")
-    hook.answers = [answer]
-    with pytest.raises(AlertNotSentError, match=f"127.0.0.1 answered {answer[0]}") as caught:
+    hook.put(PATH, answer)
+    with pytest.raises(AlertNotSentError, match=f"127.0.0.1 answered {answer.status}") as caught:
         relay()
-    assert len(hook.got) == posts
+    assert len(hook.requests) == posts
     output = "".join(traceback.format_exception(caught.value)) + caplog.text
     assert "s3cret" not in output
 
 
-def test_webhook_that_is_down_is_an_error_that_lambda_keeps(hook: Hook, pauses: list[float]) -> None:
-    hook.stop()
+def test_webhook_that_is_down_is_an_error_that_lambda_keeps(hook: WebServer, pauses: list[float]) -> None:
+    hook.close()
     with pytest.raises(AlertNotSentError, match="no connection to") as caught:
         relay()
     assert len(pauses) == TRIES - 1

@@ -20,12 +20,13 @@ from imagelake.lake import object_keys
 from imagelake.lake.rows import Status
 from imagelake.run.models import FeedEntry, PlannedBatch, Retry
 from report.app import handler
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import (
+from tests.support.factories import (
     ENTRY,
+    OTHER_ENTRY,
     RUN,
     Context,
     event,
+    failed,
     feed_plan,
     item,
     keep_file,
@@ -33,15 +34,11 @@ from tests.unit.functions.factories import (
     keep_rows,
     plan,
     result,
+    up_to_date,
 )
+from tests.support.fake_lake import Lake
 
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(1)> &amp; \u202e"""
-OTHER = FeedEntry(
-    feed_id="mastodon-x",
-    name="mastodon:x.example#cats",
-    config={"source": "mastodon", "server": "x.example", "hashtag": "cat's"},
-)
-TIMEOUT = {"Error": "SourceUnavailableError", "Cause": json.dumps({"errorMessage": "x.example did not answer"})}
 
 
 def done(lake: Lake, *plans: PlannedBatch, feed: FeedEntry = ENTRY, tolerance: int = 20, **more: Any) -> dict[str, Any]:
@@ -52,10 +49,6 @@ def done(lake: Lake, *plans: PlannedBatch, feed: FeedEntry = ENTRY, tolerance: i
     reconciliation = reconcile.app.handler(event("reconcile", run=run, feed=feed, plan=batches), Context())
     status = "failed" if reconciliation["status"] == "too_many_failures" else reconciliation["status"]
     return {"feed": feed.model_dump(), "status": status, "plan": batches, "reconciliation": reconciliation}
-
-
-def failed(feed: FeedEntry = OTHER, error: dict[str, str] = TIMEOUT) -> dict[str, Any]:
-    return {"feed": feed.model_dump(), "status": "failed", "error": error}
 
 
 def closed(lake: Lake, *items: Any, statuses: tuple[Status, ...] = (), **row: Any) -> PlannedBatch:
@@ -103,8 +96,7 @@ def test_example_event(lake: Lake) -> None:
 
 
 def test_run_when_all_is_well(lake: Lake) -> None:
-    up_to_date = {"feed": OTHER.model_dump(), "status": "up_to_date", "plan": feed_plan()}
-    answer = report(done(lake, closed(lake)), up_to_date)
+    answer = report(done(lake, closed(lake)), up_to_date(OTHER_ENTRY))
     assert (answer["outcome"], answer["error"]) == ("ok", None)
     assert answer["subject"] == "Imagelake 2026-04-01: complete, 1 new image (daily-2026-04-01)"
     assert answer["report_key"] == "reports/daily-2026-04-01/index.html"
@@ -112,14 +104,13 @@ def test_run_when_all_is_well(lake: Lake) -> None:
     assert summary["totals"] == {"planned": 1, "shared": 0, "ok": 1, "duplicate": 0, "rejected": 0, "failed": 0}
     assert [(feed["name"], feed["status"], feed["problem"]) for feed in summary["feeds"]] == [
         (ENTRY.name, "complete", None),
-        (OTHER.name, "up_to_date", None),
+        (OTHER_ENTRY.name, "up_to_date", None),
     ]
     json.dumps(answer)
 
 
 def test_run_when_there_is_nothing_new_at_all(lake: Lake) -> None:
-    up_to_date = {"feed": OTHER.model_dump(), "status": "up_to_date", "plan": feed_plan()}
-    assert report(up_to_date)["outcome"] == "ok"
+    assert report(up_to_date(OTHER_ENTRY))["outcome"] == "ok"
 
 
 def test_run_when_items_failed(lake: Lake) -> None:
@@ -137,7 +128,7 @@ def test_run_when_one_feed_failed(lake: Lake) -> None:
 
 
 def test_run_when_every_feed_failed(lake: Lake) -> None:
-    answer = report(failed(), failed(ENTRY))
+    answer = report(failed(), failed(feed=ENTRY))
     assert answer["outcome"] == "failed"
     assert "FAILED" in answer["subject"]
     assert answer["error"] == "RunFailed"
@@ -152,7 +143,7 @@ def test_run_when_too_many_items_failed(lake: Lake) -> None:
 
 def test_run_when_reconciliation_fails(lake: Lake) -> None:
     cause = json.dumps({"errorMessage": "batch x: 2 items planned, 1 mapped"})
-    answer = report(done(lake, closed(lake)), failed(error={"Error": "ReconciliationError", "Cause": cause}))
+    answer = report(done(lake, closed(lake)), failed("ReconciliationError", cause=cause))
     assert answer["outcome"] == "failed"
     assert "2 items planned, 1 mapped" in answer["message"]
 
@@ -205,7 +196,7 @@ def test_message_names_twenty_feeds_at_most(lake: Lake) -> None:
         FeedEntry(feed_id=f"feed-{n}", name=f"bluesky:user{n}.example", config=f"bluesky:user{n}.example")
         for n in range(23)
     ]
-    message = report(*(failed(feed) for feed in feeds))["message"]
+    message = report(*(failed(feed=feed) for feed in feeds))["message"]
     assert message.count(": failed: ") == 20
     assert "and 3 more: see the report" in message
 
@@ -218,14 +209,14 @@ def test_run_when_reading_was_stopped(lake: Lake, stopped_by: str) -> None:
 
 
 def test_message_says_where_to_look_and_how_to_resume(lake: Lake) -> None:
-    message = report(failed(), failed(ENTRY))["message"]
+    message = report(failed(), failed(feed=ENTRY))["message"]
     assert f"#/v2/executions/details/{RUN.execution_arn}\n" in message
     assert "s3://lake/reports/daily-2026-04-01/index.html" in message
     (command,) = [line for line in message.splitlines() if "start-execution" in line]
     words = shlex.split(command)
     arn = words[words.index("--state-machine-arn") + 1]
     assert arn == "arn:aws:states:us-east-1:123456789012:stateMachine:ImagePipeline"
-    assert json.loads(words[words.index("--input") + 1]) == {"feeds": [OTHER.config, ENTRY.config]}
+    assert json.loads(words[words.index("--input") + 1]) == {"feeds": [OTHER_ENTRY.config, ENTRY.config]}
 
 
 def test_message_says_how_to_retry_what_may_not_fail_again(lake: Lake) -> None:
@@ -261,7 +252,7 @@ def test_same_call_again_leaves_the_same_objects(lake: Lake) -> None:
 def test_page_when_everything_is_hostile(lake: Lake) -> None:
     entry = FeedEntry(feed_id="bad-1", name=HOSTILE, config=HOSTILE)
     made = closed(lake, caption=HOSTILE, alt_text=HOSTILE, permalink="javascript:alert(1)")
-    report(done(lake, made), failed(entry, {"Error": "BadFeedError", "Cause": HOSTILE}))
+    report(done(lake, made), failed("BadFeedError", entry, HOSTILE))
     text = page(lake)
     tags = Tags(text)
     assert {tag for tag, _ in tags.found}.isdisjoint({"script", "a", "iframe", "link", "object", "form"})
@@ -296,7 +287,7 @@ def test_contact_sheet_leaves_out_what_is_sensitive(lake: Lake) -> None:
 
 def test_contact_sheet_is_shared_by_the_feeds(lake: Lake) -> None:
     many, few = (closed(lake, *(item(f"{name}{n}") for n in range(count))) for name, count in (("m", 60), ("f", 3)))
-    report(done(lake, many), done(lake, few, feed=OTHER))
+    report(done(lake, many), done(lake, few, feed=OTHER_ENTRY))
     assert len(Tags(page(lake)).sources()) == 24 + 3
 
 

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
 from imagelake.lake import object_keys
-from imagelake.run.models import FeedEntry, Run
+from imagelake.run.models import Run
 from report.app import handler
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import ENTRY, RUN, Context, event, feed_plan
+from tests.support.factories import ENTRY, OTHER_ENTRY, RUN, Context, event, failed, up_to_date
+from tests.support.fake_lake import Lake
 
-OTHER = FeedEntry(feed_id="mastodon-x", name="mastodon:x.example#cats", config="mastodon:x.example#cats")
 MORNING, NOON, EVENING = (RUN.model_copy(update={"run_id": name}) for name in ("morning", "noon", "evening"))
 TOMORROW = RUN.model_copy(update={"run_id": "tomorrow", "dt": "2026-04-02"})
-
-
-def well(feed: FeedEntry = ENTRY, **plan: Any) -> dict[str, Any]:
-    return {"feed": feed.model_dump(), "status": "up_to_date", "plan": feed_plan(**plan)}
-
-
-def failed(error: str = "SourceUnavailableError", feed: FeedEntry = OTHER) -> dict[str, Any]:
-    cause = json.dumps({"errorMessage": "it did not answer"})
-    return {"feed": feed.model_dump(), "status": "failed", "error": {"Error": error, "Cause": cause}}
 
 
 def outcome(run: Run, *results: dict[str, Any]) -> str:
@@ -33,10 +22,10 @@ def outcome(run: Run, *results: dict[str, Any]) -> str:
 
 
 def test_feed_that_fails_all_day_is_notified_once(lake: Lake) -> None:
-    assert outcome(MORNING, well(), failed()) == "partial"
-    assert outcome(NOON, well(), failed()) == "partial_again"
-    assert outcome(EVENING, well(), failed()) == "partial_again"
-    assert outcome(TOMORROW, well(), failed()) == "partial"
+    assert outcome(MORNING, up_to_date(), failed()) == "partial"
+    assert outcome(NOON, up_to_date(), failed()) == "partial_again"
+    assert outcome(EVENING, up_to_date(), failed()) == "partial_again"
+    assert outcome(TOMORROW, up_to_date(), failed()) == "partial"
 
 
 def test_run_that_fails_wholly_all_day_is_notified_once(lake: Lake) -> None:
@@ -46,40 +35,40 @@ def test_run_that_fails_wholly_all_day_is_notified_once(lake: Lake) -> None:
 
 
 def test_report_that_is_retried_notifies_again(lake: Lake) -> None:
-    assert outcome(MORNING, well(), failed()) == "partial"
-    assert outcome(MORNING, well(), failed()) == "partial"
+    assert outcome(MORNING, up_to_date(), failed()) == "partial"
+    assert outcome(MORNING, up_to_date(), failed()) == "partial"
 
 
 def test_another_error_is_notified_at_once(lake: Lake) -> None:
-    outcome(MORNING, well(), failed())
-    assert outcome(NOON, well(), failed("CredentialsError")) == "partial"
+    outcome(MORNING, up_to_date(), failed())
+    assert outcome(NOON, up_to_date(), failed("CredentialsError")) == "partial"
 
 
 def test_another_feed_with_a_problem_is_notified_at_once_with_all(lake: Lake) -> None:
-    outcome(MORNING, well(), failed())
+    outcome(MORNING, up_to_date(), failed())
     answer = handler(event("report", run=NOON, results=[failed(feed=ENTRY), failed()]), Context())
     assert answer["outcome"] == "failed"
-    assert OTHER.name in answer["message"]
+    assert OTHER_ENTRY.name in answer["message"]
 
 
 def test_feed_that_was_well_in_between_is_notified_again(lake: Lake) -> None:
-    outcome(MORNING, well(), failed())
-    assert outcome(NOON, well(), well(OTHER)) == "ok"
-    assert outcome(EVENING, well(), failed()) == "partial"
+    outcome(MORNING, up_to_date(), failed())
+    assert outcome(NOON, up_to_date(), up_to_date(OTHER_ENTRY)) == "ok"
+    assert outcome(EVENING, up_to_date(), failed()) == "partial"
 
 
 def test_warning_is_notified_once_a_day_too(lake: Lake) -> None:
-    assert outcome(MORNING, well(stopped_by="posts")) == "partial"
-    assert outcome(NOON, well(stopped_by="posts")) == "partial_again"
+    assert outcome(MORNING, up_to_date(stopped_by="posts")) == "partial"
+    assert outcome(NOON, up_to_date(stopped_by="posts")) == "partial_again"
 
 
 def test_message_says_since_when(lake: Lake) -> None:
-    outcome(MORNING, well(), failed())
-    answer = handler(event("report", run=TOMORROW, results=[well(), failed()]), Context())
-    assert f"{OTHER.name}: failed since {RUN.dt}: SourceUnavailableError" in answer["message"]
+    outcome(MORNING, up_to_date(), failed())
+    answer = handler(event("report", run=TOMORROW, results=[up_to_date(), failed()]), Context())
+    assert f"{OTHER_ENTRY.name}: failed since {RUN.dt}: SourceUnavailableError" in answer["message"]
 
 
 @pytest.mark.parametrize("run", [MORNING, TOMORROW])
 def test_feed_that_is_well_leaves_nothing(lake: Lake, run: Run) -> None:
-    assert outcome(run, well()) == "ok"
+    assert outcome(run, up_to_date()) == "ok"
     assert not lake.bucket.exists(object_keys.feed_problem(ENTRY.feed_id))

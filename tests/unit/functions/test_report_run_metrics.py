@@ -14,7 +14,7 @@ from imagelake.run.models import FeedPlan
 from imagelake.run.observability import metrics
 from report.run_metrics import send_metrics
 from report.summary import FeedSummary, Summary
-from tests.unit.functions.factories import RUN, feed_plan
+from tests.support.factories import RUN, feed_plan
 
 NOW = datetime(2026, 4, 1, 6, tzinfo=UTC)
 

@@ -20,9 +20,9 @@ from imagelake.lake.rows import COLUMNS
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import BatchDeadlineError, ObjectMissingError
 from imagelake.run.models import PlannedBatch
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import Context, event, item, jpeg, keep_plan, plan
-from tests.unit.functions.website import Answer, Website
+from tests.support.factories import Context, event, item, jpeg, keep_plan, plan
+from tests.support.fake_lake import Lake
+from tests.support.web_server import Answer, WebServer
 from transform.app import handler
 from transform.near_duplicates import PHASH_BITS
 
@@ -48,7 +48,7 @@ def open_image(row: Any) -> Image.Image:
     return Image.open(io.BytesIO(row["image"]["bytes"]))
 
 
-def test_row_when_the_image_is_ok(lake: Lake, website: Website) -> None:
+def test_row_when_the_image_is_ok(lake: Lake, website: WebServer) -> None:
     body = jpeg("teal", (1024, 512))
     planned = keep_plan(lake, plan(item("one", website.put("/one", body))))
     assert transform(planned) == {"ok": 1, "duplicate": 0, "rejected": 0, "failed": 0}
@@ -73,7 +73,7 @@ def test_row_when_the_image_is_ok(lake: Lake, website: Website) -> None:
         assert (small.format, small.size) == ("JPEG", (512, 256))
 
 
-def test_rows_keep_the_order_of_the_plan(lake: Lake, website: Website) -> None:
+def test_rows_keep_the_order_of_the_plan(lake: Lake, website: WebServer) -> None:
     colors = ["red", "green", "blue", "white", "black", "teal"]
     items = [item(color, website.put(f"/{color}", jpeg(color))) for color in colors]
     planned = keep_plan(lake, plan(*items))
@@ -85,7 +85,7 @@ def test_rows_keep_the_order_of_the_plan(lake: Lake, website: Website) -> None:
             assert small.getpixel((5, 5)) == pytest.approx(expected, abs=3)
 
 
-def test_row_when_the_image_cannot_be_downloaded(lake: Lake, website: Website) -> None:
+def test_row_when_the_image_cannot_be_downloaded(lake: Lake, website: WebServer) -> None:
     planned = keep_plan(lake, plan(item("gone", f"{website.origin}/gone?sig=s3cret")))
     assert transform(planned) == {"ok": 0, "duplicate": 0, "rejected": 0, "failed": 1}
     (row,) = rows_of(lake, planned)
@@ -104,7 +104,7 @@ def test_row_when_the_image_cannot_be_downloaded(lake: Lake, website: Website) -
         (jpeg("red", (4, 4)), "too_small"),
     ],
 )
-def test_row_when_the_image_is_not_acceptable(lake: Lake, website: Website, body: bytes, code: str) -> None:
+def test_row_when_the_image_is_not_acceptable(lake: Lake, website: WebServer, body: bytes, code: str) -> None:
     planned = keep_plan(lake, plan(item("bad", website.put("/bad", body))))
     assert transform(planned)["rejected"] == 1
     (row,) = rows_of(lake, planned)
@@ -112,13 +112,13 @@ def test_row_when_the_image_is_not_acceptable(lake: Lake, website: Website, body
     assert lake.bucket.get(row["raw_key"]) == body
 
 
-def test_row_when_the_url_is_not_allowed(lake: Lake, website: Website) -> None:
+def test_row_when_the_url_is_not_allowed(lake: Lake, website: WebServer) -> None:
     planned = keep_plan(lake, plan(item("inside", "http://169.254.169.254/latest/meta-data/")))
     transform(planned)
     assert rows_of(lake, planned)[0]["error_code"] == "url_refused"
 
 
-def test_duplicate_in_the_same_batch(lake: Lake, website: Website, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_duplicate_in_the_same_batch(lake: Lake, website: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
     # S3 checks the key and writes in one step. moto takes two steps, and another thread could write between them.
     one_at_a_time, put_once = threading.Lock(), Bucket.put_once
 
@@ -138,7 +138,7 @@ def test_duplicate_in_the_same_batch(lake: Lake, website: Website, monkeypatch: 
     assert all(row["image"] is row["width"] is None and row["phash"] == first["phash"] for row in copies)
 
 
-def test_duplicate_in_another_batch(lake: Lake, website: Website) -> None:
+def test_duplicate_in_another_batch(lake: Lake, website: WebServer) -> None:
     url = website.put("/same", jpeg())
     transform(keep_plan(lake, plan(item("первый", url))))
     later = keep_plan(lake, plan(item("later", url), dt="2026-04-02"))
@@ -146,7 +146,7 @@ def test_duplicate_in_another_batch(lake: Lake, website: Website) -> None:
     assert rows_of(lake, later)[0]["duplicate_of"] == "bluesky/alice/первый/0"
 
 
-def test_near_duplicate_keeps_its_image_and_names_the_original(lake: Lake, website: Website) -> None:
+def test_near_duplicate_keeps_its_image_and_names_the_original(lake: Lake, website: WebServer) -> None:
     photo = (SAMPLES / "photos" / "chelsea-cat.jpg").read_bytes()
     with Image.open(io.BytesIO(photo)) as image:
         out = io.BytesIO()
@@ -167,7 +167,7 @@ def test_near_duplicate_keeps_its_image_and_names_the_original(lake: Lake, websi
     assert lake.stored() == stored
 
 
-def test_media_of_another_batch_are_left_out(lake: Lake, website: Website) -> None:
+def test_media_of_another_batch_are_left_out(lake: Lake, website: WebServer) -> None:
     url = website.put("/one", jpeg())
     planned = keep_plan(lake, plan(item("ours", url), item("theirs", url)))
     lake.media_index.claim([item("theirs").media_id], "another batch")
@@ -183,14 +183,14 @@ def test_media_of_another_batch_are_left_out(lake: Lake, website: Website) -> No
     }  # fmt: skip
 
 
-def test_no_rows_when_all_media_are_of_another_batch(lake: Lake, website: Website) -> None:
+def test_no_rows_when_all_media_are_of_another_batch(lake: Lake, website: WebServer) -> None:
     planned = keep_plan(lake, plan(item("theirs")))
     lake.media_index.claim([item("theirs").media_id], "another batch")
     assert sum(transform(planned).values()) == 0
     assert (rows_of(lake, planned), website.asked) == ([], [])
 
 
-def test_same_call_again_leaves_the_same_objects(lake: Lake, website: Website) -> None:
+def test_same_call_again_leaves_the_same_objects(lake: Lake, website: WebServer) -> None:
     url = website.put("/same", jpeg())
     planned = keep_plan(lake, plan(item("a", url), item("b", url), item("gone", f"{website.origin}/gone")))
     counts, stored = transform(planned), lake.stored()
@@ -198,7 +198,7 @@ def test_same_call_again_leaves_the_same_objects(lake: Lake, website: Website) -
     assert lake.stored() == stored
 
 
-def test_same_rows_when_it_was_killed_before_its_last_act(lake: Lake, website: Website) -> None:
+def test_same_rows_when_it_was_killed_before_its_last_act(lake: Lake, website: WebServer) -> None:
     url = website.put("/same", jpeg())
     planned = keep_plan(lake, plan(item("a", url), item("b", url), item("c", website.put("/c", jpeg("red")))))
     counts, stored = transform(planned), lake.stored()
@@ -207,7 +207,7 @@ def test_same_rows_when_it_was_killed_before_its_last_act(lake: Lake, website: W
     assert lake.stored() == stored
 
 
-def test_same_rows_when_urls_expire_before_the_next_try(lake: Lake, website: Website) -> None:
+def test_same_rows_when_urls_expire_before_the_next_try(lake: Lake, website: WebServer) -> None:
     planned = keep_plan(lake, plan(item("one", website.put("/one", jpeg()))))
     counts, stored = transform(planned), lake.stored()
     website.put("/one", Answer(b"gone", 410))
@@ -215,7 +215,7 @@ def test_same_rows_when_urls_expire_before_the_next_try(lake: Lake, website: Web
     assert lake.stored() == stored
 
 
-def test_error_when_time_runs_out(lake: Lake, website: Website) -> None:
+def test_error_when_time_runs_out(lake: Lake, website: WebServer) -> None:
     items = [item(f"p{number}", website.put(f"/{number}", jpeg())) for number in range(20)]
     planned = keep_plan(lake, plan(*items))
     with pytest.raises(BatchDeadlineError, match=rf"{planned.batch.batch_id}: out of time after 5 of 20 items"):
@@ -227,7 +227,7 @@ def test_error_when_time_runs_out(lake: Lake, website: Website) -> None:
 
 @pytest.mark.parametrize("preset", ["fast", "quality"])
 @pytest.mark.parametrize("tensor", ["uint8", "float32"])
-def test_tensor_and_preset_are_those_of_the_plan(lake: Lake, website: Website, tensor: Any, preset: Any) -> None:
+def test_tensor_and_preset_are_those_of_the_plan(lake: Lake, website: WebServer, tensor: Any, preset: Any) -> None:
     bodies = [gradient(640, 480), gradient(300, 700)]
     items = [item(f"p{number}", website.put(f"/{number}", body)) for number, body in enumerate(bodies)]
     asked = plan(*items, item("gone", f"{website.origin}/gone")).model_copy(update={"tensor": tensor, "preset": preset})
@@ -243,7 +243,7 @@ def test_tensor_and_preset_are_those_of_the_plan(lake: Lake, website: Website, t
     assert table[2]["tensor"] is None
 
 
-def test_there_is_no_tensor_unless_asked_for(lake: Lake, website: Website) -> None:
+def test_there_is_no_tensor_unless_asked_for(lake: Lake, website: WebServer) -> None:
     planned = keep_plan(lake, plan(item("one", website.put("/one", jpeg()))))
     transform(planned)
     write_parquet.app.handler(event("write_parquet", batch=planned.batch), Context())
@@ -258,7 +258,7 @@ def gradient(width: int, height: int) -> bytes:
     return buffer.getvalue()
 
 
-def test_later_tries_go_on_from_what_was_made(lake: Lake, website: Website) -> None:
+def test_later_tries_go_on_from_what_was_made(lake: Lake, website: WebServer) -> None:
     colors = ["red", "green", "blue", "white", "black", "teal", "navy", "olive"]
     items = [item(color, website.put(f"/{color}", jpeg(color))) for color in colors]
     planned = keep_plan(lake, plan(*items, item("gone", f"{website.origin}/gone")))
@@ -277,7 +277,7 @@ def test_later_tries_go_on_from_what_was_made(lake: Lake, website: Website) -> N
     assert lake.bucket.list(object_keys.parts_prefix(planned.batch)) == []
 
 
-def test_part_that_is_written_again_after_a_kill_is_there_once(lake: Lake, website: Website) -> None:
+def test_part_that_is_written_again_after_a_kill_is_there_once(lake: Lake, website: WebServer) -> None:
     items = [item(f"p{number}", website.put(f"/{number}", jpeg())) for number in range(6)]
     planned = keep_plan(lake, plan(*items))
     for _ in range(2):
@@ -297,7 +297,7 @@ def test_error_when_the_plan_is_gone(lake: Lake) -> None:
         transform(plan(item("one")))
 
 
-def test_damaged_staging_is_made_again(lake: Lake, website: Website) -> None:
+def test_damaged_staging_is_made_again(lake: Lake, website: WebServer) -> None:
     planned = keep_plan(lake, plan(item("one", website.put("/one", jpeg()))))
     counts, stored = transform(planned), lake.stored()
     lake.bucket.put(object_keys.staged(planned.batch), b"damaged", "")

@@ -17,10 +17,10 @@ from imagelake.run.models import Batch
 from imagelake.run.posts import Item
 from imagelake.sources import Feed
 from imagelake.web.messages import Request
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import ENTRY, NOON, RUN, Context, event, item, jpeg, keep_plan, media, plan, post
-from tests.unit.functions.network import Network, page
-from tests.unit.functions.website import Answer, Website
+from tests.support.factories import ENTRY, NOON, RUN, Context, event, item, jpeg, keep_plan, media, plan, post
+from tests.support.fake_lake import Lake
+from tests.support.fake_network import Network, page
+from tests.support.web_server import Answer, WebServer
 
 SOON = datetime.now(UTC) + timedelta(days=1)
 PAST = datetime.now(UTC) - timedelta(seconds=1)
@@ -37,7 +37,7 @@ class Signing(Network):
 
 
 @pytest.fixture
-def network(website: Website, monkeypatch: pytest.MonkeyPatch) -> Signing:
+def network(website: WebServer, monkeypatch: pytest.MonkeyPatch) -> Signing:
     network = Signing(website)
     for module in (validate.app, transform.batch):
         monkeypatch.setattr(module, "get_source", lambda name: network)
@@ -52,12 +52,12 @@ def rows(lake: Lake, *items: Item) -> list[dict[str, Any]]:
     return made
 
 
-def expired(website: Website, name: str = "one") -> Item:
+def expired(website: WebServer, name: str = "one") -> Item:
     """An image whose URL has expired, as a network answers it."""
     return item(name, website.put(f"/{name}", Answer(b"URL signature expired", 403)), expires_at=SOON)
 
 
-def shows_again(website: Website, *names: str, answer: bytes | Answer | None = None, **more: Any) -> None:
+def shows_again(website: WebServer, *names: str, answer: bytes | Answer | None = None, **more: Any) -> None:
     """The page at ``/again``: each image has a URL of its own that gives ``answer``."""
     fresh = [
         media(name, **{"url": website.put(f"/fresh-{name}", answer or jpeg()), "expires_at": SOON} | more)
@@ -67,7 +67,7 @@ def shows_again(website: Website, *names: str, answer: bytes | Answer | None = N
 
 
 def test_image_that_expires_first_is_downloaded_first(
-    lake: Lake, website: Website, network: Signing, monkeypatch: pytest.MonkeyPatch
+    lake: Lake, website: WebServer, network: Signing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("transform.rows.THREADS", 1)
     now, days = datetime.now(UTC), {"never": None, "late": 3, "first": 1, "second": 2, "last": 4}
@@ -86,7 +86,7 @@ def test_image_that_expires_first_is_downloaded_first(
 
 
 @pytest.mark.parametrize("status", [403, 401, 404, 410])
-def test_refused_url_is_refreshed(lake: Lake, website: Website, network: Signing, status: int) -> None:
+def test_refused_url_is_refreshed(lake: Lake, website: WebServer, network: Signing, status: int) -> None:
     shows_again(website, "one")
     refused = item("one", website.put("/one", Answer(b"", status)), expires_at=SOON)
     (row,) = rows(lake, refused)
@@ -94,7 +94,7 @@ def test_refused_url_is_refreshed(lake: Lake, website: Website, network: Signing
     assert website.asked == ["/one", "/again", "/fresh-one"]
 
 
-def test_expired_url_is_not_requested_but_refreshed(lake: Lake, website: Website, network: Signing) -> None:
+def test_expired_url_is_not_requested_but_refreshed(lake: Lake, website: WebServer, network: Signing) -> None:
     shows_again(website, "one")
     (row,) = rows(lake, item("one", website.put("/one", jpeg()), expires_at=PAST))
     assert row["status"] == "ok"
@@ -110,7 +110,7 @@ def test_expired_url_is_not_requested_but_refreshed(lake: Lake, website: Website
     ],
 )
 def test_image_is_expired_when_its_fresh_url_is_refused_too(
-    lake: Lake, website: Website, network: Signing, answer: Any, expires_at: datetime | None, asked: list[str]
+    lake: Lake, website: WebServer, network: Signing, answer: Any, expires_at: datetime | None, asked: list[str]
 ) -> None:
     shows_again(website, "one", answer=answer, expires_at=expires_at)
     (row,) = rows(lake, expired(website))
@@ -131,7 +131,7 @@ def test_image_is_expired_when_its_fresh_url_is_refused_too(
     ],
 )
 def test_image_is_expired_when_there_is_no_fresh_url(
-    lake: Lake, website: Website, network: Signing, again: list[Any], times: int, says: str
+    lake: Lake, website: WebServer, network: Signing, again: list[Any], times: int, says: str
 ) -> None:
     website.put("/again", *again)
     (row,) = rows(lake, expired(website))
@@ -141,21 +141,21 @@ def test_image_is_expired_when_there_is_no_fresh_url(
     assert website.asked == ["/one", *["/again"] * times]
 
 
-def test_image_is_expired_when_its_feed_cannot_be_asked_again(lake: Lake, website: Website, network: Signing) -> None:
+def test_image_is_expired_when_its_feed_cannot_be_asked_again(lake: Lake, website: WebServer, network: Signing) -> None:
     network.cannot = True
     (row,) = rows(lake, expired(website))
     assert row["error_code"] == "url_expired"
     assert website.asked == ["/one"]
 
 
-def test_post_is_asked_for_once_for_all_its_images(lake: Lake, website: Website, network: Signing) -> None:
+def test_post_is_asked_for_once_for_all_its_images(lake: Lake, website: WebServer, network: Signing) -> None:
     names = [f"p{number}" for number in range(8)]
     shows_again(website, *names)
     assert [row["error_code"] for row in rows(lake, *(expired(website, name) for name in names))] == [None] * 8
     assert website.asked.count("/again") == 1
 
 
-def test_network_that_refuses_is_asked_no_more(lake: Lake, website: Website, network: Signing) -> None:
+def test_network_that_refuses_is_asked_no_more(lake: Lake, website: WebServer, network: Signing) -> None:
     website.put("/again", Answer(b"", 429))
     made = rows(lake, *(expired(website, f"p{number}") for number in range(8)))
     assert {row["error_code"] for row in made} == {"url_expired"}
@@ -166,7 +166,7 @@ def test_network_that_refuses_is_asked_no_more(lake: Lake, website: Website, net
     ("status", "expires_at", "code"), [(403, None, "forbidden"), (404, None, "not_found"), (500, SOON, "server_error")]
 )
 def test_url_that_cannot_have_expired_is_not_refreshed(
-    lake: Lake, website: Website, network: Signing, status: int, expires_at: datetime | None, code: str
+    lake: Lake, website: WebServer, network: Signing, status: int, expires_at: datetime | None, code: str
 ) -> None:
     shows_again(website, "one")
     (row,) = rows(lake, item("one", website.put("/one", Answer(b"", status)), expires_at=expires_at))
@@ -174,13 +174,13 @@ def test_url_that_cannot_have_expired_is_not_refreshed(
     assert "/again" not in website.asked
 
 
-def test_fresh_url_with_another_problem_keeps_its_error_code(lake: Lake, website: Website, network: Signing) -> None:
+def test_fresh_url_with_another_problem_keeps_its_error_code(lake: Lake, website: WebServer, network: Signing) -> None:
     shows_again(website, "one", answer=Answer(b"", 500))
     (row,) = rows(lake, expired(website))
     assert row["error_code"] == "server_error"
 
 
-def test_network_without_signed_urls_is_not_asked_again(lake: Lake, website: Website) -> None:
+def test_network_without_signed_urls_is_not_asked_again(lake: Lake, website: WebServer) -> None:
     (row,) = rows(lake, expired(website))
     assert row["error_code"] == "url_expired"
     assert website.asked == ["/one"]

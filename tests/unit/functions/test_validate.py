@@ -13,9 +13,9 @@ from imagelake.lake import object_keys
 from imagelake.run.errors import SourceChangedError
 from imagelake.run.models import Batch, PlannedBatch
 from imagelake.sources import Reject
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import ENTRY, FEED, NOON, RUN, Context, event, item, keep_plan, media, plan, post
-from tests.unit.functions.network import Network, page
+from tests.support.factories import ENTRY, FEED, NOON, RUN, Context, event, item, keep_plan, media, plan, post
+from tests.support.fake_lake import Lake
+from tests.support.fake_network import Network, page
 from validate.app import handler
 
 STORED = {"url": "https://api.test/", "status": "200"}

@@ -12,8 +12,7 @@ from imagelake.lake import object_keys
 from imagelake.lake.rows import Status
 from imagelake.run.errors import BadInputError, ErrorCode
 from imagelake.run.models import Batch, PlannedBatch, Retry
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import (
+from tests.support.factories import (
     ENTRY,
     RUN,
     Context,
@@ -25,7 +24,8 @@ from tests.unit.functions.factories import (
     plan,
     result,
 )
-from tests.unit.functions.network import Network
+from tests.support.fake_lake import Lake
+from tests.support.fake_network import Network
 from validate.app import handler
 
 pytestmark = pytest.mark.usefixtures("network")

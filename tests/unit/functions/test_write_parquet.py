@@ -18,8 +18,8 @@ from imagelake.lake.rows import COLUMNS, Row, Status
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import DamagedObjectError, ObjectMissingError, StorageDeniedError, StorageUnavailableError
 from imagelake.run.models import PlannedBatch
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import Context, event, item, jpeg, keep_rows, plan, result
+from tests.support.factories import Context, event, item, jpeg, keep_rows, plan, result
+from tests.support.fake_lake import Lake
 from write_parquet.app import handler
 from write_parquet.table import to_parquet
 

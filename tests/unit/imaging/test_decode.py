@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 
 from imagelake.imaging import Options, process
 from imagelake.run.errors import ErrorCode, ImageRejectedError
-from tests.unit.imaging.images import (
+from tests.support.images import (
     GPS_MARK,
     WIDE_GAMUT,
     chunk,

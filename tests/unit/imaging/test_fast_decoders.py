@@ -16,7 +16,7 @@ from PIL import Image
 from imagelake import imaging
 from imagelake.imaging import png, resize, webp
 from imagelake.imaging.formats import FORMATS
-from tests.unit.imaging.images import encoded, photo
+from tests.support.images import encoded, photo
 
 pytestmark = pytest.mark.skipif(
     (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="only machines like Lambda's must have them"

@@ -16,7 +16,7 @@ from imagelake.imaging.features import Features, find_dominant_colors, split_cha
 from imagelake.imaging.features import measure as measure_of
 from imagelake.imaging.hashes import dhash, phash
 from imagelake.imaging.thumbhash import thumbhash
-from tests.unit.imaging.images import encoded, photo, quarters
+from tests.support.images import encoded, photo, quarters
 
 IMAGES = {
     "photo": photo(300, 200),

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from imagelake.imaging import process
 from imagelake.imaging.flags import _blur_score, _brightness_percentiles
-from tests.unit.imaging.images import encoded, photo
+from tests.support.images import encoded, photo
 
 
 def flags_of(image: Image.Image) -> set[str]:

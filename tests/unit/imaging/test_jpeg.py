@@ -10,7 +10,7 @@ import pytest
 from imagelake.imaging import Options, process
 from imagelake.imaging.jpeg import read_header, without_refinements
 from imagelake.run.errors import ErrorCode, ImageRejectedError
-from tests.unit.imaging.images import decoded, encoded, photo, psnr
+from tests.support.images import decoded, encoded, photo, psnr
 
 
 def test_the_refinements_of_a_progressive_jpeg_are_emptied_and_no_other_scan() -> None:

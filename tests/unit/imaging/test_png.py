@@ -15,7 +15,7 @@ from imagelake import imaging
 from imagelake.imaging import png
 from imagelake.imaging.formats import read_header
 from imagelake.run.errors import ImageRejectedError
-from tests.unit.imaging.images import chunk, encoded, interlaced_png, photo, png_of, png_with
+from tests.support.images import chunk, encoded, interlaced_png, photo, png_of, png_with
 
 pyspng = pytest.importorskip("pyspng", reason="pyspng has no wheel for this machine")
 

@@ -19,7 +19,7 @@ from PIL import Image, ImageFile
 from imagelake.imaging import Options, ProcessedImage, process, process_all
 from imagelake.lake.rows import COLUMNS
 from imagelake.run.errors import ErrorCode, ImageRejectedError
-from tests.unit.imaging.images import (
+from tests.support.images import (
     WIDE_GAMUT,
     chunk,
     encoded,

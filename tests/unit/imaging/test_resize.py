@@ -16,7 +16,7 @@ from imagelake.imaging import Options, process, resize
 from imagelake.imaging.options import ResizeMode
 from imagelake.run.errors import ErrorCode, ImageRejectedError
 from imagelake.run.image_options import Preset
-from tests.unit.imaging.images import decoded, encoded, photo, psnr, quarters
+from tests.support.images import decoded, encoded, photo, psnr, quarters
 
 LANCZOS = Image.Resampling.LANCZOS
 

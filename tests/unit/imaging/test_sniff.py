@@ -7,7 +7,7 @@ from PIL import Image
 
 from imagelake.imaging.sniff import sniff_format
 from imagelake.run.errors import ErrorCode, ImageRejectedError
-from tests.unit.imaging.images import encoded, quarters
+from tests.support.images import encoded, quarters
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "AVIF"])

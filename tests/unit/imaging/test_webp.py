@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from imagelake.imaging import webp
-from tests.unit.imaging.images import encoded, photo
+from tests.support.images import encoded, photo
 
 
 def transparent(image: Image.Image) -> Image.Image:

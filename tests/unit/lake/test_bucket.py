@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 from imagelake.lake.bucket import Bucket
 from imagelake.run.aws import aws_errors
 from imagelake.run.errors import ImagelakeError, ObjectMissingError, StorageDeniedError, StorageUnavailableError
-from tests.unit.fake_lake import Lake
+from tests.support.fake_lake import Lake
 
 
 def client_error(code: str, status: int = 400) -> ClientError:

@@ -9,7 +9,7 @@ import pytest
 
 from imagelake.lake.media_index import MediaIndex
 from imagelake.run.errors import ReconciliationError, StorageDeniedError, StorageUnavailableError
-from tests.unit.fake_lake import Lake
+from tests.support.fake_lake import Lake
 
 
 def finished(media_id: str, batch_id: str, **more: Any) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def test_complete_is_the_same_when_done_again(lake: Lake) -> None:
 
 def test_complete_when_another_batch_has_it(lake: Lake) -> None:
     lake.media_index.claim(["a"], "one")
-    with pytest.raises(ReconciliationError, match="media item a is mapped by another batch than two"):
+    with pytest.raises(ReconciliationError, match="media item a belongs to another batch than two"):
         lake.media_index.complete([finished("a", "two")])
     assert lake.mapping()["a"]["batch_id"] == "one"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -10,8 +11,8 @@ from imagelake.lake import object_keys
 from imagelake.lake.rows import Row, Status
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import DamagedObjectError, ObjectMissingError, StorageUnavailableError
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import item, plan, result
+from tests.support.factories import item, plan, result
+from tests.support.fake_lake import Lake
 
 BATCH = plan(item("one"), item("two"), item("three")).batch
 KEY = object_keys.staged(BATCH)
@@ -91,7 +92,7 @@ def test_first_result_stays_when_another_worker_comes_second(lake: Lake, staging
     assert lake.stored() == stored
 
 
-DAMAGES = {
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "nothing": lambda stored: b"",
     "a short header": lambda stored: stored[:20],
     "another format": lambda stored: b"[]" + stored[2:],

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ PARENT = """
 import signal, sys
 from pathlib import Path
 from local.engine import Engine
+# A background job of a shell ignores this signal, and so do its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGTERM, lambda number, _: sys.exit(1))
 with Engine(Path(sys.argv[1])) as engine:
     print(engine._process.pid, flush=True)
@@ -68,19 +71,21 @@ def test_engine_stops_when_the_block_raises(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_engine_stops_when_its_parent_does(tmp_path: Path, ending: signal.Signals) -> None:
-    parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(tmp_path)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert parent.stdout is not None
-    with parent.stdout as output:
-        group = int(output.readline())
-        parent.send_signal(ending)
-        parent.wait(30)
-    assert group_is_gone(group)
+    command = [sys.executable, "-c", PARENT, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as parent:
+        group = None
+        try:
+            assert parent.stdout is not None
+            group = int(parent.stdout.readline())
+            parent.send_signal(ending)
+            parent.wait(30)
+            assert group_is_gone(group)
+        finally:
+            # Nothing stays behind when the test fails.
+            parent.kill()
+            if group is not None:
+                with suppress(ProcessLookupError):
+                    os.killpg(group, signal.SIGKILL)
 
 
 def test_engine_continues_from_its_state_when_kept(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 import imagelake.run.events
 from imagelake.run.events import EVENTS, BatchWritten, Event, FeedFailed, RunFinished, RunStarted, publish
 from imagelake.run.observability import metrics
-from tests.unit.fake_bus import Bus
-from tests.unit.fake_lake import Lake
-from tests.unit.functions.factories import ENTRY, RUN, Context, event, item, keep_plan, keep_rows, plan, result
+from tests.support.factories import ENTRY, RUN, Context, event, item, keep_plan, keep_rows, plan, result
+from tests.support.fake_bus import Bus
+from tests.support.fake_lake import Lake
 
 DOCS = Path(__file__).parents[3] / "docs"
 DOCUMENT = (DOCS / "events.md").read_text()
@@ -92,7 +92,7 @@ def test_events_that_the_bus_refuses_are_counted(bus: Bus, counted: dict[str, fl
     assert counted == {"EventsNotSent": 2}
 
 
-def call(step: str, lake: Lake) -> dict[str, Any]:
+def call(step: str, lake: Lake) -> Any:
     """Call a step that publishes events, on a lake with the data that it needs."""
     import check_input.app
     import map_keys.app

@@ -26,6 +26,8 @@ from imagelake.run.failures import CaughtError, Failure
         ({"Error": "X", "Cause": "12"}, "X", "12"),
         ({"Error": "X", "Cause": '{"errorMessage": null}'}, "X", "None"),
         ({"Cause": "x"}, "Unknown", "x"),
+        ({"Error": "X", "Cause": "[" * 100_000}, "X", "[" * 500),
+        ({"Error": "X", "Cause": json.dumps({"errorMessage": "a\ud800b"})}, "X", "a?b"),
         ({"Error": "X", "Cause": "y" * 9000}, "X", "y" * 500),
     ],
 )

@@ -17,7 +17,7 @@ from imagelake.run.models import Batch, FeedEntry, PlannedBatch, Progress, Run
 from imagelake.run.posts import Item, Media, Post
 
 EVENTS = sorted((Path(__file__).parents[2] / "events").glob("*.json"))
-MODELS = {"run": Run, "feed": FeedEntry, "batch": Batch, "progress": Progress}
+MODELS: dict[str, type[FrozenModel]] = {"run": Run, "feed": FeedEntry, "batch": Batch, "progress": Progress}
 
 
 @pytest.mark.parametrize("path", EVENTS, ids=lambda path: path.stem)

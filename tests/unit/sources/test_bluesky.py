@@ -1,13 +1,10 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from imagelake.run.errors import (
     BadFeedError,
@@ -23,7 +20,8 @@ from imagelake.run.posts import Media, Post
 from imagelake.sources import Bookmark, Feed, Page, RateLimit
 from imagelake.sources.bluesky import Bluesky
 from imagelake.web.messages import Request, Response
-from tests.unit.sources.json_mutations import FIXED, damaged, rendered
+from tests.support.json_mutations import rendered
+from tests.support.page_properties import PageProperties
 
 SOURCE = Bluesky()
 FEED = Feed(source="bluesky", account="alice.example")
@@ -80,7 +78,7 @@ def label(val: str, cts: str = "2026-09-30T10:00:00.000Z", **more: Any) -> dict[
 
 
 def entry(key: str = "3kaaa", embed: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-    """A ``feedViewPost`` with two images; ``more`` replaces keys of the post, of ``record`` by ``record_KEY``."""
+    """A ``feedViewPost`` with two images; ``more`` replaces keys of the post, of ``record`` as ``record_KEY``."""
     record = {
         "$type": "app.bsky.feed.post",
         "text": "Cats on a wall",
@@ -109,13 +107,13 @@ def response(body: Any, status: int = 200, **headers: str) -> Response:
     return Response(status, names, raw, "https://public.api.bsky.app/xrpc/app.bsky.feed.getAuthorFeed?actor=a")
 
 
-def page(*entries: Any, cursor: Any = None, **headers: str) -> Page:
+def page(*entries: Any, cursor: Any = None, **headers: Any) -> Page:
     body = {"feed": list(entries)} | ({} if cursor is None else {"cursor": cursor})
     return SOURCE.parse(FEED, response(body, **headers))
 
 
 def only(*entries: Any) -> Post:
-    """The one post of a page without rejects."""
+    """Return the only post of a page without rejects."""
     result = page(*entries)
     assert result.rejects == []
     (post,) = result.posts
@@ -123,7 +121,7 @@ def only(*entries: Any) -> Post:
 
 
 def refusal(given: Any) -> str:
-    """The reason of the one reject, next to a good post that comes out."""
+    """Return the reason of the reject; the good post beside it is read."""
     result = page(entry("3kgood"), given)
     assert [post.post_id for post in result.posts] == [f"at://{DID}/app.bsky.feed.post/3kgood"]
     (reject,) = result.rejects
@@ -180,9 +178,9 @@ def test_login_when_the_feed_is_a_hashtag_is_made_once_for_a_while() -> None:
     assert SOURCE.authorize(login, SECRET).json == {"identifier": "alice.example", "password": "abcd-efgh-ijkl-mnop"}
     brought = SOURCE.renewed(TAG, response({"accessJwt": "eyJ.a.b", "refreshJwt": "eyJ.c.d", "did": DID}), NOON)
     assert brought == {"session": "eyJ.a.b", "session_until": "2026-11-20T13:30:00+00:00"}
-    assert SOURCE.authorize(search, SECRET | brought).headers["authorization"] == "Bearer eyJ.a.b"
-    assert SOURCE.renewal(search, SECRET | brought, NOON + timedelta(minutes=89)) is None
-    assert SOURCE.renewal(search, SECRET | brought, NOON + timedelta(minutes=90)) is not None
+    assert SOURCE.authorize(search, {**SECRET, **brought}).headers["authorization"] == "Bearer eyJ.a.b"
+    assert SOURCE.renewal(search, {**SECRET, **brought}, NOON + timedelta(minutes=89)) is None
+    assert SOURCE.renewal(search, {**SECRET, **brought}, NOON + timedelta(minutes=90)) is not None
 
 
 def test_login_when_the_feed_is_an_account_is_not_needed() -> None:
@@ -467,40 +465,24 @@ def test_limit_when_reached_ends_at_the_networks_reset() -> None:
     assert caught.value.reset_at == datetime(2026, 10, 1, 12, tzinfo=UTC)
 
 
-@FIXED
-@given(st.binary(), st.sampled_from([200, 200, 200, 400, 403, 429, 500]))
-def test_parse_when_bytes_are_arbitrary_raises_only_imagelake_errors(body: bytes, status: int) -> None:
-    with pytest.raises(ImagelakeError):
-        SOURCE.parse(FEED, response(body, status))
+class TestPage(PageProperties):
+    source, feed = SOURCE, FEED
+    url = "https://public.api.bsky.app/xrpc/app.bsky.feed.getAuthorFeed?actor=a"
+    good = [entry("3kone"), entry("3ktwo", GALLERY), entry("3ksix", VIDEO)]
+    full = [
+        entry(
+            "3kfull",
+            record_with(images("one")),
+            labels=[label("spam")],
+            record_facets=[{"index": {}, "features": [{"$type": "app.bsky.richtext.facet#tag", "tag": "cats"}]}],
+            record_labels={"values": [{"val": "nudity"}]},
+            record_tags=["cats"],
+            reason={"$type": "app.bsky.feed.defs#reasonPin"},
+        ),
+        entry("3kgal", GALLERY),
+        entry("3kvid", VIDEO),
+    ]
+    damage_raises = SourceChangedError
 
-
-FULL = entry(
-    "3kfull",
-    record_with(images("one")),
-    labels=[label("spam")],
-    record_facets=[{"index": {}, "features": [{"$type": "app.bsky.richtext.facet#tag", "tag": "cats"}]}],
-    record_labels={"values": [{"val": "nudity"}]},
-    record_tags=["cats"],
-    reason={"$type": "app.bsky.feed.defs#reasonPin"},
-)
-GOOD = [entry("3kone"), entry("3ktwo", GALLERY), entry("3ksix", VIDEO)]
-
-
-@FIXED
-@given(damaged(FULL) | damaged(entry("3kgal", GALLERY)) | damaged(entry("3kvid", VIDEO)), st.integers(0, 3))
-def test_page_when_one_entry_is_damaged_keeps_all_others(bad: Any, place: int) -> None:
-    result = page(*GOOD[:place], bad, *GOOD[place:])
-    assert [post for post in page(*GOOD).posts if post not in result.posts] == []
-    assert len(result.posts) + len(result.rejects) == 4
-    for reject in result.rejects:
-        assert reject.reason
-        json.dumps(reject.raw, ensure_ascii=False, allow_nan=False).encode()
-    for post in result.posts:
-        post.model_dump_json().encode()
-
-
-@FIXED
-@given(damaged({"feed": GOOD[:1], "cursor": "next"}))
-def test_page_when_damaged_anywhere_raises_only_its_error(body: Any) -> None:
-    with suppress(SourceChangedError):
-        SOURCE.parse(FEED, response(body))
+    def body(self, entries: list[Any]) -> Any:
+        return {"feed": entries, "cursor": "next"}

@@ -6,8 +6,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from imagelake.run.errors import (
     BadFeedError,
@@ -21,7 +19,8 @@ from imagelake.run.errors import (
 from imagelake.run.posts import Media, Post
 from imagelake.sources import Bookmark, Feed, Page, get_source
 from imagelake.web.messages import Response
-from tests.unit.sources.json_mutations import FIXED, damaged, rendered
+from tests.support.json_mutations import rendered
+from tests.support.page_properties import Asked, PageProperties
 
 SOURCE = get_source("commons")
 FEED = Feed.of("commons:Cats_in_Würzburg")
@@ -83,8 +82,11 @@ def file(pageid: int = 11, added: str = "2026-09-02T08:00:00Z", **more: Any) -> 
     }
 
 
-def listing(*files: Any, batchcomplete: bool = True, **more: Any) -> dict[str, Any]:
-    return {**({"batchcomplete": True} if batchcomplete else {}), **more, "query": {"pages": list(files)}}
+def listing(*files: Any, batchcomplete: bool = True, onward: Any = None, **more: Any) -> dict[str, Any]:
+    """A page of files; ``onward`` are the parameters of the next request."""
+    complete = {"batchcomplete": True} if batchcomplete else {}
+    following = {} if onward is None else {"continue": onward}
+    return {**complete, **following, **more, "query": {"pages": list(files)}}
 
 
 def response(body: Any, url: str = LISTING, status: int = 200, **headers: str) -> Response:
@@ -138,7 +140,7 @@ def test_walk_when_there_is_no_bookmark_goes_back_from_the_newest() -> None:
     assert first["gcmtitle"] == first["clcategories"] == "Category:Cats_in_Würzburg"
     assert (first["gcmsort"], first["gcmdir"], first["gcmlimit"]) == ("timestamp", "older", "50")
     assert "gcmstart" not in first
-    result = page(file(), **{"continue": {"gcmcontinue": "2026-09-01 00:00:00|9", "continue": "gcmcontinue||"}})
+    result = page(file(), onward={"gcmcontinue": "2026-09-01 00:00:00|9", "continue": "gcmcontinue||"})
     second = SOURCE.request(FEED, None, result.cursor).params
     assert second == {**first, "gcmcontinue": "2026-09-01 00:00:00|9", "continue": "gcmcontinue||"}
     assert page(file()).cursor is None
@@ -153,7 +155,7 @@ def test_walk_when_there_is_a_bookmark_goes_forward_from_it() -> None:
 
 
 def test_cursor_when_it_names_other_parameters_takes_none_of_them() -> None:
-    result = page(file(), **{"continue": {"gcmcontinue": "x|1", "continue": "-||", "gcmtitle": "Category:Dogs"}})
+    result = page(file(), onward={"gcmcontinue": "x|1", "continue": "-||", "gcmtitle": "Category:Dogs"})
     assert SOURCE.request(FEED, None, result.cursor).params["gcmtitle"] == "Category:Cats_in_Würzburg"
 
 
@@ -282,7 +284,7 @@ def test_media_id_when_the_file_is_replaced_is_another() -> None:
     ("raw", "start"),
     [
         (7, "entry"),
-        (file(pageid="11"), "pageid"),
+        (file() | {"pageid": "11"}, "pageid"),
         (file(imageinfo=[]), "imageinfo"),
         (file(imageinfo=None), "imageinfo"),
         (file(imageinfo=[info(timestamp="soon")]), "timestamp"),
@@ -304,7 +306,7 @@ def test_file_when_misshapen_is_a_reject_with_a_reason(raw: Any, start: str) -> 
 def test_listing_when_continued_within_a_page_takes_each_file_once() -> None:
     bare = {key: value for key, value in file(12).items() if key != "imageinfo"}
     going_on = {"iicontinue": "Cat_12.jpg|20260830100000", "gcmcontinue": "x|1", "continue": "gcmcontinue||categories"}
-    first = page(file(11), bare, batchcomplete=False, **{"continue": going_on})
+    first = page(file(11), bare, batchcomplete=False, onward=going_on)
     second = page(
         {key: value for key, value in file(11).items() if key != "imageinfo"},
         file(12),
@@ -334,8 +336,8 @@ def test_listing_when_empty_may_go_on() -> None:
         {"query": []},
         {"query": {"pages": {"11": {}}}},
         {"batchcomplete": True, "query": {}},
-        listing(**{"continue": "gcmcontinue"}),
-        listing(**{"continue": {}}),
+        listing(onward="gcmcontinue"),
+        listing(onward={}),
     ],
 )
 def test_listing_when_not_as_documented_is_a_changed_source(body: Any) -> None:
@@ -391,41 +393,11 @@ def test_text_when_it_holds_odd_unicode_is_safe_to_store() -> None:
     assert (post.author_name, post.text) == ("\ufffd👩‍🚀", "שלום 𝄞 🐱")
 
 
-@FIXED
-@given(st.binary(), st.sampled_from([LOOKUP, LISTING]), st.sampled_from([200, 200, 429, 500]), st.text())
-def test_parse_when_bytes_are_arbitrary_raises_only_imagelake_errors(
-    body: bytes, url: str, status: int, head: str
-) -> None:
-    try:
-        result = SOURCE.parse(FEED, response(body, url, status, retry_after=head, date=head))
-    except ImagelakeError:
-        return
-    assert result.posts == []
-
-
-@FIXED
-@given(damaged(file(11, badfile=True)), st.integers(0, 2))
-def test_page_when_one_file_is_damaged_keeps_all_others(bad: Any, place: int) -> None:
+class TestPage(PageProperties):
+    source, feed, url = SOURCE, FEED, LISTING
     good = [file(1), file(2, imageinfo=[info(extmetadata=[])])]
-    result = page(*good[:place], bad, *good[place:])
-    assert [post for post in page(*good).posts if post not in result.posts] == []
-    assert len(result.posts) + len(result.rejects) == 3
-    for reject in result.rejects:
-        assert reject.reason
-        json.dumps(reject.raw, ensure_ascii=False, allow_nan=False).encode()
-    for post in result.posts:
-        post.model_dump_json().encode()
+    full = [file(11, badfile=True)]
+    others = [Asked(FEED, LOOKUP, listing(file()))]
 
-
-@FIXED
-@given(
-    damaged(listing(file(), **{"continue": {"gcmcontinue": "x|1", "continue": "-||"}})),
-    st.sampled_from([LOOKUP, LISTING]),
-)
-def test_page_when_its_frame_is_damaged_raises_only_imagelake_errors(body: Any, url: str) -> None:
-    try:
-        result = SOURCE.parse(FEED, response(body, url))
-    except ImagelakeError:
-        return
-    if result.cursor is not None:
-        SOURCE.request(FEED, None, result.cursor)
+    def body(self, entries: list[Any]) -> Any:
+        return listing(*entries, onward={"gcmcontinue": "x|1", "continue": "-||"})

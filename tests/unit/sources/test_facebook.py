@@ -1,13 +1,9 @@
 from __future__ import annotations
 
-import json
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from imagelake.run.errors import (
     BadFeedError,
@@ -23,13 +19,15 @@ from imagelake.run.posts import Media, Post
 from imagelake.sources import Feed, Page
 from imagelake.sources.facebook import Facebook
 from imagelake.web.messages import Response
-from tests.unit.sources.json_mutations import FIXED, damaged, rendered
+from tests.support.json_mutations import rendered
+from tests.support.page_properties import PageProperties
 
 SOURCE = Facebook()
 FEED = Feed.of("facebook:CatCafe")
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DATE = "Fri, 20 Nov 2026 12:00:00 GMT"
 LAPSES = datetime(2026, 11, 24, 12, tzinfo=UTC)
+URL = "https://graph.facebook.com/v26.0/CatCafe/published_posts?fields=id&limit=25"
 CDN = "https://scontent-fra5-1.xx.fbcdn.net/v/t39.30808-6"
 
 
@@ -75,8 +73,7 @@ def entry(name: str = "100_1", *attached: Any, **more: Any) -> dict[str, Any]:
 def response(body: Any, status: int = 200, **headers: str) -> Response:
     raw = body if isinstance(body, bytes) else rendered(body).encode()
     names = {"content-type": "application/json", "date": DATE}
-    url = "https://graph.facebook.com/v26.0/CatCafe/published_posts?fields=id&limit=25"
-    return Response(status, names | {name.replace("_", "-"): value for name, value in headers.items()}, raw, url)
+    return Response(status, names | {name.replace("_", "-"): value for name, value in headers.items()}, raw, URL)
 
 
 def page(*entries: Any, **more: Any) -> Page:
@@ -274,32 +271,12 @@ def test_limit_when_reached_ends_when_the_page_has_calls_again() -> None:
     assert caught.value.reset_at == NOON + timedelta(minutes=42)
 
 
-@FIXED
-@given(st.binary(), st.sampled_from([200, 200, 400, 403, 500]))
-def test_parse_when_bytes_are_arbitrary_raises_only_imagelake_errors(body: bytes, status: int) -> None:
-    with pytest.raises(ImagelakeError):
-        SOURCE.parse(FEED, response(body, status))
+class TestPage(PageProperties):
+    source, feed = SOURCE, FEED
+    url = URL
+    good = [entry("100_1"), entry("100_2", album(photo("21"), VIDEO)), entry("100_3", LINK)]
+    full = [entry("100_9", album(photo("91"), VIDEO)), entry("100_8")]
+    damage_raises = SourceChangedError
 
-
-GOOD = [entry("100_1"), entry("100_2", album(photo("21"), VIDEO)), entry("100_3", LINK)]
-FULL = entry("100_9", album(photo("91"), VIDEO))
-
-
-@FIXED
-@given(damaged(FULL) | damaged(entry("100_8")), st.integers(0, 3))
-def test_page_when_one_entry_is_damaged_keeps_all_others(bad: Any, place: int) -> None:
-    result = page(*GOOD[:place], bad, *GOOD[place:])
-    assert [post for post in page(*GOOD).posts if post not in result.posts] == []
-    assert len(result.posts) + len(result.rejects) == 4
-    for reject in result.rejects:
-        assert reject.reason
-        json.dumps(reject.raw, ensure_ascii=False, allow_nan=False).encode()
-    for post in result.posts:
-        post.model_dump_json().encode()
-
-
-@FIXED
-@given(damaged({"data": GOOD[:1], "paging": {"cursors": {"after": "QVFI"}, "next": "https://x.example/?until=1"}}))
-def test_page_when_damaged_anywhere_raises_only_imagelake_errors(body: Any) -> None:
-    with suppress(SourceChangedError):
-        SOURCE.parse(FEED, response(body))
+    def body(self, entries: list[Any]) -> Any:
+        return {"data": entries, "paging": {"cursors": {"after": "QVFI"}, "next": "https://x.example/?until=1"}}

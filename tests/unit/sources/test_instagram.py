@@ -1,13 +1,10 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from imagelake.run.errors import (
     BadFeedError,
@@ -23,7 +20,8 @@ from imagelake.run.posts import Media, Post
 from imagelake.sources import Feed, Page, RateLimit
 from imagelake.sources.instagram import Instagram
 from imagelake.web.messages import Request, Response
-from tests.unit.sources.json_mutations import FIXED, damaged, rendered
+from tests.support.json_mutations import rendered
+from tests.support.page_properties import Asked, PageProperties
 
 SOURCE = Instagram()
 ME = Feed.of("instagram:me")
@@ -45,7 +43,7 @@ def signed(name: str) -> str:
 
 
 def media(name: str = "1001", **more: Any) -> dict[str, Any]:
-    """A medium as the network lists it; ``more`` replaces keys."""
+    """A media object as the network lists it; ``more`` replaces keys."""
     return {
         "id": name,
         "caption": "Cats on a wall #cats #Mauer",
@@ -480,55 +478,23 @@ def test_page_when_not_as_documented_is_a_changed_source(body: bytes) -> None:
         SOURCE.parse(ME, response(body))
 
 
-# ---- Any bytes whatever ----------------------------------------------------------------------------------------------
+class TestPage(PageProperties):
+    source, feed, url = SOURCE, ME, MY_URL
+    good = [media("1"), carousel("2", part("21"), {"id": "22"}), media("3", media_type="VIDEO")]
+    full = [
+        carousel("9", part("91", alt_text="x"), part("92", "VIDEO"), owner={"id": "1"}, alt_text="y"),
+        media("8"),
+    ]
+    others = [
+        Asked(
+            OTHER,
+            OTHERS_URL,
+            {"business_discovery": {"id": "2", "media_count": 1, "media": {"data": good[:1], "paging": paging()}}},
+        ),
+        Asked(TAG, LOOKUP_URL, {"data": [{"id": "17843853986012965"}]}),
+        Asked(TAG, TAG_URL, {"data": good[:1], "paging": paging()}),
+        Asked(ME, MY_URL, error(4, error_subcode=33, is_transient=True)),
+    ]
 
-URLS = [(ME, MY_URL), (OTHER, OTHERS_URL), (TAG, LOOKUP_URL), (TAG, TAG_URL)]
-
-
-@FIXED
-@given(st.binary(), st.sampled_from([200, 200, 400, 403, 500]), st.sampled_from(URLS))
-def test_parse_when_bytes_are_arbitrary_raises_only_imagelake_errors(
-    body: bytes, status: int, asked: tuple[Feed, str]
-) -> None:
-    with pytest.raises(ImagelakeError):
-        SOURCE.parse(asked[0], response(body, status, asked[1]))
-
-
-GOOD = [media("1"), carousel("2", part("21"), {"id": "22"}), media("3", media_type="VIDEO")]
-FULL = carousel("9", part("91", alt_text="x"), part("92", "VIDEO"), owner={"id": "1"}, alt_text="y")
-
-
-@FIXED
-@given(damaged(FULL) | damaged(media("8")), st.integers(0, 3))
-def test_page_when_one_entry_is_damaged_keeps_all_others(bad: Any, place: int) -> None:
-    result = page(*GOOD[:place], bad, *GOOD[place:])
-    assert [post for post in page(*GOOD).posts if post not in result.posts] == []
-    assert len(result.posts) + len(result.rejects) == 4
-    for reject in result.rejects:
-        assert reject.reason
-        json.dumps(reject.raw, ensure_ascii=False, allow_nan=False).encode()
-    for post in result.posts:
-        post.model_dump_json().encode()
-
-
-FRAMES = [
-    (ME, MY_URL, {"data": GOOD[:1], "paging": paging()}),
-    (
-        OTHER,
-        OTHERS_URL,
-        {"business_discovery": {"id": "2", "media_count": 1, "media": {"data": GOOD[:1], "paging": paging()}}},
-    ),
-    (TAG, LOOKUP_URL, {"data": [{"id": "17843853986012965"}]}),
-    (TAG, TAG_URL, {"data": GOOD[:1], "paging": paging()}),
-    (ME, MY_URL, error(4, error_subcode=33, is_transient=True)),
-]
-
-
-@FIXED
-@given(
-    st.sampled_from(FRAMES).flatmap(lambda frame: st.tuples(st.just(frame[0]), st.just(frame[1]), damaged(frame[2])))
-)
-def test_page_when_damaged_anywhere_raises_only_imagelake_errors(given: tuple[Feed, str, Any]) -> None:
-    feed, url, body = given
-    with suppress(ImagelakeError):
-        SOURCE.parse(feed, response(body, 200, url, x_app_usage=rendered(body)))
+    def body(self, entries: list[Any]) -> Any:
+        return {"data": entries, "paging": paging()}

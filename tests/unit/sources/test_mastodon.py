@@ -23,7 +23,8 @@ from imagelake.run.posts import Media, Post
 from imagelake.sources import Bookmark, Feed, Page, RateLimit
 from imagelake.sources.mastodon import Mastodon
 from imagelake.web.messages import Response
-from tests.unit.sources.json_mutations import FIXED, damaged, rendered
+from tests.support.json_mutations import FIXED, damaged, rendered
+from tests.support.page_properties import Asked, PageProperties
 
 SOURCE = Mastodon()
 ACCOUNT = Feed(source="mastodon", server="social.example", account="alice")
@@ -90,7 +91,7 @@ def response(body: Any, url: str = STATUSES, status: int = 200, **headers: str) 
     return Response(status, names, raw, url)
 
 
-def page(*entries: Any, url: str = STATUSES, **headers: str) -> Page:
+def page(*entries: Any, url: str = STATUSES, **headers: Any) -> Page:
     return SOURCE.parse(ACCOUNT, response(list(entries), url, **headers))
 
 
@@ -102,7 +103,7 @@ def only(entry: Any) -> Post:
 
 
 def refusal(given: Any) -> str:
-    """The reason of the one reject, next to a good post that comes out."""
+    """Return the reason of the reject; the good post beside it is read."""
     result = page(given, status("100"))
     assert [post.post_id for post in result.posts] == ["100"]
     (reject,) = result.rejects
@@ -441,35 +442,27 @@ def test_limit_when_reached_ends_at_the_servers_reset() -> None:
     assert caught.value.reset_at == datetime(2026, 10, 1, 12, 5, 0, 123456, tzinfo=UTC)
 
 
-@FIXED
-@given(
-    st.binary(), st.sampled_from([LOOKUP, STATUSES, TAG, INSTANCE]), st.sampled_from([200, 200, 404, 429]), st.text()
-)
-def test_parse_when_bytes_are_arbitrary_raises_only_imagelake_errors(
-    body: bytes, url: str, code: int, head: str
-) -> None:
-    try:
-        result = SOURCE.parse(HASHTAG, response(body, url, code, link=head, date=head, x_ratelimit_reset=head))
-    except ImagelakeError:
-        return
-    assert result.posts == []
+class TestPage(PageProperties):
+    source, feed, url = SOURCE, ACCOUNT, STATUSES
+    good = [
+        status("113"),
+        status("112", spoiler_text="x"),
+        status("111", media_attachments=[attachment("5", meta=None)]),
+    ]
+    full = [
+        status(
+            "99", spoiler_text="spiders", reblog=None, media_attachments=[attachment(), attachment("2", type="gifv")]
+        )
+    ]
+    others = [
+        Asked(HASHTAG, TAG, good[:1]),
+        Asked(HASHTAG, LOOKUP, {"id": "108", "suspended": False}),
+        Asked(HASHTAG, INSTANCE, access("public", "disabled")),
+    ]
+    garbage_can_be_empty = True
 
-
-FULL = status("99", spoiler_text="spiders", reblog=None, media_attachments=[attachment(), attachment("2", type="gifv")])
-GOOD = [status("113"), status("112", spoiler_text="x"), status("111", media_attachments=[attachment("5", meta=None)])]
-
-
-@FIXED
-@given(damaged(FULL), st.integers(0, 3))
-def test_page_when_one_entry_is_damaged_keeps_all_others(bad: Any, place: int) -> None:
-    result = page(*GOOD[:place], bad, *GOOD[place:])
-    assert [post for post in page(*GOOD).posts if post not in result.posts] == []
-    assert len(result.posts) + len(result.rejects) == 4
-    for reject in result.rejects:
-        assert reject.reason
-        json.dumps(reject.raw, ensure_ascii=False, allow_nan=False).encode()
-    for post in result.posts:
-        post.model_dump_json().encode()
+    def body(self, entries: list[Any]) -> Any:
+        return entries
 
 
 @FIXED

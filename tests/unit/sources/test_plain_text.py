@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagelake.sources.plain_text import plain_text
-from tests.unit.sources.json_mutations import FIXED
+from tests.support.json_mutations import FIXED
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from imagelake.sources.responses import (
     unix_time,
 )
 from imagelake.web.messages import Response
-from tests.unit.sources.json_mutations import FIXED
+from tests.support.json_mutations import FIXED
 
 FEED = Feed(source="bluesky", account="alice.example")
 DIALECT = Dialect(

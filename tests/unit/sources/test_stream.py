@@ -13,7 +13,8 @@ from imagelake.run.posts import Post
 from imagelake.sources import Feed, get_source
 from imagelake.sources.stream import decode, to_post
 from imagelake.web.messages import Response
-from tests.unit.sources.json_mutations import FIXED, damaged, rendered
+from tests.support.json_mutations import FIXED, damaged, rendered
+from tests.support.page_properties import PageProperties
 
 SOURCE = get_source("stream")
 FEED = Feed.of({"source": "stream", "account": "posts", "window": "w-1"})
@@ -67,7 +68,7 @@ def test_post_when_in_our_own_words_is_taken_as_it_is() -> None:
 
 @pytest.mark.parametrize(("record", "kind"), [(BLUESKY, "bluesky"), (MASTODON, "mastodon")])
 def test_post_when_raw_is_what_its_network_would_have_brought(record: dict[str, Any], kind: str) -> None:
-    # The mapping knows a post by these, whichever way it comes.
+    # The mapping identifies a post by these, from a stream or from a listing.
     body = {"feed": [record["raw"]]} if kind == "bluesky" else [record["raw"]]
     feed = Feed.of({"source": kind, "server": record.get("server"), "account": "alice.example"})
     polled = get_source(kind).parse(feed, Response(200, {}, json.dumps(body).encode(), "https://server.example/"))
@@ -104,6 +105,15 @@ def test_request_when_asked_names_the_window() -> None:
 
 def test_feed_when_its_window_differs_is_the_same_feed() -> None:
     assert FEED.feed_id == Feed.of("stream:posts").feed_id
+
+
+class TestPage(PageProperties):
+    source, feed, url = SOURCE, FEED, "stage:w-1"
+    good = full = RECORDS
+    garbage_can_be_empty = True
+
+    def body(self, entries: list[Any]) -> Any:
+        return entries
 
 
 @FIXED

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from imagelake.run.errors import (
     BadFeedError,
@@ -24,7 +21,8 @@ from imagelake.run.posts import Media, Post
 from imagelake.sources import Bookmark, Feed, Page, RateLimit, parse_feed
 from imagelake.sources.x import NOT_BY_WAITING, X
 from imagelake.web.messages import Request, Response
-from tests.unit.sources.json_mutations import FIXED, damaged, rendered
+from tests.support.json_mutations import rendered
+from tests.support.page_properties import Asked, PageProperties
 
 SOURCE = X()
 FEED = Feed.of("x:CatCafe")
@@ -224,7 +222,7 @@ def test_post_when_written_in_either_vocabulary_is_the_same() -> None:
 @pytest.mark.parametrize("key", ["referenced_posts", "referenced_tweets"])
 @pytest.mark.parametrize("kind", ["retweeted", "reposted"])
 def test_post_when_reposted_is_a_reject(key: str, kind: str) -> None:
-    result = page(entry(**{key: [{"type": kind, "id": "1"}]}))
+    result = page(entry() | {key: [{"type": kind, "id": "1"}]})
     assert [reject.reason for reject in result.rejects] == ["a repost of another post"]
 
 
@@ -365,8 +363,9 @@ def test_since_when_too_old_for_the_search_is_left_out_from_then_on() -> None:
 
 
 def test_page_when_it_says_what_is_left_has_the_limit() -> None:
-    headers = {"x_rate_limit_remaining": "449", "x_rate_limit_reset": str(int(RESET.timestamp()))}
-    assert SOURCE.parse(FEED, response({"meta": {"result_count": 0}}, **headers)).rate == RateLimit(449, RESET)
+    reset = str(int(RESET.timestamp()))
+    answer = response({"meta": {"result_count": 0}}, x_rate_limit_remaining="449", x_rate_limit_reset=reset)
+    assert SOURCE.parse(FEED, answer).rate == RateLimit(449, RESET)
 
 
 # ---- Errors and limits -----------------------------------------------------------------------------------------------
@@ -456,53 +455,22 @@ def test_lookup_when_it_has_no_id_is_a_changed_source() -> None:
         SOURCE.parse(TIMELINE, response({"data": {"id": 7}}, url=LOOKUP_URL))
 
 
-# ---- Any bytes whatever ----------------------------------------------------------------------------------------------
+class TestPage(PageProperties):
+    source, feed, url = SOURCE, FEED, SEARCH_URL + "&since_id=1"
+    good = [entry("1"), entry("2", "3_1", "7_2"), entry("3", "9_9")]
+    full = [
+        entry("4", "3_1", "7_2", note_post={"text": "x"}, referenced_posts=[{"type": "quoted"}], withheld={}),
+        entry("5"),
+    ]
+    others = [
+        Asked(FEED, url, body)
+        for url in (SEARCH_URL, SEARCH_URL + "&since_id=1", LOOKUP_URL, TIMELINE_URL)
+        for body in (
+            {"data": {"id": "783214"}},
+            {"errors": [problem("usage-capped", code=88, parameters={"since_id": ["1"]})]},
+        )
+    ]
 
-
-@FIXED
-@given(
-    st.binary(),
-    st.sampled_from([200, 200, 400, 402, 403, 429, 500]),
-    st.sampled_from([SEARCH_URL, LOOKUP_URL, TIMELINE_URL, SEARCH_URL + "&since_id=1"]),
-)
-def test_parse_when_bytes_are_arbitrary_raises_only_imagelake_errors(body: bytes, status: int, url: str) -> None:
-    with pytest.raises(ImagelakeError):
-        SOURCE.parse(FEED, response(body, status, url))
-
-
-GOOD = [entry("1"), entry("2", "3_1", "7_2"), entry("3", "9_9")]
-MEDIA = [medium(), medium("7_2", "video")]
-FULL = entry("4", "3_1", "7_2", note_post={"text": "x"}, referenced_posts=[{"type": "quoted"}], withheld={})
-
-
-@FIXED
-@given(damaged(FULL) | damaged(entry("5")), st.integers(0, 3))
-def test_page_when_one_entry_is_damaged_keeps_all_others(bad: Any, place: int) -> None:
-    result = page(*GOOD[:place], bad, *GOOD[place:], media=MEDIA)
-    assert [post for post in page(*GOOD, media=MEDIA).posts if post not in result.posts] == []
-    assert len(result.posts) + len(result.rejects) == 4
-    for reject in result.rejects:
-        assert reject.reason
-        json.dumps(reject.raw, ensure_ascii=False, allow_nan=False).encode()
-    for post in result.posts:
-        post.model_dump_json().encode()
-
-
-FRAMES = [
-    {
-        "data": GOOD[:1],
-        "includes": {"media": MEDIA, "users": [{"id": "783214", "name": "x"}]},
-        "meta": {"next_token": "n"},
-    },
-    {"data": {"id": "783214"}},
-    {"errors": [problem("usage-capped", code=88, parameters={"since_id": ["1"]})]},
-]
-
-
-@FIXED
-@given(
-    st.sampled_from(FRAMES).flatmap(damaged), st.sampled_from([SEARCH_URL + "&since_id=1", LOOKUP_URL, TIMELINE_URL])
-)
-def test_page_when_damaged_anywhere_raises_only_imagelake_errors(body: Any, url: str) -> None:
-    with suppress(ImagelakeError):
-        SOURCE.parse(FEED, response(body, url=url))
+    def body(self, entries: list[Any]) -> Any:
+        includes = {"media": [medium(), medium("7_2", "video")], "users": [{"id": "783214", "name": "x"}]}
+        return {"data": entries, "includes": includes, "meta": {"next_token": "n"}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,13 +20,13 @@ from imagelake.web.client import GuardedClient
 from imagelake.web.errors import HttpError
 from imagelake.web.http1 import Headers
 from imagelake.web.urls import Url
+from tests.support.fixtures import Serve
+from tests.support.raw_server import Parts, RawServer
 from transform.download import _HTTP_ERROR_CODES, Downloader, Limits
 
 IMAGE = b"\xff\xd8\xff" + bytes(range(256)) * 40
 TEN, ELEVEN = "Wed, 01 Apr 2026 10:00:00 GMT", "Wed, 01 Apr 2026 11:00:00 GMT"
 LIMITS = Limits(max_bytes=100_000, connect_seconds=2, read_seconds=2, total_seconds=5, backoff_seconds=0.001)
-
-Answer = Iterable[bytes | None]
 
 
 def answer(status: int = 200, body: bytes = IMAGE, **headers: str) -> bytes:
@@ -35,119 +35,41 @@ def answer(status: int = 200, body: bytes = IMAGE, **headers: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-class Server:
-    """Answers a request with the next answer of its path, the last one for good; ``None`` hangs up."""
-
-    def __init__(self, **answers: list[Answer]) -> None:
-        self.answers = answers
-        self.asked: list[str] = []
-        self.heads: list[bytes] = []
-        self.connections = 0
-        self.at_once = self.most_at_once = 0
-        self.stopped = threading.Event()
-        self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        port = self._listener.getsockname()[1]
-        self.origin = f"http://127.0.0.1:{port}"
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
-
-    def _accept(self) -> None:
-        while True:
-            sock, _ = self._listener.accept()
-            if self.stopped.is_set():
-                sock.close()
-                return
-            self.connections += 1
-            self._threads.append(threading.Thread(target=self._serve, args=[sock]))
-            self._threads[-1].start()
-
-    def _serve(self, sock: socket.socket) -> None:
-        sock.settimeout(5)
-        try:
-            while (head := sock.recv(65536)) and self._answer(sock, head):
-                pass
-        except OSError:
-            pass
-        finally:
-            sock.close()
-
-    def _answer(self, sock: socket.socket, head: bytes) -> bool:
-        path = head.split()[1].decode().strip("/").partition("?")[0]
-        with self._lock:
-            self.asked.append(path)
-            self.heads.append(head)
-            answers = self.answers[path]
-            parts = answers.pop(0) if len(answers) > 1 else answers[0]
-            self.at_once += 1
-            self.most_at_once = max(self.most_at_once, self.at_once)
-        try:
-            for part in parts:
-                if part is None:
-                    return False
-                sock.sendall(part)
-        finally:
-            with self._lock:
-                self.at_once -= 1
-        return True
-
-    def stop(self) -> None:
-        self.stopped.set()
-        host, port = self._listener.getsockname()
-        socket.create_connection((host, port)).close()
-        for thread in self._threads:
-            thread.join(6)
-        self._listener.close()
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., Server]]:
-    servers: list[Server] = []
-
-    def start(**answers: list[Answer]) -> Server:
-        servers.append(Server(**answers))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.stop()
-
-
-def fetch(server: Server, path: str = "a", limits: Limits = LIMITS, **options: Any) -> bytes:
+def fetch(server: RawServer, path: str = "a", limits: Limits = LIMITS, **options: Any) -> bytes:
     with Downloader(limits, trusted_origins=frozenset({server.origin})) as downloader:
         return downloader.download(f"{server.origin}/{path}?sig=secret", **options)
 
 
-def failure(server: Server, path: str = "a", limits: Limits = LIMITS, **options: Any) -> ErrorCode:
+def failure(server: RawServer, path: str = "a", limits: Limits = LIMITS, **options: Any) -> ErrorCode:
     with pytest.raises(DownloadError) as caught:
         fetch(server, path, limits, **options)
     assert "secret" not in str(caught.value)
     return caught.value.code
 
 
-def endless(server: Callable[[], Server], first: bytes, part: bytes) -> Iterator[bytes]:
+def endless(server: Callable[[], RawServer], first: bytes, part: bytes) -> Iterator[bytes]:
     yield first
     while not server().stopped.wait(0.01):
         yield part
 
 
-def test_download_when_all_is_well(serve: Callable[..., Server]) -> None:
+def test_download_when_all_is_well(serve: Serve) -> None:
     server = serve(a=[[answer(content_type="Image/JPEG; x=y")]])
     assert fetch(server) == IMAGE
-    head = server.heads[0].lower()
+    head = server.requests[0].lower()
     assert b"\r\naccept-encoding: identity\r\n" in head
     assert b"\r\nuser-agent: imagelake/" in head
 
 
-def test_download_when_many_images_are_on_one_host_then_connections_are_kept(serve: Callable[..., Server]) -> None:
+def test_download_when_many_images_are_on_one_host_then_connections_are_kept(serve: Serve) -> None:
     server = serve(a=[[answer()]])
     with Downloader(LIMITS, trusted_origins=frozenset({server.origin})) as downloader:
         for _ in range(20):
             downloader.download(f"{server.origin}/a")
-    assert (len(server.asked), server.connections) == (20, 1)
+    assert (len(server.requests), server.connections) == (20, 1)
 
 
-def test_download_when_many_threads_share_it_then_the_host_sees_few_at_once(serve: Callable[..., Server]) -> None:
+def test_download_when_many_threads_share_it_then_the_host_sees_few_at_once(serve: Serve) -> None:
     gate = threading.Barrier(3)
 
     def slowly() -> Iterator[bytes]:
@@ -175,7 +97,7 @@ def test_download_when_many_threads_share_it_then_the_host_sees_few_at_once(serv
         (300, "http_error"), (302, "http_error"), (999, "server_error"),
     ],
 )  # fmt: skip
-def test_download_when_the_status_is_no_success(status: int, code: str, serve: Callable[..., Server]) -> None:
+def test_download_when_the_status_is_no_success(status: int, code: str, serve: Serve) -> None:
     server = serve(a=[[answer(status, b""), None]])
     assert failure(server) == code
 
@@ -189,10 +111,10 @@ def test_download_when_the_status_is_no_success(status: int, code: str, serve: C
         [answer(503, b"", date=TEN, retry_after=TEN)],
     ],
 )  # fmt: skip
-def test_download_when_a_problem_passes_then_it_is_retried(problem: Answer, serve: Callable[..., Server]) -> None:
+def test_download_when_a_problem_passes_then_it_is_retried(problem: Parts, serve: Serve) -> None:
     server = serve(a=[problem, problem, [answer()]])
     assert fetch(server) == IMAGE
-    assert len(server.asked) == 3
+    assert len(server.requests) == 3
 
 
 @pytest.mark.parametrize(
@@ -211,16 +133,16 @@ def test_download_when_a_problem_passes_then_it_is_retried(problem: Answer, serv
         ([answer(404, b"", retry_after="0")], "not_found", 1), ([answer(403, b"")], "forbidden", 1),
     ],
 )  # fmt: skip
-def test_download_when_a_problem_stays(problem: Answer, code: str, tries: int, serve: Callable[..., Server]) -> None:
+def test_download_when_a_problem_stays(problem: Parts, code: str, tries: int, serve: Serve) -> None:
     server = serve(a=[problem])
     assert failure(server) == code
-    assert len(server.asked) == tries
+    assert len(server.requests) == tries
 
 
-def test_download_when_a_retry_would_pass_the_deadline_then_it_ends_at_once(serve: Callable[..., Server]) -> None:
+def test_download_when_a_retry_would_pass_the_deadline_then_it_ends_at_once(serve: Serve) -> None:
     server = serve(a=[[answer(503, b"", retry_after="5")]])
     assert failure(server, limits=Limits(total_seconds=4)) is ErrorCode.SERVER_ERROR
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 def test_download_when_nothing_listens() -> None:
@@ -231,21 +153,25 @@ def test_download_when_nothing_listens() -> None:
     assert caught.value.code is ErrorCode.CONNECTION_FAILED
 
 
-def test_download_when_it_redirects_within_the_limit(serve: Callable[..., Server]) -> None:
+def test_download_when_it_redirects_within_the_limit(serve: Serve) -> None:
+    def redirect_without_scheme() -> Iterator[bytes]:
+        yield answer(307, b"moved", location=server.origin.removeprefix("http:") + "/c")
+
     server = serve(
-        a=[[answer(301, b"", location="b?x=1")]], c=[[answer(308, b"", location="/d#e")]],
+        a=[[answer(301, b"", location="b?x=1")]],
+        b=[redirect_without_scheme()],
+        c=[[answer(308, b"", location="/d#e")]],
         d=[[answer()]],
-    )  # fmt: skip
-    server.answers["b"] = [[answer(307, b"moved", location=server.origin.removeprefix("http:") + "/c")]]
+    )
     assert fetch(server) == IMAGE
-    assert server.asked == ["a", "b", "c", "d"]
-    assert b"secret" not in server.heads[-1]
+    assert server.paths == ["/a", "/b", "/c", "/d"]
+    assert b"secret" not in server.requests[-1]
 
 
-def test_download_when_it_redirects_for_ever(serve: Callable[..., Server]) -> None:
+def test_download_when_it_redirects_for_ever(serve: Serve) -> None:
     server = serve(a=[[answer(302, b"", location="/a")]])
     assert failure(server) is ErrorCode.TOO_MANY_REDIRECTS
-    assert len(server.asked) == 4
+    assert len(server.requests) == 4
 
 
 @pytest.mark.parametrize(
@@ -261,7 +187,7 @@ def test_download_when_it_redirects_for_ever(serve: Callable[..., Server]) -> No
     ],
 )  # fmt: skip
 def test_download_when_it_redirects_to_a_forbidden_url_then_nothing_is_requested_there(
-    location: str, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+    location: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = serve(a=[[answer(302, b"", location="/b")]], b=[[answer(302, b"", location=location)]])
     made: list[Any] = []
@@ -289,7 +215,7 @@ def test_download_when_https_redirects_to_http(monkeypatch: pytest.MonkeyPatch) 
     assert caught.value.code is ErrorCode.URL_REFUSED
 
 
-def test_download_when_hosts_are_listed_then_redirects_to_others_are_refused(serve: Callable[..., Server]) -> None:
+def test_download_when_hosts_are_listed_then_redirects_to_others_are_refused(serve: Serve) -> None:
     server = serve(a=[[answer(302, b"", location="https://other.example/b")]])
     with Downloader(trusted_origins=frozenset({server.origin}), allowed_hosts=frozenset({"cdn.example"})) as downloader:
         for url in (f"{server.origin}/a", "https://other.example/b"):
@@ -307,7 +233,7 @@ def test_download_when_no_origin_is_trusted(url: str) -> None:
     assert caught.value.code is ErrorCode.URL_REFUSED
 
 
-def test_download_when_the_body_is_too_large(serve: Callable[..., Server]) -> None:
+def test_download_when_the_body_is_too_large(serve: Serve) -> None:
     server = serve(
         announced=[[answer(body=b"", content_length="100001"), None]],
         exact=[[answer(body=bytes(100_000))]],
@@ -319,11 +245,11 @@ def test_download_when_the_body_is_too_large(serve: Callable[..., Server]) -> No
     )
     for path in ("announced", "endless", "chunked", "bomb"):
         assert failure(server, path) is ErrorCode.TOO_LARGE
-        assert server.asked.count(path) == 1
+        assert server.paths.count(f"/{path}") == 1
     assert len(fetch(server, "exact")) == 100_000
 
 
-def test_download_when_the_encoding_was_not_asked_for(serve: Callable[..., Server]) -> None:
+def test_download_when_the_encoding_was_not_asked_for(serve: Serve) -> None:
     server = serve(
         safe=[[answer(body=gzip.compress(IMAGE), content_encoding="gzip")]],
         br=[[answer(content_encoding="br"), None]],
@@ -332,7 +258,7 @@ def test_download_when_the_encoding_was_not_asked_for(serve: Callable[..., Serve
     assert failure(server, "br") is ErrorCode.HTTP_ERROR
 
 
-def test_download_when_the_length_lies(serve: Callable[..., Server]) -> None:
+def test_download_when_the_length_lies(serve: Serve) -> None:
     server = serve(
         short=[[answer(content_length=str(len(IMAGE) + 1)), None]],
         long=[[answer(content_length=str(len(IMAGE) - 1))]],
@@ -343,15 +269,15 @@ def test_download_when_the_length_lies(serve: Callable[..., Server]) -> None:
     assert bodies == [IMAGE[:-1]] * 3
 
 
-def test_download_when_there_is_no_body(serve: Callable[..., Server]) -> None:
+def test_download_when_there_is_no_body(serve: Serve) -> None:
     assert fetch(serve(a=[[answer(body=b"")]])) == b""
 
 
-def test_download_when_it_trickles(serve: Callable[..., Server]) -> None:
+def test_download_when_it_trickles(serve: Serve) -> None:
     server = serve(a=[endless(lambda: server, b"HTTP/1.1 200 X\r\n\r\n", b"x")])
     slow = Limits(grace_seconds=0.1, min_bytes_per_second=1_000_000)
     assert failure(server, limits=slow) is ErrorCode.TOO_SLOW
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -362,13 +288,13 @@ def test_download_when_it_trickles(serve: Callable[..., Server]) -> None:
     ],
 )
 @pytest.mark.parametrize("first", [b"", b"HTTP/1.1 200 X\r\nContent-Length: 5\r\n\r\na"])
-def test_download_when_it_stalls(first: bytes, limits: Limits, serve: Callable[..., Server]) -> None:
+def test_download_when_it_stalls(first: bytes, limits: Limits, serve: Serve) -> None:
     server = serve(a=[endless(lambda: server, first, b"")])
     assert failure(server, limits=limits) is ErrorCode.TIMED_OUT
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
-def test_download_when_the_total_time_is_up_although_bytes_come(serve: Callable[..., Server]) -> None:
+def test_download_when_the_total_time_is_up_although_bytes_come(serve: Serve) -> None:
     server = serve(a=[endless(lambda: server, b"HTTP/1.1 200 X\r\n\r\n", b"x")])
     assert failure(server, limits=Limits(total_seconds=0.2)) is ErrorCode.TIMED_OUT
 
@@ -386,7 +312,7 @@ def test_download_when_the_total_time_is_up_although_bytes_come(serve: Callable[
         (["max-image-preview: none"], False),
     ],
 )  # fmt: skip
-def test_download_when_robots_are_refused(tags: list[str], refused: bool, serve: Callable[..., Server]) -> None:
+def test_download_when_robots_are_refused(tags: list[str], refused: bool, serve: Serve) -> None:
     head, _, body = answer().partition(b"\r\n\r\n")
     lines = b"".join(b"\r\nX-Robots-Tag: " + tag.encode() for tag in tags)
     server = serve(a=[[head + lines + b"\r\n\r\n" + body]])
@@ -396,12 +322,12 @@ def test_download_when_robots_are_refused(tags: list[str], refused: bool, serve:
         assert fetch(server) == IMAGE
 
 
-def test_download_when_the_url_has_expired(serve: Callable[..., Server]) -> None:
+def test_download_when_the_url_has_expired(serve: Serve) -> None:
     server = serve(a=[[answer()]])
     now = datetime.now(UTC)
     assert failure(server, expires_at=now) is ErrorCode.URL_EXPIRED
     assert failure(server, expires_at=now - timedelta(days=4000)) is ErrorCode.URL_EXPIRED
-    assert server.asked == []
+    assert server.requests == []
     assert fetch(server, expires_at=now + timedelta(minutes=1)) == IMAGE
 
 

@@ -14,8 +14,8 @@ from imagelake.lake.rows import Row, Status
 from imagelake.run.aws import client
 from imagelake.run.errors import StorageDeniedError, StorageUnavailableError
 from imagelake.run.models import Batch
-from tests.unit.fake_lake import IMAGE_HASHES, Lake
-from tests.unit.functions.factories import item, plan, result
+from tests.support.factories import item, plan, result
+from tests.support.fake_lake import IMAGE_HASHES, Lake
 from transform import near_duplicates
 from transform.near_duplicates import DHASH_BITS, MIN_CONTRAST, PHASH_BITS, find, hash_log_cache, mark_near_duplicates
 

@@ -7,7 +7,6 @@ import json
 import logging
 import socket
 import ssl
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -26,7 +25,9 @@ from imagelake.web.client import GuardedClient
 from imagelake.web.errors import ConnectionFailedError, HostNotFoundError, HttpError, UrlRefusedError
 from imagelake.web.http1 import Deadline
 from imagelake.web.urls import Url
-from tests.unit.web.server import EVIL, OK, Server, get
+from tests.support.fixtures import Serve
+from tests.support.hostile_urls import LITERALS, URLS
+from tests.support.raw_server import EVIL, OK, get
 
 PUBLIC = "93.184.215.14"
 
@@ -85,67 +86,6 @@ def error_of(url: str) -> type[BaseException]:
     return caught.type
 
 
-# Literal addresses, in the spellings that resolvers and URL parsers know.
-LITERALS = [
-    "0.0.0.0", "10.0.0.1", "100.64.0.1", "100.100.100.200", "127.0.0.1", "127.1.2.3", "168.63.129.16",
-    "169.254.169.254", "169.254.170.2",
-    "172.16.0.1", "192.0.0.192", "192.0.2.1", "192.88.99.1", "192.168.1.1", "198.18.0.1", "198.51.100.1",
-    "203.0.113.1", "224.0.0.1",
-    "240.0.0.1", "255.255.255.255", "0x7f.1", "0x7f000001", "0x7f.0x0.0x0.0x1", "0X7F.1", "2130706433", "127.1",
-    "127.0.1", "0177.0.0.1",
-    "017700000001", "0251.0376.0251.0376", "0xa9fea9fe", "2852039166", "169.254.43518", "0", "0x0", "127.0.0.1.",
-    "127.0.0.1..",
-    "\uff11\uff12\uff17.0.0.1", "127\u30020\u30020\u30021", "127\uff0e0\uff0e0\uff0e1", "127\uff610\uff610\uff611",
-    "\u2460\u2461\u2466.0.0.1",
-    "localhost", "LOCALHOST", "localhost.", "loc\u00adalhost", "\u24db\u24de\u24d2alhost", "%6c%6f%63alhost",
-    "127.0.0.1%00", "127.0.0.1%2f",
-    "[::]", "[::1]", "[0:0:0:0:0:0:0:1]", "[::127.0.0.1]", "[::169.254.169.254]", "[::ffff:127.0.0.1]",
-    "[::ffff:169.254.169.254]",
-    "[::ffff:8.8.8.8]", "[::ffff:a9fe:a9fe]", "[64:ff9b::a9fe:a9fe]", "[64:ff9b:1::a9fe:a9fe]", "[100::1]",
-    "[2001::a9fe:a9fe]",
-    "[2001:db8::1]", "[2002:a9fe:a9fe::1]", "[3fff::1]", "[5f00::1]", "[fc00::1]", "[fd00:ec2::254]", "[fe80::1]",
-    "[fe80::1%25eth0]",
-    "[fe80::1%eth0]", "[2a00::1%25lo]", "[2a00::5efe:7f00:1]", "[ff02::1]", "[fec0::1]", "[::1", "::1",
-    "[127.0.0.1]", "[v1.x]", "[]", "",
-]  # fmt: skip
-
-
-URLS = [
-    # schemes
-    "ftp://example.com/a.jpg", "file:///etc/passwd", "gopher://example.com:70/_", "data:image/png;base64,AAAA",
-    "javascript:alert(1)",
-    "dict://example.com:11211/", "ws://example.com/", "unix:///var/run/docker.sock",
-    "http+unix://%2Fvar%2Frun%2Fdocker.sock/", "jar:http://example.com/",
-    "//example.com/a.jpg", "/a.jpg", "a.jpg", "example.com/a.jpg", "http:example.com", "http:/example.com",
-    "http:///a.jpg", "http://", "", " ",
-    " http://example.com/", "h\u0442tp://example.com/", "https:\u2215\u2215example.com/",
-    # ports
-    "http://example.com:8080/", "http://example.com:22/", "https://example.com:8443/", "http://example.com:0/",
-    "http://example.com:65536/",
-    "http://example.com:-1/", "http://example.com:99999999999/", "http://example.com:80:80/",
-    "http://example.com:http/", "https://example.com:6379/",
-    # user names and the confusion of parsers
-    "http://user@example.com/", "http://user:word@example.com/", "http://@example.com/", "http://:@example.com/",
-    "http://a@b", "http://a@b@example.com/",
-    "http://example.com@169.254.169.254/", "http://169.254.169.254\\@example.com/",
-    "http://example.com\\@169.254.169.254/", "http:\\\\example.com/",
-    "http://example.com\\.evil.test/", "http://example.com%40evil.test/",
-    "http://example.com&@evil.test#@169.254.169.254/",
-    "http://foo@127.0.0.1:80@example.com/", "http://foo@127.0.0.1 @example.com/",
-    "http://127.0.0.1:80\\@@example.com:80/", "http:// @example.com/",
-    # control characters
-    "http://example.com/\r\nHost: evil", "http://example.com\r\n/", "http://exam\nple.com/",
-    "http://example.com/\x00", "http://example.com/\t",
-    "http://example.com\x7f/", "http://example.com/\u2028", "http://exa mple.com/", "http://example.com/\ud800",
-    # names that are none
-    "http://example..com/", "http://.example.com/", "http://example.com./", "http://ex*mple.com/",
-    "http://exa%6dple.com/", "http://example.com%20/",
-    "http://exa'mple.com/", "http://example.com;evil/", "http://example.com,evil/", f"http://{'a' * 64}.com/",
-    f"http://{'a.' * 127}com/",
-    "http://\u202e/", "http://xn--\u00e4.com/", "http://$(id).com/", "http://\u2100.com/", "http://\ufdd0.com/",
-]  # fmt: skip
-
-
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("host", LITERALS)
 def test_exchange_when_the_host_is_an_address_in_disguise(host: str, scheme: str, connections: list[Any]) -> None:
@@ -189,7 +129,7 @@ def test_exchange_when_the_name_changes_its_address_after_the_check(
     assert connections == [(PUBLIC, 80)]
 
 
-def test_exchange_when_the_peer_is_not_public(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exchange_when_the_peer_is_not_public(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     server = serve(lambda head: [OK])
     resolve_to(monkeypatch, [PUBLIC])
     reroute(monkeypatch, server.port, peer=None)
@@ -232,7 +172,7 @@ def test_exchange_when_the_host_is_public(
     assert connections == [(PUBLIC, port), ("2606:4700::6810:84e5", port, 0, 0)]
 
 
-def test_exchange_when_the_first_address_is_dead(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exchange_when_the_first_address_is_dead(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     server = serve(lambda head: [OK])
     resolve_to(monkeypatch, ["2606:4700::1", PUBLIC])
     wanted = reroute(monkeypatch, server.port, peer=PUBLIC)  # an IPv6 socket cannot connect there
@@ -270,7 +210,7 @@ def certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext
 
 
 def test_exchange_when_https_is_pinned_then_tls_names_the_host(
-    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     at_server, at_client = certificate(tmp_path, "media.example")
     named: list[str | None] = []
@@ -285,7 +225,7 @@ def test_exchange_when_https_is_pinned_then_tls_names_the_host(
 
 @pytest.mark.parametrize(("extra", "connections"), [(b"", 1), (EVIL, 3)])
 def test_exchange_when_https_then_only_a_reusable_connection_is_kept(
-    extra: bytes, connections: int, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    extra: bytes, connections: int, serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     at_server, at_client = certificate(tmp_path, "media.example")
     server = serve(lambda head: [OK + extra], at_server)
@@ -298,7 +238,7 @@ def test_exchange_when_https_then_only_a_reusable_connection_is_kept(
 
 
 def test_exchange_when_the_certificate_is_for_another_name(
-    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     at_server, at_client = certificate(tmp_path, "other.example")
     server = serve(lambda head: [OK], at_server)
@@ -388,7 +328,7 @@ def test_client_when_the_contact_does_not_fit_a_header(contact: str) -> None:
         GuardedClient(contact=contact)
 
 
-def test_exchange_when_all_is_well(serve: Callable[..., Server]) -> None:
+def test_exchange_when_all_is_well(serve: Serve) -> None:
     body = json.dumps({"posts": []}).encode()
     packed = gzip.compress(body)
     server = serve(
@@ -413,7 +353,7 @@ def test_exchange_when_all_is_well(serve: Callable[..., Server]) -> None:
     assert server.connections == 1
 
 
-def test_exchange_when_a_body_is_sent(serve: Callable[..., Server]) -> None:
+def test_exchange_when_a_body_is_sent(serve: Serve) -> None:
     server = serve(lambda head: [OK])
     client = GuardedClient(trusted_origins=frozenset({server.origin}))
     with client:
@@ -423,7 +363,7 @@ def test_exchange_when_a_body_is_sent(serve: Callable[..., Server]) -> None:
     assert body == b'{"a":1}'
 
 
-def test_exchange_when_the_answer_redirects_then_it_is_returned(serve: Callable[..., Server]) -> None:
+def test_exchange_when_the_answer_redirects_then_it_is_returned(serve: Serve) -> None:
     server = serve(
         lambda head: [b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n"]
     )
@@ -443,7 +383,7 @@ def test_open_when_the_url_was_not_checked_then_it_is_refused_the_same(url: str,
 
 
 def test_exchange_when_everything_is_logged_then_no_signature_is(
-    serve: Callable[..., Server], caplog: pytest.LogCaptureFixture
+    serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     server = serve(lambda head: [b"HTTP/1.1 302 Found\r\nLocation: /?sig=secret\r\nContent-Length: 0\r\n\r\n"])

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import Any
@@ -27,7 +27,8 @@ from imagelake.web.errors import (
     UnknownEncodingError,
 )
 from imagelake.web.http1 import Deadline
-from tests.unit.web.server import EVIL, OK, Server, get
+from tests.support.fixtures import Serve
+from tests.support.raw_server import EVIL, OK, RawServer, get
 
 BOMB = gzip.compress(bytes(50_000_000))
 ENDLESS = [b"HTTP/1.1 200 OK\r\n\r\n"] + [bytes(65536)] * 100
@@ -54,9 +55,7 @@ ENDLESS = [b"HTTP/1.1 200 OK\r\n\r\n"] + [bytes(65536)] * 100
         ([None], ConnectionFailedError),
     ],
 )
-def test_exchange_when_the_answer_is_hostile(
-    parts: list[bytes | None], kind: type[HttpError], serve: Callable[..., Server]
-) -> None:
+def test_exchange_when_the_answer_is_hostile(parts: list[bytes | None], kind: type[HttpError], serve: Serve) -> None:
     server = serve(lambda head: parts)
     with pytest.raises(HttpError) as caught:
         get(
@@ -69,7 +68,7 @@ def test_exchange_when_the_answer_is_hostile(
     assert "secret" not in str(caught.value)
 
 
-def trickle(server: Server, first: bytes, part: bytes) -> Iterator[bytes]:
+def trickle(server: RawServer, first: bytes, part: bytes) -> Iterator[bytes]:
     """``first``, then ``part`` again and again, a hundredth of a second apart, until the server is stopped."""
     yield first
     while not server.stopped.wait(0.01):
@@ -79,8 +78,8 @@ def trickle(server: Server, first: bytes, part: bytes) -> Iterator[bytes]:
 @pytest.mark.parametrize(
     ("first", "part"), [(b"", b""), (b"", b"HTTP/1.1 100 Continue\r\n\r\n"), (b"HTTP/1.1 200 OK\r\nX: ", b"x")]
 )
-def test_exchange_when_the_head_never_ends(first: bytes, part: bytes, serve: Callable[..., Server]) -> None:
-    server: Server = serve(lambda head: trickle(server, first, part))
+def test_exchange_when_the_head_never_ends(first: bytes, part: bytes, serve: Serve) -> None:
+    server: RawServer = serve(lambda head: trickle(server, first, part))
     with pytest.raises(HttpError) as caught:
         get(server.origin, GuardedClient(trusted_origins=frozenset({server.origin})), total=0.2)
     assert caught.type is HttpTimeoutError
@@ -97,8 +96,8 @@ def test_exchange_when_the_server_accepts_the_connection_and_never_answers(schem
     assert time.monotonic() - started < 3
 
 
-def test_read_body_when_it_trickles(serve: Callable[..., Server]) -> None:
-    server: Server = serve(lambda head: trickle(server, b"HTTP/1.1 200 OK\r\n\r\n", b"x"))
+def test_read_body_when_it_trickles(serve: Serve) -> None:
+    server: RawServer = serve(lambda head: trickle(server, b"HTTP/1.1 200 OK\r\n\r\n", b"x"))
     with (
         GuardedClient(trusted_origins=frozenset({server.origin})) as client,
         client.open("GET", client.check(server.origin), deadline=Deadline(5), connect=1, read=1) as response,
@@ -117,7 +116,7 @@ def test_read_body_when_it_trickles(serve: Callable[..., Server]) -> None:
     ],
 )
 def test_exchange_when_more_comes_than_was_announced_then_it_answers_no_other_request(
-    answer: bytes, serve: Callable[..., Server]
+    answer: bytes, serve: Serve
 ) -> None:
     server = serve(lambda head: [answer])
     with GuardedClient(trusted_origins=frozenset({server.origin})) as client:
@@ -127,7 +126,7 @@ def test_exchange_when_more_comes_than_was_announced_then_it_answers_no_other_re
 
 
 def test_read_body_when_it_is_done_then_no_other_request_gets_the_connection_until_the_block_ends(
-    serve: Callable[..., Server],
+    serve: Serve,
 ) -> None:
     server = serve(lambda head: [OK])
     with GuardedClient(trusted_origins=frozenset({server.origin})) as client:
@@ -138,7 +137,7 @@ def test_read_body_when_it_is_done_then_no_other_request_gets_the_connection_unt
     assert server.connections == 2
 
 
-def test_exchange_when_a_bomb_inflates_then_memory_stays_small(serve: Callable[..., Server]) -> None:
+def test_exchange_when_a_bomb_inflates_then_memory_stays_small(serve: Serve) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(BOMB)
     server = serve(lambda _: [head, BOMB])
     client = GuardedClient(trusted_origins=frozenset({server.origin}))
@@ -152,7 +151,7 @@ def test_exchange_when_a_bomb_inflates_then_memory_stays_small(serve: Callable[.
     assert peak < 10_000_000
 
 
-def test_exchange_when_a_body_comes_in_chunks_then_the_connection_is_kept(serve: Callable[..., Server]) -> None:
+def test_exchange_when_a_body_comes_in_chunks_then_the_connection_is_kept(serve: Serve) -> None:
     server = serve(
         lambda head: [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"2\r\nok\r\n", b"0\r\n", b"\r\n"]
     )
@@ -222,9 +221,7 @@ CHUNKED = b"HTTP/1.1 200 OK|Transfer-Encoding: chunked"
         ),
     ],
 )  # fmt: skip
-def test_exchange_when_the_answer_is_malformed(
-    answer: bytes, kind: type[HttpError], serve: Callable[..., Server]
-) -> None:
+def test_exchange_when_the_answer_is_malformed(answer: bytes, kind: type[HttpError], serve: Serve) -> None:
     server = serve(lambda head: [answer, None])
     with pytest.raises(HttpError) as caught:
         get(server.origin, GuardedClient(trusted_origins=frozenset({server.origin})))
@@ -241,9 +238,7 @@ def test_exchange_when_the_answer_is_malformed(
         raw(CHUNKED, b"0\r\nA:" + b" " * 8_000 + b"\x0b\r\n\r\n"),
     ],
 )
-def test_exchange_when_a_line_would_keep_h11_busy_then_it_is_refused_soon(
-    answer: bytes, serve: Callable[..., Server]
-) -> None:
+def test_exchange_when_a_line_would_keep_h11_busy_then_it_is_refused_soon(answer: bytes, serve: Serve) -> None:
     server = serve(lambda head: [answer, None])
     started = time.process_time()
     with pytest.raises(HttpError):
@@ -251,7 +246,7 @@ def test_exchange_when_a_line_would_keep_h11_busy_then_it_is_refused_soon(
     assert time.process_time() - started < 2
 
 
-def test_open_when_the_method_is_head_then_the_length_announces_no_body(serve: Callable[..., Server]) -> None:
+def test_open_when_the_method_is_head_then_the_length_announces_no_body(serve: Serve) -> None:
     server = serve(lambda head: [raw(b"HTTP/1.1 200 OK|Content-Length: 5")])
     with GuardedClient(trusted_origins=frozenset({server.origin})) as client:
         for _ in range(2):
@@ -276,7 +271,7 @@ def test_open_when_the_method_is_head_then_the_length_announces_no_body(serve: C
     ],
 )
 def test_exchange_when_the_answer_is_odd_but_clear_then_the_connection_is_kept(
-    answer: bytes, body: bytes, serve: Callable[..., Server]
+    answer: bytes, body: bytes, serve: Serve
 ) -> None:
     server = serve(lambda head: [answer])
     with GuardedClient(trusted_origins=frozenset({server.origin})) as client:
@@ -293,21 +288,21 @@ def test_exchange_when_the_answer_is_odd_but_clear_then_the_connection_is_kept(
         [raw(b"HTTP/1.1 200 OK", b"ok"), None],
     ],
 )
-def test_exchange_when_the_answer_ends_the_connection(parts: list[bytes | None], serve: Callable[..., Server]) -> None:
+def test_exchange_when_the_answer_ends_the_connection(parts: list[bytes | None], serve: Serve) -> None:
     server = serve(lambda head: parts)
     with GuardedClient(trusted_origins=frozenset({server.origin})) as client:
         assert [client.exchange("GET", server.origin).body for _ in range(2)] == [b"ok"] * 2
     assert server.connections == 2
 
 
-def test_exchange_when_a_header_comes_twice_then_its_values_are_joined(serve: Callable[..., Server]) -> None:
+def test_exchange_when_a_header_comes_twice_then_its_values_are_joined(serve: Serve) -> None:
     server = serve(lambda head: [raw(b"HTTP/1.1 200 OK|A: b|Content-Length: 0|a:\tc  d |B: \xc3\xa4|C: \xe4")])
     answer = get(server.origin, GuardedClient(trusted_origins=frozenset({server.origin})))
     assert answer.headers == {"a": "b, c  d", "content-length": "0", "b": "ä", "c": "ä"}
 
 
 @pytest.mark.parametrize("value", ["a\r\nX: y", "a\nb", "a\0", "caf\u00e9", "\u2028"])
-def test_exchange_when_a_header_does_not_fit_then_nothing_is_sent(value: str, serve: Callable[..., Server]) -> None:
+def test_exchange_when_a_header_does_not_fit_then_nothing_is_sent(value: str, serve: Serve) -> None:
     server = serve(lambda head: [OK])
     with pytest.raises(HttpError) as caught:
         get(server.origin, GuardedClient(trusted_origins=frozenset({server.origin})), headers={"X-Token": value})
@@ -316,7 +311,7 @@ def test_exchange_when_a_header_does_not_fit_then_nothing_is_sent(value: str, se
     assert server.connections == 0
 
 
-def test_exchange_when_the_server_answers_before_it_has_read_the_body(serve: Callable[..., Server]) -> None:
+def test_exchange_when_the_server_answers_before_it_has_read_the_body(serve: Serve) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
 
@@ -336,11 +331,11 @@ def test_exchange_when_the_server_answers_before_it_has_read_the_body(serve: Cal
     assert (answer.status, answer.body) == (413, b"no")
 
 
-def fetched(client: GuardedClient, server: Server) -> bytes:
+def fetched(client: GuardedClient, server: RawServer) -> bytes:
     return client.exchange("GET", server.origin).body
 
 
-def test_connection_when_the_server_hangs_up_on_it_while_idle(serve: Callable[..., Server]) -> None:
+def test_connection_when_the_server_hangs_up_on_it_while_idle(serve: Serve) -> None:
     gone = threading.Event()
 
     def hang_up(head: bytes) -> Iterator[bytes | None]:
@@ -357,9 +352,7 @@ def test_connection_when_the_server_hangs_up_on_it_while_idle(serve: Callable[..
     assert server.connections == 2
 
 
-def test_connection_when_it_idles_for_long_or_is_one_too_many(
-    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_connection_when_it_idles_for_long_or_is_one_too_many(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = serve(lambda head: [OK]), serve(lambda head: [OK])
     with GuardedClient(trusted_origins=frozenset({one.origin, two.origin})) as client:
         for _ in range(2):
@@ -375,7 +368,7 @@ def test_connection_when_it_idles_for_long_or_is_one_too_many(
         assert one.connections == 3
 
 
-def test_connection_when_the_client_is_closed_meanwhile(serve: Callable[..., Server]) -> None:
+def test_connection_when_the_client_is_closed_meanwhile(serve: Serve) -> None:
     server = serve(lambda head: [OK])
     client = GuardedClient(trusted_origins=frozenset({server.origin}))
     with client.open("GET", client.check(server.origin), deadline=Deadline(5), connect=1, read=1) as response:
@@ -385,7 +378,7 @@ def test_connection_when_the_client_is_closed_meanwhile(serve: Callable[..., Ser
     assert server.connections == 2
 
 
-def test_exchange_when_many_threads_share_the_client_then_each_has_its_own_answer(serve: Callable[..., Server]) -> None:
+def test_exchange_when_many_threads_share_the_client_then_each_has_its_own_answer(serve: Serve) -> None:
     def echo(head: bytes) -> list[bytes]:
         path = head.split()[1]
         return [raw(b"HTTP/1.1 200 OK|Content-Length: %d" % len(path), path)]
@@ -405,7 +398,7 @@ WHOLE = [
 
 
 @pytest.mark.parametrize("answer", WHOLE)
-def test_exchange_when_the_answer_comes_in_two_then_it_is_the_same(answer: bytes, serve: Callable[..., Server]) -> None:
+def test_exchange_when_the_answer_comes_in_two_then_it_is_the_same(answer: bytes, serve: Serve) -> None:
     def halved(head: bytes) -> Iterator[bytes]:
         middle = int(head.split()[1][1:])
         yield answer[:middle]
@@ -442,7 +435,7 @@ def retried(client: GuardedClient, url: str) -> bytes:
 
 
 def test_exchange_when_answers_are_mutated_then_only_our_errors_are_raised_and_no_answer_goes_to_another_request(
-    serve: Callable[..., Server],
+    serve: Serve,
 ) -> None:
     rng = Random(1)
     parts: list[bytes | None] = []

@@ -13,7 +13,24 @@ from hypothesis import strategies as st
 FIXED = settings(derandomize=True, database=None, deadline=None, max_examples=150)
 
 _DROP = object()
-_ODD = [None, True, 0, -1, 1.5, 10**40, "", "x", "\x00", "\ud800", "9999-99-99", [], ["x"], {}, {"x": 1}, [[[]]]]
+_ODD: list[Any] = [
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    10**40,
+    "",
+    "x",
+    "\x00",
+    "\ud800",
+    "9999-99-99",
+    [],
+    ["x"],
+    {},
+    {"x": 1},
+    [[[]]],
+]
 _ODD_LITERALS = ["NaN", "-Infinity", "1e999", "9" * 5000, "[" * 80 + "]" * 80]
 
 
@@ -22,14 +39,14 @@ class Literal(str):
 
 
 class Twice:
-    """A value whose key is written twice, first with another value."""
+    """A value whose key stands twice in the JSON, first with another value."""
 
     def __init__(self, first: Any, last: Any) -> None:
         self.first, self.last = first, last
 
 
 def rendered(value: Any) -> str:
-    """JSON text, with what ``json.dumps`` could not write."""
+    """JSON text, also of values that ``json.dumps`` cannot write."""
     if isinstance(value, Literal):
         return str(value)
     if isinstance(value, dict):
@@ -40,7 +57,7 @@ def rendered(value: Any) -> str:
 
 
 def damaged(entry: Any) -> st.SearchStrategy[Any]:
-    """``entry`` with one part of it dropped, retyped or doubled."""
+    """Drop, retype or double one part of ``entry``."""
     odd = st.sampled_from([*_ODD, *map(Literal, _ODD_LITERALS)])
     return st.builds(
         _changed, st.just(entry), st.sampled_from(list(_paths(entry))), st.just(_DROP) | odd, st.booleans()

@@ -7,7 +7,7 @@ import struct
 import zlib
 
 from imagelake.run.errors import ErrorCode
-from tests.unit.imaging.images import chunk, encoded, jpeg_with, png_of, png_with, quarters
+from tests.support.images import chunk, encoded, jpeg_with, png_of, png_with, quarters
 
 PIXELS, CORRUPT, TRUNCATED = ErrorCode.TOO_MANY_PIXELS, ErrorCode.CORRUPT, ErrorCode.TRUNCATED
 FORMAT, NO_IMAGE = ErrorCode.FORMAT_NOT_ALLOWED, ErrorCode.NOT_AN_IMAGE

@@ -1,4 +1,4 @@
-"""Runs, posts, plans, rows and pictures, each with defaults, so that a test names only what it is about."""
+"""Runs, posts, plans, rows and images, each with defaults, so that a test names only what matters to it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,23 @@ from imagelake.lake.staging import Staging
 from imagelake.run.models import Batch, FeedEntry, PlannedBatch, Run
 from imagelake.run.posts import Item, Media, Post
 from imagelake.sources import Feed
-from tests.unit.fake_lake import Lake
+from tests.support.fake_lake import Lake
 
-_EVENTS = Path(__file__).parents[2] / "events"
+_EVENTS = Path(__file__).parents[1] / "events"
 NOON = datetime(2026, 4, 1, 12, tzinfo=UTC)
 FEED = Feed.of("bluesky:alice.example.com")
 ENTRY = FeedEntry(feed_id=FEED.feed_id, name=FEED.name, config=FEED.name)
+OTHER_ENTRY = FeedEntry(
+    feed_id="mastodon-x",
+    name="mastodon:x.example#cats",
+    config={"source": "mastodon", "server": "x.example", "hashtag": "cat's"},
+)
 RUN = Run.model_validate(json.loads((_EVENTS / "validate.json").read_text())["run"])
 
 
 @dataclass
 class Context:
-    """A Lambda context; ``seconds`` are what is left of the function's time, asked again for each step of the work."""
+    """A Lambda context; ``seconds`` returns the remaining time of the function at each call."""
 
     seconds: Callable[[], float] = lambda: 300.0
     function_name: str = "test"
@@ -93,6 +98,20 @@ def feed_plan(**changes: Any) -> dict[str, Any]:
         "warnings": [],
     }
     return plan | changes
+
+
+def up_to_date(feed: FeedEntry = ENTRY, **plan: Any) -> dict[str, Any]:
+    """The result of a feed without new posts, as Report gets it."""
+    return {"feed": feed.model_dump(), "status": "up_to_date", "plan": feed_plan(**plan)}
+
+
+def failed(
+    error: str = "SourceUnavailableError",
+    feed: FeedEntry = OTHER_ENTRY,
+    cause: str = '{"errorMessage": "x.example did not answer"}',
+) -> dict[str, Any]:
+    """The result of a feed that failed, as Report gets it."""
+    return {"feed": feed.model_dump(), "status": "failed", "error": {"Error": error, "Cause": cause}}
 
 
 def jpeg(color: str = "teal", size: tuple[int, int] = (64, 48)) -> bytes:

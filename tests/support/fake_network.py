@@ -12,7 +12,7 @@ from imagelake.run.errors import RateLimitedError, SourceChangedError, SourceUna
 from imagelake.run.posts import Post
 from imagelake.sources import Bookmark, Feed, Page, RateLimit, Reject, get_source
 from imagelake.web.messages import Request, Response
-from tests.unit.functions.website import Answer, Website
+from tests.support.web_server import Answer, WebServer
 
 
 class Network:
@@ -22,7 +22,7 @@ class Network:
     media_hosts: frozenset[str] | None = None
     manifest = get_source(name).manifest
 
-    def __init__(self, website: Website) -> None:
+    def __init__(self, website: WebServer) -> None:
         self.newest_first = True
         self._website = website
 

@@ -7,7 +7,7 @@ import random
 import struct
 import zipfile
 
-from tests.unit.imaging.images import chunk, encoded, exif, jpeg_with, photo, png_with
+from tests.support.images import chunk, encoded, exif, jpeg_with, photo, png_with
 
 KINDS = ["JPEG", "PNG", "WEBP", "GIF", "AVIF"]
 _MAGIC = {"JPEG": 3, "PNG": 8, "WEBP": 12, "GIF": 6, "AVIF": 12}

@@ -2,50 +2,41 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from unittest.mock import patch
 
-import moto.s3.urls
-from botocore.useragent import UserAgentString
 from moto import mock_aws
-from moto.s3.models import S3Backend
-from moto.s3.responses import S3Response
 
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.hash_log import HashLog
 from imagelake.lake.media_index import MediaIndex
 from imagelake.run.aws import client
-
-_put_object = S3Response.put_object
-_one_put = threading.Lock()
+from tests.support.private_parts import improved_moto
 
 BUCKET, IMAGE_KEYS, IMAGE_HASHES, BOOKMARKS = "lake", "image-keys", "image-hashes", "bookmarks"
 
-
-def _agent(self: UserAgentString) -> str:
-    # botocore would build it again for every call.
-    return "imagelake-tests"
-
-
-def _put_alone(self: S3Response) -> Any:
-    # S3 lets one conditional write win. moto checks first and writes later, so only one thread may do it at a time.
-    with _one_put:
-        return _put_object(self)
+# The variables of all functions, as ``template.yaml`` sets them.
+ENVIRONMENT = {
+    "BUCKET_NAME": BUCKET,
+    "IMAGE_KEYS_TABLE": IMAGE_KEYS,
+    "IMAGE_HASHES_TABLE": IMAGE_HASHES,
+    "BOOKMARKS_TABLE": BOOKMARKS,
+    "TRUSTED_ORIGINS": "",
+    "CONTACT": "",
+    "SECRETS_PREFIX": "imagelake/",
+    "EVENT_BUS_NAME": "bus",
+    "BATCH_SIZE": "500",
+    "POSTS_PER_FEED": "1000",
+    "FAILURE_TOLERANCE_PERCENT": "20",
+    "POWERTOOLS_SERVICE_NAME": "test",
+}
 
 
 @contextmanager
 def aws_in_memory() -> Iterator[None]:
-    """AWS without any resources. For speed, moto does not look up the module of its URLs at every call."""
-    fixed = property(lambda self: moto.s3.urls)
-    with (
-        mock_aws(),
-        patch.object(S3Backend, "_url_module", fixed),
-        patch.object(S3Response, "put_object", _put_alone),
-        patch.object(UserAgentString, "to_string", _agent),
-    ):
+    """AWS without any resources."""
+    with mock_aws(), improved_moto():
         yield
 
 

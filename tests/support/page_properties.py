@@ -1,0 +1,119 @@
+"""Tests that hold for the pages of every network."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from imagelake.run.errors import ImagelakeError
+from imagelake.sources import Feed, Page, Source
+from imagelake.web.messages import Response
+from tests.support.json_mutations import FIXED, damaged, rendered
+
+# Hypothesis warns of tests that classes share, because their data must not differ; here they are meant to.
+PROPERTY = settings(FIXED, suppress_health_check=[HealthCheck.differing_executors])
+# Headers that some adapter reads.
+HEADERS = [
+    "date", "etag", "link", "location", "ratelimit-remaining", "ratelimit-reset", "retry-after", "x-app-usage",
+    "x-business-use-case-usage", "x-rate-limit-remaining", "x-rate-limit-reset", "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+]  # fmt: skip
+STATUSES = [200, 200, 200, 200, 302, 304, 400, 401, 402, 403, 404, 410, 429, 500, 503]
+
+
+class Asked(NamedTuple):
+    """A request, by its feed and URL, and the JSON of a good response."""
+
+    feed: Feed
+    url: str
+    body: Any
+
+
+class PageProperties:
+    """Base of a class ``Test...`` in the test file of a network, which sets the attributes and overrides ``body``."""
+
+    source: Source
+    feed: Feed
+    # The URL of a page with entries.
+    url: str
+    # Entries that become posts.
+    good: list[Any]
+    # Entries with every part that the adapter reads; the tests damage one part of them.
+    full: list[Any]
+    # Responses that have no entries, e.g. of a lookup, or that have them at another URL.
+    others: list[Asked] = []
+    # The error that a damaged page may raise.
+    damage_raises: type[ImagelakeError] = ImagelakeError
+    # True if bytes that are no page can be a page without posts, e.g. with the status 304.
+    garbage_can_be_empty = False
+
+    def body(self, entries: list[Any]) -> Any:
+        """Return the JSON of a page with these entries."""
+        raise NotImplementedError
+
+    @PROPERTY
+    @given(
+        data=st.data(),
+        body=st.binary(),
+        status=st.sampled_from(STATUSES),
+        headers=st.dictionaries(st.sampled_from(["content-type", *HEADERS]), st.text()),
+    )
+    def test_arbitrary_bytes_raise_only_imagelake_errors(
+        self, data: st.DataObject, body: bytes, status: int, headers: dict[str, str]
+    ) -> None:
+        asked = data.draw(st.sampled_from(self._responses))
+        try:
+            page = self.source.parse(asked.feed, Response(status, headers, body, asked.url))
+        except ImagelakeError:
+            return
+        assert self.garbage_can_be_empty
+        assert (page.posts, page.rejects) == ([], [])
+
+    @PROPERTY
+    @given(data=st.data())
+    def test_damaged_entry_keeps_the_others(self, data: st.DataObject) -> None:
+        bad = data.draw(self._damaged_entries)
+        place = data.draw(st.integers(0, len(self.good)))
+        page = self._page([*self.good[:place], bad, *self.good[place:]])
+        assert [post for post in self._good_page.posts if post not in page.posts] == []
+        assert len(page.posts) + len(page.rejects) == len(self.good) + 1
+        for reject in page.rejects:
+            assert reject.reason
+            json.dumps(reject.raw, ensure_ascii=False, allow_nan=False).encode()
+        for post in page.posts:
+            post.model_dump_json().encode()
+
+    @PROPERTY
+    @given(data=st.data())
+    def test_damaged_page_raises_only_imagelake_errors(self, data: st.DataObject) -> None:
+        asked = data.draw(st.sampled_from(self._responses))
+        text = rendered(data.draw(damaged(asked.body)))
+        headers = {"content-type": "application/json"} | dict.fromkeys(HEADERS, text)
+        with suppress(self.damage_raises):
+            page = self.source.parse(asked.feed, Response(200, headers, text.encode(), asked.url))
+            if page.cursor is not None:
+                self.source.request(asked.feed, None, page.cursor)
+
+    def test_good_entries_become_posts(self) -> None:
+        assert (len(self._good_page.posts), self._good_page.rejects) == (len(self.good), [])
+
+    def _page(self, entries: list[Any]) -> Page:
+        headers = {"content-type": "application/json"}
+        return self.source.parse(self.feed, Response(200, headers, rendered(self.body(entries)).encode(), self.url))
+
+    @cached_property
+    def _good_page(self) -> Page:
+        return self._page(self.good)
+
+    @cached_property
+    def _damaged_entries(self) -> st.SearchStrategy[Any]:
+        return st.one_of(*map(damaged, self.full))
+
+    @cached_property
+    def _responses(self) -> list[Asked]:
+        return [Asked(self.feed, self.url, self.body(self.good[:1])), *self.others]

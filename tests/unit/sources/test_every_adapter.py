@@ -1,0 +1,63 @@
+"""Tests that hold for every adapter of the registry; ``tests/support/page_properties.py`` has those of its pages."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from imagelake.run.errors import BadFeedError
+from imagelake.sources import SOURCES, Feed, get_source, parse_feed
+from tools.networks_page import networks_page
+
+DOCS = Path(__file__).parents[3] / "docs"
+# No network can have this name.
+UNKNOWN = "no_such_network"
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_adapter_has_the_name_of_its_place_in_the_registry(name: str) -> None:
+    assert get_source(name).name == name
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_adapter_has_a_test_file_with_the_tests_of_pages(name: str) -> None:
+    text = Path(__file__).with_name(f"test_{name}.py").read_text()
+    assert re.search(r"^class Test\w*\(PageProperties\):", text, re.MULTILINE), "see CONTRIBUTING.md"
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_manifest_has_every_fact_and_feeds_that_work(name: str) -> None:
+    source = get_source(name)
+    manifest = source.manifest
+    assert all([manifest.title, manifest.feeds, manifest.lookback, manifest.deletion, manifest.terms])
+    assert manifest.credentials or not manifest.credentials_required
+    for text in manifest.feeds:
+        feed = parse_feed(text)
+        assert feed.source == name
+        if "," not in (feed.server or ""):  # Check Input makes one feed for each server of a list
+            source.request(feed, None, None)
+
+
+def test_setting_of_feeds_is_known_to_one_network() -> None:
+    known = [setting for source in SOURCES.values() for setting in source.manifest.settings]
+    assert sorted([*known, "account", "hashtag", "limit", "server", "source"]) == sorted(Feed.model_fields)
+
+
+def test_unknown_network_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(
+        BadFeedError, match=f"no network named '{UNKNOWN}'; the known networks are {', '.join(sorted(SOURCES))}$"
+    ):
+        get_source(Feed.of(f"{UNKNOWN}:alice").source)
+
+
+def test_setting_of_another_network_is_refused() -> None:
+    assert parse_feed({"source": "stream", "account": "posts", "window": "w-1"}).window == "w-1"
+    assert parse_feed(f"{UNKNOWN}:alice").source == UNKNOWN
+    with pytest.raises(BadFeedError, match=r"^feed .*: window is a setting of stream feeds only$"):
+        parse_feed({"source": UNKNOWN, "account": "alice", "window": "w"})
+
+
+def test_networks_page_is_what_the_manifests_say() -> None:
+    assert (DOCS / "networks.md").read_text("utf-8") == networks_page(), "run make docs"
