@@ -32,13 +32,11 @@ class Folder:
         root.mkdir(parents=True)
         self._raw = (root / "raw").open("wb")
 
-    def put(self, key: str, body: bytes, content_type: str) -> None:
+    def put_if_unchanged(self, key: str, body: bytes, content_type: str, before: None) -> bool:
         path = self._root / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(body)
-
-    def put_lines(self, key: str, values: list[Any]) -> None:
-        self.put(key, "\n".join(json.dumps(value, default=str) for value in values).encode(), "")
+        return True
 
     def put_once(self, key: str, body: bytes, owner: str) -> str:
         # The list has each URL several times; write the bytes each time, as for different images.

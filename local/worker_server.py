@@ -28,7 +28,7 @@ _MORE_MODULES = (
     "feedparser", "aws_lambda_powertools.utilities.parameters.secrets",  # Fetch
     "numpy", "cykooz.resizer", "deflate", "pyspng", "PIL.ImageCms", "PIL.AvifImagePlugin", "PIL.GifImagePlugin",
     "PIL.JpegImagePlugin", "PIL.PngImagePlugin", "PIL.WebPImagePlugin",  # Transform
-    "pyarrow.parquet", "pandas", "awswrangler",  # Write Parquet
+    "pyarrow.parquet",  # Write Parquet
     "aws_lambda_powertools.utilities.batch",  # Ingest Stream
 )  # fmt: skip
 # Only aws-sam-cli needs these. If they are installed, botocore imports them too, which takes 0.1 s.

@@ -29,9 +29,9 @@ KMS_KEY_MONTH = 1.00
 # Per image: one PUT of the raw object; one write for the claim, and three for the mapping, which is in two indexes too;
 # one lookup by Validate and one by Reconcile, at half a unit each.
 PUTS_PER_IMAGE, WRITES_PER_IMAGE, READS_PER_IMAGE = 1, 1 + 3, 2 * 0.5
-# Per batch: PUTs of the plan (twice), the rows, the images and the dataset file, and the GETs of their readers; the
+# Per batch: PUTs of the plan (twice), the staged object and the dataset file, and the GETs of their readers; the
 # transitions are the child's start, its Tasks and its end.
-PUTS_PER_BATCH, GETS_PER_BATCH, TRANSITIONS_PER_BATCH, CALLS_PER_BATCH = 5, 11, 1 + 4, 3
+PUTS_PER_BATCH, GETS_PER_BATCH, TRANSITIONS_PER_BATCH, CALLS_PER_BATCH = 4, 10, 1 + 4, 3
 # A batch's entry in the hash log (16 bytes per original) and its names: 9 and 8 KB, doubled by the transaction.
 WRITES_PER_BATCH = 2 * (9 + 8)
 LOG_BYTES_PER_ORIGINAL = 16.5

@@ -6,21 +6,25 @@ from collections.abc import Iterator
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
+from imagelake.lake.dataset_file import find_difference
 from imagelake.lake.media_index import MediaIndex
-from imagelake.lake.staging import StagedRow
+from imagelake.lake.staged_object import StagedRow
 from imagelake.run.errors import ReconciliationError
 from imagelake.run.models import Batch, PlannedBatch
 
 
-def check_batch(batch: Batch, rows: list[StagedRow], bucket: Bucket, media_index: MediaIndex) -> None:
+def check_batch(
+    batch: Batch, rows: list[StagedRow], staged_sha256: str, bucket: Bucket, media_index: MediaIndex
+) -> None:
     """Raise a ``ReconciliationError`` that names the batch and its first difference."""
     plan = bucket.get_model(object_keys.planned_batch(batch), PlannedBatch)
-    difference = next(_differences(plan, rows, bucket, media_index), None)
+    difference = next(_differences(plan, rows, media_index), None)
+    difference = difference or find_difference(bucket, batch, len(rows), staged_sha256)
     if difference is not None:
         raise ReconciliationError(f"batch {batch.batch_id} of {batch.feed_id}, {batch.dt}: {difference}")
 
 
-def _differences(plan: PlannedBatch, rows: list[StagedRow], bucket: Bucket, media_index: MediaIndex) -> Iterator[str]:
+def _differences(plan: PlannedBatch, rows: list[StagedRow], media_index: MediaIndex) -> Iterator[str]:
     planned = dict.fromkeys(item.media_id for item in plan.items)
     with_row = dict.fromkeys(row["media_id"] for row in rows)
     if len(rows) != len(with_row):
@@ -38,6 +42,3 @@ def _differences(plan: PlannedBatch, rows: list[StagedRow], bucket: Bucket, medi
     ]
     if lost:
         yield f"{len(lost)} of {len(planned)} planned items have no row, the first is {lost[0]}"
-    key = object_keys.parquet(plan.batch)
-    if rows and not bucket.exists(key):
-        yield f"{key} does not exist"

@@ -19,8 +19,8 @@ _COLUMNS = (
 
 def map_rows(batch: Batch, bucket: Bucket, media_index: MediaIndex) -> int:
     """Check a batch, then complete the items of all its rows; return their number."""
-    rows = Staging(bucket, batch).rows()
-    check_batch(batch, rows, bucket, media_index)
+    rows, staged_sha256 = Staging(bucket, batch).read_rows()
+    check_batch(batch, rows, staged_sha256, bucket, media_index)
     media_ids = [row["media_id"] for row in rows]
     row_numbers = {media_id: number for number, media_id in enumerate(media_ids)}
     if batch.retried_by:

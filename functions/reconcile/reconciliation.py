@@ -14,10 +14,12 @@ from typing import Any
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
+from imagelake.lake.dataset_file import find_difference
 from imagelake.lake.media_index import CLAIMED, MediaIndex
 from imagelake.lake.open_batches import open_batches
 from imagelake.lake.rows import Status, select
-from imagelake.lake.staging import StagedRow, Staging
+from imagelake.lake.staged_object import StagedRow
+from imagelake.lake.staging import Staging
 from imagelake.run.errors import ObjectMissingError, ReconciliationError
 from imagelake.run.failures import Failure
 from imagelake.run.models import Batch, FeedReconciliation, OpenBatch, PlannedBatch, ReconciliationStatus, Run
@@ -70,10 +72,11 @@ def _audit(run: Run, batch: Batch, bucket: Bucket, media_index: MediaIndex) -> B
         return BatchAudit(batch, OpenBatch(batch_id=batch.batch_id, dt=batch.dt, items=batch.items, failure=failure))
 
     plan = bucket.get_model(object_keys.planned_batch(batch), PlannedBatch)
-    rows = Staging(bucket, batch).rows()
+    rows, staged_sha256 = Staging(bucket, batch).read_rows()
     mapped = _read_mapping(plan, bucket, media_index)
     ours = {media_id: item["status"] for media_id, item in mapped.items() if item["batch_id"] == batch.batch_id}
-    problem = next(_contradictions(plan, rows, mapped, ours, bucket), None)
+    problem = next(_contradictions(plan, rows, mapped, ours), None)
+    problem = problem or find_difference(bucket, batch, len(rows), staged_sha256)
     if problem is not None:
         raise ReconciliationError(f"batch {batch.batch_id} of {batch.feed_id}, {batch.dt}: {problem}")
 
@@ -100,9 +103,9 @@ def _read_mapping(plan: PlannedBatch, bucket: Bucket, media_index: MediaIndex) -
 
 
 def _contradictions(
-    plan: PlannedBatch, rows: list[StagedRow], mapped: Collection[str], ours: dict[str, str], bucket: Bucket
+    plan: PlannedBatch, rows: list[StagedRow], mapped: Collection[str], ours: dict[str, str]
 ) -> Iterator[str]:
-    """Compare plan, rows, mapping and file; ``ours`` is the status of the items that this batch claimed."""
+    """Compare plan, rows and mapping; ``ours`` is the status of the items that this batch claimed."""
     if len(mapped) != len(plan.items):
         yield f"{len(plan.items)} items planned, {len(mapped)} mapped or in an open batch"
     media_ids = {row["media_id"] for row in rows}
@@ -114,9 +117,6 @@ def _contradictions(
         status = ours.get(row["media_id"], CLAIMED)
         if row["status"] != status:
             yield f"media {row['media_id']} is {row['status']} in its row and {status} in its mapping"
-    key = object_keys.parquet(plan.batch)
-    if rows and not bucket.exists(key):
-        yield f"{key} does not exist"
 
 
 def _recorded_failure(run: Run, batch: Batch, bucket: Bucket) -> Failure:

@@ -9,8 +9,9 @@ from typing import NamedTuple
 from PIL import Image
 
 from imagelake.lake.bucket import Bucket
-from imagelake.lake.staging import StagedRow, Staging
-from imagelake.run.errors import ObjectMissingError
+from imagelake.lake.staged_object import StagedRow
+from imagelake.lake.staging import Staging
+from imagelake.run.errors import DamagedObjectError, ObjectMissingError
 from imagelake.run.models import Batch
 from report.summary import FeedSummary, Summary
 
@@ -46,7 +47,7 @@ def _of_batch(batch: Batch, limit: int, bucket: Bucket) -> list[Thumbnail]:
         staging = Staging(bucket, batch)
         shown = [row for row in staging.rows() if row["image"] is not None and not row["sensitive"]][:limit]
         return [Thumbnail(row, _shrink(staging.read_image(row))) for row in shown]
-    except ObjectMissingError:
+    except (ObjectMissingError, DamagedObjectError):
         # Staging expires after 14 days; a report that is made again later has fewer thumbnails.
         return []
 

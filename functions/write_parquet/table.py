@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-import awswrangler as wr
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -44,39 +43,30 @@ def read(file: bytes) -> list[Row]:
     return rows
 
 
-def write(rows: list[Row], path: str, written: Sequence[Row] = ()) -> None:
-    """Write rows to the object at ``path`` (``s3://``), in place of the rows of the same items if some are ``written``.
-
-    The key is explicit and there is no catalog: with ``dataset=True``, every retry would add another file.
-    """
+def to_parquet(rows: list[Row], old_rows: Sequence[Row] = ()) -> bytes:
+    """Make a file of rows, in place of the rows of the same items if there are ``old_rows``."""
     new = {row["media_id"]: row for row in rows}
-    # With the dtype object, because pandas would turn integers with gaps into floats and so round 64-bit hashes.
-    table = pd.DataFrame(
-        [new.get(row["media_id"], row) for row in written] or rows,
-        columns=[column.name for column in COLUMNS],
-        dtype="object",
-    )
-    table["posted_at"] = (
-        pd.to_datetime(table["posted_at"], utc=True, format="ISO8601").dt.tz_localize(None).astype("datetime64[us]")
-    )
-    table["tensor"] = table["tensor"].astype(pd.ArrowDtype(pa.binary()))
-    wr.s3.to_parquet(
-        df=table,
-        path=path,
-        index=False,
-        # awswrangler casts columns declared as binary to text, so leave them out.
-        dtype={column.name: column.type for column in COLUMNS if column.type != "binary"},
-        # awswrangler compresses all columns or none. Images, 99 % of the file, are compressed already.
-        compression=None,
-        pyarrow_additional_kwargs={
-            "schema": schema(),
-            "write_table_args": {"row_group_size": _ROW_GROUP},
-            "use_dictionary": [column.name for column in COLUMNS if column.name not in ("image", "tensor")],
-            # The default flavor would store times as deprecated 96-bit integers.
-            "flavor": None,
-            "coerce_timestamps": "us",
-        },
-    )
+    columns = schema()
+    merged = [new.get(row["media_id"], row) for row in old_rows] or rows
+    table = pa.Table.from_pylist([_with_time(row) for row in merged], columns)
+    file = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        file,
+        columns,
+        version="1.0",
+        # Images are compressed already, and the rest is a hundredth of the file.
+        compression="NONE",
+        use_dictionary=[column.name for column in COLUMNS if column.name not in ("image", "tensor")],
+        coerce_timestamps="us",
+    ) as writer:
+        writer.write_table(table, row_group_size=_ROW_GROUP)
+    body: bytes = file.getvalue().to_pybytes()
+    return body
+
+
+def _with_time(row: Row) -> dict[str, Any]:
+    """Replace the text of ``posted_at`` by a time in UTC without a zone, as the column has it."""
+    return {**row, "posted_at": datetime.fromisoformat(row["posted_at"]).astimezone(UTC).replace(tzinfo=None)}
 
 
 def _feature(athena_type: str) -> dict[str, Any]:

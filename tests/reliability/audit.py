@@ -1,14 +1,21 @@
-"""What must hold of a lake in which no run is at work: rows, mapping and objects agree, and nothing is left over."""
+"""What must hold of a lake in which no run is at work: rows, mapping and objects agree, in number and in content."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections import Counter
+from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pyarrow.parquet
 
+from imagelake.imaging import Options, process_all
+from imagelake.lake.staged_object import unpack
+from imagelake.run.errors import DamagedObjectError, ImageRejectedError
+from imagelake.run.image_options import DEFAULT_PRESET, Preset, Tensor
 from tests.support.fake_lake import Lake
 from transform.near_duplicates import is_comparable
 
@@ -24,8 +31,13 @@ def rows(lake: Lake) -> list[dict[str, Any]]:
     ]
 
 
-def problems(lake: Lake, expected: dict[str, str]) -> list[str]:
-    """List the problems; ``expected`` is the status of every media item that the lake must have."""
+def problems(
+    lake: Lake, expected: dict[str, str], *, preset: Preset = DEFAULT_PRESET, tensor: Tensor | None = None
+) -> list[str]:
+    """List the problems; ``expected`` is the status of every media item that the lake must have.
+
+    ``preset`` and ``tensor`` are the options of the runs.
+    """
     found = rows(lake)
     times = Counter(row["media_id"] for row in found)
     mapping = lake.mapping()
@@ -39,8 +51,6 @@ def problems(lake: Lake, expected: dict[str, str]) -> list[str]:
         # Of two with the same bytes, the first to be stored is the original: either may be.
         if row["status"] != status and {row["status"], status} != {"ok", "duplicate"}:
             wrong.append(f"{row['media_id']} is {row['status']}, not {status}")
-        if row["status"] == "duplicate" and by_id[row["duplicate_of"]]["raw_sha256"] != row["raw_sha256"]:
-            wrong.append(f"{row['media_id']} is no duplicate of {row['duplicate_of']}")
         mapped = mapping.get(row["media_id"], {})
         if (mapped.get("processed_key"), mapped.get("row"), mapped.get("status"), mapped.get("raw_key")) != (
             row["_key"], row["_row"], row["status"], row["raw_key"],
@@ -55,7 +65,50 @@ def problems(lake: Lake, expected: dict[str, str]) -> list[str]:
     files = set(lake.bucket.list("lake/"))
     wrong += [f"file of no mapping: {key}" for key in files - {item.get("processed_key") for item in mapping.values()}]
     wrong += [f"still open: {key}" for key in lake.bucket.list("open/")]
+    wrong += wrong_contents(lake, by_id, Options(preset=preset, tensor=tensor))
     return wrong + unlike_the_log(lake, by_id)
+
+
+def wrong_contents(lake: Lake, rows: dict[str, dict[str, Any]], options: Options) -> Iterator[str]:
+    """Where bytes are not those of their item; ``rows`` are by media id."""
+    raw = {key: lake.bucket.get(key) for key in lake.bucket.list("raw/images/")}
+    for key, body in raw.items():
+        if key.rpartition("/")[2] != hashlib.sha256(body).hexdigest():
+            yield f"raw file of another name: {key}"
+    yield from wrong_staging(lake, raw, options)
+    for media_id, row in rows.items():
+        body = raw.get(row["raw_key"], b"")
+        if row["raw_key"] is not None and hashlib.sha256(body).hexdigest() != row["raw_sha256"]:
+            yield f"{media_id} has another raw file"
+        if row["status"] == "duplicate":
+            original = rows.get(row["duplicate_of"], {"status": "nothing"})
+            if original["status"] != "ok" or original["raw_sha256"] != row["raw_sha256"]:
+                yield f"{media_id} is a duplicate of {row['duplicate_of']}, which is {original['status']}"
+        has = None if row["image"] is None else row["image"]["bytes"]
+        if (has, row["tensor"]) != (_processed(body, options) if row["status"] == "ok" else (None, None)):
+            yield f"{media_id} has another image"
+
+
+def wrong_staging(lake: Lake, raw: dict[str, bytes], options: Options) -> Iterator[str]:
+    """Where a staged object is damaged, or has other bytes than those of its rows' raw files."""
+    for key in lake.bucket.list("work/staged/"):
+        try:
+            staged, _ = unpack(key, lake.bucket.get(key))
+        except DamagedObjectError as error:
+            yield str(error)
+            continue
+        for row in staged:
+            has = None if row["image"] is None else row["image"]["bytes"]
+            expected = _processed(raw.get(row["raw_key"] or "", b""), options)
+            if (has, row["tensor"]) != (expected if row["status"] == "ok" else (None, None)):
+                yield f"{row['media_id']} has another image in {key}"
+
+
+@cache
+def _processed(body: bytes, options: Options) -> tuple[bytes, bytes | None]:
+    """The image and the tensor that the pipeline makes of a raw file."""
+    (image,) = process_all([body], options)
+    return (b"", None) if isinstance(image, ImageRejectedError) else (image.image, image.tensor)
 
 
 def unlike_the_log(lake: Lake, rows: dict[str, dict[str, Any]]) -> list[str]:

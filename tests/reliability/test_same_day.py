@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import io
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from tests.reliability.audit import problems, rows, unbalanced
 from tests.reliability.kill_points import OPTIONS, first_run
 from tests.reliability.pipeline import execute
 from tests.reliability.world import DAY, FEEDS, World, new_lake
 from tests.support.fake_lake import Lake
+
+
+def swap_images(lake: Lake, key: str) -> None:
+    """Give each image in a file to another row."""
+    table = pq.read_table(io.BytesIO(lake.bucket.get(key)))
+    swapped = pa.array(table["image"].to_pylist()[::-1], table.schema.field("image").type)
+    out = io.BytesIO()
+    pq.write_table(table.set_column(table.schema.get_field_index("image"), table.schema.field("image"), swapped), out)
+    lake.bucket.put(key, out.getvalue(), "")
 
 
 def statuses(lake: Lake, run_id: str) -> list[str]:
@@ -36,6 +50,10 @@ def test_audit_sees_what_is_wrong(world: World) -> None:
         lake.bucket.put(first.replace(".parquet", "-again.parquet"), lake.bucket.get(first), "")
         lake.bucket.put("raw/images/00/00", b"", "")
         lake.bucket.put("open/feed/batch.json", b"", "")
+        swap_images(lake, lake.bucket.list("lake/")[-1])
+        (staged, *_) = lake.bucket.list("work/staged/")
+        lake.bucket.put(staged, lake.bucket.get(staged)[:-1], "")
+        lake.bucket.delete(lake.mapping()["bluesky/alice/a1/0"]["raw_key"])
         lost = {"bluesky/alice/none/0": "ok"}
         wrong = " ".join(problems(lake, world.expected | lost))
         for kind in (
@@ -45,5 +63,9 @@ def test_audit_sees_what_is_wrong(world: World) -> None:
             "raw file of no row: ",
             "file of no mapping: ",
             "still open: ",
+            "raw file of another name: ",
+            "a1/0 has another raw file",
+            "a3/0 has another image",
+            f"{staged} has ",
         ):
             assert kind in wrong

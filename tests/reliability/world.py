@@ -9,10 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cache
-from typing import Any
 
-import boto3
 import pytest
 from PIL import Image
 
@@ -48,27 +45,27 @@ class World:
         network = Accounts(website)
         for module in (fetch.feed_reader, validate.app):
             monkeypatch.setattr(module, "get_source", lambda name: network)
-        shared = self._picture("shared", "ok", _photo(1))
+        shared = self._picture("shared", "ok", photo(1))
         self._posts: dict[str, list[Post]] = {
             "alice.example": [
-                self._picture("a1", "ok", _photo(2)),
+                self._picture("a1", "ok", photo(2)),
                 self.lose(),
                 shared,
-                self._picture("a3", "ok", _photo(3)),
+                self._picture("a3", "ok", photo(3)),
             ],
             "bob.example": [
                 shared,
-                self._picture("b1", "duplicate", _photo(2)),
+                self._picture("b1", "duplicate", photo(2)),
                 self._picture("b2", "rejected", b"<html>not here</html>"),
                 # Looks like a1, to the log of hashes too.
-                self._picture("b3", "ok", _photo(2, quality=50)),
+                self._picture("b3", "ok", photo(2, quality=50)),
             ],
         }
         self._publish()
 
     def a_day_passes(self) -> None:
         """Alice posts one more picture."""
-        self._posts["alice.example"].insert(0, self._picture("a4", "ok", _photo(4), days=1))
+        self._posts["alice.example"].insert(0, self._picture("a4", "ok", photo(4), days=1))
         self._publish()
 
     def lose(self) -> Post:
@@ -77,7 +74,7 @@ class World:
 
     def mend(self) -> None:
         """What was gone is there again, and looks like a picture that alice has posted already."""
-        self._picture("a2", "ok", _photo(3, quality=50))
+        self._picture("a2", "ok", photo(3, quality=50))
 
     def repost(self, account: str, by: str) -> None:
         """Put every post of an account into the listing of another one, too."""
@@ -100,30 +97,12 @@ class World:
             self._website.put(f"/{account}/page/0", page(*posts))
 
 
-def _photo(seed: int, quality: int = 90) -> bytes:
+def photo(seed: int, quality: int = 90) -> bytes:
     """A picture of its own for each seed, with enough in it to be compared."""
     coarse = Image.frombytes("RGB", (9, 9), random.Random(seed).randbytes(3 * 81))
     out = io.BytesIO()
     coarse.resize((72, 72), Image.Resampling.BICUBIC).save(out, "JPEG", quality=quality)
     return out.getvalue()
-
-
-class _OneClient(boto3.Session):
-    """The session of awswrangler, which makes a client for every file: here they are made once, for speed."""
-
-    def __init__(self) -> None:
-        super().__init__(region_name="us-east-1")
-        self._clients: dict[str, Any] = {}
-
-    def client(self, service_name: Any, *args: Any, **options: Any) -> Any:
-        if service_name not in self._clients:
-            self._clients[service_name] = super().client(service_name, *args, **options)
-        return self._clients[service_name]
-
-
-@cache
-def _session() -> boto3.Session:
-    return _OneClient()
 
 
 @dataclass(frozen=True)
@@ -138,7 +117,6 @@ class Stored:
 def new_lake(begin_with: Stored | None = None) -> Iterator[Lake]:
     """An empty lake, or one that holds what another held."""
     with aws_in_memory():
-        boto3.DEFAULT_SESSION = _session()
         forget()
         lake = Lake()
         if begin_with is not None:

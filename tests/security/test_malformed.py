@@ -11,6 +11,7 @@ from PIL import Image
 
 from imagelake.imaging import process
 from imagelake.lake import object_keys
+from imagelake.lake.staged_object import read_header
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import ErrorCode, ImageRejectedError
 from tests.support.factories import Context, event, item, keep_plan, plan
@@ -89,7 +90,7 @@ def test_nothing_malformed_is_stored_as_processed(lake: Lake, website: WebServer
         plan(*(item(f"{at}", website.put(f"/{at}.jpg", data)) for at, data in enumerate(FILES.values()))),
     )
     counts = handler(event("transform", batch=planned.batch), Context())
-    rows = Staging(lake.bucket, planned.batch).rows_with_images()
+    rows = Staging(lake.bucket, planned.batch).read()[0]
     assert counts["failed"] == 0
     assert sum(counts.values()) == len(rows) == len(FILES)
     for (name, data), row in zip(FILES.items(), rows, strict=True):
@@ -100,8 +101,9 @@ def test_nothing_malformed_is_stored_as_processed(lake: Lake, website: WebServer
             assert_clean(row["image"]["bytes"])
         else:
             assert row["status"] == "duplicate" or row["error_code"] in _CODES, name
-    # images.bin has the images of the rows that are ok, and no byte more.
-    stored = lake.bucket.get(object_keys.images(planned.batch))
-    assert stored == b"".join(row["image"]["bytes"] for row in rows if row["image"])
+    # After the rows, the staged object has the images of the rows that are ok, and no byte more.
+    stored = lake.bucket.get(object_keys.staged(planned.batch))
+    start = read_header("", stored).images_offset
+    assert stored[start:] == b"".join(row["image"]["bytes"] for row in rows if row["image"])
     assert counts["ok"] > 50
     assert counts["rejected"] > 150

@@ -17,6 +17,7 @@ from PIL import Image
 import transform.app
 import write_parquet.app
 from imagelake.lake import object_keys
+from imagelake.lake.staging import Staging
 from imagelake.run.observability import logger
 from tests.support.factories import Context, event, item, keep_plan, plan
 from tests.support.fake_lake import Lake
@@ -122,7 +123,7 @@ def told(
         ]
     planned = keep_plan(lake, plan(*items))
     transform.app.handler(event("transform", batch=planned.batch), Context())
-    rows: list[dict[str, Any]] = lake.bucket.get_lines(object_keys.rows(planned.batch))
+    rows: list[Any] = Staging(lake.bucket, planned.batch).rows()
     assert [row["status"] for row in rows] == ["ok", "rejected"] * len(KINDS)
     write_parquet.app.handler(event("write_parquet", batch=planned.batch), Context())
     places = {key: lake.bucket.get(key) for key in lake.bucket.list("") if not key.startswith("raw/")}

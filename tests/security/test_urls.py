@@ -15,7 +15,7 @@ import pytest
 
 import transform.app
 import transform.batch
-from imagelake.lake import object_keys
+from imagelake.lake.staging import Staging
 from imagelake.run.errors import DownloadError, ErrorCode
 from imagelake.run.settings import Settings
 from imagelake.sources import SOURCES
@@ -204,7 +204,7 @@ def test_a_batch_of_hostile_urls_becomes_rows_and_no_connection(
     planned = keep_plan(lake, plan(*(item(str(number), url) for number, url in enumerate(urls))))
     counts = transform.app.handler(event("transform", batch=planned.batch), Context())
     assert counts == {"ok": 0, "duplicate": 0, "rejected": 0, "failed": len(urls)}
-    assert {row["error_code"] for row in lake.bucket.get_lines(object_keys.rows(planned.batch))} <= set(REFUSALS)
+    assert {row["error_code"] for row in Staging(lake.bucket, planned.batch).rows()} <= set(REFUSALS)
     assert (wire.made, wire.trapped) == ([], 0)
 
 

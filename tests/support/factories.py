@@ -13,6 +13,7 @@ from typing import Any, cast
 from PIL import Image
 
 from imagelake.lake import object_keys
+from imagelake.lake.dataset_file import read_version, write_file
 from imagelake.lake.rows import Row, Status, image_file, new_row
 from imagelake.lake.staging import Staging
 from imagelake.run.models import Batch, FeedEntry, PlannedBatch, Run
@@ -151,7 +152,9 @@ def keep_rows(lake: Lake, planned: PlannedBatch, *results: Row) -> PlannedBatch:
 
 
 def keep_file(lake: Lake, planned: PlannedBatch, *results: Row) -> PlannedBatch:
-    """Store a plan, its rows and an object in place of its file."""
+    """Store a plan, its rows, and a file that names these rows as that of Write Parquet does, but has none."""
     keep_rows(lake, planned, *results)
-    lake.bucket.put(object_keys.parquet(planned.batch), b"PAR1", "application/vnd.apache.parquet")
+    _, staged_sha256 = Staging(lake.bucket, planned.batch).read_rows()
+    before = read_version(lake.bucket, planned.batch)
+    assert write_file(lake.bucket, planned.batch, b"PAR1", staged_sha256, before)
     return planned

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from imagelake.run.aws import aws_errors, client
-from imagelake.run.errors import DamagedObjectError, ObjectMissingError, StorageUnavailableError
+from imagelake.run.errors import DamagedObjectError, ObjectMissingError, StorageDeniedError, StorageUnavailableError
 from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.retries import attempts
 
@@ -23,6 +23,15 @@ Model = TypeVar("Model", bound=FrozenModel)
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 _PUT_TRIES = 5
 _GET_TRIES = 4
+# A condition failed: the object is there, is another one, or is gone.
+_CONDITION_FAILED = frozenset({"PreconditionFailed", "412", "NoSuchKey", "404"})
+
+
+class Version(NamedTuple):
+    """One version of an object: its ETag and its user-defined metadata."""
+
+    etag: str
+    metadata: dict[str, str]
 
 
 class Bucket:
@@ -42,8 +51,13 @@ class Bucket:
         return body, response["Metadata"]
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
-        """Read ``length`` bytes from offset ``start``."""
-        return self._read(key, Range=f"bytes={start}-{start + length - 1}")[0]
+        """Read ``length`` bytes from offset ``start``; fewer if the object ends before."""
+        try:
+            return self._read(key, Range=f"bytes={start}-{start + length - 1}")[0]
+        except StorageDeniedError as error:
+            if isinstance(error.__cause__, ClientError) and error.__cause__.response["Error"]["Code"] == "InvalidRange":
+                return b""
+            raise
 
     def _read(self, key: str, **options: Any) -> tuple[bytes, GetObjectOutputTypeDef]:
         """Read a complete body with the right checksum; return it with its response."""
@@ -94,34 +108,55 @@ class Bucket:
         """Write one JSON value per line."""
         self.put(key, b"".join(_json(value) + b"\n" for value in values), "application/x-ndjson")
 
-    def put_once(self, key: str, body: bytes, owner: str) -> str:
-        """Write an object unless it exists; return its owner: ``owner``, or the owner of the first write."""
+    def put_if_unchanged(
+        self, key: str, body: bytes, content_type: str, before: Version | None, metadata: dict[str, str] | None = None
+    ) -> bool:
+        """Write an object if it is still the version ``before``, or still missing if that is ``None``.
+
+        Returns whether it was written.
+        """
+        condition: Any = {"IfNoneMatch": "*"} if before is None else {"IfMatch": before.etag}
         for _ in attempts(_PUT_TRIES):
             with aws_errors(key):
                 try:
                     self._s3.put_object(
-                        Bucket=self.name, Key=key, Body=body, IfNoneMatch="*",
-                        ContentType="application/octet-stream", Metadata={"owner": _ascii(owner)},
-                    )  # fmt: skip
-                    return owner
+                        Bucket=self.name,
+                        Key=key,
+                        Body=body,
+                        ContentType=content_type,
+                        Metadata=metadata or {},
+                        **condition,
+                    )
+                    return True
                 except ClientError as error:
                     code = error.response["Error"]["Code"]
-                    if code == "ConditionalRequestConflict":
-                        continue
-                    if code not in {"PreconditionFailed", "412"}:
+                    if code in _CONDITION_FAILED:
+                        return False
+                    if code != "ConditionalRequestConflict":
                         raise
-                head = self._s3.head_object(Bucket=self.name, Key=key)
-                return _text(head["Metadata"].get("owner", _ascii(owner)))
         raise StorageUnavailableError(f"PutObject on {key}: {_PUT_TRIES} conflicts with other writers")
+
+    def put_once(self, key: str, body: bytes, owner: str) -> str:
+        """Write an object unless it exists; return its owner: ``owner``, or the owner of the first write."""
+        metadata = {"owner": _ascii(owner)}
+        if self.put_if_unchanged(key, body, "application/octet-stream", None, metadata):
+            return owner
+        with aws_errors(key):
+            head = self._s3.head_object(Bucket=self.name, Key=key)
+        return _text(head["Metadata"].get("owner", _ascii(owner)))
+
+    def version(self, key: str) -> Version | None:
+        """Return the version of an object; ``None`` if it does not exist."""
+        try:
+            with aws_errors(key):
+                head = self._s3.head_object(Bucket=self.name, Key=key)
+        except ObjectMissingError:
+            return None
+        return Version(head["ETag"], head["Metadata"])
 
     def exists(self, key: str) -> bool:
         """Return whether an object exists."""
-        try:
-            with aws_errors(key):
-                self._s3.head_object(Bucket=self.name, Key=key)
-        except ObjectMissingError:
-            return False
-        return True
+        return self.version(key) is not None
 
     def list(self, prefix: str) -> list[str]:
         """List all keys that start with ``prefix``, in order."""

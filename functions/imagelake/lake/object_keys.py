@@ -58,14 +58,9 @@ def first_planned_batch(batch_id: str) -> str:
     return f"work/{batch_id}/plan.json"
 
 
-def rows(batch: Batch) -> str:
-    """Name the staged rows of a batch."""
-    return f"work/{batch.work_id}/rows.jsonl"
-
-
-def images(batch: Batch) -> str:
-    """Name the staged images of a batch."""
-    return f"work/{batch.work_id}/images.bin"
+def staged(batch: Batch) -> str:
+    """Name the staged rows and images of a batch."""
+    return f"work/staged/{batch.work_id}.bin"
 
 
 def parts_prefix(batch: Batch) -> str:
@@ -73,9 +68,9 @@ def parts_prefix(batch: Batch) -> str:
     return f"work/parts/{batch.work_id}/"
 
 
-def part(batch: Batch, before: int) -> str:
-    """Name the part of one try; ``before`` is the number of rows in earlier parts."""
-    return f"{parts_prefix(batch)}{before:05d}"
+def part(batch: Batch, before: int, sha256: str) -> str:
+    """Name the part of one try by its content; ``before`` is the number of rows in earlier parts."""
+    return f"{parts_prefix(batch)}{before:05d}-{sha256[:16]}"
 
 
 def batch_list(run: Run, feed_id: str) -> str:

@@ -1,141 +1,129 @@
-"""Staging: the rows and images of a batch, stored by Transform for the next steps.
+"""Rows and images of a batch between the steps: one object, so that they always belong together.
 
-Rows and images are two objects, because Map Keys, Reconcile and Report need the rows and not the megabytes.
-
-    rows.jsonl   one row per line, as JSON. Its ``image`` is ``{"offset", "length", "path"}`` and its ``tensor`` is
-                 ``{"offset", "length"}``; both are places in images.bin, or null
-    images.bin   images and tensors, one after the other
-
-A part is the work of a try that ran out of time. It is one object, so it is never half written: the rows as one line of
-JSON, then the images.
+Of several workers on one batch, the first one to stage its result wins; the others use what it staged. So nobody can
+change what another step has read. A part is the work of a try that ran out of time, in the same format.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable
-from typing import TypedDict
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from imagelake.lake import object_keys
-from imagelake.lake.bucket import Bucket
-from imagelake.lake.rows import Row, RowWithoutImage, Status
-from imagelake.run.errors import ObjectMissingError
+from imagelake.lake.bucket import Bucket, Version
+from imagelake.lake.rows import Row, Status
+from imagelake.lake.staged_object import (
+    HEADER_BYTES,
+    Header,
+    StagedRow,
+    check_image,
+    pack,
+    read_header,
+    read_rows,
+    unpack,
+)
+from imagelake.run.errors import DamagedObjectError, ObjectMissingError, StorageUnavailableError
 from imagelake.run.models import Batch
+from imagelake.run.observability import logger
+from imagelake.run.retries import attempts
 
 _BINARY = "application/octet-stream"
-
-
-class Slice(TypedDict):
-    """A place in images.bin, in bytes."""
-
-    offset: int
-    length: int
-
-
-class ImageSlice(Slice):
-    """Place and file name of an image."""
-
-    path: str
-
-
-class StagedRow(RowWithoutImage):
-    """A row that says where its image is."""
-
-    image: ImageSlice | None
-    tensor: Slice | None
+# The rows of a batch of 500 have about 0.9 MB, so that one read finds them all.
+_FIRST_READ = 1 << 20
+_WRITE_TRIES = 5
 
 
 class Staging:
-    """The staged rows and images of one batch."""
+    """The staged rows and images of one batch; a read raises ``DamagedObjectError`` if they are not as written."""
 
     def __init__(self, bucket: Bucket, batch: Batch) -> None:
         self._bucket = bucket
         self._batch = batch
+        self._key = object_keys.staged(batch)
 
     def write(self, rows: Iterable[Row]) -> dict[str, int]:
-        """Store the rows of a batch, and count them by status."""
-        staged, images = _pack(rows)
-        self._bucket.put(object_keys.images(self._batch), images, _BINARY)
-        # The rows come last: if they are there, the batch is staged.
-        self._bucket.put_lines(object_keys.rows(self._batch), staged)
-        return _count(staged)
+        """Stage the rows of a batch unless it is staged; count the rows that are staged then by status.
+
+        A damaged object is replaced.
+        """
+        body, staged, _ = pack(rows)
+        before: Version | None = None
+        for _ in attempts(_WRITE_TRIES):
+            if self._bucket.put_if_unchanged(self._key, body, _BINARY, before):
+                return _count(staged)
+            # The version is read first: if it is replaced before the rows are read, the next write fails.
+            before = self._bucket.version(self._key)
+            counts = self.counts()
+            if counts is not None:
+                return counts
+        raise StorageUnavailableError(f"{self._key}: {_WRITE_TRIES} times another worker was first")
 
     def counts(self) -> dict[str, int] | None:
-        """Count the rows by status; return ``None`` if the batch is not staged."""
+        """Count the rows by status; return ``None`` if the batch is not staged, or if what is staged is damaged."""
         try:
-            return _count(self.rows())
+            return _count(self.read()[0])
         except ObjectMissingError:
+            return None
+        except DamagedObjectError as error:
+            logger.warning("staged again", extra={"batch": self._batch.model_dump(), "error": str(error)})
             return None
 
     def rows(self) -> list[StagedRow]:
         """Read the rows alone."""
-        return self._bucket.get_lines(object_keys.rows(self._batch))
+        return self.read_rows()[0]
 
-    def rows_with_images(self) -> list[Row]:
-        """Read the rows and all images."""
-        staged = self.rows()
-        images = self._bucket.get(object_keys.images(self._batch))
-        return [_unpack(row, images) for row in staged]
+    def read_rows(self) -> tuple[list[StagedRow], str]:
+        """Read the rows alone, and their SHA-256, which stands for rows and images."""
+        header, data = self._read_start()
+        missing = header.images_offset - len(data)
+        if missing > 0:
+            data += self._bucket.get_range(self._key, len(data), missing)
+        return read_rows(self._key, header, data[HEADER_BYTES : header.images_offset]), header.sha256
+
+    def read(self) -> tuple[list[Row], str]:
+        """Read the rows with all images, and the SHA-256 that stands for them."""
+        return unpack(self._key, self._bucket.get(self._key))
 
     def read_image(self, row: StagedRow) -> bytes:
         """Read the one image of a row that has one."""
         image = row["image"]
         assert image is not None
-        return self._bucket.get_range(object_keys.images(self._batch), image["offset"], image["length"])
+        return check_image(self._key, image, self._bucket.get_range(self._key, image["offset"], image["length"]))
 
     def save_part(self, rows: Iterable[Row], before: int) -> None:
         """Store the rows of an unfinished try; ``before`` is the number of rows in earlier parts."""
-        staged, images = _pack(rows)
-        self._bucket.put(object_keys.part(self._batch, before), json.dumps(staged).encode() + b"\n" + images, _BINARY)
+        body, _, sha256 = pack(rows)
+        self._bucket.put(object_keys.part(self._batch, before, sha256), body, _BINARY)
 
     def load_parts(self) -> list[Row]:
-        """Read the rows of all parts."""
-        rows: list[Row] = []
+        """Read the rows of all parts, one per media item; an item without an image may have one in another part."""
+        rows: dict[str, Row] = {}
         for key in self._part_keys():
-            line, _, images = self._bucket.get(key).partition(b"\n")
-            rows += [_unpack(row, images) for row in json.loads(line)]
-        return rows
+            try:
+                part, _ = unpack(key, self._bucket.get(key))
+            except (DamagedObjectError, ObjectMissingError) as error:
+                # Another worker may have dropped it, because the batch is staged. Otherwise its rows are made again.
+                logger.warning("part left out", extra={"batch": self._batch.model_dump(), "error": str(error)})
+                continue
+            for row in part:
+                if rows.get(row["media_id"], {"status": Status.FAILED})["status"] == Status.FAILED:
+                    rows[row["media_id"]] = row
+        return list(rows.values())
 
     def drop_parts(self) -> None:
         """Delete the parts of a batch that is staged; parts that are left over expire like all objects in ``work/``."""
         for key in self._part_keys():
             self._bucket.delete(key)
 
+    def _read_start(self) -> tuple[Header, bytes]:
+        data = self._bucket.get_range(self._key, 0, _FIRST_READ)
+        return read_header(self._key, data), data
+
     def _part_keys(self) -> list[str]:
         return self._bucket.list(object_keys.parts_prefix(self._batch))
 
 
-def _count(rows: list[StagedRow]) -> dict[str, int]:
+def _count(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     counts = Counter(row["status"] for row in rows)
     return {status.value: counts[status] for status in Status}
-
-
-def _pack(rows: Iterable[Row]) -> tuple[list[StagedRow], bytes]:
-    images = bytearray()
-    staged: list[StagedRow] = []
-    for row in rows:
-        image, tensor = row["image"], row["tensor"]
-        image_slice: ImageSlice | None = None
-        tensor_slice: Slice | None = None
-        if image is not None:
-            image_slice = {"offset": len(images), "length": len(image["bytes"]), "path": image["path"]}
-            images += image["bytes"]
-        if tensor is not None:
-            tensor_slice = {"offset": len(images), "length": len(tensor)}
-            images += tensor
-        staged.append({**row, "image": image_slice, "tensor": tensor_slice})
-    return staged, bytes(images)
-
-
-def _unpack(row: StagedRow, images: bytes) -> Row:
-    image, tensor = row["image"], row["tensor"]
-    return {
-        **row,
-        "image": None if image is None else {"bytes": _cut(images, image), "path": image["path"]},
-        "tensor": None if tensor is None else _cut(images, tensor),
-    }
-
-
-def _cut(images: bytes, position: Slice) -> bytes:
-    return images[position["offset"] : position["offset"] + position["length"]]

@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 
 from imagelake.lake import object_keys
 from imagelake.lake.rows import Status
+from imagelake.lake.staged_object import pack
 from local.deploy import ONLY_WITH_TLS, STACK_NAME, deploy
 from local.engine import REGION, Engine
 from local.stream import put_records
@@ -251,10 +252,10 @@ def ran(deployed: Deployed) -> Deployed:
     put_records(deployed.engine.client("kinesis"), deployed.names["PostStream"], records)
 
     planned = plan(item("a"))
-    part = json.dumps([result(planned.items[0], Status.FAILED)]).encode() + b"\n"
+    part, _, sha256 = pack([result(planned.items[0], Status.FAILED)])
     for key, body in (
         (object_keys.planned_batch(planned.batch), planned.model_dump_json().encode()),
-        (object_keys.part(planned.batch, 0), part),
+        (object_keys.part(planned.batch, 0, sha256), part),
     ):
         deployed.engine.client("s3").put_object(Bucket=deployed.names["Bucket"], Key=key, Body=body)
     answer = deployed.engine.client("lambda").invoke(

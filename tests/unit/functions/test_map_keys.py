@@ -27,7 +27,7 @@ def test_mapping_leads_from_raw_image_to_row_and_back(lake: Lake) -> None:
     planned = keep_file(lake, plan(item("one"), item("two")))
     assert map_keys(planned) == {"mapped": 2}
     two = lake.mapping()[item("two").media_id]
-    row = lake.bucket.get_lines(object_keys.rows(planned.batch))[1]
+    row: Any = Staging(lake.bucket, planned.batch).rows()[1]
     assert two == {
         "media_id": item("two").media_id,
         "source": "bluesky",
@@ -77,7 +77,7 @@ def test_batch_is_closed(lake: Lake) -> None:
     planned = keep_file(lake, plan(item("one")))
     map_keys(planned)
     assert lake.bucket.list("open/") == []
-    assert lake.bucket.exists(object_keys.rows(planned.batch))
+    assert lake.bucket.exists(object_keys.staged(planned.batch))
 
 
 def test_same_call_again_leaves_the_same_items(lake: Lake) -> None:
@@ -132,11 +132,12 @@ def refused(lake: Lake, planned: PlannedBatch, match: str) -> None:
     assert lake.bucket.exists(object_keys.open_batch(planned.batch))
 
 
-def test_batch_stays_open_when_planned_items_have_no_row(lake: Lake) -> None:
+@pytest.mark.parametrize("with_row", [[], ["one"]])
+def test_batch_stays_open_when_planned_items_have_no_row(lake: Lake, with_row: list[str]) -> None:
     planned = keep_file(lake, plan(item("one"), item("two")))
-    for rows in ([], [result(item("one"))]):
-        Staging(lake.bucket, planned.batch).write(rows)
-        refused(lake, planned, f"{2 - len(rows)} of 2 planned items have no row")
+    lake.bucket.delete(object_keys.staged(planned.batch))
+    Staging(lake.bucket, planned.batch).write(result(item(name)) for name in with_row)
+    refused(lake, planned, f"{2 - len(with_row)} of 2 planned items have no row")
     assert {mapped["status"] for mapped in lake.mapping().values()} == {"claimed"}
 
 
@@ -159,6 +160,13 @@ def test_batch_stays_open_when_an_item_has_two_rows(lake: Lake) -> None:
 def test_batch_stays_open_without_its_file(lake: Lake) -> None:
     planned = keep_rows(lake, plan(item("one")))
     refused(lake, planned, f"{object_keys.parquet(planned.batch)} does not exist")
+
+
+def test_batch_stays_open_when_its_file_was_made_from_other_rows(lake: Lake) -> None:
+    planned = keep_file(lake, plan(item("one")))
+    lake.bucket.delete(object_keys.staged(planned.batch))
+    Staging(lake.bucket, planned.batch).write([result(item("one"), caption="new")])
+    refused(lake, planned, rf"\S+\.parquet was not made from the rows in {object_keys.staged(planned.batch)}")
 
 
 def test_damaged_plan_is_named(lake: Lake) -> None:

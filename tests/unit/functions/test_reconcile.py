@@ -10,6 +10,7 @@ import map_keys.app
 import record_failure.app
 from imagelake.lake import object_keys
 from imagelake.lake.rows import Row, Status
+from imagelake.lake.staging import Staging
 from imagelake.run.aws import client
 from imagelake.run.errors import DamagedObjectError, ReconciliationError
 from imagelake.run.models import PlannedBatch
@@ -28,6 +29,12 @@ def close_rows(lake: Lake, planned: PlannedBatch, *results: Row) -> PlannedBatch
     keep_file(lake, planned, *results)
     map_keys.app.handler(event("map_keys", batch=planned.batch), Context())
     return planned
+
+
+def restage(lake: Lake, planned: PlannedBatch, *results: Row) -> None:
+    """Replace the staged rows of a batch."""
+    lake.bucket.delete(object_keys.staged(planned.batch))
+    Staging(lake.bucket, planned.batch).write(results)
 
 
 def reconcile(lake: Lake, *plans: PlannedBatch, tolerance: int = 20) -> dict[str, Any]:
@@ -133,7 +140,7 @@ def test_item_that_another_batch_claimed_is_shared_only_while_that_batch_is_open
 def test_batch_needs_no_file_when_all_its_items_are_shared(lake: Lake) -> None:
     close(lake, plan(item("theirs"), feed_id="another"))
     ours = keep_plan(lake, plan(item("theirs")))
-    lake.bucket.put_lines(object_keys.rows(ours.batch), [])
+    Staging(lake.bucket, ours.batch).write([])
     lake.bucket.delete(object_keys.open_batch(ours.batch))
     answer = reconcile(lake, ours)
     assert (answer["status"], answer["counts"]["shared"]) == ("complete", 1)
@@ -155,19 +162,17 @@ def test_error_when_a_mapping_is_still_a_claim(lake: Lake) -> None:
 
 def test_error_when_a_status_differs(lake: Lake) -> None:
     planned = close(lake, plan(item("a"), item("b")), Status.OK, Status.OK)
-    rows = lake.bucket.get_lines(object_keys.rows(planned.batch))
-    lake.bucket.put_lines(object_keys.rows(planned.batch), [rows[0], rows[1] | {"status": "failed"}])
+    restage(lake, planned, result(item("a")), result(item("b"), Status.FAILED))
     with pytest.raises(ReconciliationError, match="b/0 is failed in its row and ok in its mapping"):
         reconcile(lake, planned)
 
 
 def test_error_when_a_row_is_missing_or_there_twice(lake: Lake) -> None:
     planned = close(lake, plan(item("a"), item("b")))
-    rows = lake.bucket.get_lines(object_keys.rows(planned.batch))
-    lake.bucket.put_lines(object_keys.rows(planned.batch), rows[:1])
+    restage(lake, planned, result(item("a")))
     with pytest.raises(ReconciliationError, match="2 items mapped, 1 rows"):
         reconcile(lake, planned)
-    lake.bucket.put_lines(object_keys.rows(planned.batch), [rows[0], rows[0]])
+    restage(lake, planned, result(item("a")), result(item("a")))
     with pytest.raises(ReconciliationError, match="2 rows of 1 items"):
         reconcile(lake, planned)
 
@@ -183,6 +188,24 @@ def test_error_when_the_file_is_missing(lake: Lake) -> None:
     planned = close(lake, plan(item("a")))
     lake.bucket.delete(object_keys.parquet(planned.batch))
     with pytest.raises(ReconciliationError, match=rf"{planned.batch.batch_id} .*\.parquet does not exist"):
+        reconcile(lake, planned)
+
+
+def test_error_when_the_file_was_made_from_other_rows(lake: Lake) -> None:
+    planned = close(lake, plan(item("a"), item("b")))
+    caption = "Another caption, with the same status"
+    restage(lake, planned, *(result(one, caption=caption) for one in planned.items))
+    with pytest.raises(
+        ReconciliationError, match=rf"\.parquet was not made from the rows in work/staged/{planned.batch.batch_id}"
+    ):
+        reconcile(lake, planned)
+
+
+def test_error_when_the_staged_rows_are_damaged(lake: Lake) -> None:
+    planned = close(lake, plan(item("a")))
+    key = object_keys.staged(planned.batch)
+    lake.bucket.put(key, lake.bucket.get(key).replace(b"Alice", b"Alike"), "")
+    with pytest.raises(DamagedObjectError, match=f"the rows in {key} do not match their checksum"):
         reconcile(lake, planned)
 
 

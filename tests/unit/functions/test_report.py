@@ -302,9 +302,18 @@ def test_contact_sheet_is_shared_by_the_feeds(lake: Lake) -> None:
     assert len(Tags(page(lake)).sources()) == 24 + 3
 
 
+def test_contact_sheet_when_an_image_is_damaged(lake: Lake) -> None:
+    made = closed(lake)
+    result_of_feed = done(lake, made)
+    key = object_keys.staged(made.batch)
+    lake.bucket.put(key, lake.bucket.get(key)[:-1] + b"?", "")
+    assert report(result_of_feed)["outcome"] == "ok"
+    assert Tags(page(lake)).sources() == []
+
+
 def test_contact_sheet_when_staging_has_expired(lake: Lake) -> None:
     made = closed(lake)
     result_of_feed = done(lake, made)
-    lake.bucket.delete(object_keys.rows(made.batch))
+    lake.bucket.delete(object_keys.staged(made.batch))
     assert report(result_of_feed)["outcome"] == "ok"
     assert Tags(page(lake)).sources() == []

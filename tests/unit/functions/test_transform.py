@@ -38,7 +38,7 @@ def transform(planned: PlannedBatch, context: Context | None = None) -> dict[str
 
 
 def rows_of(lake: Lake, planned: PlannedBatch) -> list[Any]:
-    return Staging(lake.bucket, planned.batch).rows_with_images()
+    return Staging(lake.bucket, planned.batch).read()[0]
 
 
 def time_for(items: int) -> Context:
@@ -185,7 +185,7 @@ def test_near_duplicate_keeps_its_image_and_names_the_original(lake: Lake, websi
     with open_image(near) as small:
         assert small.format == "JPEG"
     stored = lake.stored()
-    lake.bucket.delete(object_keys.rows(planned.batch))
+    lake.bucket.delete(object_keys.staged(planned.batch))
     transform(planned)
     assert lake.stored() == stored
 
@@ -227,7 +227,7 @@ def test_same_rows_when_it_was_killed_before_its_last_act(lake: Lake, website: W
     url = website.put("/same", jpeg())
     planned = keep_plan(lake, plan(item("a", url), item("b", url), item("c", website.put("/c", jpeg("red")))))
     counts, stored = transform(planned), lake.stored()
-    lake.bucket.delete(object_keys.rows(planned.batch))
+    lake.bucket.delete(object_keys.staged(planned.batch))
     assert transform(planned) == counts
     assert lake.stored() == stored
 
@@ -245,7 +245,7 @@ def test_error_when_time_runs_out(lake: Lake, website: WebServer) -> None:
     planned = keep_plan(lake, plan(*items))
     with pytest.raises(BatchDeadlineError, match=rf"{planned.batch.batch_id}: out of time after 5 of 20 items"):
         transform(planned, time_for(5))
-    assert object_keys.rows(planned.batch) not in lake.bucket.list("work/")
+    assert object_keys.staged(planned.batch) not in lake.bucket.list("work/")
     assert len(website.asked) == 5
     assert sum(transform(planned).values()) == 20
 
@@ -320,3 +320,12 @@ def test_part_that_is_written_again_after_a_kill_is_there_once(lake: Lake, websi
 def test_error_when_the_plan_is_gone(lake: Lake) -> None:
     with pytest.raises(ObjectMissingError, match=r"plan\.json does not exist"):
         transform(plan(item("one")))
+
+
+def test_damaged_staging_is_made_again(lake: Lake, website: WebServer) -> None:
+    planned = keep_plan(lake, plan(item("one", website.put("/one", jpeg()))))
+    counts, stored = transform(planned), lake.stored()
+    lake.bucket.put(object_keys.staged(planned.batch), b"damaged", "")
+    assert transform(planned) == counts
+    key = object_keys.staged(planned.batch)
+    assert lake.bucket.get(key) == stored[key][0]

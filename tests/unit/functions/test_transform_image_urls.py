@@ -12,6 +12,7 @@ import transform.app
 import transform.batch
 import validate.app
 from imagelake.lake import object_keys
+from imagelake.lake.staging import Staging
 from imagelake.run.models import Batch
 from imagelake.run.posts import Item
 from imagelake.sources import Feed
@@ -47,7 +48,7 @@ def network(website: WebServer, monkeypatch: pytest.MonkeyPatch) -> Signing:
 def rows(lake: Lake, *items: Item) -> list[dict[str, Any]]:
     planned = keep_plan(lake, plan(*items))
     transform.app.handler(event("transform", batch=planned.batch), Context())
-    made: list[dict[str, Any]] = lake.bucket.get_lines(object_keys.rows(planned.batch))
+    made: list[Any] = Staging(lake.bucket, planned.batch).rows()
     return made
 
 

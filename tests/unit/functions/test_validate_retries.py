@@ -13,7 +13,7 @@ from imagelake.lake.rows import Row, Status
 from imagelake.run.aws import client
 from imagelake.run.errors import BadInputError, ErrorCode
 from imagelake.run.models import Batch, PlannedBatch, Retry
-from tests.support.factories import ENTRY, RUN, Context, event, feed_plan, item, keep_file, keep_rows, plan, result
+from tests.support.factories import ENTRY, RUN, Context, event, feed_plan, item, keep_file, plan, result
 from tests.support.fake_lake import BUCKET, Lake
 from tests.support.fake_network import Network
 from validate.app import handler
@@ -106,14 +106,14 @@ def test_same_call_again_leaves_the_same_objects(lake: Lake, first: PlannedBatch
 
 def test_same_run_again_opens_the_same_batch_when_part_of_it_has_succeeded(lake: Lake, first: PlannedBatch) -> None:
     (again,) = planned(lake, retry())
-    keep_rows(lake, again, result(item("late")), result(item("slow"), Status.FAILED, error_code="too_slow"))
+    keep_file(lake, again, result(item("late")), result(item("slow"), Status.FAILED, error_code="too_slow"))
     map_keys.app.handler(event("map_keys", batch=again.batch), Context())
     assert planned(lake, retry()) == [again]
 
 
 def test_item_that_was_retried_meanwhile_counts_with_its_new_error_code(lake: Lake, first: PlannedBatch) -> None:
     (again,) = planned(lake, retry())
-    keep_rows(lake, again, result(item("late")), result(item("slow"), Status.FAILED, error_code="not_found"))
+    keep_file(lake, again, result(item("late")), result(item("slow"), Status.FAILED, error_code="not_found"))
     map_keys.app.handler(event("map_keys", batch=again.batch), Context())
     assert planned(lake, retry(run_id="retry-2")) == []
 

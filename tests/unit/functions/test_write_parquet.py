@@ -13,13 +13,15 @@ import pytest
 from botocore.exceptions import ClientError
 
 from imagelake.lake import object_keys
-from imagelake.lake.rows import COLUMNS, Status
+from imagelake.lake.dataset_file import is_made_from, read_version
+from imagelake.lake.rows import COLUMNS, Row, Status
 from imagelake.lake.staging import Staging
-from imagelake.run.errors import ObjectMissingError, StorageDeniedError
+from imagelake.run.errors import DamagedObjectError, ObjectMissingError, StorageDeniedError, StorageUnavailableError
 from imagelake.run.models import PlannedBatch
 from tests.support.factories import Context, event, item, jpeg, keep_rows, plan, result
 from tests.support.fake_lake import Lake
 from write_parquet.app import handler
+from write_parquet.table import to_parquet
 
 _FEATURES: dict[str, Any] = {
     "mean_rgb": [1.5, 2.5, 255.0],
@@ -84,7 +86,7 @@ def test_rows_are_those_that_were_staged(lake: Lake) -> None:
     planned = one_of_each(lake)
     write(planned)
     rows = file_of(lake, planned).read().to_pylist()
-    staged = Staging(lake.bucket, planned.batch).rows_with_images()
+    staged = Staging(lake.bucket, planned.batch).read()[0]
     for row, expected in zip(rows, staged, strict=True):
         assert row == expected | {"posted_at": datetime(2026, 4, 1, 12)}
     assert rows[0]["image"] == {"bytes": jpeg(), "path": "bluesky/alice/ok/0.jpg"}
@@ -158,23 +160,22 @@ def test_same_call_again_leaves_the_same_objects(lake: Lake) -> None:
 def test_no_file_when_there_are_no_rows(lake: Lake) -> None:
     planned = plan(item("theirs"))
     lake.media_index.claim([item("theirs").media_id], "another batch")
-    lake.bucket.put_lines(object_keys.rows(planned.batch), [])
-    lake.bucket.put(object_keys.images(planned.batch), b"", "application/octet-stream")
+    Staging(lake.bucket, planned.batch).write([])
     assert write(planned)["rows"] == 0
     assert lake.bucket.list("lake/") == []
 
 
 def test_error_when_nothing_is_staged(lake: Lake) -> None:
-    with pytest.raises(ObjectMissingError, match=r"rows\.jsonl"):
+    with pytest.raises(ObjectMissingError, match=r"work/staged/\w+\.bin does not exist"):
         write(plan(item("one")))
 
 
 def test_error_when_the_file_may_not_be_written(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(**_: object) -> None:
         raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "PutObject")
 
-    monkeypatch.setattr("write_parquet.app.write", refuse)
     planned = one_of_each(lake)
+    monkeypatch.setattr(lake.bucket._s3, "put_object", refuse)
     with pytest.raises(
         StorageDeniedError, match=rf"PutObject on {object_keys.parquet(planned.batch)}: AccessDenied: no"
     ):
@@ -208,3 +209,67 @@ def test_retried_rows_take_the_places_of_those_that_failed(lake: Lake, lacking: 
     assert after[3]["image"]["bytes"] == jpeg()
     assert after[3]["phash"] == _FEATURES["phash"]
     assert file.schema_arrow.equals(columns, check_metadata=True)
+
+
+def staged_anew(lake: Lake, planned: PlannedBatch, **changes: Any) -> list[str | None]:
+    """Replace the staged rows of a batch, as after damage; returns the captions of its file before."""
+    lake.bucket.delete(object_keys.staged(planned.batch))
+    Staging(lake.bucket, planned.batch).write(result(one, **changes) for one in planned.items)
+    captions: list[str | None] = file_of(lake, planned).read(["caption"]).column(0).to_pylist()
+    return captions
+
+
+def test_file_of_another_staged_result_is_replaced(lake: Lake) -> None:
+    planned = keep_rows(lake, plan(item("one")))
+    write(planned)
+    assert staged_anew(lake, planned, caption="new") == ["A cat"]
+    assert write(planned)["rows"] == 1
+    assert file_of(lake, planned).read(["caption"]).column(0).to_pylist() == ["new"]
+
+
+def test_late_worker_does_not_undo_a_newer_file(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = keep_rows(lake, plan(item("one")))
+
+    def write_first(rows: list[Row], old_rows: list[Row]) -> bytes:
+        # While this worker makes its file, another one finds newer rows and writes their file.
+        monkeypatch.undo()
+        body = to_parquet(rows, old_rows)
+        write(planned)
+        staged_anew(lake, planned, caption="new")
+        write(planned)
+        return body
+
+    monkeypatch.setattr("write_parquet.file.to_parquet", write_first)
+    write(planned)
+    assert file_of(lake, planned).read(["caption"]).column(0).to_pylist() == ["new"]
+
+
+def test_file_keeps_a_retry_when_the_first_worker_comes_late(lake: Lake) -> None:
+    planned = keep_rows(lake, plan(item("one")), result(item("one"), Status.FAILED))
+    write(planned)
+    batch = planned.batch.model_copy(update={"retried_by": "retry-1"})
+    Staging(lake.bucket, batch).write([result(item("one"))])
+    write(planned.model_copy(update={"batch": batch}))
+    stored = lake.stored()
+    write(planned)
+    assert lake.stored() == stored
+    version = read_version(lake.bucket, planned.batch)
+    assert version is not None
+    for one in (planned.batch, batch):
+        assert is_made_from(version, Staging(lake.bucket, one).read_rows()[1])
+
+
+def test_error_when_another_worker_is_always_first(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = one_of_each(lake)
+    monkeypatch.setattr("write_parquet.file.write_file", lambda *_: False)
+    with pytest.raises(StorageUnavailableError, match=r"\.parquet: 5 times another worker was first"):
+        write(planned)
+
+
+def test_error_when_an_image_is_damaged(lake: Lake) -> None:
+    planned = one_of_each(lake)
+    key = object_keys.staged(planned.batch)
+    lake.bucket.put(key, lake.bucket.get(key)[:-1] + b"?", "")
+    with pytest.raises(DamagedObjectError, match=f"in {key} do not match their checksum"):
+        write(planned)
+    assert lake.bucket.list("lake/") == []

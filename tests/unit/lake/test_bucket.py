@@ -217,3 +217,27 @@ def test_botocore_errors_become_ours(error: Exception, ours: type[ImagelakeError
     with pytest.raises(ours, match="the table") as raised, aws_errors("the table"):
         raise error
     assert raised.value.__cause__ is error
+
+
+def test_range_is_shorter_when_the_object_ends(lake: Lake) -> None:
+    lake.bucket.put("a", b"0123456789", "text/plain")
+    lake.bucket.put("empty", b"", "text/plain")
+    assert lake.bucket.get_range("a", 8, 100) == b"89"
+    assert lake.bucket.get_range("a", 10, 5) == lake.bucket.get_range("empty", 0, 5) == b""
+    with pytest.raises(ObjectMissingError):
+        lake.bucket.get_range("missing", 0, 5)
+
+
+def test_object_is_written_if_it_is_unchanged(lake: Lake) -> None:
+    assert lake.bucket.version("a") is None
+    assert lake.bucket.put_if_unchanged("a", b"one", "text/plain", None, {"by": "me"})
+    first = lake.bucket.version("a")
+    assert first is not None
+    assert first.metadata == {"by": "me"}
+    assert not lake.bucket.put_if_unchanged("a", b"two", "text/plain", None)
+    assert lake.bucket.put_if_unchanged("a", b"two", "text/plain", first)
+    assert not lake.bucket.put_if_unchanged("a", b"three", "text/plain", first)
+    assert lake.bucket.get("a") == b"two"
+    lake.bucket.delete("a")
+    assert not lake.bucket.put_if_unchanged("a", b"three", "text/plain", first)
+    assert not lake.bucket.exists("a")

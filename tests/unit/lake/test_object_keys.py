@@ -32,8 +32,8 @@ def test_every_name_is_in_its_zone() -> None:
         object_keys.raw_image("abcd"),
         object_keys.open_batch(BATCH),
         object_keys.planned_batch(BATCH),
-        object_keys.rows(BATCH),
-        object_keys.images(BATCH),
+        object_keys.staged(BATCH),
+        object_keys.part(BATCH, 12, "ab" * 32),
         object_keys.batch_list(RUN, "feed-1"),
         object_keys.batch_failure("run-1", "b1"),
         object_keys.parquet(BATCH),
@@ -47,8 +47,8 @@ def test_every_name_is_in_its_zone() -> None:
         "raw/images/ab/abcd",
         "open/feed-1/b1.json",
         "work/b1/plan.json",
-        "work/b1/rows.jsonl",
-        "work/b1/images.bin",
+        "work/staged/b1.bin",
+        "work/parts/b1/00012-abababababababab",
         "work/runs/run-1/feed-1/batches.json",
         "work/runs/run-1/failed-batches/b1.json",
         "lake/images/source=bluesky/dt=2026-04-01/b1.parquet",
@@ -59,9 +59,9 @@ def test_every_name_is_in_its_zone() -> None:
         "reports/run-1/feeds/feed-1.json",
     }
     again = BATCH.model_copy(update={"retried_by": "run-2"})
-    assert (object_keys.planned_batch(again), object_keys.rows(again)) == (
+    assert (object_keys.planned_batch(again), object_keys.staged(again)) == (
         "work/b1/run-2/plan.json",
-        "work/b1/run-2/rows.jsonl",
+        "work/staged/b1/run-2.bin",
     )
     assert (object_keys.parquet(again), object_keys.open_batch(again)) == (
         object_keys.parquet(BATCH),

@@ -9,7 +9,7 @@ from types import NoneType
 from typing import Any, get_args, get_type_hints
 
 from imagelake.lake.rows import COLUMNS, TRANSFORM_VERSION, ImageFile, Row, Status, new_row
-from imagelake.lake.staging import StagedRow
+from imagelake.lake.staged_object import StagedRow
 from imagelake.run.posts import Item, Media, Post
 
 ITEM = Item.of(

@@ -1,0 +1,53 @@
+"""The dataset file of a batch: its metadata names the staged results that it was made from.
+
+So a worker sees if its work is done already, and a step that cannot read Parquet sees if the file has the right rows.
+"""
+
+from __future__ import annotations
+
+from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket, Version
+from imagelake.run.models import Batch
+
+# The SHA-256 of each staged result, separated by spaces: the batch's own, then those of runs that retried items of it.
+_STAGED = "staged-sha256"
+# S3 allows 2 KB of metadata, which is room for 31: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
+_MAX_STAGED = 20
+
+
+def read_version(bucket: Bucket, batch: Batch) -> Version | None:
+    """Return the version of a batch's file; ``None`` if there is no file."""
+    return bucket.version(object_keys.parquet(batch))
+
+
+def is_made_from(version: Version, staged_sha256: str) -> bool:
+    """Return whether a file has the rows of a staged result."""
+    return staged_sha256 in version.metadata.get(_STAGED, "").split()
+
+
+def find_difference(bucket: Bucket, batch: Batch, rows: int, staged_sha256: str) -> str | None:
+    """Say why a batch's file does not have its staged rows; ``None`` if it has them. ``rows`` is their number."""
+    if not rows:
+        return None
+    key = object_keys.parquet(batch)
+    version = read_version(bucket, batch)
+    if version is None:
+        return f"{key} does not exist"
+    if not is_made_from(version, staged_sha256):
+        return f"{key} was not made from the rows in {object_keys.staged(batch)}"
+    return None
+
+
+def write_file(bucket: Bucket, batch: Batch, body: bytes, staged_sha256: str, before: Version | None) -> bool:
+    """Write a batch's file unless it has changed since ``before``; return whether it was written.
+
+    A retry adds its rows to those of ``before``; any other batch replaces them.
+    """
+    earlier = before.metadata.get(_STAGED, "").split() if before is not None and batch.retried_by else []
+    return bucket.put_if_unchanged(
+        object_keys.parquet(batch),
+        body,
+        "application/vnd.apache.parquet",
+        before,
+        {_STAGED: " ".join([*earlier, staged_sha256][-_MAX_STAGED:])},
+    )
