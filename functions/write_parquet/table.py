@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
+import awswrangler as wr
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from botocore.exceptions import BotoCoreError, ClientError
 
+from imagelake.lake.bucket import CONDITION_FAILED, Bucket, Version
 from imagelake.lake.rows import COLUMNS, Row
+from imagelake.run.aws import aws_errors
+from imagelake.run.errors import DamagedObjectError
 
 # A row group contains its images. With more rows, a viewer would read over 100 MB to show a single one.
 _ROW_GROUP = 500
@@ -26,6 +30,7 @@ _ARROW = {
     "array<float>": pa.list_(pa.float32()),
     "struct<bytes:binary,path:string>": pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
 }
+_DTYPES = {column.name: pd.ArrowDtype(_ARROW[column.type]) for column in COLUMNS}
 
 
 def schema() -> pa.Schema:
@@ -35,38 +40,59 @@ def schema() -> pa.Schema:
     return pa.schema([(column.name, _ARROW[column.type]) for column in COLUMNS], metadata={"huggingface": huggingface})
 
 
-def read(file: bytes) -> list[Row]:
-    """Read the rows of a file; a file of an earlier version may lack columns."""
-    rows: list[Any] = pq.read_table(pa.BufferReader(file)).to_pylist()
-    for row in rows:
-        row["posted_at"] = f"{row['posted_at'].isoformat()}Z"
-    return rows
+def to_table(rows: list[Row]) -> pd.DataFrame:
+    """Make a table of rows; its columns have Arrow's types, which keep 64-bit hashes exact beside nulls."""
+    table = pd.DataFrame(rows, columns=list(_DTYPES), dtype="object")
+    table["posted_at"] = pd.to_datetime(table["posted_at"], utc=True, format="ISO8601").dt.tz_localize(None)
+    return table.astype(_DTYPES)
 
 
-def to_parquet(rows: list[Row], old_rows: Sequence[Row] = ()) -> bytes:
-    """Make a file of rows, in place of the rows of the same items if there are ``old_rows``."""
-    new = {row["media_id"]: row for row in rows}
+def read(bucket: Bucket, key: str, version: Version) -> pd.DataFrame | None:
+    """Read a file, with nulls in columns that it lacks; return ``None`` if it is another version by now."""
+    with aws_errors(key):
+        try:
+            return wr.s3.read_parquet(
+                [f"s3://{bucket.name}/{key}"],
+                schema=schema(),
+                dtype_backend="pyarrow",
+                use_threads=False,
+                s3_additional_kwargs={"IfMatch": version.etag},
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] in CONDITION_FAILED:
+                return None
+            raise
+        except BotoCoreError:
+            # Some of these errors are OSErrors too, but the connection broke, not the file.
+            raise
+        except (pa.ArrowException, OSError) as error:
+            raise DamagedObjectError(f"{key} is damaged: {type(error).__name__}: {error}") from error
+
+
+def replace_rows(table: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+    """Put new rows in the places of the rows of the same items."""
+    others = table[~table["media_id"].isin(new["media_id"])]
+    return pd.concat([others, new]).set_index("media_id", drop=False).loc[table["media_id"]]
+
+
+def to_parquet(table: pd.DataFrame) -> bytes:
+    """Make a file of a table."""
     columns = schema()
-    merged = [new.get(row["media_id"], row) for row in old_rows] or rows
-    table = pa.Table.from_pylist([_with_time(row) for row in merged], columns)
+    # Without the metadata of pandas, which would make pandas return other types to whoever reads the file.
+    arrow = pa.Table.from_pandas(table, columns, preserve_index=False).replace_schema_metadata(columns.metadata)
     file = pa.BufferOutputStream()
-    with pq.ParquetWriter(
+    pq.write_table(
+        arrow,
         file,
-        columns,
+        row_group_size=_ROW_GROUP,
         version="1.0",
         # Images are compressed already, and the rest is a hundredth of the file.
         compression="NONE",
         use_dictionary=[column.name for column in COLUMNS if column.name not in ("image", "tensor")],
         coerce_timestamps="us",
-    ) as writer:
-        writer.write_table(table, row_group_size=_ROW_GROUP)
+    )
     body: bytes = file.getvalue().to_pybytes()
     return body
-
-
-def _with_time(row: Row) -> dict[str, Any]:
-    """Replace the text of ``posted_at`` by a time in UTC without a zone, as the column has it."""
-    return {**row, "posted_at": datetime.fromisoformat(row["posted_at"]).astimezone(UTC).replace(tzinfo=None)}
 
 
 def _feature(athena_type: str) -> dict[str, Any]:

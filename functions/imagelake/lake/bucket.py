@@ -24,7 +24,7 @@ Model = TypeVar("Model", bound=FrozenModel)
 _PUT_TRIES = 5
 _GET_TRIES = 4
 # A condition failed: the object is there, is another one, or is gone.
-_CONDITION_FAILED = frozenset({"PreconditionFailed", "412", "NoSuchKey", "404"})
+CONDITION_FAILED = frozenset({"PreconditionFailed", "412", "NoSuchKey", "404"})
 
 
 class Version(NamedTuple):
@@ -130,7 +130,7 @@ class Bucket:
                     return True
                 except ClientError as error:
                     code = error.response["Error"]["Code"]
-                    if code in _CONDITION_FAILED:
+                    if code in CONDITION_FAILED:
                         return False
                     if code != "ConditionalRequestConflict":
                         raise

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import random
 from datetime import datetime
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,14 +16,16 @@ from botocore.exceptions import ClientError
 
 from imagelake.lake import object_keys
 from imagelake.lake.dataset_file import is_made_from, read_version
-from imagelake.lake.rows import COLUMNS, Row, Status
+from imagelake.lake.rows import COLUMNS, Status
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import DamagedObjectError, ObjectMissingError, StorageDeniedError, StorageUnavailableError
 from imagelake.run.models import PlannedBatch
+from imagelake.run.posts import Item
 from tests.support.factories import Context, event, item, jpeg, keep_rows, plan, result
 from tests.support.fake_lake import Lake
+from tests.support.private_parts import calls_of_aws
 from write_parquet.app import handler
-from write_parquet.table import to_parquet
+from write_parquet.table import read, to_parquet
 
 _FEATURES: dict[str, Any] = {
     "mean_rgb": [1.5, 2.5, 255.0],
@@ -42,6 +46,27 @@ def write(planned: PlannedBatch) -> dict[str, Any]:
 
 def file_of(lake: Lake, planned: PlannedBatch) -> pq.ParquetFile:
     return pq.ParquetFile(io.BytesIO(lake.bucket.get(object_keys.parquet(planned.batch))))
+
+
+def watch(monkeypatch: pytest.MonkeyPatch, *watched: str) -> list[str]:
+    """Collect the names of these calls of S3, or the codes of their errors."""
+    made: list[str] = []
+    client_class, method = calls_of_aws()
+    call = getattr(client_class, method)
+
+    def make(client: Any, operation: str, arguments: dict[str, Any]) -> Any:
+        try:
+            answer = call(client, operation, arguments)
+        except ClientError as error:
+            if operation in watched:
+                made.append(error.response["Error"]["Code"])
+            raise
+        if operation in watched:
+            made.append(operation)
+        return answer
+
+    monkeypatch.setattr(client_class, method, make)
+    return made
 
 
 def one_of_each(lake: Lake) -> PlannedBatch:
@@ -230,10 +255,10 @@ def test_file_of_another_staged_result_is_replaced(lake: Lake) -> None:
 def test_late_worker_does_not_undo_a_newer_file(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     planned = keep_rows(lake, plan(item("one")))
 
-    def write_first(rows: list[Row], old_rows: list[Row]) -> bytes:
+    def write_first(table: pd.DataFrame) -> bytes:
         # While this worker makes its file, another one finds newer rows and writes their file.
         monkeypatch.undo()
-        body = to_parquet(rows, old_rows)
+        body = to_parquet(table)
         write(planned)
         staged_anew(lake, planned, caption="new")
         write(planned)
@@ -257,6 +282,77 @@ def test_file_keeps_a_retry_when_the_first_worker_comes_late(lake: Lake) -> None
     assert version is not None
     for one in (planned.batch, batch):
         assert is_made_from(version, Staging(lake.bucket, one).read_rows()[1])
+
+
+def retried(lake: Lake, planned: PlannedBatch, run_id: str, one: Item, **changes: Any) -> PlannedBatch:
+    """Stage the rows of a run that retries one item of a batch."""
+    batch = planned.batch.model_copy(update={"items": 1, "retried_by": run_id})
+    Staging(lake.bucket, batch).write([result(one, **changes)])
+    return planned.model_copy(update={"batch": batch, "items": [one]})
+
+
+@pytest.mark.parametrize("size", [1000, 6_000_000], ids=["small", "above 5 MB"])
+def test_second_of_two_retries_is_refused_and_reads_the_file_again(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    image = {"bytes": random.Random(size).randbytes(size), "path": "a.jpg"}
+    items = [item("one"), item("two")]
+    planned = plan(*items)
+    write(keep_rows(lake, planned, *(result(each, Status.FAILED) for each in items)))
+    first, second = (retried(lake, planned, f"retry-{each.post_id}", each, image=image) for each in items)
+    puts = watch(monkeypatch, "PutObject")
+
+    def write_first(table: pd.DataFrame) -> bytes:
+        # After this worker has read the file, another one changes it.
+        monkeypatch.setattr("write_parquet.file.to_parquet", to_parquet)
+        write(first)
+        return to_parquet(table)
+
+    monkeypatch.setattr("write_parquet.file.to_parquet", write_first)
+    write(second)
+    assert puts == ["PutObject", "PreconditionFailed", "PutObject"]
+    rows = file_of(lake, planned).read(["status", "image"]).to_pylist()
+    assert rows == [{"status": "ok", "image": image}] * 2
+
+
+def test_first_of_two_new_files_stays_when_it_is_above_5_mb(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = {"bytes": random.Random(5).randbytes(6_000_000), "path": "a.jpg"}
+    planned = keep_rows(lake, plan(item("one")), result(item("one"), image=image))
+    write(planned)
+    stored, puts = lake.stored(), watch(monkeypatch, "PutObject", "CreateMultipartUpload")
+    assert write(planned)["rows"] == 1
+    assert (lake.stored(), puts) == (stored, ["PreconditionFailed"])
+
+
+def test_file_that_changes_while_a_retry_reads_it_is_read_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = plan(item("one"), item("two"))
+    write(keep_rows(lake, planned, *(result(each, Status.FAILED) for each in planned.items)))
+    first, second = (retried(lake, planned, f"retry-{each.post_id}", each) for each in planned.items)
+
+    def write_first(*call: Any) -> pd.DataFrame | None:
+        monkeypatch.undo()
+        write(first)
+        return read(*call)
+
+    monkeypatch.setattr("write_parquet.file.read", write_first)
+    write(second)
+    assert file_of(lake, planned).read(["status"]).column(0).to_pylist() == ["ok", "ok"]
+
+
+def test_error_when_the_file_that_a_retry_changes_is_gone(lake: Lake) -> None:
+    planned = plan(item("one"))
+    with pytest.raises(ObjectMissingError, match=f"{object_keys.parquet(planned.batch)} does not exist"):
+        write(retried(lake, planned, "retry-1", item("one")))
+
+
+@pytest.mark.parametrize("keep", [slice(0, -5), slice(1000, None)])
+def test_error_when_the_file_that_a_retry_changes_is_damaged(lake: Lake, keep: slice) -> None:
+    planned = keep_rows(lake, plan(item("one")))
+    write(planned)
+    key = object_keys.parquet(planned.batch)
+    lake.bucket.put(key, lake.bucket.get(key)[keep], "")
+    with pytest.raises(DamagedObjectError, match=f"{key} is damaged: "):
+        write(retried(lake, planned, "retry-1", item("one")))
 
 
 def test_error_when_another_worker_is_always_first(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
