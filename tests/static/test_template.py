@@ -31,11 +31,12 @@ INTEGRATED = {
     "ssm:GetParameter": ARN % "ssm" + "parameter/${FeedsParameter}",
     "dynamodb:UpdateItem": "BookmarksTable.Arn",
     "sns:Publish": "Topic",
-    "s3:GetObject": "${Bucket.Arn}/work/runs/*",
-    "s3:PutObject": "${Bucket.Arn}/work/runs/*",
+    "s3:GetObject": "${Bucket.Arn}/work/lists/*",
+    "s3:PutObject": "${Bucket.Arn}/work/results/*",
 }
 DISTRIBUTED_MAP = {
     *distributed_map("ImagePipeline"),
+    ("s3:GetObject", INTEGRATED["s3:PutObject"]),
     ("s3:AbortMultipartUpload", INTEGRATED["s3:PutObject"]),
     ("s3:ListMultipartUploadParts", INTEGRATED["s3:PutObject"]),
 }
@@ -157,8 +158,11 @@ def test_role_can_reach_the_objects_of_for_each_batch() -> None:
         run_id="r", execution_arn="a", dt="2026-01-01", batch_size=1, posts_per_feed=1, failure_tolerance_percent=0
     )
     writer = dict(states(MACHINE))["For Each Batch"]["ResultWriter"]["Parameters"]["Prefix.$"]
-    for key in (object_keys.batch_list(run, "feed"), writer.removeprefix("States.Format('")):
-        assert fnmatchcase(key, INTEGRATED["s3:GetObject"].removeprefix("${Bucket.Arn}/"))
+    for action, key in (
+        ("s3:GetObject", object_keys.batch_list(run, "feed")),
+        ("s3:PutObject", writer.removeprefix("States.Format('")),
+    ):
+        assert fnmatchcase(key, INTEGRATED[action].removeprefix("${Bucket.Arn}/"))
 
 
 def statement_of(function: str, sid: str) -> Json:

@@ -114,7 +114,7 @@ class Machine:
         s3 = engine.client("s3")
         s3.create_bucket(Bucket=BUCKET)
         for name, text in {"good": json.dumps(GOOD), "one_bad": json.dumps(ONE_BAD), "broken": "not JSON"}.items():
-            s3.put_object(Bucket=BUCKET, Key=f"work/runs/run/alice/{name}.json", Body=text.encode())
+            s3.put_object(Bucket=BUCKET, Key=f"work/lists/run/alice/{name}.json", Body=text.encode())
 
     def _make_bookmarks(self) -> None:
         self.bookmarks.create_table(

@@ -1,7 +1,7 @@
 """The keys of all objects that are written.
 
 A key depends on content, or on feed, batch and run; never on chance or the clock. So a step that is done again writes
-the same keys.
+the same keys. Each folder under ``work/`` has one writer, so the role of a function can replace no object of another.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ def open_batch(batch: Batch) -> str:
 
 def planned_batch(batch: Batch) -> str:
     """Name the plan of a batch; a run that retries items of the batch has a plan of its own."""
-    return f"work/{batch.work_id}/plan.json"
+    return f"work/plans/{batch.work_id}.json"
 
 
 def first_planned_batch(batch_id: str) -> str:
     """Name the plan of a batch before any retry."""
-    return f"work/{batch_id}/plan.json"
+    return f"work/plans/{batch_id}.json"
 
 
 def staged(batch: Batch) -> str:
@@ -75,12 +75,12 @@ def part(batch: Batch, before: int, sha256: str) -> str:
 
 def batch_list(run: Run, feed_id: str) -> str:
     """Name the list of the batches that a run processes for a feed."""
-    return f"work/runs/{run.run_id}/{feed_id}/batches.json"
+    return f"work/lists/{run.run_id}/{feed_id}.json"
 
 
 def batch_failure(run_id: str, batch_id: str) -> str:
     """Name the failure of a batch, which Record Failure writes and Reconcile reads."""
-    return f"work/runs/{run_id}/failed-batches/{batch_id}.json"
+    return f"work/failed-batches/{run_id}/{batch_id}.json"
 
 
 def parquet(batch: Batch) -> str:

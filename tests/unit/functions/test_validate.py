@@ -54,7 +54,7 @@ def size(batch_size: int) -> Any:
 def test_posts_become_a_batch(lake: Lake, network: Network) -> None:
     answer = validate(lake, page(post("one", text="кот"), cursor="1"), page(post("two")))
     assert answer == {
-        "list_key": f"work/runs/{RUN.run_id}/{ENTRY.feed_id}/batches.json",
+        "list_key": f"work/lists/{RUN.run_id}/{ENTRY.feed_id}.json",
         "batches": 1,
         "items": 2,
         "resumed_batches": 0,

@@ -46,11 +46,11 @@ def test_every_name_is_in_its_zone() -> None:
         "raw/posts/source=bluesky/dt=2026-04-01/run-1/feed-1-00007.json.gz",
         "raw/images/ab/abcd",
         "open/feed-1/b1.json",
-        "work/b1/plan.json",
+        "work/plans/b1.json",
         "work/staged/b1.bin",
         "work/parts/b1/00012-abababababababab",
-        "work/runs/run-1/feed-1/batches.json",
-        "work/runs/run-1/failed-batches/b1.json",
+        "work/lists/run-1/feed-1.json",
+        "work/failed-batches/run-1/b1.json",
         "lake/images/source=bluesky/dt=2026-04-01/b1.parquet",
         "rejects/source=bluesky/dt=2026-04-01/run-1-feed-1.jsonl",
         "reports/run-1/failures/feed-1.jsonl",
@@ -60,7 +60,7 @@ def test_every_name_is_in_its_zone() -> None:
     }
     again = BATCH.model_copy(update={"retried_by": "run-2"})
     assert (object_keys.planned_batch(again), object_keys.staged(again)) == (
-        "work/b1/run-2/plan.json",
+        "work/plans/b1/run-2.json",
         "work/staged/b1/run-2.bin",
     )
     assert (object_keys.parquet(again), object_keys.open_batch(again)) == (
