@@ -318,7 +318,7 @@ def test_part_that_is_written_again_after_a_kill_is_there_once(lake: Lake, websi
 
 
 def test_error_when_the_plan_is_gone(lake: Lake) -> None:
-    with pytest.raises(ObjectMissingError, match=r"plan\.json does not exist"):
+    with pytest.raises(ObjectMissingError, match=r"work/plans/\w+\.json does not exist"):
         transform(plan(item("one")))
 
 
