@@ -21,7 +21,7 @@ from imagelake.lake.staging import Staging
 from imagelake.run.models import Batch, PlannedBatch
 from imagelake.run.posts import Item
 from transform.download import Downloader
-from transform.rows import make_rows
+from transform.results import make_rows
 
 
 class Folder:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.dataset_file import find_difference
-from imagelake.lake.media_index import MediaIndex
-from imagelake.lake.staged_object import StagedRow
+from imagelake.lake.media_index import CLAIMED, MediaIndex
+from imagelake.lake.parts import StagedRow
+from imagelake.lake.rows import Status
 from imagelake.run.errors import ReconciliationError
 from imagelake.run.models import Batch, PlannedBatch
 
@@ -42,3 +43,10 @@ def _differences(plan: PlannedBatch, rows: list[StagedRow], media_index: MediaIn
     ]
     if lost:
         yield f"{len(lost)} of {len(planned)} planned items have no row, the first is {lost[0]}"
+    # The image of a duplicate is in its original's row, which may be in a batch that is still open.
+    originals = {row["duplicate_of"]: row["media_id"] for row in rows if row["duplicate_of"] is not None}
+    statuses = {media_id: entry["status"] for media_id, entry in media_index.get_many(originals).items()}
+    statuses |= {row["media_id"]: row["status"] for row in rows}
+    for original, duplicate in originals.items():
+        if statuses.get(original) not in (Status.OK, CLAIMED):
+            yield f"{duplicate} is a duplicate of {original}, which has no image"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.media_index import MediaIndex
-from imagelake.lake.rows import select
+from imagelake.lake.rows import Status, select
 from imagelake.lake.staging import Staging
 from imagelake.run.models import Batch
 from map_keys.check import check_batch
@@ -27,5 +27,8 @@ def map_rows(batch: Batch, bucket: Bucket, media_index: MediaIndex) -> int:
         # A retry replaces rows in place, so their row numbers stay.
         row_numbers = {media_id: int(item["row"]) for media_id, item in media_index.get_many(media_ids).items()}
     location = {"batch_id": batch.batch_id, "processed_key": object_keys.parquet(batch)}
+    media_index.note_rejected(
+        {row["raw_sha256"]: row["media_id"] for row in rows if row["status"] == Status.REJECTED and row["raw_sha256"]}
+    )
     media_index.complete([select(row, _COLUMNS) | location | {"row": row_numbers[row["media_id"]]} for row in rows])
     return len(rows)

@@ -17,8 +17,8 @@ from imagelake.lake.bucket import Bucket
 from imagelake.lake.dataset_file import find_difference
 from imagelake.lake.media_index import CLAIMED, MediaIndex
 from imagelake.lake.open_batches import open_batches
+from imagelake.lake.parts import StagedRow
 from imagelake.lake.rows import Status, select
-from imagelake.lake.staged_object import StagedRow
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import ObjectMissingError, ReconciliationError
 from imagelake.run.failures import Failure

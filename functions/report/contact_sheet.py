@@ -9,7 +9,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from imagelake.lake.bucket import Bucket
-from imagelake.lake.staged_object import StagedRow
+from imagelake.lake.parts import StagedRow
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import DamagedObjectError, ObjectMissingError
 from imagelake.run.models import Batch

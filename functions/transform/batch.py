@@ -1,31 +1,37 @@
-"""The work of Transform on one batch: claim its items, make their rows, mark near duplicates and stage the result."""
+"""The work of Transform on one batch: claim its items, decide their rows, mark duplicates and stage the rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.media_index import MediaIndex
 from imagelake.lake.open_batches import open_batches
+from imagelake.lake.parts import StagedRow
 from imagelake.lake.staging import Staging
-from imagelake.run.errors import BatchDeadlineError
+from imagelake.run.errors import BatchDeadlineError, DamagedObjectError, ObjectMissingError
 from imagelake.run.models import Batch, PlannedBatch
+from imagelake.run.posts import Item
 from imagelake.sources import get_source
+from transform.decisions import Decisions
 from transform.download import Downloader
+from transform.duplicates import mark_duplicates
 from transform.image_urls import SignedUrls
 from transform.near_duplicates import hash_log_cache, mark_near_duplicates
-from transform.rows import make_rows
+from transform.results import make_results
 from transform.settings import TransformSettings
 
 
 def transform_batch(
     batch: Batch, config: TransformSettings, bucket: Bucket, seconds_left: Callable[[], float]
 ) -> dict[str, int]:
-    """Stage the rows of a batch and count them by status.
+    """Stage the rows of a batch and count them by status; a batch that is staged already stays as it is.
 
-    A batch that is staged already stays as it is: its URLs may have expired since, and its images would be lost. If
-    the time is too short, the rows so far are saved for the next try, and ``BatchDeadlineError`` is raised.
+    Rows are decided part by part, so that the next try goes on from there. If the time is too short, raises
+    ``BatchDeadlineError``.
     """
     staging = Staging(bucket, batch)
     counts = staging.counts()
@@ -37,23 +43,48 @@ def transform_batch(
     claimed = media_index.claim(
         [item.media_id for item in plan.items], batch.batch_id, list_open=lambda: open_batches(bucket)
     )
+    decisions = Decisions(bucket, batch)
     source = get_source(batch.source)
     with Downloader(
         trusted_origins=config.trusted_origins, contact=config.contact, allowed_hosts=source.media_hosts
     ) as downloader:
         image_urls = SignedUrls(source, downloader, config)
-        saved = staging.load_parts()
-        remaining = claimed - {row["media_id"] for row in saved}
-        new = list(make_rows(plan, remaining, image_urls.download, bucket, seconds_left))
-    if len(new) < len(remaining):
-        if new:
-            staging.save_part(new, len(saved))
-        done = len(saved) + len(new)
-        raise BatchDeadlineError(f"batch {batch.batch_id}: out of time after {done} of {len(claimed)} items")
+        download = _from_lake_first(bucket, [*_staged_rows(staging), *decisions.damaged], image_urls.download)
+        # Close the results as soon as a decision fails, so that no download goes on.
+        with closing(make_results(plan, claimed - decisions.rows.keys(), download, seconds_left)) as results:
+            for number, part in results:
+                decisions.decide(number, part)
 
-    positions = {item.media_id: position for position, item in enumerate(plan.items)}
-    rows = sorted(saved + new, key=lambda row: positions[row["media_id"]])
-    counts = staging.write(mark_near_duplicates(rows, batch, hash_log_cache(config.image_hashes_table)))
-    if saved:
-        staging.drop_parts()
-    return counts
+    rows = [decisions.rows[item.media_id] for item in plan.items if item.media_id in decisions.rows]
+    if len(rows) < len(claimed):
+        raise BatchDeadlineError(f"batch {batch.batch_id}: out of time after {len(rows)} of {len(claimed)} items")
+    rows = mark_duplicates(rows, media_index)
+    return staging.write(mark_near_duplicates(rows, batch, hash_log_cache(config.image_hashes_table), media_index))
+
+
+def _staged_rows(staging: Staging) -> list[StagedRow]:
+    """Read the rows of a batch that has to be staged again, because images are damaged."""
+    try:
+        return staging.rows()
+    except (DamagedObjectError, ObjectMissingError):
+        return []
+
+
+def _from_lake_first(
+    bucket: Bucket, rows: Iterable[StagedRow], download: Callable[[Item], bytes]
+) -> Callable[[Item], bytes]:
+    """Take the raw image of a row that has to be made again from the lake, and download all others."""
+    sha256s: Mapping[str, str] = {row["media_id"]: row["raw_sha256"] for row in rows if row["raw_sha256"] is not None}
+
+    def read_or_download(item: Item) -> bytes:
+        sha256 = sha256s.get(item.media_id)
+        if sha256 is not None:
+            try:
+                body = bucket.get(object_keys.raw_image(sha256))
+            except ObjectMissingError:
+                return download(item)
+            if hashlib.sha256(body).hexdigest() == sha256:
+                return body
+        return download(item)
+
+    return read_or_download

@@ -14,10 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from imagelake.lake.hash_log import Entry, Hashes, HashLog, HashLogCache
-from imagelake.lake.rows import Row, Status
+from imagelake.lake.media_index import MediaIndex
+from imagelake.lake.parts import StagedRow
+from imagelake.lake.rows import Status
 from imagelake.run.errors import StorageUnavailableError
 from imagelake.run.models import Batch
 from imagelake.run.retries import attempts
+from transform.duplicates import with_image
 
 # Number of the 64 bits that may differ: benchmarks/near_duplicates.py chose them, see docs/near-duplicates.md.
 PHASH_BITS, DHASH_BITS = 8, 12
@@ -47,11 +50,14 @@ def is_comparable(row: Mapping[str, Any]) -> bool:
     return not row["is_low_information"] and bool(row["contrast"] >= MIN_CONTRAST)
 
 
-def mark_near_duplicates(rows: list[Row], batch: Batch, cache: HashLogCache) -> list[Row]:
+def mark_near_duplicates(
+    rows: list[StagedRow], batch: Batch, cache: HashLogCache, media_index: MediaIndex
+) -> list[StagedRow]:
     """Name the original in the row of each near duplicate, add all other images to the hash log, and return the rows.
 
-    A batch that is done again gets the same result: its entry is in the log, and only entries before it count.
-    Raises ``StorageUnavailableError`` if other batches write first every time.
+    An original without an image in a row is not named. A batch that is done again gets the same result: its entry is
+    in the log, and only entries before it count. Raises ``StorageUnavailableError`` if other batches write first every
+    time.
     """
     compared = [row for row in rows if row["status"] == Status.OK and is_comparable(row)]
     if not compared:
@@ -67,7 +73,8 @@ def mark_near_duplicates(rows: list[Row], batch: Batch, cache: HashLogCache) -> 
         names = [compared[index]["media_id"] for index in originals]
         if seq or cache.log.append(entry, names):
             duplicates = _name_originals(compared, matches, names, len(earlier), cache)
-            return [_mark(row, duplicates.get(row["media_id"])) for row in rows]
+            valid = with_image((original for original, _ in duplicates.values()), rows, media_index)
+            return [_mark(row, duplicates.get(row["media_id"]), valid) for row in rows]
     raise StorageUnavailableError(f"{cache.log.table}: another batch was first {_TRIES} times")
 
 
@@ -109,7 +116,7 @@ def _find_earlier(hashes: Hashes, earlier: Hashes) -> dict[int, Match]:
 
 
 def _name_originals(
-    compared: list[Row], matches: list[Match | None], names: list[str], earlier: int, cache: HashLogCache
+    compared: list[StagedRow], matches: list[Match | None], names: list[str], earlier: int, cache: HashLogCache
 ) -> dict[str, tuple[str, int]]:
     """Map the ``media_id`` of each near duplicate to its original and the distance.
 
@@ -131,8 +138,8 @@ def _name_originals(
     return duplicates
 
 
-def _mark(row: Row, duplicate: tuple[str, int] | None) -> Row:
-    if duplicate is None:
+def _mark(row: StagedRow, duplicate: tuple[str, int] | None, valid: set[str]) -> StagedRow:
+    if duplicate is None or duplicate[0] not in valid:
         return row
     original, distance = duplicate
     return row | {"duplicate_of": original, "duplicate_distance": distance}

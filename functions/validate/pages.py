@@ -20,8 +20,9 @@ def read_pages(
     rejects: list[Reject] = []
     for number in range(pages):
         key = object_keys.raw_page(run, source.name, feed_id, number)
-        body, metadata = bucket.get_with_metadata(key)
-        page = source.parse(feed, Response(int(metadata["status"]), {}, gzip.decompress(body), metadata["url"]))
+        body, version = bucket.get_with_version(key)
+        status, url = int(version.metadata["status"]), version.metadata["url"]
+        page = source.parse(feed, Response(status, {}, gzip.decompress(body), url))
         for post in page.posts:
             # A stream has posts of many networks, and two networks may use the same post id.
             posts.setdefault((post.author_id, post.post_id), post)

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.parquet
 
 from imagelake.imaging import Options, process_all
-from imagelake.lake.staged_object import unpack
+from imagelake.lake.parts import unpack
 from imagelake.run.errors import DamagedObjectError, ImageRejectedError
 from imagelake.run.image_options import DEFAULT_PRESET, Preset, Tensor
 from tests.support.fake_lake import Lake

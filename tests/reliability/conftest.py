@@ -17,7 +17,9 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     # One call of AWS after the other, so that the n-th is the same one in every run.
     for name in (
         "imagelake.lake.media_index.THREADS",
-        "transform.rows.THREADS",
+        "imagelake.lake.parts.THREADS",
+        "transform.decisions.THREADS",
+        "transform.results.THREADS",
         "reconcile.reconciliation._BATCHES_AT_ONCE",
     ):
         monkeypatch.setattr(name, 1)

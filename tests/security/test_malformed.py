@@ -11,7 +11,7 @@ from PIL import Image
 
 from imagelake.imaging import process
 from imagelake.lake import object_keys
-from imagelake.lake.staged_object import read_header
+from imagelake.lake.parts import read_header
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import ErrorCode, ImageRejectedError
 from tests.support.factories import Context, event, item, keep_plan, plan

@@ -14,6 +14,7 @@ from PIL import Image
 
 from imagelake.lake import object_keys
 from imagelake.lake.dataset_file import read_version, write_file
+from imagelake.lake.parts import Part, Parts
 from imagelake.lake.rows import Row, Status, image_file, new_row
 from imagelake.lake.staging import Staging
 from imagelake.run.models import Batch, FeedEntry, PlannedBatch, Run
@@ -147,7 +148,9 @@ def keep_rows(lake: Lake, planned: PlannedBatch, *results: Row) -> PlannedBatch:
     keep_plan(lake, planned)
     rows = results or tuple(result(one) for one in planned.items)
     lake.media_index.claim((row["media_id"] for row in rows), planned.batch.batch_id)
-    Staging(lake.bucket, planned.batch).write(rows)
+    staged = Parts(lake.bucket, planned.batch).write(0, Part(), rows)
+    assert staged is not None
+    Staging(lake.bucket, planned.batch).write(staged.values())
     return planned
 
 

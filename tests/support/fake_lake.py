@@ -49,20 +49,17 @@ class Lake:
         dynamodb.create_table(
             TableName=IMAGE_KEYS,
             BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[
-                {"AttributeName": name, "AttributeType": "S"} for name in ("media_id", "raw_sha256", "author_id")
-            ],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("media_id", "author_id")],
             KeySchema=[{"AttributeName": "media_id", "KeyType": "HASH"}],
             GlobalSecondaryIndexes=[
                 {
-                    "IndexName": index,
-                    "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
-                    "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["processed_key", "row", extra]},
+                    "IndexName": "by-author-id",
+                    "KeySchema": [{"AttributeName": "author_id", "KeyType": "HASH"}],
+                    "Projection": {
+                        "ProjectionType": "INCLUDE",
+                        "NonKeyAttributes": ["processed_key", "row", "raw_key"],
+                    },
                 }
-                for index, key, extra in (
-                    ("by-raw-sha256", "raw_sha256", "status"),
-                    ("by-author-id", "author_id", "raw_key"),
-                )
             ],
         )
         dynamodb.create_table(
@@ -101,7 +98,15 @@ class Lake:
         client("dynamodb").put_item(TableName=BOOKMARKS, Item={name: {"S": value} for name, value in values.items()})
 
     def mapping(self) -> dict[str, dict[str, Any]]:
-        """Every item of the media index, by media id."""
+        """Every media item of the media index, by media id."""
+        return {key: entry for key, entry in self._entries().items() if not key.startswith("sha256/")}
+
+    def owners(self) -> dict[str, dict[str, Any]]:
+        """Every raw image of the media index, by SHA-256."""
+        entries = self._entries().items()
+        return {key.removeprefix("sha256/"): entry for key, entry in entries if key.startswith("sha256/")}
+
+    def _entries(self) -> dict[str, dict[str, Any]]:
         found = client("dynamodb").scan(TableName=self._image_keys_table)["Items"]
         return self.media_index.get_many(item["media_id"]["S"] for item in found)
 
@@ -120,7 +125,11 @@ class Lake:
         items: list[dict[str, Any]] = client("dynamodb").scan(TableName=IMAGE_HASHES)["Items"]
         return items
 
+    def _with_metadata(self, key: str) -> tuple[bytes, dict[str, str]]:
+        body, version = self.bucket.get_with_version(key)
+        return body, version.metadata
+
     def stored(self) -> dict[str, Any]:
         """Everything: every object with its metadata, the media index and the hash log."""
-        objects = {key: self.bucket.get_with_metadata(key) for key in self.bucket.list("")}
-        return {**objects, "mapping": self.mapping(), "hashes": self.hashes()}
+        objects = {key: self._with_metadata(key) for key in self.bucket.list("")}
+        return {**objects, "mapping": self.mapping(), "owners": self.owners(), "hashes": self.hashes()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -15,7 +16,7 @@ from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.retries import attempts
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef
 
 Model = TypeVar("Model", bound=FrozenModel)
 
@@ -28,10 +29,11 @@ CONDITION_FAILED = frozenset({"PreconditionFailed", "412", "NoSuchKey", "404"})
 
 
 class Version(NamedTuple):
-    """One version of an object: its ETag and its user-defined metadata."""
+    """One version of an object: its ETag, its user-defined metadata, and when it was written."""
 
     etag: str
     metadata: dict[str, str]
+    modified_at: datetime
 
 
 class Bucket:
@@ -45,10 +47,10 @@ class Bucket:
         """Read an object."""
         return self._read(key)[0]
 
-    def get_with_metadata(self, key: str) -> tuple[bytes, dict[str, str]]:
-        """Read an object and its user-defined metadata."""
+    def get_with_version(self, key: str) -> tuple[bytes, Version]:
+        """Read an object and its version."""
         body, response = self._read(key)
-        return body, response["Metadata"]
+        return body, _version(response)
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """Read ``length`` bytes from offset ``start``; fewer if the object ends before."""
@@ -136,14 +138,9 @@ class Bucket:
                         raise
         raise StorageUnavailableError(f"PutObject on {key}: {_PUT_TRIES} conflicts with other writers")
 
-    def put_once(self, key: str, body: bytes, owner: str) -> str:
-        """Write an object unless it exists; return its owner: ``owner``, or the owner of the first write."""
-        metadata = {"owner": _ascii(owner)}
-        if self.put_if_unchanged(key, body, "application/octet-stream", None, metadata):
-            return owner
-        with aws_errors(key):
-            head = self._s3.head_object(Bucket=self.name, Key=key)
-        return _text(head["Metadata"].get("owner", _ascii(owner)))
+    def put_once(self, key: str, body: bytes) -> None:
+        """Write bytes unless the object exists; its key must depend on its content."""
+        self.put_if_unchanged(key, body, "application/octet-stream", None)
 
     def version(self, key: str) -> Version | None:
         """Return the version of an object; ``None`` if it does not exist."""
@@ -152,7 +149,7 @@ class Bucket:
                 head = self._s3.head_object(Bucket=self.name, Key=key)
         except ObjectMissingError:
             return None
-        return Version(head["ETag"], head["Metadata"])
+        return _version(head)
 
     def exists(self, key: str) -> bool:
         """Return whether an object exists."""
@@ -184,11 +181,5 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
-def _ascii(text: str) -> str:
-    # S3 sends metadata in HTTP headers, which are ASCII.
-    return json.dumps(text)[1:-1]
-
-
-def _text(ascii_text: str) -> str:
-    text: str = json.loads(f'"{ascii_text}"')
-    return text
+def _version(response: GetObjectOutputTypeDef | HeadObjectOutputTypeDef) -> Version:
+    return Version(response["ETag"], response["Metadata"], response["LastModified"])

@@ -1,4 +1,4 @@
-"""The media index: a table with one entry per media item, which links its raw image and its row.
+"""The media index: a table with one entry per media item, which links its raw image and its row, and one per raw image.
 
 Transform first *claims* the media items of a batch, so that an item that two feeds list gets only one row. Map Keys
 later replaces each claim by the complete entry. A claim belongs to an open batch; if its batch is not open, it is free.
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import KeysAndAttributesUnionTypeDef
 
 CLAIMED = "claimed"
+# State of a raw image: its item has the image in its row, or no item has, because they were all rejected.
+_HELD, _REJECTED = "held", "rejected"
 _KEYS_PER_CALL = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 _GET_TRIES = 8
 
@@ -72,6 +74,35 @@ class MediaIndex:
                     raise ReconciliationError(
                         f"media item {item['media_id']} belongs to another batch than {item['batch_id']}"
                     )
+
+    def own(self, media_ids: Mapping[str, str], instead_of: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Make media items the owners of raw images that have none; return the owner of each image.
+
+        ``media_ids`` are by SHA-256 of the raw image, and so are the former owners in ``instead_of``, which lose it.
+        """
+        former = instead_of or {}
+        with ThreadPoolExecutor(THREADS) as pool:
+            owners = pool.map(lambda sha256: self._put_owner(sha256, media_ids[sha256], former.get(sha256)), media_ids)
+            return dict(zip(media_ids, owners, strict=True))
+
+    def note_rejected(self, media_ids: Mapping[str, str]) -> None:
+        """Link raw images without an owner, by SHA-256, to a rejected item, so that its row is found by the image."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(lambda sha256: self._put_rejected(sha256, media_ids[sha256]), media_ids))
+
+    def _put_owner(self, sha256: str, media_id: str, former: str | None) -> str:
+        """Write the owner of an image unless there is another one than ``former``; return the owner that is there."""
+        existing = self._put(
+            {"media_id": raw_image_id(sha256), "owner": media_id, "state": _HELD},
+            ConditionExpression="attribute_not_exists(media_id) OR #state = :rejected OR #owner = :former",
+            ExpressionAttributeNames={"#state": "state", "#owner": "owner"},
+            ExpressionAttributeValues={":rejected": _to_dynamo(_REJECTED), ":former": _to_dynamo(former or media_id)},
+        )
+        return media_id if existing is None else str(existing["owner"])
+
+    def _put_rejected(self, sha256: str, media_id: str) -> None:
+        entry = {"media_id": raw_image_id(sha256), "owner": media_id, "state": _REJECTED}
+        self._put(entry, ConditionExpression="attribute_not_exists(media_id)")
 
     def _put_claim(self, claim: dict[str, Any]) -> dict[str, Any] | None:
         """Write a claim unless there is an entry; return the entry that is there instead, or ``None`` after success."""
@@ -133,6 +164,11 @@ class MediaIndex:
             if not remaining:
                 return items
         raise StorageUnavailableError(f"{self._table}: keys are still unprocessed after {_GET_TRIES} tries")
+
+
+def raw_image_id(sha256: str) -> str:
+    """Return the key of a raw image's entry; no media id is equal to it, because no network is called so."""
+    return f"sha256/{sha256}"
 
 
 def _groups(values: Iterable[str], size: int) -> Iterator[list[str]]:

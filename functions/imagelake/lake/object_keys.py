@@ -59,18 +59,18 @@ def first_planned_batch(batch_id: str) -> str:
 
 
 def staged(batch: Batch) -> str:
-    """Name the staged rows and images of a batch."""
-    return f"work/staged/{batch.work_id}.bin"
+    """Name the staged rows of a batch."""
+    return f"work/staged/{batch.work_id}.jsonl"
 
 
 def parts_prefix(batch: Batch) -> str:
-    """Name the folder of a batch's parts."""
-    return f"work/parts/{batch.work_id}/"
+    """Name the folder of a batch's parts; that of a retry is not inside the first one's."""
+    return f"work/parts/{batch.batch_id}/retry={batch.retried_by}/"
 
 
-def part(batch: Batch, before: int, sha256: str) -> str:
-    """Name the part of one try by its content; ``before`` is the number of rows in earlier parts."""
-    return f"{parts_prefix(batch)}{before:05d}-{sha256[:16]}"
+def part(batch: Batch, number: int) -> str:
+    """Name one part of a batch, by its number from 0."""
+    return f"{parts_prefix(batch)}{number:05d}"
 
 
 def batch_list(run: Run, feed_id: str) -> str:

@@ -17,8 +17,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from imagelake.lake import object_keys
+from imagelake.lake.parts import pack
 from imagelake.lake.rows import Status
-from imagelake.lake.staged_object import pack
 from local.deploy import ONLY_WITH_TLS, STACK_NAME, deploy
 from local.engine import REGION, Engine
 from local.stream import put_records

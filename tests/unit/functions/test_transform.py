@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from PIL import Image
 import write_parquet.app
 from imagelake.imaging import Options, process
 from imagelake.lake import object_keys
-from imagelake.lake.bucket import Bucket
 from imagelake.lake.rows import COLUMNS
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import BatchDeadlineError, ObjectMissingError
@@ -68,7 +66,7 @@ def test_raw_image_is_never_written_without_if_none_match(
     for dt in ("2026-04-01", "2026-04-02"):
         items = [item(f"{name}-{dt}", website.put(f"/{name}", answer)) for name, answer in answers.items()]
         transform(keep_plan(lake, plan(*items, dt=dt)))
-    assert [(put["operation"], put["IfNoneMatch"]) for put in puts] == [("PutObject", "*")] * 6
+    assert [(put["operation"], put["IfNoneMatch"]) for put in puts] == [("PutObject", "*")] * 4
 
 
 def test_row_when_the_image_is_ok(lake: Lake, website: WebServer) -> None:
@@ -141,21 +139,13 @@ def test_row_when_the_url_is_not_allowed(lake: Lake, website: WebServer) -> None
     assert rows_of(lake, planned)[0]["error_code"] == "url_refused"
 
 
-def test_duplicate_in_the_same_batch(lake: Lake, website: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    # S3 checks the key and writes in one step. moto takes two steps, and another thread could write between them.
-    one_at_a_time, put_once = threading.Lock(), Bucket.put_once
-
-    def put_in_one_step(bucket: Bucket, key: str, body: bytes, owner: str) -> str:
-        with one_at_a_time:
-            return put_once(bucket, key, body, owner)
-
-    monkeypatch.setattr(Bucket, "put_once", put_in_one_step)
+def test_first_item_of_the_plan_has_the_image_that_others_of_its_batch_have_too(lake: Lake, website: WebServer) -> None:
     url = website.put("/same", jpeg())
     planned = keep_plan(lake, plan(item("a", url), item("b", url), item("c", url)))
     assert transform(planned) == {"ok": 1, "duplicate": 2, "rejected": 0, "failed": 0}
     rows = rows_of(lake, planned)
-    (first,) = [row for row in rows if row["status"] == "ok"]
-    copies = [row for row in rows if row["status"] == "duplicate"]
+    first, *copies = rows
+    assert [row["status"] for row in rows] == ["ok", "duplicate", "duplicate"]
     assert {row["duplicate_of"] for row in copies} == {first["media_id"]}
     assert {row["raw_key"] for row in rows} == {first["raw_key"]}
     assert all(row["image"] is row["width"] is None and row["phash"] == first["phash"] for row in copies)
@@ -290,7 +280,6 @@ def test_later_tries_go_on_from_what_was_made(lake: Lake, website: WebServer) ->
     for begun in (3, 0, 4):
         with pytest.raises(BatchDeadlineError):
             transform(planned, time_for(begun))
-    assert len(lake.bucket.list(object_keys.parts_prefix(planned.batch))) == 2
     website.put("/red", Answer(b"expired", 410))
     assert transform(planned) == {"ok": 8, "duplicate": 0, "rejected": 0, "failed": 1}
     assert sorted(website.asked) == sorted([*(f"/{color}" for color in colors), "/gone"])
@@ -299,22 +288,6 @@ def test_later_tries_go_on_from_what_was_made(lake: Lake, website: WebServer) ->
     for row, color in zip(rows, colors, strict=False):
         with open_image(row) as small, Image.open(io.BytesIO(jpeg(color))) as original:
             assert small.getpixel((5, 5)) == pytest.approx(original.getpixel((5, 5)), abs=3)
-    assert lake.bucket.list(object_keys.parts_prefix(planned.batch)) == []
-
-
-def test_part_that_is_written_again_after_a_kill_is_there_once(lake: Lake, website: WebServer) -> None:
-    items = [item(f"p{number}", website.put(f"/{number}", jpeg())) for number in range(6)]
-    planned = keep_plan(lake, plan(*items))
-    for _ in range(2):
-        with pytest.raises(BatchDeadlineError):
-            transform(planned, time_for(2))
-        # As if the second try had begun before the first one's part was there.
-        (part,) = lake.bucket.list(object_keys.parts_prefix(planned.batch))
-        body = lake.bucket.get(part)
-        lake.bucket.delete(part)
-    lake.bucket.put(part, body, "application/octet-stream")
-    transform(planned)
-    assert [row["media_id"] for row in rows_of(lake, planned)] == [one.media_id for one in planned.items]
 
 
 def test_error_when_the_plan_is_gone(lake: Lake) -> None:

@@ -69,7 +69,7 @@ def shows_again(website: WebServer, *names: str, answer: bytes | Answer | None =
 def test_image_that_expires_first_is_downloaded_first(
     lake: Lake, website: WebServer, network: Signing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("transform.rows.THREADS", 1)
+    monkeypatch.setattr("transform.results.THREADS", 1)
     now, days = datetime.now(UTC), {"never": None, "late": 3, "first": 1, "second": 2, "last": 4}
     posts = [
         post(name, media(name, url=website.put(f"/{name}", jpeg()), expires_at=left and now + timedelta(left)))

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
+from imagelake.lake.parts import StagedRow
 from imagelake.lake.rows import COLUMNS, TRANSFORM_VERSION, ImageFile, Row, Status, new_row
-from imagelake.lake.staged_object import StagedRow
 from imagelake.run.posts import Item, Media, Post
 
 ITEM = Item.of(
