@@ -66,6 +66,7 @@ def test_audit_sees_what_is_wrong(world: World) -> None:
             "raw file of another name: ",
             "a1/0 has another raw file",
             "a3/0 has another image",
-            f"{staged} has ",
+            f"the rows in {staged} do not match",
+            "raw image 00 is in the lake: True, and has an entry: False",
         ):
             assert kind in wrong

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from imagelake.lake.hash_log import HashLog, HashLogCache
+from imagelake.run.errors import StorageUnavailableError
 from tests.support.private_parts import calls_of_aws
 
 # Far above the time of a test: a worker that waits longer waits for ever.
@@ -48,7 +49,7 @@ class Turns:
         def work(number: int) -> None:
             self._wait(number)
             try:
-                workers[number]()
+                self._work(number, workers[number])
             except BaseException as error:
                 errors.append(error)
             self._done[number] = True
@@ -63,6 +64,18 @@ class Turns:
         self._current = None
         for error in errors:
             raise error
+
+    def _work(self, number: int, worker: Callable[[], object]) -> None:
+        """Let a worker do its work; if it has to wait for the other one, do it again when that one has ended."""
+        try:
+            worker()
+        except StorageUnavailableError:
+            if self._done[1 - number]:
+                raise
+            self._turns = iter(())
+            self._next(1 - number)
+            self._wait(number)
+            worker()
 
     def _next(self, number: int) -> None:
         """Let a worker go on, for the next number of calls."""

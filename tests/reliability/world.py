@@ -81,6 +81,12 @@ class World:
         self._posts[by] += [one for one in self._posts[account] if one not in self._posts[by]]
         self._publish()
 
+    def expire(self) -> None:
+        """No image can be downloaded any more."""
+        for path in self._website.answers:
+            if path.startswith("/media/"):
+                self._website.put(path, Answer(b"expired", 410))
+
     def downloads(self) -> list[str]:
         """What was asked of the server but for pages."""
         return [path for path in self._website.asked if path.startswith("/media/")]
