@@ -18,7 +18,7 @@ import transform.app
 import validate.app
 import write_parquet.app
 from imagelake.run.aws import client
-from imagelake.run.errors import ImagelakeError, PermanentError
+from imagelake.run.errors import PermanentError
 from tests.static.asl import MACHINE
 from tests.support.factories import Context
 from tests.support.fake_lake import BOOKMARKS, Lake
@@ -58,7 +58,7 @@ class _Feed:
         if "error" not in self._state:
             try:
                 step(self)
-            except ImagelakeError as error:
+            except PermanentError as error:
                 self._state["error"] = _caught(error)
 
     def fetch(self) -> None:
@@ -91,7 +91,7 @@ class _Feed:
             try:
                 for handler in (transform.app.handler, write_parquet.app.handler, map_keys.app.handler):
                     handler(event, Context())
-            except ImagelakeError as error:
+            except PermanentError as error:
                 record_failure.app.handler(event | {"error": _caught(error)}, Context())
 
     def reconcile(self) -> None:
@@ -127,9 +127,7 @@ class _Feed:
         return {kind.removesuffix(".$"): found}
 
 
-def _caught(error: ImagelakeError) -> Event:
-    # A transient one is tried again by the state machine; in these tests nothing is in problem but the process itself.
-    assert isinstance(error, PermanentError), error
+def _caught(error: PermanentError) -> Event:
     return {"Error": type(error).__name__, "Cause": json.dumps({"errorMessage": str(error)})}
 
 

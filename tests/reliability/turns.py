@@ -105,5 +105,5 @@ class Turns:
                 self._wait(number)
 
     def _cache(self, table: str) -> HashLogCache:
-        assert self._current is not None
-        return self._caches[self._current].setdefault(table, HashLogCache(HashLog(table)))
+        caches = {} if self._current is None else self._caches[self._current]
+        return caches.setdefault(table, HashLogCache(HashLog(table)))
