@@ -33,15 +33,17 @@ from local.proxy import Answer, Call, EngineProxy
 from tools import costs
 
 # Attributes that the media index is also indexed by: a write of an item with one of them is also a write of that index.
-INDEX_KEYS = ("raw_sha256", "author_id")
-_OBJECT = re.compile(r"/[^/?]+/(?:\?.*prefix=)?(\w+)(?:/|%2F)(\w*)")
+INDEX_KEYS = ("author_id",)
+_OBJECT = re.compile(r"/[^/?]+(?:/|/?\?.*prefix=)(\w+)(?:/|%2F)(\w*)")
 # Prefixes and tables whose calls grow with the images; those of pages and reports grow with feeds and runs.
 _COUNTED_PER = {
     "raw/images": "image", "ImageKeys": "image",
-    "work": "batch", "open": "batch", "lake": "batch", "ImageHashes": "batch",
+    "work/parts": "part", "work": "batch", "open": "batch", "lake": "batch", "ImageHashes": "batch",
 }  # fmt: skip
+# The batches of the counted run have one part each.
+_PRICED_IMAGES = {"image": 1, "part": costs.ITEMS_PER_PART, "batch": costs.BATCH_SIZE}
 _PRICES = {
-    "S3 PUT": costs.S3_PUT, "S3 GET": costs.S3_GET, "S3 DELETE": 0.0,
+    "S3 PUT": costs.S3_PUT, "S3 LIST": costs.S3_PUT, "S3 GET": costs.S3_GET, "S3 DELETE": 0.0,
     "DynamoDB PutItem, units": costs.DYNAMO_WRITE, "DynamoDB UpdateItem, units": costs.DYNAMO_WRITE,
     "DynamoDB TransactWriteItems, units": costs.DYNAMO_WRITE, "DynamoDB BatchGetItem, units": costs.DYNAMO_READ,
     "DynamoDB GetItem, units": costs.DYNAMO_READ, "DynamoDB Query, units": costs.DYNAMO_READ,
@@ -68,10 +70,11 @@ class Bill:
                 for table_name, units in _units(operation, json.loads(call.body), answer.body):
                     self.calls[f"DynamoDB {operation}, units", table_name] += units
             elif not call.operation and (match := _OBJECT.match(call.path)):
-                # S3 bills a listing like a PUT.
                 is_listing = urlsplit(call.path).query.startswith("list-type")
-                name = "PUT" if is_listing else {"HEAD": "GET"}.get(call.method, call.method)
-                self.calls[f"S3 {name}", "/".join(match.groups()) if match[1] == "raw" else match[1]] += 1
+                name = "LIST" if is_listing else {"HEAD": "GET"}.get(call.method, call.method)
+                folder = "/".join(match.groups())
+                is_counted = folder in _COUNTED_PER and not is_listing
+                self.calls[f"S3 {name}", folder if is_counted else match[1]] += 1
         return answer
 
 
@@ -131,7 +134,7 @@ def priced(calls: Calls, images: int, batches: int) -> tuple[list[list[str]], fl
         if per is None or not _PRICES[kind]:
             continue
         each = number / (images if per == "image" else batches)
-        usd = 1e6 * each * _PRICES[kind] / (1 if per == "image" else costs.BATCH_SIZE)
+        usd = 1e6 * each * _PRICES[kind] / _PRICED_IMAGES[per]
         total += usd
         rows.append([kind, f"`{place}`", f"{each:.2f} per {per}", f"{usd:.2f}"])
     for kind, number, price in (

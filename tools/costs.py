@@ -26,12 +26,14 @@ DASHBOARD_MONTH = 3.00
 KMS_KEY_MONTH = 1.00
 
 # ---- Counted from the code -------------------------------------------------------------------------------------------
-# Per image: one PUT of the raw object; one write for the claim, and three for the mapping, which is in two indexes too;
-# one lookup by Validate and one by Reconcile, at half a unit each.
-PUTS_PER_IMAGE, WRITES_PER_IMAGE, READS_PER_IMAGE = 1, 1 + 3, 2 * 0.5
-# Per batch: PUTs of the plan (twice), the staged object and the dataset file, and the GETs of their readers; the
-# transitions are the child's start, its Tasks and its end.
-PUTS_PER_BATCH, GETS_PER_BATCH, TRANSITIONS_PER_BATCH, CALLS_PER_BATCH = 4, 10, 1 + 4, 3
+# Per image: one PUT of the raw object and a share of a part; one write for the claim, two for the mapping, which is in
+# an index too, and one for the raw image's owner; one lookup by Validate and one by Reconcile, at half a unit each.
+ITEMS_PER_PART = 25
+PUTS_PER_IMAGE, WRITES_PER_IMAGE, READS_PER_IMAGE = 1 + 1 / ITEMS_PER_PART, 1 + 2 + 1, 2 * 0.5
+GETS_PER_IMAGE = 1 / ITEMS_PER_PART
+# Per batch: PUTs of the plan (twice), the staged rows and the dataset file, the list of its parts, and the GETs of
+# their readers; the transitions are the child's start, its Tasks and its end.
+PUTS_PER_BATCH, GETS_PER_BATCH, TRANSITIONS_PER_BATCH, CALLS_PER_BATCH = 5, 11, 1 + 4, 3
 # A batch's entry in the hash log (16 bytes per original) and its names: 9 and 8 KB, doubled by the transaction.
 WRITES_PER_BATCH = 2 * (9 + 8)
 LOG_BYTES_PER_ORIGINAL = 16.5
@@ -55,7 +57,8 @@ LOG_KB_PER_BATCH, LOG_KB_PER_RUN = 55.0, 100.0
 
 def usd_per_image() -> float:
     """USD of one image's requests to S3 and DynamoDB."""
-    return PUTS_PER_IMAGE * S3_PUT + WRITES_PER_IMAGE * DYNAMO_WRITE + READS_PER_IMAGE * DYNAMO_READ
+    s3 = PUTS_PER_IMAGE * S3_PUT + GETS_PER_IMAGE * S3_GET
+    return s3 + WRITES_PER_IMAGE * DYNAMO_WRITE + READS_PER_IMAGE * DYNAMO_READ
 
 
 def usd_per_batch() -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 
 import pytest
 
@@ -69,7 +70,7 @@ def meet(turns: Turns, website: WebServer, left_open: Stored, *calls: int) -> li
     with new_lake(left_open) as lake:
         for window in windows:
             stage(lake, website, window)
-        turns.take([lambda window=window: run(lake, window, NEXT_DAY) for window in windows], calls)
+        turns.take([partial(run, lake, window, NEXT_DAY) for window in windows], calls)
         expected = {f"camera/{name}": "ok" for name in ("a", "b", "c", "d", "once")}
         assert problems(lake, expected, may_fail=True) == [], calls
         assert [line for window in windows for line in unbalanced(lake, window)] == [], calls
