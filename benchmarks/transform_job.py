@@ -20,8 +20,9 @@ from imagelake.lake.bucket import Bucket
 from imagelake.lake.staging import Staging
 from imagelake.run.models import Batch, PlannedBatch
 from imagelake.run.posts import Item
+from transform.decisions import Decisions
 from transform.download import Downloader
-from transform.results import make_rows
+from transform.results import make_results
 
 
 class Folder:
@@ -38,10 +39,18 @@ class Folder:
         path.write_bytes(body)
         return True
 
-    def put_once(self, key: str, body: bytes, owner: str) -> str:
-        # The list has each URL several times; write the bytes each time, as for different images.
+    def put_once(self, key: str, body: bytes) -> None:
+        # Threads may write out of order, but nobody reads the file.
         self._raw.write(body)
-        return owner
+
+    def list(self, prefix: str) -> list[str]:
+        return []
+
+    def version(self, key: str) -> None:
+        return None
+
+    def exists(self, key: str) -> bool:
+        return False
 
 
 def item(number: int, url: str) -> Item:
@@ -63,14 +72,12 @@ def main(urls: str, folder: str, batch_size: int, preset: Any) -> None:
             batch = Batch(batch_id=f"b{start}", feed_id="feed", source="bench", dt="2026-01-01", items=len(part))
             plan = PlannedBatch(batch=batch, run_id="run", items=part, preset=preset)
             started = time.perf_counter()
-            rows = make_rows(
-                plan,
-                {one.media_id for one in part},
-                lambda one: downloader.download(one.media_url),
-                bucket,
-                lambda: 900.0,
-            )
-            counts = Staging(bucket, batch).write(rows)
+            decisions = Decisions(bucket, batch)
+            for number, results in make_results(
+                plan, {one.media_id for one in part}, lambda one: downloader.download(one.media_url), lambda: 900.0
+            ):
+                decisions.decide(number, results)
+            counts = Staging(bucket, batch).write(decisions.rows[one.media_id] for one in part)
             milliseconds.append(1000 * (time.perf_counter() - started) / len(part))
             assert counts["ok"] == len(part), counts
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

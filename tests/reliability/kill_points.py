@@ -27,7 +27,7 @@ KINDS = {
     "Query", "TransactWriteItems", "UpdateItem",
 }  # fmt: skip
 # How many of the states are finished.
-STATES = [pytest.param(12, id="12"), pytest.param(None, id="all", marks=pytest.mark.full)]
+STATES = [pytest.param(15, id="15"), pytest.param(None, id="all", marks=pytest.mark.full)]
 SEED = 2026
 # One picture of seven is gone.
 OPTIONS = {"batch_size": 3, "failure_tolerance_percent": 30}
