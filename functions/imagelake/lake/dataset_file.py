@@ -12,7 +12,7 @@ from imagelake.run.models import Batch
 # The SHA-256 of each staged result, separated by spaces: the batch's own, then those of runs that retried items of it.
 _STAGED = "staged-sha256"
 # S3 allows 2 KB of metadata, which is room for 31: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
-_MAX_STAGED = 20
+_MAX_RETRIES = 20
 
 
 def read_version(bucket: Bucket, batch: Batch) -> Version | None:
@@ -44,10 +44,12 @@ def write_file(bucket: Bucket, batch: Batch, body: bytes, staged_sha256: str, be
     A retry adds its rows to those of ``before``; any other batch replaces them.
     """
     earlier = before.metadata.get(_STAGED, "").split() if before is not None and batch.retried_by else []
+    # The batch's own is the first one, and a late worker must always find it.
+    made_from = [*earlier[:1], *[*earlier[1:], staged_sha256][-_MAX_RETRIES:]]
     return bucket.put_if_unchanged(
         object_keys.parquet(batch),
         body,
         "application/vnd.apache.parquet",
         before,
-        {_STAGED: " ".join([*earlier, staged_sha256][-_MAX_STAGED:])},
+        {_STAGED: " ".join(made_from)},
     )

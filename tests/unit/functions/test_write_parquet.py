@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from imagelake.lake import object_keys
-from imagelake.lake.dataset_file import is_made_from, read_version
+from imagelake.lake.dataset_file import is_made_from, read_version, write_file
 from imagelake.lake.rows import COLUMNS, Status
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import DamagedObjectError, ObjectMissingError, StorageDeniedError, StorageUnavailableError
@@ -369,3 +369,18 @@ def test_error_when_an_image_is_damaged(lake: Lake) -> None:
     with pytest.raises(DamagedObjectError, match=f"in {key} do not match their checksum"):
         write(planned)
     assert lake.bucket.list("lake/") == []
+
+
+def test_file_names_its_first_rows_after_many_retries(lake: Lake) -> None:
+    planned = plan(item("one"))
+    assert write_file(lake.bucket, planned.batch, b"PAR1", "first" * 12, None)
+    retried = planned.batch.model_copy(update={"retried_by": "retry"})
+    for number in range(40):
+        before = read_version(lake.bucket, retried)
+        assert write_file(lake.bucket, retried, b"PAR1", f"{number:064}", before)
+    version = read_version(lake.bucket, retried)
+    assert version is not None
+    assert is_made_from(version, "first" * 12)
+    assert is_made_from(version, f"{39:064}")
+    assert not is_made_from(version, f"{1:064}")
+    assert len(str(version.metadata)) < 2048
