@@ -11,7 +11,7 @@ from PIL import Image
 
 from imagelake.imaging import process
 from imagelake.lake import object_keys
-from imagelake.lake.parts import read_header
+from imagelake.lake.parts import Parts
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import ErrorCode, ImageRejectedError
 from tests.support.factories import Context, event, item, keep_plan, plan
@@ -101,9 +101,10 @@ def test_nothing_malformed_is_stored_as_processed(lake: Lake, website: WebServer
             assert_clean(row["image"]["bytes"])
         else:
             assert row["status"] == "duplicate" or row["error_code"] in _CODES, name
-    # After the rows, the staged object has the images of the rows that are ok, and no byte more.
-    stored = lake.bucket.get(object_keys.staged(planned.batch))
-    start = read_header("", stored).images_offset
-    assert stored[start:] == b"".join(row["image"]["bytes"] for row in rows if row["image"])
+    # The parts have the images of the rows that were accepted, also of duplicates, and no byte more.
+    parts = Parts(lake.bucket, planned.batch)
+    stored = b"".join(parts.read(number).images for number in parts.numbers())
+    accepted = [data for data, row in zip(FILES.values(), rows, strict=True) if row["error_code"] is None]
+    assert stored == b"".join(process(data).image for data in accepted)
     assert counts["ok"] > 50
     assert counts["rejected"] > 150

@@ -134,7 +134,7 @@ def told(
     places |= {f"picture {at}": row["image"]["bytes"] for at, row in enumerate(table.to_pylist()) if row["image"]}
     places["rows"] = json.dumps(rows).encode()
     places["mapping"] = repr(lake.mapping()).encode()
-    places["metadata"] = repr([lake.bucket.get_with_metadata(key)[1:] for key in lake.bucket.list("")]).encode()
+    places["metadata"] = repr([lake.bucket.version(key) for key in lake.bucket.list("")]).encode()
     places["log"] = "".join([log.getvalue(), *capfd.readouterr()]).encode()
     return places
 

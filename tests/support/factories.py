@@ -14,7 +14,7 @@ from PIL import Image
 
 from imagelake.lake import object_keys
 from imagelake.lake.dataset_file import read_version, write_file
-from imagelake.lake.parts import Part, Parts
+from imagelake.lake.parts import Parts, StagedRow
 from imagelake.lake.rows import Row, Status, image_file, new_row
 from imagelake.lake.staging import Staging
 from imagelake.run.models import Batch, FeedEntry, PlannedBatch, Run
@@ -143,14 +143,27 @@ def keep_plan(lake: Lake, planned: PlannedBatch) -> PlannedBatch:
     return planned
 
 
+def decide(lake: Lake, batch: Batch, *rows: Row) -> list[StagedRow]:
+    """Store rows in the first part of a batch, in place of rows of the same items, as Transform does."""
+    parts = Parts(lake.bucket, batch)
+    decided = parts.write(0, parts.read(0), rows)
+    assert decided is not None
+    return [decided[row["media_id"]] for row in rows]
+
+
+def stage(lake: Lake, batch: Batch, *rows: Row) -> list[StagedRow]:
+    """Decide rows and stage them."""
+    decided = decide(lake, batch, *rows)
+    Staging(lake.bucket, batch).write(decided)
+    return decided
+
+
 def keep_rows(lake: Lake, planned: PlannedBatch, *results: Row) -> PlannedBatch:
     """Store a plan and its rows as Validate and Transform do; without results, every row is ``ok``."""
     keep_plan(lake, planned)
     rows = results or tuple(result(one) for one in planned.items)
     lake.media_index.claim((row["media_id"] for row in rows), planned.batch.batch_id)
-    staged = Parts(lake.bucket, planned.batch).write(0, Part(), rows)
-    assert staged is not None
-    Staging(lake.bucket, planned.batch).write(staged.values())
+    stage(lake, planned.batch, *rows)
     return planned
 
 

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from imagelake.run.aws import THREADS, aws_errors, client
 from imagelake.run.errors import ReconciliationError, StorageUnavailableError
+from imagelake.run.posts import RAW_IMAGE_ID
 from imagelake.run.retries import attempts
 
 if TYPE_CHECKING:
@@ -167,8 +168,8 @@ class MediaIndex:
 
 
 def raw_image_id(sha256: str) -> str:
-    """Return the key of a raw image's entry; no media id is equal to it, because no network is called so."""
-    return f"sha256/{sha256}"
+    """Return the key of a raw image's entry; no media id is equal to it."""
+    return f"{RAW_IMAGE_ID}{sha256}"
 
 
 def _groups(values: Iterable[str], size: int) -> Iterator[list[str]]:

@@ -11,6 +11,8 @@ from imagelake.run.frozen_model import FrozenModel
 
 # Only images are downloaded; media items of other kinds are skipped, with the kind as the reason.
 MediaKind = Literal["image", "video", "animation", "audio", "unknown"]
+# No media id starts so, because the media index names raw images so.
+RAW_IMAGE_ID = "sha256/"
 
 
 class Media(FrozenModel):

@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field
 
 from imagelake.run.errors import ImagelakeError, SourceChangedError
 from imagelake.run.frozen_model import FrozenModel
-from imagelake.run.posts import Post
+from imagelake.run.posts import RAW_IMAGE_ID, Post
 from imagelake.sources.bluesky import Bluesky
 from imagelake.sources.contract import Bookmark, Feed, Page, Reject, Source
 from imagelake.sources.manifest import Manifest
@@ -114,6 +114,8 @@ def _check(post: Post) -> None:
         raise ValueError(f"media: more than {_MAX_MEDIA}, or an index beyond that")
     if any(len(media.media_id.encode()) > _MAX_ID_BYTES for media in post.media):
         raise ValueError(f"media_id: longer than {_MAX_ID_BYTES} bytes")
+    if any(media.media_id.startswith(RAW_IMAGE_ID) for media in post.media):
+        raise ValueError(f"media_id: starts with {RAW_IMAGE_ID}, as raw images do in the media index")
 
 
 class Stream:

@@ -17,7 +17,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from imagelake.lake import object_keys
-from imagelake.lake.parts import pack
+from imagelake.lake.bucket import Bucket
+from imagelake.lake.parts import Part, Parts
 from imagelake.lake.rows import Status
 from local.deploy import ONLY_WITH_TLS, STACK_NAME, deploy
 from local.engine import REGION, Engine
@@ -254,12 +255,11 @@ def ran(deployed: Deployed) -> Deployed:
     put_records(deployed.engine.client("kinesis"), deployed.names["PostStream"], records)
 
     planned = plan(item("a"))
-    part, _, sha256 = pack([result(planned.items[0], Status.FAILED)])
-    for key, body in (
-        (object_keys.planned_batch(planned.batch), planned.model_dump_json().encode()),
-        (object_keys.part(planned.batch, 0, sha256), part),
-    ):
-        deployed.engine.client("s3").put_object(Bucket=deployed.names["Bucket"], Key=key, Body=body)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("imagelake.lake.bucket.client", deployed.engine.client)
+        bucket = Bucket(deployed.names["Bucket"])
+    bucket.put(object_keys.planned_batch(planned.batch), planned.model_dump_json().encode(), "application/json")
+    Parts(bucket, planned.batch).write(0, Part(), [result(planned.items[0], Status.FAILED)])
     answer = deployed.engine.client("lambda").invoke(
         FunctionName=deployed.names["TransformFunction"],
         Payload=json.dumps(event("transform", batch=planned.batch)),

@@ -92,10 +92,10 @@ def test_page_is_stored_unchanged_except_for_tokens(lake: Lake, network: Network
     body = page(post("one", text="кот"), next="https://x.test/?access_token=s3cret&after=1")
     network.put_pages(body)
     read()
-    kept, metadata = lake.bucket.get_with_metadata(raw_key(0))
+    kept, version = lake.bucket.get_with_version(raw_key(0))
     assert kept[4:8] == bytes(4), "the gzip header holds no time"
     assert gzip.decompress(kept) == body.replace(b"s3cret", b"REDACTED")
-    assert metadata == {"url": f"{website.origin}/page/0?access_token=REDACTED", "status": "200"}
+    assert version.metadata == {"url": f"{website.origin}/page/0?access_token=REDACTED", "status": "200"}
     assert client("s3").head_object(Bucket=BUCKET, Key=raw_key(0))["ContentType"] == "application/gzip"
 
 

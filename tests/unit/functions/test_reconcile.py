@@ -15,7 +15,7 @@ from imagelake.run.aws import client
 from imagelake.run.errors import DamagedObjectError, ReconciliationError
 from imagelake.run.models import PlannedBatch
 from reconcile.app import handler
-from tests.support.factories import ENTRY, RUN, Context, event, item, keep_file, keep_plan, plan, result
+from tests.support.factories import ENTRY, RUN, Context, event, item, keep_file, keep_plan, plan, result, stage
 from tests.support.fake_lake import IMAGE_KEYS, Lake
 
 
@@ -34,7 +34,7 @@ def close_rows(lake: Lake, planned: PlannedBatch, *results: Row) -> PlannedBatch
 def restage(lake: Lake, planned: PlannedBatch, *results: Row) -> None:
     """Replace the staged rows of a batch."""
     lake.bucket.delete(object_keys.staged(planned.batch))
-    Staging(lake.bucket, planned.batch).write(results)
+    stage(lake, planned.batch, *results)
 
 
 def reconcile(lake: Lake, *plans: PlannedBatch, tolerance: int = 20) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from imagelake.lake.staging import Staging
 from imagelake.run.errors import DamagedObjectError, ObjectMissingError, StorageDeniedError, StorageUnavailableError
 from imagelake.run.models import PlannedBatch
 from imagelake.run.posts import Item
-from tests.support.factories import Context, event, item, jpeg, keep_rows, plan, result
+from tests.support.factories import Context, event, item, jpeg, keep_rows, plan, result, stage
 from tests.support.fake_lake import Lake
 from tests.support.private_parts import calls_of_aws
 from write_parquet.app import handler
@@ -141,7 +141,7 @@ def test_columns_when_they_are_all_null(lake: Lake, status: Status) -> None:
 
 def test_row_groups_hold_500_rows_at_most(lake: Lake) -> None:
     planned = plan(*(item(f"p{number}") for number in range(501)))
-    Staging(lake.bucket, planned.batch).write(result(one) for one in planned.items)
+    stage(lake, planned.batch, *map(result, planned.items))
     write(planned)
     metadata = file_of(lake, planned).metadata
     assert [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)] == [500, 1]
@@ -149,7 +149,7 @@ def test_row_groups_hold_500_rows_at_most(lake: Lake) -> None:
 
 def test_row_group_is_one_for_a_default_batch(lake: Lake) -> None:
     planned = plan(*(item(f"p{number}") for number in range(250)))
-    Staging(lake.bucket, planned.batch).write(result(one) for one in planned.items)
+    stage(lake, planned.batch, *map(result, planned.items))
     write(planned)
     assert file_of(lake, planned).metadata.num_row_groups == 1
 
@@ -191,7 +191,7 @@ def test_no_file_when_there_are_no_rows(lake: Lake) -> None:
 
 
 def test_error_when_nothing_is_staged(lake: Lake) -> None:
-    with pytest.raises(ObjectMissingError, match=r"work/staged/\w+\.bin does not exist"):
+    with pytest.raises(ObjectMissingError, match=r"work/staged/\w+\.jsonl does not exist"):
         write(plan(item("one")))
 
 
@@ -225,7 +225,7 @@ def test_retried_rows_take_the_places_of_those_that_failed(lake: Lake, lacking: 
     failed = planned.items[3]
     batch = planned.batch.model_copy(update={"items": 1, "retried_by": "retry-1"})
     again = planned.model_copy(update={"batch": batch, "items": [failed]})
-    Staging(lake.bucket, batch).write([result(failed, **_FEATURES)])
+    stage(lake, batch, result(failed, **_FEATURES))
     assert write(again) == write(again) == {"key": object_keys.parquet(planned.batch), "rows": 1}
     file = file_of(lake, planned)
     after = file.read().to_pylist()
@@ -239,7 +239,7 @@ def test_retried_rows_take_the_places_of_those_that_failed(lake: Lake, lacking: 
 def staged_anew(lake: Lake, planned: PlannedBatch, **changes: Any) -> list[str | None]:
     """Replace the staged rows of a batch, as after damage; returns the captions of its file before."""
     lake.bucket.delete(object_keys.staged(planned.batch))
-    Staging(lake.bucket, planned.batch).write(result(one, **changes) for one in planned.items)
+    stage(lake, planned.batch, *(result(one, **changes) for one in planned.items))
     captions: list[str | None] = file_of(lake, planned).read(["caption"]).column(0).to_pylist()
     return captions
 
@@ -273,7 +273,7 @@ def test_file_keeps_a_retry_when_the_first_worker_comes_late(lake: Lake) -> None
     planned = keep_rows(lake, plan(item("one")), result(item("one"), Status.FAILED))
     write(planned)
     batch = planned.batch.model_copy(update={"retried_by": "retry-1"})
-    Staging(lake.bucket, batch).write([result(item("one"))])
+    stage(lake, batch, result(item("one")))
     write(planned.model_copy(update={"batch": batch}))
     stored = lake.stored()
     write(planned)
@@ -364,8 +364,8 @@ def test_error_when_another_worker_is_always_first(lake: Lake, monkeypatch: pyte
 
 def test_error_when_an_image_is_damaged(lake: Lake) -> None:
     planned = one_of_each(lake)
-    key = object_keys.staged(planned.batch)
-    lake.bucket.put(key, lake.bucket.get(key)[:-1] + b"?", "")
+    key = object_keys.part(planned.batch, 0)
+    lake.bucket.put(key, b"?" + lake.bucket.get(key)[1:], "")
     with pytest.raises(DamagedObjectError, match=f"in {key} do not match their checksum"):
         write(planned)
     assert lake.bucket.list("lake/") == []

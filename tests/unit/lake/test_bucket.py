@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -47,8 +48,15 @@ class Conflicts:
 def test_object_comes_back_as_it_was_put(lake: Lake) -> None:
     lake.bucket.put("a", b"0123456789", "text/plain", {"url": "https://x.test/"})
     assert lake.bucket.get("a") == b"0123456789"
-    assert lake.bucket.get_with_metadata("a") == (b"0123456789", {"url": "https://x.test/"})
     assert lake.bucket.get_range("a", 2, 3) == b"234"
+
+
+def test_object_comes_with_its_version(lake: Lake) -> None:
+    lake.bucket.put("a", b"body", "text/plain", {"url": "https://x.test/"})
+    body, version = lake.bucket.get_with_version("a")
+    assert (body, version.metadata) == (b"body", {"url": "https://x.test/"})
+    assert version == lake.bucket.version("a")
+    assert datetime.now(UTC) - timedelta(minutes=1) < version.modified_at <= datetime.now(UTC)
 
 
 @pytest.mark.parametrize("text", ["кот 🐈", "a\u2028b\x85c\x0bd\ne\rf", "\ud800 alone", ""])
@@ -81,40 +89,45 @@ def test_exists_and_delete(lake: Lake) -> None:
     assert not lake.bucket.exists("a")
 
 
-def test_put_once_when_it_is_first(lake: Lake) -> None:
-    assert lake.bucket.put_once("a", b"one", "first") == "first"
+def test_put_once_keeps_the_first_object(lake: Lake) -> None:
+    lake.bucket.put_once("a", b"one")
+    lake.bucket.put_once("a", b"two")
     assert lake.bucket.get("a") == b"one"
 
 
-@pytest.mark.parametrize("owner", ["first", "первый 🐈", 'quoted "\\u0041"', "a\nb"])
-def test_put_once_when_it_is_second(lake: Lake, owner: str) -> None:
-    lake.bucket.put_once("a", b"one", owner)
-    assert lake.bucket.put_once("a", b"two", "second") == owner
-    assert lake.bucket.put_once("a", b"three", owner) == owner
-    assert lake.bucket.get("a") == b"one"
+def test_put_once_names_nobody(lake: Lake) -> None:
+    lake.bucket.put_once("a", b"one")
+    assert lake.stored()["a"] == (b"one", {})
 
 
-def test_put_once_when_the_object_has_no_owner(lake: Lake) -> None:
-    lake.bucket.put("a", b"one", "text/plain")
-    assert lake.bucket.put_once("a", b"two", "me") == "me"
-
-
-def test_put_once_when_many_write_at_once(lake: Lake) -> None:
+def test_one_of_many_writers_is_first(lake: Lake) -> None:
+    bodies = [str(number).encode() for number in range(8)]
     with ThreadPoolExecutor(8) as pool:
-        owners = list(pool.map(lambda n: lake.bucket.put_once("a", b"same", str(n)), range(8)))
-    assert len(set(owners)) == 1
+        written = list(pool.map(lambda body: lake.bucket.put_if_unchanged("a", body, "text/plain", None), bodies))
+    assert written.count(True) == 1
+    assert lake.bucket.get("a") == bodies[written.index(True)]
 
 
-def test_put_once_is_tried_again_after_a_conflict(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lake.bucket, "_s3", Conflicts(lake.bucket._s3, 2))
-    assert lake.bucket.put_once("a", b"one", "me") == "me"
+def test_one_of_many_writers_replaces_a_version(lake: Lake) -> None:
+    lake.bucket.put("a", b"old", "text/plain")
+    before = lake.bucket.version("a")
+    bodies = [str(number).encode() for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        written = list(pool.map(lambda body: lake.bucket.put_if_unchanged("a", body, "text/plain", before), bodies))
+    assert written.count(True) == 1
+    assert lake.bucket.get("a") == bodies[written.index(True)]
+
+
+def test_conditional_write_is_tried_again_after_a_conflict(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lake.bucket, "_s3", Conflicts(lake.bucket._s3, 4))
+    assert lake.bucket.put_if_unchanged("a", b"one", "text/plain", None)
     assert lake.bucket.get("a") == b"one"
 
 
-def test_put_once_when_conflicts_do_not_end(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lake.bucket, "_s3", Conflicts(lake.bucket._s3, 99))
-    with pytest.raises(StorageUnavailableError, match="conflicts"):
-        lake.bucket.put_once("a", b"one", "me")
+def test_error_when_conflicts_do_not_end(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lake.bucket, "_s3", Conflicts(lake.bucket._s3, 5))
+    with pytest.raises(StorageUnavailableError, match="PutObject on a: 5 conflicts with other writers"):
+        lake.bucket.put_once("a", b"one")
 
 
 class Breaking:
@@ -137,7 +150,7 @@ class Breaking:
 
 READERS: list[Callable[[Bucket], bytes]] = [
     lambda bucket: bucket.get("key"),
-    lambda bucket: bucket.get_with_metadata("key")[0],
+    lambda bucket: bucket.get_with_version("key")[0],
     lambda bucket: bucket.get_range("key", 0, 4),
 ]
 
@@ -158,7 +171,7 @@ def test_error_when_bodies_never_come_whole(lake: Lake, monkeypatch: pytest.Monk
         lake.bucket.get("key")
 
 
-@pytest.mark.parametrize("read", [Bucket.get, Bucket.get_json, Bucket.get_lines, Bucket.get_with_metadata])
+@pytest.mark.parametrize("read", [Bucket.get, Bucket.get_json, Bucket.get_lines, Bucket.get_with_version])
 def test_error_names_the_object_when_it_is_missing(lake: Lake, read: Callable[[Bucket, str], Any]) -> None:
     with pytest.raises(ObjectMissingError, match="GetObject: work/x does not exist"):
         read(lake.bucket, "work/x")

@@ -1,4 +1,4 @@
-"""The media index: a media item belongs to the batch that claimed it first."""
+"""The media index: a media item belongs to the batch that claimed it first, and a raw image to its first owner."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from imagelake.lake.media_index import MediaIndex
 from imagelake.run.errors import ReconciliationError, StorageDeniedError, StorageUnavailableError
+from imagelake.sources import SOURCES
 from tests.support.fake_lake import Lake
 
 
@@ -80,6 +81,96 @@ def test_complete_when_another_batch_has_it(lake: Lake) -> None:
     with pytest.raises(ReconciliationError, match="media item a belongs to another batch than two"):
         lake.media_index.complete([finished("a", "two")])
     assert lake.mapping()["a"]["batch_id"] == "one"
+
+
+def owner_of(lake: Lake, sha256: str) -> tuple[str, str]:
+    """The owner and the state of a raw image."""
+    entry = lake.owners()[sha256]
+    return entry["owner"], entry["state"]
+
+
+def test_first_item_owns_a_raw_image(lake: Lake) -> None:
+    assert lake.media_index.own({"aa": "one", "bb": "two"}) == {"aa": "one", "bb": "two"}
+    assert lake.media_index.own({"aa": "three", "cc": "four"}) == {"aa": "one", "cc": "four"}
+    assert {sha256: owner_of(lake, sha256) for sha256 in lake.owners()} == {
+        "aa": ("one", "held"), "bb": ("two", "held"), "cc": ("four", "held")
+    }  # fmt: skip
+
+
+def test_owner_asks_again(lake: Lake) -> None:
+    lake.media_index.own({"aa": "one"})
+    entries = lake.owners()
+    assert lake.media_index.own({"aa": "one"}) == {"aa": "one"}
+    assert lake.owners() == entries
+
+
+def test_former_owner_loses_a_raw_image(lake: Lake) -> None:
+    lake.media_index.own({"aa": "one"})
+    assert lake.media_index.own({"aa": "two"}, instead_of={"aa": "one"}) == {"aa": "two"}
+    assert owner_of(lake, "aa") == ("two", "held")
+
+
+def test_owner_stays_when_another_one_is_to_lose_the_image(lake: Lake) -> None:
+    lake.media_index.own({"aa": "one"})
+    assert lake.media_index.own({"aa": "three"}, instead_of={"aa": "two"}) == {"aa": "one"}
+    assert owner_of(lake, "aa") == ("one", "held")
+
+
+def test_new_owner_that_asks_again_is_not_its_own_duplicate(lake: Lake) -> None:
+    lake.media_index.own({"aa": "one"})
+    lake.media_index.own({"aa": "two"}, instead_of={"aa": "one"})
+    assert lake.media_index.own({"aa": "two"}) == {"aa": "two"}
+
+
+def test_rejected_item_owns_no_image_but_its_image_leads_to_it(lake: Lake) -> None:
+    lake.media_index.note_rejected({"aa": "bad"})
+    assert owner_of(lake, "aa") == ("bad", "rejected")
+    assert lake.media_index.own({"aa": "good"}) == {"aa": "good"}
+    assert owner_of(lake, "aa") == ("good", "held")
+
+
+def test_rejected_item_takes_no_image_from_an_owner(lake: Lake) -> None:
+    lake.media_index.own({"aa": "good"})
+    lake.media_index.note_rejected({"aa": "bad"})
+    assert owner_of(lake, "aa") == ("good", "held")
+
+
+def test_image_leads_to_the_first_rejected_item(lake: Lake) -> None:
+    lake.media_index.note_rejected({"aa": "one"})
+    lake.media_index.note_rejected({"aa": "two"})
+    assert owner_of(lake, "aa") == ("one", "rejected")
+
+
+def race(lake: Lake, items: list[str], **options: Any) -> str:
+    """Let many items ask for one raw image at the same time; returns the owner that all of them were told."""
+    with ThreadPoolExecutor(len(items)) as pool:
+        owners = set(pool.map(lambda media_id: lake.media_index.own({"aa": media_id}, **options)["aa"], items))
+    (owner,) = owners
+    assert owner_of(lake, "aa") == (owner, "held")
+    return owner
+
+
+def test_one_of_many_items_owns_an_image(lake: Lake) -> None:
+    items = [str(number) for number in range(16)]
+    assert race(lake, items) in items
+
+
+def test_one_of_many_items_takes_the_place_of_a_former_owner(lake: Lake) -> None:
+    lake.media_index.own({"aa": "former"})
+    items = [str(number) for number in range(16)]
+    assert race(lake, items, instead_of={"aa": "former"}) in items
+
+
+def test_one_of_many_items_takes_the_place_of_a_rejected_one(lake: Lake) -> None:
+    lake.media_index.note_rejected({"aa": "bad"})
+    items = [str(number) for number in range(16)]
+    assert race(lake, items) in items
+
+
+def test_raw_image_is_no_media_item(lake: Lake) -> None:
+    lake.media_index.own({"aa": "one"})
+    assert lake.mapping() == {}
+    assert "sha256" not in SOURCES, "media ids start with the name of a network, except for those of a stream"
 
 
 def test_get_many_when_there_are_more_than_fit_one_call(lake: Lake) -> None:

@@ -33,7 +33,7 @@ def test_every_name_is_in_its_zone() -> None:
         object_keys.open_batch(BATCH),
         object_keys.planned_batch(BATCH),
         object_keys.staged(BATCH),
-        object_keys.part(BATCH, 12, "ab" * 32),
+        object_keys.part(BATCH, 12),
         object_keys.batch_list(RUN, "feed-1"),
         object_keys.batch_failure("run-1", "b1"),
         object_keys.parquet(BATCH),
@@ -47,8 +47,8 @@ def test_every_name_is_in_its_zone() -> None:
         "raw/images/ab/abcd",
         "open/feed-1/b1.json",
         "work/plans/b1.json",
-        "work/staged/b1.bin",
-        "work/parts/b1/00012-abababababababab",
+        "work/staged/b1.jsonl",
+        "work/parts/b1/retry=/00012",
         "work/lists/run-1/feed-1.json",
         "work/failed-batches/run-1/b1.json",
         "lake/images/source=bluesky/dt=2026-04-01/b1.parquet",
@@ -61,7 +61,7 @@ def test_every_name_is_in_its_zone() -> None:
     again = BATCH.model_copy(update={"retried_by": "run-2"})
     assert (object_keys.planned_batch(again), object_keys.staged(again)) == (
         "work/plans/b1/run-2.json",
-        "work/staged/b1/run-2.bin",
+        "work/staged/b1/run-2.jsonl",
     )
     assert (object_keys.parquet(again), object_keys.open_batch(again)) == (
         object_keys.parquet(BATCH),
@@ -69,3 +69,17 @@ def test_every_name_is_in_its_zone() -> None:
     )
     assert object_keys.first_planned_batch("b1") == object_keys.planned_batch(BATCH)
     assert object_keys.open_batch(BATCH).startswith(object_keys.open_prefix("feed-1"))
+
+
+def test_parts_of_a_retry_are_not_among_those_of_the_batch() -> None:
+    again = BATCH.model_copy(update={"retried_by": "run-2"})
+    another = BATCH.model_copy(update={"retried_by": "run-22"})
+    folders = [object_keys.parts_prefix(batch) for batch in (BATCH, again, another)]
+    for batch, folder in zip((BATCH, again, another), folders, strict=True):
+        part = object_keys.part(batch, 0)
+        assert [other for other in folders if part.startswith(other)] == [folder]
+
+
+def test_parts_are_in_order() -> None:
+    parts = [object_keys.part(BATCH, number) for number in (0, 1, 9, 10, 99, 100, 3999)]
+    assert sorted(parts) == parts
