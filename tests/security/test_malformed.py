@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from imagelake.imaging import process
-from imagelake.lake import object_keys
 from imagelake.lake.parts import Parts
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import ErrorCode, ImageRejectedError

@@ -1,22 +1,25 @@
-"""Staging: rows and images come back as they were written, whole or in parts; any damage is found."""
+"""Staging: the rows of a batch come back as they were staged, nobody changes them, and any damage is found."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 
 import pytest
 
 from imagelake.lake import object_keys
+from imagelake.lake.parts import Parts, StagedRow
 from imagelake.lake.rows import Row, Status
 from imagelake.lake.staging import Staging
 from imagelake.run.aws import client
 from imagelake.run.errors import DamagedObjectError, ObjectMissingError, StorageUnavailableError
-from tests.support.factories import item, plan, result
+from tests.support.factories import decide, item, plan, result, stage
 from tests.support.fake_lake import BUCKET, Lake
 
 BATCH = plan(item("one"), item("two"), item("three")).batch
 KEY = object_keys.staged(BATCH)
+PART_KEY = object_keys.part(BATCH, 0)
 NONE = dict.fromkeys(Status, 0)
 
 
@@ -32,42 +35,54 @@ def some_rows() -> list[Row]:
     return rows
 
 
-def test_rows_come_back_with_their_images(lake: Lake, staging: Staging) -> None:
-    assert staging.write(some_rows()) == {"ok": 2, "duplicate": 0, "rejected": 0, "failed": 1}
+@pytest.fixture
+def decided(lake: Lake) -> list[StagedRow]:
+    """The same rows, with their images in a part."""
+    return decide(lake, BATCH, *some_rows())
+
+
+def damage(lake: Lake, key: str, change: Callable[[bytes], bytes]) -> None:
+    stored = lake.bucket.get(key)
+    assert change(stored) != stored
+    lake.bucket.put(key, change(stored), "")
+
+
+def test_rows_come_back_with_their_images(staging: Staging, decided: list[StagedRow]) -> None:
+    assert staging.write(decided) == {"ok": 2, "duplicate": 0, "rejected": 0, "failed": 1}
     rows, sha256 = staging.read()
     assert rows == some_rows()
-    assert lake.bucket.list("work/") == [KEY]
-    assert staging.read_rows() == (staging.rows(), sha256)
-    assert client("s3").head_object(Bucket=BUCKET, Key=KEY)["ContentType"] == "application/octet-stream"
+    assert staging.read_rows() == (decided, sha256)
+    assert staging.rows() == decided
 
 
-def test_rows_say_where_their_images_are(lake: Lake, staging: Staging) -> None:
-    staging.write(some_rows())
-    first, second, third = staging.rows()
-    stored = lake.bucket.get(KEY)
-    image, tensor, last = first["image"], first["tensor"], third["image"]
-    assert image is not None
-    assert tensor is not None
-    assert last is not None
-    assert stored[tensor["offset"] :].startswith(b"numbers")
-    assert (image["path"], last["path"]) == ("bluesky/alice/one/0.jpg", "bluesky/alice/three/0.jpg")
-    assert image["offset"] + image["length"] == tensor["offset"]
-    assert tensor["offset"] + 7 == last["offset"]
-    assert last["offset"] + last["length"] == len(stored)
-    assert second["image"] is second["tensor"] is third["tensor"] is None
-
-
-def test_rows_are_read_when_they_are_longer_than_the_first_read(
-    staging: Staging, monkeypatch: pytest.MonkeyPatch
+def test_staged_object_has_one_row_per_line_and_no_images(
+    lake: Lake, staging: Staging, decided: list[StagedRow]
 ) -> None:
-    staging.write(some_rows())
-    rows = staging.read_rows()
-    monkeypatch.setattr("imagelake.lake.staging._FIRST_READ", 100)
-    assert staging.read_rows() == rows
+    staging.write(decided)
+    stored = lake.bucket.get(KEY)
+    first, *lines = stored.splitlines()
+    assert [json.loads(line) for line in lines] == decided
+    assert first.decode() == hashlib.sha256(stored.partition(b"\n")[2]).hexdigest() == staging.read_rows()[1]
+    assert b"numbers" not in stored
+    assert client("s3").head_object(Bucket=BUCKET, Key=KEY)["ContentType"] == "application/x-ndjson"
 
 
-def test_one_image_is_read_alone(staging: Staging) -> None:
-    staging.write(some_rows())
+def test_checksum_of_the_rows_depends_on_their_images(lake: Lake, staging: Staging) -> None:
+    stage(lake, BATCH, result(item("one"), tensor=b"numbers"))
+    sha256 = staging.read_rows()[1]
+    lake.bucket.delete(KEY)
+    stage(lake, BATCH, result(item("one"), tensor=b"members"))
+    assert staging.read_rows()[1] != sha256
+
+
+@pytest.mark.parametrize("text", ["a\u2028b\x85c\x0bd\ne\rf", "\ud800 alone"])
+def test_text_does_not_break_the_lines(lake: Lake, staging: Staging, text: str) -> None:
+    stage(lake, BATCH, result(item("one"), caption=text), result(item("two"), caption=text))
+    assert [row["caption"] for row in staging.rows()] == [text, text]
+
+
+def test_one_image_is_read_alone(staging: Staging, decided: list[StagedRow]) -> None:
+    staging.write(decided)
     image = some_rows()[2]["image"]
     assert image is not None
     assert staging.read_image(staging.rows()[2]) == image["bytes"]
@@ -81,63 +96,94 @@ def test_counts_when_nothing_is_staged(staging: Staging) -> None:
         staging.read()
 
 
-@pytest.mark.parametrize("rows", [some_rows(), []], ids=["some", "none"])
-def test_counts_are_the_same_when_they_are_read(staging: Staging, rows: list[Row]) -> None:
-    assert staging.write(rows) == staging.counts() == NONE | ({"ok": 2, "failed": 1} if rows else {})
-    assert staging.read_rows()[0] == staging.rows()
-    assert len(staging.rows()) == len(rows)
+def test_decided_rows_are_not_staged(staging: Staging, decided: list[StagedRow]) -> None:
+    assert staging.counts() is None
 
 
-def test_first_result_stays_when_another_worker_comes_second(lake: Lake, staging: Staging) -> None:
-    counts, stored = staging.write(some_rows()), lake.stored()
-    assert staging.write(some_rows()[:1]) == counts
+@pytest.mark.parametrize("number", [0, 3])
+def test_counts_are_the_same_when_they_are_read(staging: Staging, decided: list[StagedRow], number: int) -> None:
+    assert staging.write(decided[:number]) == staging.counts() == NONE | ({"ok": 2, "failed": 1} if number else {})
+    assert len(staging.rows()) == number
+
+
+def test_first_rows_stay_when_another_worker_comes_second(
+    lake: Lake, staging: Staging, decided: list[StagedRow]
+) -> None:
+    counts, stored = staging.write(decided), lake.stored()
+    assert staging.write(decided[:1]) == counts
     assert lake.stored() == stored
 
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
-    "nothing": lambda stored: b"",
-    "a short header": lambda stored: stored[:20],
-    "another format": lambda stored: b"[]" + stored[2:],
-    "cut rows": lambda stored: stored[:200],
+    "an empty object": lambda stored: b"",
+    "a cut checksum": lambda stored: stored[:20],
+    "the checksum alone": lambda stored: stored[:64],
+    "no rows": lambda stored: stored[:65],
+    "another checksum": lambda stored: bytes([stored[0] ^ 1]) + stored[1:],
+    "a lost row": lambda stored: stored[: stored.rindex(b"\n", 0, -1) + 1],
     "other rows": lambda stored: stored.replace(b"Alice", b"Alike"),
-    "another length": lambda stored: stored + b"x",
-    "a cut image": lambda stored: stored[:-1],
-    "another image": lambda stored: stored[:-1] + bytes([stored[-1] ^ 1]),
-    "another tensor": lambda stored: stored.replace(b"numbers", b"members"),
+    "a cut end": lambda stored: stored[:-1],
+    "a byte more": lambda stored: stored + b"\n",
+    "no text": lambda stored: b"\xff\xfe" + stored[2:],
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_object_is_named_and_replaced(lake: Lake, staging: Staging, damage: str) -> None:
-    counts = staging.write(some_rows())
-    stored = lake.bucket.get(KEY)
-    damaged = DAMAGES[damage](stored)
-    assert damaged != stored
-    lake.bucket.put(KEY, damaged, "")
-    with pytest.raises(DamagedObjectError, match=KEY):
-        staging.read()
-    assert staging.counts() is None
-    assert staging.write(some_rows()) == counts
-    assert lake.bucket.get(KEY) == stored
-
-
-@pytest.mark.parametrize("damage", ["nothing", "a short header", "another format", "cut rows", "other rows"])
-def test_error_when_rows_are_damaged(lake: Lake, staging: Staging, damage: str) -> None:
-    staging.write(some_rows())
-    lake.bucket.put(KEY, DAMAGES[damage](lake.bucket.get(KEY)), "")
-    with pytest.raises(DamagedObjectError, match=KEY):
+@pytest.mark.parametrize("name", DAMAGES)
+def test_error_names_the_rows_that_are_damaged(
+    lake: Lake, staging: Staging, decided: list[StagedRow], name: str
+) -> None:
+    staging.write(decided)
+    damage(lake, KEY, DAMAGES[name])
+    with pytest.raises(DamagedObjectError, match=f"the rows in {KEY} do not match their checksum"):
         staging.rows()
 
 
-def test_error_when_the_image_is_damaged(lake: Lake, staging: Staging) -> None:
-    staging.write(some_rows())
-    lake.bucket.put(KEY, DAMAGES["another image"](lake.bucket.get(KEY)), "")
-    with pytest.raises(DamagedObjectError, match=rf"the \d+ bytes at \d+ in {KEY} do not match their checksum"):
-        staging.read_image(staging.rows()[2])
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damaged_rows_are_replaced(lake: Lake, staging: Staging, decided: list[StagedRow], name: str) -> None:
+    counts, stored = staging.write(decided), lake.stored()
+    damage(lake, KEY, DAMAGES[name])
+    assert staging.counts() is None
+    assert staging.write(decided) == counts
+    assert lake.stored() == stored
 
 
-def test_damaged_object_is_left_to_a_worker_that_replaced_it_first(
-    lake: Lake, staging: Staging, monkeypatch: pytest.MonkeyPatch
+def test_rows_are_replaced_when_an_image_was_damaged(lake: Lake, staging: Staging, decided: list[StagedRow]) -> None:
+    counts = staging.write(decided)
+    damage(lake, PART_KEY, lambda stored: bytes([stored[0] ^ 1]) + stored[1:])
+    assert staging.counts() is None
+    # Transform decides the row again, so its image has another place.
+    parts = Parts(lake.bucket, BATCH)
+    again = parts.write(0, parts.read(0), some_rows()[:1])
+    assert again is not None
+    assert staging.write(again[row["media_id"]] for row in decided) == counts
+    assert staging.read()[0] == some_rows()
+
+
+def test_rows_are_not_counted_when_a_part_is_missing(lake: Lake, staging: Staging, decided: list[StagedRow]) -> None:
+    staging.write(decided)
+    lake.bucket.delete(PART_KEY)
+    assert staging.counts() is None
+    with pytest.raises(ObjectMissingError, match=PART_KEY):
+        staging.read()
+
+
+def test_rows_stay_readable_when_an_image_is_damaged(lake: Lake, staging: Staging, decided: list[StagedRow]) -> None:
+    staging.write(decided)
+    damage(lake, PART_KEY, lambda stored: bytes([stored[0] ^ 1]) + stored[1:])
+    assert staging.rows() == decided
+    with pytest.raises(DamagedObjectError, match=PART_KEY):
+        staging.read()
+
+
+def test_rows_stay_when_their_part_grows(lake: Lake, staging: Staging, decided: list[StagedRow]) -> None:
+    counts = staging.write(decided)
+    decide(lake, BATCH, result(item("four")))
+    assert staging.counts() == counts
+    assert staging.read()[0] == some_rows()
+
+
+def test_damaged_rows_are_left_to_a_worker_that_replaced_them_first(
+    lake: Lake, staging: Staging, decided: list[StagedRow], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lake.bucket.put(KEY, b"damaged", "")
     counts = staging.counts
@@ -145,51 +191,17 @@ def test_damaged_object_is_left_to_a_worker_that_replaced_it_first(
     def replaced_by_another() -> dict[str, int] | None:
         found = counts()
         monkeypatch.undo()
-        Staging(lake.bucket, BATCH).write(some_rows()[:1])
+        Staging(lake.bucket, BATCH).write(decided[:1])
         return found
 
     monkeypatch.setattr(staging, "counts", replaced_by_another)
-    assert staging.write(some_rows())["ok"] == 1
-    assert staging.read()[0] == some_rows()[:1]
+    assert staging.write(decided)["ok"] == 1
+    assert staging.rows() == decided[:1]
 
 
 def test_error_when_another_worker_is_always_first(
-    lake: Lake, staging: Staging, monkeypatch: pytest.MonkeyPatch
+    staging: Staging, decided: list[StagedRow], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(staging._bucket, "put_if_unchanged", lambda *_: False)
     with pytest.raises(StorageUnavailableError, match=f"{KEY}: 5 times another worker was first"):
-        staging.write(some_rows())
-
-
-def test_staged_rows_are_readable_text(lake: Lake, staging: Staging) -> None:
-    staging.write(some_rows())
-    lines = lake.bucket.get(KEY).splitlines()
-    assert json.loads(lines[1])["media_id"] == item("two").media_id
-
-
-def test_parts_come_back_in_order(lake: Lake, staging: Staging) -> None:
-    rows = some_rows()
-    staging.save_part(rows[:2], 0)
-    staging.save_part(rows[2:], 2)
-    assert staging.load_parts() == rows
-    assert staging.counts() is None, "parts are not the batch"
-    staging.drop_parts()
-    assert staging.load_parts() == []
-    assert lake.bucket.list("work/") == []
-
-
-def test_parts_of_two_workers_have_each_item_once_and_with_its_image(staging: Staging) -> None:
-    rows = some_rows()
-    failed = result(item("three"), Status.FAILED)
-    staging.save_part([rows[0], failed], 0)
-    staging.save_part([rows[0], rows[1], rows[2]], 0)
-    assert sorted(staging.load_parts(), key=lambda row: row["media_id"]) == [rows[0], rows[2], rows[1]]
-
-
-def test_damaged_part_is_left_out(lake: Lake, staging: Staging) -> None:
-    rows = some_rows()
-    staging.save_part(rows[:1], 0)
-    staging.save_part(rows[1:], 1)
-    (first, _) = lake.bucket.list("work/parts/")
-    lake.bucket.put(first, lake.bucket.get(first)[:-1], "")
-    assert staging.load_parts() == rows[1:]
+        staging.write(decided)
