@@ -55,9 +55,10 @@ def transform_batch(
             for number, part in results:
                 decisions.decide(number, part)
 
+    done = len(claimed & decisions.rows.keys())
+    if done < len(claimed):
+        raise BatchDeadlineError(f"batch {batch.batch_id}: out of time after {done} of {len(claimed)} items")
     rows = [decisions.rows[item.media_id] for item in plan.items if item.media_id in decisions.rows]
-    if len(rows) < len(claimed):
-        raise BatchDeadlineError(f"batch {batch.batch_id}: out of time after {len(rows)} of {len(claimed)} items")
     rows = mark_duplicates(rows, media_index)
     return staging.write(mark_near_duplicates(rows, batch, hash_log_cache(config.image_hashes_table), media_index))
 

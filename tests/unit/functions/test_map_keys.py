@@ -8,12 +8,12 @@ import pytest
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
-from imagelake.lake.rows import TRANSFORM_VERSION, Status
+from imagelake.lake.rows import TRANSFORM_VERSION, Row, Status
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import DamagedObjectError, ObjectMissingError, ReconciliationError
 from imagelake.run.models import PlannedBatch
 from map_keys.app import handler
-from tests.support.factories import RUN, Context, event, item, keep_file, keep_plan, keep_rows, plan, result
+from tests.support.factories import RUN, Context, event, item, keep_file, keep_plan, keep_rows, plan, result, stage
 from tests.support.fake_bus import Bus
 from tests.support.fake_lake import Lake
 
@@ -43,7 +43,6 @@ def test_mapping_leads_from_raw_image_to_row_and_back(lake: Lake) -> None:
         "processed_key": object_keys.parquet(planned.batch),
         "row": 1,
     }
-    assert lake.indexed("by-raw-sha256", "raw_sha256", row["raw_sha256"]) == [item("two").media_id]
     assert lake.indexed("by-author-id", "author_id", "did:plc:alice") == sorted(one.media_id for one in planned.items)
 
 
@@ -136,7 +135,7 @@ def refused(lake: Lake, planned: PlannedBatch, match: str) -> None:
 def test_batch_stays_open_when_planned_items_have_no_row(lake: Lake, with_row: list[str]) -> None:
     planned = keep_file(lake, plan(item("one"), item("two")))
     lake.bucket.delete(object_keys.staged(planned.batch))
-    Staging(lake.bucket, planned.batch).write(result(item(name)) for name in with_row)
+    stage(lake, planned.batch, *(result(item(name)) for name in with_row))
     refused(lake, planned, f"{2 - len(with_row)} of 2 planned items have no row")
     assert {mapped["status"] for mapped in lake.mapping().values()} == {"claimed"}
 
@@ -165,8 +164,64 @@ def test_batch_stays_open_without_its_file(lake: Lake) -> None:
 def test_batch_stays_open_when_its_file_was_made_from_other_rows(lake: Lake) -> None:
     planned = keep_file(lake, plan(item("one")))
     lake.bucket.delete(object_keys.staged(planned.batch))
-    Staging(lake.bucket, planned.batch).write([result(item("one"), caption="new")])
+    stage(lake, planned.batch, result(item("one"), caption="new"))
     refused(lake, planned, rf"\S+\.parquet was not made from the rows in {object_keys.staged(planned.batch)}")
+
+
+def test_rejected_image_leads_to_its_row(lake: Lake) -> None:
+    rejected = result(item("bad"), Status.REJECTED)
+    map_keys(keep_file(lake, plan(item("bad")), rejected))
+    entry = lake.owners()[str(rejected["raw_sha256"])]
+    assert (entry["owner"], entry["state"]) == (item("bad").media_id, "rejected")
+
+
+def test_rejected_row_takes_no_image_from_its_owner(lake: Lake) -> None:
+    rejected = result(item("bad"), Status.REJECTED)
+    lake.media_index.own({str(rejected["raw_sha256"]): "owner"})
+    map_keys(keep_file(lake, plan(item("bad")), rejected))
+    assert lake.owners()[str(rejected["raw_sha256"])]["owner"] == "owner"
+
+
+def test_failed_row_has_no_raw_image(lake: Lake) -> None:
+    map_keys(keep_file(lake, plan(item("gone")), result(item("gone"), Status.FAILED)))
+    assert lake.owners() == {}
+
+
+def duplicate(name: str, original: str) -> Row:
+    return result(item(name), Status.DUPLICATE, duplicate_of=item(original).media_id, duplicate_distance=0)
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.REJECTED, Status.DUPLICATE])
+def test_batch_stays_open_when_a_duplicate_refers_to_a_row_without_an_image(lake: Lake, status: Status) -> None:
+    original = result(item("one"), status)
+    planned = keep_file(lake, plan(item("one"), item("two")), original, duplicate("two", "one"))
+    refused(lake, planned, f"{item('two').media_id} is a duplicate of {item('one').media_id}, which has no image")
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.REJECTED, Status.DUPLICATE])
+def test_batch_stays_open_when_its_duplicate_refers_to_another_batch_without_an_image(
+    lake: Lake, status: Status
+) -> None:
+    map_keys(keep_file(lake, plan(item("one")), result(item("one"), status)))
+    planned = keep_file(lake, plan(item("two")), duplicate("two", "one"))
+    refused(lake, planned, f"{item('two').media_id} is a duplicate of {item('one').media_id}, which has no image")
+
+
+def test_batch_stays_open_when_a_near_duplicate_refers_to_a_row_without_an_image(lake: Lake) -> None:
+    near = result(item("two"), duplicate_of=item("one").media_id, duplicate_distance=3)
+    planned = keep_file(lake, plan(item("one"), item("two")), result(item("one"), Status.FAILED), near)
+    refused(lake, planned, f"{item('two').media_id} is a duplicate of {item('one').media_id}, which has no image")
+
+
+def test_batch_stays_open_when_a_duplicate_refers_to_nothing(lake: Lake) -> None:
+    planned = keep_file(lake, plan(item("two")), duplicate("two", "one"))
+    refused(lake, planned, f"{item('two').media_id} is a duplicate of {item('one').media_id}, which has no image")
+
+
+def test_batch_is_closed_when_the_batch_of_an_original_is_still_open(lake: Lake) -> None:
+    keep_file(lake, plan(item("one")))
+    planned = keep_file(lake, plan(item("two")), duplicate("two", "one"))
+    assert map_keys(planned) == {"mapped": 1}
 
 
 def test_damaged_plan_is_named(lake: Lake) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +17,18 @@ from PIL import Image
 import write_parquet.app
 from imagelake.imaging import Options, process
 from imagelake.lake import object_keys
-from imagelake.lake.rows import COLUMNS
+from imagelake.lake.rows import COLUMNS, Status
 from imagelake.lake.staging import Staging
-from imagelake.run.errors import BatchDeadlineError, ObjectMissingError
+from imagelake.run.errors import BatchDeadlineError, ObjectMissingError, StorageUnavailableError
 from imagelake.run.models import PlannedBatch
-from tests.support.factories import Context, event, item, jpeg, keep_plan, plan
+from tests.support.factories import Context, decide, event, item, jpeg, keep_plan, plan, result
 from tests.support.fake_lake import Lake
 from tests.support.private_parts import calls_of_aws
 from tests.support.web_server import Answer, WebServer
 from transform.app import handler
+from transform.batch import transform_batch
 from transform.near_duplicates import PHASH_BITS
+from transform.settings import TransformSettings
 
 # The calls that can write an object.
 WRITES = ("PutObject", "CopyObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload")
@@ -300,5 +305,131 @@ def test_damaged_staging_is_made_again(lake: Lake, website: WebServer) -> None:
     counts, stored = transform(planned), lake.stored()
     lake.bucket.put(object_keys.staged(planned.batch), b"damaged", "")
     assert transform(planned) == counts
-    key = object_keys.staged(planned.batch)
-    assert lake.bucket.get(key) == stored[key][0]
+    assert lake.stored() == stored
+    assert website.asked == ["/one"]
+
+
+def three_images(lake: Lake, website: WebServer) -> PlannedBatch:
+    """A batch of three images, one of them refused, whose URLs each give their image once."""
+    colors = {"red": jpeg("red"), "blue": jpeg("blue"), "bad": b"<html>"}
+    items = [item(name, website.put(f"/{name}", body, Answer(b"expired", 410))) for name, body in colors.items()]
+    return keep_plan(lake, plan(*items))
+
+
+def without_places(rows: list[Any]) -> list[Any]:
+    """The rows with the checksum of each image; an image that was made again has another place."""
+    return [row | {"image": row["image"] and row["image"]["sha256"]} for row in rows]
+
+
+PART_DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "another image": lambda body: b"?" + body[1:],
+    "an empty object": lambda body: b"",
+    "a cut start": lambda body: body[1:],
+}
+
+
+@pytest.mark.parametrize("damage", PART_DAMAGES)
+def test_damaged_part_is_made_again_without_a_download(lake: Lake, website: WebServer, damage: str) -> None:
+    planned = three_images(lake, website)
+    counts, raw = transform(planned), lake.bucket.list("raw/")
+    rows, asked = Staging(lake.bucket, planned.batch).rows(), list(website.asked)
+    key = object_keys.part(planned.batch, 0)
+    lake.bucket.put(key, PART_DAMAGES[damage](lake.bucket.get(key)), "")
+    assert transform(planned) == counts
+    again = Staging(lake.bucket, planned.batch)
+    assert without_places(again.rows()) == without_places(rows)
+    assert len(again.read()[0]) == 3
+    assert (website.asked, lake.bucket.list("raw/")) == (asked, raw)
+
+
+def test_staged_rows_stay_when_only_the_rows_of_a_part_are_damaged(lake: Lake, website: WebServer) -> None:
+    planned = three_images(lake, website)
+    counts = transform(planned)
+    key = object_keys.part(planned.batch, 0)
+    lake.bucket.put(key, lake.bucket.get(key)[:-1], "")
+    stored = lake.stored()
+    assert transform(planned) == counts
+    assert lake.stored() == stored
+
+
+def test_lost_part_is_made_again_without_a_download(lake: Lake, website: WebServer) -> None:
+    planned = three_images(lake, website)
+    counts, stored, asked = transform(planned), lake.stored(), list(website.asked)
+    lake.bucket.delete(object_keys.part(planned.batch, 0))
+    assert transform(planned) == counts
+    assert {key: body for key, body in lake.stored().items() if "work/" not in key} == {
+        key: body for key, body in stored.items() if "work/" not in key
+    }
+    assert len(Staging(lake.bucket, planned.batch).read()[0]) == 3
+    assert website.asked == asked
+
+
+def test_damaged_part_of_an_unfinished_batch_is_made_again_without_a_download(lake: Lake, website: WebServer) -> None:
+    planned = three_images(lake, website)
+    with pytest.raises(BatchDeadlineError):
+        transform(planned, time_for(2))
+    assert len(website.asked) == 2
+    key = object_keys.part(planned.batch, 0)
+    lake.bucket.put(key, b"?" + lake.bucket.get(key)[1:], "")
+    assert transform(planned)["ok"] == 2
+    assert sorted(website.asked) == ["/bad", "/blue", "/red"]
+
+
+def test_image_is_downloaded_when_its_raw_image_is_damaged_too(lake: Lake, website: WebServer) -> None:
+    planned = keep_plan(lake, plan(item("one", website.put("/one", jpeg()))))
+    counts = transform(planned)
+    lake.bucket.delete(object_keys.part(planned.batch, 0))
+    lake.bucket.put(rows_key(lake, planned), b"damaged", "")
+    assert transform(planned) == counts
+    assert website.asked == ["/one", "/one"]
+
+
+def rows_key(lake: Lake, planned: PlannedBatch) -> str:
+    """The key of the first row's raw image."""
+    return str(Staging(lake.bucket, planned.batch).rows()[0]["raw_key"])
+
+
+def test_downloads_stop_when_rows_cannot_be_decided(
+    lake: Lake, website: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise StorageUnavailableError("no part")
+
+    url = website.put("/one", jpeg("red", (600, 600)))
+    planned = keep_plan(lake, plan(*(item(f"p{number}", url) for number in range(200))))
+    monkeypatch.setattr("transform.decisions.Decisions.decide", fail)
+    with pytest.raises(StorageUnavailableError, match="no part"):
+        transform(planned)
+    assert len(website.asked) < 200
+
+
+def try_until_done(lake: Lake, planned: PlannedBatch) -> dict[str, int]:
+    """Work on a batch; a worker that comes between a part of another one and its raw images tries again."""
+    for _ in range(50):
+        try:
+            return transform_batch(planned.batch, TransformSettings.load(), lake.bucket, lambda: 300.0)
+        except StorageUnavailableError:
+            time.sleep(0.1)
+    pytest.fail("the raw images never came")
+
+
+def test_two_workers_that_get_different_images_stage_the_same_rows(lake: Lake, website: WebServer) -> None:
+    names = [f"p{number}" for number in range(60)]
+    items = [item(name, website.put(f"/{name}", jpeg("red"), jpeg("blue"), jpeg("teal"))) for name in names]
+    planned = keep_plan(lake, plan(*items))
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: try_until_done(lake, planned), range(2))
+    assert first == second
+    rows = Staging(lake.bucket, planned.batch).rows()
+    assert {row["raw_key"] for row in rows} == set(lake.bucket.list("raw/images/"))
+    originals = {row["duplicate_of"] for row in rows} - {None}
+    assert originals <= {row["media_id"] for row in rows if row["status"] == "ok"}
+
+
+def test_items_without_a_row_are_counted_whatever_rows_other_items_have(lake: Lake, website: WebServer) -> None:
+    planned = keep_plan(lake, plan(item("ours", website.put("/ours", jpeg())), item("theirs")))
+    decide(lake, planned.batch, result(item("theirs"), Status.FAILED))
+    theirs = keep_plan(lake, plan(item("theirs"), feed_id="another")).batch.batch_id
+    lake.media_index.claim([item("theirs").media_id], theirs)
+    with pytest.raises(BatchDeadlineError, match="out of time after 0 of 1 items"):
+        transform(planned, time_for(0))

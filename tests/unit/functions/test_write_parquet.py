@@ -287,7 +287,7 @@ def test_file_keeps_a_retry_when_the_first_worker_comes_late(lake: Lake) -> None
 def retried(lake: Lake, planned: PlannedBatch, run_id: str, one: Item, **changes: Any) -> PlannedBatch:
     """Stage the rows of a run that retries one item of a batch."""
     batch = planned.batch.model_copy(update={"items": 1, "retried_by": run_id})
-    Staging(lake.bucket, batch).write([result(one, **changes)])
+    stage(lake, batch, result(one, **changes))
     return planned.model_copy(update={"batch": batch, "items": [one]})
 
 

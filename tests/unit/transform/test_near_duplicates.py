@@ -11,12 +11,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from imagelake.lake.hash_log import Entry, HashLog
+from imagelake.lake.media_index import MediaIndex
+from imagelake.lake.parts import StagedRow
 from imagelake.lake.rows import Row, Status
 from imagelake.run.aws import client
 from imagelake.run.errors import StorageDeniedError, StorageUnavailableError
 from imagelake.run.models import Batch
 from tests.support.factories import item, plan, result
-from tests.support.fake_lake import IMAGE_HASHES, Lake
+from tests.support.fake_lake import IMAGE_HASHES, IMAGE_KEYS, Lake
 from transform import near_duplicates
 from transform.near_duplicates import DHASH_BITS, MIN_CONTRAST, PHASH_BITS, find, hash_log_cache, mark_near_duplicates
 
@@ -28,10 +30,15 @@ def signed(bits: int) -> int:
     return bits - (1 << 64) if bits >> 63 else bits
 
 
-def looks(name: str, phash: int, dhash: int = 0, **changes: Any) -> Row:
+def looks(name: str, phash: int, dhash: int = 0, **changes: Any) -> StagedRow:
     """An image with these hashes."""
     values = {"phash": signed(phash), "dhash": signed(dhash), "is_low_information": False, "contrast": 0.2}
-    return result(item(name), **{**values, **changes})
+    return without_image(result(item(name), **{**values, **changes}))
+
+
+def without_image(row: Row) -> StagedRow:
+    """The row as if its image were in a part; near duplicates are found by the hashes alone."""
+    return {**row, "image": None, "tensor": None}
 
 
 def flipped(hash_: int, bits: int) -> int:
@@ -43,9 +50,12 @@ def batch(name: str) -> Batch:
     return plan(item(name)).batch
 
 
-def mark(name: str, *rows: Row) -> list[tuple[str | None, int | None]]:
-    marked = mark_near_duplicates(list(rows), batch(name), hash_log_cache(IMAGE_HASHES))
-    unmarked: list[Row] = [row | {"duplicate_of": None, "duplicate_distance": None} for row in rows]
+def mark(name: str, *rows: StagedRow) -> list[tuple[str | None, int | None]]:
+    """Mark the near duplicates of a batch, after it has claimed its items as Transform does."""
+    media_index = MediaIndex(IMAGE_KEYS)
+    media_index.claim((row["media_id"] for row in rows), name)
+    marked = mark_near_duplicates(list(rows), batch(name), hash_log_cache(IMAGE_HASHES), media_index)
+    unmarked: list[StagedRow] = [row | {"duplicate_of": None, "duplicate_distance": None} for row in rows]
     assert [row | {"duplicate_of": None, "duplicate_distance": None} for row in marked] == unmarked, (
         "nothing else changes"
     )
@@ -134,6 +144,30 @@ def test_nearest_original_is_named_and_of_equals_the_earliest(lake: Lake) -> Non
     assert mark("b6", looks("e", tied)) == [(item("even").media_id, 6)]
 
 
+def close(lake: Lake, name: str, status: Status) -> None:
+    """Give an item of an earlier batch its final status."""
+    entry = lake.mapping()[item(name).media_id]
+    lake.media_index.complete([{"media_id": item(name).media_id, "batch_id": entry["batch_id"], "status": status}])
+
+
+def test_original_is_named_when_its_batch_is_closed(lake: Lake) -> None:
+    mark("b1", looks("a", PHASH[0]))
+    close(lake, "a", Status.OK)
+    assert mark("b2", looks("b", PHASH[0])) == [(item("a").media_id, 0)]
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.REJECTED, Status.DUPLICATE])
+def test_original_without_an_image_is_not_named(lake: Lake, status: Status) -> None:
+    mark("b1", looks("a", PHASH[0]), looks("b", PHASH[1]))
+    close(lake, "a", status)
+    assert mark("b2", looks("c", PHASH[0]), looks("d", PHASH[1])) == [(None, None), (item("b").media_id, 0)]
+
+
+def test_original_that_nobody_knows_is_not_named(lake: Lake) -> None:
+    assert lake.image_hashes.append(Entry(1, "gone", np.array([PHASH[0], 0], ">u8").tobytes()), ["gone"])
+    assert mark("b2", looks("a", PHASH[0])) == [(None, None)]
+
+
 def test_dhash_has_to_agree(lake: Lake) -> None:
     mark("b1", looks("a", PHASH[0], dhash=PHASH[2]))
     assert mark("b2", looks("b", PHASH[0], dhash=flipped(PHASH[2], DHASH_BITS + 1))) == [(None, None)]
@@ -213,7 +247,7 @@ def test_names_of_the_logs_stay_or_all_earlier_images_are_lost(lake: Lake) -> No
 def test_flat_images_and_rows_without_image_are_left_out(lake: Lake) -> None:
     for flat in ({"is_low_information": True}, {"contrast": MIN_CONTRAST / 2}):
         assert mark("b1", looks("a", PHASH[0], **flat), looks("b", PHASH[0], **flat)) == [(None, None)] * 2
-    others = [result(item(status.value), status) for status in (Status.FAILED, Status.REJECTED)]
+    others = [without_image(result(item(status.value), status)) for status in (Status.FAILED, Status.REJECTED)]
     exact = looks("d", PHASH[0], status=Status.DUPLICATE, duplicate_of="x", duplicate_distance=0)
     assert mark("b2", *others, exact) == [(None, None), (None, None), ("x", 0)]
     assert lake.hashes() == []
@@ -228,6 +262,7 @@ def test_loser_of_two_batches_at_once_decides_again(lake: Lake, monkeypatch: pyt
             first.append(entry)
             # Another worker adds this after we have read and before we write.
             assert append(log, Entry(1, "theirs", np.array([PHASH[0], 0], ">u8").tobytes()), ["their image"])
+            lake.media_index.claim(["their image"], "theirs")
         return append(log, entry, names)
 
     monkeypatch.setattr(HashLog, "append", late)
@@ -238,7 +273,7 @@ def test_loser_of_two_batches_at_once_decides_again(lake: Lake, monkeypatch: pyt
 
 
 def test_same_marks_when_it_died_after_its_entry(lake: Lake) -> None:
-    def images() -> list[Row]:
+    def images() -> list[StagedRow]:
         return [looks("c", flipped(PHASH[0], 1)), looks("d", PHASH[1]), looks("e", flipped(PHASH[1], 1))]
 
     mark("b1", looks("a", PHASH[0]))
