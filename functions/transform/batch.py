@@ -54,6 +54,7 @@ def transform_batch(
         with closing(make_results(plan, claimed - decisions.rows.keys(), download, seconds_left)) as results:
             for number, part in results:
                 decisions.decide(number, part)
+                del part  # Otherwise it stays in memory until the next part is complete.
 
     done = len(claimed & decisions.rows.keys())
     if done < len(claimed):

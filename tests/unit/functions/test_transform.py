@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from tests.support.web_server import Answer, WebServer
 from transform.app import handler
 from transform.batch import transform_batch
 from transform.near_duplicates import PHASH_BITS
+from transform.results import Result
 from transform.settings import TransformSettings
 
 # The calls that can write an object.
@@ -401,6 +403,23 @@ def test_downloads_stop_when_rows_cannot_be_decided(
     with pytest.raises(StorageUnavailableError, match="no part"):
         transform(planned)
     assert len(website.asked) < 200
+
+
+def test_results_that_are_decided_leave_the_memory(
+    lake: Lake, website: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backlog counts them no more as soon as the next one is asked for."""
+
+    def two_parts(*_: Any) -> Iterator[tuple[int, list[Result]]]:
+        for number, one in enumerate(planned.items):
+            yield number, [Result(result(one, Status.FAILED), None)]
+            left.append(sum(isinstance(kept, Result) for kept in gc.get_objects()))
+
+    left: list[int] = []
+    planned = keep_plan(lake, plan(item("a"), item("b")))
+    monkeypatch.setattr("transform.batch.make_results", two_parts)
+    transform(planned)
+    assert left == [0, 0]
 
 
 def try_until_done(lake: Lake, planned: PlannedBatch) -> dict[str, int]:

@@ -85,7 +85,7 @@ def test_result_of_a_refused_image_has_its_bytes() -> None:
     ((_, (made,)),) = make(planned(1), download=lambda one: b"<html>")
     assert (made.row["status"], made.row["error_code"], made.raw) == ("rejected", "not_an_image", b"<html>")
     assert made.row["raw_sha256"] == hashlib.sha256(b"<html>").hexdigest()
-    assert made.row["image"] is made.row["phash"] is None
+    assert (made.row["image"], made.row["phash"]) == (None, None)
 
 
 def test_result_of_a_failed_download_has_no_bytes() -> None:
