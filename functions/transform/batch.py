@@ -56,9 +56,10 @@ def transform_batch(
                 decisions.decide(number, part)
                 del part  # Otherwise it stays in memory until the next part is complete.
 
-    done = len(claimed & decisions.rows.keys())
+    done = len(claimed & (decisions.rows.keys() | decisions.waiting.keys()))
     if done < len(claimed):
         raise BatchDeadlineError(f"batch {batch.batch_id}: out of time after {done} of {len(claimed)} items")
+    decisions.check_waiting()
     rows = [decisions.rows[item.media_id] for item in plan.items if item.media_id in decisions.rows]
     rows = mark_duplicates(rows, media_index)
     return staging.write(mark_near_duplicates(rows, batch, hash_log_cache(config.image_hashes_table), media_index))

@@ -27,7 +27,8 @@ _LONGEST_LIFE = timedelta(minutes=16)
 class Decisions:
     """The decided rows of one batch whose raw images are stored: ``rows`` has them by media id.
 
-    ``damaged`` are rows that were decided, but have to be made again.
+    ``damaged`` are rows that were decided, but have to be made again. ``waiting`` are rows that another worker has
+    decided without storing their raw images so far, each with the time after which that worker cannot be alive.
     """
 
     def __init__(self, bucket: Bucket, batch: Batch) -> None:
@@ -40,26 +41,43 @@ class Decisions:
         absent = self._without_raw_image(decided)
         self.rows: dict[str, StagedRow] = {row["media_id"]: row for row in decided if row["media_id"] not in absent}
         self.damaged = [row for part in self._known.values() for row in part.damaged]
+        self.waiting: dict[str, datetime] = {}
 
     def decide(self, number: int, results: list[Result]) -> None:
-        """Decide the rows of a part and store their raw images; a row that is decided already stays."""
+        """Decide the rows of a part and store their raw images; a row that is decided already stays.
+
+        A decided row without a raw image is written again before the image is stored, even if the result has the same
+        bytes. So of several workers that find such a row, only one stores a raw image.
+        """
         by_id = {result.row["media_id"]: result for result in results}
         part = self._known.get(number, Part())
         for _ in attempts(_TRIES):
-            # A worker that was first may have died before it stored its raw images.
-            decided = [row for media_id, row in part.rows.items() if media_id in by_id]
-            self._store_raw_images(decided, results)
-            absent = self._without_raw_image(decided)
-            if absent:
-                self._check_age(number, part, absent)
-            new = [result.row for media_id, result in by_id.items() if media_id not in part.rows or media_id in absent]
+            absent = self._without_raw_image([row for media_id, row in part.rows.items() if media_id in by_id])
+            waiting = {
+                media_id
+                for media_id in absent
+                if by_id[media_id].row["raw_sha256"] != part.rows[media_id]["raw_sha256"] and not _is_old(part)
+            }
+            replaced = absent - waiting
+            new = [one.row for media_id, one in by_id.items() if media_id not in part.rows or media_id in replaced]
             rows = self._parts.write(number, part, new) if new else part.rows
             if rows is not None:
                 self._store_raw_images((rows[row["media_id"]] for row in new), results)
-                self.rows.update((media_id, rows[media_id]) for media_id in by_id)
+                self.rows.update((media_id, rows[media_id]) for media_id in by_id if media_id not in waiting)
+                written_at = datetime.now(UTC) if new or part.version is None else part.version.modified_at
+                self.waiting |= dict.fromkeys(waiting, written_at + _LONGEST_LIFE)
                 return
             part = self._parts.read(number)
         raise StorageUnavailableError(f"part {number}: {_TRIES} times another worker was first")
+
+    def check_waiting(self) -> None:
+        """Raise an error if rows are waiting for their raw images."""
+        if self.waiting:
+            raise StorageUnavailableError(
+                f"{len(self.waiting)} raw images are not stored yet, and their URLs do not give them again, the first "
+                f"is of {min(self.waiting)}; if the worker that has them died, the batch can go on after "
+                f"{max(self.waiting.values()):%H:%M} UTC"
+            )
 
     def _store_raw_images(self, rows: Iterable[StagedRow], results: list[Result]) -> None:
         """Store the raw images of decided rows if the bytes are at hand."""
@@ -75,12 +93,7 @@ class Decisions:
             stored = {key for key, exists in zip(keys, pool.map(self._bucket.exists, keys), strict=True) if exists}
         return {row["media_id"] for row in rows if row["raw_key"] is not None and row["raw_key"] not in stored}
 
-    def _check_age(self, number: int, part: Part, absent: set[str]) -> None:
-        """Raise an error while the worker that decided these rows may still be about to store their raw images."""
-        assert part.version is not None
-        dead_at = part.version.modified_at + _LONGEST_LIFE
-        if datetime.now(UTC) < dead_at:
-            raise StorageUnavailableError(
-                f"part {number}: the raw image of {min(absent)} is not stored yet, and its URL does not give it again; "
-                f"if the worker that has it died, the batch can go on after {dead_at:%H:%M} UTC"
-            )
+
+def _is_old(part: Part) -> bool:
+    """Return whether the worker that wrote a part cannot be alive."""
+    return part.version is not None and datetime.now(UTC) > part.version.modified_at + _LONGEST_LIFE

@@ -405,17 +405,41 @@ def test_downloads_stop_when_rows_cannot_be_decided(
     assert len(website.asked) < 200
 
 
+def test_image_that_is_lost_does_not_stop_the_others(lake: Lake, website: WebServer) -> None:
+    """A worker died before it stored one raw image, and each URL gives its image once."""
+    gone = Answer(b"expired", 410)
+    items = [
+        item(f"p{number}", website.put(f"/{number}", jpeg("red", (64, 40 + number)), gone)) for number in range(60)
+    ]
+    planned = keep_plan(lake, plan(*items))
+    with pytest.raises(BatchDeadlineError):
+        transform(planned, time_for(1))
+    (lost,) = lake.bucket.list("raw/images/")
+    lake.bucket.delete(lost)
+    with pytest.raises(StorageUnavailableError, match=f"1 raw images are not stored yet, .* of {items[0].media_id}"):
+        transform(planned)
+    assert len(lake.bucket.list("raw/images/")) == 59
+    with pytest.raises(StorageUnavailableError, match="1 raw images are not stored yet"):
+        transform(planned)
+    assert website.asked.count("/0") == 3
+    assert len(website.asked) == 62
+
+
 def test_results_that_are_decided_leave_the_memory(
     lake: Lake, website: WebServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The backlog counts them no more as soon as the next one is asked for."""
 
+    def in_memory() -> int:
+        return sum(isinstance(kept, Result) for kept in gc.get_objects())
+
     def two_parts(*_: Any) -> Iterator[tuple[int, list[Result]]]:
         for number, one in enumerate(planned.items):
             yield number, [Result(result(one, Status.FAILED), None)]
-            left.append(sum(isinstance(kept, Result) for kept in gc.get_objects()))
+            left.append(in_memory() - before)
 
     left: list[int] = []
+    before = in_memory()
     planned = keep_plan(lake, plan(item("a"), item("b")))
     monkeypatch.setattr("transform.batch.make_results", two_parts)
     transform(planned)

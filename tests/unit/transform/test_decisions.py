@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -146,12 +146,13 @@ def test_same_bytes_of_two_items_are_stored_once(lake: Lake) -> None:
 
 def test_many_workers_agree_on_the_rows(lake: Lake) -> None:
     def work(number: int) -> dict[str, StagedRow]:
-        decisions = worker(lake)
         results = [downloaded(name, f"{name}{number}".encode()) for name in "abc"]
         # A worker that comes between the part of another one and its raw images tries again.
         for _ in range(100):
             try:
+                decisions = worker(lake)
                 decisions.decide(0, results)
+                decisions.check_waiting()
                 return decisions.rows
             except StorageUnavailableError:
                 time.sleep(0.02)
@@ -173,12 +174,11 @@ def test_row_without_its_raw_image_is_not_finished(lake: Lake) -> None:
 
 def test_raw_image_is_stored_when_its_bytes_come_again(lake: Lake) -> None:
     (row,) = dies_after_the_part(lake, downloaded("a", b"one"))
-    part = lake.bucket.get(object_keys.part(BATCH, 0))
     later = worker(lake)
     later.decide(0, [downloaded("a", b"one")])
-    assert later.rows == {A: row}
+    assert images(lake, later.rows) == images(lake, {A: row}) == {A: b"one"}
     assert raw_images(lake) == {b"one"}
-    assert lake.bucket.get(object_keys.part(BATCH, 0)) == part
+    assert worker(lake).rows == later.rows
 
 
 OTHERS = pytest.mark.parametrize(
@@ -189,20 +189,30 @@ OTHERS = pytest.mark.parametrize(
 
 @OTHERS
 @pytest.mark.parametrize("minutes", [0, 15])
-def test_error_while_the_worker_of_a_row_may_be_alive(
+def test_row_waits_while_its_worker_may_be_alive(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, other: Result, minutes: float
 ) -> None:
     dies_after_the_part(lake, downloaded("a", b"one"))
     stored = lake.stored()
     minutes_later(monkeypatch, minutes)
     later = worker(lake)
-    with pytest.raises(StorageUnavailableError, match=f"part 0: the raw image of {A} is not stored yet") as raised:
-        later.decide(0, [other])
+    later.decide(0, [other])
     assert lake.stored() == stored
-    assert later.rows == {}
     found = lake.bucket.version(object_keys.part(BATCH, 0))
     assert found is not None
-    assert f"the batch can go on after {found.modified_at + timedelta(minutes=16):%H:%M} UTC" in str(raised.value)
+    dead_at = found.modified_at + timedelta(minutes=16)
+    assert (later.rows, later.waiting) == ({}, {A: dead_at})
+    with pytest.raises(
+        StorageUnavailableError,
+        match=rf"1 raw images are not stored yet, .* of {A}; .* can go on after {dead_at:%H:%M} UTC",
+    ):
+        later.check_waiting()
+
+
+def test_no_row_waits_when_all_is_decided(lake: Lake) -> None:
+    decisions = worker(lake)
+    decisions.decide(0, [downloaded("a", b"one"), not_downloaded("b")])
+    decisions.check_waiting()
 
 
 @OTHERS
@@ -228,25 +238,47 @@ def test_other_rows_of_a_part_stay_when_one_is_replaced(lake: Lake, monkeypatch:
     assert images(lake, later.rows) == {A: b"one", B: None, C: None}
 
 
-def test_image_that_came_again_is_kept_when_another_one_did_not(lake: Lake) -> None:
+def test_other_rows_are_decided_while_one_waits(lake: Lake) -> None:
     dies_after_the_part(lake, downloaded("a", b"one"), downloaded("b", b"two"))
-    with pytest.raises(StorageUnavailableError, match=f"the raw image of {B} is not stored yet"):
-        worker(lake).decide(0, [downloaded("a", b"one"), not_downloaded("b")])
-    assert raw_images(lake) == {b"one"}
-    assert list(worker(lake).rows) == [A]
+    later = worker(lake)
+    later.decide(0, [downloaded("a", b"one"), not_downloaded("b"), downloaded("c", b"three")])
+    assert list(later.waiting) == [B]
+    assert images(lake, later.rows) == {A: b"one", C: b"three"}
+    assert raw_images(lake) == {b"one", b"three"}
+    assert worker(lake).rows == later.rows
 
 
-def test_worker_that_is_second_waits_for_the_raw_images_of_the_first_one(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_row_waits_again_when_its_part_has_grown(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    dies_after_the_part(lake, downloaded("a", b"one"))
+    worker(lake).decide(0, [downloaded("b", b"two")])
+    later = worker(lake)
+    minutes_later(monkeypatch, 15)
+    later.decide(0, [not_downloaded("a"), not_downloaded("c")])
+    assert later.waiting[A] > datetime.now(UTC) + timedelta(minutes=15 + 15)
+
+
+def test_second_worker_waits_for_the_raw_images_of_the_first_one(lake: Lake) -> None:
     second = worker(lake)
     dies_after_the_part(lake, downloaded("a", b"one"))
-    with pytest.raises(StorageUnavailableError, match="is not stored yet"):
-        second.decide(0, [downloaded("a", b"another")])
-    lake.bucket.put_once(object_keys.raw_image(hashlib.sha256(b"one").hexdigest()), b"one")
     second.decide(0, [downloaded("a", b"another")])
-    assert images(lake, second.rows) == {A: b"one"}
+    assert list(second.waiting) == [A]
+    lake.bucket.put_once(object_keys.raw_image(hashlib.sha256(b"one").hexdigest()), b"one")
+    again = worker(lake)
+    again.decide(0, [downloaded("a", b"another")])
+    assert images(lake, again.rows) == {A: b"one"}
     assert raw_images(lake) == {b"one"}
+
+
+def test_worker_with_the_lost_bytes_does_not_store_them_after_another_one_has_replaced_the_row(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dies_after_the_part(lake, downloaded("a", b"one"))
+    minutes_later(monkeypatch, 16.1)
+    second, third = worker(lake), worker(lake)
+    third.decide(0, [downloaded("a", b"two")])
+    second.decide(0, [downloaded("a", b"one")])
+    assert second.rows == third.rows
+    assert raw_images(lake) == {b"two"}
 
 
 def test_row_of_a_dead_worker_is_replaced_once(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
