@@ -104,7 +104,7 @@ def test_nothing_malformed_is_stored_as_processed(lake: Lake, website: WebServer
     # The parts have the images of the rows that were accepted, also of duplicates, and no byte more.
     parts = Parts(lake.bucket, planned.batch)
     stored = b"".join(parts.read(number).images for number in parts.numbers())
-    accepted = [data for data, row in zip(FILES.values(), rows, strict=True) if row["error_code"] is None]
+    accepted = [data for data, row in zip(files().values(), rows, strict=True) if row["error_code"] is None]
     assert stored == b"".join(process(data).image for data in accepted)
     assert counts["ok"] > 50
     assert counts["rejected"] > 150
