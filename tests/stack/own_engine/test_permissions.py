@@ -34,15 +34,16 @@ from tests.support.wire.webhook import PATH, Webhook
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "permissions.md").read_text()
 (MATRIX,) = re.findall(r"```text\n(.*?)```", DOCUMENT, re.DOTALL)
 # The grants that no call on the engine needs. Most are for what Lambda does in the function's name, which the engine
-# does without asking. No run here reads Facebook, and no batch runs out of time, so Transform saves no part. And an
+# does without asking. No run here reads Facebook, and none resumes a batch, so Transform looks for no raw image. And an
 # object that is not there is 404 to everybody, where S3 answers 403 to who may not list:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 OUT_OF_REACH = """
 kinesis:DescribeStream kinesis:DescribeStreamSummary kinesis:GetRecords kinesis:GetShardIterator kinesis:ListShards
     PostStream IngestStream
+s3:GetObject
+    Bucket/raw/images/* Transform
 s3:PutObject
     Bucket/aws/lambda/* IngestStream
-    Bucket/work/parts/* Transform
 s3:ListBucket
     Bucket IngestStream MapKeys Reconcile Report
 secretsmanager:GetSecretValue
