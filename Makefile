@@ -6,6 +6,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Python imports this project from the checkout, which stays free of bytecode files: they are here.
 export PYTHONPYCACHEPREFIX := $(abspath .venv)/bytecode
+# Many containers set this variable. Then every process would compile all its modules, also those of Python itself.
+unexport PYTHONDONTWRITEBYTECODE
 export SAM_CLI_TELEMETRY := 0
 ARGS ?=
 STACK ?= imagelake

@@ -21,7 +21,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.static.asl import DEFINITION, Json, scopes, states, tasks
+from tests.support.asl import DEFINITION, Json, scopes, states, tasks
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient

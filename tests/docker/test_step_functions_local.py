@@ -16,8 +16,8 @@ import pytest
 
 from local.engine import Engine
 from tests.docker import step_functions_local as sfn
-from tests.static.asl import MACHINE, tasks
 from tests.support import watched_engine
+from tests.support.asl import MACHINE, tasks
 from tests.workflow.cases import CASES, INNER, WITHOUT_FEEDS, Case
 from tests.workflow.machine import MOCKS
 

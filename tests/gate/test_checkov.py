@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.static.asl import ROOT, TEMPLATE, Json
-from tests.static.template_gate import broken, transformed
+from tests.support.asl import ROOT, TEMPLATE, Json
+from tests.support.template_gate import broken, transformed
 
 pytestmark = pytest.mark.gate
 

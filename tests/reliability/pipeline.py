@@ -19,7 +19,7 @@ import validate.app
 import write_parquet.app
 from imagelake.run.aws import client
 from imagelake.run.errors import ImagelakeError, PermanentError
-from tests.static.asl import MACHINE
+from tests.support.asl import MACHINE
 from tests.support.factories import Context
 from tests.support.fake_lake import BOOKMARKS, Lake
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 from PIL import Image
@@ -19,7 +20,7 @@ from tests.support.malformed_images import malformed
 from tests.support.web_server import WebServer
 from transform.app import handler
 
-FILES = malformed()
+files = cache(malformed)
 _CODES = {
     ErrorCode.EMPTY, ErrorCode.NOT_AN_IMAGE, ErrorCode.FORMAT_NOT_ALLOWED, ErrorCode.TOO_MANY_PIXELS,
     ErrorCode.TRUNCATED, ErrorCode.CORRUPT, ErrorCode.TOO_SMALL, ErrorCode.ODD_ASPECT_RATIO,
@@ -56,20 +57,20 @@ def assert_clean(data: bytes) -> None:
 
 
 def test_the_files_are_many_and_different() -> None:
-    assert len(set(FILES.values())) >= 300
+    assert len(set(files().values())) >= 300
 
 
 def test_the_check_for_cleanness_finds_dirty_files() -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (16, 16)).save(buffer, "JPEG", comment=b"PLANTED")
-    for dirty in (buffer.getvalue(), process(FILES["JPEG and HTML"]).image + b"<html>"):
+    for dirty in (buffer.getvalue(), process(files()["JPEG and HTML"]).image + b"<html>"):
         with pytest.raises(AssertionError):
             assert_clean(dirty)
 
 
 def test_every_file_is_a_clean_image_or_a_refusal() -> None:
     accepted, refused = [], {}
-    for name, data in FILES.items():
+    for name, data in files().items():
         try:
             result = process(data)
         except ImageRejectedError as error:
@@ -86,13 +87,13 @@ def test_every_file_is_a_clean_image_or_a_refusal() -> None:
 def test_nothing_malformed_is_stored_as_processed(lake: Lake, website: WebServer) -> None:
     planned = keep_plan(
         lake,
-        plan(*(item(f"{at}", website.put(f"/{at}.jpg", data)) for at, data in enumerate(FILES.values()))),
+        plan(*(item(f"{at}", website.put(f"/{at}.jpg", data)) for at, data in enumerate(files().values()))),
     )
     counts = handler(event("transform", batch=planned.batch), Context())
     rows = Staging(lake.bucket, planned.batch).rows_with_images()
     assert counts["failed"] == 0
-    assert sum(counts.values()) == len(rows) == len(FILES)
-    for (name, data), row in zip(FILES.items(), rows, strict=True):
+    assert sum(counts.values()) == len(rows) == len(files())
+    for (name, data), row in zip(files().items(), rows, strict=True):
         assert row["raw_sha256"] == hashlib.sha256(data).hexdigest()
         if row["image"] is not None:
             assert row["status"] == "ok", name

@@ -1,4 +1,4 @@
-"""What a picture tells of its maker ends with the raw file: not in pictures, rows, mapping, messages or logs."""
+"""Metadata of an image stays in its raw file: no part of it is in images, rows, media index, messages or logs."""
 
 from __future__ import annotations
 
@@ -63,18 +63,18 @@ def exif(kind: str) -> bytes:
 
 
 def telling(kind: str) -> bytes:
-    """A picture with a mark in every place where its format can hold one."""
+    """An image with a mark in every place where its format can hold one."""
     profile = WIDE_GAMUT.replace(b"Planted wide gamut", mark(kind, "PROFILE")[:18]) + mark(kind, "PROFILE")
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a>%b</a></x:xmpmeta>' % mark(kind, "XMP")
     iptc = b"\x1c\x02\x50" + struct.pack(">H", len(mark(kind, "IPTC"))) + mark(kind, "IPTC")
-    block, picture = exif(kind), photo(120, 80)
+    block, image = exif(kind), photo(120, 80)
     if kind == "JPEG":
-        data = encoded(picture, "JPEG", exif=block, icc_profile=profile, comment=mark(kind, "COMMENT"))
+        data = encoded(image, "JPEG", exif=block, icc_profile=profile, comment=mark(kind, "COMMENT"))
         data = jpeg_with(data, 0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp)
         resource = b"8BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc
         return jpeg_with(data, 0xED, b"Photoshop 3.0\0" + resource) + mark(kind, "TAIL")
     if kind == "PNG":
-        data = encoded(picture, "PNG", exif=block, icc_profile=profile)
+        data = encoded(image, "PNG", exif=block, icc_profile=profile)
         return png_with(
             data,
             chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp),
@@ -82,7 +82,7 @@ def telling(kind: str) -> bytes:
             chunk(b"tEXt", b"Comment\0" + mark(kind, "COMMENT")),
             chunk(b"zTXt", b"Author\0\0" + zlib.compress(mark(kind, "PACKED"))),
         ) + mark(kind, "TAIL")
-    return encoded(picture, kind, exif=block, icc_profile=profile, xmp=xmp)
+    return encoded(image, kind, exif=block, icc_profile=profile, xmp=xmp)
 
 
 def inflated(data: bytes) -> bytes:
@@ -110,7 +110,7 @@ def test_the_marks_are_where_they_are_said_to_be(kind: str) -> None:
 def told(
     lake: Lake, website: WebServer, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, bytes]:
-    """All that Transform and Write Parquet leave behind of each picture, whole and cut off, but for the raw files."""
+    """Everything that Transform and Write Parquet store for each image, whole and cut off, except the raw files."""
     log = io.StringIO()
     monkeypatch.setattr(logger.registered_handler, "stream", log)
     items = []
@@ -130,7 +130,7 @@ def told(
     table = pq.read_table(io.BytesIO(places[object_keys.parquet(planned.batch)]))
     assert sum(row["image"] is not None for row in table.to_pylist()) == len(KINDS)
     places["parquet"] = repr([table.to_pylist(), table.schema.metadata]).encode()
-    places |= {f"picture {at}": row["image"]["bytes"] for at, row in enumerate(table.to_pylist()) if row["image"]}
+    places |= {f"image {at}": row["image"]["bytes"] for at, row in enumerate(table.to_pylist()) if row["image"]}
     places["rows"] = json.dumps(rows).encode()
     places["mapping"] = repr(lake.mapping()).encode()
     places["metadata"] = repr([lake.bucket.get_with_metadata(key)[1:] for key in lake.bucket.list("")]).encode()
@@ -140,7 +140,7 @@ def told(
 
 def test_nothing_that_is_kept_holds_a_mark(told: dict[str, bytes]) -> None:
     assert b"batch transformed" in told["log"]
-    assert {"parquet", "rows", "mapping", "picture 0"} <= told.keys()
+    assert {"parquet", "rows", "mapping", "image 0"} <= told.keys()
     found = [(place, hit) for place, body in told.items() for hit in re.findall(rb"PLANTED[-\w]*", inflated(body))]
     assert found == []
 

@@ -1,4 +1,4 @@
-"""Hostile URLs: no request ever connects to a private address, checked at the socket itself.
+"""Hostile URLs: no request ever connects to a private IP address, checked at the socket itself.
 
 Every connection of the process is noted and led to a trap, a real listener on this machine, unless it goes to the one
 server that a test trusts. So a check that fails to stop a connection shows twice: in the notes and in the trap.
@@ -31,11 +31,11 @@ REFUSALS = (ErrorCode.URL_REFUSED, ErrorCode.HOST_NOT_FOUND)
 
 
 class Wire:
-    """All connections and lookups of the process; only the names given here have addresses."""
+    """All connections and lookups of the process; only the names given here have IP addresses."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.names: dict[str, list[list[str]]] = {"localhost": [["127.0.0.1", "::1"]]}
-        self.servers: dict[Any, int] = {}  # by address: where connections really go
+        self.servers: dict[Any, int] = {}  # by IP address: where connections really go
         self.made: list[Any] = []
         self.trapped = 0  # connections that the trap has seen
         self.trap = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -48,7 +48,7 @@ class Wire:
     def resolve(self, host: str, port: int, *args: Any, **options: Any) -> list[Any]:
         rounds = self.names.get(host.lower().rstrip("."))
         if rounds is None:
-            # The system reads every spelling of an address, and asks no name server.
+            # The system reads every spelling of an IP address, and asks no name server.
             return self._getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         addresses = rounds.pop(0) if len(rounds) > 1 else rounds[0]
         return [
@@ -96,14 +96,14 @@ def test_no_hostile_url_connects(wire: Wire) -> None:
 
 
 def test_the_trap_springs_when_a_url_is_let_through(wire: Wire) -> None:
-    # The same with a public address: the connection that the tests above must not see does happen.
+    # The same with a public IP address: the connection that the tests above must not see does happen.
     assert code_of(f"http://{PUBLIC}/") is ErrorCode.CONNECTION_FAILED
     assert wire.made == [(PUBLIC, 80)] * LIMITS.max_tries
     assert wire.trapped == LIMITS.max_tries
 
 
 @pytest.mark.parametrize("before", [[], [PUBLIC], [PUBLIC_V6, PUBLIC]], ids=["alone", "after one", "after two"])
-def test_no_name_with_a_private_address_connects(wire: Wire, before: list[str]) -> None:
+def test_no_name_with_a_private_ip_address_connects(wire: Wire, before: list[str]) -> None:
     wrong = []
     for address in ADDRESSES:
         for addresses in ([*before, address], [address, *before]):
@@ -184,7 +184,7 @@ def test_a_name_that_turns_private_behind_its_own_redirect_is_refused(
 
 
 def test_a_public_peer_that_turns_out_private_is_sent_nothing(redirector: Redirector, wire: Wire) -> None:
-    # As behind a transparent proxy or a rewritten route: the address was public, the peer is not.
+    # As behind a transparent proxy or a rewritten route: the IP address was public, the peer is not.
     wire.names["media.example"] = [[PUBLIC]]
     wire.servers[PUBLIC, 80] = redirector.port
     redirector.locations["/a"] = "/a"

@@ -16,7 +16,7 @@ from imagelake.run.contracts import CONTRACTS, FeedResult
 from imagelake.run.errors import TransientError
 from imagelake.run.failures import CaughtError
 from imagelake.run.models import Batch, Progress
-from tests.static.asl import (
+from tests.support.asl import (
     MACHINE,
     ROOT,
     Json,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.static.asl import ROOT, TEMPLATE
+from tests.support.asl import ROOT, TEMPLATE
 
 WORKFLOWS = {file.stem: yaml.safe_load(file.read_text()) for file in (ROOT / ".github" / "workflows").glob("*.yml")}
 SAMCONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())

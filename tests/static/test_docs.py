@@ -12,7 +12,7 @@ import pytest
 from imagelake.lake.rows import COLUMNS, Column
 from imagelake.run.errors import ErrorCode
 from imagelake.sources import SOURCES
-from tests.static.asl import MACHINE, states
+from tests.support.asl import MACHINE, states
 
 ROOT = Path(__file__).parents[2]
 DATASET = (ROOT / "docs" / "dataset.md").read_text()

@@ -12,7 +12,7 @@ import pytest
 
 from check_input.run_input import MAX_FEEDS
 from fetch.pager import MAX_WAITS, SECONDS_A_PAGE
-from tests.static.asl import MACHINE, RESOURCES, states
+from tests.support.asl import MACHINE, RESOURCES, states
 
 STATES = dict(states(MACHINE))
 IMAGES = 1_000_000

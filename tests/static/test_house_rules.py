@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from tests.static.asl import ROOT
+from tests.support.asl import ROOT
 
 MAX_FILE_LINES = 350
 MAX_HANDLER_LINES = 60

@@ -12,11 +12,9 @@ from pathlib import Path
 import pytest
 
 from imagelake.sources import SOURCES
-from local.package import read_template
-from tests.static.asl import ROOT
+from tests.support.asl import ROOT, TEMPLATE
 
 FUNCTIONS = ROOT / "functions"
-TEMPLATE = read_template(ROOT / "template.yaml")
 STEPS = {app.parent.name for app in FUNCTIONS.glob("*/app.py")}
 ARROW = {"pandas", "pyarrow", "awswrangler"}
 # What each layer brings that functions import.

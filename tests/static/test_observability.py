@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.static.asl import RESOURCES, ROOT, TEMPLATE
+from tests.support.asl import RESOURCES, ROOT, TEMPLATE
 from tests.support.metrics import DASHBOARD, OWN, SEARCH, SENT, WIDGETS, Metric, drawn, lines, of_type, own, watched
 from tools import costs
 

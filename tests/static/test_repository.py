@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from imagelake import __version__
-from tests.static.asl import ROOT, TEMPLATE
+from tests.support.asl import ROOT, TEMPLATE
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))

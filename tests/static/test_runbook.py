@@ -7,7 +7,7 @@ import re
 import pytest
 
 from imagelake.run.errors import ErrorCode, PermanentError, TransientError
-from tests.static.asl import RESOURCES, ROOT, TEMPLATE
+from tests.support.asl import RESOURCES, ROOT, TEMPLATE
 from tools import costs
 
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()

@@ -11,7 +11,7 @@ import pytest
 
 from check_input.run_input import RunInput
 from imagelake.run.settings import Settings
-from tests.static.asl import RESOURCES, ROOT, TEMPLATE, Json
+from tests.support.asl import RESOURCES, ROOT, TEMPLATE, Json
 
 # Variables that Powertools, the C library or NumPy's BLAS read; our code does not.
 PLATFORM = re.compile(r"POWERTOOLS_\w+|MALLOC_\w+|OPENBLAS_NUM_THREADS")

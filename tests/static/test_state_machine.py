@@ -9,8 +9,8 @@ import pytest
 from statelint.config import Config
 from statelint.linter import Linter
 
-from tests.static import asl
-from tests.static.asl import DEFINITION, MACHINE, RESOURCES, Json, Rule, broken
+from tests.support import asl
+from tests.support.asl import DEFINITION, MACHINE, RESOURCES, Json, Rule, broken
 
 FEED, BATCH = "For Each Feed", "For Each Batch"
 States = dict[str, Json]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.static.asl import ROOT
+from tests.support.asl import ROOT
 
 LOCKS = [
     ROOT / "functions" / "requirements.txt",

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 import pytest
 
@@ -17,8 +14,8 @@ from imagelake.lake.rows import COLUMNS
 from imagelake.run.models import Run
 from imagelake.sources import SOURCES
 from imagelake.sources.contract import Authorized, RefreshesUrls
-from tests.static.asl import MACHINE, RESOURCES, ROOT, TEMPLATE, Json, lambda_tasks, states, tasks
-from tests.static.template_gate import EXECUTIONS, distributed_map, grants, plain
+from tests.support.asl import MACHINE, RESOURCES, ROOT, TEMPLATE, Json, lambda_tasks, states, tasks
+from tests.support.template_gate import EXECUTIONS, distributed_map, grants, plain
 from tools.glue_projection import with_networks
 
 LAMBDA_TASKS = lambda_tasks(MACHINE)
@@ -295,18 +292,3 @@ def test_every_alarm_and_rule_notifies_the_topic() -> None:
     assert [plain(target["Arn"]) for target in rule["Targets"]] == ["Topic"]
     # No state of the run can react to these two.
     assert rule["EventPattern"]["detail"]["status"] == ["TIMED_OUT", "ABORTED"]
-
-
-def cfn_lint(template: Path) -> subprocess.CompletedProcess[str]:
-    command = [Path(sys.executable).with_name("cfn-lint"), template]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def test_cfn_lint_finds_nothing() -> None:
-    done = cfn_lint(ROOT / "template.yaml")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-
-
-def test_cfn_lint_finds_a_dangling_reference(tmp_path: Path) -> None:
-    (tmp_path / "template.yaml").write_text("Resources: {Topic: {Type: AWS::SNS::Topic, DependsOn: Tpoic}}")
-    assert "Tpoic" in cfn_lint(tmp_path / "template.yaml").stdout

@@ -6,21 +6,26 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.static import template_gate as gate
-from tests.static.asl import TEMPLATE, Json
-from tests.static.template_gate import EXPLAINED, RULES, Rule, broken, transformed
+from tests.support import template_gate as gate
+from tests.support.asl import TEMPLATE, Json
+from tests.support.template_gate import EXPLAINED, RULES, Rule, broken, transformed
 
-TRANSFORMED = transformed(TEMPLATE)
 Resources = dict[str, Json]
 
 
+@pytest.fixture(scope="module")
+def whole() -> Json:
+    """The template as it is, transformed."""
+    return transformed(TEMPLATE)
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_rule_holds(rule: Rule) -> None:
-    assert [breach for breach in rule(TRANSFORMED) if breach not in EXPLAINED] == []
+def test_rule_holds(rule: Rule, whole: Json) -> None:
+    assert [breach for breach in rule(whole) if breach not in EXPLAINED] == []
 
 
-def test_every_explanation_has_its_breach() -> None:
-    assert EXPLAINED.keys() <= {breach for rule in RULES for breach in rule(TRANSFORMED)}
+def test_every_explanation_has_its_breach(whole: Json) -> None:
+    assert EXPLAINED.keys() <= {breach for rule in RULES for breach in rule(whole)}
 
 
 def may(resources: Resources, action: str, resource: str) -> None:
@@ -159,8 +164,8 @@ FAULTS: list[tuple[str, Rule, Callable[[Resources], object]]] = [
 
 
 @pytest.mark.parametrize(("rule", "change"), [pytest.param(*fault, id=name) for name, *fault in FAULTS])
-def test_rule_finds_what_is_planted(rule: Rule, change: Callable[[Resources], object]) -> None:
-    assert set(rule(broken(change))) - set(rule(TRANSFORMED))
+def test_rule_finds_what_is_planted(rule: Rule, change: Callable[[Resources], object], whole: Json) -> None:
+    assert set(rule(broken(change))) - set(rule(whole))
 
 
 def test_every_rule_has_a_fault_to_find() -> None:

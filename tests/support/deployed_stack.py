@@ -26,6 +26,8 @@ class Stack:
         self.engine = engine
         self.outputs = outputs
         self.runs: list[dict[str, Any]] = []
+        # The rows of dataset files, by key and ETag, because many tests read them all.
+        self._files: dict[tuple[str, str], list[dict[str, Any]]] = {}
         # In place of the email address, to which the engine cannot write.
         self._mailbox, arn = self._make_queue("mailbox")
         engine.client("sns").subscribe(TopicArn=outputs["TopicArn"], Protocol="sqs", Endpoint=arn)
@@ -69,8 +71,7 @@ class Stack:
         return report
 
     def keys(self, prefix: str) -> list[str]:
-        pages = self.engine.client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
-        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+        return [entry["Key"] for entry in self._listed(prefix)]
 
     def read(self, key: str) -> bytes:
         body: bytes = self.engine.client("s3").get_object(Bucket=self.bucket, Key=key)["Body"].read()
@@ -97,8 +98,8 @@ class Stack:
         """The rows of the media at ``url``, e.g. on one server, with the key and the number each has in its file."""
         return [
             row | {"_key": key, "_row": number}
-            for key in self.keys("lake/images/")
-            for number, row in enumerate(pyarrow.parquet.ParquetFile(io.BytesIO(self.read(key))).read().to_pylist())
+            for key, etag in ((entry["Key"], entry["ETag"]) for entry in self._listed("lake/images/"))
+            for number, row in enumerate(self._file(key, etag))
             if row["media_url"].startswith(url)
         ]
 
@@ -135,6 +136,15 @@ class Stack:
         name = function["FunctionName"]
         functions.update_function_code(FunctionName=name, Architectures=function["Architectures"])
         functions.get_waiter("function_updated").wait(FunctionName=name, WaiterConfig={"Delay": 1})
+
+    def _listed(self, prefix: str) -> Iterator[dict[str, Any]]:
+        pages = self.engine.client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        return (entry for page in pages for entry in page.get("Contents", []))
+
+    def _file(self, key: str, etag: str) -> list[dict[str, Any]]:
+        if (key, etag) not in self._files:
+            self._files[key, etag] = pyarrow.parquet.ParquetFile(io.BytesIO(self.read(key))).read().to_pylist()
+        return self._files[key, etag]
 
     def _make_queue(self, name: str) -> tuple[str, str]:
         """Make a queue to which everybody may send, and return its URL and its ARN."""

@@ -65,7 +65,7 @@ URLS = [
 # Targets of an attacker: the machine itself, the private network, the metadata services of the clouds.
 V4 = ["127.0.0.1", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.0.1", "169.254.169.254", "100.100.100.200",
       "168.63.129.16", "192.0.0.192", "100.64.0.1", "198.18.0.1", "224.0.0.1", "255.255.255.255"]  # fmt: skip
-# The forms in which IPv6 carries IPv4, each around the metadata service, loopback and a private address.
+# The forms in which IPv6 carries IPv4, each around the metadata service, loopback and a private IP address.
 _FORMS = [
     "::{0}", "::ffff:{0}", "::ffff:0:{0}", "64:ff9b::{0}", "64:ff9b:1::{0}", "2002:{1}::1", "2001:0:{1}::1",
     "2001:0:4136:e378:8000:63bf:{2}", "2a00::5efe:{0}", "2a00::200:5efe:{0}", "fe80::5efe:{0}",

@@ -7,7 +7,7 @@ import struct
 import zlib
 
 from imagelake.run.errors import ErrorCode
-from tests.support.images import chunk, encoded, jpeg_with, png_of, png_with, quarters
+from tests.support.images import chunk, deflated_zeros, encoded, jpeg_with, png_of, png_with, quarters
 
 PIXELS, CORRUPT, TRUNCATED = ErrorCode.TOO_MANY_PIXELS, ErrorCode.CORRUPT, ErrorCode.TRUNCATED
 FORMAT, NO_IMAGE = ErrorCode.FORMAT_NOT_ALLOWED, ErrorCode.NOT_AN_IMAGE
@@ -21,8 +21,7 @@ def bombs() -> Bombs:
 
 def _png() -> Bombs:
     image = encoded(quarters(), "PNG")
-    deflater = zlib.compressobj()
-    zeros = b"".join(deflater.compress(bytes(1 << 20)) for _ in range(512)) + deflater.flush()
+    zeros = deflated_zeros(512)
     megabyte = zlib.compress(bytes(1 << 20), 9)
     sizes = {
         "RGBA of 16 bits": (20_000, 20_000, 16, 6), "one bit": (100_000, 100_000, 1, 0),

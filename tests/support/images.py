@@ -118,3 +118,11 @@ def matrix_profile(red: tuple[float, float], green: tuple[float, float], blue: t
 
 
 WIDE_GAMUT = matrix_profile((0.7347, 0.2653), (0.1152, 0.8264), (0.1566, 0.0177))
+
+
+def deflated_zeros(megabytes: int) -> bytes:
+    """Compress zeros, but only the first megabyte: after a full flush, the same bytes stand for the next one."""
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    megabyte = deflater.compress(bytes(1 << 20)) + deflater.flush(zlib.Z_FULL_FLUSH)
+    adler = (megabytes << 20) % 65_521 << 16 | 1
+    return b"\x78\x9c" + megabyte * megabytes + deflater.flush() + adler.to_bytes(4, "big")

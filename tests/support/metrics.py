@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, get_args
 
 from imagelake.lake.rows import Status
 from report.summary import Summary
-from tests.static.asl import RESOURCES, ROOT, Json
+from tests.support.asl import RESOURCES, ROOT, Json
 
 OWN = "Imagelake/${AWS::StackName}"
 # Names of metrics with a part that the code fills in, and the values of that part.

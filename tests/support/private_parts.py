@@ -19,6 +19,8 @@ from unittest.mock import patch
 @contextmanager
 def improved_moto() -> Iterator[None]:
     """moto and botocore: faster calls of AWS in memory, and conditional writes to S3 of which only one wins."""
+    import botocore.session
+    import moto.core.models
     import moto.s3.urls
     from botocore.useragent import UserAgentString
     from moto.s3.models import S3Backend
@@ -32,12 +34,23 @@ def improved_moto() -> Iterator[None]:
             return put_object(self)
 
     with (
+        # moto would add 1,300 URLs at every start, for programs that call AWS through requests.
+        patch.object(moto.core.models, "RESPONSES_METHODS", []),
+        # Every session of botocore would read the models of its services again.
+        patch.object(botocore.session, "create_loader", _loader),
         # moto would look up this module at every call, and botocore would build its User-Agent.
         patch.object(S3Backend, "_url_module", property(lambda self: moto.s3.urls)),
         patch.object(UserAgentString, "to_string", lambda self: "imagelake-tests"),
         patch.object(S3Response, "put_object", put_alone),
     ):
         yield
+
+
+@cache
+def _loader(search_paths: str | None) -> Any:
+    from botocore.loaders import create_loader
+
+    return create_loader(search_paths)
 
 
 def set_execution_status(arn: str, status: str, account: str = "123456789012", region: str = "us-east-1") -> None:

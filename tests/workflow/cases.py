@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.static.asl import MACHINE, scopes
+from tests.support.asl import MACHINE, scopes
 
 START = "Has Feeds? > Check Input > For Each Feed"
 RUN = f"{START} > Report > Any Failures?"

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from local.engine import Engine
 from local.package import zip_code
-from tests.static.asl import DEFINITION
+from tests.support.asl import DEFINITION
 
 MOCKS = Path(__file__).with_name("mocks.json")
 NAME = "ImagePipeline"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from local.engine import Engine
-from tests.static.asl import MACHINE, scopes, targets
 from tests.support import watched_engine
+from tests.support.asl import MACHINE, scopes, targets
 from tests.workflow.cases import CASES, INNER, WARNED, WITHOUT_FEEDS, Case
 from tests.workflow.machine import AHEAD, BOOKMARKS, MOCKS, PARAMETER, Machine, Outcome
 

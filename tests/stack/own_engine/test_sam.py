@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import distribution
 from operator import itemgetter
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from imagelake import __version__
 from local.engine import Engine
+from tools.sbom import sbom
 
 ROOT = Path(__file__).parents[3]
 SAM = Path(sys.executable).with_name("sam")
@@ -36,12 +38,12 @@ def _sam(*arguments: str, env: dict[str, str]) -> str:
 
 
 def _make_build(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """What ``make build`` does, into ``folder``, with what is to be other than in the Makefile."""
+    """Run ``make build`` into ``folder``, with other arguments and variables than those of the Makefile."""
     found = shutil.which(RUNTIME)
     if found is None or subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode:
         pytest.skip(f"{RUNTIME} is not on PATH, and sam build needs the interpreter of the Lambda runtime")
     given = {"BUILD_DIR": folder, "ARGS": " ".join(("--no-cached", *arguments))} | variables
-    # What is installed here is not to change under the tests that run beside this one.
+    # Without this option, make could install packages while other tests run.
     make = ["make", "--old-file=.venv/dev", "build", *(f"{name}={value}" for name, value in given.items())]
     env = os.environ | {"AWS_DEFAULT_REGION": "us-east-1"}
     return subprocess.run(make, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
@@ -49,7 +51,7 @@ def _make_build(folder: Path, *arguments: str, **variables: str) -> subprocess.C
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder ``make build`` leaves."""
+    """The folder that ``make build`` fills."""
     folder = tmp_path_factory.mktemp("build")
     done = _make_build(folder)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -60,6 +62,7 @@ def _size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
+@pytest.mark.full
 def test_bundle_stays_small_and_holds_nothing_of_the_layers(built: Path) -> None:
     bundle = built / "TransformFunction"
     assert _size(bundle) <= BUNDLE_MB * 1_000_000, _size(bundle)
@@ -68,6 +71,7 @@ def test_bundle_stays_small_and_holds_nothing_of_the_layers(built: Path) -> None
     assert not [name for name in elsewhere if (bundle / name).exists()]
 
 
+@pytest.mark.full
 def test_layer_holds_what_imaging_computes_with(built: Path) -> None:
     layer = built / "ImagingLayer" / "python"
     assert _size(layer) <= LAYER_MB * 1_000_000, _size(layer)
@@ -87,6 +91,7 @@ def test_layer_holds_what_imaging_computes_with(built: Path) -> None:
     assert (done.stdout, done.stderr) == ("512 384 #0a141e\n", "")
 
 
+@pytest.mark.full
 def test_sbom_lists_what_is_in_the_bundle(built: Path) -> None:
     text = (built / "sbom.cdx.json").read_text()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
@@ -97,14 +102,24 @@ def test_sbom_lists_what_is_in_the_bundle(built: Path) -> None:
     assert listed.keys() == carried
     assert all(part["purl"] == f"pkg:pypi/{name}@{part['version']}" for name, part in listed.items())
     assert all(part["externalReferences"][0]["hashes"] for part in listed.values())
-    # What is compiled in is what advisories on pictures are about.
+    # Advisories on image formats are about the libraries that are compiled in.
     compiled_in = {part["name"] for package in listed.values() for part in package.get("components", [])}
     assert {"libavif", "libwebp", "libtiff", "libspng", "zlib", "libdeflate"} <= compiled_in
 
 
+def test_sbom_names_a_package_and_the_libraries_that_are_compiled_into_it(tmp_path: Path) -> None:
+    (metadata,) = [file for file in distribution("pillow").files or [] if file.name == "METADATA"]
+    info = Path(metadata.locate()).parent
+    shutil.copytree(info, tmp_path / "ImagingLayer" / "python" / info.name)
+    (part,) = sbom(tmp_path).components
+    assert f"{part.name}-{part.version}.dist-info" == info.name
+    assert part.external_references[0].hashes
+    assert {"libavif", "libwebp", "libtiff"} <= {library.name for library in part.components}
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A copy of what ``sam build`` reads, to be spoilt; its one package is Pillow."""
+    """A copy of the files that ``sam build`` reads, so that a test can spoil it; its one package is Pillow."""
     for folder in ("functions", "layers", "statemachine"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     shutil.copy(ROOT / "template.yaml", tmp_path)
@@ -117,7 +132,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def _pip_of_the_build(requirement: str, wheels: Path) -> str:
-    """What pip says to a requirement under the variables that ``make build`` sets, without SAM and the internet."""
+    """Give pip a requirement under the variables of ``make build``, without SAM and the internet; return its output."""
     make = ["make", "--dry-run", "--old-file=.venv/dev", "build"]
     lines = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     (line,) = [line for line in lines if " build --build-dir " in line]
@@ -168,6 +183,7 @@ def test_wheel_without_a_hash_fails_the_build(project: Path) -> None:
     assert "ResolveDependencies - {pillow==" in done.stderr
 
 
+@pytest.mark.full
 def test_built_template_deploys_with_the_sam_cli(built: Path, tmp_path: Path) -> None:
     with Engine(tmp_path) as engine:
         # The public parameter of AWS's layer exists on AWS only.

@@ -12,11 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import boto3
-from samtranslator.parser.parser import Parser
-from samtranslator.translator.translator import Translator
-
-from tests.static.asl import TEMPLATE, Json
+from tests.support.asl import TEMPLATE, Json
 
 Rule = Callable[[Json], list[str]]
 
@@ -54,6 +50,11 @@ EXPLAINED = {
 
 def transformed(template: Json) -> Json:
     """Apply SAM's transform to a template, with every condition met."""
+    # These imports take half a second, and most processes of a test run need none of them.
+    import boto3
+    from samtranslator.parser.parser import Parser
+    from samtranslator.translator.translator import Translator
+
     template = copy.deepcopy(template)
     # The transform accepts only uploaded files.
     template["Globals"]["Function"]["CodeUri"] = "s3://bucket/key"
