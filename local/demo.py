@@ -178,15 +178,17 @@ def _summarize(
 ) -> None:
     report = folder / "reports" / execution["name"]
     console.rule(f"{execution['name']}: {execution['status']}")
+    outcome = None
     if (report / "run.json").is_file():
         run = json.loads((report / "run.json").read_text())
+        outcome = run["outcome"]
         _print_counts("Images by status", run["totals"], console)
         _print_counts("Errors by code", run["errors"], console)
     elif notification is None:
         _print_text(f"{execution.get('error')}: {execution.get('cause')}", console)
     _print_query(folder, console)
     if notification is None:
-        _print_text("\nThe run was complete, so it sent no notification.", console)
+        _print_text(f"\n{no_notification(outcome)}", console)
     else:
         _print_text("\nThe run sent this notification:\n", console)
         _print_text(indent(f"{notification['Subject']}\n\n{notification['Message']}", "  "), console)
@@ -197,6 +199,15 @@ def _summarize(
     ):
         if file.exists():
             _print_text(f"{title + ':':<9}{file}", console)
+
+
+def no_notification(outcome: str | None) -> str:
+    """Say why a run with this outcome, ``None`` if it wrote no report, sent no notification."""
+    if outcome is None:
+        return "The run sent no notification."
+    if outcome == "ok":
+        return "The run was complete, so it sent no notification."
+    return "An earlier run of today has reported every problem of this run, so this run sent no notification."
 
 
 def _print_counts(title: str, counts: dict[str, int], console: Console) -> None:

@@ -98,15 +98,15 @@ class Pager:
         return progress.cost_usd + self._source.price(request) > cap + 1e-6
 
     def _repeats_itself(self, page: Page, progress: Progress) -> bool:
-        """Tell if a page has no new post and leads back to itself.
+        """Tell if a page has no new post, no new reject, and leads back to itself.
 
         An unchanged cursor alone does not prove that. Instagram's hashtags have the same cursor on every page, and each
         request with it returns the next page.
         """
-        ids = {post.post_id for post in page.posts}
-        has_no_new_post = ids <= self._seen
+        ids = {post.post_id for post in page.posts} | {reject.post_id for reject in page.rejects if reject.post_id}
+        has_nothing_new = ids <= self._seen
         self._seen |= ids
-        return has_no_new_post and page.cursor == progress.cursor
+        return has_nothing_new and page.cursor == progress.cursor
 
     def _guard_unread_posts(self, progress: Progress, bookmark: Bookmark | None) -> Progress:
         """Leave the bookmark as it is if posts between it and the last page are unread: a later run then reads them."""

@@ -11,6 +11,7 @@ import pytest
 
 from imagelake.lake.rows import COLUMNS, Column
 from imagelake.run.errors import ErrorCode
+from imagelake.sources import SOURCES
 from tests.support.asl import MACHINE, states
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +38,19 @@ def test_dataset_lists_every_error_code_in_order() -> None:
 def test_graph_names_every_state() -> None:
     (graph,) = re.findall(r"```mermaid\n(.*?)```", README, re.DOTALL)
     assert [name for name, _ in states(MACHINE) if name not in graph] == []
+
+
+def test_only_the_generated_page_lists_the_networks() -> None:
+    """Another list would become stale with the next network. A section of the changelog is about one release."""
+    words = [rf"\b{source.manifest.title.split()[0].strip(',')}\b" for source in SOURCES.values()]
+    lists = [
+        (page.name, line)
+        for page in PAGES
+        if page.name not in ("CHANGELOG.md", "networks.md")
+        for line in page.read_text().splitlines()
+        if sum(bool(re.search(word, line)) for word in words) >= 3
+    ]
+    assert lists == []
 
 
 def test_reliability_names_existing_tests() -> None:

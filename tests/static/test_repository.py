@@ -154,13 +154,10 @@ def project(tmp_path: Path) -> Path:
     for path, text in blocks().items():
         file = tmp_path / path
         if path == REGISTRY:
-            (import_line, entry) = re.findall(r"^\+(.+\n)", text, re.MULTILINE)
-            registry = file.read_text()
+            (line,) = re.findall(r"^\+(.+\n)", text, re.MULTILINE)
             # Somebody may have added the example to the project.
-            registry = registry.replace(import_line, "").replace(entry, "")
-            registry = re.sub(r"^(?=from imagelake\.sources\.)", import_line, registry, count=1, flags=re.MULTILINE)
-            registry = re.sub(r"(?<== \{\n)(?=    \")", entry, registry, count=1)
-            file.write_text(registry)
+            registry = file.read_text().replace(line, "")
+            file.write_text(re.sub(r"(?<=^_NETWORKS = \(\n)", line, registry, count=1, flags=re.MULTILINE))
         else:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)

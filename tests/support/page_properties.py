@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imagelake.run.errors import ImagelakeError
-from imagelake.sources import Feed, Page, Source
-from imagelake.web.messages import Response
+from imagelake.sources import Bookmark, Feed, Page, Source
+from imagelake.web.messages import Request, Response
 from tests.support.json_mutations import FIXED, damaged, rendered
 
 # Hypothesis warns of tests that classes share, because their data must not differ; here they are meant to.
@@ -41,12 +41,14 @@ class PageProperties:
     feed: Feed
     # The URL of a page with entries.
     url: str
-    # Entries that become posts.
+    # Entries that become posts, from new to old.
     good: list[Any]
     # Entries with every part that the adapter reads; the tests damage one part of them.
     full: list[Any]
     # Responses that have no entries, e.g. of a lookup, or that have them at another URL.
     others: list[Asked] = []
+    # Headers of a page, if one of them leads to the next page.
+    headers: dict[str, str] = {}
     # The error that a damaged page may raise.
     damage_raises: type[ImagelakeError] = ImagelakeError
     # True if bytes that are no page can be a page without posts, e.g. with the status 304.
@@ -55,6 +57,13 @@ class PageProperties:
     def body(self, entries: list[Any]) -> Any:
         """Return the JSON of a page with these entries."""
         raise NotImplementedError
+
+    def answer(self, request: Request) -> Response:
+        """Answer as the network does if its feed has the entries ``good``; here, all are on one page, newest first.
+
+        If ``newest_first`` is false, override it: answer as the network's documentation says.
+        """
+        return self._response(self.good)
 
     @PROPERTY
     @given(
@@ -102,9 +111,34 @@ class PageProperties:
     def test_good_entries_become_posts(self) -> None:
         assert (len(self._good_page.posts), self._good_page.rejects) == (len(self.good), [])
 
+    def test_page_of_rejects_leads_to_the_next_page(self) -> None:
+        page = self._page([None])
+        assert (page.posts, len(page.rejects), page.cursor) == ([], 1, self._good_page.cursor)
+
+    def test_run_with_a_bookmark_reads_in_the_direction_of_newest_first(self) -> None:
+        """If it reads in the other one and ends at its limit, the bookmark moves past posts that it has not read."""
+        *new, known = [self._page([entry]).posts[0].post_id for entry in self.good]
+        bookmark = self._page(self.good[-1:]).newest
+        read = [post_id for post_id in self._read(bookmark) if post_id != known]
+        assert read == (new if self.source.newest_first else new[::-1]), "see newest_first in CONTRIBUTING.md"
+
+    def _read(self, bookmark: Bookmark | None) -> list[str]:
+        """Return the ids of the posts that one run reads, page by page, with the smallest pages."""
+        feed, cursor, read = self.feed.model_copy(update={"limit": 1}), None, list[str]()
+        for _ in range(2 * len(self.good) + 2):
+            page = self.source.parse(feed, self.answer(self.source.request(feed, bookmark, cursor)))
+            read += [post.post_id for post in page.posts if post.post_id not in read]
+            cursor = page.cursor
+            if cursor is None:
+                break
+        return read
+
     def _page(self, entries: list[Any]) -> Page:
-        headers = {"content-type": "application/json"}
-        return self.source.parse(self.feed, Response(200, headers, rendered(self.body(entries)).encode(), self.url))
+        return self.source.parse(self.feed, self._response(entries))
+
+    def _response(self, entries: list[Any]) -> Response:
+        headers = {"content-type": "application/json", **self.headers}
+        return Response(200, headers, rendered(self.body(entries)).encode(), self.url)
 
     @cached_property
     def _good_page(self) -> Page:

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from imagelake.run.errors import BadFeedError
-from imagelake.sources.bluesky import Bluesky
-from imagelake.sources.commons import Commons
 from imagelake.sources.contract import Bookmark, Feed, Page, RateLimit, Reject, Source
-from imagelake.sources.facebook import Facebook
-from imagelake.sources.instagram import Instagram
-from imagelake.sources.mastodon import Mastodon
-from imagelake.sources.rss import Rss
-from imagelake.sources.stream import Stream
-from imagelake.sources.x import X
 
 __all__ = [
     "SOURCES",
@@ -27,16 +20,18 @@ __all__ = [
     "parse_feed",
 ]
 
-SOURCES: dict[str, Source] = {
-    "bluesky": Bluesky(),
-    "commons": Commons(),
-    "facebook": Facebook(),
-    "instagram": Instagram(),
-    "mastodon": Mastodon(),
-    "rss": Rss(),
-    "stream": Stream(),
-    "x": X(),
-}
+# The networks in alphabetical order: each is the name of a module here, whose ``ADAPTER`` is the adapter.
+_NETWORKS = (
+    "bluesky",
+    "commons",
+    "facebook",
+    "instagram",
+    "mastodon",
+    "rss",
+    "stream",
+    "x",
+)
+SOURCES: dict[str, Source] = {name: import_module(f"{__name__}.{name}").ADAPTER for name in _NETWORKS}
 
 
 def get_source(name: str) -> Source:

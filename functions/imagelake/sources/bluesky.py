@@ -23,7 +23,7 @@ from imagelake.run.errors import (
 )
 from imagelake.run.posts import Post
 from imagelake.sources.bluesky_posts import WireEntry, WirePost, refuse_repost, sort_time, to_post
-from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Reject
+from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Reject, Source
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.responses import Dialect, check, rate_limit, read_json, unix_time
@@ -163,6 +163,9 @@ class Bluesky(Authorized):
             case {"accessJwt": str(token)} if token:
                 return {"session": token, "session_until": (now + _SESSION_LIFE).astimezone(UTC).isoformat()}
         raise SourceChangedError(f"{feed.name}: the response to the login has no token")
+
+
+ADAPTER: Source = Bluesky()
 
 
 def _account_params(feed: Feed) -> dict[str, str]:

@@ -27,7 +27,7 @@ from imagelake.run.errors import (
     SourceUnavailableError,
 )
 from imagelake.run.posts import Media, Post
-from imagelake.sources.contract import Bookmark, Feed, Page, Reject
+from imagelake.sources.contract import Bookmark, Feed, Page, Reject, Source
 from imagelake.sources.entry import kind
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
@@ -189,6 +189,9 @@ class Commons:
             _refuse_missing(feed, body)
             return Page([], [], _BEGIN)
         return _listing(feed, body, partial="iicontinue" in params or "batchcomplete" not in body)
+
+
+ADAPTER: Source = Commons()
 
 
 def _category(feed: Feed) -> str:

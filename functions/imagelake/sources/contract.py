@@ -7,8 +7,8 @@ One page of a feed is read in three steps:
    retries and redaction of all networks.
 3. ``Source.parse`` turns the response into a ``Page``: posts, rejects and the cursor of the next page.
 
-So an adapter can be tested with bytes alone (https://sans-io.readthedocs.io). To add a network, write a module with an
-adapter and add it to ``imagelake.sources``.
+So an adapter can be tested with bytes alone (https://sans-io.readthedocs.io). CONTRIBUTING.md tells how to add a
+network.
 """
 
 from __future__ import annotations
@@ -64,8 +64,9 @@ class Source(Protocol):
 
     name: str
     manifest: Manifest
-    # True if the listing runs from new to old and cannot start at a bookmark. Fetch then stops at the first page that
-    # has only posts of earlier runs.
+    # False only if, from a bookmark, the pages run to newer posts. A run that ends at its limit then moves the bookmark
+    # to the newest post that it has read; a listing from new to old would lose the unread posts between the two.
+    # So a listing from new to old is True, even if the network leaves out all that is older than the bookmark.
     newest_first: bool
     # Hosts that serve this network's media, subdomains included; ``None`` if any host may.
     media_hosts: frozenset[str] | None

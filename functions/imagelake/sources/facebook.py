@@ -13,7 +13,7 @@ from pydantic import Field
 from imagelake.run.errors import BadFeedError
 from imagelake.run.posts import Media, MediaKind, Post
 from imagelake.sources import graph
-from imagelake.sources.contract import Authorized, Bookmark, Feed, Page
+from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Source
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.wire import Moment, WireModel
@@ -159,6 +159,9 @@ class Facebook(Authorized):
         page = urlsplit(request.url).path.split("/")[2]
         token = secret.get(page) or secret["access_token"]
         return replace(request, params={**request.params, "access_token": token})
+
+
+ADAPTER: Source = Facebook()
 
 
 def _post(entry: _Entry) -> Post:

@@ -20,7 +20,7 @@ from pydantic import Field
 from imagelake.run.errors import BadFeedError, FeedNotFoundError, SourceChangedError
 from imagelake.run.posts import Media, MediaKind, Post
 from imagelake.sources import graph
-from imagelake.sources.contract import Authorized, Bookmark, Feed, Page
+from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Source
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.responses import iso_time
@@ -198,6 +198,9 @@ class Instagram(Authorized):
                 life = timedelta(seconds=seconds) if isinstance(seconds, int) and 0 < seconds < 10**9 else _LIFE
                 return {"access_token": token, "access_token_expires_at": (now + life).isoformat(timespec="seconds")}
         raise SourceChangedError(f"{feed.name}: the response to the renewal has no token")
+
+
+ADAPTER: Source = Instagram()
 
 
 def _is_own(request: Request) -> bool:

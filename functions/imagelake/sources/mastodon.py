@@ -21,7 +21,7 @@ from pydantic import BeforeValidator, Field
 
 from imagelake.run.errors import FeedNotFoundError, FeedNotPermittedError, SourceChangedError
 from imagelake.run.posts import Media, MediaKind, Post
-from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Reject
+from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Reject, Source
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import host, origin
 from imagelake.sources.plain_text import plain_text
@@ -159,6 +159,9 @@ class Mastodon(Authorized):
         if not isinstance(body, list):
             raise SourceChangedError(f"{feed.name}: the response is not a list of posts")
         return _listing(feed, response, body)
+
+
+ADAPTER: Source = Mastodon()
 
 
 def _refuse_closed(feed: Feed, response: Response) -> None:

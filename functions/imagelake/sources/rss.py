@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 from imagelake.run.errors import BadFeedError, SourceChangedError
 from imagelake.run.posts import Post
 from imagelake.sources import json_feed
-from imagelake.sources.contract import Bookmark, Feed, Page, Reject
+from imagelake.sources.contract import Bookmark, Feed, Page, Reject, Source
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.responses import Dialect, check, described, header, read_json, responded_at
 from imagelake.web.errors import UrlRefusedError
@@ -89,6 +89,9 @@ class Rss:
             else:
                 posts[result.post_id] = result
         return Page(list(posts.values()), rejects, cursor, newest=_newest(feed, response, list(posts.values())))
+
+
+ADAPTER: Source = Rss()
 
 
 def _url(feed: Feed) -> str:

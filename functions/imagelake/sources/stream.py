@@ -164,3 +164,6 @@ class Stream:
             except ValueError as error:
                 rejects.append(Reject(None, reason(error), record))
         return Page(posts=posts, rejects=rejects, cursor=None)
+
+
+ADAPTER: Source = Stream()

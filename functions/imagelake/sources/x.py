@@ -29,7 +29,7 @@ from imagelake.run.errors import (
     SourceUnavailableError,
 )
 from imagelake.run.posts import Post
-from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Reject
+from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Reject, Source
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.responses import Dialect, check, described, rate_limit, read_json, refusal, unix_time
@@ -169,6 +169,9 @@ class X(Authorized):
         """Return the price of a lookup, or of as many posts as the request asks for."""
         posts = request.params.get("max_results")
         return USER_USD if posts is None else int(posts) * POST_USD
+
+
+ADAPTER: Source = X()
 
 
 def _start(feed: Feed) -> str:

@@ -19,7 +19,7 @@ class CommonsServer(WireServer):
 
     def __init__(self) -> None:
         super().__init__()
-        self._files: list[dict[str, Any]] = []
+        self.files: list[dict[str, Any]] = []
 
     def start(self) -> None:
         self.add("bird-lamp", artist=f'<a href="//x">{UNICODE}</a>', description=f"<p>{UNICODE}</p>")
@@ -33,7 +33,7 @@ class CommonsServer(WireServer):
     def add(
         self, photo: str, artist: str = "Ann", description: str = "A cat", license: str = "CC BY-SA 4.0", **more: Any
     ) -> None:
-        number = len(self._files) + 1
+        number = len(self.files) + 1
         told = {"LicenseShortName": license, "Artist": artist, "ImageDescription": description, "Categories": "Cats"}
         info = {
             "timestamp": "2026-11-01T10:00:00Z",
@@ -53,7 +53,7 @@ class CommonsServer(WireServer):
             **more,
         }
         added = f"2026-11-{10 + number}T10:00:00Z"
-        self._files.append(
+        self.files.append(
             {
                 "pageid": number,
                 "ns": 6,
@@ -82,13 +82,13 @@ class CommonsServer(WireServer):
     def _listing(self, asked: Received) -> Answer:
         if asked.query["gcmdir"] == "newer":
             start = asked.query["gcmstart"]
-            files = [file for file in self._files if file["categories"][0]["timestamp"] >= start]
+            files = [file for file in self.files if file["categories"][0]["timestamp"] >= start]
         else:
-            files = list(reversed(self._files))
+            files = list(reversed(self.files))
         begin, _, empty = asked.query.get("gcmcontinue", "0").partition("|")
         if empty:
             return Answer.of({"batchcomplete": True, "continue": {"gcmcontinue": begin, "continue": "gcmcontinue||"}})
-        end = int(begin) + PAGE_SIZE
+        end = int(begin) + min(int(asked.query["gcmlimit"]), PAGE_SIZE)
         # By id, whatever the order of the listing is.
         page = sorted(files[int(begin) : end], key=lambda file: int(file["pageid"]))
         body: dict[str, Any] = {"batchcomplete": True, "query": {"pages": page}} if page else {"batchcomplete": True}

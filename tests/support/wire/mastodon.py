@@ -19,7 +19,7 @@ class MastodonServer(WireServer):
     def __init__(self, *, closed: bool = False) -> None:
         super().__init__()
         self._closed = closed
-        self._posts: list[dict[str, Any]] = []
+        self.posts: list[dict[str, Any]] = []
 
     def start(self) -> None:
         """Four posts: two with photos, one with a video, one that is not public."""
@@ -35,7 +35,7 @@ class MastodonServer(WireServer):
     def post(
         self, *photos: str, text: str = "<p>a post</p>", alt: str | None = None, kind: str = "image", **more: Any
     ) -> None:
-        number = str(1000 + len(self._posts))
+        number = str(1000 + len(self.posts))
         tags = more.pop("tags", [])
         attachments = [
             {
@@ -50,7 +50,7 @@ class MastodonServer(WireServer):
             }
             for place, name in enumerate(photos)
         ]
-        self._posts.insert(
+        self.posts.insert(
             0,
             {
                 "id": number,
@@ -85,14 +85,14 @@ class MastodonServer(WireServer):
         if asked.path == "/api/v1/accounts/109/statuses":
             return Answer.text(LOGIN_PAGE)
         if asked.path == "/api/v1/accounts/110/statuses":
-            listing = self._listing(asked, self._posts)
+            listing = self._listing(asked, self.posts)
             return replace(listing, body=listing.body[:-9])
         if asked.path == "/api/v1/accounts/108/statuses":
             # A type that is not true, as some proxies write it.
-            listing = self._listing(asked, self._posts)
+            listing = self._listing(asked, self.posts)
             return replace(listing, headers=listing.headers | {"content-type": "text/plain"})
         if tag := re.fullmatch(r"/api/v1/timelines/tag/(.+)", asked.path):
-            named = [post for post in self._posts if tag[1] in [one["name"] for one in post["tags"]]]
+            named = [post for post in self.posts if tag[1] in [one["name"] for one in post["tags"]]]
             return Answer.of([]) if self._closed else self._listing(asked, named)
         return _missing()
 

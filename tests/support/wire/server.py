@@ -6,7 +6,9 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlencode, urlsplit
 
+from imagelake.web.messages import Request, Response
 from tests.support.web_server import Answer, Received, WebServer
 
 PHOTOS = Path(__file__).parents[3] / "samples" / "photos"
@@ -50,6 +52,12 @@ class WireServer(WebServer):
         if self.faults[asked.path]:
             return self.faults[asked.path].pop(0)
         return self.page(asked)
+
+    def respond(self, request: Request) -> Response:
+        """Answer a request of an adapter without sending it."""
+        query = urlencode(request.params)
+        answer = self.page(Received(f"{urlsplit(request.url).path}?{query}", dict(request.headers), b""))
+        return Response(answer.status, answer.headers, answer.body, f"{request.url}?{query}")
 
     def _bytes(self, photo: Path) -> bytes:
         """The photo with a comment in it: no network's bytes are a duplicate of another's (ITU-T T.81, B.2.4.5)."""

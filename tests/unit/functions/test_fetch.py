@@ -19,7 +19,7 @@ from imagelake.run.aws import client
 from imagelake.run.errors import BadFeedError, RateLimitedError, SourceChangedError, SourceUnavailableError
 from imagelake.run.models import FeedEntry, Progress, Retry
 from imagelake.run.settings import Settings
-from imagelake.sources import Page
+from imagelake.sources import Page, Reject
 from imagelake.web.messages import Request, Response
 from tests.support.factories import ENTRY, FEED, NOON, RUN, Context, event, post
 from tests.support.fake_lake import BOOKMARKS, BUCKET, Lake
@@ -191,6 +191,17 @@ def test_listing_that_repeats_itself_ends_without_new_posts(lake: Lake, network:
     answer = read()
     assert (answer["status"], answer["stopped_by"], answer["posts"]) == ("done", None, 4)
     assert [path.partition("?")[0] for path in website.asked] == ["/page/0"] + ["/page/same"] * 3
+
+
+def test_page_of_rejects_does_not_end_a_listing_with_one_cursor(
+    lake: Lake, website: WebServer, network: Network
+) -> None:
+    website.put("/page/0", page(post("one"), cursor="same"))
+    rejected = page(rejects=(Reject("two", "no author"),), cursor="same")
+    website.put("/page/same", rejected, page(post("three"), cursor="same"))
+    answer = read()
+    assert (answer["status"], answer["stopped_by"], answer["posts"]) == ("done", None, 3)
+    assert len(website.asked) == 4
 
 
 @pytest.mark.parametrize("cursor", [None, "0"])

@@ -18,9 +18,10 @@ from imagelake.run.errors import (
 )
 from imagelake.run.posts import Media, Post
 from imagelake.sources import Bookmark, Feed, Page, get_source
-from imagelake.web.messages import Response
+from imagelake.web.messages import Request, Response
 from tests.support.json_mutations import rendered
 from tests.support.page_properties import Asked, PageProperties
+from tests.support.wire.commons import CommonsServer
 
 SOURCE = get_source("commons")
 FEED = Feed.of("commons:Cats_in_Würzburg")
@@ -394,10 +395,15 @@ def test_text_when_it_holds_odd_unicode_is_safe_to_store() -> None:
 
 
 class TestPage(PageProperties):
-    source, feed, url = SOURCE, FEED, LISTING
-    good = [file(1), file(2, imageinfo=[info(extmetadata=[])])]
+    source, feed, url = SOURCE, Feed.of("commons:Cats"), LISTING
+    good = [file(2), file(3, "2026-09-01T08:00:00Z", imageinfo=[info(extmetadata=[])]), file(1, "2026-08-30T08:00:00Z")]
     full = [file(11, badfile=True)]
     others = [Asked(FEED, LOOKUP, listing(file()))]
 
     def body(self, entries: list[Any]) -> Any:
         return listing(*entries, onward={"gcmcontinue": "x|1", "continue": "-||"})
+
+    def answer(self, request: Request) -> Response:
+        server = CommonsServer()
+        server.files = self.good[::-1]
+        return server.respond(request)

@@ -22,6 +22,10 @@ def test_adapter_has_the_name_of_its_place_in_the_registry(name: str) -> None:
     assert get_source(name).name == name
 
 
+def test_registry_is_in_alphabetical_order() -> None:
+    assert [*SOURCES] == sorted(SOURCES)
+
+
 @pytest.mark.parametrize("name", SOURCES)
 def test_adapter_has_a_test_file_with_the_tests_of_pages(name: str) -> None:
     text = Path(__file__).with_name(f"test_{name}.py").read_text()

@@ -22,9 +22,10 @@ from imagelake.run.errors import (
 from imagelake.run.posts import Media, Post
 from imagelake.sources import Bookmark, Feed, Page, RateLimit
 from imagelake.sources.mastodon import Mastodon
-from imagelake.web.messages import Response
+from imagelake.web.messages import Request, Response
 from tests.support.json_mutations import FIXED, damaged, rendered
 from tests.support.page_properties import Asked, PageProperties
+from tests.support.wire.mastodon import MastodonServer
 
 SOURCE = Mastodon()
 ACCOUNT = Feed(source="mastodon", server="social.example", account="alice")
@@ -459,10 +460,16 @@ class TestPage(PageProperties):
         Asked(HASHTAG, LOOKUP, {"id": "108", "suspended": False}),
         Asked(HASHTAG, INSTANCE, access("public", "disabled")),
     ]
+    headers = {"link": links(max_id="111")}
     garbage_can_be_empty = True
 
     def body(self, entries: list[Any]) -> Any:
         return entries
+
+    def answer(self, request: Request) -> Response:
+        server = MastodonServer()
+        server.posts = self.good
+        return server.respond(request)
 
 
 @FIXED

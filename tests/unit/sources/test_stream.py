@@ -12,7 +12,7 @@ from imagelake.run.errors import SourceChangedError
 from imagelake.run.posts import Post
 from imagelake.sources import Feed, get_source
 from imagelake.sources.stream import decode, to_post
-from imagelake.web.messages import Response
+from imagelake.web.messages import Request, Response
 from tests.support.json_mutations import FIXED, damaged, rendered
 from tests.support.page_properties import PageProperties
 
@@ -114,6 +114,10 @@ class TestPage(PageProperties):
 
     def body(self, entries: list[Any]) -> Any:
         return entries
+
+    def answer(self, request: Request) -> Response:
+        # A window is staged in the order of the stream.
+        return self._response(self.good[::-1])
 
 
 @FIXED

@@ -1,4 +1,4 @@
-"""The feeds of ``make demo``: texts or JSON objects, also from a server on this machine."""
+"""``make demo``: feeds are texts or JSON objects, also from a server on this machine; the last lines are true."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from local.__main__ import main
-from local.demo import Options, execution_input
+from local.demo import Options, execution_input, no_notification
 
 
 def test_feed_can_be_an_object_and_a_server_on_loopback_is_trusted() -> None:
@@ -34,3 +34,16 @@ def test_feed_that_is_no_json_is_refused_with_a_sentence(capsys: pytest.CaptureF
     with pytest.raises(SystemExit):
         main(["demo", "--feed", "{source: rss}"])
     assert "argument --feed: {source: rss} is not a JSON object" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("outcome", "sentence"),
+    [
+        (None, "The run sent"),
+        ("ok", "The run was complete"),
+        ("partial", "An earlier run"),
+        ("failed", "An earlier run"),
+    ],
+)
+def test_missing_notification_is_explained_by_the_outcome(outcome: str | None, sentence: str) -> None:
+    assert no_notification(outcome).startswith(sentence)
