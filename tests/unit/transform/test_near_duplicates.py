@@ -359,7 +359,7 @@ def test_blocks_find_what_a_plain_loop_finds(monkeypatch: pytest.MonkeyPatch) ->
         np.uint64(1) << random.integers(0, 64, (60, 2), np.uint64)
     )  # one bit off
     hashes[::3] = random.integers(0, 1 << 64, (20, 2), np.uint64)
-    monkeypatch.setattr(near_duplicates, "_PAIRS", 60 * 7)
+    monkeypatch.setattr(near_duplicates, "_BLOCK", 7)
     plain: list[tuple[int, int] | None] = []
     originals = earlier.tolist()
     for phash, dhash in hashes.tolist():
