@@ -8,15 +8,23 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 import fetch.pager
 from fetch.app import handler
 from fetch.pager import Pager
 from fetch.window_reader import WindowReader
 from imagelake.accounts.redaction import redact
+from imagelake.accounts.session import Session
 from imagelake.lake import object_keys
 from imagelake.run.aws import client
-from imagelake.run.errors import BadFeedError, RateLimitedError, SourceChangedError, SourceUnavailableError
+from imagelake.run.errors import (
+    BadFeedError,
+    RateLimitedError,
+    SourceChangedError,
+    SourceUnavailableError,
+    StorageUnavailableError,
+)
 from imagelake.run.models import Progress, Retry
 from imagelake.run.settings import Settings
 from imagelake.sources import Page
@@ -24,6 +32,7 @@ from imagelake.web.messages import Request, Response
 from tests.support.factories import ENTRY, FEED, NOON, RUN, Context, event, post
 from tests.support.fake_lake import BOOKMARKS, BUCKET, Lake
 from tests.support.fake_network import Network, page
+from tests.support.sent_metrics import sent_metrics
 from tests.support.web_server import Answer, WebServer
 
 EARLIER, LATER = NOON - timedelta(hours=1), NOON + timedelta(hours=1)
@@ -318,6 +327,48 @@ def test_bookmark_when_the_listing_starts_there_itself(lake: Lake, network: Netw
     lake.put_bookmark(ENTRY.feed_id, "seen", "2026-04-01T12:00:00.000000Z")
     network.put_pages(page(post("late", posted_at=EARLIER), cursor="1"), page(post("new", posted_at=LATER)))
     assert read()["pages"] == 2
+
+
+def test_bookmark_is_the_one_that_was_written_last(
+    lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get_item = client("dynamodb").get_item
+
+    def stale(*, ConsistentRead: bool = False, **key: Any) -> Any:  # noqa: N803
+        return get_item(**key) if ConsistentRead else {}
+
+    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-04-01T12:00:00.000000Z")
+    network.put_pages(page(post("seen"), cursor="1"), page(post("old", posted_at=EARLIER)))
+    monkeypatch.setattr(client("dynamodb"), "get_item", stale)
+    assert read()["pages"] == 1
+
+
+def test_error_is_transient_when_the_bookmark_cannot_be_read(
+    lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def throttled(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow down"}}, "GetItem")
+
+    monkeypatch.setattr(client("dynamodb"), "get_item", throttled)
+    with pytest.raises(StorageUnavailableError, match=BOOKMARKS):
+        read()
+
+
+def test_metrics_count_the_pages_and_posts_of_this_call(
+    lake: Lake, network: Network, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network.put_pages(page(post("one"), post("two"), post("three"), cursor="1"), page(post("four")))
+    read(progress=event("fetch")["progress"] | {"pages": 7, "posts": 40})
+    assert sent_metrics(capsys) == {"PagesFetched": 2, "PostsFetched": 4}
+
+
+def test_metric_of_a_token_is_the_number_of_days_until_it_expires(
+    lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Session, "ends_at", datetime.now(UTC) + timedelta(hours=36))
+    network.put_pages(page(post("one")))
+    read()
+    assert sent_metrics(capsys)["TokenExpiresInDays"] == pytest.approx(1.5, abs=0.01)
 
 
 def test_bookmark_without_a_time(lake: Lake, network: Network) -> None:

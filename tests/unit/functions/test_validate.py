@@ -17,6 +17,7 @@ from imagelake.sources import Reject
 from tests.support.factories import ENTRY, FEED, NOON, RUN, Context, event, item, keep_plan, media, plan, post
 from tests.support.fake_lake import BUCKET, Lake
 from tests.support.fake_network import Network, page
+from tests.support.sent_metrics import sent_metrics
 from validate.app import handler
 
 STORED = {"url": "https://api.test/", "status": "200"}
@@ -93,6 +94,13 @@ def test_rejects_are_kept_with_a_reason(lake: Lake, network: Network) -> None:
         {"kind": "post", "post_id": "bad", "reason": reject.reason, "raw": reject.raw},
         {"kind": "post", "post_id": None, "reason": "not an object", "raw": None},
     ]
+
+
+def test_metrics_count_planned_items_and_rejected_posts(
+    lake: Lake, network: Network, capsys: pytest.CaptureFixture[str]
+) -> None:
+    validate(lake, page(post("one"), post("two"), rejects=(Reject("bad", "created_at: not a time"),)))
+    assert sent_metrics(capsys) == {"ItemsPlanned": 2, "PostsRejected": 1}
 
 
 def test_media_that_are_no_images_are_skipped_with_a_reason(lake: Lake, network: Network) -> None:
