@@ -133,7 +133,7 @@ class HashLogCache:
                 if entry.seq != self.next_seq:
                     # A read that is not consistent can miss an entry and still return the next one.
                     break
-                parts.append(np.frombuffer(entry.hashes, ">u8").astype(np.uint64).reshape(-1, 2))
+                parts.append(np.frombuffer(entry.hashes, (">u8", 2)))
                 self.offsets.append(self.offsets[-1] + len(parts[-1]))
                 self.seq_by_batch[entry.batch_id] = entry.seq
         finally:

@@ -154,6 +154,20 @@ def test_known_media_are_left_out(lake: Lake, network: Network) -> None:
     assert (names(planned(lake, answer)), answer["already_known"]) == ([["two"]], 1)
 
 
+def test_known_media_are_looked_up_at_half_the_price(
+    lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get_many, asked = lake.media_index.get_many, []
+
+    def note(self: Any, media_ids: Any, *, consistent: bool) -> Any:
+        asked.append(consistent)
+        return get_many(media_ids, consistent=consistent)
+
+    monkeypatch.setattr("imagelake.lake.media_index.MediaIndex.get_many", note)
+    validate(lake, page(post("one")))
+    assert asked == [False]
+
+
 def test_batches_are_no_larger_than_asked(lake: Lake, network: Network) -> None:
     answer = validate(lake, page(*(post(f"p{number}") for number in range(5))), run=size(2))
     assert names(planned(lake, answer)) == [["p0", "p1"], ["p2", "p3"], ["p4"]]
