@@ -230,6 +230,11 @@ def test_cost_has_no_rounding_errors(lake: Lake, network: Network) -> None:
     assert (answer["pages"], answer["cost_usd"], answer["stopped_by"]) == (2, 0.3, "cost")
 
 
+def test_cost_counts_small_parts_of_a_cent(lake: Lake, network: Network) -> None:
+    network.put_pages(page(post("one"), cost_usd=0.000125))
+    assert read()["cost_usd"] == 0.000125
+
+
 def test_bookmark_stays_if_a_rate_limit_ends_a_reading_that_was_billed(lake: Lake, network: Network) -> None:
     lake.put_bookmark(ENTRY.feed_id, "seen", "2026-01-01T12:00:00.000000Z")
     last = until(datetime.now(UTC) + timedelta(hours=7))
