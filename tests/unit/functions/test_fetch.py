@@ -261,16 +261,19 @@ def test_limit_that_is_used_up_is_waited_for_before_it_refuses(
     assert read(progress=answer)["status"] == "done"
 
 
-@pytest.mark.parametrize("headers", [{"left": "1", "reset": "4102444800"}, {"left": "0"}])
+@pytest.mark.parametrize(("left", "names_end"), [("1", True), ("0", False)])
 def test_limit_that_is_not_used_up_or_names_no_end_is_not_waited_for(
-    lake: Lake, network: Network, headers: dict[str, str]
+    lake: Lake, network: Network, left: str, names_end: bool
 ) -> None:
-    network.put_pages(Answer(page(post("one"), cursor="1"), headers=headers), page(post("two")))
-    assert (read()["status"], read()["waits"]) == ("done", 0)
+    end = until(datetime.now(UTC) + timedelta(minutes=5)) if names_end else {}
+    network.put_pages(Answer(page(post("one"), cursor="1"), headers={"left": left, **end}), page(post("two")))
+    answer = read()
+    assert (answer["status"], answer["pages"], answer["waits"]) == ("done", 2, 0)
 
 
 def test_limit_that_is_used_up_on_the_last_page_does_not_matter(lake: Lake, network: Network) -> None:
-    network.put_pages(Answer(page(post("one")), headers={"left": "0", "reset": "4102444800"}))
+    end = until(datetime.now(UTC) + timedelta(minutes=5))
+    network.put_pages(Answer(page(post("one")), headers={"left": "0", **end}))
     assert read()["status"] == "done"
 
 
