@@ -402,6 +402,18 @@ def test_rate_limit_when_its_end_is_not_known(lake: Lake, network: Network) -> N
     assert timedelta(minutes=4.5) < retry_at - datetime.now(UTC) < timedelta(minutes=6)
 
 
+def test_rate_limit_when_its_end_is_in_another_time_zone(
+    lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=5)
+
+    def limited(*_: Any) -> None:
+        raise RateLimitedError("slow down", end.astimezone(timezone(timedelta(hours=2))))
+
+    monkeypatch.setattr(network, "parse", limited)
+    assert read()["retry_at"] == (end + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def test_rate_limit_is_not_tried_again_at_once(lake: Lake, network: Network, website: WebServer) -> None:
     network.put_pages(Answer(b"", 429))
     read()
