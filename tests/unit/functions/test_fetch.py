@@ -20,6 +20,7 @@ from imagelake.lake import object_keys
 from imagelake.run.aws import client
 from imagelake.run.errors import (
     BadFeedError,
+    CredentialsError,
     RateLimitedError,
     SourceChangedError,
     SourceUnavailableError,
@@ -480,6 +481,11 @@ def test_error_when_the_feed_is_bad(lake: Lake) -> None:
         read(feed=ENTRY.model_copy(update={"config": "nonsense"}))
     with pytest.raises(BadFeedError, match="no network named 'myspace'"):
         read(feed=ENTRY.model_copy(update={"config": "myspace:tom"}))
+
+
+def test_error_names_the_secret_of_the_network(lake: Lake, secrets_manager: Any) -> None:
+    with pytest.raises(CredentialsError, match="imagelake/x"):
+        read(feed=ENTRY.model_copy(update={"config": "x:cats"}))
 
 
 def test_error_when_the_server_is_not_public(lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
