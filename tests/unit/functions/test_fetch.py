@@ -119,8 +119,8 @@ def test_next_call_continues_after_the_last_page(lake: Lake, network: Network, w
     assert [path.partition("?")[0] for path in website.asked] == ["/page/0", "/page/1"]
 
 
-@pytest.mark.parametrize(("seconds", "pages"), [(120, 0), (121, 1)])
-def test_page_is_read_only_if_there_is_time_for_it(lake: Lake, network: Network, seconds: int, pages: int) -> None:
+@pytest.mark.parametrize(("seconds", "pages"), [(120, 0), (120.1, 1)])
+def test_page_is_read_only_if_there_is_time_for_it(lake: Lake, network: Network, seconds: float, pages: int) -> None:
     network.put_pages(page(post("one")))
     assert read(Context(seconds=lambda: seconds))["pages"] == pages
 
