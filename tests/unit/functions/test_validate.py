@@ -237,6 +237,18 @@ def test_same_call_again_gives_the_same_plan(lake: Lake, network: Network) -> No
     assert lake.stored() == stored
 
 
+def test_same_call_again_for_a_window_in_a_run_with_another_name(lake: Lake, network: Network) -> None:
+    config = {"source": "stream", "account": "posts", "window": "stream-2026-04-01-1"}
+    feed = ENTRY.model_copy(update={"config": config})
+    first = validate(lake, page(post("one")), feed=feed)
+    assert validate(lake, page(post("one")), feed=feed) == first
+
+
+def test_warnings_of_fetch_are_kept(lake: Lake, network: Network) -> None:
+    progress = event("validate")["progress"] | {"pages": 0, "warnings": ["a token ends soon"]}
+    assert handler(event("validate", progress=progress), Context())["warnings"] == ["a token ends soon"]
+
+
 def test_same_call_again_when_it_died_half_way(lake: Lake, network: Network) -> None:
     pages = page(*(post(f"p{number}") for number in range(5)))
     first = validate(lake, pages, run=size(2))
