@@ -103,10 +103,12 @@ def test_image_of_another_network_is_found_by_another_worker(lake: Lake) -> None
 
 
 def test_image_like_one_before_it_in_its_batch_names_it(lake: Lake, calls: list[dict[str, Any]]) -> None:
-    assert mark("b1", looks("a", PHASH[0]), looks("b", PHASH[1]), looks("c", flipped(PHASH[1], 1))) == [
+    like_a, like_b = looks("d", flipped(PHASH[0], 2)), looks("c", flipped(PHASH[1], 1))
+    assert mark("b1", looks("a", PHASH[0]), looks("b", PHASH[1]), like_b, like_a) == [
         (None, None),
         (None, None),
         (item("b").media_id, 1),
+        (item("a").media_id, 2),
     ]
     assert called(calls, "GetItem") == [], "the names of its own originals are not read"
 
