@@ -23,7 +23,7 @@ def map_rows(batch: Batch, bucket: Bucket, media_index: MediaIndex) -> int:
     row_numbers = {media_id: number for number, media_id in enumerate(media_ids)}
     if batch.retried_by:
         # A retry replaces rows in place, so their row numbers stay.
-        row_numbers = {media_id: int(item["row"]) for media_id, item in media_index.get_many(media_ids).items()}
+        row_numbers = {media_id: item["row"] for media_id, item in media_index.get_many(media_ids).items()}
     location = {"batch_id": batch.batch_id, "processed_key": object_keys.parquet(batch)}
     media_index.complete([select(row, _COLUMNS) | location | {"row": row_numbers[row["media_id"]]} for row in rows])
     return len(rows)

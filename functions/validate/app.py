@@ -29,10 +29,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     bucket = Bucket(settings.bucket_name)
     media_index = MediaIndex(settings.image_keys_table)
 
-    warnings = list(request.progress.warnings)
-    if run.retry is not None:
-        problems = reopen(run.retry, run.run_id, feed_id, bucket, media_index)
-        warnings += [f"{feed.name}: {problem}" for problem in problems]
+    problems = reopen(run.retry, run.run_id, feed_id, bucket, media_index) if run.retry else []
+    warnings = [*request.progress.warnings, *(f"{feed.name}: {problem}" for problem in problems)]
     posts, rejects = read_pages(get_source(feed.source), feed, feed_id, run, request.progress.pages, bucket)
     planner = Planner(feed, request, bucket, media_index)
     plan = planner.write(planner.select(posts, rejects), warnings)
