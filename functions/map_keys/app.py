@@ -13,7 +13,7 @@ from imagelake.lake.media_index import MediaIndex
 from imagelake.run.contracts import BatchRequest, MapKeysResult
 from imagelake.run.events import BatchWritten, publish
 from imagelake.run.observability import RUN_ID, logger, metrics
-from map_keys.mapping import map_rows
+from map_keys.mapping import close, map_rows
 from map_keys.settings import MapKeysSettings
 
 
@@ -43,7 +43,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             ),
         )
     # This comes last: if a worker dies before it, the next run repeats the step, with the same event.
-    bucket.delete(object_keys.open_batch(batch))
+    close(batch, bucket)
 
     metrics.add_metric("MediaMapped", MetricUnit.Count, mapped)
     logger.info("batch closed", extra={"batch": batch.model_dump(), "mapped": mapped})

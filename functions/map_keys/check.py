@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.dataset_file import find_difference
-from imagelake.lake.media_index import CLAIMED, MediaIndex
+from imagelake.lake.media_index import MediaIndex, is_of
+from imagelake.lake.originals import originals_of, with_image
 from imagelake.lake.parts import StagedRow
-from imagelake.lake.rows import Status
 from imagelake.run.errors import ReconciliationError
 from imagelake.run.models import Batch, PlannedBatch
 
@@ -19,13 +19,13 @@ def check_batch(
 ) -> None:
     """Raise a ``ReconciliationError`` that names the batch and its first difference."""
     plan = bucket.get_model(object_keys.planned_batch(batch), PlannedBatch)
-    difference = next(_differences(plan, rows, media_index), None)
+    difference = next(_differences(plan, rows, bucket, media_index), None)
     difference = difference or find_difference(bucket, batch, len(rows), staged_sha256)
     if difference is not None:
         raise ReconciliationError(f"batch {batch.batch_id} of {batch.feed_id}, {batch.dt}: {difference}")
 
 
-def _differences(plan: PlannedBatch, rows: list[StagedRow], media_index: MediaIndex) -> Iterator[str]:
+def _differences(plan: PlannedBatch, rows: list[StagedRow], bucket: Bucket, media_index: MediaIndex) -> Iterator[str]:
     planned = dict.fromkeys(item.media_id for item in plan.items)
     with_row = dict.fromkeys(row["media_id"] for row in rows)
     if len(rows) != len(with_row):
@@ -36,17 +36,10 @@ def _differences(plan: PlannedBatch, rows: list[StagedRow], media_index: MediaIn
     # Another batch may have claimed a planned item before this one.
     without_row = [media_id for media_id in planned if media_id not in with_row]
     mapped = media_index.get_many(without_row)
-    lost = [
-        media_id
-        for media_id in without_row
-        if media_id not in mapped or mapped[media_id]["batch_id"] == plan.batch.batch_id
-    ]
+    lost = [media_id for media_id in without_row if media_id not in mapped or is_of(mapped[media_id], plan.batch)]
     if lost:
         yield f"{len(lost)} of {len(planned)} planned items have no row, the first is {lost[0]}"
-    # The image of a duplicate is in its original's row, which may be in a batch that is still open.
-    originals = {row["duplicate_of"]: row["media_id"] for row in rows if row["duplicate_of"] is not None}
-    statuses = {media_id: entry["status"] for media_id, entry in media_index.get_many(originals).items()}
-    statuses |= {row["media_id"]: row["status"] for row in rows}
-    for original, duplicate in originals.items():
-        if statuses.get(original) not in (Status.OK, CLAIMED):
-            yield f"{duplicate} is a duplicate of {original}, which has no image"
+    valid = with_image(originals_of(rows), rows, media_index, bucket)
+    for row in rows:
+        if row["duplicate_of"] is not None and row["duplicate_of"] not in valid:
+            yield f"{row['media_id']} is a duplicate of {row['duplicate_of']}, which does not have the image"

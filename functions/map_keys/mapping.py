@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.media_index import MediaIndex
 from imagelake.lake.rows import Status, select
 from imagelake.lake.staging import Staging
-from imagelake.run.models import Batch
+from imagelake.run.errors import ObjectMissingError
+from imagelake.run.models import Batch, PlannedBatch
 from map_keys.check import check_batch
 
 # Columns of a row that its item in the media index also has.
@@ -15,6 +18,15 @@ _COLUMNS = (
     "media_id", "source", "feed", "author_id", "status", "error_code", "duplicate_of", "raw_key", "raw_sha256",
     "run_id", "transform_version", "dt",
 )  # fmt: skip
+
+
+def close(batch: Batch, bucket: Bucket) -> None:
+    """Delete the open marker of a batch, but not that of a retry which has opened the batch again since."""
+    key = object_keys.open_batch(batch)
+    with suppress(ObjectMissingError):
+        body, version = bucket.get_with_version(key)
+        if PlannedBatch.model_validate_json(body).batch.retried_by == batch.retried_by:
+            bucket.delete(key, version)
 
 
 def map_rows(batch: Batch, bucket: Bucket, media_index: MediaIndex) -> int:
@@ -27,6 +39,8 @@ def map_rows(batch: Batch, bucket: Bucket, media_index: MediaIndex) -> int:
         # A retry replaces rows in place, so their row numbers stay.
         row_numbers = {media_id: item["row"] for media_id, item in media_index.get_many(media_ids).items()}
     location = {"batch_id": batch.batch_id, "processed_key": object_keys.parquet(batch)}
+    if batch.retried_by:
+        location["retried_by"] = batch.retried_by
     media_index.note_rejected(
         {row["raw_sha256"]: row["media_id"] for row in rows if row["status"] == Status.REJECTED and row["raw_sha256"]}
     )

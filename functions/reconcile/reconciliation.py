@@ -15,7 +15,7 @@ from typing import Any
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.dataset_file import find_difference
-from imagelake.lake.media_index import CLAIMED, MediaIndex
+from imagelake.lake.media_index import CLAIMED, MediaIndex, is_of
 from imagelake.lake.open_batches import open_batches
 from imagelake.lake.parts import StagedRow
 from imagelake.lake.rows import Status, select
@@ -74,7 +74,10 @@ def _audit(run: Run, batch: Batch, bucket: Bucket, media_index: MediaIndex) -> B
     plan = bucket.get_model(object_keys.planned_batch(batch), PlannedBatch)
     rows, staged_sha256 = Staging(bucket, batch).read_rows()
     mapped = _read_mapping(plan, bucket, media_index)
-    ours = {media_id: item["status"] for media_id, item in mapped.items() if item["batch_id"] == batch.batch_id}
+    ours = {media_id: item["status"] for media_id, item in mapped.items() if is_of(item, batch)}
+    # A later retry has replaced these rows, so the index has other statuses.
+    retried = {media_id for media_id, item in mapped.items() if item["batch_id"] == batch.batch_id} - ours.keys()
+    ours |= {row["media_id"]: row["status"] for row in rows if row["media_id"] in retried}
     problem = next(_contradictions(plan, rows, mapped, ours), None)
     problem = problem or find_difference(bucket, batch, len(rows), staged_sha256)
     if problem is not None:

@@ -10,6 +10,7 @@ from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.media_index import MediaIndex
 from imagelake.lake.open_batches import open_batches
+from imagelake.lake.originals import originals_of, with_image
 from imagelake.lake.parts import StagedRow
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import BatchDeadlineError, DamagedObjectError, ObjectMissingError
@@ -28,21 +29,19 @@ from transform.settings import TransformSettings
 def transform_batch(
     batch: Batch, config: TransformSettings, bucket: Bucket, seconds_left: Callable[[], float]
 ) -> dict[str, int]:
-    """Stage the rows of a batch and count them by status; a batch that is staged already stays as it is.
+    """Stage the rows of a batch and count them by status; a batch that is staged stays so if its duplicates are valid.
 
     Rows are decided part by part, so that the next try goes on from there. If the time is too short, raises
     ``BatchDeadlineError``.
     """
     staging = Staging(bucket, batch)
+    media_index = MediaIndex(config.image_keys_table)
     counts = staging.counts()
-    if counts is not None:
+    if counts is not None and _has_originals(staging.rows(), media_index, bucket):
         return counts
 
     plan = bucket.get_model(object_keys.planned_batch(batch), PlannedBatch)
-    media_index = MediaIndex(config.image_keys_table)
-    claimed = media_index.claim(
-        [item.media_id for item in plan.items], batch.batch_id, list_open=lambda: open_batches(bucket)
-    )
+    claimed = _claim(plan, media_index, bucket)
     decisions = Decisions(bucket, batch)
     source = get_source(batch.source)
     with Downloader(
@@ -61,8 +60,23 @@ def transform_batch(
         raise BatchDeadlineError(f"batch {batch.batch_id}: out of time after {done} of {len(claimed)} items")
     decisions.check_waiting()
     rows = [decisions.rows[item.media_id] for item in plan.items if item.media_id in decisions.rows]
-    rows = mark_duplicates(rows, media_index)
-    return staging.write(mark_near_duplicates(rows, batch, hash_log_cache(config.image_hashes_table), media_index))
+    rows = mark_duplicates(rows, media_index, bucket)
+    rows = mark_near_duplicates(rows, batch, hash_log_cache(config.image_hashes_table), media_index, bucket)
+    return staging.write(rows, again=counts is not None)
+
+
+def _claim(plan: PlannedBatch, media_index: MediaIndex, bucket: Bucket) -> set[str]:
+    """Claim the items of a plan; return those that belong to its batch."""
+    media_ids = [item.media_id for item in plan.items]
+    if plan.batch.retried_by:
+        return media_index.claim_again(media_ids, plan.batch)
+    return media_index.claim(media_ids, plan.batch.batch_id, list_open=lambda: open_batches(bucket))
+
+
+def _has_originals(rows: list[StagedRow], media_index: MediaIndex, bucket: Bucket) -> bool:
+    """Return whether the original of every duplicate still has an image; otherwise duplicates are marked again."""
+    originals = originals_of(rows)
+    return with_image(originals, rows, media_index, bucket) == originals.keys()
 
 
 def _staged_rows(staging: Staging) -> list[StagedRow]:

@@ -34,9 +34,10 @@ class Decisions:
     def __init__(self, bucket: Bucket, batch: Batch) -> None:
         self._bucket = bucket
         self._parts = Parts(bucket, batch)
+        # Its threads end with this object.
+        self._pool = ThreadPoolExecutor(THREADS)
         numbers = self._parts.numbers()
-        with ThreadPoolExecutor(THREADS) as pool:
-            self._known = dict(zip(numbers, pool.map(self._parts.read, numbers), strict=True))
+        self._known = dict(zip(numbers, self._pool.map(self._parts.read, numbers), strict=True))
         decided = [row for part in self._known.values() for row in part.rows.values()]
         absent = self._without_raw_image(decided)
         self.rows: dict[str, StagedRow] = {row["media_id"]: row for row in decided if row["media_id"] not in absent}
@@ -83,14 +84,14 @@ class Decisions:
         """Store the raw images of decided rows if the bytes are at hand."""
         bodies = {result.row["raw_sha256"]: result.raw for result in results if result.raw is not None}
         sha256s = [sha256 for sha256 in dict.fromkeys(row["raw_sha256"] for row in rows) if sha256 in bodies]
-        with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(lambda sha256: self._bucket.put_once(object_keys.raw_image(sha256), bodies[sha256]), sha256s))
+        put = self._bucket.put_once
+        list(self._pool.map(lambda sha256: put(object_keys.raw_image(sha256), bodies[sha256]), sha256s))
 
     def _without_raw_image(self, rows: list[StagedRow]) -> set[str]:
         """Return the media ids of rows whose raw image should be in the lake but is not."""
         keys = list(dict.fromkeys(row["raw_key"] for row in rows if row["raw_key"] is not None))
-        with ThreadPoolExecutor(THREADS) as pool:
-            stored = {key for key, exists in zip(keys, pool.map(self._bucket.exists, keys), strict=True) if exists}
+        found = self._pool.map(self._bucket.exists, keys)
+        stored = {key for key, exists in zip(keys, found, strict=True) if exists}
         return {row["media_id"] for row in rows if row["raw_key"] is not None and row["raw_key"] not in stored}
 
 

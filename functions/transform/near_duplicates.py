@@ -13,14 +13,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from imagelake.lake.bucket import Bucket
 from imagelake.lake.hash_log import Entry, Hashes, HashLog, HashLogCache
 from imagelake.lake.media_index import MediaIndex
+from imagelake.lake.originals import with_image
 from imagelake.lake.parts import StagedRow
 from imagelake.lake.rows import Status
 from imagelake.run.errors import StorageUnavailableError
 from imagelake.run.models import Batch
 from imagelake.run.retries import attempts
-from transform.duplicates import with_image
 
 # Number of the 64 bits that may differ: benchmarks/near_duplicates.py chose them, see docs/near-duplicates.md.
 PHASH_BITS, DHASH_BITS = 8, 12
@@ -51,7 +52,7 @@ def is_comparable(row: Mapping[str, Any]) -> bool:
 
 
 def mark_near_duplicates(
-    rows: list[StagedRow], batch: Batch, cache: HashLogCache, media_index: MediaIndex
+    rows: list[StagedRow], batch: Batch, cache: HashLogCache, media_index: MediaIndex, bucket: Bucket
 ) -> list[StagedRow]:
     """Name the original in the row of each near duplicate, add all other images to the hash log, and return the rows.
 
@@ -73,7 +74,8 @@ def mark_near_duplicates(
         names = [compared[index]["media_id"] for index in originals]
         if seq or cache.log.append(entry, names):
             duplicates = _name_originals(compared, matches, names, len(earlier), cache)
-            valid = with_image((original for original, _ in duplicates.values()), rows, media_index)
+            named = dict.fromkeys(original for original, _ in duplicates.values())
+            valid = with_image(named, rows, media_index, bucket)
             return [_mark(row, duplicates.get(row["media_id"]), valid) for row in rows]
     raise StorageUnavailableError(f"{cache.log.table}: another batch was first {_TRIES} times")
 

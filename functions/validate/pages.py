@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 
 from imagelake.lake import object_keys
-from imagelake.lake.bucket import Bucket
+from imagelake.lake.bucket import Bucket, named_if_damaged
 from imagelake.run.models import Run
 from imagelake.run.posts import Post
 from imagelake.sources import Feed, Reject, Source
@@ -21,8 +21,12 @@ def read_pages(
     for number in range(pages):
         key = object_keys.raw_page(run, source.name, feed_id, number)
         body, version = bucket.get_with_version(key)
+        with named_if_damaged(key):
+            text = gzip.decompress(body)
+            if not body:
+                raise ValueError("it is empty")
         status, url = int(version.metadata["status"]), version.metadata["url"]
-        page = source.parse(feed, Response(status, {}, gzip.decompress(body), url))
+        page = source.parse(feed, Response(status, {}, text, url))
         for post in page.posts:
             # A stream has posts of many networks, and two networks may use the same post id.
             posts.setdefault((post.author_id, post.post_id), post)

@@ -70,11 +70,10 @@ class Turns:
         try:
             worker()
         except StorageUnavailableError:
-            if self._done[1 - number]:
-                raise
-            self._turns = iter(())
-            self._next(1 - number)
-            self._wait(number)
+            if not self._done[1 - number]:
+                self._turns = iter(())
+                self._next(1 - number)
+                self._wait(number)
             worker()
 
     def _next(self, number: int) -> None:

@@ -102,11 +102,11 @@ class Stack:
         ]
 
     def mapping(self) -> dict[str, dict[str, Any]]:
-        """Every item of the media index, by media id."""
+        """Every media item of the media index, by media id."""
         pages = (
             self.engine.client("dynamodb").get_paginator("scan").paginate(TableName=self.outputs["ImageKeysTableName"])
         )
-        items = [item for page in pages for item in page["Items"]]
+        items = [item for page in pages for item in page["Items"] if not item["media_id"]["S"].startswith("sha256/")]
         return {
             item["media_id"]["S"]: {name: next(iter(value.values())) for name, value in item.items()} for item in items
         }

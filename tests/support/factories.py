@@ -162,7 +162,11 @@ def keep_rows(lake: Lake, planned: PlannedBatch, *results: Row) -> PlannedBatch:
     """Store a plan and its rows as Validate and Transform do; without results, every row is ``ok``."""
     keep_plan(lake, planned)
     rows = results or tuple(result(one) for one in planned.items)
-    lake.media_index.claim((row["media_id"] for row in rows), planned.batch.batch_id)
+    media_ids = [row["media_id"] for row in rows]
+    if planned.batch.retried_by:
+        lake.media_index.claim_again(media_ids, planned.batch)
+    else:
+        lake.media_index.claim(media_ids, planned.batch.batch_id)
     stage(lake, planned.batch, *rows)
     return planned
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -161,10 +162,15 @@ class Bucket:
             pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
             return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
-    def delete(self, key: str) -> None:
-        """Delete an object; it may not exist."""
+    def delete(self, key: str, version: Version | None = None) -> None:
+        """Delete an object, which may not exist; with ``version``, only if it is still this version."""
+        condition: Any = {} if version is None else {"IfMatch": version.etag}
         with aws_errors(key):
-            self._s3.delete_object(Bucket=self.name, Key=key)
+            try:
+                self._s3.delete_object(Bucket=self.name, Key=key, **condition)
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in CONDITION_FAILED:
+                    raise
 
 
 @contextmanager
@@ -172,8 +178,9 @@ def named_if_damaged(key: str) -> Iterator[None]:
     """Turn the error of a parser into an error that names the object."""
     try:
         yield
-    except (ValueError, TypeError) as error:
-        raise DamagedObjectError(f"{key} is damaged: {type(error).__name__}: {error}") from error
+    except (ValueError, TypeError, EOFError, OSError, zlib.error) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise DamagedObjectError(f"{key} is damaged: {type(error).__name__}: {reason}") from error
 
 
 def _json(value: Any) -> bytes:

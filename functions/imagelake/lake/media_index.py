@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
+from imagelake.lake.rows import Status
 from imagelake.run.aws import THREADS, aws_errors, client
 from imagelake.run.errors import ReconciliationError, StorageUnavailableError
+from imagelake.run.models import Batch
 from imagelake.run.posts import RAW_IMAGE_ID
 from imagelake.run.retries import attempts
 
@@ -59,7 +61,11 @@ class MediaIndex:
             existing = {item["media_id"]: item for item in pool.map(self._put_claim, claims) if item is not None}
             ours = {claim["media_id"] for claim in claims} - existing.keys()
             ours |= {media_id for media_id, item in existing.items() if item["batch_id"] == batch_id}
-            others = [item for item in existing.values() if item["status"] == CLAIMED and item["batch_id"] != batch_id]
+            others = [
+                item
+                for item in existing.values()
+                if item["status"] == CLAIMED and item["batch_id"] != batch_id and "retried_by" not in item
+            ]
             if others and list_open is not None:
                 still_open = list_open()
                 free = [item for item in others if item["batch_id"] not in still_open]
@@ -67,8 +73,16 @@ class MediaIndex:
                 ours |= {item["media_id"] for item, is_ours in zip(free, taken, strict=True) if is_ours}
         return ours
 
+    def claim_again(self, media_ids: Iterable[str], batch: Batch) -> set[str]:
+        """Claim failed items of a batch for a retry; return all items of the retry, also those of an earlier try."""
+        entries = self.get_many(media_ids)
+        failed = [entry for entry in entries.values() if entry["status"] == Status.FAILED and not is_of(entry, batch)]
+        with ThreadPoolExecutor(THREADS) as pool:
+            entries |= {entry["media_id"]: entry for entry in pool.map(lambda one: self._retry(one, batch), failed)}
+        return {media_id for media_id, entry in entries.items() if is_of(entry, batch)}
+
     def complete(self, items: list[dict[str, Any]]) -> None:
-        """Replace the claims of a batch by its complete entries."""
+        """Replace the claims of a batch by its complete entries, except those that a later retry has claimed."""
         with ThreadPoolExecutor(THREADS) as pool:
             # Take every result: an error is raised only then.
             list(pool.map(self._put_finished, items))
@@ -116,14 +130,28 @@ class MediaIndex:
         )
         return existing is None or bool(existing["batch_id"] == batch_id)
 
+    def _retry(self, entry: dict[str, Any], batch: Batch) -> dict[str, Any]:
+        """Claim a failed item for a retry; return the entry that is there now."""
+        claim = entry | {"status": CLAIMED, "retried_by": batch.retried_by}
+        existing = self._put(
+            claim,
+            ConditionExpression="#status = :failed AND batch_id = :batch",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues={":failed": _to_dynamo(Status.FAILED), ":batch": _to_dynamo(batch.batch_id)},
+        )
+        return claim if existing is None else existing
+
     def _put_finished(self, item: dict[str, Any]) -> None:
         """Write an entry; raise ``ReconciliationError`` if there is one of another batch."""
+        retried_by = item.get("retried_by")
+        values = {":batch": item["batch_id"]} | ({":run": retried_by} if retried_by else {})
+        same_run = "retried_by = :run" if retried_by else "attribute_not_exists(retried_by)"
         existing = self._put(
             item,
-            ConditionExpression="attribute_not_exists(media_id) OR batch_id = :batch",
-            ExpressionAttributeValues={":batch": _to_dynamo(item["batch_id"])},
+            ConditionExpression=f"attribute_not_exists(media_id) OR (batch_id = :batch AND {same_run})",
+            ExpressionAttributeValues={name: _to_dynamo(value) for name, value in values.items()},
         )
-        if existing is not None:
+        if existing is not None and existing["batch_id"] != item["batch_id"]:
             raise ReconciliationError(f"media item {item['media_id']} belongs to another batch than {item['batch_id']}")
 
     def _put(self, item: dict[str, Any], **condition: Any) -> dict[str, Any] | None:
@@ -163,6 +191,11 @@ class MediaIndex:
             if not remaining:
                 return items
         raise StorageUnavailableError(f"{self._table}: keys are still unprocessed after {_GET_TRIES} tries")
+
+
+def is_of(entry: Mapping[str, Any], batch: Batch) -> bool:
+    """Return whether an entry is of this batch, and not of a retry of it, or of this retry."""
+    return bool(entry["batch_id"] == batch.batch_id) and entry.get("retried_by", "") == batch.retried_by
 
 
 def raw_image_id(sha256: str) -> str:

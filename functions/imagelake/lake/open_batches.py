@@ -12,5 +12,5 @@ def open_batches(bucket: Bucket) -> dict[str, str]:
     Only an open batch claims media items, and it is closed after its claims are finished. So a claim that was read
     before this list, and whose batch is not in it, is finished or nobody will finish it.
     """
-    parts = [key.split("/") for key in bucket.list(object_keys.OPEN)]
-    return {name.removesuffix(".json"): feed_id for _, feed_id, name in parts}
+    names = [key.split("/") for key in bucket.list(object_keys.OPEN) if key.endswith(".json")]
+    return {name.removesuffix(".json"): feed_id for _, feed_id, name in names}

@@ -33,18 +33,18 @@ class Staging:
         self._parts = Parts(bucket, batch)
         self._key = object_keys.staged(batch)
 
-    def write(self, rows: Iterable[StagedRow]) -> dict[str, int]:
+    def write(self, rows: Iterable[StagedRow], *, again: bool = False) -> dict[str, int]:
         """Stage the rows of a batch unless it is staged; count the rows that are staged then by status.
 
-        Damaged rows are replaced.
+        Damaged rows are replaced; with ``again``, intact ones too.
         """
         rows = list(rows)
         lines = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
         body = hashlib.sha256(lines).hexdigest().encode() + b"\n" + lines
-        for _ in attempts(_WRITE_TRIES):
+        for tries in attempts(_WRITE_TRIES):
             # The version is read first: if the rows are replaced before they are checked, the write fails.
             before = self._bucket.version(self._key)
-            counts = None if before is None else self.counts()
+            counts = None if before is None or (again and not tries) else self.counts()
             if counts is not None:
                 return counts
             if self._bucket.put_if_unchanged(self._key, body, "application/x-ndjson", before):

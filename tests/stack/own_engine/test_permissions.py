@@ -45,7 +45,7 @@ s3:GetObject
 s3:PutObject
     Bucket/aws/lambda/* IngestStream
 s3:ListBucket
-    Bucket IngestStream MapKeys Reconcile Report
+    Bucket IngestStream MapKeys Reconcile Report WriteParquet
 secretsmanager:GetSecretValue
     imagelake/facebook-?????? Fetch Transform
     imagelake/bluesky Fetch

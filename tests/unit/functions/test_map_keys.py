@@ -18,6 +18,8 @@ from tests.support.fake_bus import Bus
 from tests.support.fake_lake import BUCKET, Lake
 from tests.support.sent_metrics import sent_metrics
 
+NO_IMAGE = f"{item('two').media_id} is a duplicate of {item('one').media_id}, which does not have the image"
+
 
 def map_keys(planned: PlannedBatch) -> dict[str, Any]:
     answer: dict[str, Any] = handler(event("map_keys", batch=planned.batch), Context())
@@ -127,7 +129,7 @@ def test_batch_without_rows_is_closed_without_an_event(lake: Lake, bus: Bus) -> 
 def test_event_is_published_before_the_batch_is_closed(lake: Lake, bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
     planned = keep_file(lake, plan(item("one")))
 
-    def die(self: Bucket, key: str) -> None:
+    def die(self: Bucket, *_: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as dying:
@@ -223,7 +225,9 @@ def duplicate(name: str, original: str) -> Row:
 def test_batch_stays_open_when_a_duplicate_refers_to_a_row_without_an_image(lake: Lake, status: Status) -> None:
     original = result(item("one"), status)
     planned = keep_file(lake, plan(item("one"), item("two")), original, duplicate("two", "one"))
-    refused(lake, planned, f"{item('two').media_id} is a duplicate of {item('one').media_id}, which has no image")
+    refused(
+        lake, planned, f"{item('two').media_id} is a duplicate of {item('one').media_id}, which does not have the image"
+    )
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.REJECTED, Status.DUPLICATE])
@@ -232,18 +236,24 @@ def test_batch_stays_open_when_its_duplicate_refers_to_another_batch_without_an_
 ) -> None:
     map_keys(keep_file(lake, plan(item("one")), result(item("one"), status)))
     planned = keep_file(lake, plan(item("two")), duplicate("two", "one"))
-    refused(lake, planned, f"{item('two').media_id} is a duplicate of {item('one').media_id}, which has no image")
+    refused(
+        lake, planned, f"{item('two').media_id} is a duplicate of {item('one').media_id}, which does not have the image"
+    )
 
 
 def test_batch_stays_open_when_a_near_duplicate_refers_to_a_row_without_an_image(lake: Lake) -> None:
     near = result(item("two"), duplicate_of=item("one").media_id, duplicate_distance=3)
     planned = keep_file(lake, plan(item("one"), item("two")), result(item("one"), Status.FAILED), near)
-    refused(lake, planned, f"{item('two').media_id} is a duplicate of {item('one').media_id}, which has no image")
+    refused(
+        lake, planned, f"{item('two').media_id} is a duplicate of {item('one').media_id}, which does not have the image"
+    )
 
 
 def test_batch_stays_open_when_a_duplicate_refers_to_nothing(lake: Lake) -> None:
     planned = keep_file(lake, plan(item("two")), duplicate("two", "one"))
-    refused(lake, planned, f"{item('two').media_id} is a duplicate of {item('one').media_id}, which has no image")
+    refused(
+        lake, planned, f"{item('two').media_id} is a duplicate of {item('one').media_id}, which does not have the image"
+    )
 
 
 def test_batch_is_closed_when_the_batch_of_an_original_is_still_open(lake: Lake) -> None:

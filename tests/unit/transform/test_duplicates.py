@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from imagelake.lake.bucket import Bucket
+from imagelake.lake.open_batches import open_batches
 from imagelake.lake.parts import StagedRow
 from imagelake.lake.rows import Status
 from tests.support.factories import decide, item, plan, result
@@ -27,8 +29,12 @@ def closed(lake: Lake, name: str, status: str, raw: str = "same") -> str:
     """An item of an earlier batch that owns the raw image; returns its media id."""
     media_id = item(name).media_id
     lake.media_index.own({raw: media_id})
-    lake.media_index.complete([{"media_id": media_id, "batch_id": "earlier", "status": status}])
+    lake.media_index.complete([{"media_id": media_id, "batch_id": "earlier", "status": status, "raw_sha256": raw}])
     return media_id
+
+
+def open_again(lake: Lake, batch_id: str) -> None:
+    lake.bucket.put(f"open/feed/{batch_id}.json", b"{}", "application/json")
 
 
 def statuses(rows: list[StagedRow]) -> list[tuple[str, str | None]]:
@@ -41,20 +47,20 @@ def owner(lake: Lake, raw: str = "same") -> str:
 
 
 def test_first_item_of_the_plan_is_the_owner(lake: Lake) -> None:
-    rows = mark_duplicates([row(lake, "b"), row(lake, "a"), row(lake, "c")], lake.media_index)
+    rows = mark_duplicates([row(lake, "b"), row(lake, "a"), row(lake, "c")], lake.media_index, lake.bucket)
     assert statuses(rows) == [("ok", None), ("duplicate", B), ("duplicate", B)]
     assert owner(lake) == B
 
 
 def test_images_with_other_bytes_are_no_duplicates(lake: Lake) -> None:
     rows = [row(lake, "a", "one"), row(lake, "b", "two")]
-    assert mark_duplicates(rows, lake.media_index) == rows
+    assert mark_duplicates(rows, lake.media_index, lake.bucket) == rows
     assert (owner(lake, "one"), owner(lake, "two")) == (A, B)
 
 
 def test_duplicate_keeps_its_features_but_not_its_image(lake: Lake) -> None:
     before = [row(lake, "a"), row(lake, "b")]
-    first, duplicate = mark_duplicates(before, lake.media_index)
+    first, duplicate = mark_duplicates(before, lake.media_index, lake.bucket)
     assert first == before[0]
     assert duplicate == before[1] | {
         "status": "duplicate", "duplicate_of": A, "duplicate_distance": 0,
@@ -66,7 +72,8 @@ def test_duplicate_keeps_its_features_but_not_its_image(lake: Lake) -> None:
 def test_item_of_an_earlier_batch_stays_the_owner(lake: Lake, status: str) -> None:
     """The row of a claimed item has its image when its batch is closed."""
     earlier = closed(lake, "earlier", status)
-    assert statuses(mark_duplicates([row(lake, "a"), row(lake, "b")], lake.media_index)) == [
+    open_again(lake, "earlier")
+    assert statuses(mark_duplicates([row(lake, "a"), row(lake, "b")], lake.media_index, lake.bucket)) == [
         ("duplicate", earlier),
         ("duplicate", earlier),
     ]
@@ -76,7 +83,7 @@ def test_item_of_an_earlier_batch_stays_the_owner(lake: Lake, status: str) -> No
 @pytest.mark.parametrize("status", [Status.FAILED, Status.REJECTED, Status.DUPLICATE])
 def test_owner_without_an_image_loses_it_to_the_new_item(lake: Lake, status: Status) -> None:
     closed(lake, "earlier", status)
-    assert statuses(mark_duplicates([row(lake, "a"), row(lake, "b")], lake.media_index)) == [
+    assert statuses(mark_duplicates([row(lake, "a"), row(lake, "b")], lake.media_index, lake.bucket)) == [
         ("ok", None),
         ("duplicate", A),
     ]
@@ -85,29 +92,33 @@ def test_owner_without_an_image_loses_it_to_the_new_item(lake: Lake, status: Sta
 
 def test_owner_that_nobody_knows_loses_the_image(lake: Lake) -> None:
     lake.media_index.own({"same": "gone"})
-    assert statuses(mark_duplicates([row(lake, "a")], lake.media_index)) == [("ok", None)]
+    assert statuses(mark_duplicates([row(lake, "a")], lake.media_index, lake.bucket)) == [("ok", None)]
     assert owner(lake) == A
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.REJECTED])
 def test_owner_of_the_same_batch_without_an_image_loses_it(lake: Lake, status: Status) -> None:
     """The row of an owner is decided again after damage, and its URL may have expired since."""
-    mark_duplicates([row(lake, "a"), row(lake, "b")], lake.media_index)
+    mark_duplicates([row(lake, "a"), row(lake, "b")], lake.media_index, lake.bucket)
     again = [row(lake, "a", status=status), row(lake, "b")]
-    assert statuses(mark_duplicates(again, lake.media_index)) == [(status, None), ("ok", None)]
+    assert statuses(mark_duplicates(again, lake.media_index, lake.bucket)) == [(status, None), ("ok", None)]
     assert owner(lake) == B
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.REJECTED])
 def test_row_without_an_image_never_owns_bytes(lake: Lake, status: Status) -> None:
     rows = [row(lake, "a", status=status), row(lake, "b"), row(lake, "c", status=status)]
-    assert statuses(mark_duplicates(rows, lake.media_index)) == [(status, None), ("ok", None), (status, None)]
+    assert statuses(mark_duplicates(rows, lake.media_index, lake.bucket)) == [
+        (status, None),
+        ("ok", None),
+        (status, None),
+    ]
     assert owner(lake) == B
 
 
 def test_no_owner_when_no_row_has_an_image(lake: Lake) -> None:
     rows = [row(lake, "a", status=Status.REJECTED), row(lake, "b", status=Status.FAILED, raw_sha256=None)]
-    assert mark_duplicates(rows, lake.media_index) == rows
+    assert mark_duplicates(rows, lake.media_index, lake.bucket) == rows
     assert lake.owners() == {}
 
 
@@ -115,7 +126,7 @@ def test_accepted_item_owns_the_bytes_of_a_rejected_one(lake: Lake) -> None:
     """Another preset or decoder may accept what an earlier one has refused."""
     lake.media_index.note_rejected({"same": "earlier"})
     lake.media_index.complete([{"media_id": "earlier", "batch_id": "earlier", "status": Status.REJECTED}])
-    assert statuses(mark_duplicates([row(lake, "a")], lake.media_index)) == [("ok", None)]
+    assert statuses(mark_duplicates([row(lake, "a")], lake.media_index, lake.bucket)) == [("ok", None)]
     assert owner(lake) == A
 
 
@@ -123,16 +134,41 @@ def test_rows_that_are_marked_again_are_the_same(lake: Lake) -> None:
     closed(lake, "earlier", "ok", "theirs")
     closed(lake, "failed", "failed", "lost")
     rows = [row(lake, "a"), row(lake, "b"), row(lake, "c", "theirs"), row(lake, "d", "lost"), row(lake, "e", "lost")]
-    marked, owners = mark_duplicates(rows, lake.media_index), lake.owners()
-    assert mark_duplicates(rows, lake.media_index) == marked
-    assert mark_duplicates(marked, lake.media_index) == marked
+    marked, owners = mark_duplicates(rows, lake.media_index, lake.bucket), lake.owners()
+    assert mark_duplicates(rows, lake.media_index, lake.bucket) == marked
+    assert mark_duplicates(marked, lake.media_index, lake.bucket) == marked
     assert lake.owners() == owners
 
 
 def test_two_batches_agree_on_the_owner(lake: Lake) -> None:
-    lake.media_index.claim([A], "one")
-    lake.media_index.claim([B], "two")
-    first = mark_duplicates([row(lake, "a")], lake.media_index)
-    second = mark_duplicates([row(lake, "b")], lake.media_index)
+    for media_id, batch_id in ((A, "one"), (B, "two")):
+        lake.media_index.claim([media_id], batch_id)
+        open_again(lake, batch_id)
+    first = mark_duplicates([row(lake, "a")], lake.media_index, lake.bucket)
+    second = mark_duplicates([row(lake, "b")], lake.media_index, lake.bucket)
     assert statuses(first + second) == [("ok", None), ("duplicate", A)]
-    assert statuses(mark_duplicates([row(lake, "a")], lake.media_index)) == [("ok", None)]
+    assert statuses(mark_duplicates([row(lake, "a")], lake.media_index, lake.bucket)) == [("ok", None)]
+
+
+def test_claimed_owner_loses_the_image_when_its_batch_is_not_open(lake: Lake) -> None:
+    closed(lake, "earlier", "claimed")
+    assert statuses(mark_duplicates([row(lake, "a")], lake.media_index, lake.bucket)) == [("ok", None)]
+    assert owner(lake) == A
+
+
+def test_owner_stays_when_its_batch_is_closed_meanwhile(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    earlier = closed(lake, "earlier", "claimed")
+
+    def close_first(bucket: Bucket) -> dict[str, str]:
+        closed(lake, "earlier", "ok")
+        return open_batches(bucket)
+
+    monkeypatch.setattr("imagelake.lake.originals.open_batches", close_first)
+    assert statuses(mark_duplicates([row(lake, "a")], lake.media_index, lake.bucket)) == [("duplicate", earlier)]
+
+
+def test_owner_whose_row_has_other_bytes_now_loses_the_image(lake: Lake) -> None:
+    closed(lake, "earlier", "ok", "other")
+    lake.media_index.own({"same": item("earlier").media_id})
+    assert statuses(mark_duplicates([row(lake, "a")], lake.media_index, lake.bucket)) == [("ok", None)]
+    assert owner(lake) == A

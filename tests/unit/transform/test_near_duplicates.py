@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from botocore.exceptions import ClientError
 
+from imagelake.lake.bucket import Bucket
 from imagelake.lake.hash_log import Entry, HashLog
 from imagelake.lake.media_index import MediaIndex
 from imagelake.lake.parts import StagedRow
@@ -18,7 +19,7 @@ from imagelake.run.aws import client
 from imagelake.run.errors import StorageDeniedError, StorageUnavailableError
 from imagelake.run.models import Batch
 from tests.support.factories import item, plan, result
-from tests.support.fake_lake import IMAGE_HASHES, IMAGE_KEYS, Lake
+from tests.support.fake_lake import BUCKET, IMAGE_HASHES, IMAGE_KEYS, Lake
 from transform import near_duplicates
 from transform.near_duplicates import DHASH_BITS, MIN_CONTRAST, PHASH_BITS, find, hash_log_cache, mark_near_duplicates
 
@@ -53,8 +54,9 @@ def batch(name: str) -> Batch:
 def mark(name: str, *rows: StagedRow) -> list[tuple[str | None, int | None]]:
     """Mark the near duplicates of a batch, after it has claimed its items as Transform does."""
     media_index = MediaIndex(IMAGE_KEYS)
+    Bucket(BUCKET).put(f"open/feed/{name}.json", b"", "")
     media_index.claim((row["media_id"] for row in rows), name)
-    marked = mark_near_duplicates(list(rows), batch(name), hash_log_cache(IMAGE_HASHES), media_index)
+    marked = mark_near_duplicates(list(rows), batch(name), hash_log_cache(IMAGE_HASHES), media_index, Bucket(BUCKET))
     unmarked: list[StagedRow] = [row | {"duplicate_of": None, "duplicate_distance": None} for row in rows]
     assert [row | {"duplicate_of": None, "duplicate_distance": None} for row in marked] == unmarked, (
         "nothing else changes"
@@ -265,6 +267,7 @@ def test_loser_of_two_batches_at_once_decides_again(lake: Lake, monkeypatch: pyt
             # Another worker adds this after we have read and before we write.
             assert append(log, Entry(1, "theirs", np.array([PHASH[0], 0], ">u8").tobytes()), ["their image"])
             lake.media_index.claim(["their image"], "theirs")
+            lake.bucket.put("open/feed/theirs.json", b"", "")
         return append(log, entry, names)
 
     monkeypatch.setattr(HashLog, "append", late)
