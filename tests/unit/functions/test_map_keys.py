@@ -53,6 +53,7 @@ def test_mapping_of_every_status(lake: Lake) -> None:
     planned = plan(*(item(status) for status in Status))
     rows = [result(one, status) for one, status in zip(planned.items, Status, strict=True)]
     rows[1]["duplicate_of"] = planned.items[0].media_id
+    rows[1]["raw_sha256"] = rows[0]["raw_sha256"]
     map_keys(keep_file(lake, planned, *rows))
     mapping = lake.mapping()
     assert [mapping[one.media_id]["status"] for one in planned.items] == list(Status)
@@ -218,7 +219,9 @@ def test_failed_row_has_no_raw_image(lake: Lake) -> None:
 
 
 def duplicate(name: str, original: str) -> Row:
-    return result(item(name), Status.DUPLICATE, duplicate_of=item(original).media_id, duplicate_distance=0)
+    raw_sha256 = result(item(original))["raw_sha256"]
+    named = item(original).media_id
+    return result(item(name), Status.DUPLICATE, raw_sha256=raw_sha256, duplicate_of=named, duplicate_distance=0)
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.REJECTED, Status.DUPLICATE])
