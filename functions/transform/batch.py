@@ -17,7 +17,6 @@ from imagelake.run.models import Batch, PlannedBatch
 from imagelake.run.posts import Item
 from imagelake.sources import get_source
 from transform.attempts import Attempts
-from transform.careful import make_results_carefully
 from transform.decisions import Decisions
 from transform.download import Downloader
 from transform.duplicates import mark_duplicates
@@ -75,6 +74,9 @@ def _decide_rows(
         rows = [*_staged_rows(Staging(bucket, plan.batch)), *decisions.damaged]
         download = _from_lake_first(bucket, rows, image_urls.download)
         if attempts.is_careful:
+            # Imported only here, because it is needed so rarely.
+            from transform.careful import make_results_carefully
+
             results = make_results_carefully(plan, media_ids, download, seconds_left, attempts)
         else:
             results = make_results(plan, media_ids, download, seconds_left)
