@@ -198,7 +198,7 @@ def _units(item: bytes, limit: int) -> Iterator[tuple[int, bytes]]:
 
 def _sequence_pixels(payload: bytes) -> int:
     """Read the largest frame size from a sequence header (AV1 specification, 5.5.1)."""
-    bits = "".join(f"{byte:08b}" for byte in payload)
+    bits = f"{int.from_bytes(payload, 'big'):0{8 * len(payload)}b}"
     position = 0
 
     def take(count: int) -> int:
