@@ -95,8 +95,8 @@ def avif(
 
 
 def _overlapping(size: int) -> bytes:
-    """Items of 10,000 units of two bytes; each byte of the data is in two items."""
-    each = 20_000
+    """Items of 9,900 units of two bytes; each byte of the data is in two items."""
+    each = 19_800
     starts = [*range(0, size - each + 1, each), *range(each // 2, size - each, each)]
     return avif([(start, each) for start in starts], b"\x12\0" * (size // 2))
 
@@ -135,7 +135,7 @@ def _avif() -> PartBombs:
         "AVIF of frames": (lambda: avif([(0, 50 * len(_huge_frame()))], _huge_frame() * 50), PIXELS),
         "AVIF of items that share a frame": (lambda: avif([(0, len(_huge_frame()))] * 900, _huge_frame()), PIXELS),
         "AVIF of sequence headers": (
-            lambda: avif([(0, 258 * 10_000)], (b"\x0a\xff\x01" + b"\x18" + bytes(254)) * 10_000), CORRUPT,
+            lambda: avif([(0, 258 * 9_900)], (b"\x0a\xff\x01" + b"\x18" + bytes(254)) * 9_900), CORRUPT,
         ),
         "AVIF of brands": (
             lambda: one()().replace(BRANDS, box(b"ftyp", b"avif\0\0\0\0avif" + b"mif1" * (FULL // 4))), CORRUPT,
@@ -177,12 +177,17 @@ def _gif() -> PartBombs:
 
 
 # ---- PNG -------------------------------------------------------------------------------------------------------------
+def _broken_deflate(size: int) -> bytes:
+    """Zeros, and then a block of a type that does not exist."""
+    deflater = zlib.compressobj(9)
+    return deflater.compress(bytes(size)) + deflater.flush(zlib.Z_FULL_FLUSH) + b"\7"
+
+
 def _png() -> PartBombs:
     image = encoded(quarters(), "PNG")
     rows = zlib.compress(b"\0" * (64 * 98), 9)
     megabytes = zlib.compress(bytes(4 << 20), 9)
-    broken = zlib.compress(bytes(7 << 20), 9)[:-8] + b"\xff" * 8
-    short = zlib.compress(bytes(900_000), 9)[:-8] + b"\xff" * 8
+    broken, short = _broken_deflate(7 << 20), _broken_deflate(900_000)
     tiff = b"II*\0\x08\0\0\0" + struct.pack("<H", 65_000) + bytes(12 * 65_000)
 
     def with_data(*chunks: bytes) -> bytes:
