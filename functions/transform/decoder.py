@@ -15,6 +15,7 @@ from typing import IO, NamedTuple
 from imagelake.imaging import ProcessedImage
 from imagelake.run.errors import ErrorCode, ImageRejectedError
 from imagelake.run.models import PlannedBatch
+from imagelake.run.settings import select_variables
 from transform import decoder_process
 
 # An image is rejected when it has failed so often: the first failure may have another cause, such as a lost machine.
@@ -79,7 +80,7 @@ class Decoder:
                 return rejection(failures, self._reason(status) if result is None else "needed too much memory")
 
     def _start(self) -> subprocess.Popen[bytes]:
-        environment = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+        environment = select_variables(_VARIABLES)
         environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}
         return subprocess.Popen(
             [sys.executable, "-m", decoder_process.__name__, *self._arguments],

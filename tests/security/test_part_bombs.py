@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.security.test_bombs import MEMORY, ROOT, SECONDS
 from tests.support import measure_decoders
 from tests.support.image_bombs import bombs
 from tests.support.part_bombs import part_bombs
+
+ROOT = Path(__file__).parents[2]
+SECONDS, MEMORY = 1.0, 400_000_000
 
 
 def test_the_bombs_of_both_kinds_are_many() -> None:
