@@ -31,9 +31,9 @@ KMS_KEY_MONTH = 1.00
 ITEMS_PER_PART = 25
 PUTS_PER_IMAGE, WRITES_PER_IMAGE, READS_PER_IMAGE = 1 + 1 / ITEMS_PER_PART, 1 + 2 + 1, 2 * 0.5
 GETS_PER_IMAGE = 1 / ITEMS_PER_PART
-# Per batch: PUTs of the plan (twice), the staged rows and the dataset file, the list of its parts, and the GETs of
-# their readers; the transitions are the child's start, its Tasks and its end.
-PUTS_PER_BATCH, GETS_PER_BATCH, TRANSITIONS_PER_BATCH, CALLS_PER_BATCH = 5, 12, 1 + 4, 3
+# Per batch: PUTs of the plan (twice), the attempt, the staged rows and the dataset file, the list of its parts, and the
+# GETs of their readers; the transitions are the child's start, its Tasks and its end.
+PUTS_PER_BATCH, GETS_PER_BATCH, TRANSITIONS_PER_BATCH, CALLS_PER_BATCH = 6, 12, 1 + 4, 3
 # A batch's entry in the hash log (16 bytes per original) and its names: 9 and 8 KB, doubled by the transaction.
 WRITES_PER_BATCH = 2 * (9 + 8)
 LOG_BYTES_PER_ORIGINAL = 16.5

@@ -17,6 +17,7 @@ from imagelake.run.errors import BatchDeadlineError, DamagedObjectError, ObjectM
 from imagelake.run.models import Batch, PlannedBatch
 from imagelake.run.posts import Item
 from imagelake.sources import get_source
+from transform.attempts import Attempts
 from transform.decisions import Decisions
 from transform.download import Downloader
 from transform.duplicates import mark_duplicates
@@ -32,7 +33,7 @@ def transform_batch(
     """Stage the rows of a batch and count them by status; a batch that is staged stays so if its duplicates are valid.
 
     Rows are decided part by part, so that the next try goes on from there. If the time is too short, raises
-    ``BatchDeadlineError``.
+    ``BatchDeadlineError``. If a worker died on the batch, each image is decoded in a process of its own.
     """
     staging = Staging(bucket, batch)
     media_index = MediaIndex(config.image_keys_table)
@@ -42,27 +43,48 @@ def transform_batch(
 
     plan = bucket.get_model(object_keys.planned_batch(batch), PlannedBatch)
     claimed = _claim(plan, media_index, bucket)
-    decisions = Decisions(bucket, batch)
-    source = get_source(batch.source)
+    with Attempts(bucket, batch) as attempts:
+        decisions = Decisions(bucket, batch)
+        _decide_rows(plan, claimed - decisions.rows.keys(), decisions, attempts, config, seconds_left)
+        done = len(claimed & (decisions.rows.keys() | decisions.waiting.keys()))
+        if done < len(claimed):
+            raise BatchDeadlineError(f"batch {batch.batch_id}: out of time after {done} of {len(claimed)} items")
+        decisions.check_waiting()
+        rows = [decisions.rows[item.media_id] for item in plan.items if item.media_id in decisions.rows]
+        rows = mark_duplicates(rows, media_index, bucket)
+        rows = mark_near_duplicates(rows, batch, hash_log_cache(config.image_hashes_table), media_index, bucket)
+        return staging.write(rows, again=counts is not None)
+
+
+def _decide_rows(
+    plan: PlannedBatch,
+    media_ids: set[str],
+    decisions: Decisions,
+    attempts: Attempts,
+    config: TransformSettings,
+    seconds_left: Callable[[], float],
+) -> None:
+    """Decide the rows of these items, as far as the time allows."""
+    bucket = Bucket(config.bucket_name)
+    source = get_source(plan.batch.source)
     with Downloader(
         trusted_origins=config.trusted_origins, contact=config.contact, allowed_hosts=source.media_hosts
     ) as downloader:
         image_urls = SignedUrls(source, downloader, config)
-        download = _from_lake_first(bucket, [*_staged_rows(staging), *decisions.damaged], image_urls.download)
+        rows = [*_staged_rows(Staging(bucket, plan.batch)), *decisions.damaged]
+        download = _from_lake_first(bucket, rows, image_urls.download)
+        if attempts.is_careful:
+            # Imported only here, because it is needed so rarely.
+            from transform.careful import make_results_carefully
+
+            results = make_results_carefully(plan, media_ids, download, seconds_left, attempts)
+        else:
+            results = make_results(plan, media_ids, download, seconds_left)
         # Close the results as soon as a decision fails, so that no download goes on.
-        with closing(make_results(plan, claimed - decisions.rows.keys(), download, seconds_left)) as results:
+        with closing(results):
             for number, part in results:
                 decisions.decide(number, part)
                 del part  # Otherwise it stays in memory until the next part is complete.
-
-    done = len(claimed & (decisions.rows.keys() | decisions.waiting.keys()))
-    if done < len(claimed):
-        raise BatchDeadlineError(f"batch {batch.batch_id}: out of time after {done} of {len(claimed)} items")
-    decisions.check_waiting()
-    rows = [decisions.rows[item.media_id] for item in plan.items if item.media_id in decisions.rows]
-    rows = mark_duplicates(rows, media_index, bucket)
-    rows = mark_near_duplicates(rows, batch, hash_log_cache(config.image_hashes_table), media_index, bucket)
-    return staging.write(rows, again=counts is not None)
 
 
 def _claim(plan: PlannedBatch, media_index: MediaIndex, bucket: Bucket) -> set[str]:

@@ -31,7 +31,7 @@ _IMAGES_AT_A_TIME = 4
 _BACKLOG_BYTES = 200_000_000
 _MEASURED = ("content_type", "original_width", "original_height", *(field.name for field in fields(Features)))
 
-_Process = Callable[[bytes], ProcessedImage | ImageRejectedError]
+Process = Callable[[bytes], ProcessedImage | ImageRejectedError]
 
 
 class Result(NamedTuple):
@@ -56,8 +56,7 @@ def make_results(
     """
     options = Options(preset=plan.preset, tensor=plan.tensor)
     backlog = Backlog(_BACKLOG_BYTES)
-    numbered = ((position // ITEMS_PER_PART, item) for position, item in enumerate(plan.items))
-    items = [(number, item) for number, item in numbered if item.media_id in media_ids]
+    items = numbered_items(plan, media_ids)
 
     def process(files: list[bytes]) -> list[ProcessedImage | ImageRejectedError]:
         return process_all(files, options)
@@ -65,7 +64,7 @@ def make_results(
     def make(index: int) -> Result | None:
         if not backlog.wait(index) or seconds_left() < SECONDS_PER_ITEM:
             return None
-        result = _make_result(items[index][1], plan, download, micro_batcher)
+        result = make_result(items[index][1], plan, download, micro_batcher)
         backlog.add(result.size)
         return result
 
@@ -88,7 +87,14 @@ def make_results(
             backlog.close()
 
 
-def _make_result(item: Item, plan: PlannedBatch, download: Callable[[Item], bytes], process: _Process) -> Result:
+def numbered_items(plan: PlannedBatch, media_ids: set[str]) -> list[tuple[int, Item]]:
+    """Return these items in the order of the plan, each with the number of its part, which depends on the plan only."""
+    numbered = ((position // ITEMS_PER_PART, item) for position, item in enumerate(plan.items))
+    return [(number, item) for number, item in numbered if item.media_id in media_ids]
+
+
+def make_result(item: Item, plan: PlannedBatch, download: Callable[[Item], bytes], process: Process) -> Result:
+    """Download an image and process it; a failure of either is a row as well."""
     row = new_row(item, run_id=plan.run_id, dt=plan.batch.dt)
     try:
         raw = download(item)

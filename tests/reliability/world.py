@@ -18,6 +18,7 @@ import validate.app
 from imagelake.run.posts import Post
 from imagelake.sources import Bookmark, Feed
 from imagelake.web.messages import Request
+from tests.support.crashing_decoder import breaking
 from tests.support.factories import NOON, media, post
 from tests.support.fake_lake import BUCKET, Lake, aws_in_memory
 from tests.support.fake_network import Network, page
@@ -71,6 +72,11 @@ class World:
     def lose(self) -> Post:
         """Alice's second picture is gone."""
         return self._picture("a2", "failed", Answer(b"gone", 404))
+
+    def break_decoder(self, how: str) -> None:
+        """Alice posts one more picture, which breaks its decoder."""
+        self._posts["alice.example"].insert(1, self._picture("a5", "rejected", breaking(photo(5), how)))
+        self._publish()
 
     def mend(self) -> None:
         """What was gone is there again, and looks like a picture that alice has posted already."""

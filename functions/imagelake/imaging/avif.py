@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -17,8 +18,19 @@ from imagelake.imaging.header import Header, corrupt, truncated
 # An entry of the list of items, for an item of type Exif (8.11.6.2). MIAF tells readers to ignore its orientation.
 _EXIF_ITEM = re.compile(rb"(infe(?:\x02.{7}|\x03.{9}))Exif", re.DOTALL)
 _SEQUENCE_HEADER = 1
-# A still frame has about ten units.
+# Units of all frames of a file. A still frame has about ten; with units of two bytes, 24 MB took 105 s.
 _MAX_UNITS = 10_000
+# Frame headers, and frames with their header.
+_FRAME_UNITS = (3, 6)
+# Boxes in one box, and entries of the list of locations. libheif accepts 1,000 items (max_items in security_limits.cc).
+_MAX_BOXES = 1_000
+# Lists with one entry or more for each item. libavif compares each new item with all before it, so its time grows with
+# the square of the bytes. 1,000 items have about 32 KB of names, 16 KB of locations and 13 KB of properties.
+_TABLES = frozenset({b"iinf", b"iloc", b"iref", b"grpl", b"ipma"})
+_MAX_TABLE_BYTES = 64 << 10
+# All frames of a file together may have this many times the largest number of pixels: the image, its transparency, and
+# another one such as a gain map. Otherwise a grid of 1,000 tiles, or 1,000 frames in one item, are all decoded.
+_FULL_FRAMES = 3
 # The frame size is within the first 64 bytes of a sequence header, unless it has many operating points.
 _SEQUENCE_HEADER_BYTES = 256
 
@@ -36,25 +48,28 @@ def read_header(data: bytes) -> Header:
     if meta is None or brands is None:
         raise corrupt("the AVIF has no still image")
     inner = {box.kind: box for box in _boxes(data, meta.start + 4, meta.end)}
+    _check_tables(data, meta.start + 4, meta.end)
     if not inner.keys() >= {b"iprp", b"iloc", b"iinf"}:
         raise corrupt("the still image of the AVIF is not described")
     width, height = _largest_extent(data, inner[b"iprp"])
     frames = set(_frame_items(data, inner[b"iinf"]))
-    extents = {
+    extents = Counter(
         (start, min(end, len(data)))
         for item, start, end in _extents(data, inner[b"iloc"], inner.get(b"idat"))
         if item in frames
-    }
+    )
     # Without this, thousands of items that share the same bytes would be scanned one by one.
     if sum(end - start for start, end in extents if start < end) > 2 * len(data):
         raise corrupt("the items of the AVIF overlap")
-    coded_pixels = max((_coded_pixels(data[start:end]) for start, end in extents), default=0)
-    return Header(width, height, _strip(data, brands, top.get(b"moov")), coded_pixels=coded_pixels)
+    stripped = _strip(data, brands, top.get(b"moov"))
+    return Header(width, height, stripped, coded_pixels=_count_pixels(data, extents))
 
 
 def _boxes(data: bytes, position: int, end: int) -> Iterator[_Box]:
     """Yield the boxes between two offsets (4.2)."""
-    while position < end:
+    for _ in range(_MAX_BOXES):
+        if position >= end:
+            return
         size, kind = struct.unpack_from(">I4s", data, position)
         start = position + 8
         if size == 1:
@@ -68,6 +83,15 @@ def _boxes(data: bytes, position: int, end: int) -> Iterator[_Box]:
             raise corrupt("an AVIF box is smaller than its own header")
         yield _Box(kind, start, position + size)
         position += size
+    raise corrupt(f"a box of the AVIF has more than {_MAX_BOXES} boxes")
+
+
+def _check_tables(data: bytes, start: int, end: int) -> None:
+    """Refuse lists of items that are far too long."""
+    boxes = list(_boxes(data, start, end))
+    inner = [inner for box in boxes if box.kind == b"iprp" for inner in _boxes(data, box.start, box.end)]
+    if sum(box.end - box.start for box in boxes + inner if box.kind in _TABLES) > _MAX_TABLE_BYTES:
+        raise corrupt(f"the lists of items of the AVIF have more than {_MAX_TABLE_BYTES} bytes")
 
 
 def _largest_extent(data: bytes, properties: _Box) -> tuple[int, int]:
@@ -110,7 +134,10 @@ def _extents(data: bytes, location: _Box, item_data: _Box | None) -> Iterator[tu
         position += size
         return int.from_bytes(data[position - size : position], "big")
 
-    for _ in range(take(4 if version == 2 else 2)):
+    count = take(4 if version == 2 else 2)
+    if count > _MAX_BOXES:
+        raise corrupt(f"the AVIF has more than {_MAX_BOXES} items")
+    for _ in range(count):
         item = take(4 if version == 2 else 2)
         is_in_item_data = version and take(2) & 15 == 1
         take(2)
@@ -125,12 +152,31 @@ def _extents(data: bytes, location: _Box, item_data: _Box | None) -> Iterator[tu
             yield item, start + offset, (start + offset + length if length else len(data))
 
 
-def _coded_pixels(item: bytes) -> int:
-    """Find the largest frame that an item's sequence headers allow (AV1 specification, 5.3 and 5.5); 0 without any."""
-    largest = position = 0
-    for _ in range(_MAX_UNITS):
+def _count_pixels(data: bytes, extents: Counter[tuple[int, int]]) -> int:
+    """Count the pixels of the largest frame, or of an average one if there are more than `_FULL_FRAMES`.
+
+    ``extents`` are the starts and ends of items, each with the number of items that share it.
+    """
+    largest = total = 0
+    remaining_units = _MAX_UNITS
+    for (start, end), items in extents.items():
+        pixels = frames = 0
+        for kind, payload in _units(data[start:end], remaining_units):
+            remaining_units -= 1
+            if kind == _SEQUENCE_HEADER:
+                pixels = max(pixels, _sequence_pixels(payload))
+            frames += kind in _FRAME_UNITS
+        largest = max(largest, pixels)
+        total += pixels * frames * items
+    return max(largest, total // _FULL_FRAMES)
+
+
+def _units(item: bytes, limit: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the type of each unit of an item, and the first bytes of its payload (AV1 specification, 5.3)."""
+    position = 0
+    for _ in range(limit):
         if position >= len(item):
-            return largest
+            return
         header = item[position]
         position += 2 if header & 4 else 1
         length, shift = 0, 0
@@ -144,15 +190,15 @@ def _coded_pixels(item: bytes) -> int:
                     break
         else:
             length = len(item) - position
-        if header >> 3 & 15 == _SEQUENCE_HEADER:
-            largest = max(largest, _sequence_pixels(item[position : position + length]))
+        yield header >> 3 & 15, item[position : position + min(length, _SEQUENCE_HEADER_BYTES)]
         position += length
-    raise corrupt(f"a frame of the AVIF has more than {_MAX_UNITS} units")
+    if position < len(item):
+        raise corrupt(f"the frames of the AVIF have more than {_MAX_UNITS} units")
 
 
 def _sequence_pixels(payload: bytes) -> int:
     """Read the largest frame size from a sequence header (AV1 specification, 5.5.1)."""
-    bits = "".join(f"{byte:08b}" for byte in payload[:_SEQUENCE_HEADER_BYTES])
+    bits = f"{int.from_bytes(payload, 'big'):0{8 * len(payload)}b}"
     position = 0
 
     def take(count: int) -> int:

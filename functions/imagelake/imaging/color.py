@@ -42,7 +42,7 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
-    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    source = ImageCms.ImageCmsProfile(io.BytesIO(_without_elements(profile)))
     details = source.profile
     is_srgb = "srgb" in (details.profile_description or "").lower()
     if is_srgb or _MODES.get(details.xcolor_space.strip()) != image.mode:
@@ -50,3 +50,12 @@ def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
     converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
     assert converted is not None  # only an in-place conversion returns nothing
     return converted
+
+
+def _without_elements(profile: bytes) -> bytes:
+    """Hide the optional tags that are chains of processing elements (ICC.1:2022, 9.2.27 to 9.2.30) from LittleCMS.
+
+    The chain of a profile of 4 MB can have 500,000 elements, and for only 10,000 LittleCMS took 24 s.
+    """
+    table_end = 132 + 12 * int.from_bytes(profile[128:132], "big")
+    return profile[:table_end].replace(b"D2B", b"d2b") + profile[table_end:]

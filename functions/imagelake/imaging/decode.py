@@ -51,6 +51,9 @@ def decode(data: bytes, options: Options) -> DecodedImage:
         image, orientation = _decode_pixels(format_name, header, geometry, options)
     except ImageRejectedError:
         raise
+    except MemoryError as error:
+        message = f"The {format_name} decoder needs more memory than it may use."
+        raise ImageRejectedError(ErrorCode.DECODER_FAILED, message) from error
     # On bytes made to confuse them, decoders raise far more than OSError: SyntaxError, ValueError, TypeError, ...
     except Exception as error:
         is_truncated = isinstance(error, EOFError) or "truncated" in str(error)

@@ -6,6 +6,8 @@ import struct
 
 _ORIENTATION = 0x0112
 _SHORT = 3
+# Cameras write about 15 entries into the first directory (EXIF 2.32, 4.6.4 A); a block could hold 65,535.
+_MAX_ENTRIES = 1_000
 
 
 def read_orientation(block: bytes) -> int:
@@ -21,7 +23,7 @@ def read_orientation(block: bytes) -> int:
     try:
         (directory,) = struct.unpack_from(f"{byte_order}I", tiff, 4)
         (count,) = struct.unpack_from(f"{byte_order}H", tiff, directory)
-        for entry in range(directory + 2, directory + 2 + 12 * count, 12):
+        for entry in range(directory + 2, directory + 2 + 12 * min(count, _MAX_ENTRIES), 12):
             tag, kind, _, value = struct.unpack_from(f"{byte_order}HHIH", tiff, entry)
             if tag == _ORIENTATION:
                 return value if kind == _SHORT and 1 <= value <= 8 else 1

@@ -25,7 +25,8 @@ class Header:
     ``stripped``       the file without metadata and without later frames
     ``orientation``    1 to 8, as in EXIF. That of a WebP or an AVIF stays in ``stripped``; its decoder only returns it
     ``profile``        the ICC profile; that of a WebP or an AVIF stays in ``stripped``, too
-    ``coded_pixels``   pixels of the largest frame in the file, if its size may differ from the canvas
+    ``coded_pixels``   pixels of the largest frame in the file, if its size may differ from the canvas; a third of the
+                       pixels of all frames together, if that is more
     ``scan_offsets``   positions in ``stripped`` of the scans of a JPEG, if it may have more than one
     """
 

@@ -73,6 +73,16 @@ def part(batch: Batch, number: int) -> str:
     return f"{parts_prefix(batch)}{number:05d}"
 
 
+def attempts_prefix(batch: Batch) -> str:
+    """Name the folder of the attempts at a batch."""
+    return f"work/attempts/{batch.batch_id}/retry={batch.retried_by}/"
+
+
+def attempt(batch: Batch, number: int) -> str:
+    """Name one attempt at a batch, by its number from 0."""
+    return f"{attempts_prefix(batch)}{number:05d}"
+
+
 def batch_list(run: Run, feed_id: str) -> str:
     """Name the list of the batches that a run processes for a feed."""
     return f"work/lists/{run.run_id}/{feed_id}.json"

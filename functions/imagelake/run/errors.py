@@ -71,6 +71,7 @@ class ErrorCode(StrEnum):
     TOO_MANY_PIXELS = "too_many_pixels"  # refused by its header, before it is decoded
     TRUNCATED = "truncated"
     CORRUPT = "corrupt"  # the decoder refused it
+    DECODER_FAILED = "decoder_failed"  # the decoder crashed, or needed too much memory or time
     TOO_SMALL = "too_small"
     ODD_ASPECT_RATIO = "odd_aspect_ratio"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from functools import cache
 from typing import Annotated, Self
 
@@ -20,6 +21,11 @@ def _split(value: object) -> object:
 ResourceName = Annotated[str, Field(min_length=3)]
 # Origins whose hosts, ports and IP addresses are not checked: such as a mirror of your own or the local sample feed.
 TrustedOrigins = Annotated[frozenset[str], BeforeValidator(_split)]
+
+
+def select_variables(names: Iterable[str]) -> dict[str, str]:
+    """Return those of these environment variables that are set, for a child process that gets no others."""
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 class Settings(FrozenModel):

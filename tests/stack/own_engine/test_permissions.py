@@ -232,7 +232,7 @@ def ran(deployed: Deployed) -> Deployed:
     """The stack after a run whose Map Keys had lost its policy, another run, when it had it again, and its retry.
 
     After these, records of a stream: a post, of a picture that is there and of one that looks like it, and one that
-    is no post. And a batch of which an earlier try has left a part.
+    is no post. And a batch of which an attempt that died has left a part.
     """
     iam, role = deployed.engine.client("iam"), deployed.roles["MapKeys"]
     deployed.instagram.faults.clear()
@@ -255,17 +255,19 @@ def ran(deployed: Deployed) -> Deployed:
     records = [json.dumps({"schema": "imagelake.post/1", "post": told}).encode(), b"no post"]
     put_records(deployed.engine.client("kinesis"), deployed.names["PostStream"], records)
 
-    planned = plan(item("a"))
+    planned = plan(item("a"), item("b", deployed.photos.photo("dandelion")))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("imagelake.lake.bucket.client", deployed.engine.client)
         bucket = Bucket(deployed.names["Bucket"])
     bucket.put(object_keys.planned_batch(planned.batch), planned.model_dump_json().encode(), "application/json")
     Parts(bucket, planned.batch).write(0, Part(), [result(planned.items[0], Status.FAILED)])
+    bucket.put(object_keys.attempt(planned.batch, 0), b"{}", "application/json")
     answer = deployed.engine.client("lambda").invoke(
         FunctionName=deployed.names["TransformFunction"],
         Payload=json.dumps(event("transform", batch=planned.batch)),
     )
-    assert "FunctionError" not in answer, answer["Payload"].read()
+    counts = json.loads(answer["Payload"].read())
+    assert (counts["ok"] + counts["duplicate"], counts["failed"]) == (1, 1), counts
     deployed.wait(runs=4)
     return deployed
 
