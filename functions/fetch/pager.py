@@ -11,11 +11,13 @@ from imagelake.accounts.redaction import redact
 from imagelake.accounts.session import Session
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
-from imagelake.run.errors import RateLimitedError
+from imagelake.run.errors import BadFeedError, RateLimitedError, SourceChangedError
 from imagelake.run.models import Progress, Run, Stop
 from imagelake.sources import Bookmark, Feed, Page, RateLimit, Source
-from imagelake.sources.contract import Priced
+from imagelake.sources.contract import MAX_PAGE_URL, Priced
+from imagelake.web.errors import UrlRefusedError
 from imagelake.web.messages import Request, Response
+from imagelake.web.urls import Url
 
 # Without this limit, a listing whose empty pages always have a next page would never end.
 MAX_PAGES = 2000
@@ -58,6 +60,7 @@ class Pager:
 
     def _read_page(self, progress: Progress, bookmark: Bookmark | None) -> Progress:
         request = self._source.request(self._feed, bookmark, progress.cursor)
+        self._refuse_long_url(request, progress.cursor)
         if self._costs_too_much(request, progress):
             return progress.model_copy(update={"status": "done", "stopped_by": Stop.COST})
         response, page = self._reader.read(request)
@@ -84,6 +87,17 @@ class Pager:
             reset_at = page.rate.reset_at if page.rate else None
             return _wait_or_stop(progress, RateLimitedError("no calls are left", reset_at))
         return progress
+
+    def _refuse_long_url(self, request: Request, cursor: str | None) -> None:
+        """Raise if the metadata of the raw page, or the state of the run, could not hold the position in the feed."""
+        try:
+            length = len(str(Url.parse(request.url).with_params(request.params)))
+        except UrlRefusedError:
+            return  # a window of a stream has no such URL; the client refuses all others
+        if max(length, len((cursor or "").encode())) > MAX_PAGE_URL:
+            problem = "the feed's name or URL is too long" if cursor is None else "the cursor of the next page is too long"
+            error = BadFeedError if cursor is None else SourceChangedError
+            raise error(f"{self._feed.name}: {problem}: a request's URL has at most {MAX_PAGE_URL:,} characters")
 
     def _limit_reached(self, pages: int, posts: int) -> Stop | None:
         if posts >= self._max_posts:
