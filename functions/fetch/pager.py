@@ -95,7 +95,9 @@ class Pager:
         except UrlRefusedError:
             return  # a window of a stream has no such URL; the client refuses all others
         if max(length, len((cursor or "").encode())) > MAX_PAGE_URL:
-            problem = "the feed's name or URL is too long" if cursor is None else "the cursor of the next page is too long"
+            problem = (
+                "the feed's name or URL is too long" if cursor is None else "the cursor of the next page is too long"
+            )
             error = BadFeedError if cursor is None else SourceChangedError
             raise error(f"{self._feed.name}: {problem}: a request's URL has at most {MAX_PAGE_URL:,} characters")
 

@@ -19,8 +19,8 @@ RAW_IMAGE_ID = "sha256/"
 # Limits of every network; docs/limits.md has them all. A post above one is a reject, except for a long media id.
 MAX_MEDIA_ID_BYTES = 512
 MAX_POST_ID_BYTES = 2048
-# The author id is the key of an index in DynamoDB, which has at most 2,048 bytes.
-MAX_AUTHOR_ID_BYTES = 2048
+# The author id is the key of an index in DynamoDB, which has at most 2,048 bytes; a character has at most 4.
+MAX_AUTHOR_ID = 512
 MAX_SKIP_REASON = 200
 MAX_MEDIA = 1000
 # The texts of a post are in the row of each of its images, so they count once for each media item.
@@ -45,13 +45,10 @@ def _short_media_id(value: Any) -> Any:
     return f"{prefix[0] if prefix else 'media'}/sha256-{hashlib.sha256(data).hexdigest()}"
 
 
-def _at_most(limit: int) -> AfterValidator:
-    def check(text: str) -> str:
-        if len(text.encode()) > limit:
-            raise ValueError(f"longer than {limit:,} bytes")
-        return text
-
-    return AfterValidator(check)
+def _check_post_id(text: str) -> str:
+    if len(text.encode()) > MAX_POST_ID_BYTES:
+        raise ValueError(f"longer than {MAX_POST_ID_BYTES:,} bytes")
+    return text
 
 
 MediaId = Annotated[str, BeforeValidator(_short_media_id)]
@@ -79,8 +76,8 @@ class Media(FrozenModel):
 class Post(FrozenModel):
     """One post with its media items in order; ``license`` is ``None`` if the network states none."""
 
-    post_id: Annotated[str, Field(min_length=1), _at_most(MAX_POST_ID_BYTES)]
-    author_id: Annotated[str, Field(min_length=1), _at_most(MAX_AUTHOR_ID_BYTES)]
+    post_id: Annotated[str, Field(min_length=1), AfterValidator(_check_post_id)]
+    author_id: str = Field(min_length=1, max_length=MAX_AUTHOR_ID)
     author_name: str | None = None
     permalink: str | None = None
     posted_at: AwareDatetime

@@ -24,6 +24,8 @@ _TEXT = re.compile(
     r"(?P<source>[a-z][a-z0-9_]*):(?:(?P<server>[^#@\s]+)?#(?P<hashtag>[^#@\s]+)"
     r"|(?P<account_server>[^#@\s]+)@(?P<server_account>[^#@\s]+)|(?P<account>[^#\s]+))"
 )
+# Halves of a character, which cannot be encoded.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Feed(FrozenModel):
@@ -65,6 +67,13 @@ class Feed(FrozenModel):
             "account": parts["account"] or parts["server_account"],
         }
         return {name: text for name, text in fields.items() if text is not None}
+
+    @field_validator("account", "hashtag", "server", mode="before")
+    @classmethod
+    def _refuse_half_characters(cls, value: Any) -> Any:
+        if isinstance(value, str) and _SURROGATE.search(value):
+            raise ValueError("it has half of a Unicode character")
+        return value
 
     @field_validator("server")
     @classmethod

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 import h11
 
-from imagelake.web.errors import BodyCutError, ConnectionFailedError, HttpError, HttpTimeoutError
+from imagelake.web.errors import BodyCutError, ConnectionFailedError, HttpError, HttpTimeoutError, TooLargeError
 from imagelake.web.urls import Url
 
 _IDLE_SECONDS = 30.0
@@ -25,6 +25,9 @@ _LONGEST_HEAD = 65536
 # The longest line of a chunk, and the longest trailers. h11 takes quadratic time to refuse some lines of many spaces:
 # 0.5 s for 8 KB, 30 s for 60 KB. In a head, `_AMBIGUOUS` finds such a line first.
 _LONGEST_LINE = 4096
+# Each chunk costs 10 microseconds. A body may have so many chunks of any size, and beyond that so many bytes a chunk.
+MAX_SMALL_CHUNKS = 20_000
+MIN_CHUNK = 512
 # Bytes received at once: of a head or of chunks, and of any other body.
 _SMALL_PIECE, _PIECE = 4096, 262144
 _HEAD_END = re.compile(rb"\n\r?\n")
@@ -190,9 +193,14 @@ class ResponseStream:
     def __iter__(self) -> Iterator[bytes]:
         host = self.url.host
         with _errors_as(BodyCutError, f"{host} broke off inside the body", f"{host} did not finish"):
+            chunks = size = 0
             while self._http.their_state is h11.SEND_BODY:
                 event = self._next_chunked_event() if self._chunked else self._http.next_event()
                 if isinstance(event, h11.Data):
+                    chunks += event.chunk_end
+                    size += len(event.data)
+                    if chunks > MAX_SMALL_CHUNKS + size / MIN_CHUNK:
+                        raise TooLargeError(f"{host} sends {chunks:,} chunks of {size // chunks} bytes on average")
                     yield event.data
                 elif event is h11.NEED_DATA:
                     self._receive(_SMALL_PIECE if self._chunked else _PIECE)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -482,3 +483,13 @@ def test_page_when_lookup_or_settings_are_damaged_raises_only_imagelake_errors(b
     except ImagelakeError:
         return
     assert result.cursor
+
+
+def test_media_id_when_the_attachment_id_is_long_is_a_digest() -> None:
+    (post,) = page(status(media_attachments=[attachment(id="図" * 900)])).posts
+    assert re.fullmatch("mastodon/sha256-[0-9a-f]{64}", post.media[0].media_id)
+
+
+def test_post_when_it_has_too_many_media_items_is_a_reject() -> None:
+    (reject,) = page(status(media_attachments=[attachment(id=str(number)) for number in range(1_001)])).rejects
+    assert reject.reason == "media: 1,001 media items, more than 1,000"

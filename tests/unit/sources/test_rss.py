@@ -332,3 +332,11 @@ class TestJsonPage(PageProperties):
 def test_feed_when_in_short_form_keeps_its_url_whole(url: str) -> None:
     feed = parse_feed(f"rss:{url}")
     assert (feed.account, feed.server, feed.hashtag, feed.name) == (url, None, None, f"rss:{url}")
+
+
+def test_older_entries_behind_a_long_url_are_a_reject_and_the_page_is_read() -> None:
+    result = page(rss(item(), about=f'<atom:link rel="next" href="?{"a" * 2_130}"/>'))
+    assert ([post.post_id for post in result.posts], result.cursor) == (["1"], None)
+    assert [reject.reason for reject in result.rejects] == [
+        "older entries are not read: the URL of the next page is longer than 1,900 characters"
+    ]
