@@ -54,7 +54,7 @@ class Rss:
             "`image` and `attachments` of JSON Feed. A `media:thumbnail` counts if nothing else is attached. Images "
             "inside the text do not count.",
             "RSS and Atom need not be well-formed XML. A feed is refused if its DOCTYPE declares entities, or if it "
-            "has more than 10 MB or 200,000 elements, a JSON Feed if it has more than 50,000 items.",
+            "is above one of the [limits](limits.md).",
             "An entry without a date has the date of the feed; if there is none, it is rejected.",
             "A feed that has moved fails, and the error states its new URL.",
             "The URL is stored with every row, so do not use one that is itself a secret.",
