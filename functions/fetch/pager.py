@@ -60,10 +60,11 @@ class Pager:
 
     def _read_page(self, progress: Progress, bookmark: Bookmark | None) -> Progress:
         request = self._source.request(self._feed, bookmark, progress.cursor)
-        self._refuse_long_url(request, progress.cursor)
+        self._refuse_long_url(request, is_first=progress.cursor is None)
         if self._costs_too_much(request, progress):
             return progress.model_copy(update={"status": "done", "stopped_by": Stop.COST})
         response, page = self._reader.read(request)
+        self._refuse_long_cursor(page)
         self._store(response, progress.pages)
 
         pages, posts = progress.pages + 1, progress.posts + len(page.posts)
@@ -88,18 +89,22 @@ class Pager:
             return _wait_or_stop(progress, RateLimitedError("no calls are left", reset_at))
         return progress
 
-    def _refuse_long_url(self, request: Request, cursor: str | None) -> None:
-        """Raise if the metadata of the raw page, or the state of the run, could not hold the position in the feed."""
+    def _refuse_long_url(self, request: Request, is_first: bool) -> None:
+        """Raise if the metadata of the raw page could not hold the request's URL."""
         try:
             length = len(str(Url.parse(request.url).with_params(request.params)))
         except UrlRefusedError:
             return  # a window of a stream has no such URL; the client refuses all others
-        if max(length, len((cursor or "").encode())) > MAX_PAGE_URL:
-            problem = (
-                "the feed's name or URL is too long" if cursor is None else "the cursor of the next page is too long"
+        if length > MAX_PAGE_URL:
+            error = BadFeedError if is_first else SourceChangedError
+            raise error(
+                f"{self._feed.name[:80]}: the URL of a page has {length:,} characters, more than {MAX_PAGE_URL:,}"
             )
-            error = BadFeedError if cursor is None else SourceChangedError
-            raise error(f"{self._feed.name}: {problem}: a request's URL has at most {MAX_PAGE_URL:,} characters")
+
+    def _refuse_long_cursor(self, page: Page) -> None:
+        """Raise if the next page is one whose URL would be too long; the run's state would hold the cursor."""
+        if len((page.cursor or "").encode()) > MAX_PAGE_URL:
+            raise SourceChangedError(f"{self._feed.name}: the next page's cursor has more than {MAX_PAGE_URL:,} bytes")
 
     def _limit_reached(self, pages: int, posts: int) -> Stop | None:
         if posts >= self._max_posts:

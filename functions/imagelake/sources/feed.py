@@ -19,6 +19,7 @@ from pydantic import (
 
 from imagelake.run.errors import BadFeedError
 from imagelake.run.frozen_model import FrozenModel
+from imagelake.run.posts import MAX_POST_ID_BYTES
 
 _TEXT = re.compile(
     r"(?P<source>[a-z][a-z0-9_]*):(?:(?P<server>[^#@\s]+)?#(?P<hashtag>[^#@\s]+)"
@@ -116,5 +117,5 @@ class Feed(FrozenModel):
 class Bookmark(FrozenModel):
     """The newest post that earlier runs have read: its id, and the time by which the network sorts its posts."""
 
-    newest_id: str
+    newest_id: str = Field(max_length=MAX_POST_ID_BYTES)
     newest_at: AwareDatetime

@@ -52,7 +52,7 @@ _MAX_DEPTH = 64
 # More digits than any 64-bit number has; int() refuses 4,301.
 _MAX_DIGITS = 32
 # Ten megabytes can hold millions of empty objects, and each takes much more memory than its text.
-MAX_VALUES = 500_000
+MAX_VALUES = 250_000
 # A text, also one without an end.
 _JSON_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 

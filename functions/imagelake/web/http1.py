@@ -28,6 +28,8 @@ _LONGEST_LINE = 4096
 # Each chunk costs 10 microseconds. A body may have so many chunks of any size, and beyond that so many bytes a chunk.
 MAX_SMALL_CHUNKS = 20_000
 MIN_CHUNK = 512
+# So many bytes of chunk lines count as one chunk.
+LINES_PER_CHUNK = 256
 # Bytes received at once: of a head or of chunks, and of any other body.
 _SMALL_PIECE, _PIECE = 4096, 262144
 _HEAD_END = re.compile(rb"\n\r?\n")
@@ -180,6 +182,7 @@ class ResponseStream:
         self.status = head.status_code
         self.headers = Headers([(name.decode("ascii"), _text(value)) for name, value in head.headers])
         self._chunked = "transfer-encoding" in self.headers
+        self._line_bytes = 0
         self.length = self._body_length(request)
         if self.length == 0:
             list(self)  # so that the connection is reusable although nobody reads the empty body
@@ -199,7 +202,7 @@ class ResponseStream:
                 if isinstance(event, h11.Data):
                     chunks += event.chunk_end
                     size += len(event.data)
-                    if chunks > MAX_SMALL_CHUNKS + size / MIN_CHUNK:
+                    if chunks + self._line_bytes / LINES_PER_CHUNK > MAX_SMALL_CHUNKS + size / MIN_CHUNK:
                         raise TooLargeError(f"{host} sends {chunks:,} chunks of {size // chunks} bytes on average")
                     yield event.data
                 elif event is h11.NEED_DATA:
@@ -245,7 +248,9 @@ class ResponseStream:
         rest = len(self._http.trailing_data[0])
         data = len(event.data) if isinstance(event, h11.Data) else 0
         # What h11 has read and not returned: a chunk's line, the line end after a chunk, or trailers.
-        if _AMBIGUOUS.search(before[: len(before) - rest - data]) or (event is h11.NEED_DATA and rest > _LONGEST_LINE):
+        line = before[: len(before) - rest - data]
+        self._line_bytes += len(line)
+        if _AMBIGUOUS.search(line) or (event is h11.NEED_DATA and rest > _LONGEST_LINE):
             raise h11.RemoteProtocolError("a line that is too long or that can be read in two ways")
         return event
 

@@ -320,3 +320,9 @@ def test_many_reasons_to_skip_are_counted_together(lake: Lake, network: Network)
 def test_batch_of_long_texts_is_split(lake: Lake, network: Network) -> None:
     long = [post(str(number), text="x" * 9_000_000) for number in range(3)]
     assert sorted(map(len, names(planned(lake, validate(lake, *(page(one, cursor="1") for one in long)))))) == [1, 2]
+
+
+@pytest.mark.parametrize("end", ["図" * 900, "x" * 600, "9 ", "9\n8"])
+def test_item_with_a_long_or_unusual_id_is_planned(lake: Lake, network: Network, end: str) -> None:
+    (made,) = planned(lake, validate(lake, page(post("one", media("one", media_id=f"bluesky/{end}")))))
+    assert made.items[0].media_id.startswith("bluesky/sha256-")

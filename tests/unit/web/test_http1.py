@@ -449,14 +449,14 @@ def test_exchange_when_answers_are_mutated_then_only_our_errors_are_raised_and_n
             assert retried(client, f"{server.origin}/ok") == b"ok"
 
 
-@pytest.mark.parametrize("extension", [b"", b";" + b"x" * 1_000])
+@pytest.mark.parametrize("extension", [b"", b";" + b"x" * 3_900, b" " * 4_000])
 def test_exchange_when_a_body_comes_in_tiny_chunks_is_refused_within_a_second_of_cpu(
     extension: bytes, serve: Serve
 ) -> None:
     chunks = (b"1" + extension + b"\r\na\r\n") * 1_000
     server = serve(lambda head: [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", *[chunks] * 1_000])
     started = time.thread_time()
-    with pytest.raises(TooLargeError, match="sends 20,040 chunks of 1 bytes on average"):
+    with pytest.raises(TooLargeError, match="chunks of 1 bytes on average"):
         get(server.origin, GuardedClient(trusted_origins=frozenset({server.origin})))
     assert time.thread_time() - started < 1
 
