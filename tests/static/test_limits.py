@@ -9,7 +9,7 @@ from pathlib import Path
 from check_input import run_input
 from imagelake.lake import hash_log
 from imagelake.run import posts
-from imagelake.sources import contract, feed_document, feed_handlers, responses, stream, wire, xml_text
+from imagelake.sources import contract, feed, feed_document, feed_handlers, responses, stream, wire, xml_text
 from imagelake.web import http1
 from imagelake.web.client import GuardedClient
 from transform.download import Limits
@@ -25,6 +25,7 @@ NUMBERS = {
     "JSON values of a page": responses.MAX_VALUES,
     "entries of a page": wire.MAX_ENTRIES,
     "characters of the URL of a page": contract.MAX_PAGE_URL,
+    "characters of the id in a bookmark": feed.MAX_BOOKMARK,
     "elements of an XML feed": feed_handlers._MAX_ELEMENTS,
     "open elements inside each other": feed_handlers._MAX_DEPTH,
     "attributes of an element": feed_handlers._MAX_ATTRIBUTES,

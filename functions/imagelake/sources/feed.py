@@ -19,12 +19,13 @@ from pydantic import (
 
 from imagelake.run.errors import BadFeedError
 from imagelake.run.frozen_model import FrozenModel
-from imagelake.run.posts import MAX_POST_ID_BYTES
 
 _TEXT = re.compile(
     r"(?P<source>[a-z][a-z0-9_]*):(?:(?P<server>[^#@\s]+)?#(?P<hashtag>[^#@\s]+)"
     r"|(?P<account_server>[^#@\s]+)@(?P<server_account>[^#@\s]+)|(?P<account>[^#\s]+))"
 )
+# The state of a run holds the id in the bookmark.
+MAX_BOOKMARK = 4_096
 # Halves of a character, which cannot be encoded.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -117,5 +118,5 @@ class Feed(FrozenModel):
 class Bookmark(FrozenModel):
     """The newest post that earlier runs have read: its id, and the time by which the network sorts its posts."""
 
-    newest_id: str = Field(max_length=MAX_POST_ID_BYTES)
+    newest_id: str = Field(max_length=MAX_BOOKMARK)
     newest_at: AwareDatetime

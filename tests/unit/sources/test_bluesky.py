@@ -488,6 +488,6 @@ class TestPage(PageProperties):
 
 
 def test_bookmark_never_has_a_long_id() -> None:
-    long = entry(uri=f"at://{DID}/app.bsky.feed.post/" + "k" * 2_048)
+    long = entry(uri=f"at://{DID}/app.bsky.feed.post/" + "k" * 4_096)
     result = page(long, entry("3kgood"))
     assert [post.post_id for post in result.posts] == [result.newest and result.newest.newest_id]

@@ -334,6 +334,12 @@ def test_feed_when_in_short_form_keeps_its_url_whole(url: str) -> None:
     assert (feed.account, feed.server, feed.hashtag, feed.name) == (url, None, None, f"rss:{url}")
 
 
+def test_bookmark_holds_the_longest_version() -> None:
+    result = SOURCE.parse(FEED, response(rss(item()), etag='"' * 512, **{"last-modified": "\\" * 512}))
+    assert result.newest
+    assert SOURCE.request(FEED, result.newest, None).headers["if-none-match"] == '"' * 512
+
+
 def test_older_entries_behind_a_long_url_are_a_reject_and_the_page_is_read() -> None:
     result = page(rss(item(), about=f'<atom:link rel="next" href="?{"a" * 2_130}"/>'))
     assert ([post.post_id for post in result.posts], result.cursor) == (["1"], None)
