@@ -174,7 +174,7 @@ class Planner:
         )
 
     def _write_batch(self, planned: PlannedBatch, key: str) -> None:
-        self._bucket.put(key, planned.model_dump_json().encode(), "application/json")
+        self._bucket.put_json(key, planned.model_dump(mode="json"))
 
     def _write_rejects(self, selection: Selection) -> None:
         lines = [

@@ -26,7 +26,7 @@ _LONGEST_HEAD = 65536
 # 0.5 s for 8 KB, 30 s for 60 KB. In a head, `_AMBIGUOUS` finds such a line first.
 _LONGEST_LINE = 4096
 # Each chunk costs 10 microseconds. A body may have so many chunks of any size, and beyond that so many bytes a chunk.
-MAX_SMALL_CHUNKS = 20_000
+MAX_SMALL_CHUNKS = 25_000
 MIN_CHUNK = 512
 # So many bytes of chunk lines count as one chunk.
 LINES_PER_CHUNK = 256
