@@ -335,7 +335,7 @@ def test_feed_when_in_short_form_keeps_its_url_whole(url: str) -> None:
 
 
 def test_bookmark_holds_the_longest_version() -> None:
-    result = SOURCE.parse(FEED, response(rss(item()), etag='"' * 512, **{"last-modified": "\\" * 512}))
+    result = SOURCE.parse(FEED, response(rss(item()), etag='"' * 512, last_modified="\\" * 512))
     assert result.newest
     assert SOURCE.request(FEED, result.newest, None).headers["if-none-match"] == '"' * 512
 
