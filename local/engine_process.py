@@ -12,8 +12,10 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 
 _HERE = Path(__file__).parent
+_METADATA = "x-amz-meta-"
 
 
 def _end_with_parent() -> None:
@@ -31,6 +33,23 @@ def _accept_saved_queries() -> None:
         "create": lambda logical_id, properties, stack: (logical_id, {"QueryDefinitionId": logical_id}),
         "delete": lambda physical_id, properties: None,
     }
+
+
+def _refuse_what_s3_refuses() -> None:
+    # The engine stores keys and metadata of any length.
+    from ministack.services import s3
+
+    put_object = s3._put_object
+
+    def put_within_limits(bucket: str, key: str, body: bytes, headers: dict[str, str]) -> Any:
+        metadata = {name.lower(): value for name, value in headers.items() if name.lower().startswith(_METADATA)}
+        if len(key.encode()) > 1024:
+            return s3._error("KeyTooLongError", "Your key is too long", 400)
+        if sum(len(name) - len(_METADATA) + len(value.encode()) for name, value in metadata.items()) > 2048:
+            return s3._error("MetadataTooLarge", "Your metadata headers exceed the maximum allowed size", 400)
+        return put_object(bucket, key, body, headers)
+
+    s3._put_object = put_within_limits
 
 
 def _answer_workers_at_once() -> None:
@@ -62,6 +81,7 @@ def main() -> None:
     """Serve until a signal comes or the parent ends. This process must be the leader of a process group."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _accept_saved_queries()
+    _refuse_what_s3_refuses()
     _answer_workers_at_once()
     _fork_workers()
     from ministack.app import main as serve

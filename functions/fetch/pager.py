@@ -11,11 +11,13 @@ from imagelake.accounts.redaction import redact
 from imagelake.accounts.session import Session
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
-from imagelake.run.errors import RateLimitedError
+from imagelake.run.errors import BadFeedError, RateLimitedError, SourceChangedError
 from imagelake.run.models import Progress, Run, Stop
 from imagelake.sources import Bookmark, Feed, Page, RateLimit, Source
-from imagelake.sources.contract import Priced
+from imagelake.sources.contract import MAX_PAGE_URL, Priced
+from imagelake.web.errors import UrlRefusedError
 from imagelake.web.messages import Request, Response
+from imagelake.web.urls import Url
 
 # Without this limit, a listing whose empty pages always have a next page would never end.
 MAX_PAGES = 2000
@@ -60,9 +62,11 @@ class Pager:
 
     def _read_page(self, progress: Progress, bookmark: Bookmark | None) -> Progress:
         request = self._source.request(self._feed, bookmark, progress.cursor)
+        self._refuse_long_url(request, is_first=progress.cursor is None)
         if self._costs_too_much(request, progress):
             return progress.model_copy(update={"status": "done", "stopped_by": Stop.COST})
         response, page = self._reader.read(request)
+        self._refuse_long_cursor(page)
         self._store(response, progress.pages)
 
         pages, posts = progress.pages + 1, progress.posts + len(page.posts)
@@ -86,6 +90,23 @@ class Pager:
             # The network would refuse the next call, and some networks count refused calls against the reader.
             return _wait_or_stop(progress, reset_at)
         return progress
+
+    def _refuse_long_url(self, request: Request, is_first: bool) -> None:
+        """Raise if the metadata of the raw page could not hold the request's URL."""
+        try:
+            length = len(str(Url.parse(request.url).with_params(request.params)))
+        except UrlRefusedError:
+            return  # a window of a stream has no such URL; the client refuses all others
+        if length > MAX_PAGE_URL:
+            error = BadFeedError if is_first else SourceChangedError
+            raise error(
+                f"{self._feed.name[:80]}: the URL of a page has {length:,} characters, more than {MAX_PAGE_URL:,}"
+            )
+
+    def _refuse_long_cursor(self, page: Page) -> None:
+        """Raise if the next page is one whose URL would be too long; the run's state would hold the cursor."""
+        if len((page.cursor or "").encode()) > MAX_PAGE_URL:
+            raise SourceChangedError(f"{self._feed.name}: the next page's cursor has more than {MAX_PAGE_URL:,} bytes")
 
     def _limit_reached(self, pages: int, posts: int) -> Stop | None:
         if posts >= self._max_posts:

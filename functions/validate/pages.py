@@ -7,7 +7,7 @@ import gzip
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket, named_if_damaged
 from imagelake.run.models import Run
-from imagelake.run.posts import Post
+from imagelake.run.posts import Media, Post
 from imagelake.sources import Feed, Reject, Source
 from imagelake.web.messages import Response
 
@@ -15,7 +15,10 @@ from imagelake.web.messages import Response
 def read_pages(
     source: Source, feed: Feed, feed_id: str, run: Run, pages: int, bucket: Bucket
 ) -> tuple[list[Post], list[Reject]]:
-    """Read all posts of the run's pages, each post once and in the order of the listing, and all rejects."""
+    """Read all posts of the run's pages, each post once and in the order of the listing, and all rejects.
+
+    A post that comes again, because it was edited or its images were not ready, adds its new media items.
+    """
     posts: dict[tuple[str, str], Post] = {}
     rejects: list[Reject] = []
     for number in range(pages):
@@ -29,6 +32,20 @@ def read_pages(
         page = source.parse(feed, Response(status, {}, text, url))
         for post in page.posts:
             # A stream has posts of many networks, and two networks may use the same post id.
-            posts.setdefault((post.author_id, post.post_id), post)
+            name = (post.author_id, post.post_id)
+            posts[name] = _merged(posts[name], post) if name in posts else post
         rejects += page.rejects
     return list(posts.values()), rejects
+
+
+def _merged(first: Post, again: Post) -> Post:
+    """Add the media items of ``again`` that ``first`` has not, or has without a usable URL."""
+    media = {item.media_id: item for item in first.media}
+    for item in again.media:
+        if item.media_id not in media or (_is_usable(item) and not _is_usable(media[item.media_id])):
+            media[item.media_id] = item
+    return first if list(media.values()) == first.media else first.model_copy(update={"media": list(media.values())})
+
+
+def _is_usable(media: Media) -> bool:
+    return media.url is not None and media.skip_reason is None

@@ -19,6 +19,11 @@ from imagelake.run.posts import Item, Media, Post
 from imagelake.sources import Feed, Reject
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
+# Transform holds several copies of a batch's texts in memory.
+MAX_BATCH_BYTES = 20_000_000
+# The state of a run holds the counts, and at most 256 KB in all.
+MAX_SKIP_REASONS = 20
+_OTHER_REASONS = "other reasons"
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ class Planner:
             posts=selection.posts,
             already_known=selection.already_known,
             rejected_posts=len(selection.rejected_posts),
-            skipped_media=Counter(reject.reason for reject in selection.skipped_media),
+            skipped_media=_count_reasons(selection.skipped_media),
             bookmark=BookmarkUpdate(newest_id=progress.newest_id, newest_at=progress.newest_at),
             stopped_by=progress.stopped_by,
             cost_usd=progress.cost_usd,
@@ -143,10 +148,18 @@ class Planner:
         return [item for item in candidates if item.media_id not in known]
 
     def _groups(self, items: list[Item]) -> Iterator[list[Item]]:
-        """Split items into groups of at most the batch size; images whose URLs expire first come first."""
-        ordered = sorted(items, key=_urgency)
-        for start in range(0, len(ordered), self._run.batch_size):
-            yield ordered[start : start + self._run.batch_size]
+        """Split items into groups within the limits of a batch; images whose URLs expire first come first."""
+        group: list[Item] = []
+        size = 0
+        for item in sorted(items, key=_urgency):
+            item_size = len(item.model_dump_json())
+            if group and (len(group) == self._run.batch_size or size + item_size > MAX_BATCH_BYTES):
+                yield group
+                group, size = [], 0
+            group.append(item)
+            size += item_size
+        if group:
+            yield group
 
     def _plan_batch(self, feed: Feed, items: list[Item]) -> PlannedBatch:
         batch = Batch(
@@ -184,6 +197,13 @@ def _images(feed: Feed, posts: list[Post]) -> tuple[list[Item], list[Reject]]:
             else:
                 skipped.append(Reject(post.post_id, _skip_reason(media), media.model_dump(mode="json")))
     return list(items.values()), skipped
+
+
+def _count_reasons(skipped: list[Reject]) -> dict[str, int]:
+    """Count the skipped media items by reason; rare reasons beyond the limit count together."""
+    counts = Counter(reject.reason for reject in skipped).most_common()
+    rest = sum(number for _, number in counts[MAX_SKIP_REASONS:])
+    return dict(counts[:MAX_SKIP_REASONS]) | ({_OTHER_REASONS: rest} if rest else {})
 
 
 def _urgency(item: Item) -> tuple[datetime, datetime, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from contextlib import suppress
 
 from imagelake.lake import object_keys
@@ -11,6 +12,9 @@ from imagelake.lake.media_index import MediaIndex
 from imagelake.lake.rows import Status
 from imagelake.run.errors import BadInputError, ObjectMissingError
 from imagelake.run.models import PlannedBatch, Retry
+
+# The state of a run holds the sentences, and at most 256 KB in all.
+MAX_SENTENCES = 20
 
 
 def reopen(retry: Retry, run_id: str, feed_id: str, bucket: Bucket, media_index: MediaIndex) -> list[str]:
@@ -30,13 +34,12 @@ def reopen(retry: Retry, run_id: str, feed_id: str, bucket: Bucket, media_index:
         if mapped["status"] == Status.FAILED and mapped["error_code"] in retry.error_codes:
             failed[mapped["batch_id"]].add(media_id)
 
+    expired: list[tuple[str, int]] = []
     for batch_id, media_ids in sorted(failed.items()):
         try:
             plan = bucket.get_model(object_keys.first_planned_batch(batch_id), PlannedBatch)
         except ObjectMissingError:
-            problems.append(
-                f"{len(media_ids)} items of batch {batch_id} are not retried: its plan has expired after 14 days"
-            )
+            expired.append((batch_id, len(media_ids)))
             continue
         if not bucket.exists(object_keys.open_batch(plan.batch)):
             again = _again(plan, media_ids, run_id)
@@ -44,7 +47,16 @@ def reopen(retry: Retry, run_id: str, feed_id: str, bucket: Bucket, media_index:
             with suppress(ObjectMissingError):
                 again = bucket.get_model(object_keys.planned_batch(again.batch), PlannedBatch)
             bucket.put_json(object_keys.open_batch(plan.batch), again.model_dump(mode="json"))
-    return problems
+    return [*problems, *_expired(expired)]
+
+
+def _expired(batches: list[tuple[str, int]]) -> Iterator[str]:
+    """Yield a sentence for each of the first batches whose plans have expired, and one for all others."""
+    for batch_id, number in batches[:MAX_SENTENCES]:
+        yield f"{number} items of batch {batch_id} are not retried: its plan has expired after 14 days"
+    if others := batches[MAX_SENTENCES:]:
+        items = sum(number for _, number in others)
+        yield f"{items} items of {len(others)} other batches are not retried: their plans have expired after 14 days"
 
 
 def _listed(retry: Retry, feed_id: str, bucket: Bucket) -> list[dict[str, str]]:

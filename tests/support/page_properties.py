@@ -6,11 +6,13 @@ import json
 from contextlib import suppress
 from functools import cached_property
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imagelake.run.errors import ImagelakeError
+from imagelake.run.errors import ImagelakeError, SourceChangedError
 from imagelake.sources import Bookmark, Feed, Page, Source
 from imagelake.web.messages import Request, Response
 from tests.support.json_mutations import FIXED, damaged, rendered
@@ -114,6 +116,12 @@ class PageProperties:
     def test_page_of_rejects_leads_to_the_next_page(self) -> None:
         page = self._page([None])
         assert (page.posts, len(page.rejects), page.cursor) == ([], 1, self._good_page.cursor)
+
+    def test_page_with_too_many_entries_is_refused(self) -> None:
+        with patch("imagelake.sources.wire.MAX_ENTRIES", 3):
+            assert len(self._page([None] * 3).rejects) == 3
+            with pytest.raises(SourceChangedError, match="the page has 4 entries, more than 3"):
+                self._page([None] * 4)
 
     def test_run_with_a_bookmark_reads_in_the_direction_of_newest_first(self) -> None:
         """If it reads in the other one and ends at its limit, the bookmark moves past posts that it has not read."""

@@ -15,23 +15,35 @@ from pathlib import Path, PurePath
 from typing import Any
 from unittest.mock import patch
 
+from tests.support.aws_limits import refusal
+
 
 @contextmanager
 def improved_moto() -> Iterator[None]:
-    """moto and botocore: faster calls of AWS in memory, and conditional writes to S3 of which only one wins."""
+    """moto and botocore: faster calls of AWS in memory, AWS's limits, and conditional writes of which only one wins."""
     import botocore.session
     import moto.core.models
     import moto.s3.urls
+    from botocore.client import BaseClient
+    from botocore.exceptions import ClientError
     from botocore.useragent import UserAgentString
     from moto.s3.models import S3Backend
     from moto.s3.responses import S3Response
 
     put_object, one_put = S3Response.put_object, threading.Lock()
+    make_api_call: Callable[..., Any] = vars(BaseClient)["_make_api_call"]
 
     def put_alone(self: S3Response) -> Any:
         # moto checks the condition first and writes later, so only one thread may do it at a time.
         with one_put:
             return put_object(self)
+
+    def call_within_limits(self: Any, operation: str, params: dict[str, Any]) -> Any:
+        # moto stores what S3 refuses, and reads keys that DynamoDB refuses.
+        problem = refusal(self.meta.service_model.service_name, params)
+        if problem is not None:
+            raise ClientError({"Error": {"Code": problem, "Message": "above a limit of AWS"}}, operation)
+        return make_api_call(self, operation, params)
 
     with (
         # moto would add 1,300 URLs at every start, for programs that call AWS through requests.
@@ -42,6 +54,7 @@ def improved_moto() -> Iterator[None]:
         patch.object(S3Backend, "_url_module", property(lambda self: moto.s3.urls)),
         patch.object(UserAgentString, "to_string", lambda self: "imagelake-tests"),
         patch.object(S3Response, "put_object", put_alone),
+        patch.object(BaseClient, "_make_api_call", call_within_limits),
     ):
         yield
 

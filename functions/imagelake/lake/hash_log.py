@@ -20,10 +20,12 @@ from imagelake.run.aws import aws_errors, client
 from imagelake.run.errors import StorageUnavailableError
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.type_defs import UniversalAttributeValueTypeDef
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, UniversalAttributeValueTypeDef
 
 # Start a new log if the hashes, or the way to compute them, change.
 _HASHES, _NAMES = "phash-1", "names-1"
+# An item of DynamoDB has at most 400 KB. The names of a batch above this are several items.
+MAX_NAMES_BYTES = 390_000
 # Another batch took this sequence number, or is writing it: read the log again and retry.
 _CONFLICTS = {"None", "ConditionalCheckFailed", "TransactionConflict"}
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
@@ -67,9 +69,13 @@ class HashLog:
         """Add an entry and the names of its originals; return ``False`` if its sequence number is taken."""
         seq: dict[str, UniversalAttributeValueTypeDef] = {"seq": {"N": str(entry.seq)}}
         packed = zlib.compress(json.dumps(names).encode())
+        pieces = [packed[start : start + MAX_NAMES_BYTES] for start in range(0, len(packed), MAX_NAMES_BYTES)]
         items: list[dict[str, UniversalAttributeValueTypeDef]] = [
             {"log": {"S": _HASHES}, **seq, "batch_id": {"S": entry.batch_id}, "hashes": {"B": entry.hashes}},
-            {"log": {"S": _NAMES}, **seq, "names": {"B": packed}},
+            *(
+                {"log": {"S": _names(number)}, **seq, "names": {"B": piece}, "items": {"N": str(len(pieces))}}
+                for number, piece in enumerate(pieces)
+            ),
         ]
         with aws_errors(self.table):
             try:
@@ -100,12 +106,22 @@ class HashLog:
 
     def names(self, seq: int) -> list[str]:
         """Read the ``media_id`` of each original of an entry."""
-        with aws_errors(self.table):
-            item = self._dynamo.get_item(
-                TableName=self.table, Key={"log": {"S": _NAMES}, "seq": {"N": str(seq)}}, ConsistentRead=True
-            )["Item"]
-        names: list[str] = json.loads(zlib.decompress(item["names"]["B"]))
+        first = self._names_item(seq, 0)
+        # Earlier versions wrote one item without this number.
+        count = int(first["items"]["N"]) if "items" in first else 1
+        items = [first, *(self._names_item(seq, number) for number in range(1, count))]
+        names: list[str] = json.loads(zlib.decompress(b"".join(bytes(item["names"]["B"]) for item in items)))
         return names
+
+    def _names_item(self, seq: int, number: int) -> dict[str, AttributeValueTypeDef]:
+        key: dict[str, UniversalAttributeValueTypeDef] = {"log": {"S": _names(number)}, "seq": {"N": str(seq)}}
+        with aws_errors(self.table):
+            return self._dynamo.get_item(TableName=self.table, Key=key, ConsistentRead=True)["Item"]
+
+
+def _names(number: int) -> str:
+    """Return the log of the names' first item, or of one of those after it."""
+    return f"{_NAMES}/{number}" if number else _NAMES
 
 
 class HashLogCache:

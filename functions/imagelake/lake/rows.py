@@ -6,6 +6,7 @@ but never changed or removed. Athena has no unsigned types and no float16.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple, TypedDict, cast
@@ -183,7 +184,8 @@ def new_row(item: Item, *, run_id: str, dt: str) -> Row:
 
 def image_file(media_id: str, jpeg: bytes) -> ImageFile:
     """Make the value of the column ``image``."""
-    return {"bytes": jpeg, "path": f"{media_id}.jpg"}
+    # Programs use the path as the name of a file, and a media id can have slashes, dots and colons.
+    return {"bytes": jpeg, "path": f"{hashlib.sha256(media_id.encode()).hexdigest()[:32]}.jpg"}
 
 
 def select(row: Mapping[str, Any], columns: Iterable[str]) -> dict[str, Any]:

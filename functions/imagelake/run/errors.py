@@ -26,7 +26,7 @@
     │   ├── ConnectionFailedError     no connection, or no valid HTTP in the answer
     │   ├── HttpTimeoutError          the answer does not come, or does not end, in time
     │   ├── TooSlowError              the body comes in below the minimum rate
-    │   ├── TooLargeError             the body is larger than the limit
+    │   ├── TooLargeError             the body is larger than the limit, or in too many chunks
     │   ├── BodyCutError              the body ended too early, or is not valid
     │   └── UnknownEncodingError      the body is encoded in a way that we did not ask for
     ├── AlertNotSentError             a webhook did not take an alert; in relay_alert.webhook
@@ -63,7 +63,7 @@ class ErrorCode(StrEnum):
     SERVER_ERROR = "server_error"  # 5xx, after the retries
     BODY_CUT = "body_cut"  # the connection ended before the announced length
     ROBOTS_REFUSED = "robots_refused"  # X-Robots-Tag forbids this use
-    TOO_LARGE = "too_large"  # more bytes than allowed
+    TOO_LARGE = "too_large"  # more bytes than allowed, or too many small chunks
     # The bytes were downloaded but are not acceptable, so the row's status is ``rejected``.
     EMPTY = "empty"
     NOT_AN_IMAGE = "not_an_image"  # HTML, JSON, text or anything else without the magic bytes of an image

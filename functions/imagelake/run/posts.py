@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
 from imagelake.run.frozen_model import FrozenModel
 
@@ -13,6 +15,43 @@ from imagelake.run.frozen_model import FrozenModel
 MediaKind = Literal["image", "video", "animation", "audio", "unknown"]
 # No media id starts so, because the media index names raw images so.
 RAW_IMAGE_ID = "sha256/"
+
+# Limits of every network; docs/limits.md has them all. A post above one is a reject, except for a long media id.
+MAX_MEDIA_ID_BYTES = 512
+MAX_POST_ID_BYTES = 2048
+# The author id is the key of an index in DynamoDB, which has at most 2,048 bytes; a character has at most 4.
+MAX_AUTHOR_ID = 512
+MAX_SKIP_REASON = 200
+MAX_MEDIA = 1000
+# The texts of a post are in the row of each of its images, so they count once for each media item.
+MAX_POST_BYTES = 10_000_000
+
+# Characters that programs drop or read as an end, and those that cannot be encoded.
+_NOT_IN_ID = re.compile("^\\s|\\s$|[\0-\x1f\x7f-\x9f\ud800-\udfff]")
+_PREFIX = re.compile(r"[a-z][a-z0-9_-]{0,31}(?=/)")
+
+
+def _short_media_id(value: Any) -> Any:
+    """Return a media id as it is, or ``<network>/sha256-<hex>`` if it is long or has unusual characters.
+
+    So every media id fits into a key of DynamoDB, and the rows and the tables have the same one.
+    """
+    if not isinstance(value, str):
+        return value
+    data = value.encode("utf-8", "surrogatepass")
+    if len(data) <= MAX_MEDIA_ID_BYTES and not _NOT_IN_ID.search(value):
+        return value
+    prefix = _PREFIX.match(value)
+    return f"{prefix[0] if prefix else 'media'}/sha256-{hashlib.sha256(data).hexdigest()}"
+
+
+def _check_post_id(text: str) -> str:
+    if len(text.encode()) > MAX_POST_ID_BYTES:
+        raise ValueError(f"longer than {MAX_POST_ID_BYTES:,} bytes")
+    return text
+
+
+MediaId = Annotated[str, BeforeValidator(_short_media_id)]
 
 
 class Media(FrozenModel):
@@ -23,7 +62,7 @@ class Media(FrozenModel):
     network gives no access to an image; reasons are counted, so there are few different ones.
     """
 
-    media_id: str = Field(min_length=1, max_length=1024)
+    media_id: MediaId = Field(min_length=1)
     index: NonNegativeInt
     kind: MediaKind
     url: str | None
@@ -31,15 +70,14 @@ class Media(FrozenModel):
     width: PositiveInt | None = None
     height: PositiveInt | None = None
     expires_at: AwareDatetime | None = None
-    skip_reason: str | None = None
+    skip_reason: str | None = Field(default=None, max_length=MAX_SKIP_REASON)
 
 
 class Post(FrozenModel):
     """One post with its media items in order; ``license`` is ``None`` if the network states none."""
 
-    post_id: str = Field(min_length=1)
-    # The author id is the key of an index in DynamoDB, which has at most 2048 bytes.
-    author_id: str = Field(min_length=1, max_length=512)
+    post_id: Annotated[str, Field(min_length=1), AfterValidator(_check_post_id)]
+    author_id: str = Field(min_length=1, max_length=MAX_AUTHOR_ID)
     author_name: str | None = None
     permalink: str | None = None
     posted_at: AwareDatetime
@@ -48,6 +86,16 @@ class Post(FrozenModel):
     sensitive: bool = False
     license: str | None = None
     media: list[Media] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> Post:
+        count = len(self.media)
+        if count > MAX_MEDIA:
+            raise ValueError(f"media: {count:,} media items, more than {MAX_MEDIA:,}")
+        # The media items themselves are part of a response, which has at most 10 MB.
+        if count * _size(self, exclude={"media"}) > MAX_POST_BYTES:
+            raise ValueError(f"the texts, once for each media item, have more than {MAX_POST_BYTES:,} bytes")
+        return self
 
 
 class Item(FrozenModel):
@@ -92,3 +140,8 @@ class Item(FrozenModel):
             sensitive=post.sensitive,
             expires_at=media.expires_at,
         )
+
+
+def _size(model: FrozenModel, **options: Any) -> int:
+    """Return the size of a model as JSON, in bytes."""
+    return len(model.__pydantic_serializer__.to_json(model, **options))

@@ -23,11 +23,11 @@ from imagelake.run.errors import (
 )
 from imagelake.run.posts import Post
 from imagelake.sources.bluesky_posts import WireEntry, WirePost, refuse_repost, sort_time, to_post
-from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Reject, Source
+from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Source
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.responses import Dialect, check, rate_limit, read_json, unix_time
-from imagelake.sources.wire import reason
+from imagelake.sources.wire import read_entries
 from imagelake.web.messages import Request, Response
 
 _PUBLIC_API = "https://public.api.bsky.app"
@@ -115,19 +115,17 @@ class Bluesky(Authorized):
         cursor = body.get("cursor")
         if not isinstance(cursor, str | None):
             raise SourceChangedError(f"{feed.name}: the cursor is not a string")
-        posts: list[Post] = []
-        rejects: list[Reject] = []
         positions: list[Bookmark] = []
-        for raw in entries:
-            try:
-                entry = WireEntry.model_validate(raw)
-                wire = WirePost.model_validate(entry.post)
-                refuse_repost(entry)
-                if entry.reason is None:
-                    positions.append(Bookmark(newest_id=wire.uri, newest_at=sort_time(wire)))
-                posts.append(to_post(wire))
-            except ValueError as error:
-                rejects.append(Reject(_uri(raw), reason(error), raw))
+
+        def read(raw: Any) -> Post:
+            entry = WireEntry.model_validate(raw)
+            wire = WirePost.model_validate(entry.post)
+            refuse_repost(entry)
+            if entry.reason is None:
+                positions.append(Bookmark(newest_id=wire.uri, newest_at=sort_time(wire)))
+            return to_post(wire)
+
+        posts, rejects = read_entries(feed, entries, read, _uri)
         return Page(
             posts=posts,
             rejects=rejects,

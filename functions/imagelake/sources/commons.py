@@ -27,13 +27,13 @@ from imagelake.run.errors import (
     SourceUnavailableError,
 )
 from imagelake.run.posts import Media, Post
-from imagelake.sources.contract import Bookmark, Feed, Page, Reject, Source
+from imagelake.sources.contract import Bookmark, Feed, Page, Source
 from imagelake.sources.entry import kind
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.plain_text import plain_text
 from imagelake.sources.responses import Dialect, check, read_json, refusal
-from imagelake.sources.wire import Moment, WireModel, reason
+from imagelake.sources.wire import Moment, WireModel, read_entries
 from imagelake.web.messages import Request, Response
 
 _COMMONS = "https://commons.wikimedia.org"
@@ -224,17 +224,10 @@ def _listing(feed: Feed, body: dict[str, Any], partial: bool) -> Page:
             entries = []  # nothing new, or nothing on this page
         case _:
             raise SourceChangedError(f"{feed.name}: the response has no list of pages")
-    posts: list[Post] = []
-    rejects: list[Reject] = []
-    positions: list[Bookmark] = []
-    for raw in entries:
-        if partial and isinstance(raw, dict) and "imageinfo" not in raw and "missing" not in raw:
-            continue
-        positions += _position(raw)
-        try:
-            posts.append(_post(raw))
-        except ValueError as error:
-            rejects.append(Reject(_id(raw), reason(error), raw))
+    if partial:
+        entries = [raw for raw in entries if not isinstance(raw, dict) or "imageinfo" in raw or "missing" in raw]
+    posts, rejects = read_entries(feed, entries, _post, _id)
+    positions = [position for raw in entries for position in _position(raw)]
     newest = max(positions, key=lambda position: position.newest_at, default=None)
     return Page(posts, rejects, _cursor(feed, body), newest=newest)
 

@@ -25,6 +25,10 @@ from imagelake.web.messages import Request, Response
 
 __all__ = ["Authorized", "Bookmark", "Feed", "Page", "Priced", "RateLimit", "RefreshesUrls", "Reject", "Source"]
 
+# The URL of a page is stored in the metadata of its raw page, which has at most 2 KB in all.
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
+MAX_PAGE_URL = 1_900
+
 
 @dataclass(frozen=True)
 class RateLimit:

@@ -24,6 +24,10 @@ _TEXT = re.compile(
     r"(?P<source>[a-z][a-z0-9_]*):(?:(?P<server>[^#@\s]+)?#(?P<hashtag>[^#@\s]+)"
     r"|(?P<account_server>[^#@\s]+)@(?P<server_account>[^#@\s]+)|(?P<account>[^#\s]+))"
 )
+# The state of a run holds the id in the bookmark.
+MAX_BOOKMARK = 4_096
+# Halves of a character, which cannot be encoded.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Feed(FrozenModel):
@@ -66,6 +70,13 @@ class Feed(FrozenModel):
         }
         return {name: text for name, text in fields.items() if text is not None}
 
+    @field_validator("account", "hashtag", "server", mode="before")
+    @classmethod
+    def _refuse_half_characters(cls, value: Any) -> Any:
+        if isinstance(value, str) and _SURROGATE.search(value):
+            raise ValueError("it has half of a Unicode character")
+        return value
+
     @field_validator("server")
     @classmethod
     def _normalize_server(cls, value: str | None) -> str | None:
@@ -107,5 +118,5 @@ class Feed(FrozenModel):
 class Bookmark(FrozenModel):
     """The newest post that earlier runs have read: its id, and the time by which the network sorts its posts."""
 
-    newest_id: str
+    newest_id: str = Field(max_length=MAX_BOOKMARK)
     newest_at: AwareDatetime

@@ -24,9 +24,9 @@ from imagelake.run.errors import (
     SourceUnavailableError,
 )
 from imagelake.run.posts import Post
-from imagelake.sources.contract import Bookmark, Feed, Page, RateLimit, Reject
+from imagelake.sources.contract import Bookmark, Feed, Page, RateLimit
 from imagelake.sources.responses import Dialect, check, header, read_json, refusal, responded_at
-from imagelake.sources.wire import reason
+from imagelake.sources.wire import read_entries
 from imagelake.web.messages import Request, Response
 
 API = "https://graph.facebook.com"
@@ -138,13 +138,7 @@ def read_page(
     entries = listing.get("data")
     if not isinstance(entries, list):
         raise SourceChangedError(f"{feed.name}: the response has no list named data")
-    posts: list[Post] = []
-    rejects: list[Reject] = []
-    for raw in entries:
-        try:
-            posts.append(to_post(raw))
-        except ValueError as error:
-            rejects.append(Reject(_id(raw), reason(error), raw))
+    posts, rejects = read_entries(feed, entries, to_post, _id)
     newest = max(posts, key=lambda post: post.posted_at, default=None) if in_order else None
     return Page(
         posts=posts,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from pydantic import Field
@@ -11,10 +10,7 @@ from imagelake.run.posts import Post
 from imagelake.sources.contract import Feed, Reject
 from imagelake.sources.entry import Enclosure, Entry, absolute, kind, moment, post
 from imagelake.sources.plain_text import plain_text
-from imagelake.sources.wire import WireModel, reason
-
-# Ten megabytes can hold millions of empty items, and each becomes a reject.
-MAX_ITEMS = 50_000
+from imagelake.sources.wire import WireModel, read_entries
 
 
 class _Author(WireModel):
@@ -57,17 +53,15 @@ def is_json_feed(document: Any) -> bool:
     return False
 
 
-def posts(feed: Feed, document: dict[str, Any], url: str) -> Iterator[Post | Reject]:
-    """Yield each item as a post, or as a reject with the reason why it cannot be one."""
+def read_items(feed: Feed, document: dict[str, Any], url: str) -> tuple[list[Post], list[Reject]]:
+    """Return the posts, and a reject with the reason for each item that cannot be one."""
     try:
         about = _Feed.model_validate(document)
     except ValueError:
         about = _Feed()
-    for raw in document["items"]:
-        try:
-            yield post(feed, _entry(_Item.model_validate(raw), about, url))
-        except ValueError as error:
-            yield Reject(_id(raw), reason(error), raw)
+    return read_entries(
+        feed, document["items"], lambda raw: post(feed, _entry(_Item.model_validate(raw), about, url)), _id
+    )
 
 
 def next_page(document: dict[str, Any]) -> str | None:

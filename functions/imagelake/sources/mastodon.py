@@ -21,12 +21,12 @@ from pydantic import BeforeValidator, Field
 
 from imagelake.run.errors import FeedNotFoundError, FeedNotPermittedError, SourceChangedError
 from imagelake.run.posts import Media, MediaKind, Post
-from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Reject, Source
+from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Source
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import host, origin
 from imagelake.sources.plain_text import plain_text
 from imagelake.sources.responses import Dialect, check, header, iso_time, rate_limit, read_json, responded_at
-from imagelake.sources.wire import Moment, WireModel, reason
+from imagelake.sources.wire import Moment, WireModel, read_entries
 from imagelake.web.messages import Request, Response
 
 _API = "/api/v1/"
@@ -197,19 +197,18 @@ def _account_id(feed: Feed, body: Any) -> str:
 
 def _listing(feed: Feed, response: Response, entries: list[Any]) -> Page:
     server, clock = host(feed), responded_at(response)
-    posts: list[Post] = []
-    rejects: list[Reject] = []
-    newest: Bookmark | None = None
-    for raw in entries:
-        try:
-            status = _Status.model_validate(raw)
-            # Every page runs from new to old by id, in both directions. Other servers can state any time, and later
-            # posts would never pass a bookmark in the future.
-            seen_at = min(status.created_at, clock) if clock else status.created_at
-            newest = newest or Bookmark(newest_id=status.id, newest_at=seen_at)
-            posts.append(_post(status, server))
-        except ValueError as error:
-            rejects.append(Reject(_id(raw), reason(error), raw))
+    positions: list[Bookmark] = []
+
+    def read(raw: Any) -> Post:
+        status = _Status.model_validate(raw)
+        # Other servers can state any time, and later posts would never pass a bookmark in the future.
+        seen_at = min(status.created_at, clock) if clock else status.created_at
+        positions.append(Bookmark(newest_id=status.id, newest_at=seen_at))
+        return _post(status, server)
+
+    posts, rejects = read_entries(feed, entries, read, _id)
+    # Every page runs from new to old by id, in both directions.
+    newest = positions[0] if positions else None
     return Page(posts, rejects, _next(response), _DIALECT.rate(response), newest)
 
 

@@ -51,6 +51,10 @@ _MEANING: Mapping[type[ImagelakeError], str] = {
 _MAX_DEPTH = 64
 # More digits than any 64-bit number has; int() refuses 4,301.
 _MAX_DIGITS = 32
+# Ten megabytes can hold millions of empty objects, and each takes much more memory than its text.
+MAX_VALUES = 250_000
+# A text, also one without an end.
+_JSON_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _TOKEN_LIKE = re.compile(r"[\w.~+/=%|-]{20,}")
@@ -86,12 +90,24 @@ def refusal(feed: Feed, response: Response, dialect: Dialect) -> ImagelakeError:
     return kind(message)
 
 
-def read_json(feed: Feed, response: Response) -> Any:
+def read_json(feed: Feed, response: Response, *, max_values: int | None = MAX_VALUES) -> Any:
     """Decode the JSON of the body, safe to store: without NULs, lone surrogates, NaN, huge numbers or deep nesting."""
+    if max_values is not None and has_more_values(response.body, max_values):
+        raise SourceChangedError(f"{feed.name}: the response has more than {max_values:,} JSON values")
     try:
         return _decoded(response.body)
     except (ValueError, RecursionError):
         raise SourceChangedError(f"{feed.name}: expected JSON, got {described(response)}") from None
+
+
+def has_more_values(body: bytes, limit: int) -> bool:
+    """Tell if a JSON text has more values than ``limit``, before it is decoded."""
+    # Each value but the first one follows a comma, or is the first one inside an object or a list.
+    marks = (b",", b"{", b"[")
+    if sum(map(body.count, marks)) <= limit:
+        return False
+    without_texts = _JSON_TEXT.sub(b"", body)
+    return sum(map(without_texts.count, marks)) > limit
 
 
 def described(response: Response) -> str:
@@ -131,6 +147,8 @@ def iso_time(text: str) -> datetime:
 
 
 def _coded(response: Response, dialect: Dialect) -> type[ImagelakeError] | None:
+    if has_more_values(response.body, MAX_VALUES):
+        return None
     try:
         body = _decoded(response.body)
     except (ValueError, RecursionError):

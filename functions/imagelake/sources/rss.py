@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 from imagelake.run.errors import BadFeedError, SourceChangedError
 from imagelake.run.posts import Post
 from imagelake.sources import json_feed
-from imagelake.sources.contract import Bookmark, Feed, Page, Reject, Source
+from imagelake.sources.contract import MAX_PAGE_URL, Bookmark, Feed, Page, Reject, Source
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.responses import Dialect, check, described, header, read_json, responded_at
 from imagelake.web.errors import UrlRefusedError
@@ -25,9 +25,6 @@ _ACCEPT = "application/atom+xml, application/rss+xml, application/feed+json, app
 # Headers with the version of a feed, and the headers of a request for a newer one.
 _VALIDATORS = {"etag": "if-none-match", "last-modified": "if-modified-since"}
 _MAX_VALIDATOR = 512
-# The URL of a page is stored in the metadata of its raw page, which has at most 2 KB in all.
-# https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
-_MAX_NEXT_URL = 1_500
 
 _DIALECT = Dialect(rate=lambda _: None)
 
@@ -57,7 +54,7 @@ class Rss:
             "`image` and `attachments` of JSON Feed. A `media:thumbnail` counts if nothing else is attached. Images "
             "inside the text do not count.",
             "RSS and Atom need not be well-formed XML. A feed is refused if its DOCTYPE declares entities, or if it "
-            "has more than 10 MB or 200,000 elements, a JSON Feed if it has more than 50,000 items.",
+            "is above one of the [limits](limits.md).",
             "An entry without a date has the date of the feed; if there is none, it is rejected.",
             "A feed that has moved fails, and the error states its new URL.",
             "The URL is stored with every row, so do not use one that is itself a secret.",
@@ -77,17 +74,17 @@ class Rss:
             return Page([], [], None)
         _refuse_moved(feed, response)
         check(feed, response, _DIALECT)
-        results, following = _read(feed, response)
+        read, rejects, following = _read(feed, response)
         cursor = _same_site(response.url, following) if following else None
+        if cursor is not None and len(str(Url.parse(cursor))) > MAX_PAGE_URL:
+            text = f"older entries are not read: the URL of the next page is longer than {MAX_PAGE_URL:,} characters"
+            cursor, rejects = None, [*rejects, Reject(None, text)]
         posts: dict[str, Post] = {}
-        rejects: list[Reject] = []
-        for result in results:
-            if isinstance(result, Reject):
-                rejects.append(result)
-            elif result.post_id in posts:
-                rejects.append(Reject(result.post_id, "another entry has the same id", result.model_dump(mode="json")))
+        for post in read:
+            if post.post_id in posts:
+                rejects.append(Reject(post.post_id, "another entry has the same id", post.model_dump(mode="json")))
             else:
-                posts[result.post_id] = result
+                posts[post.post_id] = post
         return Page(list(posts.values()), rejects, cursor, newest=_newest(feed, response, list(posts.values())))
 
 
@@ -130,15 +127,13 @@ def _refuse_moved(feed: Feed, response: Response) -> None:
     raise BadFeedError(f"{feed.name}: the feed has moved (HTTP {response.status}) to {new_url!r}")
 
 
-def _read(feed: Feed, response: Response) -> tuple[list[Post | Reject], str | None]:
-    """Read the entries and the URL of older ones. The bytes decide the format: servers name any type."""
+def _read(feed: Feed, response: Response) -> tuple[list[Post], list[Reject], str | None]:
+    """Read posts, rejects and the URL of older entries. The bytes decide the format: servers name any type."""
     if response.body.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
         body = read_json(feed, response)
         if not json_feed.is_json_feed(body):
             raise SourceChangedError(f"{feed.name}: JSON, but not a JSON Feed: {described(response)}")
-        if len(body["items"]) > json_feed.MAX_ITEMS:
-            raise SourceChangedError(f"{feed.name}: the feed has more than {json_feed.MAX_ITEMS:,} items")
-        return list(json_feed.posts(feed, body, response.url)), json_feed.next_page(body)
+        return *json_feed.read_items(feed, body, response.url), json_feed.next_page(body)
     # Only this reading needs feedparser, which takes long to import.
     from imagelake.sources import feed_document, xml_feed
 
@@ -148,17 +143,17 @@ def _read(feed: Feed, response: Response) -> tuple[list[Post | Reject], str | No
         raise SourceChangedError(f"{feed.name}: {error}; got {described(response)}") from None
     if document is None:
         raise SourceChangedError(f"{feed.name}: neither RSS, Atom nor JSON Feed: {described(response)}")
-    return list(xml_feed.posts(feed, document)), xml_feed.next_page(document)
+    return *xml_feed.read_items(feed, document), xml_feed.next_page(document)
 
 
 def _same_site(url: str, reference: str) -> str | None:
-    """Resolve ``reference``; return ``None`` if it is too long or leads to another site or to the page itself."""
+    """Resolve ``reference``; return ``None`` if it leads to another site or to the page itself."""
     try:
         following = urljoin(url, reference)
         stays = origin(following) == origin(url)
     except (ValueError, UrlRefusedError):
         return None
-    return following if stays and following != url and len(following) <= _MAX_NEXT_URL else None
+    return following if stays and following != url else None
 
 
 def _newest(feed: Feed, response: Response, posts: list[Post]) -> Bookmark | None:

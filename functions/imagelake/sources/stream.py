@@ -20,11 +20,11 @@ from imagelake.run.errors import ImagelakeError, SourceChangedError
 from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.posts import RAW_IMAGE_ID, Post
 from imagelake.sources.bluesky import Bluesky
-from imagelake.sources.contract import Bookmark, Feed, Page, Reject, Source
+from imagelake.sources.contract import Bookmark, Feed, Page, Source
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.mastodon import Mastodon
-from imagelake.sources.responses import read_json
-from imagelake.sources.wire import PLAUSIBLE_YEARS, reason
+from imagelake.sources.responses import has_more_values, read_json
+from imagelake.sources.wire import PLAUSIBLE_YEARS, read_entries
 from imagelake.web.messages import Request, Response
 
 POST_SCHEMA = "imagelake.post/1"
@@ -41,9 +41,9 @@ _RAW: Mapping[str, tuple[Source, Callable[[Any], Any]]] = {
     "mastodon": (Mastodon(), lambda raw: [raw]),
 }
 
-# The limit of a key in DynamoDB, in bytes.
-_MAX_ID_BYTES = 2048
-_MAX_MEDIA = 100
+# A window can have a thousand records.
+MAX_RECORD_VALUES = 100_000
+MAX_RECORD_MEDIA = 100
 
 
 class _PostRecord(FrozenModel):
@@ -64,8 +64,10 @@ class _RawRecord(FrozenModel):
 
 def decode(data: bytes) -> dict[str, Any]:
     """Decode the JSON object of a record, safe to store; raise ``ValueError`` if there is none."""
+    if has_more_values(data, MAX_RECORD_VALUES):
+        raise ValueError(f"the record has more than {MAX_RECORD_VALUES:,} JSON values")
     try:
-        value = read_json(_FEED, Response(200, {}, data, ""))
+        value = read_json(_FEED, Response(200, {}, data, ""), max_values=None)
     except SourceChangedError:
         raise ValueError("not JSON in UTF-8") from None
     if not isinstance(value, dict):
@@ -73,8 +75,10 @@ def decode(data: bytes) -> dict[str, Any]:
     return value
 
 
-def to_post(record: dict[str, Any]) -> Post:
+def to_post(record: Any) -> Post:
     """Build the post of a decoded record; raise ``ValueError`` with the wrong field and its problem."""
+    if not isinstance(record, dict):
+        raise ValueError("not a JSON object")
     match record.get("schema"):
         case "imagelake.post/1":
             post = _PostRecord.model_validate(record).post
@@ -110,10 +114,8 @@ def _check(post: Post) -> None:
     """Refuse values that the schema allows but the tables or the columns cannot hold."""
     if post.posted_at.year not in PLAUSIBLE_YEARS:
         raise ValueError(f"posted_at: year {post.posted_at.year} is not plausible")
-    if len(post.media) > _MAX_MEDIA or any(media.index >= _MAX_MEDIA for media in post.media):
-        raise ValueError(f"media: more than {_MAX_MEDIA}, or an index beyond that")
-    if any(len(media.media_id.encode()) > _MAX_ID_BYTES for media in post.media):
-        raise ValueError(f"media_id: longer than {_MAX_ID_BYTES} bytes")
+    if len(post.media) > MAX_RECORD_MEDIA or any(media.index >= MAX_RECORD_MEDIA for media in post.media):
+        raise ValueError(f"media: more than {MAX_RECORD_MEDIA}, or an index beyond that")
     if any(media.media_id.startswith(RAW_IMAGE_ID) for media in post.media):
         raise ValueError(f"media_id: starts with {RAW_IMAGE_ID}, as raw images do in the media index")
 
@@ -151,18 +153,11 @@ class Stream:
 
     def parse(self, feed: Feed, response: Response) -> Page:
         """Parse a staged window: a JSON list of decoded records."""
-        body = read_json(feed, response)
+        # The records were within the limit one by one, and Lambda delivers at most 6 MB of them.
+        body = read_json(feed, response, max_values=None)
         if not isinstance(body, list):
             raise SourceChangedError(f"{feed.name}: the staged window is not a list of records")
-        posts: list[Post] = []
-        rejects: list[Reject] = []
-        for record in body:
-            try:
-                if not isinstance(record, dict):
-                    raise ValueError("not a JSON object")
-                posts.append(to_post(record))
-            except ValueError as error:
-                rejects.append(Reject(None, reason(error), record))
+        posts, rejects = read_entries(feed, body, to_post, lambda _: None)
         return Page(posts=posts, rejects=rejects, cursor=None)
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, ValidationError
 
+from imagelake.run.errors import SourceChangedError
 from imagelake.run.frozen_model import FrozenModel
+from imagelake.run.posts import Post
+from imagelake.sources.contract import Feed, Reject
 from imagelake.sources.responses import iso_time
 
 # A client that sets no time sends the year 1. Data frames count nanoseconds, so they cannot hold a time after 2262.
 PLAUSIBLE_YEARS = range(1970, 2201)
+MAX_ENTRIES = 50_000
 
 
 class WireModel(FrozenModel):
@@ -37,10 +42,31 @@ def moment(value: Any) -> datetime:
 Moment = Annotated[datetime, BeforeValidator(moment)]
 
 
+def read_entries(
+    feed: Feed, entries: Collection[Any], to_post: Callable[[Any], Post], id_of: Callable[[Any], str | None]
+) -> tuple[list[Post], list[Reject]]:
+    """Turn the entries of a page into posts; an entry for which ``to_post`` raises ``ValueError`` is a reject.
+
+    A page with too many entries raises ``SourceChangedError``; ``Post`` has the limits of one post.
+    """
+    if len(entries) > MAX_ENTRIES:
+        raise SourceChangedError(f"{feed.name}: the page has {len(entries):,} entries, more than {MAX_ENTRIES:,}")
+    posts: list[Post] = []
+    rejects: list[Reject] = []
+    for raw in entries:
+        try:
+            posts.append(to_post(raw))
+        except ValueError as error:
+            rejects.append(Reject(id_of(raw), reason(error), raw))
+    return posts, rejects
+
+
 def reason(error: ValueError) -> str:
     """Say why an entry is rejected; for an error of pydantic, name the wrong field and its problem, not its value."""
     if not isinstance(error, ValidationError):
         return str(error)
     problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    field = ".".join(str(part) for part in problem["loc"]) or "entry"
-    return f"{field}: {problem['msg'].removeprefix('Value error, ')}"
+    field = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "value_error" and not field:
+        return problem["msg"].removeprefix("Value error, ")
+    return f"{field or 'entry'}: {problem['msg'].removeprefix('Value error, ')}"

@@ -29,11 +29,11 @@ from imagelake.run.errors import (
     SourceUnavailableError,
 )
 from imagelake.run.posts import Post
-from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Reject, Source
+from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Source
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.responses import Dialect, check, described, rate_limit, read_json, refusal, unix_time
-from imagelake.sources.wire import reason
+from imagelake.sources.wire import read_entries
 from imagelake.sources.x_posts import WirePost, posted_at, to_post
 from imagelake.web.messages import Request, Response
 
@@ -262,16 +262,14 @@ def _listing(feed: Feed, response: Response, path: str, body: dict[str, Any]) ->
     if not isinstance(entries, list):
         raise SourceChangedError(f"{feed.name}: the response has no list named data")
     media, users = _included(body, "media", "media_key"), _included(body, "users", "id")
-    posts: list[Post] = []
-    rejects: list[Reject] = []
     positions: list[Bookmark] = []
-    for raw in entries:
-        try:
-            wire = WirePost.model_validate(raw)
-            positions.append(Bookmark(newest_id=wire.id, newest_at=posted_at(wire)))
-            posts.append(to_post(wire, media, users))
-        except ValueError as error:
-            rejects.append(Reject(_id(raw), reason(error), raw))
+
+    def read(raw: Any) -> Post:
+        wire = WirePost.model_validate(raw)
+        positions.append(Bookmark(newest_id=wire.id, newest_at=posted_at(wire)))
+        return to_post(wire, media, users)
+
+    posts, rejects = read_entries(feed, entries, read, _id)
     return Page(
         posts=posts,
         rejects=rejects,

@@ -8,7 +8,6 @@ used only if nothing else is attached. Images inside the text are not used: they
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -18,7 +17,7 @@ from imagelake.sources.contract import Feed, Reject
 from imagelake.sources.entry import Enclosure, Entry, absolute, kind, moment, post
 from imagelake.sources.feed_document import Document
 from imagelake.sources.plain_text import plain_text
-from imagelake.sources.wire import reason
+from imagelake.sources.wire import read_entries
 
 _TIMES = ("published", "created", "updated")
 _FEED_TIMES = ("updated", "published", "created")
@@ -33,20 +32,23 @@ _EMAIL = re.compile(r"\S+@\S+")
 _EMAIL_AND_NAME = re.compile(r"\S+@\S+\s+\((?P<name>[^()]+)\)")
 
 
-def posts(feed: Feed, document: Document) -> Iterator[Post | Reject]:
-    """Yield each entry as a post, or as a reject with the reason why it cannot be one."""
-    for entry in document.entries:
+def read_items(feed: Feed, document: Document) -> tuple[list[Post], list[Reject]]:
+    """Return the posts, and a reject with the reason for each entry that cannot be one."""
+
+    def read(entry: dict[str, Any]) -> Post:
+        if entry.get("unfinished"):
+            raise ValueError("the feed ends inside this entry")
         try:
-            if entry.get("unfinished"):
-                raise ValueError("the feed ends inside this entry")
-            yield post(feed, _entry(entry, document))
-        except ValueError as error:
-            yield Reject(_guid(entry), reason(error), entry)
+            return post(feed, _entry(entry, document))
         except (AttributeError, LookupError, TypeError) as error:
             # feedparser can put a value of another type under a key; that must not cost the other entries.
-            yield Reject(_guid(entry), f"the entry has an element of an unknown form ({type(error).__name__})", entry)
+            raise ValueError(f"the entry has an element of an unknown form ({type(error).__name__})") from error
+
+    posts, rejects = read_entries(feed, document.entries, read, _guid)
     if document.unreadable:
-        yield Reject(None, f"{document.unreadable} entries are not readable, because the feed is not well-formed XML")
+        text = f"{document.unreadable} entries are not readable, because the feed is not well-formed XML"
+        rejects.append(Reject(None, text))
+    return posts, rejects
 
 
 def next_page(document: Document) -> str | None:

@@ -29,14 +29,19 @@ _SUPERSETS = {"ascii": "utf-8", "gb2312": "gb18030"}
 _HTML_NAMES = {name: text for name, text in html5.items() if not set(text) & set("<>&\"'")}
 _HTML_NAME = re.compile(r"&([a-zA-Z][a-zA-Z0-9]{1,31};)")
 _REFERENCE = re.compile(r"&#(?:[xX](?P<hex>[0-9a-fA-F]+)|(?P<decimal>[0-9]+));?")
+MAX_AMPERSANDS = 2_000_000
+# Bytes that "surrogateescape" marks as not UTF-8.
+_WINDOWS_1252 = {0xDC00 + byte: bytes([byte]).decode("cp1252", "replace") for byte in range(0x80, 0x100)}
 # An ampersand outside of CDATA that does not begin a reference.
 _BARE_AMPERSAND = re.compile(r"<!\[CDATA\[.*?(?:\]\]>|\Z)|&(?!#?\w+;)", re.DOTALL)
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def xml_text(data: bytes) -> str:
-    """Decode ``data``, whatever the bytes."""
+    """Decode ``data``, whatever the bytes; raise ``ValueError`` if it has too many ampersands."""
     text = NOT_XML.sub("", _decoded(data)).lstrip()
+    if text.count("&") > MAX_AMPERSANDS:
+        raise ValueError(f"the feed has more than {MAX_AMPERSANDS:,} ampersands")
     text = _HTML_NAME.sub(lambda match: _HTML_NAMES.get(match[1], match[0]), text)
     text = _REFERENCE.sub(_allowed_reference, text)
     return _BARE_AMPERSAND.sub(lambda match: "&amp;" if match[0] == "&" else match[0], text)
@@ -49,7 +54,8 @@ def _decoded(data: bytes) -> str:
             return data.decode(encoding, "replace")
         except (LookupError, UnicodeError):  # the codec is unknown or does not make text
             pass
-    return data.decode("utf-8", _WINDOWS_1252)
+    # Bytes that are not UTF-8 are Windows-1252, which authors paste into pages in UTF-8.
+    return data.decode("utf-8", "surrogateescape").translate(_WINDOWS_1252)
 
 
 def _declared(data: bytes) -> str | None:
@@ -64,16 +70,6 @@ def _declared(data: bytes) -> str | None:
     if _WIDE.match(name) or name.replace("-", "_") in _NO_CHARSET:
         return None
     return _SUPERSETS.get(name, name)
-
-
-def _windows_1252(error: UnicodeError) -> tuple[str, int]:
-    """Decode bytes that are not UTF-8 as Windows-1252, which authors paste into pages in UTF-8."""
-    assert isinstance(error, UnicodeDecodeError)
-    return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
-
-
-_WINDOWS_1252 = "imagelake.windows-1252"
-codecs.register_error(_WINDOWS_1252, _windows_1252)
 
 
 def _allowed_reference(match: re.Match[str]) -> str:

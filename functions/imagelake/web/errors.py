@@ -30,7 +30,7 @@ class TooSlowError(HttpError):
 
 
 class TooLargeError(HttpError):
-    """The body is larger than the limit."""
+    """The body is larger than the limit, or comes in too many small chunks."""
 
 
 class BodyCutError(HttpError):

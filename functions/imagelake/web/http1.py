@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 import h11
 
-from imagelake.web.errors import BodyCutError, ConnectionFailedError, HttpError, HttpTimeoutError
+from imagelake.web.errors import BodyCutError, ConnectionFailedError, HttpError, HttpTimeoutError, TooLargeError
 from imagelake.web.urls import Url
 
 _IDLE_SECONDS = 30.0
@@ -25,6 +25,11 @@ _LONGEST_HEAD = 65536
 # The longest line of a chunk, and the longest trailers. h11 takes quadratic time to refuse some lines of many spaces:
 # 0.5 s for 8 KB, 30 s for 60 KB. In a head, `_AMBIGUOUS` finds such a line first.
 _LONGEST_LINE = 4096
+# Each chunk costs 10 microseconds. A body may have so many chunks of any size, and beyond that so many bytes a chunk.
+MAX_SMALL_CHUNKS = 25_000
+MIN_CHUNK = 512
+# So many bytes of chunk lines count as one chunk.
+LINES_PER_CHUNK = 256
 # Bytes received at once: of a head or of chunks, and of any other body.
 _SMALL_PIECE, _PIECE = 4096, 262144
 _HEAD_END = re.compile(rb"\n\r?\n")
@@ -177,6 +182,7 @@ class ResponseStream:
         self.status = head.status_code
         self.headers = Headers([(name.decode("ascii"), _text(value)) for name, value in head.headers])
         self._chunked = "transfer-encoding" in self.headers
+        self._line_bytes = 0
         self.length = self._body_length(request)
         if self.length == 0:
             list(self)  # so that the connection is reusable although nobody reads the empty body
@@ -190,9 +196,14 @@ class ResponseStream:
     def __iter__(self) -> Iterator[bytes]:
         host = self.url.host
         with _errors_as(BodyCutError, f"{host} broke off inside the body", f"{host} did not finish"):
+            chunks = size = 0
             while self._http.their_state is h11.SEND_BODY:
                 event = self._next_chunked_event() if self._chunked else self._http.next_event()
                 if isinstance(event, h11.Data):
+                    chunks += event.chunk_end
+                    size += len(event.data)
+                    if chunks + self._line_bytes / LINES_PER_CHUNK > MAX_SMALL_CHUNKS + size / MIN_CHUNK:
+                        raise TooLargeError(f"{host} sends {chunks:,} chunks of {size // chunks} bytes on average")
                     yield event.data
                 elif event is h11.NEED_DATA:
                     self._receive(_SMALL_PIECE if self._chunked else _PIECE)
@@ -237,7 +248,9 @@ class ResponseStream:
         rest = len(self._http.trailing_data[0])
         data = len(event.data) if isinstance(event, h11.Data) else 0
         # What h11 has read and not returned: a chunk's line, the line end after a chunk, or trailers.
-        if _AMBIGUOUS.search(before[: len(before) - rest - data]) or (event is h11.NEED_DATA and rest > _LONGEST_LINE):
+        line = before[: len(before) - rest - data]
+        self._line_bytes += len(line)
+        if _AMBIGUOUS.search(line) or (event is h11.NEED_DATA and rest > _LONGEST_LINE):
             raise h11.RemoteProtocolError("a line that is too long or that can be read in two ways")
         return event
 

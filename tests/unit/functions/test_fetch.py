@@ -536,3 +536,17 @@ def test_page_is_still_json_when_a_post_links_with_a_token(lake: Lake, network: 
     read()
     kept = json.loads(gzip.decompress(lake.bucket.get(raw_key(0))))
     assert kept["posts"][0]["text"] == '<a href="https://x.test/?access_token=REDACTED">"hi"</a>\n'
+
+
+@pytest.mark.parametrize("cursor", ["x" * 1_901, "図" * 700])
+def test_cursor_that_is_too_long_is_an_error(lake: Lake, network: Network, cursor: str) -> None:
+    network.put_pages(page(post("new"), cursor=cursor), page(post("old")))
+    with pytest.raises(SourceChangedError, match="the next page's cursor has more than 1,900 bytes"):
+        read()
+
+
+def test_feed_whose_url_is_too_long_is_an_error(lake: Lake, website: WebServer) -> None:
+    # Each of these letters has nine characters in a URL.
+    entry = FeedEntry(feed_id="rss-x", name="rss", config=f"rss:{website.origin}/{'図' * 400}")
+    with pytest.raises(BadFeedError, match=r"the URL of a page has 3,\d\d\d characters, more than 1,900"):
+        read(feed=entry)

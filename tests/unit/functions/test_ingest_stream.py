@@ -182,7 +182,7 @@ POISON: list[tuple[bytes | dict[str, Any], str]] = [
     (post(1, posted_at="0001-01-01T00:00:00Z"), "posted_at: year 1 is not plausible"),
     (post(1, post_id=""), "post.post_id:"),
     (post(1, author_id="x" * 600), "post.author_id:"),
-    (post(1, media=[post(1)["post"]["media"][0] | {"media_id": "図" * 1000}]), "media_id: longer than 2048 bytes"),
+    (post(1, media=[post(1)["post"]["media"][0] | {"skip_reason": "x" * 201}]), "post.media.0.skip_reason: "),
     (post(1, media=[post(1)["post"]["media"][0] | {"media_id": "sha256/ab"}]), "media_id: starts with sha256/"),
     (post(1, media=[post(1)["post"]["media"][0] | {"index": 2**40}]), "media: more than 100"),
     ({"schema": "imagelake.raw/1", "source": "myspace", "raw": {}}, "raw posts are accepted from bluesky and mastodon"),

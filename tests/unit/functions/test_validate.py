@@ -332,3 +332,31 @@ def test_same_media_of_two_feeds_are_two_batches(lake: Lake, network: Network) -
     (theirs,) = planned(lake, handler(event("validate", feed=other, progress=progress), Context()))
     assert [one.media_id for one in ours.items] == [one.media_id for one in theirs.items]
     assert ours.batch.batch_id != theirs.batch.batch_id
+
+
+def test_post_that_comes_again_adds_its_new_media(lake: Lake, network: Network) -> None:
+    early = media("late", url=None)
+    first, again = post("one", media("a"), early), post("one", media("a"), media("b"), media("late"), text="edited")
+    answer = validate(lake, page(first, cursor="1"), page(again))
+    (made,) = planned(lake, answer)
+    assert sorted(one.media_id for one in made.items) == [f"bluesky/alice/{name}/0" for name in ("a", "b", "late")]
+    assert {one.caption for one in made.items} == {"A cat"}
+    assert (answer["posts"], answer["skipped_media"]) == (1, {})
+
+
+def test_many_reasons_to_skip_are_counted_together(lake: Lake, network: Network) -> None:
+    skipped = [media(f"m{number}", skip_reason=f"reason {number}") for number in range(30)]
+    answer = validate(lake, page(post("one", *skipped)))
+    assert (len(answer["skipped_media"]), answer["skipped_media"]["other reasons"]) == (21, 10)
+    assert len(lake.bucket.get_lines(object_keys.rejects(RUN, "bluesky", ENTRY.feed_id))) == 30
+
+
+def test_batch_of_long_texts_is_split(lake: Lake, network: Network) -> None:
+    long = [post(str(number), text="x" * 9_000_000) for number in range(3)]
+    assert sorted(map(len, names(planned(lake, validate(lake, *(page(one, cursor="1") for one in long)))))) == [1, 2]
+
+
+@pytest.mark.parametrize("end", ["図" * 900, "x" * 600, "9 ", "9\n8"])
+def test_item_with_a_long_or_unusual_id_is_planned(lake: Lake, network: Network, end: str) -> None:
+    (made,) = planned(lake, validate(lake, page(post("one", media("one", media_id=f"bluesky/{end}")))))
+    assert made.items[0].media_id.startswith("bluesky/sha256-")

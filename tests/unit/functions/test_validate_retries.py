@@ -176,3 +176,17 @@ def test_nothing_to_do_when_the_feed_had_nothing_to_do(lake: Lake) -> None:
 def test_error_when_there_was_no_such_run(lake: Lake) -> None:
     with pytest.raises(BadInputError, match=r"retry\.run_id: .*reports/missing/failures/"):
         retry(of="missing")
+
+
+def test_many_expired_batches_are_few_warnings(
+    lake: Lake, first: PlannedBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("validate.retries.MAX_SENTENCES", 1)
+    plans = failed_batches(lake)
+    for made in plans:
+        lake.bucket.delete(object_keys.first_planned_batch(made.batch.batch_id))
+    one, others = retry()["warnings"]
+    assert one.startswith(f"{ENTRY.name}: 1 items of batch {plans[1].batch.batch_id} are not retried")
+    assert others == (
+        f"{ENTRY.name}: 1 items of 1 other batches are not retried: their plans have expired after 14 days"
+    )

@@ -114,7 +114,7 @@ def test_rows_are_those_that_were_staged(lake: Lake) -> None:
     staged = Staging(lake.bucket, planned.batch).read()[0]
     for row, expected in zip(rows, staged, strict=True):
         assert row == expected | {"posted_at": datetime(2026, 4, 1, 12)}
-    assert rows[0]["image"] == {"bytes": jpeg(), "path": "bluesky/alice/ok/0.jpg"}
+    assert rows[0]["image"] == {"bytes": jpeg(), "path": "57a1567f776789ed6615bd06eb17e9bc.jpg"}
     assert [row["image"] for row in rows[1:]] == [None, None, None]
 
 

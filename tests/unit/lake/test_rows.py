@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from types import NoneType
 from typing import Any, get_args, get_type_hints
 
 from imagelake.lake.parts import StagedRow
-from imagelake.lake.rows import COLUMNS, TRANSFORM_VERSION, ImageFile, Row, Status, new_row
+from imagelake.lake.rows import COLUMNS, TRANSFORM_VERSION, ImageFile, Row, Status, image_file, new_row
 from imagelake.run.posts import Item, Media, Post
 
 ITEM = Item.of(
@@ -79,3 +80,8 @@ def test_columns_have_one_name_and_a_type_of_athena() -> None:
 def test_every_status_is_named_in_its_column() -> None:
     (meaning,) = (column.meaning for column in COLUMNS if column.name == "status")
     assert all(f"`{status}`" in meaning for status in Status)
+
+
+def test_path_of_an_image_is_a_plain_file_name() -> None:
+    path = image_file("../a:b/\n", b"")["path"]
+    assert path == hashlib.sha256(b"../a:b/\n").hexdigest()[:32] + ".jpg"

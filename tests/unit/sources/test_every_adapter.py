@@ -76,3 +76,10 @@ def test_network_can_define_a_short_form(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_networks_page_is_what_the_manifests_say() -> None:
     assert (DOCS / "networks.md").read_text("utf-8") == networks_page(), "run make docs"
+
+
+@pytest.mark.parametrize("text", ["rss:https://a.example/\ud800", "bluesky:#\udfff", "mastodon:s\ud800@alice"])
+def test_feed_with_half_of_a_character_is_refused(text: str) -> None:
+    with pytest.raises(BadFeedError, match="it has half of a Unicode character") as caught:
+        parse_feed(text)
+    str(caught.value).encode()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -218,3 +219,21 @@ def test_json_when_bytes_are_arbitrary_raises_only_imagelake_errors(body: bytes)
     except SourceChangedError:
         return
     json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+
+
+@pytest.mark.parametrize("body", [b"[" + b"{}," * 3_300_000 + b"{}]", b"[" + b"0," * 4_900_000 + b"0]"])
+def test_json_when_it_has_too_many_values_is_refused_within_a_second_of_cpu(body: bytes) -> None:
+    started = time.thread_time()
+    with pytest.raises(SourceChangedError, match=r"the response has more than 250,000 JSON values$"):
+        read_json(FEED, Response(200, {}, body, ""))
+    assert time.thread_time() - started < 1
+
+
+@pytest.mark.parametrize("text", ["," * 600_000, '\\"{,' * 300_000, "\\" * 600_000 + ","])
+def test_json_when_a_text_has_many_signs_is_read(text: str) -> None:
+    assert read_json(FEED, Response(200, {}, json.dumps([text, 1]).encode(), "")) == [text, 1]
+
+
+def test_json_when_a_text_has_no_end_is_refused_at_once() -> None:
+    with pytest.raises(SourceChangedError):
+        read_json(FEED, Response(200, {}, b'["' + b'\\",' * 3_000_000, ""))

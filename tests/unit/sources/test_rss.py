@@ -223,8 +223,8 @@ def test_media_id_when_read_again_is_the_same_and_differs_by_feed() -> None:
         (rss(about='<atom:link rel="next" href="http://site.example/2"/>'), None),
         (rss(about=f'<atom:link rel="next" href="{URL}"/>'), None),
         (rss(about='<atom:link rel="next" href="http://[x"/>'), None),
-        (rss(about=f'<atom:link rel="next" href="?{"a" * 1_500}"/>'), None),
-        (json_feed(next_url="?" + "a" * 1_500), None),
+        (rss(about=f'<atom:link rel="next" href="?{"a" * 1_900}"/>'), None),
+        (json_feed(next_url="?" + "a" * 1_900), None),
         (json_feed(next_url=7), None),
         (rss(), None),
     ],
@@ -332,3 +332,17 @@ class TestJsonPage(PageProperties):
 def test_feed_when_in_short_form_keeps_its_url_whole(url: str) -> None:
     feed = parse_feed(f"rss:{url}")
     assert (feed.account, feed.server, feed.hashtag, feed.name) == (url, None, None, f"rss:{url}")
+
+
+def test_bookmark_holds_the_longest_version() -> None:
+    result = SOURCE.parse(FEED, response(rss(item()), etag='"' * 512, last_modified="\\" * 512))
+    assert result.newest
+    assert SOURCE.request(FEED, result.newest, None).headers["if-none-match"] == '"' * 512
+
+
+def test_older_entries_behind_a_long_url_are_a_reject_and_the_page_is_read() -> None:
+    result = page(rss(item(), about=f'<atom:link rel="next" href="?{"a" * 2_130}"/>'))
+    assert ([post.post_id for post in result.posts], result.cursor) == (["1"], None)
+    assert [reject.reason for reject in result.rejects] == [
+        "older entries are not read: the URL of the next page is longer than 1,900 characters"
+    ]

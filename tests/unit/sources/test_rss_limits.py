@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -12,7 +13,7 @@ from tests.support.feed_bodies import ENCLOSURE, item, json_feed, only, page, rs
 
 
 def test_json_feed_when_it_has_too_many_items_is_refused() -> None:
-    with pytest.raises(SourceChangedError, match="more than 50,000 items"):
+    with pytest.raises(SourceChangedError, match="more than 50,000"):
         page(json_feed(*[0] * 50_001))
 
 
@@ -126,3 +127,23 @@ def test_parse_when_a_piece_repeats_without_end_comes_to_one(unit: str) -> None:
     assert len(page(rss(item(f"<description>{text}</description>"))).posts) == 1
     with pytest.raises(SourceChangedError):
         page(f"<rss><channel>{unit * 100_000}")
+
+
+@pytest.mark.parametrize("unit", ["<", "</a", "<![CDATA[]]>", "&x;", "&#65;"])
+def test_loose_text_with_a_flood_of_signs_is_refused(monkeypatch: pytest.MonkeyPatch, unit: str) -> None:
+    # With the real limit, each case takes seconds.
+    monkeypatch.setattr("imagelake.sources.feed_document._LooseParser.max_pieces", 5_000)
+    with pytest.raises(SourceChangedError, match="not well-formed and has more than 5,000 pieces of text"):
+        page(f"<rss><channel><item><title>{unit * 5_100}")
+
+
+def test_text_with_a_flood_of_ampersands_is_refused() -> None:
+    with pytest.raises(SourceChangedError, match="more than 2,000,000 ampersands"):
+        page(rss(item(f"<title>{'&' * 2_000_001}</title>")))
+
+
+def test_bytes_that_are_not_utf_8_take_little_time() -> None:
+    started = time.thread_time()
+    with pytest.raises(SourceChangedError):
+        page(b"<rss>" + b"\xff" * 9_900_000)
+    assert time.thread_time() - started < 5

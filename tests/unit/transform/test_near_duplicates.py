@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterator, Sequence
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -413,3 +415,20 @@ def test_blocks_find_what_a_plain_loop_finds(monkeypatch: pytest.MonkeyPatch) ->
             originals.append([phash, dhash])
     assert find(hashes, earlier) == plain
     assert sum(match is not None for match in plain) >= 40
+
+
+def test_names_above_the_size_of_an_item_are_several_items(lake: Lake) -> None:
+    log = HashLog(IMAGE_HASHES)
+    random = Random(1)
+    names = [f"cms/{random.randbytes(250).hex()}" for _ in range(2_000)]
+    assert log.append(Entry(1, "b1", bytes(16 * len(names))), names)
+    assert log.names(1) == names
+    assert sorted(entry["log"]["S"] for entry in lake.hashes()) == ["names-1", "names-1/1", "phash-1"]
+
+
+def test_names_of_an_earlier_version_are_read(lake: Lake) -> None:
+    client("dynamodb").put_item(
+        TableName=IMAGE_HASHES,
+        Item={"log": {"S": "names-1"}, "seq": {"N": "1"}, "names": {"B": zlib.compress(b'["a"]')}},
+    )
+    assert HashLog(IMAGE_HASHES).names(1) == ["a"]

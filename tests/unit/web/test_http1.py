@@ -448,3 +448,24 @@ def test_exchange_when_answers_are_mutated_then_only_our_errors_are_raised_and_n
                 client.exchange("GET", f"{server.origin}/mutated", total=0.1, max_bytes=100_000)
             time.sleep(0.002)  # so that the client sees a closed connection
             assert retried(client, f"{server.origin}/ok") == b"ok"
+
+
+@pytest.mark.parametrize("extension", [b"", b";" + b"x" * 3_900, b" " * 4_000])
+def test_exchange_when_a_body_comes_in_tiny_chunks_is_refused_within_a_second_of_cpu(
+    extension: bytes, serve: Serve
+) -> None:
+    chunks = (b"1" + extension + b"\r\na\r\n") * 1_000
+    server = serve(lambda head: [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", *[chunks] * 1_000])
+    started = time.thread_time()
+    with pytest.raises(TooLargeError, match="chunks of 1 bytes on average"):
+        get(server.origin, GuardedClient(trusted_origins=frozenset({server.origin})))
+    assert time.thread_time() - started < 1
+
+
+def test_exchange_when_a_large_body_comes_in_many_chunks_is_read(serve: Serve) -> None:
+    chunk = b"12c\r\n" + bytes(300) + b"\r\n"
+    server = serve(
+        lambda head: [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", chunk * 30_000, b"0\r\n\r\n"]
+    )
+    with GuardedClient(trusted_origins=frozenset({server.origin})) as client:
+        assert len(client.exchange("GET", f"{server.origin}/a").body) == 30_000 * 300

@@ -1,0 +1,54 @@
+"""docs/limits.md has the numbers of the code."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+from check_input import run_input
+from imagelake.lake import hash_log
+from imagelake.run import posts
+from imagelake.sources import contract, feed, feed_document, feed_handlers, responses, stream, wire, xml_text
+from imagelake.web import http1
+from imagelake.web.client import GuardedClient
+from transform.download import Limits
+from validate import planner, retries
+
+PAGE = Path(__file__).parents[2] / "docs" / "limits.md"
+NUMBERS = {
+    "bytes of an image file": Limits().max_bytes,
+    "bytes of any other response": inspect.signature(GuardedClient.exchange).parameters["max_bytes"].default,
+    f"chunks of a body, and one more for each {http1.MIN_CHUNK} bytes[^chunks]": http1.MAX_SMALL_CHUNKS,
+    "bytes of a chunk's line or of the trailers": http1._LONGEST_LINE,
+    "bytes of the heads of a response": http1._LONGEST_HEAD,
+    "JSON values of a page": responses.MAX_VALUES,
+    "entries of a page": wire.MAX_ENTRIES,
+    "characters of the URL of a page": contract.MAX_PAGE_URL,
+    "characters of the id in a bookmark": feed.MAX_BOOKMARK,
+    "elements of an XML feed": feed_handlers._MAX_ELEMENTS,
+    "open elements inside each other": feed_handlers._MAX_DEPTH,
+    "attributes of an element": feed_handlers._MAX_ATTRIBUTES,
+    "namespaces of an XML feed": feed_handlers._MAX_NAMESPACES,
+    "ampersands of an XML feed": xml_text.MAX_AMPERSANDS,
+    "pieces of text of a feed that is not well-formed XML": feed_document._LooseParser.max_pieces,
+    "seconds of CPU time for an XML feed": feed_handlers._MAX_SECONDS,
+    "media items of a post": posts.MAX_MEDIA,
+    "bytes of a post's texts, once for each media item": posts.MAX_POST_BYTES,
+    "bytes of `post_id`": posts.MAX_POST_ID_BYTES,
+    "characters of `author_id`": posts.MAX_AUTHOR_ID,
+    "bytes of `media_id`": posts.MAX_MEDIA_ID_BYTES,
+    "characters of `skip_reason`": posts.MAX_SKIP_REASON,
+    "media items of a post in a stream": stream.MAX_RECORD_MEDIA,
+    "JSON values of a record of a stream": stream.MAX_RECORD_VALUES,
+    "items of a batch": run_input._MAX_BATCH_SIZE,
+    "bytes of the items of a batch": planner.MAX_BATCH_BYTES,
+    "reasons in the counts of skipped media items": planner.MAX_SKIP_REASONS,
+    "batches of a retry with a warning of their own": retries.MAX_SENTENCES,
+    "bytes of the names of a batch in the hash log": hash_log.MAX_NAMES_BYTES,
+}
+
+
+def test_page_has_the_numbers_of_the_code() -> None:
+    rows = re.findall(r"^\| (.+?) \| ([\d,]+) \| .+ \|$", PAGE.read_text(), re.MULTILINE)
+    assert [(name, int(number.replace(",", ""))) for name, number in rows] == list(NUMBERS.items())
