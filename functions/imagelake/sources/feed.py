@@ -19,11 +19,17 @@ from pydantic import (
 
 from imagelake.run.errors import BadFeedError
 from imagelake.run.frozen_model import FrozenModel
+from imagelake.run.masking import mask, mask_feed
+from imagelake.run.models import MAX_POSTS_PER_FEED
+from imagelake.run.sentences import faults, show
 
 _TEXT = re.compile(
     r"(?P<source>[a-z][a-z0-9_]*):(?:(?P<server>[^#@\s]+)?#(?P<hashtag>[^#@\s]+)"
     r"|(?P<account_server>[^#@\s]+)@(?P<server_account>[^#@\s]+)|(?P<account>[^#\s]+))"
 )
+
+_SOURCE = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_WINDOW = re.compile(r"[a-zA-Z0-9_-]{1,80}")
 
 
 class Feed(FrozenModel):
@@ -36,27 +42,29 @@ class Feed(FrozenModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    source: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
+    source: str
     account: str | None = Field(default=None, min_length=1, max_length=500)
     hashtag: str | None = Field(default=None, min_length=1, max_length=256)
     server: str | None = Field(default=None, min_length=1, max_length=256)
-    limit: PositiveInt | None = None
+    limit: PositiveInt | None = Field(default=None, le=MAX_POSTS_PER_FEED, strict=True)
 
     # Each setting below belongs to one network; the manifest of that network lists and explains it.
     form: Literal["search", "timeline"] | None = None
     vocabulary: Literal["post", "tweet"] | None = None
-    cost_cap_usd: PositiveFloat | None = Field(default=None, allow_inf_nan=False)
-    window: str | None = Field(default=None, pattern=r"^[a-zA-Z0-9_-]{1,80}$")
+    cost_cap_usd: PositiveFloat | None = Field(default=None, allow_inf_nan=False, strict=True)
+    window: str | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _from_text(cls, value: Any) -> Any:
         """Accept ``SOURCE:ACCOUNT``, ``SOURCE:#TAG``, ``SOURCE:SERVER#TAG`` and ``SOURCE:SERVER@ACCOUNT``."""
         if not isinstance(value, str):
-            return value
+            if isinstance(value, (dict, Feed)):
+                return value
+            raise ValueError("write a feed as text, such as bluesky:alice.example, or as an object")
         match = _TEXT.fullmatch(value.strip())
         if match is None:
-            raise ValueError(f"{value!r} is not SOURCE:ACCOUNT, SOURCE:SERVER#TAG or SOURCE:SERVER@ACCOUNT")
+            raise ValueError("it is not of the form SOURCE:ACCOUNT, SOURCE:SERVER#TAG or SOURCE:SERVER@ACCOUNT")
         parts = match.groupdict()
         fields = {
             "source": parts["source"],
@@ -65,6 +73,27 @@ class Feed(FrozenModel):
             "account": parts["account"] or parts["server_account"],
         }
         return {name: text for name, text in fields.items() if text is not None}
+
+    @field_validator("source")
+    @classmethod
+    def _name_of_network(cls, value: str) -> str:
+        if not _SOURCE.fullmatch(value):
+            raise ValueError(f"it has to be the name of a network, such as bluesky, not {show(value)}")
+        return value
+
+    @field_validator("account", "hashtag", "server")
+    @classmethod
+    def _without_blanks(cls, value: str | None) -> str | None:
+        if value is not None and value != value.strip():
+            raise ValueError("it must not have a space at its start or end")
+        return value
+
+    @field_validator("window")
+    @classmethod
+    def _name_of_window(cls, value: str | None) -> str | None:
+        if value is not None and not _WINDOW.fullmatch(value):
+            raise ValueError("it has to be the name of a staged window: 1 to 80 letters, digits, - and _")
+        return value
 
     @field_validator("server")
     @classmethod
@@ -84,10 +113,8 @@ class Feed(FrozenModel):
         try:
             return cls.model_validate(value)
         except ValidationError as error:
-            problem = error.errors(include_url=False)[0]
-            field = ".".join(str(part) for part in problem["loc"])
-            reason = problem["msg"].removeprefix("Value error, ")
-            raise BadFeedError(f"feed {str(value)[:120]!r}: {field + ': ' if field else ''}{reason}") from error
+            field, fault = next(faults(error, cls))
+            raise BadFeedError(f"{title(value)}: {field + ': ' if field else ''}{fault}") from None
 
     @property
     def name(self) -> str:
@@ -102,6 +129,12 @@ class Feed(FrozenModel):
         """The feed's id: unique, made of characters that are safe in object keys, and independent of the limit."""
         slug = re.sub(r"[^a-z0-9.]+", "-", self.name.lower()).strip("-.")[:64]
         return f"{slug}-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
+
+
+def title(value: Any) -> str:
+    """Name a feed's definition in a message, without credentials; it can be wrong in any way."""
+    text = mask(value if isinstance(value, str) else repr(mask_feed(value)))
+    return f"feed {text[:120]!r}"
 
 
 class Bookmark(FrozenModel):

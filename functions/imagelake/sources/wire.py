@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, ValidationError
 
 from imagelake.run.frozen_model import FrozenModel
+from imagelake.run.sentences import faults
 from imagelake.sources.responses import iso_time
 
 # A client that sets no time sends the year 1. Data frames count nanoseconds, so they cannot hold a time after 2262.
@@ -41,6 +42,5 @@ def reason(error: ValueError) -> str:
     """Say why an entry is rejected; for an error of pydantic, name the wrong field and its problem, not its value."""
     if not isinstance(error, ValidationError):
         return str(error)
-    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    field = ".".join(str(part) for part in problem["loc"]) or "entry"
-    return f"{field}: {problem['msg'].removeprefix('Value error, ')}"
+    field, fault = next(faults(error, with_values=False))
+    return f"{field or 'entry'}: {fault}"
