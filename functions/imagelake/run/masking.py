@@ -25,7 +25,7 @@ _PARAMETER = re.compile(
     re.IGNORECASE,
 )
 _HOST = re.compile(r"(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::[0-9]{0,5})?")
-_ACCOUNT = re.compile(r"[^#@/\s\"'\\]+(?![#@/])")
+_ACCOUNT = re.compile(r"[^#@/\s\"'\\]++(?![#@/])")
 # A user name and password before a host name, in a feed's short form: mastodon:user:password@server.example#cats
 _USER_OF_SERVER = re.compile(r"([a-z][a-z0-9_]*:)[^@\s/:]+:(?![0-9]{1,5}@|//)\S*@")
 
@@ -40,6 +40,14 @@ def mask(text: str) -> str:
 def mask_users(text: str) -> str:
     """Replace only user names and passwords in URLs, which no request of ours may have anyway."""
     return _USER.sub(_masked_user, text)
+
+
+def mask_users_in_bytes(data: bytes) -> bytes:
+    """Do the same in a page or a record of any encoding; JSON stays JSON."""
+    if b"@" not in data and b"%40" not in data:
+        return data
+    # Each byte is one character of Latin-1, and the pattern matches only ASCII around what it replaces.
+    return mask_users(data.decode("latin-1")).encode("latin-1")
 
 
 def mask_feed(config: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AwareDatetime,
@@ -46,12 +46,12 @@ class Feed(FrozenModel):
     account: str | None = Field(default=None, min_length=1, max_length=500)
     hashtag: str | None = Field(default=None, min_length=1, max_length=256)
     server: str | None = Field(default=None, min_length=1, max_length=256)
-    limit: PositiveInt | None = Field(default=None, le=MAX_POSTS_PER_FEED, strict=True)
+    limit: Annotated[PositiveInt, Field(le=MAX_POSTS_PER_FEED, strict=True)] | None = None
 
     # Each setting below belongs to one network; the manifest of that network lists and explains it.
     form: Literal["search", "timeline"] | None = None
     vocabulary: Literal["post", "tweet"] | None = None
-    cost_cap_usd: PositiveFloat | None = Field(default=None, allow_inf_nan=False, strict=True)
+    cost_cap_usd: Annotated[PositiveFloat, Field(allow_inf_nan=False, strict=True)] | None = None
     window: str | None = None
 
     @model_validator(mode="before")

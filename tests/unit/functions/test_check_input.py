@@ -180,7 +180,7 @@ def test_error_names_every_bad_field() -> None:
 
 
 def test_error_when_feeds_are_missing() -> None:
-    with pytest.raises(BadInputError, match="^execution input: feeds: it is missing$"):
+    with pytest.raises(BadInputError, match=r"^execution input: feeds: it is missing$"):
         check()
 
 
