@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from imagelake.run.contracts import LoadedParameter
 from imagelake.run.errors import BadInputError
 from imagelake.run.sentences import show
 from imagelake.run.user_json import check_user_json, read_user_json
@@ -12,14 +13,10 @@ from imagelake.run.user_json import check_user_json, read_user_json
 class FeedsParameter:
     """One list of feeds for every schedule, or a list for each: ``{"daily": [...], "frequent": [...]}``."""
 
-    def __init__(self, parameter: Any) -> None:
-        match parameter:
-            case {"name": str(name), "value": str(value)}:
-                self.title = f"SSM parameter {name}"
-            case _:
-                raise BadInputError("execution input: feeds_parameter: leave this field out; the run itself sets it")
+    def __init__(self, parameter: LoadedParameter) -> None:
+        self.title = f"SSM parameter {parameter.name}"
         try:
-            content = read_user_json(value)
+            content = read_user_json(parameter.value)
             check_user_json(content)
         except ValueError as error:
             raise BadInputError(f"{self.title}: {error}") from None

@@ -89,7 +89,7 @@ def start_run(request: CheckInputRequest, settings: CheckInputSettings) -> Check
 
 
 def _start_run(request: CheckInputRequest, settings: CheckInputSettings) -> CheckInputResult:
-    fields, parameter, origin = _fields(request.input)
+    fields, parameter, origin = _fields(request)
     run_input = _parse(fields, origin)
     execution = request.execution
     max_batch_size = _MAX_BATCH_SIZE_WITH.get(run_input.tensor, MAX_BATCH_SIZE)
@@ -130,20 +130,18 @@ def _tolerance(run_input: RunInput, settings: CheckInputSettings) -> int:
     return settings.failure_tolerance_percent if run_input.retry is None else 100
 
 
-def _fields(raw_input: Any) -> tuple[dict[str, Any], FeedsParameter | None, _Origin]:
+def _fields(request: CheckInputRequest) -> tuple[dict[str, Any], FeedsParameter | None, _Origin]:
     """Return the fields of the input, the feeds parameter if the feeds come from there, and the place of the feeds."""
-    if not isinstance(raw_input, dict):
-        raise BadInputError(f"execution input: it has to be an object, such as {{}}, not {show(raw_input)}")
-    fields = dict(raw_input)
-    # Load Feeds puts the SSM parameter here if the input names no feeds.
-    loaded = fields.pop("feeds_parameter", None)
+    if not isinstance(request.input, dict):
+        raise BadInputError(f"execution input: it has to be an object, such as {{}}, not {show(request.input)}")
+    fields = dict(request.input)
     try:
         check_user_json(fields)
     except ValueError as error:
         raise BadInputError(f"execution input: {error}") from None
-    if "feeds" in fields or loaded is None:
+    if "feeds" in fields or request.feeds_parameter is None:
         return fields, None, _INPUT
-    parameter = FeedsParameter(loaded)
+    parameter = FeedsParameter(request.feeds_parameter)
     name, fields["feeds"] = parameter.feeds(fields.get("schedule", "daily"))
     return fields, parameter, _Origin(parameter.title, name)
 

@@ -49,7 +49,10 @@ def test_run_takes_its_path_and_notifies(run: Run, case: Case) -> None:
 
 def test_load_feeds_hands_the_parameter_to_check_input_when_the_input_has_no_feeds(run: Run) -> None:
     check_input = run(f"HappyPath {WITHOUT_FEEDS}").input_of("Check Input")
-    assert check_input == {"feeds_parameter": {"name": PARAMETER, "value": '["bluesky:alice.example"]'}}
+    assert check_input == {
+        "input": {},
+        "feeds_parameter": {"name": PARAMETER, "value": '["bluesky:alice.example"]'},
+    }
 
 
 def test_commit_bookmark_stores_the_newest_post(run: Run, machine: Machine) -> None:

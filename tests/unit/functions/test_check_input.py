@@ -20,9 +20,10 @@ from tests.support.fake_lake import Lake
 pytestmark = pytest.mark.usefixtures("lake")
 
 
-def check(started_at: str = "2026-04-01T05:00:03Z", **given: Any) -> dict[str, Any]:
+def check(started_at: str = "2026-04-01T05:00:03Z", feeds_parameter: Any = None, **given: Any) -> dict[str, Any]:
     execution = event("check_input")["execution"] | {"started_at": started_at}
-    answer: dict[str, Any] = handler(event("check_input", input=given, execution=execution), Context())
+    request = event("check_input", input=given, feeds_parameter=feeds_parameter, execution=execution)
+    answer: dict[str, Any] = handler(request, Context())
     return answer
 
 
