@@ -17,12 +17,12 @@ class FeedsParameter:
         self.title = f"SSM parameter {parameter.name}"
         try:
             content = read_user_json(parameter.value)
-            check_user_json(content)
+            # One list has the name that it would have in the execution input.
+            self._has_schedules = isinstance(content, dict)
+            self._lists: dict[str, Any] = content if isinstance(content, dict) else {"feeds": content}
+            check_user_json(self._lists)
         except ValueError as error:
             raise BadInputError(f"{self.title}: {error}") from None
-        # One list has the name that it would have in the execution input.
-        self._has_schedules = isinstance(content, dict)
-        self._lists: dict[str, Any] = content if isinstance(content, dict) else {"feeds": content}
         for place, feeds in self._lists.items():
             if not isinstance(feeds, list):
                 raise BadInputError(f"{self.title}: {place}: it has to be a list of feeds, not {show(feeds)}")
