@@ -11,12 +11,10 @@ REDACTED = "REDACTED"
 _USER = re.compile(
     r"""(?:\b([a-z][a-z0-9_]{0,31}):)?(https?:(?:\\?/){2}|https?(?::|%3[aA])(?:%2[fF]){2})"""
     r"""([^/?#\s"'<>\\]{1,512})(@|%40)""",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 # A password with an unescaped slash, such as in user:pa/ss@host. A port is not a password.
-_USER_WITH_SLASH = re.compile(
-    r"""(://)[^/?#\s"'<>\\:@]{1,256}:(?![0-9]{0,5}[/?#])[^\s"'<>\\@]{0,256}[/?#][^\s"'<>\\]{0,512}@"""
-)
+_USER_WITH_SLASH = re.compile(r"""(://)[^/?#\s"'<>\\:@]{1,256}:(?![0-9]{0,5}[/?#@])[^\s"'<>\\]{0,512}@""")
 # Query parameters that are named like a credential. A value holds no backslash, so JSON stays JSON.
 _PARAMETER = re.compile(
     r"""([?&;]|\\u0026|%3[fF]|%26)("""

@@ -64,7 +64,15 @@ SENTENCES: Mapping[str, str] = {
     "json_type": "it has to be JSON",
 }
 # These say everything; the value would add nothing, or is too long to help.
-_WITHOUT_VALUE = {"missing", "extra_forbidden", "value_error", "string_too_long", "too_long", "string_too_short"}
+_WITHOUT_VALUE = {
+    "missing",
+    "extra_forbidden",
+    "value_error",
+    "string_too_long",
+    "string_too_short",
+    "too_long",
+    "too_short",
+}
 
 
 def faults(

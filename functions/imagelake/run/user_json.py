@@ -47,7 +47,7 @@ def _inside(name: str, part: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(part, dict):
         for key, inner in part.items():
             if fault := _fault(key, 0):
-                shown = mask(ascii(key)[1:41])
+                shown = mask(ascii(key)[1:-1])[:40]
                 raise ValueError(f"{name + '.' if name else ''}{shown}: this name of a field: {fault}")
             yield (f"{name}.{key}" if name else key)[:200], inner
     elif isinstance(part, list):

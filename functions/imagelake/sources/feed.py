@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from typing import Annotated, Any, Literal
 
@@ -133,8 +134,9 @@ class Feed(FrozenModel):
 
 def title(value: Any) -> str:
     """Name a feed's definition in a message, without credentials; it can be wrong in any way."""
-    text = mask(value if isinstance(value, str) else repr(mask_feed(value)))
-    return f"feed {text[:120]!r}"
+    if isinstance(value, str):
+        return f"feed {mask(mask_feed(value))[:120]!r}"
+    return f"feed {mask(json.dumps(mask_feed(value), default=str))[:120]}"
 
 
 class Bookmark(FrozenModel):
