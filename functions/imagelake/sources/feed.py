@@ -128,7 +128,7 @@ class Feed(FrozenModel):
     @property
     def feed_id(self) -> str:
         """The feed's id: unique, made of characters that are safe in object keys, and independent of the limit."""
-        slug = re.sub(r"[^a-z0-9.]+", "-", self.name.lower()).strip("-.")[:64]
+        slug = re.sub(r"[^a-z0-9.]+", "-", mask(self.name).lower()).strip("-.")[:64]
         return f"{slug}-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
 
 
