@@ -24,79 +24,82 @@ def given(**fields: Any) -> dict[str, Any]:
     return {"feeds": [GOOD_FEED], **fields}
 
 
+def cases(field: str, *values: Any) -> list[tuple[str, Any]]:
+    return [(field, given(**{field: value})) for value in values]
+
+
+def feed_cases(field: str, source: str, *values: Any) -> list[tuple[str, Any]]:
+    return [(field, {"source": source, "account": "nasa", field: value}) for value in values]
+
+
 # The field that the refusal names, and the execution input.
 INPUTS: list[tuple[str, Any]] = [
     # No object.
     *[("execution input: it has", value) for value in ([], [GOOD_FEED], "text", "", 3, True, None, 1.5, NAN)],
     # The day.
-    *[
-        ("dt", given(dt=value))
-        for value in (
-            "1999-01-01",
-            "2025-12-31",
-            "2026-04-03",
-            "2027-01-01",
-            "9999-12-31",
-            "0000-00-00",
-            "0001-01-01",
-            "2026-02-30",
-            "2026-13-01",
-            "2026-2-3",
-            "20260401",
-            "2026-04-01T00:00",
-            "2026-04-01\n",
-            " 2026-04-01",
-            "2026-W14-3",
-            "yesterday",
-            "",
-            "٢٠٢٦-٠٤-٠١",
-            "2026‐04‐01",
-            20260401,
-            1.5,
-            True,
-            [],
-            ["2026-04-01"],
-            {},
-            "2026-04-01\x00",
-            "\ud800",
-            "x" * 100_000,
-        )
-    ],
+    *cases(
+        "dt",
+        "1999-01-01",
+        "2025-12-31",
+        "2026-04-03",
+        "2027-01-01",
+        "9999-12-31",
+        "0000-00-00",
+        "0001-01-01",
+        "2026-02-30",
+        "2026-13-01",
+        "2026-2-3",
+        "20260401",
+        "2026-04-01T00:00",
+        "2026-04-01\n",
+        " 2026-04-01",
+        "2026-W14-3",
+        "yesterday",
+        "",
+        "٢٠٢٦-٠٤-٠١",
+        "2026‐04‐01",
+        20260401,
+        1.5,
+        True,
+        [],
+        ["2026-04-01"],
+        {},
+        "2026-04-01\x00",
+        "\ud800",
+        "x" * 100_000,
+    ),
     # The time that a schedule sends.
-    *[
-        ("scheduled_time", given(scheduled_time=value))
-        for value in (
-            5,
-            1775000000,
-            "1775000000",
-            1e300,
-            -1,
-            True,
-            [],
-            {},
-            "",
-            "soon",
-            "2026-04-01",
-            "2026-04-01T05:00:00",
-            "<aws.scheduler.scheduled-time>",
-            "2026-04-31T05:00:00Z",
-            "2026-04-01T25:00:00Z",
-            "0001-01-01T00:00:00Z",
-            "9999-12-31T23:59:59Z",
-            "1999-01-01T00:00:00Z",
-            "2026-04-04T00:00:00Z",
-            "٢٠٢٦-٠٤-٠١T05:00:00Z",
-            "2026-04-01T05:00:00+99:00",
-            "20260401T050000Z",
-        )
-    ],
+    *cases(
+        "scheduled_time",
+        5,
+        1775000000,
+        "1775000000",
+        1e300,
+        -1,
+        True,
+        [],
+        {},
+        "",
+        "soon",
+        "2026-04-01",
+        "2026-04-01T05:00:00",
+        "<aws.scheduler.scheduled-time>",
+        "2026-04-31T05:00:00Z",
+        "2026-04-01T25:00:00Z",
+        "0001-01-01T00:00:00Z",
+        "9999-12-31T23:59:59Z",
+        "1999-01-01T00:00:00Z",
+        "2026-04-04T00:00:00Z",
+        "٢٠٢٦-٠٤-٠١T05:00:00Z",
+        "2026-04-01T05:00:00+99:00",
+        "20260401T050000Z",
+    ),
     ("scheduled_time", given(scheduled_time="0001-01-01T00:00:00Z", time_zone="America/New_York")),
     ("scheduled_time", given(scheduled_time="9999-12-31T23:59:59Z", time_zone="Asia/Tokyo")),
     # The time zone.
-    *[
-        ("time_zone", given(time_zone=value))
-        for value in ("Europe/Atlantis", "../../etc/passwd", "/etc/passwd", "", "America", "x" * 5000, "UTC\x00", 0, [])
-    ],
+    *cases(
+        "time_zone", "Europe/Atlantis", "../../etc/passwd", "/etc/passwd", "", "America", "x" * 5000, "UTC\x00", 0, []
+    ),
     ("time_zone", given(time_zone=None)),
     # Numbers.
     *[
@@ -107,11 +110,11 @@ INPUTS: list[tuple[str, Any]] = [
     ("batch_size", given(batch_size=0)),
     ("posts_per_feed", given(posts_per_feed=0)),
     # Choices.
-    *[("preset", given(preset=value)) for value in ("best", "Fast", "", None, 1, ["fast"])],
-    *[("tensor", given(tensor=value)) for value in ("float64", "", False, 8)],
-    *[("schedule", given(schedule=value)) for value in ("", 5, None, [], "x" * 65)],
+    *cases("preset", "best", "Fast", "", None, 1, ["fast"]),
+    *cases("tensor", "float64", "", False, 8),
+    *cases("schedule", "", 5, None, [], "x" * 65),
     # A retry.
-    *[("retry", given(retry=value)) for value in ("daily-2026-03-31", True, [], 5)],
+    *cases("retry", "daily-2026-03-31", True, [], 5),
     *[
         ("retry.run_id", given(retry={"run_id": value}))
         for value in ("", "../raw", "..", "a b", "a/b", "a\nb", "x" * 81, "a*", "a\x00b", 5, None, ["a"])
@@ -132,7 +135,7 @@ INPUTS: list[tuple[str, Any]] = [
     ("\\x00", given(**{"\x00": 1})),
     ("\\ud800", given(**{"\ud800": 1})),
     # The list of feeds.
-    *[("feeds", {"feeds": value}) for value in (None, [], {}, "bluesky:a.example", 5, {"source": "bluesky"})],
+    *cases("feeds", None, [], {}, "bluesky:a.example", 5, {"source": "bluesky"}),
     ("feeds", {}),
     ("feeds", {"feeds": [f"bluesky:user{number}.example" for number in range(51)]}),
     ("feeds", {"feeds": [f"mastodon:{','.join(f's{n}.{a}.example' for n in range(18))}#cats" for a in "abc"]}),
@@ -202,14 +205,8 @@ FEEDS: list[tuple[str, Any]] = [
     ("server", {"source": "mastodon", "hashtag": "cats", "server": []}),
     ("server", {"source": "mastodon", "hashtag": "cats", "server": "https://a.example/path"}),
     ("name the server", "mastodon:#cats"),
-    *[
-        ("limit", {"source": "bluesky", "account": "a.example", "limit": value})
-        for value in (0, -1, 100_001, True, "5", 1.5, [])
-    ],
-    *[
-        ("cost_cap_usd", {"source": "x", "account": "nasa", "cost_cap_usd": value})
-        for value in (0, -1, True, "1", [])
-    ],
+    *feed_cases("limit", "bluesky", 0, -1, 100_001, True, "5", 1.5, []),
+    *feed_cases("cost_cap_usd", "x", 0, -1, True, "1", []),
     ("cost_cap_usd is a setting of x feeds only", {"source": "bluesky", "account": "a.example", "cost_cap_usd": 1}),
     ("form", {"source": "x", "account": "nasa", "form": "find"}),
     ("window", {"source": "stream", "account": "posts", "window": "../x"}),

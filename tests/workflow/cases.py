@@ -76,6 +76,7 @@ CASES = [
         notifications=("Imagelake: FAILED, the input is wrong",),
         error="BadInputError",
     ),
+    broken("CheckInputFails", "Take Input > Has Feeds? > Check Input", "StorageDeniedError"),
     # Paths of one feed to its plan.
     Case("MorePages", OK, f"{FETCHED} > {FETCHED} > {COMPLETE}", BOTH_CLOSED),
     Case("RateLimited", OK, f"{FETCHED} > Wait Until Reset > {COMPLETE}", BOTH_CLOSED),

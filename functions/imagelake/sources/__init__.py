@@ -43,6 +43,8 @@ def get_source(name: str) -> Source:
     except KeyError:
         close = get_close_matches(name, SOURCES, 1)
         hint = f"did you mean {close[0]}? " if close else ""
+        if name in ("http", "https"):
+            hint = "write rss: before the URL of a feed; "
         raise BadFeedError(
             f"no network named {name!r}; {hint}the known networks are {', '.join(sorted(SOURCES))}"
         ) from None
