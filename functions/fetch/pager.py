@@ -52,7 +52,9 @@ class Pager:
             try:
                 progress = self._read_page(progress, bookmark)
             except RateLimitedError as limit:
-                progress = _wait_or_stop(progress, limit)
+                progress = _wait_or_stop(progress, limit.reset_at)
+                if progress.stopped_by and not progress.pages:
+                    raise
         warnings = list(dict.fromkeys([*progress.warnings, *self._reader.warnings]))
         return self._guard_unread_posts(progress.model_copy(update={"warnings": warnings}), bookmark)
 
@@ -79,10 +81,10 @@ class Pager:
                 "cost_usd": round(progress.cost_usd + page.cost_usd, 6),
             }
         )
-        if progress.status == "more" and _is_used_up(page.rate):
+        reset_at = _end_of_used_up_limit(page.rate)
+        if progress.status == "more" and reset_at is not None:
             # The network would refuse the next call, and some networks count refused calls against the reader.
-            reset_at = page.rate.reset_at if page.rate else None
-            return _wait_or_stop(progress, RateLimitedError("no calls are left", reset_at))
+            return _wait_or_stop(progress, reset_at)
         return progress
 
     def _limit_reached(self, pages: int, posts: int) -> Stop | None:
@@ -145,8 +147,8 @@ class Pager:
         self._bucket.put(key, body, "application/gzip", {"url": url, "status": str(response.status)})
 
 
-def _is_used_up(rate: RateLimit | None) -> bool:
-    return rate is not None and rate.remaining == 0 and rate.reset_at is not None
+def _end_of_used_up_limit(rate: RateLimit | None) -> datetime | None:
+    return rate.reset_at if rate is not None and rate.remaining == 0 else None
 
 
 def _newer(progress: Progress, page: Page) -> tuple[str, str]:
@@ -157,13 +159,11 @@ def _newer(progress: Progress, page: Page) -> tuple[str, str]:
     return (page.newest.newest_id, at) if at > progress.newest_at else (progress.newest_id, progress.newest_at)
 
 
-def _wait_or_stop(progress: Progress, limit: RateLimitedError) -> Progress:
+def _wait_or_stop(progress: Progress, reset_at: datetime | None) -> Progress:
     """Return the progress that waits for the end of a rate limit, or that stops here if the end is too far away."""
     now = datetime.now(UTC)
-    retry_at = limit.reset_at or now + UNKNOWN_WAIT
+    retry_at = reset_at or now + UNKNOWN_WAIT
     if progress.waits >= MAX_WAITS or retry_at - now > MAX_WAIT:
-        if progress.pages == 0:
-            raise limit
         return progress.model_copy(update={"status": "done", "stopped_by": Stop.RATE_LIMIT})
     # Networks state the end of the limit rounded down to a second, so wait one second more.
     until = (retry_at + timedelta(seconds=1)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -28,7 +28,7 @@ class WindowReader:
         """Read the records of the feed's window; a feed without a window has no records."""
         window = self._feed.window
         body = self._bucket.get(object_keys.staged_window(window)) if window else b"[]"
-        response = Response(200, {"content-type": "application/json"}, body, request.url)
+        response = Response(200, {}, body, request.url)
         return response, self._source.parse(self._feed, response)
 
 

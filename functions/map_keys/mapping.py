@@ -25,7 +25,7 @@ def map_rows(batch: Batch, bucket: Bucket, media_index: MediaIndex) -> int:
     row_numbers = {media_id: number for number, media_id in enumerate(media_ids)}
     if batch.retried_by:
         # A retry replaces rows in place, so their row numbers stay.
-        row_numbers = {media_id: int(item["row"]) for media_id, item in media_index.get_many(media_ids).items()}
+        row_numbers = {media_id: item["row"] for media_id, item in media_index.get_many(media_ids).items()}
     location = {"batch_id": batch.batch_id, "processed_key": object_keys.parquet(batch)}
     media_index.note_rejected(
         {row["raw_sha256"]: row["media_id"] for row in rows if row["status"] == Status.REJECTED and row["raw_sha256"]}

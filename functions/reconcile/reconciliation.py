@@ -59,7 +59,7 @@ def reconcile(run: Run, audits: list[BatchAudit]) -> FeedReconciliation:
     open_batches = [audit.open for audit in audits if audit.open is not None]
     return FeedReconciliation(
         status=_status(run, counts, open_batches),
-        counts=dict(counts),
+        counts=counts,
         errors=dict(errors.most_common()),
         open=open_batches,
         closed=[audit.batch for audit in audits if audit.open is None],

@@ -25,8 +25,8 @@ from transform.duplicates import with_image
 # Number of the 64 bits that may differ: benchmarks/near_duplicates.py chose them, see docs/near-duplicates.md.
 PHASH_BITS, DHASH_BITS = 8, 12
 MIN_CONTRAST = 0.05
-# Pairs that are compared at once: they take 16 MB, whatever the size of the log and the batch.
-_PAIRS = 1 << 21
+# Originals of the log that are compared at once: with the 1,000 images of the largest batch, they take 16 MB.
+_BLOCK = 2048
 # Give up after losing the conditional write this many times.
 _TRIES = 40
 _PAUSE_SECONDS = 0.1
@@ -103,13 +103,12 @@ def find(hashes: Hashes, earlier: Hashes) -> list[Match | None]:
 def _find_earlier(hashes: Hashes, earlier: Hashes) -> dict[int, Match]:
     """Match images with ``earlier`` originals, by the index of the image."""
     nearest: dict[int, Match] = {}
-    block_size = max(1, _PAIRS // max(1, len(hashes)))
-    for start in range(0, len(earlier), block_size):
-        block = earlier[start : start + block_size]
-        bits = np.bitwise_count(hashes[:, None, 0] ^ block[None, :, 0])
-        images, originals = np.nonzero(bits <= PHASH_BITS)
-        near = np.bitwise_count(hashes[images, 1] ^ block[originals, 1]) <= DHASH_BITS
-        for image, original in zip(images[near].tolist(), originals[near].tolist(), strict=True):
+    for start in range(0, len(earlier), _BLOCK):
+        block = earlier[start : start + _BLOCK]
+        bits = np.bitwise_count(hashes[:, None, 0] ^ block[:, 0])
+        pairs = np.argwhere(bits <= PHASH_BITS)
+        near = np.bitwise_count(hashes[pairs[:, 0], 1] ^ block[pairs[:, 1], 1]) <= DHASH_BITS
+        for image, original in pairs[near].tolist():
             match = Match(int(bits[image, original]), start + original)
             nearest[image] = min(nearest.get(image, match), match)
     return nearest

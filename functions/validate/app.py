@@ -28,10 +28,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     bucket = Bucket(settings.bucket_name)
     media_index = MediaIndex(settings.image_keys_table)
 
-    warnings = list(request.progress.warnings)
-    if run.retry is not None:
-        problems = reopen(run.retry, run.run_id, feed_id, bucket, media_index)
-        warnings += [f"{request.feed.name}: {problem}" for problem in problems]
+    problems = reopen(run.retry, run.run_id, feed_id, bucket, media_index) if run.retry else []
+    warnings = [*request.progress.warnings, *(f"{request.feed.name}: {problem}" for problem in problems)]
     planner = Planner(request, bucket, media_index)
     if request.feed.resume_only:
         selection = planner.select_open_batches()

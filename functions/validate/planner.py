@@ -97,7 +97,7 @@ class Planner:
             posts=selection.posts,
             already_known=selection.already_known,
             rejected_posts=len(selection.rejected_posts),
-            skipped_media=dict(Counter(reject.reason for reject in selection.skipped_media)),
+            skipped_media=Counter(reject.reason for reject in selection.skipped_media),
             bookmark=BookmarkUpdate(newest_id=progress.newest_id, newest_at=progress.newest_at),
             stopped_by=progress.stopped_by,
             cost_usd=progress.cost_usd,
@@ -161,7 +161,7 @@ class Planner:
         )
 
     def _write_batch(self, planned: PlannedBatch, key: str) -> None:
-        self._bucket.put(key, planned.model_dump_json().encode(), "application/json")
+        self._bucket.put_json(key, planned.model_dump(mode="json"))
 
     def _write_rejects(self, selection: Selection) -> None:
         lines = [

@@ -43,7 +43,7 @@ def reopen(retry: Retry, run_id: str, feed_id: str, bucket: Bucket, media_index:
             # An earlier try of this call may have found more failed items; its plan is used then.
             with suppress(ObjectMissingError):
                 again = bucket.get_model(object_keys.planned_batch(again.batch), PlannedBatch)
-            bucket.put(object_keys.open_batch(plan.batch), again.model_dump_json().encode(), "application/json")
+            bucket.put_json(object_keys.open_batch(plan.batch), again.model_dump(mode="json"))
     return problems
 
 

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 # Start a new log if the hashes, or the way to compute them, change.
 _HASHES, _NAMES = "phash-1", "names-1"
 # Another batch took this sequence number, or is writing it: read the log again and retry.
-_CONFLICTS = frozenset({"None", "ConditionalCheckFailed", "TransactionConflict"})
+_CONFLICTS = {"None", "ConditionalCheckFailed", "TransactionConflict"}
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
-_THROTTLED = frozenset({"ProvisionedThroughputExceeded", "ThrottlingError"})
+_THROTTLED = {"ProvisionedThroughputExceeded", "ThrottlingError"}
 
 
 # One row per original: phash and dhash.
@@ -61,7 +61,7 @@ class HashLog:
             )
             for page in pages:
                 for item in page["Items"]:
-                    yield Entry(int(item["seq"]["N"]), item["batch_id"]["S"], bytes(item["hashes"]["B"]))
+                    yield Entry(int(item["seq"]["N"]), item["batch_id"]["S"], item["hashes"]["B"])
 
     def append(self, entry: Entry, names: list[str]) -> bool:
         """Add an entry and the names of its originals; return ``False`` if its sequence number is taken."""
@@ -104,7 +104,7 @@ class HashLog:
             item = self._dynamo.get_item(
                 TableName=self.table, Key={"log": {"S": _NAMES}, "seq": {"N": str(seq)}}, ConsistentRead=True
             )["Item"]
-        names: list[str] = json.loads(zlib.decompress(bytes(item["names"]["B"])))
+        names: list[str] = json.loads(zlib.decompress(item["names"]["B"]))
         return names
 
 
@@ -133,7 +133,7 @@ class HashLogCache:
                 if entry.seq != self.next_seq:
                     # A read that is not consistent can miss an entry and still return the next one.
                     break
-                parts.append(np.frombuffer(entry.hashes, ">u8").astype(np.uint64).reshape(-1, 2))
+                parts.append(np.frombuffer(entry.hashes, (">u8", 2)))
                 self.offsets.append(self.offsets[-1] + len(parts[-1]))
                 self.seq_by_batch[entry.batch_id] = entry.seq
         finally:

@@ -41,7 +41,7 @@ class MediaIndex:
 
     def get_many(self, media_ids: Iterable[str], *, consistent: bool = True) -> dict[str, dict[str, Any]]:
         """Read the entries that exist, by media id; without ``consistent`` a read costs half, but may be stale."""
-        groups = list(_groups(dict.fromkeys(media_ids), _KEYS_PER_CALL))
+        groups = _groups(dict.fromkeys(media_ids), _KEYS_PER_CALL)
         with ThreadPoolExecutor(THREADS) as pool:
             results = pool.map(lambda group: self._get_group(group, consistent), groups)
             return {item["media_id"]: item for items in results for item in items}
@@ -70,11 +70,8 @@ class MediaIndex:
     def complete(self, items: list[dict[str, Any]]) -> None:
         """Replace the claims of a batch by its complete entries."""
         with ThreadPoolExecutor(THREADS) as pool:
-            for item, is_ours in zip(items, pool.map(self._put_finished, items), strict=True):
-                if not is_ours:
-                    raise ReconciliationError(
-                        f"media item {item['media_id']} belongs to another batch than {item['batch_id']}"
-                    )
+            # Take every result: an error is raised only then.
+            list(pool.map(self._put_finished, items))
 
     def own(self, media_ids: Mapping[str, str], instead_of: Mapping[str, str] | None = None) -> dict[str, str]:
         """Make media items the owners of raw images that have none; return the owner of each image.
@@ -119,14 +116,15 @@ class MediaIndex:
         )
         return existing is None or bool(existing["batch_id"] == batch_id)
 
-    def _put_finished(self, item: dict[str, Any]) -> bool:
-        """Write an entry unless there is one of another batch; return whether it was written."""
+    def _put_finished(self, item: dict[str, Any]) -> None:
+        """Write an entry; raise ``ReconciliationError`` if there is one of another batch."""
         existing = self._put(
             item,
             ConditionExpression="attribute_not_exists(media_id) OR batch_id = :batch",
             ExpressionAttributeValues={":batch": _to_dynamo(item["batch_id"])},
         )
-        return existing is None
+        if existing is not None:
+            raise ReconciliationError(f"media item {item['media_id']} belongs to another batch than {item['batch_id']}")
 
     def _put(self, item: dict[str, Any], **condition: Any) -> dict[str, Any] | None:
         """Write an entry if the condition holds and return ``None``; otherwise return the entry that is there."""

@@ -8,15 +8,24 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 import fetch.pager
 from fetch.app import handler
 from fetch.pager import Pager
 from fetch.window_reader import WindowReader
 from imagelake.accounts.redaction import redact
+from imagelake.accounts.session import Session
 from imagelake.lake import object_keys
 from imagelake.run.aws import client
-from imagelake.run.errors import BadFeedError, RateLimitedError, SourceChangedError, SourceUnavailableError
+from imagelake.run.errors import (
+    BadFeedError,
+    CredentialsError,
+    RateLimitedError,
+    SourceChangedError,
+    SourceUnavailableError,
+    StorageUnavailableError,
+)
 from imagelake.run.models import FeedEntry, Progress, Retry
 from imagelake.run.settings import Settings
 from imagelake.sources import Page, Reject
@@ -24,6 +33,7 @@ from imagelake.web.messages import Request, Response
 from tests.support.factories import ENTRY, FEED, NOON, RUN, Context, event, post
 from tests.support.fake_lake import BOOKMARKS, BUCKET, Lake
 from tests.support.fake_network import Network, page
+from tests.support.sent_metrics import sent_metrics
 from tests.support.web_server import Answer, WebServer
 
 EARLIER, LATER = NOON - timedelta(hours=1), NOON + timedelta(hours=1)
@@ -117,8 +127,8 @@ def test_next_call_continues_after_the_last_page(lake: Lake, network: Network, w
     assert [path.partition("?")[0] for path in website.asked] == ["/page/0", "/page/1"]
 
 
-@pytest.mark.parametrize(("seconds", "pages"), [(120, 0), (121, 1)])
-def test_page_is_read_only_if_there_is_time_for_it(lake: Lake, network: Network, seconds: int, pages: int) -> None:
+@pytest.mark.parametrize(("seconds", "pages"), [(120, 0), (120.1, 1)])
+def test_page_is_read_only_if_there_is_time_for_it(lake: Lake, network: Network, seconds: float, pages: int) -> None:
     network.put_pages(page(post("one")))
     assert read(Context(seconds=lambda: seconds))["pages"] == pages
 
@@ -240,6 +250,11 @@ def test_cost_has_no_rounding_errors(lake: Lake, network: Network) -> None:
     assert (answer["pages"], answer["cost_usd"], answer["stopped_by"]) == (2, 0.3, "cost")
 
 
+def test_cost_counts_small_parts_of_a_cent(lake: Lake, network: Network) -> None:
+    network.put_pages(page(post("one"), cost_usd=0.000125))
+    assert read()["cost_usd"] == 0.000125
+
+
 def test_bookmark_stays_if_a_rate_limit_ends_a_reading_that_was_billed(lake: Lake, network: Network) -> None:
     lake.put_bookmark(ENTRY.feed_id, "seen", "2026-01-01T12:00:00.000000Z")
     last = until(datetime.now(UTC) + timedelta(hours=7))
@@ -266,16 +281,19 @@ def test_limit_that_is_used_up_is_waited_for_before_it_refuses(
     assert read(progress=answer)["status"] == "done"
 
 
-@pytest.mark.parametrize("headers", [{"left": "1", "reset": "4102444800"}, {"left": "0"}])
+@pytest.mark.parametrize(("left", "names_end"), [("1", True), ("0", False)])
 def test_limit_that_is_not_used_up_or_names_no_end_is_not_waited_for(
-    lake: Lake, network: Network, headers: dict[str, str]
+    lake: Lake, network: Network, left: str, names_end: bool
 ) -> None:
-    network.put_pages(Answer(page(post("one"), cursor="1"), headers=headers), page(post("two")))
-    assert (read()["status"], read()["waits"]) == ("done", 0)
+    end = until(datetime.now(UTC) + timedelta(minutes=5)) if names_end else {}
+    network.put_pages(Answer(page(post("one"), cursor="1"), headers={"left": left, **end}), page(post("two")))
+    answer = read()
+    assert (answer["status"], answer["pages"], answer["waits"]) == ("done", 2, 0)
 
 
 def test_limit_that_is_used_up_on_the_last_page_does_not_matter(lake: Lake, network: Network) -> None:
-    network.put_pages(Answer(page(post("one")), headers={"left": "0", "reset": "4102444800"}))
+    end = until(datetime.now(UTC) + timedelta(minutes=5))
+    network.put_pages(Answer(page(post("one")), headers={"left": "0", **end}))
     assert read()["status"] == "done"
 
 
@@ -339,6 +357,48 @@ def test_bookmark_when_the_listing_starts_there_itself(lake: Lake, network: Netw
     assert read()["pages"] == 2
 
 
+def test_bookmark_is_the_one_that_was_written_last(
+    lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get_item = client("dynamodb").get_item
+
+    def stale(*, ConsistentRead: bool = False, **key: Any) -> Any:  # noqa: N803
+        return get_item(**key) if ConsistentRead else {}
+
+    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-04-01T12:00:00.000000Z")
+    network.put_pages(page(post("seen"), cursor="1"), page(post("old", posted_at=EARLIER)))
+    monkeypatch.setattr(client("dynamodb"), "get_item", stale)
+    assert read()["pages"] == 1
+
+
+def test_error_is_transient_when_the_bookmark_cannot_be_read(
+    lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def throttled(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow down"}}, "GetItem")
+
+    monkeypatch.setattr(client("dynamodb"), "get_item", throttled)
+    with pytest.raises(StorageUnavailableError, match=BOOKMARKS):
+        read()
+
+
+def test_metrics_count_the_pages_and_posts_of_this_call(
+    lake: Lake, network: Network, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network.put_pages(page(post("one"), post("two"), post("three"), cursor="1"), page(post("four")))
+    read(progress=event("fetch")["progress"] | {"pages": 7, "posts": 40})
+    assert sent_metrics(capsys) == {"PagesFetched": 2, "PostsFetched": 4}
+
+
+def test_metric_of_a_token_is_the_number_of_days_until_it_expires(
+    lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Session, "ends_at", datetime.now(UTC) + timedelta(hours=36))
+    network.put_pages(page(post("one")))
+    read()
+    assert sent_metrics(capsys)["TokenExpiresInDays"] == pytest.approx(1.5, abs=0.01)
+
+
 def test_bookmark_without_a_time(lake: Lake, network: Network) -> None:
     lake.put_bookmark(ENTRY.feed_id, "", "")
     network.put_pages(page(post("one"), cursor="1"), page(post("two")))
@@ -360,6 +420,18 @@ def test_rate_limit_when_its_end_is_not_known(lake: Lake, network: Network) -> N
     network.put_pages(Answer(b"", 429))
     retry_at = datetime.fromisoformat(read()["retry_at"])
     assert timedelta(minutes=4.5) < retry_at - datetime.now(UTC) < timedelta(minutes=6)
+
+
+def test_rate_limit_when_its_end_is_in_another_time_zone(
+    lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=5)
+
+    def limited(*_: Any) -> None:
+        raise RateLimitedError("slow down", end.astimezone(timezone(timedelta(hours=2))))
+
+    monkeypatch.setattr(network, "parse", limited)
+    assert read()["retry_at"] == (end + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def test_rate_limit_is_not_tried_again_at_once(lake: Lake, network: Network, website: WebServer) -> None:
@@ -428,6 +500,11 @@ def test_error_when_the_feed_is_bad(lake: Lake) -> None:
         read(feed=ENTRY.model_copy(update={"config": "nonsense"}))
     with pytest.raises(BadFeedError, match="no network named 'myspace'"):
         read(feed=ENTRY.model_copy(update={"config": "myspace:tom"}))
+
+
+def test_error_names_the_secret_of_the_network(lake: Lake, secrets_manager: Any) -> None:
+    with pytest.raises(CredentialsError, match="imagelake/x"):
+        read(feed=ENTRY.model_copy(update={"config": "x:cats"}))
 
 
 def test_error_when_the_server_is_not_public(lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,11 @@ def test_execution_that_step_functions_forgot_loses_its_lease(machine: str) -> N
     assert holder() == second
 
 
-def test_execution_of_a_replaced_state_machine_loses_its_lease(machine: str) -> None:
+def test_execution_of_a_replaced_state_machine_loses_its_lease(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(**_: str) -> None:
+        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "DescribeExecution")
+
+    monkeypatch.setattr(client("stepfunctions"), "describe_execution", denied)
     take(_OTHER_MACHINE)
     second = start(machine, "second")
     take(second)
@@ -123,7 +127,7 @@ def test_lease_that_changes_too_often_is_a_transient_error(machine: str, monkeyp
 
     take(start(machine, "first"))
     monkeypatch.setattr("fetch.lease._is_running", lapses)
-    with pytest.raises(StorageUnavailableError, match="changed its holder"):
+    with pytest.raises(StorageUnavailableError, match="changed its holder 5 times"):
         take(start(machine, "second"))
 
 

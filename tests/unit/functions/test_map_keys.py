@@ -15,7 +15,8 @@ from imagelake.run.models import PlannedBatch
 from map_keys.app import handler
 from tests.support.factories import RUN, Context, event, item, keep_file, keep_plan, keep_rows, plan, result, stage
 from tests.support.fake_bus import Bus
-from tests.support.fake_lake import Lake
+from tests.support.fake_lake import BUCKET, Lake
+from tests.support.sent_metrics import sent_metrics
 
 
 def map_keys(planned: PlannedBatch) -> dict[str, Any]:
@@ -77,6 +78,33 @@ def test_batch_is_closed(lake: Lake) -> None:
     map_keys(planned)
     assert lake.bucket.list("open/") == []
     assert lake.bucket.exists(object_keys.staged(planned.batch))
+
+
+def test_closed_batch_is_published_and_counted(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bus = Bus()
+    monkeypatch.setattr("imagelake.run.events._client", lambda: bus)
+    planned = keep_file(lake, plan(item("one"), item("two")))
+    map_keys(planned)
+    ((name, detail),) = bus.published
+    assert detail.pop("event_id")
+    assert (name, detail) == (
+        "Batch Written",
+        {
+            "version": "1",
+            "run_id": RUN.run_id,
+            "dt": RUN.dt,
+            "feed_id": planned.batch.feed_id,
+            "source": "bluesky",
+            "batch_id": planned.batch.batch_id,
+            "bucket": BUCKET,
+            "key": object_keys.parquet(planned.batch),
+            "rows": 2,
+            "retried_by": "",
+        },
+    )
+    assert sent_metrics(capsys) == {"MediaMapped": 2}
 
 
 def test_same_call_again_leaves_the_same_items(lake: Lake) -> None:

@@ -17,6 +17,7 @@ from imagelake.run.models import PlannedBatch
 from reconcile.app import handler
 from tests.support.factories import ENTRY, RUN, Context, event, item, keep_file, keep_plan, plan, result, stage
 from tests.support.fake_lake import IMAGE_KEYS, Lake
+from tests.support.sent_metrics import sent_metrics
 
 
 def close(lake: Lake, planned: PlannedBatch, *statuses: Status) -> PlannedBatch:
@@ -84,6 +85,16 @@ def test_counts_when_everything_agrees(lake: Lake) -> None:
         "error_message": rejected["error_message"],
         "dt": RUN.dt,
     }
+
+
+def test_metrics_count_items_by_status_and_open_batches(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    statuses = [status for number, status in enumerate(Status, 1) for _ in range(number)]
+    closed = close(lake, plan(*(item(f"p{number}") for number in range(len(statuses)))), *statuses)
+    sent_metrics(capsys)
+    reconcile(lake, closed, keep_plan(lake, plan(item("a"))))
+    assert sent_metrics(capsys) == {
+        "BatchesOpen": 1, "ItemsOk": 1, "ItemsDuplicate": 2, "ItemsRejected": 3, "ItemsFailed": 4
+    }  # fmt: skip
 
 
 def test_same_call_again_leaves_the_same_objects(lake: Lake) -> None:

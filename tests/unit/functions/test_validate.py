@@ -17,6 +17,7 @@ from imagelake.sources import Reject
 from tests.support.factories import ENTRY, FEED, NOON, RUN, Context, event, item, keep_plan, media, plan, post
 from tests.support.fake_lake import BUCKET, Lake
 from tests.support.fake_network import Network, page
+from tests.support.sent_metrics import sent_metrics
 from validate.app import handler
 
 STORED = {"url": "https://api.test/", "status": "200"}
@@ -95,6 +96,13 @@ def test_rejects_are_kept_with_a_reason(lake: Lake, network: Network) -> None:
     ]
 
 
+def test_metrics_count_planned_items_and_rejected_posts(
+    lake: Lake, network: Network, capsys: pytest.CaptureFixture[str]
+) -> None:
+    validate(lake, page(post("one"), post("two"), rejects=(Reject("bad", "created_at: not a time"),)))
+    assert sent_metrics(capsys) == {"ItemsPlanned": 2, "PostsRejected": 1}
+
+
 def test_media_that_are_no_images_are_skipped_with_a_reason(lake: Lake, network: Network) -> None:
     clip, lost = media("clip", kind="video"), media("lost", url=None)
     told = media("told", url=None, skip_reason="copyrighted")
@@ -167,6 +175,20 @@ def test_removed_stream_leaves_the_batches_of_today_to_its_windows(lake: Lake, n
     assert [one.batch.dt for one in planned(lake, validate(lake, feed=entry))] == ["2026-03-31"]
 
 
+def test_known_media_are_looked_up_at_half_the_price(
+    lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get_many, asked = lake.media_index.get_many, []
+
+    def note(self: Any, media_ids: Any, *, consistent: bool) -> Any:
+        asked.append(consistent)
+        return get_many(media_ids, consistent=consistent)
+
+    monkeypatch.setattr("imagelake.lake.media_index.MediaIndex.get_many", note)
+    validate(lake, page(post("one")))
+    assert asked == [False]
+
+
 def test_batches_are_no_larger_than_asked(lake: Lake, network: Network) -> None:
     answer = validate(lake, page(*(post(f"p{number}") for number in range(5))), run=size(2))
     assert names(planned(lake, answer)) == [["p0", "p1"], ["p2", "p3"], ["p4"]]
@@ -234,6 +256,18 @@ def test_same_call_again_gives_the_same_plan(lake: Lake, network: Network) -> No
     stored = lake.stored()
     assert validate(lake, pages, run=size(2)) == first
     assert lake.stored() == stored
+
+
+def test_same_call_again_for_a_window_in_a_run_with_another_name(lake: Lake, network: Network) -> None:
+    config = {"source": "stream", "account": "posts", "window": "stream-2026-04-01-1"}
+    feed = ENTRY.model_copy(update={"config": config})
+    first = validate(lake, page(post("one")), feed=feed)
+    assert validate(lake, page(post("one")), feed=feed) == first
+
+
+def test_warnings_of_fetch_are_kept(lake: Lake, network: Network) -> None:
+    progress = event("validate")["progress"] | {"pages": 0, "warnings": ["a token ends soon"]}
+    assert handler(event("validate", progress=progress), Context())["warnings"] == ["a token ends soon"]
 
 
 def test_same_call_again_when_it_died_half_way(lake: Lake, network: Network) -> None:

@@ -136,6 +136,7 @@ class Breaking:
     def __init__(self, s3: Any, breaks: int) -> None:
         self._s3 = s3
         self._breaks = breaks
+        self.reads = 0
 
     def get_object(self, **arguments: Any) -> Any:
         answer = self._s3.get_object(**arguments)
@@ -145,6 +146,7 @@ class Breaking:
         return answer
 
     def read(self) -> bytes:
+        self.reads += 1
         raise ResponseStreamingError(error="it broke off")
 
 
@@ -166,9 +168,11 @@ def test_body_is_read_again_when_it_breaks_off(
 
 def test_error_when_bodies_never_come_whole(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     lake.bucket.put("key", b"body", "text/plain")
-    monkeypatch.setattr(lake.bucket, "_s3", Breaking(lake.bucket._s3, 99))
+    breaking = Breaking(lake.bucket._s3, 99)
+    monkeypatch.setattr(lake.bucket, "_s3", breaking)
     with pytest.raises(StorageUnavailableError, match="key: ResponseStreamingError"):
         lake.bucket.get("key")
+    assert breaking.reads == 4
 
 
 @pytest.mark.parametrize("read", [Bucket.get, Bucket.get_json, Bucket.get_lines, Bucket.get_with_version])

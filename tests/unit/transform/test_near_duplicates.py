@@ -113,10 +113,12 @@ def test_image_of_another_network_is_found_by_another_worker(lake: Lake) -> None
 
 
 def test_image_like_one_before_it_in_its_batch_names_it(lake: Lake, calls: list[dict[str, Any]]) -> None:
-    assert mark("b1", looks("a", PHASH[0]), looks("b", PHASH[1]), looks("c", flipped(PHASH[1], 1))) == [
+    like_a, like_b = looks("d", flipped(PHASH[0], 2)), looks("c", flipped(PHASH[1], 1))
+    assert mark("b1", looks("a", PHASH[0]), looks("b", PHASH[1]), like_b, like_a) == [
         (None, None),
         (None, None),
         (item("b").media_id, 1),
+        (item("a").media_id, 2),
     ]
     assert called(calls, "GetItem") == [], "the names of its own originals are not read"
 
@@ -394,7 +396,7 @@ def test_blocks_find_what_a_plain_loop_finds(monkeypatch: pytest.MonkeyPatch) ->
         np.uint64(1) << random.integers(0, 64, (60, 2), np.uint64)
     )  # one bit off
     hashes[::3] = random.integers(0, 1 << 64, (20, 2), np.uint64)
-    monkeypatch.setattr(near_duplicates, "_PAIRS", 60 * 7)
+    monkeypatch.setattr(near_duplicates, "_BLOCK", 7)
     plain: list[tuple[int, int] | None] = []
     originals = earlier.tolist()
     for phash, dhash in hashes.tolist():

@@ -247,12 +247,12 @@ def test_exchange_when_a_line_would_keep_h11_busy_then_it_is_refused_soon(answer
 
 
 def test_open_when_the_method_is_head_then_the_length_announces_no_body(serve: Serve) -> None:
-    server = serve(lambda head: [raw(b"HTTP/1.1 200 OK|Content-Length: 5")])
+    server = serve(lambda head: [raw(b"HTTP/1.1 200 OK|Content-Length: 50")])
     with GuardedClient(trusted_origins=frozenset({server.origin})) as client:
         for _ in range(2):
             url = client.check(server.origin)
             with client.open("HEAD", url, deadline=Deadline(5), connect=1, read=1) as response:
-                assert (read_body(response, 10), response.headers["content-length"]) == (b"", "5")
+                assert (read_body(response, 10), response.headers["content-length"]) == (b"", "50")
     assert server.connections == 1
 
 
@@ -267,7 +267,7 @@ def test_open_when_the_method_is_head_then_the_length_announces_no_body(serve: S
         (raw(b"HTTP/1.1 204 No Content|Content-Length: 2"), b""),
         (raw(b"HTTP/1.1 304 Not Modified|Content-Length: 2"), b""),
         (raw(b"HTTP/1.1 200 OK|Content-Length: 300000", b"ok" * 150_000), b"ok" * 150_000),
-        (raw(CHUNKED, b"1\r\na\r\n" * 70_000 + b"0\r\n\r\n"), b"a" * 70_000),
+        (raw(CHUNKED, b"1\r\na\r\n" * 20_000 + b"0\r\n\r\n"), b"a" * 20_000),
     ],
 )
 def test_exchange_when_the_answer_is_odd_but_clear_then_the_connection_is_kept(
@@ -424,7 +424,8 @@ def mutated(rng: Random) -> list[bytes | None]:
         start = rng.randint(0, len(answer))
         stop = start + rng.choice([0, 0, 1, 5, 100])
         answer = answer[:start] + rng.choice([b"", bytes([rng.randrange(256)]), *INSERTS]) + answer[stop:]
-    return [answer, *rng.choice([[], [None], [None]])]
+    end: list[list[bytes | None]] = [[], [None], [None]]
+    return [answer + rng.choice([b"", EVIL]), *rng.choice(end)]
 
 
 def retried(client: GuardedClient, url: str) -> bytes:
