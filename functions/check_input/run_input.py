@@ -70,14 +70,14 @@ class RunInput(FrozenModel):
         return value
 
 
-class _Origin(NamedTuple):
-    """The place of a list of feeds, for messages."""
+class _FeedList(NamedTuple):
+    """The names of a list of feeds and of its place, for messages."""
 
     title: str
     name: str
 
 
-_INPUT = _Origin("execution input", "feeds")
+_INPUT = _FeedList("execution input", "feeds")
 
 
 def start_run(request: CheckInputRequest, settings: CheckInputSettings) -> CheckInputResult:
@@ -89,8 +89,8 @@ def start_run(request: CheckInputRequest, settings: CheckInputSettings) -> Check
 
 
 def _start_run(request: CheckInputRequest, settings: CheckInputSettings) -> CheckInputResult:
-    fields, parameter, origin = _fields(request)
-    run_input = _parse(fields, origin)
+    fields, parameter, feed_list = _fields(request)
+    run_input = _parse(fields, feed_list)
     execution = request.execution
     max_batch_size = _MAX_BATCH_SIZE_WITH.get(run_input.tensor, MAX_BATCH_SIZE)
     run = Run(
@@ -104,7 +104,7 @@ def _start_run(request: CheckInputRequest, settings: CheckInputSettings) -> Chec
         tensor=run_input.tensor,
         retry=run_input.retry,
     )
-    feeds = _entries(run_input.feeds, origin)
+    feeds = _entries(run_input.feeds, feed_list)
     if parameter is not None and run.retry is None:
         feeds += _removed_feeds(parameter, run, MAX_FEEDS - len(feeds), Bucket(settings.bucket_name))
     return CheckInputResult(run=run, feeds=feeds)
@@ -130,7 +130,7 @@ def _tolerance(run_input: RunInput, settings: CheckInputSettings) -> int:
     return settings.failure_tolerance_percent if run_input.retry is None else 100
 
 
-def _fields(request: CheckInputRequest) -> tuple[dict[str, Any], FeedsParameter | None, _Origin]:
+def _fields(request: CheckInputRequest) -> tuple[dict[str, Any], FeedsParameter | None, _FeedList]:
     """Return the fields of the input, the feeds parameter if the feeds come from there, and the place of the feeds."""
     if not isinstance(request.input, dict):
         raise BadInputError(f"execution input: it has to be an object, such as {{}}, not {show(request.input)}")
@@ -143,38 +143,38 @@ def _fields(request: CheckInputRequest) -> tuple[dict[str, Any], FeedsParameter 
         return fields, None, _INPUT
     parameter = FeedsParameter(request.feeds_parameter)
     name, fields["feeds"] = parameter.feeds(fields.get("schedule", "daily"))
-    return fields, parameter, _Origin(parameter.title, name)
+    return fields, parameter, _FeedList(parameter.title, name)
 
 
-def _parse(fields: dict[str, Any], origin: _Origin) -> RunInput:
+def _parse(fields: dict[str, Any], feed_list: _FeedList) -> RunInput:
     try:
         return RunInput.model_validate(fields)
     except ValidationError as error:
         problems: defaultdict[str, list[str]] = defaultdict(list)
         for name, fault in islice(faults(error, RunInput), _MAX_FAULTS):
             first, dot, rest = name.partition(".")
-            place = origin if first == "feeds" else _Origin(_INPUT.title, first)
+            place = feed_list if first == "feeds" else _FeedList(_INPUT.title, first)
             problems[place.title].append(f"{place.name}{dot}{rest}: {fault}")
         raise BadInputError("; ".join(f"{title}: {'; '.join(texts)}" for title, texts in problems.items())) from None
 
 
-def _entries(feeds: list[Any], origin: _Origin) -> list[FeedEntry]:
+def _entries(feeds: list[Any], feed_list: _FeedList) -> list[FeedEntry]:
     entries: list[FeedEntry] = []
     index_of: dict[str, int] = {}
     for index, config in enumerate(feeds):
-        place = f"{origin.title}: {origin.name}.{index}"
+        place = f"{feed_list.title}: {feed_list.name}.{index}"
         if len(_text(config)) > MAX_FEED_CHARACTERS:
             raise BadInputError(f"{place}: a feed has at most {MAX_FEED_CHARACTERS} characters as JSON")
         for entry in map(_entry, _per_server(mask_feed(config))):
             if entry.feed_id in index_of:
                 raise BadInputError(
-                    f"{place} duplicates {origin.name}.{index_of[entry.feed_id]} ({entry.name}); remove one of them"
+                    f"{place} duplicates {feed_list.name}.{index_of[entry.feed_id]} ({entry.name}); remove one of them"
                 )
             index_of[entry.feed_id] = index
             entries.append(entry)
     if len(entries) > MAX_FEEDS:
         raise BadInputError(
-            f"{origin.title}: {origin.name}: {len(entries)} feeds, each server of a list counted; {MAX_FEEDS} are"
+            f"{feed_list.title}: {feed_list.name}: {len(entries)} feeds, each server of a list counted; {MAX_FEEDS} are"
             " allowed"
         )
     return entries
