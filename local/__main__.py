@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
+import re
 import runpy
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -47,22 +47,7 @@ def _parse(arguments: Sequence[str] | None) -> Options:
     command = parser.add_subparsers(required=True).add_parser(
         "demo", help="deploy the stack to the local engine, run it once and show the result"
     )
-    command.add_argument(
-        "--feed",
-        action="append",
-        type=_feed,
-        default=[],
-        metavar="FEED",
-        help="read a live feed in its short form, e.g. bluesky:ACCOUNT or mastodon:SERVER#TAG, or as a JSON object;"
-        " repeatable (default: the sample feed)",
-    )
-    command.add_argument(
-        "--limit",
-        type=int,
-        default=100,
-        metavar="N",
-        help="most posts to read per feed; the last page is finished (default: %(default)s)",
-    )
+    _add_feed_options(command)
     command.add_argument(
         "--state", type=Path, metavar="DIR", help="keep everything in DIR and continue from it next time"
     )
@@ -70,7 +55,9 @@ def _parse(arguments: Sequence[str] | None) -> Options:
     command.add_argument(
         "--stream", action="store_true", help="put the sample feed on a Kinesis stream; its consumer starts the run"
     )
-    command.add_argument("--port", type=int, metavar="N", help="port of the engine on 127.0.0.1 (default: a free one)")
+    command.add_argument(
+        "--port", type=_number(65_535), metavar="N", help="port of the engine on 127.0.0.1 (default: a free one)"
+    )
     options = parser.parse_args(arguments)
     if options.stream and options.feed:
         parser.error("--stream works with the sample feed only; leave out --feed")
@@ -85,13 +72,60 @@ def _parse(arguments: Sequence[str] | None) -> Options:
     )
 
 
+def _add_feed_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--feed",
+        action="append",
+        type=_feed,
+        default=[],
+        metavar="FEED",
+        help="read a live feed in its short form, e.g. bluesky:ACCOUNT or mastodon:SERVER#TAG, or as a JSON object;"
+        " repeatable (default: the sample feed)",
+    )
+    command.add_argument(
+        "--limit",
+        type=_number(100_000),
+        default=100,
+        metavar="N",
+        help="most posts to read per feed; the last page is finished (default: %(default)s)",
+    )
+
+
+def _number(most: int) -> Callable[[str], int]:
+    """Return a reader of whole numbers from 1 to ``most``."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"it has to be a whole number from 1 to {most}, not {text[:40]!r}")
+        return int(text)
+
+    return read
+
+
 def _feed(text: str) -> str:
-    """Check a feed that is written as a JSON object."""
-    if text.startswith("{"):
-        try:
-            json.loads(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text} is not a JSON object; quote it for the shell") from None
+    """Check a feed as a run checks it, before anything is started."""
+    if str(_LIBRARY.parent) not in sys.path:
+        sys.path.append(str(_LIBRARY.parent))
+    from imagelake.run.errors import BadFeedError
+    from imagelake.run.masking import mask, mask_feed
+    from imagelake.run.user_json import check_user_json, read_user_json
+    from imagelake.sources import get_source, parse_feed
+
+    try:
+        config = read_user_json(text) if text.startswith("{") else text
+        check_user_json({"feed": config})
+        # As in a run, so that no password is shown.
+        feed = parse_feed(mask_feed(config))
+        network = get_source(feed.source)
+        # A run splits a list of servers.
+        if "," not in (feed.server or ""):
+            network.request(feed, None, None)
+    except BadFeedError as error:
+        raise argparse.ArgumentTypeError(mask(str(error))) from None
+    except ValueError as error:
+        shown = ascii(mask(mask_feed(text)))[1:-1][:120]
+        fault = "is not a JSON object; quote it for the shell" if "not JSON" in str(error) else f"is wrong: {error}"
+        raise argparse.ArgumentTypeError(f"{shown} {fault}") from None
     return text
 
 

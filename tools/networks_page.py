@@ -17,8 +17,12 @@ INTRODUCTION = """\
 A feed is an account, a hashtag or a URL on one network. Write it in its short form in the stack's `Feeds` parameter or
 in the input of an execution: `{"feeds": ["bluesky:bsky.app", "mastodon:server.example#cats"]}`. A feed with settings is
 an object: `{"source": "mastodon", "server": "server.example", "hashtag": "cats", "limit": 200}`. `limit` is the most
-posts that one run reads; it finishes the last page. If the first run of a feed reaches the limit, older posts are never
-read, so raise it before the first run.
+posts that one run reads, 1 to 100,000; it finishes the last page. If the first run of a feed reaches the limit, older
+posts are never read, so raise it before the first run.
+
+An object has `source`, and either `account` (at most 500 characters) or `hashtag` (at most 256). `server` is a host
+name or an origin, without user name and password (at most 256 characters). Any other field, or a value of another type,
+fails the feed, and the message names the field.
 """
 
 BELOW_THE_TABLE = """\

@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from imagelake.run.contracts import LoadedParameter
 from imagelake.run.errors import BadInputError
+from imagelake.run.sentences import show
+from imagelake.run.user_json import check_user_json, read_user_json
 
 
 class FeedsParameter:
     """One list of feeds for every schedule, or a list for each: ``{"daily": [...], "frequent": [...]}``."""
 
-    def __init__(self, parameter: dict[str, str]) -> None:
-        self._name = parameter["name"]
+    def __init__(self, parameter: LoadedParameter) -> None:
+        self.title = f"SSM parameter {parameter.name}"
         try:
-            self._feeds = json.loads(parameter["value"])
+            content = read_user_json(parameter.value)
+            # One list has the name that it would have in the execution input.
+            self._has_schedules = isinstance(content, dict)
+            self._lists: dict[str, Any] = content if isinstance(content, dict) else {"feeds": content}
+            check_user_json(self._lists)
         except ValueError as error:
-            raise BadInputError(f"SSM parameter {self._name}: not JSON: {error}") from error
+            raise BadInputError(f"{self.title}: {error}") from None
+        for place, feeds in self._lists.items():
+            if not isinstance(feeds, list):
+                raise BadInputError(f"{self.title}: {place}: it has to be a list of feeds, not {show(feeds)}")
 
-    def feeds(self, schedule: Any) -> Any:
-        """Take the feeds of a schedule."""
-        if not isinstance(self._feeds, dict):
-            return self._feeds
-        if not isinstance(schedule, str) or schedule not in self._feeds:
-            raise BadInputError(
-                f"SSM parameter {self._name} has no list for the schedule {schedule!r}; it has:"
-                f" {', '.join(self._feeds)}"
-            )
-        return self._feeds[schedule]
+    def feeds(self, schedule: Any) -> tuple[str, list[Any]]:
+        """Take the feeds of a schedule, and the name of their list."""
+        if not self._has_schedules:
+            return "feeds", self._lists["feeds"]
+        if not isinstance(schedule, str) or schedule not in self._lists:
+            lists = ", ".join(self._lists) or "none"
+            raise BadInputError(f"{self.title} has no list for the schedule {show(schedule)}; it has: {lists}")
+        return schedule, self._lists[schedule]
 
     def all_feeds(self) -> list[Any]:
-        """Take the feeds of all schedules; a list that is none has no feeds."""
-        lists = self._feeds.values() if isinstance(self._feeds, dict) else [self._feeds]
-        return [feed for feeds in lists if isinstance(feeds, list) for feed in feeds]
+        """Take the feeds of all schedules."""
+        return [feed for feeds in self._lists.values() for feed in feeds]

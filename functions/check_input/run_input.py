@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import datetime
-from typing import Any
+from collections import defaultdict
+from datetime import date, datetime
+from itertools import islice
+from typing import Annotated, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from pydantic import AwareDatetime, ConfigDict, Field, PositiveInt, ValidationError, field_validator
+from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
+from check_input.days import check_day, day_at, read_day, read_time
 from check_input.feeds_parameter import FeedsParameter
 from check_input.settings import CheckInputSettings
 from imagelake.lake.bucket import Bucket
@@ -18,14 +21,17 @@ from imagelake.run.contracts import CheckInputRequest, CheckInputResult
 from imagelake.run.errors import BadFeedError, BadInputError
 from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.image_options import DEFAULT_PRESET, Preset, Tensor
-from imagelake.run.models import Day, FeedEntry, Retry, Run
+from imagelake.run.masking import mask, mask_feed
+from imagelake.run.models import MAX_BATCH_SIZE, MAX_POSTS_PER_FEED, FeedEntry, Retry, Run
+from imagelake.run.sentences import faults, show
+from imagelake.run.user_json import check_user_json
 from imagelake.sources import parse_feed
 
 # The state machine carries the definition of every feed and, if the feed fails, its error: 256 KiB for all together.
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 MAX_FEEDS = 50
 MAX_FEED_CHARACTERS = 500
-_MAX_BATCH_SIZE = 1000
+_MAX_FAULTS = 5
 # Write Parquet holds several copies of a batch in memory, and one tensor has 0.15 or 0.6 MB.
 _MAX_BATCH_SIZE_WITH: dict[str | None, int] = {"uint8": 400, "float32": 100}
 
@@ -37,32 +43,22 @@ class RunInput(FrozenModel):
 
     feeds: list[Any] = Field(min_length=1, max_length=MAX_FEEDS)
     # Name of the list to read, if the feeds parameter holds a list for each schedule.
-    schedule: str = "daily"
+    schedule: str = Field(default="daily", min_length=1, max_length=64)
     # Day of the run. Without it: the day of ``scheduled_time``, or of the start, in ``time_zone``.
-    dt: Day | None = None
-    scheduled_time: AwareDatetime | None = None
+    dt: str | None = None
+    scheduled_time: Annotated[AwareDatetime, BeforeValidator(read_time)] | None = None
     time_zone: str = "UTC"
-    batch_size: PositiveInt | None = Field(default=None, le=_MAX_BATCH_SIZE)
-    posts_per_feed: PositiveInt | None = Field(default=None, le=100_000)
-    failure_tolerance_percent: int | None = Field(default=None, ge=0, le=100)
+    batch_size: PositiveInt | None = Field(default=None, le=MAX_BATCH_SIZE, strict=True)
+    posts_per_feed: PositiveInt | None = Field(default=None, le=MAX_POSTS_PER_FEED, strict=True)
+    failure_tolerance_percent: int | None = Field(default=None, ge=0, le=100, strict=True)
     preset: Preset = DEFAULT_PRESET
     tensor: Tensor | None = None
     retry: Retry | None = None
 
-    @field_validator("feeds")
-    @classmethod
-    def _short(cls, value: list[Any]) -> list[Any]:
-        for index, config in enumerate(value):
-            if len(_text(config)) > MAX_FEED_CHARACTERS:
-                raise ValueError(f"{index}: a feed has at most {MAX_FEED_CHARACTERS} characters as JSON")
-        return value
-
     @field_validator("dt")
     @classmethod
     def _real_day(cls, value: str | None) -> str | None:
-        if value is not None:
-            datetime.strptime(value, "%Y-%m-%d")
-        return value
+        return None if value is None else read_day(value).isoformat()
 
     @field_validator("time_zone")
     @classmethod
@@ -70,21 +66,37 @@ class RunInput(FrozenModel):
         try:
             ZoneInfo(value)
         except (KeyError, ValueError, OSError) as error:
-            raise ValueError(f"{value!r} is not a time zone of the IANA database") from error
+            raise ValueError("it has to be a time zone of the IANA database, such as Europe/Berlin") from error
         return value
+
+
+class _FeedList(NamedTuple):
+    """The names of a list of feeds and of its place, for messages."""
+
+    title: str
+    name: str
+
+
+_INPUT = _FeedList("execution input", "feeds")
 
 
 def start_run(request: CheckInputRequest, settings: CheckInputSettings) -> CheckInputResult:
     """Make the run and its feeds, in the order of the input; raise ``BadInputError`` naming the wrong field."""
-    fields, parameter = _fields(request.input)
-    run_input = _parse(fields)
+    try:
+        return _start_run(request, settings)
+    except BadInputError as error:
+        raise BadInputError(mask(str(error))) from None
+
+
+def _start_run(request: CheckInputRequest, settings: CheckInputSettings) -> CheckInputResult:
+    fields, parameter, feed_list = _fields(request)
+    run_input = _parse(fields, feed_list)
     execution = request.execution
-    time = run_input.scheduled_time or execution.started_at
-    max_batch_size = _MAX_BATCH_SIZE_WITH.get(run_input.tensor, _MAX_BATCH_SIZE)
+    max_batch_size = _MAX_BATCH_SIZE_WITH.get(run_input.tensor, MAX_BATCH_SIZE)
     run = Run(
         run_id=execution.name,
         execution_arn=execution.arn,
-        dt=run_input.dt or time.astimezone(ZoneInfo(run_input.time_zone)).date().isoformat(),
+        dt=_day(run_input, execution.started_at),
         batch_size=min(run_input.batch_size or settings.batch_size, max_batch_size),
         posts_per_feed=run_input.posts_per_feed or settings.posts_per_feed,
         failure_tolerance_percent=_tolerance(run_input, settings),
@@ -92,10 +104,23 @@ def start_run(request: CheckInputRequest, settings: CheckInputSettings) -> Check
         tensor=run_input.tensor,
         retry=run_input.retry,
     )
-    feeds = _entries(run_input.feeds)
+    feeds = _entries(run_input.feeds, feed_list)
     if parameter is not None and run.retry is None:
         feeds += _removed_feeds(parameter, run, MAX_FEEDS - len(feeds), Bucket(settings.bucket_name))
     return CheckInputResult(run=run, feeds=feeds)
+
+
+def _day(run_input: RunInput, started_at: datetime) -> str:
+    """Return the day of the run; a day that somebody asked for has to be one that Athena shows."""
+    field = "dt" if run_input.dt is not None else "scheduled_time"
+    time = run_input.scheduled_time or started_at
+    try:
+        day = date.fromisoformat(run_input.dt) if run_input.dt else day_at(time, run_input.time_zone)
+        if run_input.dt is not None or run_input.scheduled_time is not None:
+            check_day(day, started_at)
+    except ValueError as error:
+        raise BadInputError(f"execution input: {field}: {error}") from None
+    return day.isoformat()
 
 
 def _tolerance(run_input: RunInput, settings: CheckInputSettings) -> int:
@@ -105,52 +130,61 @@ def _tolerance(run_input: RunInput, settings: CheckInputSettings) -> int:
     return settings.failure_tolerance_percent if run_input.retry is None else 100
 
 
-def _fields(raw_input: Any) -> tuple[dict[str, Any], FeedsParameter | None]:
-    """Return the fields of the input, and the feeds parameter if the feeds come from there."""
-    if not isinstance(raw_input, dict):
-        raise BadInputError(f"the execution input is a JSON {type(raw_input).__name__}; it has to be an object")
-    fields = dict(raw_input)
-    # Load Feeds puts the SSM parameter here if the input names no feeds.
-    loaded = fields.pop("feeds_parameter", None)
-    if "feeds" in fields or loaded is None:
-        return fields, None
-    parameter = FeedsParameter(loaded)
-    fields["feeds"] = parameter.feeds(fields.get("schedule", "daily"))
-    return fields, parameter
+def _fields(request: CheckInputRequest) -> tuple[dict[str, Any], FeedsParameter | None, _FeedList]:
+    """Return the fields of the input, the feeds parameter if the feeds come from there, and the place of the feeds."""
+    if not isinstance(request.input, dict):
+        raise BadInputError(f"execution input: it has to be an object, such as {{}}, not {show(request.input)}")
+    fields = dict(request.input)
+    try:
+        check_user_json(fields)
+    except ValueError as error:
+        raise BadInputError(f"execution input: {error}") from None
+    if "feeds" in fields or request.feeds_parameter is None:
+        return fields, None, _INPUT
+    parameter = FeedsParameter(request.feeds_parameter)
+    name, fields["feeds"] = parameter.feeds(fields.get("schedule", "daily"))
+    return fields, parameter, _FeedList(parameter.title, name)
 
 
-def _parse(fields: dict[str, Any]) -> RunInput:
+def _parse(fields: dict[str, Any], feed_list: _FeedList) -> RunInput:
     try:
         return RunInput.model_validate(fields)
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors(include_url=False)[:5]
-        ]
-        raise BadInputError("execution input: " + "; ".join(problems)) from error
+        problems: defaultdict[str, list[str]] = defaultdict(list)
+        for name, fault in islice(faults(error, RunInput), _MAX_FAULTS):
+            first, dot, rest = name.partition(".")
+            place = feed_list if first == "feeds" else _FeedList(_INPUT.title, first)
+            problems[place.title].append(f"{place.name}{dot}{rest}: {fault}")
+        raise BadInputError("; ".join(f"{title}: {'; '.join(texts)}" for title, texts in problems.items())) from None
 
 
-def _entries(feeds: list[Any]) -> list[FeedEntry]:
+def _entries(feeds: list[Any], feed_list: _FeedList) -> list[FeedEntry]:
     entries: list[FeedEntry] = []
     index_of: dict[str, int] = {}
     for index, config in enumerate(feeds):
-        for entry in map(_entry, _per_server(config)):
+        place = f"{feed_list.title}: {feed_list.name}.{index}"
+        if len(_text(config)) > MAX_FEED_CHARACTERS:
+            raise BadInputError(f"{place}: a feed has at most {MAX_FEED_CHARACTERS} characters as JSON")
+        for entry in map(_entry, _per_server(mask_feed(config))):
             if entry.feed_id in index_of:
                 raise BadInputError(
-                    f"execution input: feeds.{index} duplicates feeds.{index_of[entry.feed_id]} ({entry.name})"
+                    f"{place} duplicates {feed_list.name}.{index_of[entry.feed_id]} ({entry.name}); remove one of them"
                 )
             index_of[entry.feed_id] = index
             entries.append(entry)
     if len(entries) > MAX_FEEDS:
         raise BadInputError(
-            f"execution input: feeds: {len(entries)} feeds, each server of a list counted; {MAX_FEEDS} are allowed"
+            f"{feed_list.title}: {feed_list.name}: {len(entries)} feeds, each server of a list counted; {MAX_FEEDS} are"
+            " allowed"
         )
     return entries
 
 
 def _removed_feeds(parameter: FeedsParameter, run: Run, room: int, bucket: Bucket) -> list[FeedEntry]:
     """Make at most ``room`` entries of feeds that have open batches and that no schedule lists."""
-    listed = {entry.feed_id for config in parameter.all_feeds() for entry in map(_entry, _per_server(config))}
+    listed = {
+        entry.feed_id for config in parameter.all_feeds() for entry in map(_entry, _per_server(mask_feed(config)))
+    }
     removed = {*open_batches(bucket).values()} - listed
     # Each day has another order, so that a feed that fails again and again does not keep out the others.
     ordered = sorted(removed, key=lambda feed_id: hashlib.sha256(f"{run.dt} {feed_id}".encode()).digest())

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from imagelake.run.errors import ImagelakeError
 from imagelake.run.frozen_model import FrozenModel
+from imagelake.run.masking import mask_users_in_bytes
 from imagelake.run.observability import logger
 from imagelake.sources.stream import decode, to_post
 from imagelake.sources.wire import reason
@@ -70,15 +71,16 @@ def read_records(records: list[Record]) -> list[ReadRecord]:
 
 def _read(record: Record) -> ReadRecord:
     kinesis = record.kinesis
+    data = mask_users_in_bytes(base64.b64decode(kinesis.data))
     try:
-        decoded = decode(base64.b64decode(kinesis.data))
+        decoded = decode(data)
         to_post(decoded)
     except ValueError as error:
         raw = {
             "sequence_number": kinesis.sequence_number,
             "partition_key": kinesis.partition_key,
             "arrived_at": kinesis.arrived_at,
-            "data_base64": kinesis.data,
+            "data_base64": base64.b64encode(data).decode(),
         }
         return ReadRecord(reject={"kind": "record", "post_id": None, "reason": reason(error), "raw": raw})
     return ReadRecord(post=decoded)

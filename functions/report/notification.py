@@ -9,6 +9,7 @@ from typing import Any
 
 from imagelake.lake import object_keys
 from imagelake.run.errors import RETRYABLE_CODES
+from imagelake.run.masking import mask
 from report.summary import FeedSummary, Summary
 
 _MAX_ERRORS = 10
@@ -108,8 +109,10 @@ def _how_to_retry(summary: Summary) -> list[str]:
 
 def _start_command(summary: Summary, execution_input: dict[str, Any]) -> str:
     machine = summary.run.execution_arn.replace(":execution:", ":stateMachine:").rsplit(":", 1)[0]
-    text = shlex.quote(json.dumps(execution_input))
-    return f"aws stepfunctions start-execution --state-machine-arn {machine} --input {text}"
+    text = json.dumps(execution_input)
+    masked = mask(text)
+    hint = "" if masked == text else " (first put the values back in place of REDACTED)"
+    return f"aws stepfunctions start-execution --state-machine-arn {machine} --input {shlex.quote(masked)}{hint}"
 
 
 def _count(number: int, singular: str, plural: str) -> str:

@@ -12,6 +12,7 @@ from imagelake.run.contracts import FeedResult
 from imagelake.run.errors import FeedBusyError, ReconciliationError
 from imagelake.run.failures import Failure
 from imagelake.run.frozen_model import FrozenModel
+from imagelake.run.masking import mask
 from imagelake.run.models import Batch, FeedPlan, FeedReconciliation, FeedStatus, OpenBatch, Run
 
 Outcome = Literal["ok", "partial", "failed"]
@@ -76,7 +77,7 @@ def summarize(run: Run, results: list[FeedResult], bucket: Bucket) -> Summary:
 def warnings_of(feed: FeedSummary, run: Run) -> list[str]:
     """Warnings about one feed."""
     own = feed.plan.warnings if feed.plan is not None else []
-    return [warning for warning in (_missed_posts(feed), _old_batch(feed, run), *own) if warning is not None]
+    return [mask(warning) for warning in (_missed_posts(feed), _old_batch(feed, run), *own) if warning is not None]
 
 
 def _summarize_feed(result: FeedResult, bucket: Bucket) -> FeedSummary:
@@ -85,7 +86,8 @@ def _summarize_feed(result: FeedResult, bucket: Bucket) -> FeedSummary:
         reconciliation = bucket.get_model(result.reconciliation.reconciliation_key, FeedReconciliation)
     return FeedSummary(
         feed_id=result.feed.feed_id,
-        name=result.feed.name,
+        # Rows have the name as it is; people read this one.
+        name=mask(result.feed.name),
         config=result.feed.config,
         status=result.status,
         problem=_problem(result, reconciliation),

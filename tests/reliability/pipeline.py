@@ -29,14 +29,18 @@ _EACH_FEED = MACHINE["States"]["For Each Feed"]
 _COMMIT = _EACH_FEED["ItemProcessor"]["States"]["Commit Bookmark"]["Parameters"]
 
 
-def execute(lake: Lake, name: str, feeds: list[Any] | None, *, dt: str, **options: Any) -> Event:
+def execute(
+    lake: Lake, name: str, feeds: list[Any] | None, *, dt: str, feeds_parameter: Any = None, **options: Any
+) -> Event:
     """Run one execution to its end and return what Report says; ``None`` takes the feeds from ``feeds_parameter``.
 
     The feeds go side by side, step by step, as the Map lets them: what one has planned, the other meets.
     """
     execution = {"arn": ARN + name, "name": name, "started_at": f"{dt}T05:30:00Z"}
     given = {"dt": dt, **options} | ({} if feeds is None else {"feeds": feeds})
-    run = check_input.app.handler({"input": given, "execution": execution}, Context())
+    run = check_input.app.handler(
+        {"input": given, "feeds_parameter": feeds_parameter, "execution": execution}, Context()
+    )
     states = [_Feed(lake, run["run"], feed) for feed in run["feeds"]]
     for step in (_Feed.fetch, _Feed.validate, _Feed.commit_bookmark, _Feed.for_each_batch, _Feed.reconcile):
         for state in states:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.support.fixtures import clients, context, environment, lake, serve, website
+from tests.support.fixtures import bus, clients, context, environment, lake, serve, website
 
-__all__ = ["clients", "context", "environment", "lake", "serve", "website"]
+__all__ = ["bus", "clients", "context", "environment", "lake", "serve", "website"]

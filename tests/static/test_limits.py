@@ -6,12 +6,13 @@ import inspect
 import re
 from pathlib import Path
 
-from check_input import run_input
+from imagelake.imaging import Options, avif, exif, gif, header, png
 from imagelake.lake import hash_log
-from imagelake.run import posts
+from imagelake.run import models, posts
 from imagelake.sources import contract, feed, feed_document, feed_handlers, responses, stream, wire, xml_text
 from imagelake.web import http1
 from imagelake.web.client import GuardedClient
+from transform import decoder
 from transform.download import Limits
 from validate import planner, retries
 
@@ -41,7 +42,19 @@ NUMBERS = {
     "characters of `skip_reason`": posts.MAX_SKIP_REASON,
     "media items of a post in a stream": stream.MAX_RECORD_MEDIA,
     "JSON values of a record of a stream": stream.MAX_RECORD_VALUES,
-    "items of a batch": run_input._MAX_BATCH_SIZE,
+    "pixels of an image": Options().max_pixels,
+    "bytes of a color profile": header.MAX_PROFILE_BYTES,
+    "segments of a JPEG, chunks of a PNG": header.MAX_PARTS,
+    "bytes of the unpacked texts of a PNG": png._MAX_TEXT_BYTES,
+    "blocks of a GIF": gif._MAX_BLOCKS,
+    "units of all frames of an AVIF": avif._MAX_UNITS,
+    "items of an AVIF, and boxes in one of its boxes": avif._MAX_BOXES,
+    "bytes of the lists of items of an AVIF": avif._MAX_TABLE_BYTES,
+    "entries of EXIF that are read": exif._MAX_ENTRIES,
+    "failures of the decoder on one image[^failures]": decoder.MAX_FAILURES,
+    "bytes of memory of the decoder's process[^failures]": decoder.LIMITS.memory_bytes,
+    "seconds of CPU time of the decoder for one image[^failures]": decoder.LIMITS.cpu_seconds,
+    "items of a batch": models.MAX_BATCH_SIZE,
     "bytes of the items of a batch": planner.MAX_BATCH_BYTES,
     "reasons in the counts of skipped media items": planner.MAX_SKIP_REASONS,
     "batches of a retry with a warning of their own": retries.MAX_SENTENCES,

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 
+from check_input.days import DAYS_AHEAD, FIRST_DAY
 from check_input.run_input import RunInput
 from imagelake.lake import object_keys
 from imagelake.lake.rows import COLUMNS
@@ -211,6 +212,10 @@ def test_glue_table_has_the_columns_of_the_row_contract() -> None:
 def test_glue_table_projects_every_network() -> None:
     template = (ROOT / "template.yaml").read_text("utf-8")
     assert template == with_networks(template), "run make docs"
+
+
+def test_glue_table_projects_the_days_that_check_input_accepts() -> None:
+    assert TABLE["Parameters"]["projection.dt.range"] == f"{FIRST_DAY},NOW+{DAYS_AHEAD}DAYS"
 
 
 def test_glue_table_has_the_location_of_the_files() -> None:

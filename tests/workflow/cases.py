@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tests.support.asl import MACHINE, scopes
 
-START = "Has Feeds? > Check Input > For Each Feed"
+START = "Take Input > Has Feeds? > Check Input > For Each Feed"
 RUN = f"{START} > Report > Any Failures?"
 OK = f"{RUN} > Run Complete"
 WARNED = f"{RUN} > Notify Warning > Run Complete With Warnings"
@@ -67,8 +67,16 @@ WITHOUT_FEEDS = "without feeds"
 CASES = [
     Case("HappyPath", OK, COMPLETE, BOTH_CLOSED),
     Case(f"HappyPath {WITHOUT_FEEDS}", OK.replace("?", "? > Load Feeds", 1), COMPLETE, BOTH_CLOSED),
-    broken(f"ParameterMissing {WITHOUT_FEEDS}", "Has Feeds? > Load Feeds", "Ssm.ParameterNotFoundException"),
-    broken("InputRefused", "Has Feeds? > Check Input", "BadInputError"),
+    broken(
+        f"ParameterMissing {WITHOUT_FEEDS}", "Take Input > Has Feeds? > Load Feeds", "Ssm.ParameterNotFoundException"
+    ),
+    Case(
+        "InputRefused",
+        "Take Input > Has Feeds? > Check Input > Read Cause > Describe Bad Input > Notify Failure > Pipeline Failed",
+        notifications=("Imagelake: FAILED, the input is wrong",),
+        error="BadInputError",
+    ),
+    broken("CheckInputFails", "Take Input > Has Feeds? > Check Input", "StorageDeniedError"),
     # Paths of one feed to its plan.
     Case("MorePages", OK, f"{FETCHED} > {FETCHED} > {COMPLETE}", BOTH_CLOSED),
     Case("RateLimited", OK, f"{FETCHED} > Wait Until Reset > {COMPLETE}", BOTH_CLOSED),

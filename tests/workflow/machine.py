@@ -74,7 +74,7 @@ class Machine:
         topic, self._queue_url = self._make_topic(engine)
         self._arn = self._make_machine(_make_step(engine), topic)
 
-    def run(self, case: str, run_input: dict[str, Any]) -> Outcome:
+    def run(self, case: str, run_input: object) -> Outcome:
         """Run one case of ``mocks.json`` to its end."""
         started = self._states.start_execution(stateMachineArn=f"{self._arn}#{case}", input=json.dumps(run_input))
         arn = started["executionArn"]

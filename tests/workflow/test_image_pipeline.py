@@ -49,7 +49,24 @@ def test_run_takes_its_path_and_notifies(run: Run, case: Case) -> None:
 
 def test_load_feeds_hands_the_parameter_to_check_input_when_the_input_has_no_feeds(run: Run) -> None:
     check_input = run(f"HappyPath {WITHOUT_FEEDS}").input_of("Check Input")
-    assert check_input == {"feeds_parameter": {"name": PARAMETER, "value": '["bluesky:alice.example"]'}}
+    assert check_input == {
+        "input": {},
+        "feeds_parameter": {"name": PARAMETER, "value": '["bluesky:alice.example"]'},
+    }
+
+
+def test_notification_of_a_wrong_input_is_the_sentence_alone(run: Run) -> None:
+    (message,) = run("InputRefused").messages
+    assert " did not start: execution input: dt: no such day -- Where to look: " in message["Message"]
+    assert "stackTrace" not in message["Message"]
+    assert "errorType" not in message["Message"]
+
+
+@pytest.mark.parametrize("given", [[], ["x"], "text", 3, None])
+def test_input_that_is_no_object_is_handed_to_check_input(machine: Machine, given: object) -> None:
+    outcome = machine.run("InputRefused", given)
+    assert (outcome.status, outcome.error) == ("FAILED", "BadInputError")
+    assert outcome.input_of("Check Input")["input"] == given
 
 
 def test_commit_bookmark_stores_the_newest_post(run: Run, machine: Machine) -> None:

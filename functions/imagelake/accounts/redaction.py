@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from imagelake.accounts.secrets import Secret
+from imagelake.run.masking import mask_users_in_bytes
 from imagelake.web.messages import Request, Response
 from imagelake.web.urls import Url
 
@@ -41,8 +42,8 @@ class Redactor:
 
 
 def redact(text: bytes) -> bytes:
-    """Replace the value of every parameter with a token's name by ``REDACTED``."""
-    return _TOKEN.sub(rb"\1REDACTED", text)
+    """Replace tokens in parameters, and user names and passwords in URLs, by ``REDACTED``; JSON stays JSON."""
+    return mask_users_in_bytes(_TOKEN.sub(rb"\1REDACTED", text))
 
 
 def redact_values(values: Iterable[str], text: bytes) -> bytes:

@@ -49,10 +49,18 @@ class Execution(FrozenModel):
     started_at: AwareDatetime
 
 
+class LoadedParameter(FrozenModel):
+    """The SSM parameter with the feeds, as Load Feeds read it."""
+
+    name: str
+    value: str
+
+
 class CheckInputRequest(FrozenModel):
-    """The execution, and its input, which has not been checked yet."""
+    """The execution, its input, which has not been checked yet, and the parameter if the input names no feeds."""
 
     input: Any
+    feeds_parameter: LoadedParameter | None = None
     execution: Execution
 
 

@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ConfigDict, Field, computed_field
 
 from imagelake.run.frozen_model import FrozenModel
+from imagelake.run.masking import mask
 from imagelake.run.models import Day
 from imagelake.run.observability import logger, metrics
 
@@ -113,7 +114,12 @@ EVENTS: tuple[type[Event], ...] = (RunStarted, RunFinished, FeedFailed, BatchWri
 def publish(bus: str, *events: Event) -> None:
     """Put events on the bus named ``bus``. Never raises an error of AWS."""
     entries: list[PutEventsRequestEntryTypeDef] = [
-        {"Source": SOURCE, "DetailType": event.detail_type, "Detail": event.model_dump_json(), "EventBusName": bus}
+        {
+            "Source": SOURCE,
+            "DetailType": event.detail_type,
+            "Detail": mask(event.model_dump_json()),
+            "EventBusName": bus,
+        }
         for event in events
     ]
     unsent = sum(_put(entries[start : start + _PUT_MANY]) for start in range(0, len(entries), _PUT_MANY))

@@ -7,6 +7,7 @@ import json
 from pydantic import Field
 
 from imagelake.run.frozen_model import FrozenModel
+from imagelake.run.masking import mask
 
 _MAX_CHARACTERS = 500
 
@@ -33,5 +34,5 @@ class Failure(FrozenModel):
         except (ValueError, KeyError, TypeError, RecursionError):
             message = cause
         # A lone surrogate cannot be written as UTF-8.
-        text = str(message)[:_MAX_CHARACTERS].encode("utf-8", "replace").decode()
+        text = mask(str(message))[:_MAX_CHARACTERS].encode("utf-8", "replace").decode()
         return cls(error=caught.error, message=text)

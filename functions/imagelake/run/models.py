@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, field_validator
 
 from imagelake.run.errors import RETRYABLE_CODES, ErrorCode
 from imagelake.run.failures import Failure
@@ -13,7 +14,14 @@ from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.image_options import DEFAULT_PRESET, Preset, Tensor
 from imagelake.run.posts import Item
 
+# Limits of the execution input and of the stack's parameters.
+MAX_BATCH_SIZE = 1000
+MAX_POSTS_PER_FEED = 100_000
+
 Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+
+# https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+_EXECUTION_NAME = re.compile(r"""[^\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]{1,80}""")
 
 FeedStatus = Literal["complete", "up_to_date", "incomplete", "failed"]
 ReconciliationStatus = Literal["complete", "incomplete", "too_many_failures"]
@@ -24,9 +32,18 @@ class Retry(FrozenModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    # The run id becomes part of object keys.
-    run_id: str = Field(pattern=r"^[^/\s]{1,80}$")
+    run_id: str
     error_codes: tuple[ErrorCode, ...] = Field(default=RETRYABLE_CODES, min_length=1)
+
+    @field_validator("run_id")
+    @classmethod
+    def _execution_name(cls, value: str) -> str:
+        # The run id becomes part of object keys.
+        if not _EXECUTION_NAME.fullmatch(value) or not value.strip("."):
+            raise ValueError(
+                "it has to be the name of an execution: 1 to 80 characters, no spaces, slashes or brackets"
+            )
+        return value
 
 
 class Run(FrozenModel):

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from imagelake.run.errors import BadInputError
 from imagelake.run.frozen_model import FrozenModel
+from imagelake.run.sentences import faults
 
 
 def _split(value: object) -> object:
@@ -42,5 +43,5 @@ class Settings(FrozenModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            raise BadInputError(f"environment variable {str(first['loc'][0]).upper()}: {first['msg']}") from error
+            name, fault = next(faults(error, cls))
+            raise BadInputError(f"environment variable {name.upper()}: {fault}") from None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
 from imagelake.run.errors import BadFeedError
 from imagelake.sources.contract import Bookmark, Feed, Page, RateLimit, Reject, Source
+from imagelake.sources.feed import title
 
 __all__ = [
     "SOURCES",
@@ -39,7 +41,13 @@ def get_source(name: str) -> Source:
     try:
         return SOURCES[name]
     except KeyError:
-        raise BadFeedError(f"no network named {name!r}; the known networks are {', '.join(sorted(SOURCES))}") from None
+        close = get_close_matches(name, SOURCES, 1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        if name in ("http", "https"):
+            hint = "write rss: before the URL of a feed; "
+        raise BadFeedError(
+            f"no network named {name!r}; {hint}the known networks are {', '.join(sorted(SOURCES))}"
+        ) from None
 
 
 def parse_feed(value: Any) -> Feed:
@@ -48,7 +56,7 @@ def parse_feed(value: Any) -> Feed:
     for source in SOURCES.values():
         for setting in source.manifest.settings:
             if source.name != feed.source and getattr(feed, setting) is not None:
-                raise BadFeedError(f"feed {str(value)[:120]!r}: {setting} is a setting of {source.name} feeds only")
+                raise BadFeedError(f"{title(value)}: {setting} is a setting of {source.name} feeds only")
     return feed
 
 

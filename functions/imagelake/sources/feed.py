@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AwareDatetime,
@@ -19,6 +20,9 @@ from pydantic import (
 
 from imagelake.run.errors import BadFeedError
 from imagelake.run.frozen_model import FrozenModel
+from imagelake.run.masking import mask, mask_feed
+from imagelake.run.models import MAX_POSTS_PER_FEED
+from imagelake.run.sentences import faults, show
 
 _TEXT = re.compile(
     r"(?P<source>[a-z][a-z0-9_]*):(?:(?P<server>[^#@\s]+)?#(?P<hashtag>[^#@\s]+)"
@@ -28,6 +32,9 @@ _TEXT = re.compile(
 MAX_BOOKMARK = 4_096
 # Halves of a character, which cannot be encoded.
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+_SOURCE = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_WINDOW = re.compile(r"[a-zA-Z0-9_-]{1,80}")
 
 
 class Feed(FrozenModel):
@@ -40,27 +47,29 @@ class Feed(FrozenModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    source: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
+    source: str
     account: str | None = Field(default=None, min_length=1, max_length=500)
     hashtag: str | None = Field(default=None, min_length=1, max_length=256)
     server: str | None = Field(default=None, min_length=1, max_length=256)
-    limit: PositiveInt | None = None
+    limit: Annotated[PositiveInt, Field(le=MAX_POSTS_PER_FEED, strict=True)] | None = None
 
     # Each setting below belongs to one network; the manifest of that network lists and explains it.
     form: Literal["search", "timeline"] | None = None
     vocabulary: Literal["post", "tweet"] | None = None
-    cost_cap_usd: PositiveFloat | None = Field(default=None, allow_inf_nan=False)
-    window: str | None = Field(default=None, pattern=r"^[a-zA-Z0-9_-]{1,80}$")
+    cost_cap_usd: Annotated[PositiveFloat, Field(allow_inf_nan=False, strict=True)] | None = None
+    window: str | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _from_text(cls, value: Any) -> Any:
         """Accept ``SOURCE:ACCOUNT``, ``SOURCE:#TAG``, ``SOURCE:SERVER#TAG`` and ``SOURCE:SERVER@ACCOUNT``."""
         if not isinstance(value, str):
-            return value
+            if isinstance(value, (dict, Feed)):
+                return value
+            raise ValueError("write a feed as text, such as bluesky:alice.example, or as an object")
         match = _TEXT.fullmatch(value.strip())
         if match is None:
-            raise ValueError(f"{value!r} is not SOURCE:ACCOUNT, SOURCE:SERVER#TAG or SOURCE:SERVER@ACCOUNT")
+            raise ValueError("it is not of the form SOURCE:ACCOUNT, SOURCE:SERVER#TAG or SOURCE:SERVER@ACCOUNT")
         parts = match.groupdict()
         fields = {
             "source": parts["source"],
@@ -75,6 +84,27 @@ class Feed(FrozenModel):
     def _refuse_half_characters(cls, value: Any) -> Any:
         if isinstance(value, str) and _SURROGATE.search(value):
             raise ValueError("it has half of a Unicode character")
+        return value
+
+    @field_validator("source")
+    @classmethod
+    def _name_of_network(cls, value: str) -> str:
+        if not _SOURCE.fullmatch(value):
+            raise ValueError(f"it has to be the name of a network, such as bluesky, not {show(value)}")
+        return value
+
+    @field_validator("account", "hashtag", "server")
+    @classmethod
+    def _without_blanks(cls, value: str | None) -> str | None:
+        if value is not None and value != value.strip():
+            raise ValueError("it must not have a space at its start or end")
+        return value
+
+    @field_validator("window")
+    @classmethod
+    def _name_of_window(cls, value: str | None) -> str | None:
+        if value is not None and not _WINDOW.fullmatch(value):
+            raise ValueError("it has to be the name of a staged window: 1 to 80 letters, digits, - and _")
         return value
 
     @field_validator("server")
@@ -95,10 +125,8 @@ class Feed(FrozenModel):
         try:
             return cls.model_validate(value)
         except ValidationError as error:
-            problem = error.errors(include_url=False)[0]
-            field = ".".join(str(part) for part in problem["loc"])
-            reason = problem["msg"].removeprefix("Value error, ")
-            raise BadFeedError(f"feed {str(value)[:120]!r}: {field + ': ' if field else ''}{reason}") from error
+            field, fault = next(faults(error, cls))
+            raise BadFeedError(f"{title(value)}: {field + ': ' if field else ''}{fault}") from None
 
     @property
     def name(self) -> str:
@@ -111,8 +139,15 @@ class Feed(FrozenModel):
     @property
     def feed_id(self) -> str:
         """The feed's id: unique, made of characters that are safe in object keys, and independent of the limit."""
-        slug = re.sub(r"[^a-z0-9.]+", "-", self.name.lower()).strip("-.")[:64]
+        slug = re.sub(r"[^a-z0-9.]+", "-", mask(self.name).lower()).strip("-.")[:64]
         return f"{slug}-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
+
+
+def title(value: Any) -> str:
+    """Name a feed's definition in a message, without credentials; it can be wrong in any way."""
+    if isinstance(value, str):
+        return f"feed {mask(mask_feed(value))[:120]!r}"
+    return f"feed {mask(json.dumps(mask_feed(value), default=str))[:120]}"
 
 
 class Bookmark(FrozenModel):

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, ValidationError
 from imagelake.run.errors import SourceChangedError
 from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.posts import Post
+from imagelake.run.sentences import faults
 from imagelake.sources.contract import Feed, Reject
 from imagelake.sources.responses import iso_time
 
@@ -65,8 +66,8 @@ def reason(error: ValueError) -> str:
     """Say why an entry is rejected; for an error of pydantic, name the wrong field and its problem, not its value."""
     if not isinstance(error, ValidationError):
         return str(error)
-    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    field = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "value_error" and not field:
-        return problem["msg"].removeprefix("Value error, ")
-    return f"{field or 'entry'}: {problem['msg'].removeprefix('Value error, ')}"
+    field, fault = next(faults(error, with_values=False))
+    # A fault of a whole model says what it is about.
+    if not field and error.errors(include_url=False)[0]["type"] == "value_error":
+        return fault
+    return f"{field or 'entry'}: {fault}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local.__main__ import main
+from local.__main__ import _parse, main
 from local.demo import Options, execution_input, no_notification
 
 
@@ -34,6 +34,47 @@ def test_feed_that_is_no_json_is_refused_with_a_sentence(capsys: pytest.CaptureF
     with pytest.raises(SystemExit):
         main(["demo", "--feed", "{source: rss}"])
     assert "argument --feed: {source: rss} is not a JSON object" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--feed", "nonsense"], "--feed: feed 'nonsense': it is not of the form SOURCE:ACCOUNT"),
+        (["--feed", ""], "--feed: feed '': it is not of the form SOURCE:ACCOUNT"),
+        (["--feed", "blusky:a.example"], "--feed: no network named 'blusky'; did you mean bluesky?"),
+        (["--feed", "rss:a.example"], "--feed: an rss feed's URL begins with https://"),
+        (["--feed", "rss:https://user:s3cret@a.example/"], "--feed: an rss feed's URL begins with https://"),
+        (["--feed", "mastodon:user:s3cret@a.example#cats"], "--feed: feed 'mastodon:REDACTED@a.example#cats': it is"),
+        (["--feed", "https://user:s3cret@a.example/"], "--feed: no network named 'https'; write rss: before the URL"),
+        (["--feed", '{"source": "bluesky", "acount": "a"}'], "acount: there is no such field; did you mean account?"),
+        (["--feed", '{"source": "x", "account": "a", "limit": 0}'], "limit: it has to be more than 0, not 0"),
+        (["--feed", '{"source": "x", "source": "x"}'], "is wrong: source: this name is there twice in one object"),
+        (["--feed", '{"source": "x", "limit": NaN}'], "is not a JSON object; quote it for the shell"),
+        (["--feed", "{" * 100_000], "is not a JSON object; quote it for the shell"),
+        (["--feed", "rss:https://a.example/\udc80"], "is wrong: feed: it has half of a character"),
+        (["--limit", "0"], "--limit: it has to be a whole number from 1 to 100000, not '0'"),
+        (["--limit", "-5"], "--limit: it has to be a whole number from 1 to 100000, not '-5'"),
+        (["--limit", "100001"], "--limit: it has to be a whole number from 1 to 100000, not '100001'"),
+        (["--limit", "ten"], "--limit: it has to be a whole number from 1 to 100000, not 'ten'"),
+        (["--limit", "٥"], "--limit: it has to be a whole number from 1 to 100000, not '٥'"),
+        (["--limit", "9" * 5000], "--limit: it has to be a whole number from 1 to 100000, not '999"),
+        (["--port", "70000"], "--port: it has to be a whole number from 1 to 65535, not '70000'"),
+    ],
+)
+def test_wrong_argument_is_refused_with_a_sentence(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["demo", *arguments])
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "error: argument" in line]
+    assert sentence in line
+    assert "s3cret" not in line
+    assert "invalid" not in line
+
+
+@pytest.mark.parametrize("feed", ["mastodon:a.example,b.example#cats", "rss:http://127.0.0.1:8000/f", "bluesky:#cats"])
+def test_right_feed_is_accepted(feed: str) -> None:
+    assert _parse(["demo", "--feed", feed, "--limit", "100000"]).feeds == (feed,)
 
 
 @pytest.mark.parametrize(

@@ -56,5 +56,5 @@ def test_error_names_the_variable(monkeypatch: pytest.MonkeyPatch, name: str, va
 
 def test_error_when_a_variable_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BOOKMARKS_TABLE")
-    with pytest.raises(BadInputError, match="environment variable BOOKMARKS_TABLE: Field required"):
+    with pytest.raises(BadInputError, match="environment variable BOOKMARKS_TABLE: it is missing"):
         FetchSettings.load()
