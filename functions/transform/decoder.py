@@ -32,7 +32,7 @@ class Limits(NamedTuple):
     an AVIF with alpha most CPU time (3 s). ``seconds`` are clock time, for a decoder that waits for something.
     """
 
-    memory_bytes: int = 1_200_000_000
+    memory_bytes: int = 2_000_000_000
     cpu_seconds: int = 20
     seconds: float = 40.0
 

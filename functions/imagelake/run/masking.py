@@ -14,7 +14,7 @@ _USER = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 # A password with an unescaped slash, such as in user:pa/ss@host. A port is not a password.
-_USER_WITH_SLASH = re.compile(r"""(://)[^/?#\s"'<>\\:@]{1,256}:(?![0-9]{0,5}[/?#@])[^\s"'<>\\]{0,512}@""")
+_USER_WITH_SLASH = re.compile(r"""(://)(?!\[)[^/?#\s"'<>\\:@]{1,256}:(?![0-9]{0,5}[/?#@])[^\s"'<>\\]{0,512}@""")
 # Query parameters that are named like a credential. A value holds no backslash, so JSON stays JSON.
 _PARAMETER = re.compile(
     r"""([?&;]|\\u0026|%3[fF]|%26)("""
@@ -22,6 +22,10 @@ _PARAMETER = re.compile(
     r"""(?:=|%3[dD]))[^&\s"'<>\\#;]{1,8192}""",
     re.IGNORECASE,
 )
+# In a feed's definition a password can have any character, because nothing follows the URL. A port is not a password.
+_USER_OF_RSS = re.compile(r"^(rss:(?:[a-z]+:)?(?://|\\\\)?)[^/?#]*@", re.IGNORECASE)
+_USER_OF_FEED = re.compile(r"(//|\\\\)(?!\[)[^/?#@:]{0,256}:(?![0-9]{1,5}(?:[/?#@]|$))[^@]*@")
+_USER_OF_ACCOUNT = re.compile(r"^[^/?#@:]{0,256}:(?![0-9]{1,5}@|//)[^@]*@")
 _HOST = re.compile(r"(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::[0-9]{0,5})?")
 _ACCOUNT = re.compile(r"[^#@/\s\"'\\]++(?![#@/])")
 # A user name and password before a host name, in a feed's short form: mastodon:user:password@server.example#cats
@@ -51,9 +55,14 @@ def mask_users_in_bytes(data: bytes) -> bytes:
 def mask_feed(config: Any) -> Any:
     """Replace user names and passwords in a feed's definition; such a feed is refused later, without showing them."""
     if isinstance(config, str):
-        return _USER_OF_SERVER.sub(rf"\1{REDACTED}@", _USER_WITH_SLASH.sub(rf"\1{REDACTED}@", mask_users(config)))
+        for pattern in (_USER_OF_RSS, _USER_OF_FEED, _USER_OF_SERVER):
+            config = pattern.sub(rf"\1{REDACTED}@", config)
+        return mask_users(config)
     if isinstance(config, dict):
         masked = {name: mask_feed(value) for name, value in config.items()}
+        account = masked.get("account")
+        if isinstance(account, str):
+            masked["account"] = _USER_OF_ACCOUNT.sub(f"{REDACTED}@", account)
         server = masked.get("server")
         if isinstance(server, str) and "@" in server and "://" not in server:
             masked["server"] = f"{REDACTED}@{server.rpartition('@')[2]}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
 from imagelake.run.errors import BadFeedError
+from imagelake.run.masking import REDACTED
 from imagelake.sources.contract import Bookmark, Feed, Page, RateLimit, Reject, Source
 from imagelake.sources.feed import title
 
@@ -33,6 +35,8 @@ _NETWORKS = (
     "stream",
     "x",
 )
+# What masking leaves of a user name and a password.
+_MASKED = re.compile(rf"(?:^|//){REDACTED}(?:@|$)", re.IGNORECASE)
 SOURCES: dict[str, Source] = {name: import_module(f"{__name__}.{name}").ADAPTER for name in _NETWORKS}
 
 
@@ -53,6 +57,8 @@ def get_source(name: str) -> Source:
 def parse_feed(value: Any) -> Feed:
     """Build a feed from its short form or from a mapping; refuse a setting of another network with ``BadFeedError``."""
     feed = Feed.of(_own_short_form(value) or value)
+    if _MASKED.search(feed.server or ""):
+        raise BadFeedError(f"{title(value)}: server: it must not have a user name or a password")
     for source in SOURCES.values():
         for setting in source.manifest.settings:
             if source.name != feed.source and getattr(feed, setting) is not None:

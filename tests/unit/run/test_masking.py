@@ -89,3 +89,33 @@ def test_hostile_page_is_read_in_linear_time(hostile: str) -> None:
         return time.process_time() - before
 
     assert seconds(2_000_000) < 1
+
+
+@pytest.mark.parametrize(
+    "password", ["s3cret", "s3 cret", 's3"cret', "s3'cret", "s3<cret", "s3\\cret", "#s3cret", "/s3cret"]
+)
+@pytest.mark.parametrize("feed", ["rss:https://user:{}@host.example/feed", "rss:user:{}@host.example/feed"])
+def test_password_of_a_feed_can_have_any_character(feed: str, password: str) -> None:
+    assert mask_feed(feed.format(password)).endswith("REDACTED@host.example/feed")
+    assert "cret" not in mask_feed(feed.format(password))
+
+
+@pytest.mark.parametrize(
+    "feed",
+    [
+        "mastodon:https://[2001:db8::1]@alice",
+        "mastodon:https://server.example@alice",
+        "mastodon:https://server.example:8443@alice",
+        "rss:https://host.example/@alice",
+        "rss:https://host.example:8443/feed/@alice?to=bob@host.example",
+        "bluesky:alice.example",
+        {"source": "mastodon", "account": "alice", "server": "https://[2001:db8::1]"},
+    ],
+)
+def test_feed_without_a_password_stays_as_it_is(feed: object) -> None:
+    assert mask_feed(feed) == feed
+
+
+@pytest.mark.parametrize("account", ["user:s3cret@host.example/feed", "user:s3 cret@pds.example"])
+def test_password_in_an_account_is_masked(account: str) -> None:
+    assert "cret" not in mask_feed({"source": "bluesky", "account": account})["account"]
