@@ -34,7 +34,7 @@ PYTEST = $(BIN)/python -m pytest -q -n 3 --no-loadscope-reorder
 HERE := not docker and not cloud and not gate
 
 coverage: .venv/dev  ## measure how much of functions/ the unit tests run; fails below the minimum
-	@$(PYTEST) --cov=functions --ignore tests/unit/local tests/unit $(ARGS)
+	@$(PYTEST) -m "not full" --cov=functions --ignore tests/unit/local tests/unit $(ARGS)
 
 test-docker: .venv/dev  ## run the workflow tests on Step Functions Local in Docker
 	@if docker info >/dev/null 2>&1; then $(BIN)/python -m pytest -q -m docker tests/docker $(ARGS); \

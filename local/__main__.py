@@ -49,7 +49,7 @@ def _parse(arguments: Sequence[str] | None) -> Options:
     )
     _add_feed_options(command)
     command.add_argument(
-        "--state", type=Path, metavar="DIR", help="keep everything in DIR and continue from it next time"
+        "--state", type=_folder, metavar="DIR", help="keep everything in DIR and continue from it next time"
     )
     command.add_argument("--keep", action="store_true", help="keep the engine running until Ctrl-C")
     command.add_argument(
@@ -89,6 +89,13 @@ def _add_feed_options(command: argparse.ArgumentParser) -> None:
         metavar="N",
         help="most posts to read per feed; the last page is finished (default: %(default)s)",
     )
+
+
+def _folder(text: str) -> Path:
+    """Read the name of a folder, which may be missing so far."""
+    if Path(text).is_file():
+        raise argparse.ArgumentTypeError("it is a file, not a folder")
+    return Path(text)
 
 
 def _number(most: int) -> Callable[[str], int]:

@@ -240,7 +240,7 @@ def _printable(text: str) -> str:
 def _hold(engine: Engine, outputs: dict[str, str], console: Console) -> None:
     _print_text(
         f"\nThe engine runs at {engine.url} until Ctrl-C. To list the bucket:\n"
-        f"  export AWS_ENDPOINT_URL={engine.url} AWS_REGION={REGION}"
+        f"  export AWS_ENDPOINT_URL={engine.url} AWS_REGION={REGION} AWS_DEFAULT_REGION={REGION}"
         " AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local\n"
         f"  aws s3 ls --recursive s3://{outputs['BucketName']}/",
         console,

@@ -6,13 +6,14 @@ even if a worker dies, or if two of them get different images from one URL.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.parts import Part, Parts, StagedRow
+from imagelake.lake.rows import Row
 from imagelake.run.aws import THREADS
 from imagelake.run.errors import StorageUnavailableError
 from imagelake.run.models import Batch
@@ -53,14 +54,7 @@ class Decisions:
         by_id = {result.row["media_id"]: result for result in results}
         part = self._known.get(number, Part())
         for _ in attempts(_TRIES):
-            absent = self._without_raw_image([row for media_id, row in part.rows.items() if media_id in by_id])
-            waiting = {
-                media_id
-                for media_id in absent
-                if by_id[media_id].row["raw_sha256"] != part.rows[media_id]["raw_sha256"] and not _is_old(part)
-            }
-            replaced = absent - waiting
-            new = [one.row for media_id, one in by_id.items() if media_id not in part.rows or media_id in replaced]
+            new, waiting = self._choose(part, by_id)
             rows = self._parts.write(number, part, new) if new else part.rows
             if rows is not None:
                 self._store_raw_images((rows[row["media_id"]] for row in new), results)
@@ -79,6 +73,28 @@ class Decisions:
                 f"is of {min(self.waiting)}; if the worker that has them died, the batch can go on after "
                 f"{max(self.waiting.values()):%H:%M} UTC"
             )
+
+    def _choose(self, part: Part, results: Mapping[str, Result]) -> tuple[list[Row], set[str]]:
+        """Return the rows to write into a part, and the media ids of decided rows that wait for their raw images.
+
+        - A row that is not decided is new.
+        - A decided row whose raw image is stored stays as it is.
+        - If the image is missing, and the result has the same bytes or the worker is dead, the row is written again.
+        - If the image is missing, and the result has other bytes, the row waits: the worker may still store the image.
+        """
+        absent = self._without_raw_image([row for media_id, row in part.rows.items() if media_id in results])
+        new: list[Row] = []
+        waiting: set[str] = set()
+        for media_id, result in results.items():
+            decided = part.rows.get(media_id)
+            if decided is None:
+                new.append(result.row)
+            elif media_id in absent:
+                if result.row["raw_sha256"] == decided["raw_sha256"] or _is_old(part):
+                    new.append(result.row)
+                else:
+                    waiting.add(media_id)
+        return new, waiting
 
     def _store_raw_images(self, rows: Iterable[StagedRow], results: list[Result]) -> None:
         """Store the raw images of decided rows if the bytes are at hand."""

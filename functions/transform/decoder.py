@@ -29,7 +29,7 @@ class Limits(NamedTuple):
     """The limits of one image.
 
     Of all good images of 40 million pixels, a WebP with alpha needs most memory (0.92 GB with the process itself), and
-    an AVIF with alpha most CPU time (3 s). ``seconds`` are clock time, for a decoder that waits for something.
+    an AVIF with alpha most CPU time (2.8 s). ``seconds`` are clock time, for a decoder that waits for something.
     """
 
     memory_bytes: int = 2_000_000_000

@@ -64,7 +64,8 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "duplicate_distance",
         "int",
-        "0 if the bytes are the same, else the number of `phash` bits that differ; null without `duplicate_of`",
+        "Number of `phash` bits that differ from the original; 0 for the same bytes, and possible for near duplicates; "
+        "`status` tells them apart",
     ),
     Column("run_id", "string", "Id of the run that planned the item"),
     Column("transform_version", "int", "Version of the transformation that made the row"),

@@ -44,6 +44,7 @@ class Staging:
         for tries in attempts(_WRITE_TRIES):
             # The version is read first: if the rows are replaced before they are checked, the write fails.
             before = self._bucket.version(self._key)
+            # Only the first time: if the write fails, another worker has replaced the rows, and its rows are valid.
             counts = None if before is None or (again and not tries) else self.counts()
             if counts is not None:
                 return counts

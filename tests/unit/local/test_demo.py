@@ -58,6 +58,7 @@ def test_feed_that_is_no_json_is_refused_with_a_sentence(capsys: pytest.CaptureF
         (["--limit", "ten"], "--limit: it has to be a whole number from 1 to 100000, not 'ten'"),
         (["--limit", "٥"], "--limit: it has to be a whole number from 1 to 100000, not '٥'"),
         (["--limit", "9" * 5000], "--limit: it has to be a whole number from 1 to 100000, not '999"),
+        (["--state", __file__], "--state: it is a file, not a folder"),
         (["--port", "70000"], "--port: it has to be a whole number from 1 to 65535, not '70000'"),
     ],
 )
