@@ -10,7 +10,7 @@ REDACTED = "REDACTED"
 # Bounded, so that a hostile page is read in linear time.
 _USER = re.compile(
     r"""(?:\b([a-z][a-z0-9_]{0,31}):)?(https?:(?:\\?/){2}|https?(?::|%3[aA])(?:%2[fF]){2})"""
-    r"""([^/?#\s"'<>\\]{1,512})(@|%40)""",
+    r"""((?:(?!https?[:%])[^/?#\s"'<>\\]){1,512})(@|%40)""",
     re.IGNORECASE | re.ASCII,
 )
 # A password with an unescaped slash, such as in user:pa/ss@host. A port is not a password.
@@ -41,6 +41,8 @@ def mask(text: str) -> str:
 
 def mask_users(text: str) -> str:
     """Replace only user names and passwords in URLs, which no request of ours may have anyway."""
+    if "@" not in text and "%40" not in text:
+        return text
     return _USER.sub(_masked_user, text)
 
 

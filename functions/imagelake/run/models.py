@@ -33,7 +33,7 @@ class Retry(FrozenModel):
     model_config = ConfigDict(extra="forbid")
 
     run_id: str
-    error_codes: tuple[ErrorCode, ...] = Field(default=RETRYABLE_CODES, min_length=1)
+    error_codes: tuple[ErrorCode, ...] = Field(default=RETRYABLE_CODES, min_length=1, max_length=len(ErrorCode))
 
     @field_validator("run_id")
     @classmethod

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
 from imagelake.run.frozen_model import FrozenModel
+from imagelake.run.masking import mask_users
 
 # Only images are downloaded; media items of other kinds are skipped, with the kind as the reason.
 MediaKind = Literal["image", "video", "animation", "audio", "unknown"]
@@ -38,6 +39,7 @@ def _short_media_id(value: Any) -> Any:
     """
     if not isinstance(value, str):
         return value
+    value = mask_users(value)
     data = value.encode("utf-8", "surrogatepass")
     if len(data) <= MAX_MEDIA_ID_BYTES and not _NOT_IN_ID.search(value):
         return value
@@ -51,6 +53,8 @@ def _check_post_id(text: str) -> str:
     return text
 
 
+# A page is masked before it is decoded, and its texts are masked again after that: the decoder has resolved escapes.
+MaskedText = Annotated[str, AfterValidator(mask_users)]
 MediaId = Annotated[str, BeforeValidator(_short_media_id)]
 
 
@@ -65,8 +69,8 @@ class Media(FrozenModel):
     media_id: MediaId = Field(min_length=1)
     index: NonNegativeInt
     kind: MediaKind
-    url: str | None
-    alt_text: str | None = None
+    url: MaskedText | None
+    alt_text: MaskedText | None = None
     width: PositiveInt | None = None
     height: PositiveInt | None = None
     expires_at: AwareDatetime | None = None
@@ -76,12 +80,12 @@ class Media(FrozenModel):
 class Post(FrozenModel):
     """One post with its media items in order; ``license`` is ``None`` if the network states none."""
 
-    post_id: Annotated[str, Field(min_length=1), AfterValidator(_check_post_id)]
+    post_id: Annotated[MaskedText, Field(min_length=1), AfterValidator(_check_post_id)]
     author_id: str = Field(min_length=1, max_length=MAX_AUTHOR_ID)
-    author_name: str | None = None
-    permalink: str | None = None
+    author_name: MaskedText | None = None
+    permalink: MaskedText | None = None
     posted_at: AwareDatetime
-    text: str = ""
+    text: MaskedText = ""
     tags: list[str] = Field(default_factory=list)
     sensitive: bool = False
     license: str | None = None

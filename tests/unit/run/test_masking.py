@@ -7,6 +7,8 @@ import time
 import pytest
 
 from imagelake.run.masking import mask, mask_feed, mask_users_in_bytes
+from imagelake.run.posts import Media, Post
+from tests.support.factories import NOON
 
 USERS = [
     ("rss:https://user:s3cret@a.example/feed", "rss:https://REDACTED@a.example/feed"),
@@ -79,7 +81,18 @@ def test_definition_of_a_feed_holds_no_password(config: object, masked: object) 
 
 @pytest.mark.parametrize(
     "hostile",
-    ["://a:b", "https://", "a", "abcdefgh:", "https://a@", "?a", "&token=", "://a:b/@", "mastodon:https://a@"],
+    [
+        "://a:b",
+        "https://",
+        "a",
+        "abcdefgh:",
+        "https://a@",
+        "?a",
+        "&token=",
+        "://a:b/@",
+        "mastodon:https://a@",
+        "https:%2f%2f",
+    ],
 )
 def test_hostile_page_is_read_in_linear_time(hostile: str) -> None:
     def seconds(size: int) -> float:
@@ -119,3 +132,11 @@ def test_feed_without_a_password_stays_as_it_is(feed: object) -> None:
 @pytest.mark.parametrize("account", ["user:s3cret@host.example/feed", "user:s3 cret@pds.example"])
 def test_password_in_an_account_is_masked(account: str) -> None:
     assert "cret" not in mask_feed({"source": "bluesky", "account": account})["account"]
+
+
+def test_texts_of_a_post_hold_no_password_that_was_escaped_in_its_page() -> None:
+    url = "https://user:s3cret@host.example/image"
+    media = Media(media_id=f"rss/{url}", index=0, kind="image", url=url, alt_text=url)
+    post = Post(post_id=url, author_id="a", posted_at=NOON, text=f"see {url}", permalink=url, media=[media])
+    assert "s3cret" not in post.model_dump_json()
+    assert post.permalink == "https://REDACTED@host.example/image"
