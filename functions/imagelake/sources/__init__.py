@@ -57,7 +57,7 @@ def get_source(name: str) -> Source:
 def parse_feed(value: Any) -> Feed:
     """Build a feed from its short form or from a mapping; refuse a setting of another network with ``BadFeedError``."""
     feed = Feed.of(_own_short_form(value) or value)
-    if _MASKED.search(feed.server or ""):
+    if feed.source in SOURCES and _MASKED.search(feed.server or ""):
         raise BadFeedError(f"{title(value)}: server: it must not have a user name or a password")
     for source in SOURCES.values():
         for setting in source.manifest.settings:
