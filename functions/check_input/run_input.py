@@ -165,7 +165,7 @@ def _entries(feeds: list[Any], feed_list: _FeedList) -> list[FeedEntry]:
         place = f"{feed_list.title}: {feed_list.name}.{index}"
         if len(_text(config)) > MAX_FEED_CHARACTERS:
             raise BadInputError(f"{place}: a feed has at most {MAX_FEED_CHARACTERS} characters as JSON")
-        for entry in map(_entry, _per_server(mask_feed(config))):
+        for entry in map(_entry, _per_server(config)):
             if entry.feed_id in index_of:
                 raise BadInputError(
                     f"{place} duplicates {feed_list.name}.{index_of[entry.feed_id]} ({entry.name}); remove one of them"
@@ -182,9 +182,7 @@ def _entries(feeds: list[Any], feed_list: _FeedList) -> list[FeedEntry]:
 
 def _removed_feeds(parameter: FeedsParameter, run: Run, room: int, bucket: Bucket) -> list[FeedEntry]:
     """Make at most ``room`` entries of feeds that have open batches and that no schedule lists."""
-    listed = {
-        entry.feed_id for config in parameter.all_feeds() for entry in map(_entry, _per_server(mask_feed(config)))
-    }
+    listed = {entry.feed_id for config in parameter.all_feeds() for entry in map(_entry, _per_server(config))}
     removed = {*open_batches(bucket).values()} - listed
     # Each day has another order, so that a feed that fails again and again does not keep out the others.
     ordered = sorted(removed, key=lambda feed_id: hashlib.sha256(f"{run.dt} {feed_id}".encode()).digest())
@@ -192,7 +190,8 @@ def _removed_feeds(parameter: FeedsParameter, run: Run, room: int, bucket: Bucke
 
 
 def _per_server(config: Any) -> list[Any]:
-    """Split a feed that names several servers with commas into one feed per server."""
+    """Split a feed that names several servers with commas into one feed per server; mask credentials in it."""
+    config = mask_feed(config)
     try:
         feed = parse_feed(config)
     except BadFeedError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from imagelake.lake import object_keys
-from imagelake.lake.bucket import Bucket
+from imagelake.lake.bucket import Bucket, named_if_damaged
 from imagelake.lake.media_index import MediaIndex
 from imagelake.lake.rows import Status, select
 from imagelake.lake.staging import Staging
@@ -25,7 +25,9 @@ def close(batch: Batch, bucket: Bucket) -> None:
     key = object_keys.open_batch(batch)
     with suppress(ObjectMissingError):
         body, version = bucket.get_with_version(key)
-        if PlannedBatch.model_validate_json(body).batch.retried_by == batch.retried_by:
+        with named_if_damaged(key):
+            marker = PlannedBatch.model_validate_json(body)
+        if marker.batch.retried_by == batch.retried_by:
             bucket.delete(key, version)
 
 

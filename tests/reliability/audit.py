@@ -1,4 +1,4 @@
-"""What must hold of a lake in which no run is at work: rows, mapping and objects agree, in number and in content."""
+"""The audit of a lake in which no run is at work: rows, mapping and objects agree, in number and in content."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def problems(
 
 
 def wrong_contents(lake: Lake, rows: dict[str, dict[str, Any]], options: Options) -> Iterator[str]:
-    """Where bytes are not those of their item; ``rows`` are by media id."""
+    """Find raw files and images whose bytes are not those of their item; ``rows`` are by media id."""
     raw = {key: lake.bucket.get(key) for key in lake.bucket.list("raw/images/")}
     for key, body in raw.items():
         if key.rpartition("/")[2] != hashlib.sha256(body).hexdigest():
@@ -138,7 +138,7 @@ def _processed(body: bytes, options: Options) -> tuple[bytes, bytes | None]:
 
 
 def unlike_the_log(lake: Lake, rows: dict[str, dict[str, Any]]) -> list[str]:
-    """Where rows, by media id, and the log differ: it has each picture that is not flat and names no other."""
+    """Find differences between rows and the hash log, which has each image that is not flat and names no original."""
     log = lake.image_hashes
     entries = list(log.read(0, consistent=True))
     originals = [name for entry in entries for name in log.names(entry.seq)]

@@ -1,4 +1,4 @@
-"""What the reliability tests share: a lake in memory, a web server, and what the unit tests' handlers meet."""
+"""Fixtures of the reliability tests: a lake in memory, a web server, and the environment of the handlers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process leaves that is stopped before or after any of its calls of AWS, as SIGKILL stops it.
+"""A killer: it keeps the state that a process leaves if SIGKILL stops it before or after any of its calls of AWS.
 
 Nothing catches that and nothing follows it: what is stored at that moment is all that is left. So the process need not
 stop for it, and one that goes on tells it of every call.
@@ -17,7 +17,7 @@ from tests.support.private_parts import calls_of_aws
 
 
 class Point(NamedTuple):
-    """Where the process ends: at the call of this number, before it is made or once it has had its effect."""
+    """The end of the process: at the call of this number, before it is made or after it has had its effect."""
 
     call: int
     operation: str

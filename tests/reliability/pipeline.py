@@ -103,7 +103,7 @@ class _Feed:
             self._state["reconciliation"] = reconcile.app.handler(self._given("plan"), Context())
 
     def result(self) -> Event:
-        """What For Each Feed makes of this one: the outcome's Parameters."""
+        """Make the result of this feed as For Each Feed does, from the Parameters of its outcome."""
         if "error" in self._state:
             outcome = "Feed Failed"
         elif not self._state["plan"]["batches"]:

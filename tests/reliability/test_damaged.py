@@ -31,7 +31,7 @@ def unfinished(lake: Lake) -> list[str]:
 
 @pytest.fixture
 def states(killer: Killer, world: World) -> list[Stored]:
-    """What a killed run leaves after each object that it writes under ``work/``, and after it closes a batch."""
+    """The states that a killed run leaves after each object that it writes, and after it closes a batch."""
     with new_lake() as lake:
         left = killer.kill(lambda: first_run(lake), after=True)
     return list(dict.fromkeys(state for point, state in left if point.operation in ("PutObject", "DeleteObject")))

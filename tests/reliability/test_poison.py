@@ -19,7 +19,7 @@ from tests.support.web_server import WebServer
 
 @pytest.fixture(autouse=True)
 def pauses(clients: None, website: WebServer, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long it would have slept between tries."""
+    """The seconds of each pause between tries."""
     pauses: list[float] = []
     monkeypatch.setattr("imagelake.run.retries.time.sleep", pauses.append)
     Settings.load.cache_clear()

@@ -21,7 +21,7 @@ from tests.support.fake_lake import Lake
 from tests.support.web_server import WebServer
 
 WRITES = ("Put", "Update", "Delete", "Transact")
-MENDED = "bluesky/alice/a2/0"
+RESTORED = "bluesky/alice/a2/0"
 STEPS = {
     "transform": transform.app.handler,
     "write_parquet": write_parquet.app.handler,
@@ -38,15 +38,15 @@ def test_only_what_failed_is_made_again(world: World) -> None:
     with new_lake() as lake:
         first_run(lake)
         stored, downloads = {row["media_id"]: row for row in rows(lake)}, world.downloads()
-        world.mend()
+        world.restore()
         world.a_day_passes()
         assert retry(lake)["outcome"] == "ok"
         assert world.downloads()[len(downloads) :] == ["/media/a2.jpg"]
         found = {row["media_id"]: row for row in rows(lake)}
         assert found.keys() == stored.keys(), "a retry reads no new posts"
-        assert [media_id for media_id in found if found[media_id] != stored[media_id]] == [MENDED]
+        assert [media_id for media_id in found if found[media_id] != stored[media_id]] == [RESTORED]
         # It is compared with what was there before it, its own batch's pictures as well.
-        assert found[MENDED]["duplicate_of"] == "bluesky/alice/a3/0"
+        assert found[RESTORED]["duplicate_of"] == "bluesky/alice/a3/0"
         summary = lake.bucket.get_json("reports/retry-1/run.json")
         assert (summary["totals"]["planned"], summary["totals"]["ok"]) == (1, 1)
         del world.expected["bluesky/alice/a4/0"]
@@ -63,7 +63,7 @@ def test_what_fails_again_is_a_warning_and_may_be_retried_again(world: World) ->
         stored = rows(lake)
         assert retry(lake)["outcome"] == "partial"
         assert rows(lake) == stored
-        world.mend()
+        world.restore()
         assert execute(lake, "retry-2", FEEDS, dt=NEXT_DAY, retry={"run_id": "retry-1", "error_codes": ["not_found"]})
         assert [*problems(lake, world.expected), *unbalanced(lake, "retry-2")] == []
 
@@ -82,7 +82,7 @@ def test_retry_killed_after_any_write_is_finished_by_the_same_execution(
 
     with new_lake() as lake:
         execute(lake, "run-1", alice, dt=DAY, batch_size=4)
-        world.mend()
+        world.restore()
         left = killer.kill(lambda: again(lake), after=True)
     # After a call that only reads, the lake is as it was before.
     writes = [(point, begin_with) for point, begin_with in left if point.operation.startswith(WRITES)]
@@ -105,7 +105,7 @@ def late_steps(lake: Lake) -> None:
 def test_late_steps_of_the_first_run_change_nothing_after_a_retry(world: World) -> None:
     with new_lake() as lake:
         first_run(lake)
-        world.mend()
+        world.restore()
         retry(lake)
         before = rows(lake), lake.mapping()
         late_steps(lake)
@@ -121,7 +121,7 @@ def test_late_steps_of_the_first_run_do_not_disturb_a_retry_at_work(
 ) -> None:
     with new_lake() as lake:
         first_run(lake)
-        world.mend()
+        world.restore()
         left = killer.kill(lambda: retry(lake), after=True)
 
     def late_steps_and_next_day(lake: Lake) -> str:

@@ -51,7 +51,7 @@ def run(lake: Lake, window: str, dt: str) -> None:
 
 @pytest.fixture
 def left_open(killer: Killer, website: WebServer) -> Stored:
-    """What the first window's run leaves when it is killed right after it has opened its batch."""
+    """The state that the first window's run leaves if it is killed right after it has opened its batch."""
     publish(website)
     with new_lake() as lake:
         stage(lake, website, "window-0")

@@ -78,8 +78,8 @@ class World:
         self._posts["alice.example"].insert(1, self._picture("a5", "rejected", breaking(photo(5), how)))
         self._publish()
 
-    def mend(self) -> None:
-        """What was gone is there again, and looks like a picture that alice has posted already."""
+    def restore(self) -> None:
+        """The lost image is there again, and looks like one that alice has posted already."""
         self._picture("a2", "ok", photo(3, quality=50))
 
     def repost(self, account: str, by: str) -> None:
@@ -94,7 +94,7 @@ class World:
                 self._website.put(path, Answer(b"expired", 410))
 
     def downloads(self) -> list[str]:
-        """What was asked of the server but for pages."""
+        """The paths of the images that were requested."""
         return [path for path in self._website.asked if path.startswith("/media/")]
 
     def _picture(self, name: str, status: str, answer: bytes | Answer, days: int = 0) -> Post:
@@ -138,7 +138,7 @@ def new_lake(begin_with: Stored | None = None) -> Iterator[Lake]:
 
 
 def stored() -> Stored:
-    """What the lake holds now. It is read from moto itself, which is faster than calls of AWS."""
+    """Copy the contents of the lake. They are read from moto itself, which is faster than calls of AWS."""
     s3, dynamodb = stored_in_memory()
     objects = sorted((key.name, key.etag, sorted(key.metadata.items())) for key in s3.buckets[BUCKET].keys.values())
     tables = {name: sorted(map(repr, table.all_items())) for name, table in dynamodb.tables.items()}
@@ -146,5 +146,5 @@ def stored() -> Stored:
 
 
 def forget() -> None:
-    """What a process takes with it when it dies."""
+    """Drop the state that a process loses when it dies."""
     hash_log_cache.cache_clear()

@@ -50,7 +50,7 @@ def put_and_wait(stack: Stack, records: list[bytes]) -> list[str]:
 
 
 def consumed(stack: Stack) -> int:
-    """How many records are in staged windows or among the rejects of the consumer."""
+    """Count the records in staged windows and among the rejects of the consumer."""
     staged = sum(len(json.loads(stack.read(key))) for key in stack.keys("work/stream/"))
     return staged + len(rejects(stack))
 

@@ -85,7 +85,7 @@ def test_no_function_is_too_long() -> None:
 def test_no_docstring_starts_with_a_question_word() -> None:
     questions = [
         f"{place}: {docstring.splitlines()[0]}"
-        for file in FUNCTIONS + PROGRAMS
+        for file in FUNCTIONS + PROGRAMS + TESTS
         for place, docstring in docstrings(file)
         if QUESTION_WORDS.match(docstring)
     ]

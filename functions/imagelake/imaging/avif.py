@@ -18,7 +18,7 @@ from imagelake.imaging.header import Header, corrupt, truncated
 # An entry of the list of items, for an item of type Exif (8.11.6.2). MIAF tells readers to ignore its orientation.
 _EXIF_ITEM = re.compile(rb"(infe(?:\x02.{7}|\x03.{9}))Exif", re.DOTALL)
 _SEQUENCE_HEADER = 1
-# Units of all frames of a file. A still frame has about ten; with units of two bytes, 24 MB took 105 s.
+# Units of all frames of a file. A still frame has about ten; with units of two bytes, 24 MB took more than 5 s.
 _MAX_UNITS = 10_000
 # Frame headers, and frames with their header.
 _FRAME_UNITS = (3, 6)

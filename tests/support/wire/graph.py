@@ -1,4 +1,4 @@
-"""What Instagram's and Facebook's servers on loopback share: tokens in the query and in the links that lead on."""
+"""Shared parts of Instagram's and Facebook's servers on loopback: tokens in the query and in the links that lead on."""
 
 from __future__ import annotations
 

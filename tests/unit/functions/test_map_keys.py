@@ -83,6 +83,23 @@ def test_batch_is_closed(lake: Lake) -> None:
     assert lake.bucket.exists(object_keys.staged(planned.batch))
 
 
+def test_batch_that_a_retry_has_opened_again_stays_open(lake: Lake) -> None:
+    planned = keep_file(lake, plan(item("one")))
+    retried = planned.batch.model_copy(update={"retried_by": "retry-1"})
+    marker = planned.model_copy(update={"batch": retried}).model_dump_json().encode()
+    lake.bucket.put(object_keys.open_batch(planned.batch), marker, "application/json")
+    map_keys(planned)
+    assert lake.bucket.get(object_keys.open_batch(planned.batch)) == marker
+
+
+def test_damaged_marker_is_named(lake: Lake) -> None:
+    planned = keep_file(lake, plan(item("one")))
+    key = object_keys.open_batch(planned.batch)
+    lake.bucket.put(key, b"{", "application/json")
+    with pytest.raises(DamagedObjectError, match=key):
+        map_keys(planned)
+
+
 def test_closed_batch_is_published_and_counted(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -63,7 +63,7 @@ def alerts(hook: WebServer) -> list[Any]:
 
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long it would have slept between tries."""
+    """The seconds of each pause between tries."""
     pauses: list[float] = []
     monkeypatch.setattr("imagelake.run.retries.time.sleep", pauses.append)
     return pauses

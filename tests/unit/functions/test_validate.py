@@ -11,7 +11,7 @@ import pytest
 
 from imagelake.lake import object_keys
 from imagelake.run.aws import client
-from imagelake.run.errors import SourceChangedError
+from imagelake.run.errors import DamagedObjectError, SourceChangedError
 from imagelake.run.models import Batch, FeedEntry, PlannedBatch
 from imagelake.sources import Reject
 from tests.support.factories import ENTRY, FEED, NOON, RUN, Context, event, item, keep_plan, media, plan, post
@@ -317,6 +317,14 @@ def test_error_when_a_stored_page_is_damaged(lake: Lake, network: Network) -> No
     with pytest.raises(SourceChangedError):
         validate(lake, b"<html>")
     assert lake.bucket.list("open/") == []
+
+
+@pytest.mark.parametrize("damage", [b"", b"no gzip", gzip.compress(page(post("one")))[:-9]])
+def test_stored_page_that_cannot_be_unpacked_is_named(lake: Lake, network: Network, damage: bytes) -> None:
+    key = object_keys.raw_page(RUN, FEED.source, ENTRY.feed_id, 0)
+    lake.bucket.put(key, damage, "application/gzip", STORED)
+    with pytest.raises(DamagedObjectError, match=key):
+        handler(event("validate"), Context())
 
 
 def test_answer_is_json(lake: Lake, network: Network) -> None:

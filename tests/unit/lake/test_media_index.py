@@ -142,7 +142,7 @@ def test_image_leads_to_the_first_rejected_item(lake: Lake) -> None:
 
 
 def race(lake: Lake, items: list[str], **options: Any) -> str:
-    """Let many items ask for one raw image at the same time; returns the owner that all of them were told."""
+    """Let many items ask for one raw image at the same time; returns the owner that all of them got."""
     with ThreadPoolExecutor(len(items)) as pool:
         owners = set(pool.map(lambda media_id: lake.media_index.own({"aa": media_id}, **options)["aa"], items))
     (owner,) = owners

@@ -11,7 +11,7 @@ from imagelake.run.retries import attempts, retry
 
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long it would have slept between tries."""
+    """The seconds of each pause between tries."""
     pauses: list[float] = []
     monkeypatch.setattr("imagelake.run.retries.time.sleep", pauses.append)
     return pauses

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from imagelake.run.errors import BadFeedError
+from imagelake.run.masking import mask_feed
 from imagelake.sources import SOURCES, Feed, get_source, parse_feed
 from tools.networks_page import networks_page
 
@@ -83,3 +84,17 @@ def test_feed_with_half_of_a_character_is_refused(text: str) -> None:
     with pytest.raises(BadFeedError, match="it has half of a Unicode character") as caught:
         parse_feed(text)
     str(caught.value).encode()
+
+
+@pytest.mark.parametrize(
+    "feed",
+    [
+        "mastodon:https://a.example@alice:s3cret@host.example",
+        {"source": "mastodon", "account": "alice", "server": "https://user:s3cret@server.example"},
+    ],
+)
+def test_server_whose_password_was_masked_is_refused(feed: object) -> None:
+    """Without this, the run would contact a host with the name of the mask."""
+    with pytest.raises(BadFeedError, match="server: it must not have a user name or a password") as caught:
+        parse_feed(mask_feed(feed))
+    assert "s3cret" not in str(caught.value)

@@ -269,24 +269,13 @@ def test_second_worker_waits_for_the_raw_images_of_the_first_one(lake: Lake) -> 
     assert raw_images(lake) == {b"one"}
 
 
-def test_worker_with_the_lost_bytes_does_not_store_them_after_another_one_has_replaced_the_row(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dies_after_the_part(lake, downloaded("a", b"one"))
-    minutes_later(monkeypatch, 16.1)
-    second, third = worker(lake), worker(lake)
-    third.decide(0, [downloaded("a", b"two")])
-    second.decide(0, [downloaded("a", b"one")])
-    assert second.rows == third.rows
-    assert raw_images(lake) == {b"two"}
-
-
-def test_row_of_a_dead_worker_is_replaced_once(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("late", [b"one", b"three"], ids=["the lost bytes", "other bytes"])
+def test_row_of_a_dead_worker_is_replaced_once(lake: Lake, monkeypatch: pytest.MonkeyPatch, late: bytes) -> None:
     dies_after_the_part(lake, downloaded("a", b"one"))
     minutes_later(monkeypatch, 16.1)
     second, third = worker(lake), worker(lake)
     second.decide(0, [downloaded("a", b"two")])
-    third.decide(0, [downloaded("a", b"three")])
+    third.decide(0, [downloaded("a", late)])
     assert third.rows == second.rows
     assert raw_images(lake) == {b"two"}
 

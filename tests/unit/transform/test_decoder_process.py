@@ -15,7 +15,7 @@ from transform.decoder_process import LENGTH, serve, unpack
 
 
 def answers(monkeypatch: pytest.MonkeyPatch, options: Options, *images: bytes) -> io.BytesIO:
-    """What the process answers to these images."""
+    """Return the answers of the process to these images."""
     # The limit would end the process of the tests.
     monkeypatch.setattr(decoder_process, "_limit_cpu_time", lambda _: None)
     target = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Which addresses are public."""
+"""Public IP addresses, and all others."""
 
 from __future__ import annotations
 
