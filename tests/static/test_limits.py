@@ -21,7 +21,7 @@ NUMBERS = {
     "bytes of an image file": Limits().max_bytes,
     "bytes of any other response": inspect.signature(GuardedClient.exchange).parameters["max_bytes"].default,
     f"chunks of a body, and one more for each {http1.MIN_CHUNK} bytes[^chunks]": http1.MAX_SMALL_CHUNKS,
-    "bytes of a chunk's line or of the trailers": http1._LONGEST_LINE,
+    "bytes without the end of a chunk's line or of the trailers": http1._LONGEST_LINE,
     "bytes of the heads of a response": http1._LONGEST_HEAD,
     "JSON values of a page": responses.MAX_VALUES,
     "entries of a page": wire.MAX_ENTRIES,

@@ -78,6 +78,7 @@ def test_run_completes_when_aws_is_disturbed(tmp_path: Path) -> None:
 
         assert execution["status"] == "SUCCEEDED", execution.get("cause")
         assert all(weather.struck[name] for name in ("throttled", "unavailable", "cut", "corrupted")), weather.struck
+        assert [stack.read(key).decode() for key in stack.keys("work/failed-batches/")] == []
         totals = stack.report(execution["name"])["totals"]
         # What samples/README.md predicts of the sample feed, as without faults.
         assert totals == {"planned": 36, "shared": 0, "ok": 31, "duplicate": 1, "rejected": 3, "failed": 1}
