@@ -228,8 +228,8 @@ def _peak_memory(handler: str) -> list[float]:
                 status = (process / "status").read_text()
             except OSError:
                 continue
-            # The system keeps 15 characters of a name.
+            # The system keeps 15 characters of a name. A process that is ending has no memory to report.
             if name == handler[:15]:
-                (peak,) = [line for line in status.splitlines() if line.startswith("VmHWM")]
-                peaks.append(int(peak.split()[1]) / 1024)
+                lines = [line for line in status.splitlines() if line.startswith("VmHWM")]
+                peaks.extend(int(line.split()[1]) / 1024 for line in lines)
     return peaks
