@@ -1,6 +1,6 @@
 # Everything runs in .venv, which is made from the hash-pinned requirements. Only Python 3.11+ and make must be installed.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-all coverage test-docker test-cloud fuzz gate check format docs build deploy destroy clean lock
+.PHONY: help demo test test-fast test-all coverage test-docker test-cloud fuzz gate check format docs build deploy package destroy clean lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -66,10 +66,11 @@ check: .venv/dev  ## check format, lint, types, imports, template and state mach
 	AWS_DEFAULT_REGION=us-east-1 $(BIN)/sam validate --lint
 	$(BIN)/python -m pytest -q tests/static
 
-docs: .venv/dev  ## generate the parts of docs/ and template.yaml that are made from the code
+docs: .venv/dev  ## generate the parts of docs/, terraform/ and template.yaml that are made from the code
 	PYTHONPATH=functions $(BIN)/python -m tools.networks_page
 	PYTHONPATH=functions $(BIN)/python -m tools.glue_projection
 	PYTHONPATH=functions $(BIN)/python -m tools.schemas
+	$(BIN)/python -m tools.terraform_module
 
 # Where the wheels of this machine do not fit Lambda, SAM's builder asks pip a second time, without hashes. So these
 # variables make pip take Lambda's wheels the first time, and refuse every wheel without a hash.
@@ -80,6 +81,9 @@ build: .venv/dev  ## build the Lambda bundle, its layer and their SBOM (needs py
 
 deploy: build  ## deploy to your AWS account; SAM asks for the parameters
 	$(BIN)/sam deploy --guided
+
+package: build  ## upload the stack to BUCKET and print the URL of its template, for Terraform
+	@$(BIN)/python -m tools.package $(BUILD_DIR)/template.yaml "$(BUCKET)"
 
 destroy: .venv/dev  ## delete the stack from your AWS account, except its data; STACK=imagelake
 	@$(BIN)/python -m tools.destroy $(STACK) $(ARGS)
