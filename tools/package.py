@@ -13,6 +13,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 _FOLDER = "imagelake"
+_STDERR = 2
 
 
 def package(template: Path, bucket: str) -> str:
@@ -24,7 +25,8 @@ def package(template: Path, bucket: str) -> str:
         # Uploads have the checksum of their content as name, so the same build is uploaded once.
         sam = [str(Path(sys.executable).with_name("sam")), "package", "--no-progressbar", "--region", region]
         sam += ["--template-file", str(template), "--output-template-file", str(packaged)]
-        subprocess.run([*sam, "--s3-bucket", bucket, "--s3-prefix", _FOLDER], check=True, stdout=sys.stderr)
+        # Only the URL goes to the standard output.
+        subprocess.run([*sam, "--s3-bucket", bucket, "--s3-prefix", _FOLDER], check=True, stdout=_STDERR)
         body = packaged.read_bytes()
     key = f"{_FOLDER}/template-{hashlib.sha256(body).hexdigest()[:16]}.yaml"
     s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/yaml")
