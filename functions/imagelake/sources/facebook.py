@@ -101,6 +101,8 @@ class Facebook(Authorized):
 
     name = "facebook"
     newest_first = True
+    # A Page can date its posts back.
+    overlap = 50
     media_hosts: frozenset[str] | None = frozenset({"fbcdn.net", "fbsbx.com"})
     manifest = Manifest(
         title="Facebook Pages",

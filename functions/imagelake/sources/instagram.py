@@ -95,6 +95,8 @@ class Instagram(Authorized):
 
     name = "instagram"
     newest_first = True
+    # A joint post keeps its time if it is accepted later.
+    overlap = 50
     media_hosts: frozenset[str] | None = frozenset({"cdninstagram.com", "fbcdn.net"})
     manifest = Manifest(
         title="Instagram",

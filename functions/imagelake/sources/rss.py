@@ -34,6 +34,8 @@ class Rss:
 
     name = "rss"
     newest_first = True
+    # The first page is read whole in any case.
+    overlap = 20
     # The images of a feed can be on any host.
     media_hosts: frozenset[str] | None = None
     manifest = Manifest(

@@ -99,6 +99,8 @@ class X(Authorized):
 
     name = "x"
     newest_first = True
+    # Every post is billed.
+    overlap = 0
     media_hosts: frozenset[str] | None = frozenset({"pbs.twimg.com"})
     manifest = Manifest(
         title="X",

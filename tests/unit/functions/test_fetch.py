@@ -68,6 +68,8 @@ def test_listing_when_it_ends(lake: Lake, network: Network) -> None:
         "cursor": None,
         "pages": 2,
         "posts": 3,
+        "new_posts": 3,
+        "read_again": 0,
         "waits": 0,
         "retry_at": None,
         "newest_id": "new",
