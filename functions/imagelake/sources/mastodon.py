@@ -30,7 +30,9 @@ from imagelake.sources.origin import host, origin
 from imagelake.sources.plain_text import plain_text
 from imagelake.sources.responses import Dialect, check, header, iso_time, rate_limit, read_json, responded_at
 from imagelake.sources.wire import Moment, WireModel, read_entries
+from imagelake.web.errors import UrlRefusedError
 from imagelake.web.messages import Request, Response
+from imagelake.web.urls import Url
 
 _API = "/api/v1/"
 _LOOKUP = "/api/v1/accounts/lookup"
@@ -128,7 +130,7 @@ class Mastodon(Authorized):
 
     def authorize(self, request: Request, secret: Mapping[str, str]) -> Request:
         """Add the token of the request's server, if there is one."""
-        token = secret.get(urlsplit(request.url).hostname or "")
+        token = _token(secret, Url.parse(request.url).host)
         if not token:
             return request
         params = dict(request.params)
@@ -178,6 +180,15 @@ class Mastodon(Authorized):
 
 
 ADAPTER: Source = Mastodon()
+
+
+def _token(secret: Mapping[str, str], server: str) -> str | None:
+    """Return the token of a server, however its host name is written."""
+    for name in secret:
+        with suppress(UrlRefusedError):
+            if Url.parse(name if "://" in name else f"https://{name}").host == server:
+                return secret[name]
+    return None
 
 
 def _refuse_closed(feed: Feed, response: Response) -> None:

@@ -166,6 +166,23 @@ def test_walk_when_feed_is_a_hashtag_asks_for_the_tag_after_the_settings() -> No
     assert request.params == {"only_media": "true", "limit": "1", "min_id": "110"}
 
 
+@pytest.mark.parametrize(
+    ("server", "field"),
+    [
+        ("https://social.example", "social.example"),
+        ("https://social.example", "Social.Example"),
+        ("https://social.example", "https://social.example/"),
+        ("https://social.example:443", "social.example"),
+        ("https://xn--strae-oqa.example", "straße.example"),
+    ],
+)
+def test_token_of_a_server_is_found_however_its_name_is_written(server: str, field: str) -> None:
+    request = Request(f"{server}/api/v1/timelines/tag/cats")
+    secret = {"other.example": "no", "not a host": "no", field: "s3cret"}
+    assert SOURCE.authorize(request, secret).headers["authorization"] == "Bearer s3cret"
+    assert SOURCE.authorize(Request("https://third.example/x"), secret) == Request("https://third.example/x")
+
+
 def test_walk_when_ids_are_not_numbers_keeps_them() -> None:
     looked_up = SOURCE.parse(ACCOUNT, response({"id": "01H/&?=x"}, LOOKUP))
     request = SOURCE.request(ACCOUNT, None, looked_up.cursor)
