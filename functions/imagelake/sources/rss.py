@@ -59,9 +59,13 @@ class Rss:
             "RSS and Atom need not be well-formed XML. A feed is refused if its DOCTYPE declares entities, or if it "
             "is above one of the [limits](limits.md).",
             "An entry without a date has the date of the feed; if there is none, it is rejected.",
-            "Older pages are read if they are on the same host. If such a link has http or the port of the other scheme, "
-            "the scheme and the port of the feed are used. For any other page, a reject says that it is not read.",
+            "Older pages are read if they are on the same host. If their link has http or the port of the other "
+            "scheme, the scheme and the port of the feed are used. A reject says which other page is not read.",
             "A feed that has moved fails, and the error states its new URL.",
+            "The feed, the entry and the URL identify an image, but not the parameters of a signature in its URL, "
+            "such as `X-Amz-*`, `Signature`, `Expires`, `Key-Pair-Id`, `Policy`, `sig`, `token`, `hdnts`, `oh` and "
+            "`oe`. If the images of an entry differ only by these, their order identifies them. Other parameters "
+            "count, such as `?id=2`. A signature in the path is not recognized.",
             "The URL is stored with every row, so do not use one that is itself a secret.",
         ),
     )
