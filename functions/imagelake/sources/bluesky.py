@@ -88,6 +88,7 @@ class Bluesky(Authorized):
         terms="users must be able to have their content deleted",
         notes=(
             "An account is read without a login. A hashtag needs `identifier` (a handle) and `app_password`.",
+            "Imported posts have the times of the network that they come from, so they are behind later ones.",
             "Posts that their author or a moderator hides from signed-out readers are left out.",
             "Images are the network's resized copies. Bluesky gives their aspect ratio, but neither dimensions nor a "
             "license.",

@@ -118,6 +118,7 @@ class Mastodon(Authorized):
         deletion="the response for the post is 404",
         terms="those of each server; some forbid automated collection: read `/api/v1/instance/terms_of_service` first",
         notes=(
+            "A server that gets to know a post late inserts it at the time of the post, behind later ones.",
             "Several servers, separated by commas, are one feed each.",
             "A server can close its hashtag feeds to signed-out readers. Such a feed is an error, not an empty feed. A "
             "token in the secret, under the host name of its server, opens a feed for signed-in readers.",
