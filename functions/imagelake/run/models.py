@@ -116,6 +116,10 @@ class Progress(FrozenModel):
     cursor: str | None = None
     pages: NonNegativeInt = 0
     posts: NonNegativeInt = 0
+    # Posts that are newer than the bookmark; only these count against the limit.
+    new_posts: NonNegativeInt = 0
+    # Posts and rejects behind the bookmark; their number ends the overlap.
+    read_again: NonNegativeInt = 0
     waits: NonNegativeInt = 0
     retry_at: str | None = None
     # The newest post so far. An empty ``newest_at`` leaves the bookmark where it is.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -155,3 +156,11 @@ class Bookmark(FrozenModel):
 
     newest_id: str = Field(max_length=MAX_BOOKMARK)
     newest_at: AwareDatetime
+
+    def is_before(self, other: Bookmark) -> bool:
+        """Tell if ``other`` is newer; of two posts with the same time, the one with the higher number is newer."""
+        return self._order < other._order
+
+    @property
+    def _order(self) -> tuple[datetime, int, str]:
+        return self.newest_at, len(self.newest_id), self.newest_id
