@@ -111,6 +111,19 @@ def test_columns_have_the_types_of_the_contract(lake: Lake) -> None:
         assert read.equals(types[column.type]) or read.value_type == types[column.type].value_type, column
 
 
+def test_columns_of_the_path_are_text_for_readers_that_do_not_know_arrow(lake: Lake) -> None:
+    """Athena reads the type of Parquet. A dictionary is only an encoding there.
+
+    https://parquet.apache.org/docs/file-format/data-pages/encodings/
+    """
+    planned = one_of_each(lake)
+    write(planned)
+    columns = file_of(lake, planned).schema
+    for column in (columns.column(number) for number in range(len(columns))):
+        if column.name in ("source", "dt", "feed"):
+            assert (column.physical_type, str(column.logical_type)) == ("BYTE_ARRAY", "String")
+
+
 def test_rows_are_those_that_were_staged(lake: Lake) -> None:
     planned = one_of_each(lake)
     write(planned)
