@@ -1,6 +1,6 @@
 # Everything runs in .venv, which is made from the hash-pinned requirements. Only Python 3.11+ and make must be installed.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-all coverage test-docker test-cloud fuzz gate check format docs build deploy package destroy clean lock
+.PHONY: help demo test test-fast test-all coverage test-readers test-docker test-cloud fuzz gate check format docs build deploy package destroy clean lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -31,10 +31,14 @@ test-all: .venv/dev  ## run the tests of make test, and the full sets of which i
 	@$(PYTEST) -m "$(HERE)" $(ARGS)
 
 PYTEST = $(BIN)/python -m pytest -q -n 3 --no-loadscope-reorder
-HERE := not docker and not cloud and not gate
+HERE := not docker and not cloud and not gate and not readers
 
 coverage: .venv/dev  ## measure how much of functions/ the unit tests run; fails below the minimum
 	@$(PYTEST) -m "not full" --cov=functions --ignore tests/unit/local tests/unit $(ARGS)
+
+test-readers: .venv/dev .venv-readers/pyvenv.cfg .venv-readers-oldest/pyvenv.cfg  ## read the dataset with the newest and the oldest programs of docs/dataset.md
+	@for env in readers readers-oldest; do .venv-$$env/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements/$$env.txt || exit 1; done
+	@$(BIN)/python -m pytest -q -m readers tests/readers $(ARGS)
 
 test-docker: .venv/dev  ## run the workflow tests on Step Functions Local in Docker
 	@if docker info >/dev/null 2>&1; then $(BIN)/python -m pytest -q -m docker tests/docker $(ARGS); \
@@ -89,10 +93,10 @@ destroy: .venv/dev  ## delete the stack from your AWS account, except its data; 
 	@$(BIN)/python -m tools.destroy $(STACK) $(ARGS)
 
 clean:  ## remove everything that make has created here
-	rm -rf .venv .venv-fuzz .venv-gate .aws-sam .imagelake .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-fuzz .venv-gate .venv-readers .venv-readers-oldest .aws-sam .imagelake .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 lock:  ## resolve the requirements again (needs uv on PATH)
-	cd requirements && $(LOCK) dev.in -o dev.txt && $(LOCK) -c dev.txt local.in -o local.txt && $(LOCK) -c dev.txt fuzz.in -o fuzz.txt && $(LOCK) gate.in -o gate.txt
+	cd requirements && $(LOCK) dev.in -o dev.txt && $(LOCK) -c dev.txt local.in -o local.txt && $(LOCK) -c dev.txt fuzz.in -o fuzz.txt && $(LOCK) gate.in -o gate.txt && $(LOCK) readers.in -o readers.txt && $(LOCK) readers-oldest.in -o readers-oldest.txt
 	$(LOCK) -c requirements/dev.txt functions/requirements.in -o functions/requirements.txt
 	$(LOCK) -c requirements/dev.txt layers/imaging/requirements.in -o layers/imaging/requirements.txt
 
@@ -104,9 +108,9 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Imagelake needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}")'
 	@$(PYTHON) -m venv .venv
 
-# The fuzzer has wheels for some interpreters only, and Checkov needs other versions, so each has an environment of its
-# own.
-.venv-fuzz/pyvenv.cfg .venv-gate/pyvenv.cfg:
+# The fuzzer has wheels for some interpreters only, Checkov needs other versions, and readers are tested in two versions,
+# so each has an environment of its own.
+.venv-fuzz/pyvenv.cfg .venv-gate/pyvenv.cfg .venv-readers/pyvenv.cfg .venv-readers-oldest/pyvenv.cfg:
 	@$(PYTHON) -m venv $(@D)
 
 # The files `local` and `dev` only record which requirements are installed; dev includes local.

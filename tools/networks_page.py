@@ -20,7 +20,8 @@ new posts that one run reads, 1 to 100,000; it finishes the last page. If the fi
 older posts are not read, so raise it before the first run.
 
 An object has `source`, and either `account` (at most 500 characters) or `hashtag` (at most 256). `server` is a host
-name or an origin, without user name and password (at most 256 characters). Any other field, or a value of another type,
+name or an origin, without user name and password (at most 256 characters). It may also have
+[image options](dataset.md#image-options) of its own. Any other field, or a value of another type,
 fails the feed, and the message names the field.
 """
 
