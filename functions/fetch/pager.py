@@ -71,7 +71,7 @@ class Pager:
 
         pages, posts = progress.pages + 1, progress.posts + len(page.posts)
         is_last = page.cursor is None or self._reaches_bookmark(page, bookmark) or self._repeats_itself(page, progress)
-        stopped_by = None if is_last else self._limit_reached(pages, posts)
+        stopped_by = None if is_last else self._limit_reached(pages, 0 if page.is_unfinished else posts)
         newest_id, newest_at = _newer(progress, page)
         progress = progress.model_copy(
             update={
@@ -83,6 +83,7 @@ class Pager:
                 "newest_at": newest_at,
                 "stopped_by": stopped_by,
                 "cost_usd": round(progress.cost_usd + page.cost_usd, 6),
+                "warnings": list(dict.fromkeys([*progress.warnings, *page.warnings])),
             }
         )
         reset_at = _end_of_used_up_limit(page.rate)

@@ -52,7 +52,9 @@ class Page:
     """One page of a listing.
 
     ``cursor`` leads to the next page and is ``None`` on the last one. ``newest`` is the bookmark after this page.
-    ``cost_usd`` is the network's price of the page, in US dollars.
+    ``cost_usd`` is the network's price of the page, in US dollars. ``is_unfinished`` is true if the next page has more
+    media items of these posts, so a limit on posts does not stop here. ``warnings`` are for an operator, and there are
+    few different ones.
     """
 
     posts: list[Post]
@@ -61,6 +63,8 @@ class Page:
     rate: RateLimit | None = None
     newest: Bookmark | None = None
     cost_usd: float = 0.0
+    is_unfinished: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 class Source(Protocol):

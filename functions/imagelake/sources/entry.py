@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -14,24 +15,35 @@ from imagelake.sources import wire
 from imagelake.sources.contract import Feed
 
 _MAX_URL = 8192
+# https://url.spec.whatwg.org/#url-parsing removes them at both ends.
+_C0_CONTROLS_AND_SPACE = "".join(map(chr, range(0x21)))
 
 _STATED_KINDS: tuple[MediaKind, ...] = ("image", "video", "audio")
-_SUFFIXES: dict[str, MediaKind] = {
-    **dict.fromkeys((".jpg", ".jpeg", ".png", ".gif", ".webp", ".avif", ".heic", ".bmp", ".tif", ".tiff"), "image"),
-    **dict.fromkeys((".mp4", ".m4v", ".mov", ".webm", ".mkv", ".ogv"), "video"),
-    **dict.fromkeys((".mp3", ".m4a", ".ogg", ".oga", ".opus", ".flac", ".wav"), "audio"),
+_KINDS: Mapping[MediaKind, str] = {
+    "image": ".jpg .jpeg .jpe .jfif .pjpeg .png .gif .webp .avif .heic .bmp .tif .tiff",
+    "video": ".mp4 .m4v .mov .webm .mkv .ogv .avi .flv .mpeg .mpg .wmv .m3u8 .3gp",
+    "audio": ".mp3 .m4a .ogg .oga .opus .flac .wav .aac .aif .aiff .wma .mid",
+    "unknown": ".7z .apk .css .csv .dmg .doc .docx .epub .exe .gz .htm .html .ics .iso .js .json .mobi .odt .pdf .ppt"
+    " .pptx .rar .srt .swf .tar .torrent .txt .vtt .xls .xlsx .xml .zip",
 }
+_SUFFIXES = {suffix: name for name, suffixes in _KINDS.items() for suffix in suffixes.split()}
+# Types that say nothing: https://mimesniff.spec.whatwg.org/#determining-the-computed-mime-type-of-a-resource, and those
+# of any bytes.
+_UNKNOWN_TYPES = frozenset(
+    {"", "unknown/unknown", "application/unknown", "*/*", "application/octet-stream", "binary/octet-stream"}
+)
 
 
 @dataclass(frozen=True)
 class Enclosure:
-    """One media file of an entry; ``url`` is absolute, or ``None`` if the entry gives none."""
+    """One media file of an entry; ``url`` is absolute, or ``None`` if the entry gives none that can be used."""
 
     url: str | None
     kind: MediaKind
     alt_text: str | None = None
     width: int | None = None
     height: int | None = None
+    skip_reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,8 +90,9 @@ def post(feed: Feed, entry: Entry) -> Post:
                 alt_text=enclosure.alt_text,
                 width=enclosure.width,
                 height=enclosure.height,
+                skip_reason=enclosure.skip_reason,
             )
-            for index, enclosure in enumerate(_without_repeats(entry.enclosures))
+            for index, enclosure in enumerate(entry.enclosures)
         ],
     )
 
@@ -97,28 +110,58 @@ def moment(text: str) -> datetime:
 
 
 def absolute(base: str, url: str | None) -> str | None:
-    """Resolve a URL against its base; return ``None`` if it is missing or empty."""
-    stripped = (url or "").strip()
+    """Resolve a URL against its base; return ``None`` if it is missing, empty or cannot be used."""
+    try:
+        return resolved(base, url)
+    except ValueError:
+        return None
+
+
+def resolved(base: str, url: str | None) -> str | None:
+    """Resolve a URL against its base; return ``None`` if it is missing or empty, raise ``ValueError`` if it is wrong.
+
+    The error is a reason to skip a media item, so it is the same for all URLs.
+    """
+    stripped = (url or "").strip(_C0_CONTROLS_AND_SPACE)
+    if stripped[:5].lower() == "data:":
+        raise ValueError("its URL is a data: URL")
     if len(stripped) > _MAX_URL:
-        raise ValueError(f"a URL is longer than {_MAX_URL} characters")
-    return urljoin(base, stripped) if stripped else None
+        raise ValueError(f"its URL is longer than {_MAX_URL:,} characters")
+    try:
+        return urljoin(base, stripped) if stripped else None
+    except ValueError:
+        raise ValueError("its URL is not a valid one") from None
 
 
 def kind(mime: str | None, url: str | None, medium: str | None = None) -> MediaKind:
-    """Return the kind of a file by its stated type, or else by its URL; Transform later checks the bytes."""
-    for stated in ((mime or "").partition("/")[0], medium or ""):
+    """Return the kind of a file by its stated type, or else by its URL.
+
+    If neither says anything it is an image, because Transform checks the bytes.
+    """
+    stated = (mime or "").partition(";")[0].strip().lower()
+    for text in (stated.partition("/")[0], (medium or "").strip().lower()):
         for known in _STATED_KINDS:
-            if stated.strip().lower() == known:
+            if text == known:
                 return known
-    return _SUFFIXES.get(PurePosixPath(urlsplit(url or "").path).suffix.lower(), "unknown")
+    suffix = _suffix(url)
+    # Some sites write only the end of a type, such as jpg.
+    for name in (suffix, f".{stated}"):
+        if name in _SUFFIXES:
+            return _SUFFIXES[name]
+    says_nothing = stated in _UNKNOWN_TYPES and not medium
+    return "image" if says_nothing and url else "unknown"
 
 
-def _without_repeats(enclosures: list[Enclosure]) -> list[Enclosure]:
-    """Keep one enclosure per URL: a feed may state one file in several elements."""
-    unique: dict[str, Enclosure] = {}
-    for index, enclosure in enumerate(enclosures):
-        unique.setdefault(enclosure.url or f" {index}", enclosure)
-    return list(unique.values())
+def largest(files: Iterable[tuple[Enclosure, int]]) -> Enclosure:
+    """Return the file with the largest size, the first one of several; an image goes before any other file."""
+    return max(files, key=lambda file: (file[0].kind == "image", file[1]))[0]
+
+
+def _suffix(url: str | None) -> str:
+    try:
+        return PurePosixPath(urlsplit(url or "").path).suffix.lower()
+    except ValueError:
+        return ""
 
 
 def _digest(*parts: str) -> str:

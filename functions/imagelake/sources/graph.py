@@ -167,6 +167,11 @@ def next_position(feed: Feed, listing: dict[str, Any]) -> str | None:
     raise SourceChangedError(f"{feed.name}: paging is not an object")
 
 
+def has_next(paging: Any) -> bool:
+    """Tell if a list inside a post has another page."""
+    return isinstance(paging, dict) and bool(paging.get("next"))
+
+
 def after_position(paging: Any) -> str | None:
     """Return the position of the cursor ``after`` as query parameters."""
     match paging:

@@ -25,6 +25,7 @@ _ACCEPT = "application/atom+xml, application/rss+xml, application/feed+json, app
 # Headers with the version of a feed, and the headers of a request for a newer one.
 _VALIDATORS = {"etag": "if-none-match", "last-modified": "if-modified-since"}
 _MAX_VALIDATOR = 512
+_ODD_DATES = "some dates cannot be read; such an entry has its other date, or the date of the feed, or is rejected"
 
 _DIALECT = Dialect(rate=lambda _: None)
 
@@ -74,7 +75,7 @@ class Rss:
             return Page([], [], None)
         _refuse_moved(feed, response)
         check(feed, response, _DIALECT)
-        read, rejects, following = _read(feed, response)
+        read, rejects, has_odd_dates, following = _read(feed, response)
         cursor = _same_site(response.url, following) if following else None
         if cursor is not None and len(str(Url.parse(cursor))) > MAX_PAGE_URL:
             text = f"older entries are not read: the URL of the next page is longer than {MAX_PAGE_URL:,} characters"
@@ -85,7 +86,13 @@ class Rss:
                 rejects.append(Reject(post.post_id, "another entry has the same id", post.model_dump(mode="json")))
             else:
                 posts[post.post_id] = post
-        return Page(list(posts.values()), rejects, cursor, newest=_newest(feed, response, list(posts.values())))
+        return Page(
+            list(posts.values()),
+            rejects,
+            cursor,
+            newest=_newest(feed, response, list(posts.values())),
+            warnings=(f"{feed.name}: {_ODD_DATES}",) if has_odd_dates else (),
+        )
 
 
 ADAPTER: Source = Rss()
@@ -127,8 +134,11 @@ def _refuse_moved(feed: Feed, response: Response) -> None:
     raise BadFeedError(f"{feed.name}: the feed has moved (HTTP {response.status}) to {new_url!r}")
 
 
-def _read(feed: Feed, response: Response) -> tuple[list[Post], list[Reject], str | None]:
-    """Read posts, rejects and the URL of older entries. The bytes decide the format: servers name any type."""
+def _read(feed: Feed, response: Response) -> tuple[list[Post], list[Reject], bool, str | None]:
+    """Read posts, rejects, if a date was not readable, and the URL of older entries.
+
+    The bytes decide the format: servers name any type.
+    """
     if response.body.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
         body = read_json(feed, response)
         if not json_feed.is_json_feed(body):

@@ -38,7 +38,7 @@ def test_entry_when_a_value_has_another_type_is_a_reject_alone() -> None:
     document = feed_document.read_document(rss(item(guid="bad"), item(guid="good")).encode(), URL)
     assert document is not None
     document.entries[0].update(title_detail="x", updated={"x": "y"}, id={"x": "y"})
-    (good,), (bad,) = xml_feed.read_items(FEED, document)
+    (good,), (bad,), _ = xml_feed.read_items(FEED, document)
     assert good.post_id == "good"
     assert "unknown form (AttributeError)" in bad.reason
 
