@@ -57,6 +57,8 @@ class Network:
             if "left" in response.headers
             else None,
             cost_usd=body.get("cost_usd", 0.0),
+            is_unfinished=body.get("is_unfinished", False),
+            warnings=tuple(body.get("warnings", ())),
         )
 
 

@@ -15,7 +15,7 @@ from imagelake.run.errors import BadFeedError, FeedNotFoundError, FeedNotPermitt
 from imagelake.run.posts import Media, MediaKind, Post
 from imagelake.sources import facebook_albums, graph
 from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Source
-from imagelake.sources.facebook_albums import Album
+from imagelake.sources.facebook_albums import Unread
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.wire import DECISIVE, Flag, Moment, Pixels, WireModel, read_media, skipped
@@ -46,7 +46,6 @@ _KINDS: Mapping[str, MediaKind] = {
 _LINKS = frozenset({"link", "share", "multi_share", "fallback", "map", "event", "note", "offer", "question", "job"})
 _NO_URL = "facebook gives no URL for this media item"
 _SHARED = "shared from another post"
-_MORE = "more images of this album are not read"
 
 
 class _Image(WireModel):
@@ -120,6 +119,8 @@ class Facebook(Authorized):
             "A Page that is not your own needs the feature Page Public Content Access.",
             "Facebook has no search for hashtags.",
             "URLs of images expire after days; each URL contains its expiry.",
+            "Albums of more than 100 images are read up to 1,000, with one request for each 100. If a page has so many "
+            "of them that its URL would be too long, a skipped media item says which is not read.",
             "Images are as the post shows them, not the originals. Facebook gives no alt text, no license and no "
             "sensitive flag.",
         ),
@@ -135,13 +136,13 @@ class Facebook(Authorized):
         if page is None:
             raise BadFeedError(f"{feed.name}: write the Page's name as in its URL, or its id")
         base = f"{origin(feed, graph.API)}/{graph.VERSION}"
-        albums, position = facebook_albums.split(cursor or "")
-        if albums:
-            return albums[0].request(base, _ATTACHMENT, page[1], cursor or "")
+        unread = Unread.at(cursor)
+        if unread.albums:
+            return unread.request(base, _ATTACHMENT, page[1])
         params = {"fields": _FIELDS, "limit": str(min(feed.limit or _PAGE_SIZE, _PAGE_SIZE))}
         return Request(
             f"{base}/{page[1]}/published_posts",
-            params | dict(parse_qsl(position or "")),
+            params | dict(parse_qsl(unread.position or "")),
         )
 
     def refresh_request(self, feed: Feed, posted_at: datetime) -> Request:
@@ -150,19 +151,19 @@ class Facebook(Authorized):
 
     def parse(self, feed: Feed, response: Response) -> Page:
         """Parse the page; an empty page can still have a next one."""
-        _, asked = facebook_albums.asked(response.url)
-        if asked:
-            return _rest_of_album(feed, response, asked)
+        _, cursor = facebook_albums.asked(response.url)
+        if cursor:
+            return _rest_of_album(feed, response, Unread.at(cursor))
         body = graph.read_object(feed, response)
-        albums: list[Album] = []
+        unread = Unread(graph.next_position(feed, body))
         page = graph.read_page(
             feed,
             response,
             body,
-            lambda raw: _post(feed, _Entry.model_validate(raw), albums),
-            cursor=graph.next_position(feed, body),
+            lambda raw: _post(feed, _Entry.model_validate(raw), unread),
+            cursor=unread.position,
         )
-        return replace(page, cursor=facebook_albums.joined(albums, page.cursor), is_unfinished=bool(albums))
+        return replace(page, cursor=unread.cursor, is_unfinished=bool(unread.albums))
 
     def authorize(self, request: Request, secret: Mapping[str, str]) -> Request:
         """Add the token of the Page."""
@@ -175,31 +176,28 @@ class Facebook(Authorized):
 ADAPTER: Source = Facebook()
 
 
-def _rest_of_album(feed: Feed, response: Response, cursor: str) -> Page:
-    """Parse the page of an album; an album that the network refuses does not cost the other posts."""
-    (album, *others), position = facebook_albums.split(cursor)
-    paging = None
+def _rest_of_album(feed: Feed, response: Response, unread: Unread) -> Page:
+    """Parse the page of the first album; an album that the network refuses does not cost the other posts."""
+    album, paging = unread.albums.pop(0), None
     try:
         body = graph.read_object(feed, response)
         parts, paging = _Parts.model_validate(body).data, body.get("paging")
     except (FeedNotFoundError, FeedNotPermittedError, SourceChangedError, ValueError):
-        media = [skipped(f"facebook/{album.post_id}/more", album.first, f"{_MORE}: Facebook refuses to list them")]
+        media = [_more(album.post_id, album.first, "Facebook refuses to list them")]
     else:
         images = [raw for raw in parts if not _is_link(raw)]
         media = _read(images, album.post_id, first=album.first)
+        if not media and graph.has_next(paging):
+            # Without this, a list of empty pages would never end.
+            media, paging = [_more(album.post_id, album.first, "a page of their list is empty")], None
     post = Post(post_id=album.post_id, author_id=album.author_id, posted_at=album.posted_at, media=media)
-    post = _with_next(feed, post, paging, others)
-    return Page(
-        posts=[post],
-        rejects=[],
-        cursor=facebook_albums.joined(others, position),
-        rate=graph.DIALECT.rate(response),
-        is_unfinished=bool(others),
-    )
+    post = _with_next(feed, post, paging, unread)
+    rate = graph.DIALECT.rate(response)
+    return Page([post], [], unread.cursor, rate, is_unfinished=bool(unread.albums))
 
 
-def _post(feed: Feed, entry: _Entry, albums: list[Album]) -> Post:
-    """Build the post, and add its albums that have more parts to ``albums``."""
+def _post(feed: Feed, entry: _Entry, unread: Unread) -> Post:
+    """Build the post, and add the rest of its albums to ``unread``."""
     if not entry.is_published:
         raise ValueError("not published")
     text = entry.message or ""
@@ -215,24 +213,24 @@ def _post(feed: Feed, entry: _Entry, albums: list[Album]) -> Post:
         media=_media(entry),
     )
     for paging in _pagings(entry):
-        post = _with_next(feed, post, paging, albums)
+        post = _with_next(feed, post, paging, unread)
     return post
 
 
-def _with_next(feed: Feed, post: Post, paging: Any, albums: list[Album]) -> Post:
-    """Add the rest of an album to ``albums``, or to the post the reason why it is not read."""
+def _with_next(feed: Feed, post: Post, paging: Any, unread: Unread) -> Post:
+    """Add the rest of an album to ``unread``, or to the post the reason why it is not read."""
     if not graph.has_next(paging):
         return post
     index = post.media[-1].index + 1 if post.media else 0
     try:
-        album = Album.after(feed, paging, post, index)
-        if len(facebook_albums.joined([*albums, album], None) or "") > facebook_albums.MAX_CURSOR:
-            raise ValueError("too many long albums on one page")
+        unread.add(feed, paging, post, index)
     except ValueError as error:
-        more = skipped(f"facebook/{post.post_id}/more", index, f"{_MORE}: {error}")
-        return post.model_copy(update={"media": [*post.media, more]})
-    albums.insert(0, album)
+        return post.model_copy(update={"media": [*post.media, _more(post.post_id, index, str(error))]})
     return post
+
+
+def _more(post_id: str, index: int, why: str) -> Media:
+    return skipped(f"facebook/{post_id}/more", index, f"more images of this album are not read: {why}")
 
 
 def _media(entry: _Entry) -> list[Media]:

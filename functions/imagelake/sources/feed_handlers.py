@@ -43,8 +43,7 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
     """
 
     namespaces: ClassVar[dict[str, str]] = NAMESPACES
-    # feedparser fills it from ``namespaces``, once for all parsers.
-    _matchnamespaces: ClassVar[dict[str, str]] = {}
+    _matchnamespaces: ClassVar[dict[str, str]] = {}  # filled by feedparser from ``namespaces``
     resolve_relative_uris = False
     sanitize_html = False
     guidislink: int

@@ -118,6 +118,7 @@ class Instagram(Authorized):
             "Another account must be professional. A hashtag needs the feature Instagram Public Content Access.",
             "Instagram allows 30 different hashtags in 7 days. Their posts are in no order of time and have no author.",
             "URLs of images expire after about 4 days; each URL contains its expiry.",
+            "If a carousel has more items than one response, a skipped media item says so; Instagram allows 20.",
             "Instagram gives no dimensions, no license and no sensitive flag, and no URL for copyrighted material.",
         ),
     )

@@ -51,12 +51,18 @@ class Rss:
         terms="those of the site; `license` is what the feed states",
         notes=(
             "A feed that has not changed is not sent again, if its site states versions (ETag, Last-Modified).",
+            "RSS 0.90 to 2.0, Atom 0.3 and 1.0, JSON Feed 1 and 1.1 are read. RSS and Atom need not be well-formed "
+            "XML. A feed is refused if its DOCTYPE declares entities or attributes, or if it is above one of the "
+            "[limits](limits.md); any other DOCTYPE is ignored.",
             "Images are the files that an entry attaches: `media:content`, `enclosure`, an enclosure link of Atom, "
             "`image` and `attachments` of JSON Feed. A `media:thumbnail` counts if nothing else is attached. Images "
             "inside the text do not count.",
-            "RSS and Atom need not be well-formed XML. A feed is refused if its DOCTYPE declares entities, or if it "
-            "is above one of the [limits](limits.md).",
-            "An entry without a date has the date of the feed; if there is none, it is rejected.",
+            "A file counts as an image if neither its type nor its URL say what it is; then its bytes decide.",
+            "Several sizes of one image are one image, the largest. They are in one `media:group`, which can name "
+            "another one as the default, or their URLs differ only in a size, such as `-300x200` or `?width=300`, or "
+            "they are attachments of JSON Feed with one title.",
+            "An entry without a date that can be read has the date of the feed; if there is none, it is rejected. A "
+            "warning says that a date cannot be read.",
             "A feed that has moved fails, and the error states its new URL.",
             "The URL is stored with every row, so do not use one that is itself a secret.",
         ),

@@ -303,6 +303,21 @@ def test_warnings_of_earlier_calls_are_kept(lake: Lake, network: Network) -> Non
     assert read(progress=before)["warnings"] == ["a token ends soon"]
 
 
+def test_each_warning_of_the_pages_is_kept_once(lake: Lake, network: Network) -> None:
+    network.put_pages(page(post("one"), cursor="1", warnings=["a", "b"]), page(post("two"), warnings=["b"]))
+    assert read()["warnings"] == ["a", "b"]
+
+
+def test_budget_of_posts_does_not_end_inside_a_post(lake: Lake, network: Network) -> None:
+    network.put_pages(
+        page(post("one"), cursor="1", is_unfinished=True),
+        page(post("one"), cursor="2", is_unfinished=True),
+        page(post("one"), cursor="3"),
+        page(post("never read")),
+    )
+    assert read(run=RUN.model_copy(update={"posts_per_feed": 1}))["pages"] == 3
+
+
 def test_each_warning_of_the_reader_is_kept_once(lake: Lake, network: Network) -> None:
     class Reader(WindowReader):
         warnings = ("a token ends soon", "a token ended")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -16,9 +17,10 @@ from imagelake.run.errors import (
     SourceUnavailableError,
 )
 from imagelake.run.posts import Media, Post
-from imagelake.sources import Feed, Page, facebook_albums
+from imagelake.sources import Feed, Page
 from imagelake.sources.contract import MAX_PAGE_URL
 from imagelake.sources.facebook import Facebook
+from imagelake.sources.facebook_albums import Unread
 from imagelake.web.messages import Response
 from imagelake.web.urls import Url
 from tests.support.json_mutations import rendered
@@ -273,11 +275,26 @@ def test_album_when_it_cannot_be_followed_says_so(attached: dict[str, Any], reas
 def test_albums_when_too_many_are_on_one_page_are_said() -> None:
     result = page(*(entry(f"100_{number}", long_album(photo(f"a{number}"))) for number in range(25)))
     said = [item.skip_reason for post in result.posts for item in post.media if item.skip_reason]
-    followed = len(facebook_albums.split(result.cursor or "")[0])
+    followed = len(Unread.at(result.cursor).albums)
     assert followed >= 5
+    assert {album.post_id for album in Unread.at(result.cursor).albums} == {f"100_{n}" for n in range(followed)}
     assert said == ["more images of this album are not read: too many long albums on one page"] * (25 - followed)
     request = SOURCE.request(FEED, None, result.cursor)
     assert len(str(Url.parse(request.url).with_params(request.params))) <= MAX_PAGE_URL
+
+
+@pytest.mark.parametrize("after", ["QVFI" * 20, "%3D/+ &" * 20, "x" * 1_500])
+def test_albums_when_their_positions_are_long_never_make_a_url_too_long(after: str) -> None:
+    link = f"https://graph.facebook.com/v26.0/{'5' * 80}/subattachments?after={quote(after)}"
+    long = photo("c", "album", "album") | {"subattachments": {"data": [photo("1")], "paging": {"next": link}}}
+    names = [f"{'1' * 30}_{number}{'2' * 30}" for number in range(9)]
+    result = page(
+        *(entry(name, long) for name in names), paging={"next": f"https://graph.facebook.com/?after={'n' * 200}"}
+    )
+    request = SOURCE.request(FEED, None, result.cursor)
+    assert len(str(Url.parse(request.url).with_params(request.params))) <= MAX_PAGE_URL
+    said = [item for post in result.posts for item in post.media if item.skip_reason]
+    assert len(said) + len(Unread.at(result.cursor).albums) == 9
 
 
 @pytest.mark.parametrize(("code", "status"), [(803, 404), (10, 403), (100, 400)])
