@@ -242,6 +242,17 @@ def test_album_when_its_list_has_pages_is_read_to_the_end() -> None:
     assert (third.cursor, third.is_unfinished, third.newest) == ("after=QVFI", False, None)
 
 
+def test_album_when_a_page_of_its_list_is_empty_ends_and_says_so() -> None:
+    first = page(entry("100_1", long_album(photo("1"))))
+    link = "https://graph.facebook.com/v26.0/55/subattachments?after=P1"
+    assert rest(first.cursor, {"data": []}).posts[0].media == []
+    result = rest(first.cursor, {"data": [LINK], "paging": {"next": link}})
+    assert [item.skip_reason for item in result.posts[0].media] == [
+        "more images of this album are not read: a page of their list is empty"
+    ]
+    assert result.cursor is None
+
+
 def test_album_when_the_last_page_of_posts_has_several_are_all_read() -> None:
     first = page(entry("100_1", long_album(photo("1"))), entry("100_2", long_album(photo("2"))))
     second = rest(first.cursor, {"data": [photo("3")]})

@@ -57,7 +57,7 @@ def media(name: str = "1001", **more: Any) -> dict[str, Any]:
     }
 
 
-def carousel(name: str, *parts: dict[str, Any], **more: Any) -> dict[str, Any]:
+def carousel(name: str, *parts: Any, **more: Any) -> dict[str, Any]:
     return media(name, media_type="CAROUSEL_ALBUM", children={"data": list(parts)}, **more)
 
 
@@ -335,8 +335,8 @@ def test_post_when_misshapen_is_a_reject_that_names_the_field(given: Any, field:
 def test_post_when_optional_fields_are_odd_is_kept() -> None:
     post = only(media(caption=7, permalink=[], username={}, owner="x", children=[], alt_text=1.5))
     assert (post.text, post.author_name, len(post.media)) == ("", None, 1)
-    for odd in (None, "", {}, 7):
-        assert shape(only(media(media_type=odd))) == [("instagram/1001", "image", signed("1001.jpg"))]
+    for kind in (None, "", {}, 7):
+        assert shape(only(media(media_type=kind))) == [("instagram/1001", "image", signed("1001.jpg"))]
     assert [item.kind for item in only(carousel("2001", part("1"), part("2")) | {"media_type": None}).media] == [
         "image"
     ] * 2
