@@ -70,7 +70,7 @@ class Pager:
         self._store(response, progress.pages)
 
         pages, posts = progress.pages + 1, progress.posts + len(page.posts)
-        is_last = page.cursor is None or self._reaches_bookmark(page, bookmark) or self._repeats_itself(page, progress)
+        is_last = page.cursor is None or (not page.is_unfinished and self._is_end(page, bookmark, progress))
         stopped_by = None if is_last else self._limit_reached(pages, 0 if page.is_unfinished else posts)
         newest_id, newest_at = _newer(progress, page)
         progress = progress.model_copy(
@@ -151,6 +151,9 @@ class Pager:
             return stop is Stop.RATE_LIMIT
         # A listing that runs from the bookmark to newer posts leaves no gap: the next run continues where it ended.
         return self._source.newest_first
+
+    def _is_end(self, page: Page, bookmark: Bookmark | None, progress: Progress) -> bool:
+        return self._reaches_bookmark(page, bookmark) or self._repeats_itself(page, progress)
 
     def _reaches_bookmark(self, page: Page, bookmark: Bookmark | None) -> bool:
         """Tell if a listing that starts at the newest post has reached posts that an earlier run saw."""

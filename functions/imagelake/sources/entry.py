@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -150,11 +150,6 @@ def kind(mime: str | None, url: str | None, medium: str | None = None) -> MediaK
             return _SUFFIXES[name]
     says_nothing = stated in _UNKNOWN_TYPES and not medium
     return "image" if says_nothing and url else "unknown"
-
-
-def largest(files: Iterable[tuple[Enclosure, int]]) -> Enclosure:
-    """Return the file with the largest size, the first one of several; an image goes before any other file."""
-    return max(files, key=lambda file: (file[0].kind == "image", file[1]))[0]
 
 
 def _suffix(url: str | None) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from imagelake.run.posts import Post
 from imagelake.sources.contract import Feed, Reject
-from imagelake.sources.entry import Enclosure, Entry, absolute, kind, largest, moment, post, resolved
+from imagelake.sources.entry import Enclosure, Entry, absolute, kind, moment, post, resolved
 from imagelake.sources.plain_text import plain_text
 from imagelake.sources.renditions import largest_of_each
 from imagelake.sources.wire import DECISIVE, WireModel, read_entries, reason
@@ -89,15 +89,14 @@ def _entry(item: _Item, about: _Feed, base: str, odd_dates: list[str]) -> Entry:
 
 def _posted_at(item: _Item, odd_dates: list[str]) -> datetime:
     """Return the time of the item; one that cannot be read is added to ``odd_dates`` and counts as missing."""
-    written = [text for text in (item.date_published, item.date_modified) if text]
-    for index, text in enumerate(written):
+    errors: list[ValueError] = []
+    for text in filter(None, (item.date_published, item.date_modified)):
         try:
             return moment(text)
-        except ValueError:
+        except ValueError as error:
+            errors.append(error)
             odd_dates.append(text)
-            if index == len(written) - 1:
-                raise
-    raise ValueError("date_published: missing")
+    raise errors[0] if errors else ValueError("date_published: missing")
 
 
 def _enclosures(item: _Item, base: str) -> Iterator[Enclosure]:
@@ -112,7 +111,8 @@ def _enclosures(item: _Item, base: str) -> Iterator[Enclosure]:
         title = raw.get("title") if isinstance(raw, dict) else None
         name = title if title and isinstance(title, str) else index
         groups.setdefault(name, []).append(_file(base, raw))
-    yield from map(largest, groups.values())
+    for group in groups.values():
+        yield max(group, key=lambda file: (file[0].kind == "image", file[1]))[0]
 
 
 def _file(base: str, raw: Any) -> tuple[Enclosure, int]:

@@ -17,14 +17,17 @@ _BESIDE_A_SIZE = frozenset({"auto", "crop", "dpr", "fit", "q", "quality", "s", "
 
 
 def largest_of_each(files: list[Enclosure]) -> list[Enclosure]:
-    """Return each image once, in its largest size, and all other files, in their order."""
-    kept: dict[str, Enclosure] = {}
+    """Return each image once, in its largest size, and each other file once, in their order."""
+    by_url: dict[str, Enclosure] = {}
     for index, file in enumerate(files):
-        name, _ = _name_and_width(file.url or "")
-        key = name if file.url and file.kind == "image" else f" {index}"
-        known = kept.setdefault(key, file)
-        if known.url != file.url and _width(file) > _width(known):
-            kept[key] = file
+        # A feed may state one file in several elements.
+        by_url.setdefault(file.url or f" {index}", file)
+    kept: dict[str, Enclosure] = {}
+    for url, file in by_url.items():
+        name = _name_and_width(url)[0] if file.kind == "image" and file.url else url
+        known = kept.setdefault(name, file)
+        if _width(file) > _width(known):
+            kept[name] = file
     return list(kept.values())
 
 

@@ -29,7 +29,7 @@ PLAUSIBLE_YEARS = range(1970, 2201)
 MAX_ENTRIES = 50_000
 
 
-# Marks a field with a default that says what the post has or if it may be kept: a wrong value of it is an error.
+# Marks a field with a default that says which images the post has or if it may be kept: a wrong value is an error.
 DECISIVE = object()
 
 
@@ -37,7 +37,8 @@ class WireModel(FrozenModel):
     """A JSON object as the network documents it; unknown keys are ignored.
 
     A field without a default has to be valid. In any other field a wrong value becomes the default, and a wrong part of
-    a list is left out, so that it does not cost the post. A ``DECISIVE`` field may only be empty, of any type.
+    a list is left out, so that it does not cost the post. In a ``DECISIVE`` field only an empty value becomes the
+    default, whatever its type.
     """
 
     model_config = ConfigDict(strict=True, extra="ignore")
@@ -46,12 +47,13 @@ class WireModel(FrozenModel):
     @classmethod
     def _default_if_wrong(cls, value: Any, read: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
         field = cls.model_fields[info.field_name or ""]
-        is_decisive = DECISIVE in field.metadata
-        default = None if field.is_required() else field.get_default(call_default_factory=True)
-        if not field.is_required() and (value is None or (is_decisive and not value)):
-            return default
-        if field.is_required() or is_decisive:
+        if field.is_required():
             return read(value)
+        default = field.get_default(call_default_factory=True)
+        if DECISIVE in field.metadata:
+            return read(value) if value else default
+        if value is None:
+            return default
         with suppress(ValidationError):
             return read(value)
         return _valid_parts(value, read) or default

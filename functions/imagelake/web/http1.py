@@ -24,7 +24,7 @@ _IDLE_SECONDS = 30.0
 _MOST_IDLE = 64
 _LONGEST_HEAD = 65536
 # The longest line of a chunk, and the longest trailers. h11 takes quadratic time to refuse some lines of many spaces:
-# 0.5 s for 8 KB, 30 s for 60 KB. In a head, `_AMBIGUOUS` finds such a line first.
+# 0.5 s for 8 KB, 30 s for 60 KB. In a head, `_AMBIGUOUS` and `_well_formed` find such a line first.
 _LONGEST_LINE = 4096
 # Each chunk costs 10 microseconds. A body may have so many chunks of any size, and beyond that so many bytes a chunk.
 MAX_SMALL_CHUNKS = 25_000

@@ -318,6 +318,13 @@ def test_budget_of_posts_does_not_end_inside_a_post(lake: Lake, network: Network
     assert read(run=RUN.model_copy(update={"posts_per_feed": 1}))["pages"] == 3
 
 
+def test_known_page_does_not_end_the_reading_inside_a_post(lake: Lake, network: Network) -> None:
+    """Another post of that page can be new."""
+    lake.put_bookmark(ENTRY.feed_id, "seen", "2027-01-01T12:00:00.000000Z")
+    network.put_pages(page(post("one"), cursor="1", is_unfinished=True), page(post("one")))
+    assert read()["pages"] == 2
+
+
 def test_each_warning_of_the_reader_is_kept_once(lake: Lake, network: Network) -> None:
     class Reader(WindowReader):
         warnings = ("a token ends soon", "a token ended")

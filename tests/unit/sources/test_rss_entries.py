@@ -131,6 +131,13 @@ def test_image_in_several_sizes_is_one_image(files: list[str], kept: list[str]) 
     assert [url for _, url in images(rss(item(inside)))] == [f"https://site.example{url}" for url in kept]
 
 
+@pytest.mark.parametrize("kind", ["image/png", "video/mp4", "application/pdf"])
+def test_file_when_stated_twice_is_one_file_with_all_that_the_first_says(kind: str) -> None:
+    first = f'<media:content url="/a" type="{kind}" width="7"><media:description>A</media:description></media:content>'
+    (media,) = only(rss(item(f'{first}<enclosure url="/a" type="{kind}"/>'))).media
+    assert (media.alt_text, media.width) == ("A", 7)
+
+
 def test_image_when_sizes_are_stated_is_the_largest() -> None:
     inside = '<media:content url="/a.jpg?w=1" width="900"/><media:content url="/a.jpg?w=2" width="300"/>'
     assert images(rss(item(inside))) == [("image", "https://site.example/a.jpg?w=1")]
