@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import PurePosixPath
 from urllib.parse import urljoin, urlsplit
 
-from imagelake.run.posts import Media, MediaKind, Post
+from imagelake.run.posts import MAX_AUTHOR_ID, Media, MediaKind, Post
 from imagelake.sources import wire
 from imagelake.sources.contract import Feed
 
@@ -72,8 +72,7 @@ def post(feed: Feed, entry: Entry) -> Post:
     host = urlsplit(feed_url).hostname or "feed"
     return Post(
         post_id=post_id,
-        # Two feeds may give one name to different authors.
-        author_id=entry.author_uri or (f"{host}/{entry.author_name}" if entry.author_name else host),
+        author_id=_author_id(host, entry.author_uri, entry.author_name),
         author_name=entry.author_name,
         permalink=entry.link,
         posted_at=entry.posted_at,
@@ -95,6 +94,12 @@ def post(feed: Feed, entry: Entry) -> Post:
             for index, enclosure in enumerate(entry.enclosures)
         ],
     )
+
+
+def _author_id(host: str, uri: str | None, name: str | None) -> str:
+    """Return the URL of the author, or else the name behind the host: two feeds may give one name to different ones."""
+    author_id = uri or (f"{host}/{name}" if name else host)
+    return author_id if len(author_id) <= MAX_AUTHOR_ID else f"{host}/sha256-{_digest(author_id)}"
 
 
 def moment(text: str) -> datetime:

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 
 import pytest
 
 from imagelake.run.posts import Post
-from tests.support.feed_bodies import ENCLOSURE, WHEN, atom, images, item, json_feed, json_item, only, page, rss
+from tests.support.feed_bodies import (
+    ENCLOSURE,
+    NAMESPACES,
+    WHEN,
+    atom,
+    images,
+    item,
+    json_feed,
+    json_item,
+    only,
+    page,
+    rss,
+)
 
 
 @pytest.mark.parametrize(
@@ -222,6 +235,36 @@ def test_attachments_of_json_feed_with_one_title_are_one_file() -> None:
     assert [url for _, url in images(json_feed(json_item(attachments=files)))] == [
         f"https://site.example/{name}" for name in "lbcd"
     ]
+
+
+# Every element that the adapter reads and an entry can do without, and names that feedparser uses for its results.
+OPTIONAL = [
+    "title", "link", "description", "summary", "content", "content:encoded", "author", "dc:creator", "dc:date",
+    "pubDate", "updated", "published", "category", "media:title", "media:description", "media:rating",
+    "media:license", "media:group", "media:copyright", "media:player", "media:credit", "media:thumbnail",
+    "media:keywords", "cc:license", "dc:rights", "source", "comments", "contributor", "rights", "x:unknown", "authors",
+    "links", "tags", "image", "enclosures",
+]  # fmt: skip
+ODD_TEXTS = ["", " ", "7", "1.5", "<x>7</x>", "<name/>", "&lt;b", "{}", "null", "x" * 9_000, DATA]
+ODD_ATTRIBUTES = ["", ' type="x" href="y"', ' type="text/html" rel="enclosure"', f' url="{DATA}"']
+
+
+@pytest.mark.parametrize("element", OPTIONAL)
+@pytest.mark.parametrize("text", ODD_TEXTS)
+def test_odd_optional_element_keeps_the_entry_and_its_image(element: str, text: str) -> None:
+    image, about = '<media:content url="https://site.example/a.jpg"/>', "<updated>2026-09-30T09:00:00Z</updated>"
+    bodies = [
+        rss(item(f"<{element}{attributes}>{text}</{element}>{image}"), about=about.replace("updated", "lastBuildDate"))
+        for attributes in ODD_ATTRIBUTES
+    ]
+    bodies.append(atom(f"{image}<{element}>{text}</{element}>", about=about, attributes=NAMESPACES))
+    for body in bodies:
+        assert "https://site.example/a.jpg" in [media.url for media in only(body).media]
+
+
+def test_author_when_the_name_is_long_has_a_digest_as_id() -> None:
+    post = only(rss(item(f"<author>{'x' * 600}</author>")))
+    assert (post.author_name, re.sub("[0-9a-f]{40}", "HEX", post.author_id)) == ("x" * 600, "site.example/sha256-HEX")
 
 
 def test_images_when_atom_content_is_out_of_line_are_found() -> None:
