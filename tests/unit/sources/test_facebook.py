@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from hypothesis import given
 
 from imagelake.run.errors import (
     BadFeedError,
@@ -23,7 +25,7 @@ from imagelake.sources.facebook import Facebook
 from imagelake.sources.facebook_albums import Unread
 from imagelake.web.messages import Response
 from imagelake.web.urls import Url
-from tests.support.json_mutations import rendered
+from tests.support.json_mutations import FIXED, damaged, rendered
 from tests.support.page_properties import PageProperties
 
 SOURCE = Facebook()
@@ -322,6 +324,21 @@ def test_album_when_the_token_or_the_limit_ends_is_an_error_of_the_feed() -> Non
     for code, kind in ((190, CredentialsError), (32, RateLimitedError), (2, SourceUnavailableError)):
         with pytest.raises(kind):
             rest(first.cursor, {"error": {"code": code, "message": "no", "type": "OAuthException"}}, 400)
+
+
+@FIXED
+@given(
+    body=damaged(
+        {"data": [photo("3"), VIDEO], "paging": {"next": "https://graph.facebook.com/v26.0/55/subattachments?after=P"}}
+    )
+)
+def test_album_when_damaged_is_skipped_or_an_error_of_ours(body: Any) -> None:
+    first = page(entry("100_1", long_album(photo("1"))), paging={"next": "https://graph.facebook.com/?after=N"})
+    with suppress(ImagelakeError):
+        result = rest(first.cursor, body)
+        assert [post.post_id for post in result.posts] == ["100_1"]
+        assert result.cursor
+        SOURCE.request(FEED, None, result.cursor)
 
 
 def test_attachments_when_their_list_goes_on_say_so() -> None:
