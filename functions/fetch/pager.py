@@ -69,7 +69,7 @@ class Pager:
         self._refuse_long_cursor(page)
         self._store(response, progress.pages)
 
-        pages, posts = progress.pages + 1, progress.posts + len(page.posts)
+        pages, posts = progress.pages + 1, progress.posts + (0 if page.continues_posts else len(page.posts))
         is_last = page.cursor is None or (not page.is_unfinished and self._is_end(page, bookmark, progress))
         stopped_by = None if is_last else self._limit_reached(pages, 0 if page.is_unfinished else posts)
         newest_id, newest_at = _newer(progress, page)

@@ -58,6 +58,7 @@ class Network:
             else None,
             cost_usd=body.get("cost_usd", 0.0),
             is_unfinished=body.get("is_unfinished", False),
+            continues_posts=body.get("continues_posts", False),
             warnings=tuple(body.get("warnings", ())),
         )
 

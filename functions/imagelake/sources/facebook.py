@@ -193,7 +193,7 @@ def _rest_of_album(feed: Feed, response: Response, unread: Unread) -> Page:
     post = Post(post_id=album.post_id, author_id=album.author_id, posted_at=album.posted_at, media=media)
     post = _with_next(feed, post, paging, unread)
     rate = graph.DIALECT.rate(response)
-    return Page([post], [], unread.cursor, rate, is_unfinished=bool(unread.albums))
+    return Page([post], [], unread.cursor, rate, is_unfinished=bool(unread.albums), continues_posts=True)
 
 
 def _post(feed: Feed, entry: _Entry, unread: Unread) -> Post:

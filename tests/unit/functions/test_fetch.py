@@ -311,17 +311,18 @@ def test_each_warning_of_the_pages_is_kept_once(lake: Lake, network: Network) ->
 def test_budget_of_posts_does_not_end_inside_a_post(lake: Lake, network: Network) -> None:
     network.put_pages(
         page(post("one"), cursor="1", is_unfinished=True),
-        page(post("one"), cursor="2", is_unfinished=True),
-        page(post("one"), cursor="3"),
+        page(post("one"), cursor="2", is_unfinished=True, continues_posts=True),
+        page(post("one"), cursor="3", continues_posts=True),
         page(post("never read")),
     )
-    assert read(run=RUN.model_copy(update={"posts_per_feed": 1}))["pages"] == 3
+    answer = read(run=RUN.model_copy(update={"posts_per_feed": 1}))
+    assert (answer["pages"], answer["posts"]) == (3, 1)
 
 
 def test_known_page_does_not_end_the_reading_inside_a_post(lake: Lake, network: Network) -> None:
     """Another post of that page can be new."""
     lake.put_bookmark(ENTRY.feed_id, "seen", "2027-01-01T12:00:00.000000Z")
-    network.put_pages(page(post("one"), cursor="1", is_unfinished=True), page(post("one")))
+    network.put_pages(page(post("one"), cursor="1", is_unfinished=True), page(post("one"), continues_posts=True))
     assert read()["pages"] == 2
 
 
