@@ -53,8 +53,8 @@ class Page:
 
     ``cursor`` leads to the next page and is ``None`` on the last one. ``newest`` is the bookmark after this page.
     ``cost_usd`` is the network's price of the page, in US dollars. ``is_unfinished`` is true if the next page has more
-    media items of posts so far, so the reading does not stop here. ``continues_posts`` is true if all its posts are such
-    posts, so they count for no limit. ``warnings`` are for an operator, and there are few different ones.
+    media items of posts so far, so the reading does not stop here. ``continues_posts`` is true for that next page: its
+    posts count for no limit. ``warnings`` are for an operator, and there are few different ones.
     """
 
     posts: list[Post]
