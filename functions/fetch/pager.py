@@ -74,27 +74,36 @@ class Pager:
 
         before = progress
         new = self._count_new(page, bookmark)
-        known = len(page.posts) - new + (len(page.rejects) if self._reaches_bookmark(page, bookmark) else 0)
+        posts = 0 if page.continues_posts else len(page.posts)
+        known = posts - new + (len(page.rejects) if self._reaches_bookmark(page, bookmark) else 0)
         progress = progress.model_copy(
             update={
                 "cursor": page.cursor,
                 "pages": progress.pages + 1,
-                "posts": progress.posts + len(page.posts),
+                "posts": progress.posts + posts,
                 "new_posts": progress.new_posts + new,
                 "read_again": progress.read_again + known,
                 "cost_usd": round(progress.cost_usd + page.cost_usd, 6),
+                "warnings": list(dict.fromkeys([*progress.warnings, *page.warnings])),
                 **self._newest(progress, page, bookmark),
             }
         )
-        is_last = page.cursor is None or self._ends(progress, page, bookmark) or self._repeats_itself(page, before)
-        stopped_by = None if is_last else self._limit_reached(progress, bookmark)
-        status = "done" if is_last or stopped_by else "more"
-        progress = progress.model_copy(update={"status": status, "stopped_by": stopped_by})
+        progress = self._end_or_go_on(progress, before, page, bookmark)
         reset_at = _end_of_used_up_limit(page.rate)
         if progress.status == "more" and reset_at is not None:
             # The network would refuse the next call, and some networks count refused calls against the reader.
             return _wait_or_stop(progress, reset_at)
         return progress
+
+    def _end_or_go_on(self, progress: Progress, before: Progress, page: Page, bookmark: Bookmark | None) -> Progress:
+        """Set the status: the reading ends at the last page, at the bookmark, or at a limit."""
+        is_at_end = self._ends(progress, page, bookmark) or (page.continues_posts and before.is_at_end)
+        is_last = page.cursor is None
+        if not page.is_unfinished:
+            is_last = is_last or is_at_end or self._repeats_itself(page, before)
+        stopped_by = None if is_last else self._limit_reached(progress, page, bookmark)
+        status = "done" if is_last or stopped_by else "more"
+        return progress.model_copy(update={"status": status, "stopped_by": stopped_by, "is_at_end": is_at_end})
 
     def _refuse_long_url(self, request: Request, is_first: bool) -> None:
         """Raise if the metadata of the raw page could not hold the request's URL."""
@@ -113,10 +122,10 @@ class Pager:
         if len((page.cursor or "").encode()) > MAX_PAGE_URL:
             raise SourceChangedError(f"{self._feed.name}: the next page's cursor has more than {MAX_PAGE_URL:,} bytes")
 
-    def _limit_reached(self, progress: Progress, bookmark: Bookmark | None) -> Stop | None:
+    def _limit_reached(self, progress: Progress, page: Page, bookmark: Bookmark | None) -> Stop | None:
         if progress.pages >= MAX_PAGES:
             return Stop.PAGES
-        if not self._is_full(progress):
+        if page.is_unfinished or not self._is_full(progress):
             return None
         # Only the next page shows if there are more new posts, unless the network bills it.
         must_look = bookmark is not None and self._source.newest_first and not progress.cost_usd
@@ -127,6 +136,8 @@ class Pager:
 
     def _count_new(self, page: Page, bookmark: Bookmark | None) -> int:
         """Count the posts that are not behind the bookmark; only these use up the limit."""
+        if page.continues_posts:
+            return 0
         if bookmark is None:
             return len(page.posts)
         if page.positions is not None:

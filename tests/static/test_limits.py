@@ -10,7 +10,7 @@ from imagelake.imaging import Options, avif, exif, gif, header, png
 from imagelake.lake import hash_log
 from imagelake.run import models, posts
 from imagelake.sources import contract, feed, feed_document, feed_handlers, responses, stream, wire, xml_text
-from imagelake.web import http1
+from imagelake.web import body, http1
 from imagelake.web.client import GuardedClient
 from transform import decoder
 from transform.download import Limits
@@ -23,6 +23,7 @@ NUMBERS = {
     f"chunks of a body, and one more for each {http1.MIN_CHUNK} bytes[^chunks]": http1.MAX_SMALL_CHUNKS,
     "bytes without the end of a chunk's line or of the trailers": http1._LONGEST_LINE,
     "bytes of the heads of a response": http1._LONGEST_HEAD,
+    "gzip members of a body": body.MAX_MEMBERS,
     "JSON values of a page": responses.MAX_VALUES,
     "entries of a page": wire.MAX_ENTRIES,
     "characters of the URL of a page": contract.MAX_PAGE_URL,

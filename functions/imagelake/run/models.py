@@ -117,6 +117,8 @@ class Progress(FrozenModel):
     new_posts: NonNegativeInt = 0
     # Posts and rejects behind the bookmark; their number ends the overlap.
     read_again: NonNegativeInt = 0
+    # True if the reading ends as soon as all media items of the posts are read.
+    is_at_end: bool = False
     waits: NonNegativeInt = 0
     retry_at: str | None = None
     # The newest post so far. An empty ``newest_at`` leaves the bookmark where it is.

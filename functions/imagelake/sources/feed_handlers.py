@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 from feedparser.api import LooseFeedParser
 from feedparser.mixin import _FeedParserMixin
+
+from imagelake.sources.feed_namespaces import NAMESPACES
 
 # Each element costs feedparser 14 microseconds.
 _MAX_ELEMENTS = 200_000
@@ -40,6 +42,8 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
     Media RSS is described at https://www.rssboard.org/media-rss.
     """
 
+    namespaces: ClassVar[dict[str, str]] = NAMESPACES
+    _matchnamespaces: ClassVar[dict[str, str]] = {}  # filled by feedparser from ``namespaces``
     resolve_relative_uris = False
     sanitize_html = False
     guidislink: int
