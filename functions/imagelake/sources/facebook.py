@@ -14,6 +14,7 @@ from imagelake.run.errors import BadFeedError
 from imagelake.run.posts import Media, MediaKind, Post
 from imagelake.sources import graph
 from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Source
+from imagelake.sources.hashtags import hashtags
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.wire import Moment, WireModel
@@ -118,6 +119,8 @@ class Facebook(Authorized):
             "A Page token does not expire by date. It ends with a changed password or when the app is removed.",
             "A Page that is not your own needs the feature Page Public Content Access.",
             "Facebook has no search for hashtags.",
+            "`tags` are the hashtags of the text, by the grammar of twitter-text. So `#a#b` and the fragment of a URL "
+            "are none.",
             "URLs of images expire after days; each URL contains its expiry.",
             "Images are as the post shows them, not the originals. Facebook gives no alt text, no license and no "
             "sensitive flag.",
@@ -176,7 +179,7 @@ def _post(entry: _Entry) -> Post:
         permalink=entry.permalink_url or None,
         posted_at=entry.created_time,
         text=text,
-        tags=graph.hashtags(text),
+        tags=hashtags(text),
         media=list(_media(entry)),
     )
 
