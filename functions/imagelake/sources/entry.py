@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from pathlib import PurePosixPath
 from urllib.parse import urljoin, urlsplit
 
 from imagelake.run.posts import Media, MediaKind, Post
-from imagelake.sources import wire
 from imagelake.sources.contract import Feed
+from imagelake.sources.hashtags import without_sign
 
 _MAX_URL = 8192
 
@@ -66,7 +65,7 @@ def post(feed: Feed, entry: Entry) -> Post:
         permalink=entry.link,
         posted_at=entry.posted_at,
         text=text,
-        tags=list(dict.fromkeys(filter(None, (tag.strip().removeprefix("#") for tag in entry.tags)))),
+        tags=list(dict.fromkeys(filter(None, (without_sign(tag.strip()) for tag in entry.tags)))),
         sensitive=entry.sensitive,
         license=entry.license,
         media=[
@@ -82,18 +81,6 @@ def post(feed: Feed, entry: Entry) -> Post:
             for index, enclosure in enumerate(_without_repeats(entry.enclosures))
         ],
     )
-
-
-def moment(text: str) -> datetime:
-    """Read a time in RFC 822 or ISO 8601, which feeds of all formats mix; UTC if it has no known time zone."""
-    try:
-        text = parsedate_to_datetime(text).isoformat()
-    except (ValueError, TypeError, IndexError, OverflowError):  # the errors of email.utils
-        text = text.strip()
-    try:
-        return wire.moment(text)
-    except ValueError as error:
-        raise ValueError(f"date: {error}") from None
 
 
 def absolute(base: str, url: str | None) -> str | None:

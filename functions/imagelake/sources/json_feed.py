@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from pydantic import Field
 
 from imagelake.run.posts import Post
 from imagelake.sources.contract import Feed, Reject
-from imagelake.sources.entry import Enclosure, Entry, absolute, kind, moment, post
+from imagelake.sources.dates import first_moment
+from imagelake.sources.entry import Enclosure, Entry, absolute, kind, post
 from imagelake.sources.plain_text import plain_text
 from imagelake.sources.wire import WireModel, read_entries
 
@@ -71,9 +73,6 @@ def next_page(document: dict[str, Any]) -> str | None:
 
 
 def _entry(item: _Item, about: _Feed, base: str) -> Entry:
-    written = item.date_published or item.date_modified
-    if not written:
-        raise ValueError("date_published: missing")
     author = _first(item.authors, item.author) or _first(about.authors, about.author) or _Author()
     # The banner is decoration, and images inside the text can be icons or counters.
     attached: list[tuple[str, str | None]] = [(item.image, "image/*")] if item.image else []
@@ -82,7 +81,7 @@ def _entry(item: _Item, about: _Feed, base: str) -> Entry:
     return Entry(
         guid=str(item.id),
         link=absolute(base, item.url),
-        posted_at=moment(written),
+        posted_at=_posted_at(item),
         title=item.title or "",
         body=item.content_text or plain_text(item.content_html or "") or item.summary or "",
         author_name=author.name or None,
@@ -90,6 +89,13 @@ def _entry(item: _Item, about: _Feed, base: str) -> Entry:
         tags=item.tags or [],
         enclosures=[Enclosure(url, kind(mime, url)) for url, mime in files],
     )
+
+
+def _posted_at(item: _Item) -> datetime:
+    posted_at = first_moment([item.date_published, item.date_modified])
+    if posted_at is None:
+        raise ValueError("date_published: missing")
+    return posted_at
 
 
 def _first(authors: list[_Author] | None, author: _Author | None) -> _Author | None:
