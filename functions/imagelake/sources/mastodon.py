@@ -22,12 +22,14 @@ from pydantic import BeforeValidator, Field
 from imagelake.run.errors import FeedNotFoundError, FeedNotPermittedError, SourceChangedError
 from imagelake.run.posts import Media, MediaKind, Post
 from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Source
+from imagelake.sources.hashtags import without_sign
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import host, origin
 from imagelake.sources.plain_text import plain_text
 from imagelake.sources.responses import Dialect, check, header, iso_time, rate_limit, read_json, responded_at
 from imagelake.sources.wire import Moment, WireModel, read_entries
 from imagelake.web.messages import Request, Response
+from imagelake.web.urls import unicode_name
 
 _API = "/api/v1/"
 _LOOKUP = "/api/v1/accounts/lookup"
@@ -119,7 +121,8 @@ class Mastodon(Authorized):
 
     def authorize(self, request: Request, secret: Mapping[str, str]) -> Request:
         """Add the token of the request's server, if there is one."""
-        token = secret.get(urlsplit(request.url).hostname or "")
+        server = urlsplit(request.url).hostname or ""
+        token = secret.get(server) or secret.get(unicode_name(server))
         if not token:
             return request
         params = dict(request.params)
@@ -150,7 +153,7 @@ class Mastodon(Authorized):
         path = urlsplit(response.url).path
         if path == _INSTANCE:
             _refuse_closed(feed, response)
-            tag = (feed.hashtag or "").removeprefix("#")
+            tag = without_sign(feed.hashtag or "")
             return Page([], [], f"timelines/tag/{quote(tag, safe='')}", _DIALECT.rate(response))
         check(feed, response, _DIALECT)
         body = read_json(feed, response)
