@@ -16,7 +16,7 @@ from imagelake.run.posts import Post
 from imagelake.sources import json_feed
 from imagelake.sources.contract import MAX_PAGE_URL, Bookmark, Feed, Page, Reject, Source
 from imagelake.sources.manifest import Manifest
-from imagelake.sources.responses import Dialect, check, described, header, read_json, responded_at
+from imagelake.sources.responses import Dialect, check, content_type, described, header, read_json, responded_at
 from imagelake.web.errors import UrlRefusedError
 from imagelake.web.messages import Request, Response
 from imagelake.web.urls import Url, origin
@@ -55,7 +55,13 @@ class Rss:
             "inside the text do not count.",
             "RSS and Atom need not be well-formed XML. A feed is refused if its DOCTYPE declares entities, or if it "
             "is above one of the [limits](limits.md).",
-            "An entry without a date has the date of the feed; if there is none, it is rejected.",
+            "The charset is that of the byte order mark, else of the header Content-Type, else of the XML declaration. "
+            "Its name means what it means in browsers; an unknown name is ignored.",
+            "An entry without a date, or with a date that cannot be read completely, has the date of the feed; if "
+            "there is none, it is rejected.",
+            "Dates are read in ISO 8601, in RFC 822 and in what programs write instead: names of months, AM and PM, "
+            "`GMT+0100`, `Europe/Berlin`. A date without a time zone is in UTC, and so is one with an unknown "
+            "abbreviation; `IST`, which has three meanings, cannot be read.",
             "A feed that has moved fails, and the error states its new URL.",
             "The URL is stored with every row, so do not use one that is itself a secret.",
         ),
@@ -138,7 +144,7 @@ def _read(feed: Feed, response: Response) -> tuple[list[Post], list[Reject], str
     from imagelake.sources import feed_document, xml_feed
 
     try:
-        document = feed_document.read_document(response.body, response.url)
+        document = feed_document.read_document(response.body, response.url, content_type(response))
     except ValueError as error:
         raise SourceChangedError(f"{feed.name}: {error}; got {described(response)}") from None
     if document is None:
