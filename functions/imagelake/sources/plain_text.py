@@ -44,6 +44,8 @@ _IMPLIED_ENDS = {
 _AROUND_PARAGRAPHS = ("button", "caption", "object", "td", "th")
 
 _TAG = re.compile("</?[a-zA-Z]")
+# A number of a reference ends at a digit of another script, which justhtml takes for a digit too, or fails on.
+_OTHER_DIGIT = re.compile(r"&#(?:(?P<number>[0-9]++)(?=[^\x00-\x7f])|(?=[^\x00-\x7f]))")
 _DISPLAY = re.compile(r"(?:^|;)\s*display\s*:\s*([a-z-]+)", re.IGNORECASE)
 _SPACES = re.compile(r"[ \t\n\f\r]+")
 
@@ -59,6 +61,7 @@ def plain_text(markup: str) -> str:
     # The standard drops a tag without an end. This keeps it, because it can be text, such as "a<b".
     end = markup.rfind(">") + 1
     markup = markup[:end] + markup[end:].replace("<", "&lt;")
+    markup = _OTHER_DIGIT.sub(lambda match: f"{match[0]};" if match["number"] else "&amp;#", markup)
     text = _Text(keeps_spaces=_TAG.search(markup) is None)
     for part in _parts(markup):
         text.read(stream(part))
