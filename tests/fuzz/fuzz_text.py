@@ -1,4 +1,4 @@
-"""Look for bytes that make the code for texts of posts raise, or that it reads differently twice; ``make fuzz`` runs it.
+"""Look for bytes that make the code for texts raise, or that it reads differently twice; ``make fuzz`` runs this.
 
     python tests/fuzz/fuzz_text.py [SECONDS] [FOLDER]
 
