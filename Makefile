@@ -47,9 +47,9 @@ test-docker: .venv/dev  ## run the workflow tests on Step Functions Local in Doc
 test-cloud: .venv/dev  ## deploy and test the stack IMAGELAKE_CLOUD_STACK in your AWS account; costs cents
 	@$(BIN)/python -m pytest -q -m cloud tests/cloud $(ARGS)
 
-fuzz: .venv-fuzz/pyvenv.cfg  ## search for bytes that crash the imaging code; FUZZ_SECONDS=60
+fuzz: .venv-fuzz/pyvenv.cfg  ## search for bytes that crash the code for images or for texts; FUZZ_SECONDS=60 for each
 	@if .venv-fuzz/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements/fuzz.txt >.venv-fuzz/pip.log 2>&1; \
-	then .venv-fuzz/bin/python tests/fuzz/fuzz_process.py $(FUZZ_SECONDS); \
+	then .venv-fuzz/bin/python tests/fuzz/fuzz_process.py $(FUZZ_SECONDS) && .venv-fuzz/bin/python tests/fuzz/fuzz_text.py $(FUZZ_SECONDS); \
 	else echo "make fuzz: skipped, because the fuzzer cannot be installed here; see .venv-fuzz/pip.log" >&2; test -z "$$CI"; fi
 
 gate: .venv/dev .venv-gate/pyvenv.cfg  ## check the expanded CloudFormation template with Checkov

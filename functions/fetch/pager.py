@@ -15,6 +15,7 @@ from imagelake.run.errors import BadFeedError, RateLimitedError, SourceChangedEr
 from imagelake.run.models import Progress, Run, Stop
 from imagelake.sources import Bookmark, Feed, Page, RateLimit, Source
 from imagelake.sources.contract import MAX_PAGE_URL, Priced
+from imagelake.sources.responses import content_type
 from imagelake.web.errors import UrlRefusedError
 from imagelake.web.messages import Request, Response
 from imagelake.web.urls import Url
@@ -221,7 +222,11 @@ class Pager:
         # With mtime=0, the same page makes the same object.
         body = gzip.compress(redact(response.body), mtime=0)
         url = redact(response.url.encode()).decode("ascii")
-        self._bucket.put(key, body, "application/gzip", {"url": url, "status": str(response.status)})
+        metadata = {"url": url, "status": str(response.status)}
+        if stated := content_type(response):
+            # Validate needs its charset.
+            metadata["content-type"] = redact(stated.encode()).decode("ascii")
+        self._bucket.put(key, body, "application/gzip", metadata)
 
 
 def _end_of_used_up_limit(rate: RateLimit | None) -> datetime | None:

@@ -29,7 +29,9 @@ def read_pages(
             if not body:
                 raise ValueError("it is empty")
         status, url = int(version.metadata["status"]), version.metadata["url"]
-        page = source.parse(feed, Response(status, {}, text, url))
+        # Pages of earlier versions have no type.
+        headers = {name: version.metadata[name] for name in ("content-type",) if name in version.metadata}
+        page = source.parse(feed, Response(status, headers, text, url))
         for post in page.posts:
             # A stream has posts of many networks, and two networks may use the same post id.
             name = (post.author_id, post.post_id)

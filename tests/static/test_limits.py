@@ -9,7 +9,17 @@ from pathlib import Path
 from imagelake.imaging import Options, avif, exif, gif, header, png
 from imagelake.lake import hash_log
 from imagelake.run import models, posts
-from imagelake.sources import contract, feed, feed_document, feed_handlers, responses, stream, wire, xml_text
+from imagelake.sources import (
+    contract,
+    feed,
+    feed_document,
+    feed_handlers,
+    plain_text,
+    responses,
+    stream,
+    wire,
+    xml_text,
+)
 from imagelake.web import body, http1
 from imagelake.web.client import GuardedClient
 from transform import decoder
@@ -35,6 +45,8 @@ NUMBERS = {
     "ampersands of an XML feed": xml_text.MAX_AMPERSANDS,
     "pieces of text of a feed that is not well-formed XML": feed_document._LooseParser.max_pieces,
     "seconds of CPU time for an XML feed": feed_handlers._MAX_SECONDS,
+    "tags of HTML that are read at once": plain_text.MAX_TAGS_OF_PART,
+    "characters of a Content-Type": responses.MAX_CONTENT_TYPE,
     "media items of a post": posts.MAX_MEDIA,
     "bytes of a post's texts, once for each media item": posts.MAX_POST_BYTES,
     "bytes of `post_id`": posts.MAX_POST_ID_BYTES,

@@ -24,6 +24,7 @@ from imagelake.run.errors import (
 from imagelake.run.posts import Post
 from imagelake.sources.bluesky_posts import WireEntry, WirePost, refuse_repost, sort_time, to_post
 from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Source
+from imagelake.sources.hashtags import without_sign
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.responses import Dialect, check, rate_limit, read_json, unix_time
@@ -177,7 +178,7 @@ def _account_params(feed: Feed) -> dict[str, str]:
 
 
 def _search_params(feed: Feed) -> dict[str, str]:
-    tag = (feed.hashtag or "").removeprefix("#")
+    tag = without_sign(feed.hashtag or "")
     if _TAG.fullmatch(tag) is None:
         raise BadFeedError(f"{feed.name}: a hashtag of Bluesky has at most 64 characters")
     return {"q": f"#{tag}", "tag": tag, "sort": "latest"}

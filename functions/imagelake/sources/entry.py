@@ -7,13 +7,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from pathlib import PurePosixPath
 from urllib.parse import urljoin, urlsplit
 
 from imagelake.run.posts import MAX_AUTHOR_ID, Media, MediaKind, Post
-from imagelake.sources import wire
 from imagelake.sources.contract import Feed
+from imagelake.sources.hashtags import without_sign
 from imagelake.sources.signatures import is_signed, without_signature
 
 _MAX_URL = 8192
@@ -84,7 +83,7 @@ def post(feed: Feed, entry: Entry) -> Post:
         permalink=entry.link,
         posted_at=entry.posted_at,
         text=text,
-        tags=list(dict.fromkeys(filter(None, (tag.strip().removeprefix("#") for tag in entry.tags)))),
+        tags=list(dict.fromkeys(filter(None, (without_sign(tag.strip()) for tag in entry.tags)))),
         sensitive=entry.sensitive,
         license=entry.license,
         media=[
@@ -107,18 +106,6 @@ def _author_id(host: str, uri: str | None, name: str | None) -> str:
     """Return the URL of the author, or else the name behind the host: two feeds may give one name to different ones."""
     author_id = uri or (f"{host}/{name}" if name else host)
     return author_id if len(author_id) <= MAX_AUTHOR_ID else f"{host}/sha256-{_digest(author_id)}"
-
-
-def moment(text: str) -> datetime:
-    """Read a time in RFC 822 or ISO 8601, which feeds of all formats mix; UTC if it has no known time zone."""
-    try:
-        text = parsedate_to_datetime(text).isoformat()
-    except (ValueError, TypeError, IndexError, OverflowError):  # the errors of email.utils
-        text = text.strip()
-    try:
-        return wire.moment(text)
-    except ValueError as error:
-        raise ValueError(f"date: {error}") from None
 
 
 def absolute(base: str, url: str | None) -> str | None:

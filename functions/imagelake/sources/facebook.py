@@ -16,6 +16,7 @@ from imagelake.run.posts import Media, MediaKind, Post
 from imagelake.sources import facebook_albums, graph
 from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Source
 from imagelake.sources.facebook_albums import Unread
+from imagelake.sources.hashtags import hashtags
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.wire import DECISIVE, Flag, Moment, Pixels, WireModel, read_media, skipped
@@ -122,6 +123,8 @@ class Facebook(Authorized):
             "Facebook has no search for hashtags.",
             "If Meta asks to reduce the amount of data, the run goes on with half the page size, down to one post.",
             "Pages can date their posts back.",
+            "`tags` are the hashtags of the text, by the grammar of twitter-text. So `#a#b` and the fragment of a URL "
+            "are none.",
             "URLs of images expire after days; each URL contains its expiry.",
             "Albums of more than 100 images are read up to 1,000, with one request for each 100. If a page has so many "
             "of them that its URL would be too long, a skipped media item says which is not read.",
@@ -222,7 +225,7 @@ def _post(feed: Feed, entry: _Entry, unread: Unread) -> Post:
         permalink=entry.permalink_url or None,
         posted_at=entry.created_time,
         text=text,
-        tags=graph.hashtags(text),
+        tags=hashtags(text),
         media=_media(entry),
     )
     for paging in _pagings(entry):

@@ -27,7 +27,7 @@ from imagelake.run.models import MAX_POSTS_PER_FEED
 from imagelake.run.sentences import faults, show
 
 _TEXT = re.compile(
-    r"(?P<source>[a-z][a-z0-9_]*):(?:(?P<server>[^#@\s]+)?#(?P<hashtag>[^#@\s]+)"
+    r"(?P<source>[a-z][a-z0-9_]*):(?:(?:(?P<server>[^#@\s]+)?#|\uff03)(?P<hashtag>[^#@\s]+)"
     r"|(?P<account_server>[^#@\s]+)@(?P<server_account>[^#@\s]+)|(?P<account>[^#\s]+))"
 )
 # The state of a run holds the id in the bookmark.
@@ -112,8 +112,9 @@ class Feed(ImageOptionChanges):
     @field_validator("server")
     @classmethod
     def _normalize_server(cls, value: str | None) -> str | None:
-        # Different spellings of one server have to be the same feed.
-        return value.lower().rstrip("/") if value is not None else None
+        # Different spellings of one server have to be the same feed. The lower case of a whole word would end with
+        # another sigma in Greek.
+        return "".join(map(str.lower, value)).rstrip("/") if value is not None else None
 
     @model_validator(mode="after")
     def _one_target(self) -> Feed:

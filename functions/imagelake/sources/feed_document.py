@@ -68,9 +68,9 @@ class _LooseParser(Handlers, LooseFeedParser):  # type: ignore[misc]
         return int(super().parse_starttag(i))
 
 
-def read_document(data: bytes, url: str) -> Document | None:
+def read_document(data: bytes, url: str, content_type: str | None = None) -> Document | None:
     """Read the feed in ``data``; ``None`` if it is something else, ``ValueError`` if it cannot be read."""
-    text = xml_text(data)
+    text = xml_text(data, content_type)
     try:
         parser = _read_strictly(text, url) or _read_loosely(text, url)
     except FeedRefusedError:

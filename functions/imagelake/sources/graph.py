@@ -64,7 +64,6 @@ _WINDOW = timedelta(hours=1)
 _MAX_MINUTES = 60 * 24 * 30
 
 _EXPIRY = re.compile(r"[?&]oe=([0-9A-Fa-f]{8})(?:&|$)")
-_HASHTAG = re.compile(r"#(\w*[^\W\d]\w*)")
 # The parameters with the position in a listing; the link to the next page also contains the token.
 _POSITION = ("after", "until", "since", "offset", "__paging_token")
 
@@ -268,11 +267,6 @@ def expiry(url: str | None) -> datetime | None:
     """Return the time at which a signed URL of Meta's image hosts expires: ``oe`` is Unix time in hex."""
     match = _EXPIRY.search(url or "")
     return datetime.fromtimestamp(int(match[1], 16), UTC) if match else None
-
-
-def hashtags(text: str) -> list[str]:
-    """Return the hashtags of a text, without ``#``, each once."""
-    return list(dict.fromkeys(_HASHTAG.findall(text)))
 
 
 def _id(raw: Any) -> str | None:

@@ -21,6 +21,7 @@ from imagelake.run.errors import BadFeedError, FeedNotFoundError, SourceChangedE
 from imagelake.run.posts import Media, MediaKind, Post
 from imagelake.sources import graph
 from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Source
+from imagelake.sources.hashtags import hashtags, is_hashtag, without_sign
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.responses import iso_time
@@ -33,7 +34,6 @@ _OWN_ID = "{user_id}"
 
 _NAME = re.compile(r"[A-Za-z0-9._]{1,30}")
 _ID = re.compile(r"\d{1,30}")
-_TAG = re.compile(r"\w{1,100}")
 _CURSOR = re.compile(r"[\w.~+/=%-]{1,1000}")
 
 _ME = f"/{graph.VERSION}/me/media"
@@ -120,6 +120,8 @@ class Instagram(Authorized):
             "Another account must be professional. A hashtag needs the feature Instagram Public Content Access.",
             "Instagram allows 30 different hashtags in 7 days. Their posts are in no order of time and have no author.",
             "If Meta asks to reduce the amount of data, the run goes on with half the page size, down to one post.",
+            "`tags` are the hashtags of the text, by the grammar of twitter-text. So `#a#b` and the fragment of a URL "
+            "are none.",
             "URLs of images expire after about 4 days; each URL contains its expiry.",
             "If a carousel has more items than one response, a skipped media item says so; Instagram allows 20.",
             "Instagram gives no dimensions, no license and no sensitive flag, and no URL for copyrighted material.",
@@ -250,8 +252,8 @@ def _other_account_request(feed: Feed, base: str, size: int, position: str | Non
 
 
 def _hashtag_request(feed: Feed, base: str, size: int, cursor: str | None) -> Request:
-    tag = (feed.hashtag or "").removeprefix("#")
-    if _TAG.fullmatch(tag) is None:
+    tag = without_sign(feed.hashtag or "")
+    if not is_hashtag(tag):
         raise BadFeedError(f"{feed.name}: a hashtag of Instagram has only letters and digits, no emoji")
     if cursor is None:
         return Request(f"{base}{_TAG_LOOKUP}", {"user_id": _OWN_ID, "q": tag.lower()})
@@ -299,7 +301,7 @@ def _post(entry: _Entry, account: _Account) -> Post:
         permalink=entry.permalink or None,
         posted_at=entry.timestamp,
         text=text,
-        tags=graph.hashtags(text),
+        tags=hashtags(text),
         media=_media(entry),
     )
 

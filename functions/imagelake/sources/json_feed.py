@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from imagelake.run.posts import Post
 from imagelake.sources.contract import Feed, Reject
-from imagelake.sources.entry import Enclosure, Entry, absolute, kind, moment, post, resolved
+from imagelake.sources.dates import first_moment
+from imagelake.sources.entry import Enclosure, Entry, absolute, kind, post, resolved
 from imagelake.sources.plain_text import plain_text
 from imagelake.sources.renditions import largest_of_each
 from imagelake.sources.wire import DECISIVE, WireModel, read_entries, reason
@@ -89,14 +90,10 @@ def _entry(item: _Item, about: _Feed, base: str, odd_dates: list[str]) -> Entry:
 
 def _posted_at(item: _Item, odd_dates: list[str]) -> datetime:
     """Return the time of the item; one that cannot be read is added to ``odd_dates`` and counts as missing."""
-    errors: list[ValueError] = []
-    for text in filter(None, (item.date_published, item.date_modified)):
-        try:
-            return moment(text)
-        except ValueError as error:
-            errors.append(error)
-            odd_dates.append(text)
-    raise errors[0] if errors else ValueError("date_published: missing")
+    posted_at = first_moment([item.date_published, item.date_modified], odd_dates)
+    if posted_at is None:
+        raise ValueError("date_published: missing")
+    return posted_at
 
 
 def _enclosures(item: _Item, base: str) -> Iterator[Enclosure]:

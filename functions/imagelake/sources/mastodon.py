@@ -26,6 +26,7 @@ from imagelake.run.errors import FeedNotFoundError, FeedNotPermittedError, Sourc
 from imagelake.run.posts import Media, MediaKind, Post
 from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Source
 from imagelake.sources.entry import kind
+from imagelake.sources.hashtags import without_sign
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import host, origin
 from imagelake.sources.plain_text import plain_text
@@ -170,7 +171,7 @@ class Mastodon(Authorized):
         path = urlsplit(response.url).path
         if path == _INSTANCE:
             _refuse_closed(feed, response)
-            tag = (feed.hashtag or "").removeprefix("#")
+            tag = without_sign(feed.hashtag or "")
             return Page([], [], f"timelines/tag/{quote(tag, safe='')}", _DIALECT.rate(response))
         check(feed, response, _DIALECT)
         body = read_json(feed, response)

@@ -57,6 +57,9 @@ MAX_VALUES = 250_000
 # A text of JSON, or a mark outside of texts.
 _JSON_TEXT_OR_MARK = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[,{\[]', re.DOTALL)
 
+# The URL of the page takes most of its metadata.
+MAX_CONTENT_TYPE = 100
+
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _TOKEN_LIKE = re.compile(r"[\w.~+/=%|-]{20,}")
 
@@ -131,6 +134,12 @@ def described(response: Response) -> str:
 def header(response: Response, name: str) -> str | None:
     """Return the value of a header; the case of its name does not matter."""
     return next((value for key, value in response.headers.items() if key.lower() == name), None)
+
+
+def content_type(response: Response) -> str | None:
+    """Return the stated type and charset of the body; ``None`` if the metadata of a raw page could not hold them."""
+    text = (header(response, "content-type") or "").strip()
+    return text if 0 < len(text) <= MAX_CONTENT_TYPE and text.isascii() and text.isprintable() else None
 
 
 def responded_at(response: Response) -> datetime | None:

@@ -17,7 +17,7 @@ from imagelake.run.posts import Post
 from imagelake.sources import json_feed
 from imagelake.sources.contract import MAX_PAGE_URL, Bookmark, Feed, Page, Reject, Source
 from imagelake.sources.manifest import Manifest
-from imagelake.sources.responses import Dialect, check, described, header, read_json, responded_at
+from imagelake.sources.responses import Dialect, check, content_type, described, header, read_json, responded_at
 from imagelake.web.errors import UrlRefusedError
 from imagelake.web.messages import Request, Response
 from imagelake.web.urls import Url
@@ -64,8 +64,13 @@ class Rss:
             "Several sizes of one image are one image, the largest. They are in one `media:group`, which can name "
             "another one as the default, or their URLs differ only in a size, such as `-300x200` or `?width=300`, or "
             "they are attachments of JSON Feed with one title.",
-            "An entry without a date that can be read has the date of the feed; if there is none, it is rejected. A "
-            "warning says that a date cannot be read.",
+            "The charset is that of the byte order mark, else of the header Content-Type, else of the XML declaration. "
+            "Its name means what it means in browsers; an unknown name is ignored.",
+            "An entry without a date, or with a date that cannot be read completely, has the date of the feed; if "
+            "there is none, it is rejected. A warning says that a date cannot be read.",
+            "Dates are read in ISO 8601, in RFC 822 and in what programs write instead: names of months, AM and PM, "
+            "`GMT+0100`, `Europe/Berlin`. A date without a time zone is in UTC, and so is one with an unknown "
+            "abbreviation; `IST`, which has three meanings, cannot be read.",
             "Older pages are read if they are on the same host. If their link has http or the port of the other "
             "scheme, the scheme and the port of the feed are used. A reject says which other page is not read.",
             "A feed that has moved fails, and the error states its new URL.",
@@ -165,7 +170,7 @@ def _read(feed: Feed, response: Response) -> tuple[list[Post], list[Reject], boo
     from imagelake.sources import feed_document, xml_feed
 
     try:
-        document = feed_document.read_document(response.body, response.url)
+        document = feed_document.read_document(response.body, response.url, content_type(response))
     except ValueError as error:
         raise SourceChangedError(f"{feed.name}: {error}; got {described(response)}") from None
     if document is None:

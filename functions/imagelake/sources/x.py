@@ -30,6 +30,7 @@ from imagelake.run.errors import (
 )
 from imagelake.run.posts import Post
 from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Source
+from imagelake.sources.hashtags import is_hashtag, without_sign
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.responses import Dialect, check, described, rate_limit, read_json, refusal, unix_time
@@ -50,7 +51,6 @@ USER_USD = 0.010
 
 _HANDLE = re.compile(r"[A-Za-z0-9_]{1,15}")
 _USER_ID = re.compile(r"\d{1,19}")
-_TAG = re.compile(r"\w{1,100}")
 
 # The end of a limit at which waiting does not help: somebody has to buy credits or raise the cap.
 NOT_BY_WAITING = datetime.max.replace(tzinfo=UTC)
@@ -209,8 +209,8 @@ def _params(feed: Feed, path: str) -> dict[str, str]:
 def _query(feed: Feed) -> str:
     if feed.hashtag is None:
         return f"from:{_handle(feed)} has:images -is:retweet"
-    tag = feed.hashtag.removeprefix("#")
-    if _TAG.fullmatch(tag) is None:
+    tag = without_sign(feed.hashtag)
+    if not is_hashtag(tag):
         raise BadFeedError(f"{feed.name}: a hashtag of X has only letters and digits")
     return f"#{tag} has:images -is:retweet"
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from imagelake.run.posts import MediaKind, Post
 from imagelake.sources.contract import Feed, Reject
-from imagelake.sources.entry import Enclosure, Entry, absolute, kind, moment, post, resolved
+from imagelake.sources.dates import first_moment
+from imagelake.sources.entry import Enclosure, Entry, absolute, kind, post, resolved
 from imagelake.sources.feed_document import Document
 from imagelake.sources.plain_text import plain_text
 from imagelake.sources.renditions import largest_of_each
@@ -22,9 +23,6 @@ from imagelake.sources.wire import read_entries
 
 _TIMES = ("published", "created", "updated")
 _FEED_TIMES = ("updated", "published", "created")
-# Only a time that begins like this is taken from feedparser. If a time in ISO 8601 has only a part of the date,
-# feedparser takes the other part from today's date.
-_BEGINS_LIKE_RFC_822 = re.compile(r"[^\W\d_]{2}|\d{1,2}\s")
 
 # These patterns take quadratic time, so a longer name is not searched.
 _MAX_NAME = 1_000
@@ -88,18 +86,11 @@ def _posted_at(entry: dict[str, Any], about: dict[str, Any], odd_dates: list[str
 
     A time that cannot be read is added to ``odd_dates`` and counts as missing.
     """
-    errors: list[ValueError] = []
-    for element, name in [(entry, name) for name in _TIMES] + [(about, name) for name in _FEED_TIMES]:
-        text = element.get(name)
-        if text and isinstance(text, str):
-            read = element.get(f"{name}_parsed")
-            try:
-                # feedparser knows offsets that email.utils ignores, such as +02:00 and GMT+02:00.
-                return moment(read if read and _BEGINS_LIKE_RFC_822.match(text) else text)
-            except ValueError as wrong:
-                errors.append(wrong)
-                odd_dates.append(text)
-    raise errors[0] if errors else ValueError("neither the entry nor the feed has a date")
+    # feedparser ignores an end that it does not understand, such as PM, so this reads the texts.
+    posted_at = first_moment([*map(entry.get, _TIMES), *map(about.get, _FEED_TIMES)], odd_dates)
+    if posted_at is None:
+        raise ValueError("neither the entry nor the feed has a date")
+    return posted_at
 
 
 def _link(entry: dict[str, Any]) -> str | None:

@@ -1,10 +1,17 @@
-"""The text of an XML document of unknown origin: decoded, and without characters that XML forbids."""
+"""The text of an XML document of unknown origin: decoded, and without characters that XML forbids.
+
+The encoding is that of the byte order mark, or else of the header Content-Type, or else of the XML declaration
+(https://www.rfc-editor.org/rfc/rfc7303#section-3). Names of encodings mean what they mean in browsers
+(https://encoding.spec.whatwg.org/#names-and-labels).
+"""
 
 from __future__ import annotations
 
 import codecs
 import re
 from html.entities import html5
+
+import webencodings
 
 # https://www.w3.org/TR/xml/#sec-guessing. The marks of UTF-32 come first: one of them begins like one of UTF-16.
 _ENCODING_BY_START = (
@@ -16,14 +23,21 @@ _ENCODING_BY_START = (
     ("<?".encode("utf-16-le"), "utf-16-le"),
     ("<?".encode("utf-16-be"), "utf-16-be"),
 )
-_DECLARATION = re.compile(rb"""<\?xml[^<>]{0,200}?\sencoding\s*=\s*["'](?P<name>[a-zA-Z][\w.-]{0,40})["']""")
+_DECLARATION = re.compile(rb"""<\?xml[^<>]{0,200}?\sencoding\s*=\s*["'](?P<name>[a-zA-Z][\w.:-]{0,40})["']""")
+_CHARSET = re.compile(r"""(?:;|\s)charset\s*=\s*["']?([\w.:-]{1,40})""", re.IGNORECASE)
 # Encodings of two or four bytes: if the declaration is readable as ASCII, they are wrong.
 _WIDE = re.compile(r"utf[-_]?(?:16|32)|ucs|u(?:16|32)$|iso-10646")
 # Codecs that only Python has; some of them are slow or warn.
 # https://docs.python.org/3/library/codecs.html#python-specific-encodings
 _NO_CHARSET = frozenset({"idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape"})
-# Sites declare the smaller set and use the larger one.
-_SUPERSETS = {"ascii": "utf-8", "gb2312": "gb18030"}
+# The standard of browsers decodes the first with the second; Python's codec has fewer characters.
+_SUPERSETS = {"gbk": "gb18030"}
+# Encodings that browsers know but do not decode.
+_NOT_DECODED = frozenset({"replacement", "x-user-defined"})
+# The codec for the label iso-8859-1, which is also the default of many programs.
+_WESTERN = "cp1252"
+# For browsers these are Windows-1252 too, but bytes that are not ASCII are as they are without a declaration.
+_ASCII = frozenset({"ascii", "us-ascii", "ansi_x3.4-1968", "iso-ir-6", "iso646-us"})
 
 # Names of characters in HTML, which feeds use although XML does not know them. None of these is markup.
 _HTML_NAMES = {name: text for name, text in html5.items() if not set(text) & set("<>&\"'")}
@@ -37,9 +51,9 @@ _BARE_AMPERSAND = re.compile(r"<!\[CDATA\[.*?(?:\]\]>|\Z)|&(?!#?\w+;)", re.DOTAL
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def xml_text(data: bytes) -> str:
+def xml_text(data: bytes, content_type: str | None = None) -> str:
     """Decode ``data``, whatever the bytes; raise ``ValueError`` if it has too many ampersands."""
-    text = NOT_XML.sub("", _decoded(data)).lstrip()
+    text = NOT_XML.sub("", _decoded(data, content_type)).lstrip()
     if text.count("&") > MAX_AMPERSANDS:
         raise ValueError(f"the feed has more than {MAX_AMPERSANDS:,} ampersands")
     text = _HTML_NAME.sub(lambda match: _HTML_NAMES.get(match[1], match[0]), text)
@@ -47,8 +61,12 @@ def xml_text(data: bytes) -> str:
     return _BARE_AMPERSAND.sub(lambda match: "&amp;" if match[0] == "&" else match[0], text)
 
 
-def _decoded(data: bytes) -> str:
-    encoding = next((name for mark, name in _ENCODING_BY_START if data.startswith(mark)), None) or _declared(data)
+def _decoded(data: bytes, content_type: str | None) -> str:
+    encoding = next((name for mark, name in _ENCODING_BY_START if data.startswith(mark)), None)
+    encoding = encoding or _of_header(content_type, data) or _declared(data)
+    if encoding == _WESTERN and _is_utf_8(data):
+        # Programs declare their default, and write UTF-8. Text in another encoding is never valid UTF-8 by chance.
+        encoding = "utf-8"
     if encoding and encoding != "utf-8":
         try:
             return data.decode(encoding, "replace")
@@ -58,18 +76,43 @@ def _decoded(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape").translate(_WINDOWS_1252)
 
 
+def _of_header(content_type: str | None, data: bytes) -> str | None:
+    match = _CHARSET.search(content_type or "")
+    if match is None:
+        return None
+    name = _codec(match[1])
+    # XML in two bytes a character has zeros in its tags.
+    return name if name is None or not _WIDE.match(name) or b"\0" in data[:64] else None
+
+
 def _declared(data: bytes) -> str | None:
     declaration = _DECLARATION.match(data.lstrip()[:1024])
-    if declaration is None:
-        return None
+    name = _codec(declaration["name"].decode()) if declaration else None
+    return None if name is None or _WIDE.match(name) else name
+
+
+def _codec(label: str) -> str | None:
+    """Return the name of Python's codec for a label, or ``None`` if the label names no encoding."""
+    if label.lower() in _ASCII:
+        return "utf-8"
+    encoding = webencodings.lookup(label)
+    if encoding is not None and encoding.name not in _NOT_DECODED:
+        name: str = encoding.codec_info.name
+        return _SUPERSETS.get(name, name)
     try:
         # Python reads one codec from many names: "punycode-" is punycode.
-        name = codecs.lookup(declaration["name"].decode()).name
+        name = codecs.lookup(label).name
     except (LookupError, ValueError):
         return None
-    if _WIDE.match(name) or name.replace("-", "_") in _NO_CHARSET:
-        return None
-    return _SUPERSETS.get(name, name)
+    return None if name.replace("-", "_") in _NO_CHARSET else name
+
+
+def _is_utf_8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeError:
+        return False
+    return True
 
 
 def _allowed_reference(match: re.Match[str]) -> str:

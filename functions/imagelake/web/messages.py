@@ -23,8 +23,8 @@ class Response:
     """One HTTP response with its decoded body; header names are in lower case.
 
     ``url`` is the requested URL with its query, so an adapter knows which of its requests this answers. Posts and
-    rejects depend on the URL and the body alone, so a stored page is parsed the same way again. The headers carry the
-    cursor, the rate limit and the bookmark.
+    rejects depend on the URL, the Content-Type and the body alone, which are stored, so a stored page is parsed the
+    same way again. The other headers carry the cursor, the rate limit and the bookmark.
     """
 
     status: int

@@ -141,7 +141,7 @@ def _host(literal: str | None, name: str) -> str:
         if literal is not None:
             IPv6Address(literal)
             return literal.lower()
-        host = name.lower() if name.isascii() else idna.encode(name.lower()).decode("ascii")
+        host = name.lower() if name.isascii() else ascii_name(name)
         if _NUMBERS.fullmatch(host):
             IPv4Address(host)  # some resolvers read "127.1" and "0177.0.0.1" as addresses
         if _HOST_NAME.fullmatch(host):
@@ -149,6 +149,11 @@ def _host(literal: str | None, name: str) -> str:
     except ValueError:
         pass
     raise refusal("the URL has no valid host")
+
+
+def ascii_name(name: str) -> str:
+    """Return a host name in ASCII, by IDNA 2008 and UTS 46 as browsers do; raises ``ValueError``."""
+    return idna.encode(name, uts46=True).decode("ascii")
 
 
 def _without_dots(path: str) -> str:

@@ -5,20 +5,28 @@ from __future__ import annotations
 import gzip
 import json
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from fetch.pager import Pager
+from imagelake.accounts.session import Session
 from imagelake.lake import object_keys
 from imagelake.run.aws import client
 from imagelake.run.errors import DamagedObjectError, SourceChangedError
-from imagelake.run.models import Batch, FeedEntry, PlannedBatch
-from imagelake.sources import Reject
+from imagelake.run.models import Batch, FeedEntry, PlannedBatch, Progress
+from imagelake.sources import Feed, Page, Reject, Source
+from imagelake.web.messages import Request, Response
 from tests.support.factories import ENTRY, FEED, NOON, RUN, Context, event, item, keep_plan, media, plan, post
 from tests.support.fake_lake import BUCKET, Lake
 from tests.support.fake_network import Network, page
+from tests.support.feed_bodies import FEED as RSS_FEED
+from tests.support.feed_bodies import SOURCE as RSS
+from tests.support.feed_bodies import item as rss_item
+from tests.support.feed_bodies import rss
 from tests.support.sent_metrics import sent_metrics
 from validate.app import handler
+from validate.pages import read_pages
 
 STORED = {"url": "https://api.test/", "status": "200"}
 
@@ -72,6 +80,43 @@ def test_posts_become_a_batch(lake: Lake, network: Network) -> None:
     assert made == plan(item("one", caption="кот"), item("two"))
     assert PlannedBatch.model_validate_json(lake.bucket.get(object_keys.open_batch(made.batch))) == made
     assert lake.mapping() == {}
+
+
+class OnePage:
+    """Stands in for a session: each request has the same response."""
+
+    warnings: tuple[str, ...] = ()
+    ends_at = None
+
+    def __init__(self, source: Source, feed: Feed, body: bytes, headers: dict[str, str]) -> None:
+        self._source, self._feed, self._body, self._headers = source, feed, body, headers
+
+    def read(self, request: Request) -> tuple[Response, Page]:
+        response = Response(200, self._headers, self._body, request.url)
+        return response, self._source.parse(self._feed, response)
+
+
+@pytest.mark.parametrize(
+    ("charset", "text"),
+    [("windows-1251", "кошка"), ("koi8-r", "кошка"), ("ks_c_5601-1987", "고양이"), ("utf-8", "猫"), (None, "猫")],
+)
+def test_charset_of_the_header_is_stored_for_validate(lake: Lake, charset: str | None, text: str) -> None:
+    """Fetch and Validate read one text, also if only the header states the charset (RFC 7303, section 3.2)."""
+    body = rss(rss_item(f"<title>{text}</title>")).encode(charset or "utf-8")
+    kind = f"text/xml; charset={charset}" if charset else "text/xml"
+    reader = OnePage(RSS, RSS_FEED, body, {"Content-Type": kind, "etag": "x"})
+    Pager(RSS, RSS_FEED, "feed", RUN, cast(Session, reader), lake.bucket).read(Progress(), None, lambda: 1_000.0)
+    _, version = lake.bucket.get_with_version(object_keys.raw_page(RUN, "rss", "feed", 0))
+    assert version.metadata == {"url": RSS_FEED.account, "status": "200", "content-type": kind}
+    (read,), rejects = read_pages(RSS, RSS_FEED, "feed", RUN, 1, lake.bucket)
+    assert (read.text, rejects) == (text, [])
+
+
+@pytest.mark.parametrize("kind", [f"text/xml; charset=koi8-r; x={'y' * 100}", "text/xml; charset=koi8-r; x=ä"])
+def test_type_that_the_metadata_cannot_hold_is_none_for_fetch_and_validate(lake: Lake, kind: str) -> None:
+    body = rss(rss_item("<title>猫</title>")).encode()
+    (read,) = RSS.parse(RSS_FEED, Response(200, {"content-type": kind}, body, str(RSS_FEED.account))).posts
+    assert read.text == "猫"
 
 
 def test_plans_are_stored_as_json(lake: Lake, network: Network) -> None:

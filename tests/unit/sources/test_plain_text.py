@@ -1,4 +1,16 @@
+"""Text of HTML, as a browser's ``innerText`` gives it.
+
+https://html.spec.whatwg.org/multipage/dom.html#the-innertext-idl-attribute says where lines end, and
+https://html.spec.whatwg.org/multipage/parsing.html#tokenization what is a tag, a comment or a reference.
+"""
+
 from __future__ import annotations
+
+import html
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -35,3 +47,170 @@ def test_text_when_markup_is_broken_is_still_text(markup: str) -> None:
 @pytest.mark.parametrize("unit", ["<a ", "<!--", "<a b='", "<![x[", "<!-->", "<a/", "<"])
 def test_text_when_markup_never_closes_is_read_in_one_pass(unit: str) -> None:
     assert plain_text(unit * 100_000) is not None
+
+
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        # The end tags of p, li, dd, dt, tr and td may be left out: "optional tags" of the standard.
+        ("First.<p>Second.", "First.\n\nSecond."),
+        ("<p>one<p>two<p>three", "one\n\ntwo\n\nthree"),
+        ("<ul><li>one<li>two", "one\ntwo"),
+        ("<ul>\n <li>one</li>\n <li>two</li>\n</ul>\n<p>end</p>", "one\ntwo\n\nend"),
+        ("<dl><dt>one<dd>two<dt>three</dl>four", "one\ntwo\nthree\nfour"),
+        ("<table><tr><td>a<td>b<tr><th>c<th>d</table>", "a\tb\nc\td"),
+        # Each block has lines of its own; blocks side by side share a line break.
+        ("one<div>two</div>three", "one\ntwo\nthree"),
+        ("<div><div><p>one</p></div></div><section>two</section>", "one\n\ntwo"),
+        ("<h1>one</h1>two<blockquote>three</blockquote>", "one\ntwo\nthree"),
+        ("one<hr>two", "one\ntwo"),
+        ("one<br><br>two<br>", "one\n\ntwo"),
+        ("<div>one<br></div><div>two</div>", "one\ntwo"),
+        ("one</p>two", "one\n\ntwo"),
+        ("one</br>two", "one\ntwo"),
+        # White space is one space, except in pre: https://drafts.csswg.org/css-text/#white-space-rules
+        ("<p>one\n  two\t<b> three</b> </p>", "one two three"),
+        ("<b>one</b> <i>two</i>", "one two"),
+        ("<pre>one\n  two</pre>", "one\n  two"),
+        ("one\n  two", "one\n  two"),
+        ("<p>one&nbsp;&nbsp;two</p>", "one\u00a0\u00a0two"),
+    ],
+)
+def test_text_when_markup_has_blocks_has_their_lines(markup: str, text: str) -> None:
+    assert plain_text(markup) == text
+
+
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        ('<a title="x>y">t</a>', "t"),
+        ("<a title='<b>' href=x>t</a>", "t"),
+        ("<img alt=\"a>b\" src='c>d'>t", "t"),
+        ("a<!-- b > c <p> -->d", "ad"),
+        ("a<!-->b<!--->c<!--x--!>d", "abcd"),
+        ("a<![CDATA[b]]>c", "ac"),
+        ("a<?xml version='1'?>b<!DOCTYPE html>c", "abc"),
+        ("a</ b>c</>d", "acd"),
+        ("a<script>if (b<c && d>e) '</p>'</script>f", "af"),
+        ("a<STYLE type=x>b { content: '<p>' }</sTyLe >c", "ac"),
+        ("a<textarea>b<p>c</textarea>d", "ab<p>cd"),
+        ("1 < 2 <3 a<b", "1 < 2 <3 a<b"),
+        # A reference counts once, with or without its semicolon.
+        ("&amp;lt;b&amp;gt; &amp;amp;", "&lt;b&gt; &amp;"),
+        ("AT&T &copy &notit; &hellip; &#8217 &#x1F600; &unknown;", "AT&T © ¬it; … ’ 😀 &unknown;"),
+        ('<a href="?a=1&copy=2">&lt;p&gt;</a>', "<p>"),
+        # Its number has ASCII digits only.
+        ("&#³9; &#٩; &#65٩; &#65é &#²", "&#³9; &#٩; A٩; Aé &#²"),
+        ("<a title='&#³'>&#65</a>", "A"),
+        (f"&#{'9' * 5_000}; &#x{'f' * 5_000}; &#{'0' * 5_000}65;", "\ufffd \ufffd A"),
+    ],
+)
+def test_text_when_markup_has_all_kinds_of_tags_is_that_between_them(markup: str, text: str) -> None:
+    assert plain_text(markup) == text
+
+
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        # Labels of Wikimedia Commons: https://commons.wikimedia.org/wiki/Template:Title
+        ('<div style="display: none;">label QS:Len,"Cat"</div><b>Cat</b>', "Cat"),
+        ("<span style='display:none'>one<b>two</b></span>three", "three"),
+        ("<span style='color:red; DISPLAY : none !important'>one</span>two", "two"),
+        ("<span style='display:none;display:inline'>one</span>two", "onetwo"),
+        ("<span style='x-display:none'>one</span>two", "onetwo"),
+        ("<p hidden>one</p><p>two", "two"),
+        # An element ends with its parent, or where its end tag may be left out.
+        ("<div>one<span style='display:none'>two</div>three", "one\nthree"),
+        ("<p style='display:none'>one<p>two", "two"),
+        ("<ul><li hidden>one<li>two</ul>three", "two\nthree"),
+        ("<table><tr><td hidden>one<td>two</table>", "two"),
+        ("<span hidden>one<span>two</span>three</span>four", "four"),
+        ("<span hidden>one<br><p>two</p></span>three<img hidden>four", "threefour"),
+        # https://html.spec.whatwg.org/multipage/rendering.html#hidden-elements
+        ("<title>one</title><head><style>two</style></head>three<template>four</template>", "three"),
+        ("<ruby>漢<rp>(</rp><rt>kan</rt><rp>)</rp></ruby>", "漢kan"),
+        ("<noscript><img src=x>one</noscript><video>two</video><iframe>three</iframe>four", "four"),
+    ],
+)
+def test_text_when_markup_is_hidden_is_left_out(markup: str, text: str) -> None:
+    assert plain_text(markup) == text
+
+
+@FIXED
+@given(st.text(st.sampled_from("<>&;/!-'\"ap#x1³٩ \u00a0é猫\u0301\n")))
+def test_text_when_it_is_escaped_is_the_same_text(text: str) -> None:
+    """Escaping and reading are inverse; text without markup is itself, without spaces and empty lines around it."""
+    once = plain_text(html.escape(text))
+    assert once == plain_text(html.escape(once))
+    assert once.split() == text.split()
+    assert plain_text(f"<p>{html.escape(text)}</p>").split() == text.split()
+
+
+PIECES = [
+    "<p>",
+    "</p>",
+    "<b>",
+    "</b>",
+    "<li>",
+    "<ul>",
+    "</ul>",
+    "<br>",
+    "<td>",
+    "<table>",
+    "</table>",
+    "<div>",
+    "</div>",
+]
+HIDING = [
+    "<p hidden>",
+    "<span style='display:none'>",
+    "</span>",
+    "<script>",
+    "</script>",
+    "<!--",
+    "-->",
+    "<pre>",
+    "</pre>",
+]
+
+
+@FIXED
+@given(st.lists(st.sampled_from([*PIECES, *HIDING, "one", " ", "\n", "&amp;lt;", "<", ">"])))
+def test_text_when_elements_are_in_any_order_is_clean(pieces: list[str]) -> None:
+    text = plain_text("".join(pieces))
+    assert text == text.strip()
+    assert "\n\n\n" not in text
+
+
+@FIXED
+@given(st.lists(st.sampled_from([*PIECES, "one", "two "])))
+def test_text_when_nothing_is_hidden_is_whole(pieces: list[str]) -> None:
+    words = [piece.strip() for piece in pieces if piece.strip() in ("one", "two")]
+    assert "".join(plain_text("".join(pieces)).split()) == "".join(words)
+
+
+UNITS = [
+    "<a ", "<!--", "<a b='", "<p>", "<b>", "<b><p>", "<div><a>", "<", "&", "&amp", "</", "<ul><li>", "<table><td>",
+    "<dl><dd>", "<p hidden></p>", "<button><p>", "<script>", "<textarea>", "<br>", "<svg>", "<a x=1 y>", "x ", "<a>x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [200_000, pytest.param(1_000_000, marks=pytest.mark.full)])
+@pytest.mark.parametrize("unit", UNITS)
+def test_text_of_a_megabyte_takes_linear_time(unit: str, size: int) -> None:
+    """A megabyte takes 2 seconds at most on our machines; a tree of nested elements takes a minute."""
+    started = time.process_time()
+    plain_text(unit * (size // len(unit)))
+    assert time.process_time() - started < size / 40_000
+
+
+def test_text_when_it_has_very_many_tags_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imagelake.sources.plain_text.MAX_TAGS_OF_PART", 1_000)
+    assert plain_text("<b>x" * 2_500) == "x" * 2_500
+    assert plain_text(f"<p hidden>{'<b>' * 999}one") == ""
+
+
+def test_text_of_other_networks_loads_no_parser() -> None:
+    code = "import sys, fetch.app, validate.app; sys.exit('justhtml' in sys.modules)"
+    folder = Path(__file__).parents[3] / "functions"
+    assert subprocess.run([sys.executable, "-c", code], cwd=folder, check=False).returncode == 0

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagelake.sources.xml_text import xml_text
 from tests.support.feed_bodies import ENCLOSURE, WHEN, atom, images, item, json_feed, json_item, only, page, rss
 from tests.support.json_mutations import FIXED
 
@@ -60,6 +61,86 @@ def test_text_when_of_several_bytes_a_character_is_read(encoding: str, word: str
     assert only(body.encode(encoding)).text == word
 
 
+# Labels of https://encoding.spec.whatwg.org/#names-and-labels, with a codec of Python for the encoding of each.
+LABELS = [
+    ("ks_c_5601-1987", "cp949", "고양이 똠"),
+    ("korean", "cp949", "뷁"),
+    ("TIS-620", "cp874", "แมว €"),
+    ("dos-874", "cp874", "“แมว”"),
+    ("Windows-31J", "cp932", "猫①㈱"),
+    ("x-sjis", "cp932", "髙橋"),
+    ("cp1251", "cp1251", "кошка"),
+    ("x-cp1251", "cp1251", "«кошка»"),
+    ("koi8", "koi8-r", "кошка"),
+    ("gb2312", "gb18030", "猫㐀€"),
+    ("x-gbk", "gb18030", "貓"),
+    ("big5-hkscs", "big5hkscs", "貓㗎"),
+    ("iso-8859-1", "cp1252", "“Katze” – 5 €"),
+    ("iso_8859-1:1987", "cp1252", "œuvre…"),
+    ("latin1", "cp1252", "“Kätzchen”"),
+    ("us-ascii", "cp1252", "“Kätzchen”"),
+    ("iso-8859-9", "cp1254", "“kedi” ğış"),
+    ("logical", "iso8859-8", "חתול"),
+    ("x-mac-roman", "mac-roman", "“œ”"),
+    ("unicode-1-1-utf-8", "utf-8", "Kätzchen 猫"),
+    # No label of browsers, but an encoding of IANA: https://www.iana.org/assignments/character-sets
+    ("cp850", "cp850", "Kätzchen"),
+    ("iso-2022-kr", "iso2022_kr", "고양이"),
+]
+
+
+@pytest.mark.parametrize(("label", "codec", "text"), LABELS)
+def test_text_when_its_label_is_of_browsers_is_read(label: str, codec: str, text: str) -> None:
+    """The header of HTTP and the XML declaration have the same labels."""
+    declared = rss(item(f"<title>{text}</title>")).replace('"1.0"?', f'"1.0" encoding="{label}"?', 1)
+    assert only(declared.encode(codec)).text == text
+    plain = rss(item(f"<title>{text}</title>")).encode(codec)
+    for content_type in (f"text/xml; charset={label}", f'application/rss+xml;Charset="{label.upper()}";x=y'):
+        (post,) = page(plain, content_type=content_type).posts
+        assert post.text == text
+
+
+@pytest.mark.parametrize(
+    ("encoding", "mark", "header", "declared"),
+    [
+        # RFC 7303, section 3: the byte order mark, then the header, then the declaration
+        ("utf-8", b"\xef\xbb\xbf", "windows-1251", "koi8-r"),
+        ("utf-16-le", b"\xff\xfe", "windows-1251", "koi8-r"),
+        ("utf-16-be", b"\xfe\xff", "utf-8", None),
+        ("windows-1251", b"", "windows-1251", "koi8-r"),
+        ("windows-1251", b"", "windows-1251", "utf-8"),
+        ("utf-8", b"", "utf-8", "windows-1251"),
+        ("koi8-r", b"", None, "koi8-r"),
+        ("utf-8", b"", None, None),
+        ("utf-16-le", b"", "utf-16le", None),
+        ("utf-16-be", b"", "utf-16be", "utf-8"),
+        # a label that is none, or that cannot be right, is not there
+        ("koi8-r", b"", "no-such-charset", "koi8-r"),
+        ("koi8-r", b"", "punycode", "koi8-r"),
+        ("koi8-r", b"", "utf-16", "koi8-r"),
+        ("koi8-r", b"", "", "koi8-r"),
+        ("utf-8", b"", "iso-8859-1", "utf-8"),
+    ],
+)
+def test_text_when_mark_header_and_declaration_differ_is_of_the_first(
+    encoding: str, mark: bytes, header: str | None, declared: str | None
+) -> None:
+    head = f'"1.0" encoding="{declared}"?' if declared else '"1.0"?'
+    body = mark + rss(item("<title>кошка ßä</title>")).replace('"1.0"?', head, 1).encode(encoding, "replace")
+    content_type = {"content_type": f"text/xml; charset={header}"} if header is not None else {}
+    (post,) = page(body, **content_type).posts
+    assert post.text.startswith("кошка")
+
+
+@FIXED
+@given(st.binary(), st.sampled_from([*(label for label, *_ in LABELS), "utf-16", "utf-32", "hex", "", "x" * 50, '"']))
+def test_text_of_any_bytes_and_any_label_is_text(data: bytes, label: str) -> None:
+    """The text is the same each time, and its own text again."""
+    text = xml_text(data, f"text/xml; charset={label}")
+    assert text == xml_text(data, f"text/xml; charset={label}")
+    assert xml_text(b"\xef\xbb\xbf" + text.encode(), "text/xml; charset=koi8-r") == text
+
+
 def test_text_when_of_two_encodings_is_read_whole() -> None:
     body = rss(item("<title>Kätzchen @x#, &#150;</title>")).encode().replace(b"@x#", b"\x93x\x94")
     assert only(body).text == "Kätzchen \u201cx\u201d, \u2013"
@@ -97,7 +178,8 @@ def test_feed_when_it_begins_oddly_is_read(body: str) -> None:
     [
         (rss(item("<title>Q&A &undefined; &#8217 &copy; AT&T</title>")), "Q&A &undefined; \u2019 \u00a9 AT&T"),
         (rss(item("<title>a&#0;b&#xD800;c&#99999999999;</title>")), "a\ufffdb\ufffdc\ufffd"),
-        (rss(item("<description>a<br>b<p>c</description>")), "a\nbc"),
+        # A start tag of p begins a paragraph: https://html.spec.whatwg.org/multipage/dom.html#rendered-text-collection-steps
+        (rss(item("<description>a<br>b<p>c</description>")), "a\nb\n\nc"),
         (rss(item("<title>a</title><b>x</c>")), "a"),
         (rss(item("<title>a</title>")) + "<script>x</script>", "a"),
         ("Warning: x in y.php on line 3\n" + rss(item("<title>a</title>")), "a"),
