@@ -43,6 +43,7 @@ NUMBERS = {
     "media items of a post in a stream": stream.MAX_RECORD_MEDIA,
     "JSON values of a record of a stream": stream.MAX_RECORD_VALUES,
     "pixels of an image": Options().max_pixels,
+    "bytes of memory of a decoder[^pixels]": header.MAX_DECODER_BYTES,
     "bytes of a color profile": header.MAX_PROFILE_BYTES,
     "segments of a JPEG, chunks of a PNG": header.MAX_PARTS,
     "bytes of the unpacked texts of a PNG": png._MAX_TEXT_BYTES,

@@ -31,7 +31,7 @@ def read_header(data: bytes) -> Header:
     (size,) = struct.unpack_from("<I", data, 4)
     if size + 8 > len(data):
         raise truncated("the WebP is shorter than it says")
-    return Header(*_canvas_size(data[12:16], data, 20), data)
+    return Header(*_canvas_size(data[12:16], data, 20), data, pixel_bytes=8 if data[12:16] == b"VP8 " else 20)
 
 
 def _canvas_size(kind: bytes, data: bytes, start: int) -> tuple[int, int]:
