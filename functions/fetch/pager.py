@@ -21,6 +21,8 @@ from imagelake.web.urls import Url
 
 # Without this limit, a listing whose empty pages always have a next page would never end.
 MAX_PAGES = 2000
+# Validate holds the posts and the rejects of all pages in memory, and rejects do not count as posts.
+MAX_BYTES = 200_000_000
 # If less time is left than one page and its retries may take, start no page.
 SECONDS_A_PAGE = 120
 # After this many waits, or if a rate limit lasts longer than this, the reading of the feed ends.
@@ -70,8 +72,9 @@ class Pager:
         self._store(response, progress.pages)
 
         pages, posts = progress.pages + 1, progress.posts + len(page.posts)
+        page_bytes = progress.page_bytes + len(response.body)
         is_last = page.cursor is None or self._reaches_bookmark(page, bookmark) or self._repeats_itself(page, progress)
-        stopped_by = None if is_last else self._limit_reached(pages, posts)
+        stopped_by = None if is_last else self._limit_reached(pages, posts, page_bytes)
         newest_id, newest_at = _newer(progress, page)
         progress = progress.model_copy(
             update={
@@ -79,6 +82,7 @@ class Pager:
                 "cursor": page.cursor,
                 "pages": pages,
                 "posts": posts,
+                "page_bytes": page_bytes,
                 "newest_id": newest_id,
                 "newest_at": newest_at,
                 "stopped_by": stopped_by,
@@ -108,9 +112,11 @@ class Pager:
         if len((page.cursor or "").encode()) > MAX_PAGE_URL:
             raise SourceChangedError(f"{self._feed.name}: the next page's cursor has more than {MAX_PAGE_URL:,} bytes")
 
-    def _limit_reached(self, pages: int, posts: int) -> Stop | None:
+    def _limit_reached(self, pages: int, posts: int, page_bytes: int) -> Stop | None:
         if posts >= self._max_posts:
             return Stop.POSTS
+        if page_bytes >= MAX_BYTES:
+            return Stop.BYTES
         return Stop.PAGES if pages >= MAX_PAGES else None
 
     def _costs_too_much(self, request: Request, progress: Progress) -> bool:
@@ -145,9 +151,9 @@ class Pager:
         return progress.model_copy(update=_NO_BOOKMARK)
 
     def _leaves_gap(self, stop: Stop, bookmark: Bookmark | None) -> bool:
-        # In a first run, the other limits say how many old posts the user wants. A rate limit does not say that.
+        # In a first run, the limits on posts and pages say how many old posts the user wants. The others do not.
         if bookmark is None:
-            return stop is Stop.RATE_LIMIT
+            return stop in (Stop.RATE_LIMIT, Stop.BYTES)
         # A listing that runs from the bookmark to newer posts leaves no gap: the next run continues where it ended.
         return self._source.newest_first
 

@@ -6,6 +6,7 @@ import inspect
 import re
 from pathlib import Path
 
+from fetch import pager
 from imagelake.imaging import Options, avif, exif, gif, header, png
 from imagelake.lake import hash_log
 from imagelake.run import models, posts
@@ -14,7 +15,7 @@ from imagelake.web import http1
 from imagelake.web.client import GuardedClient
 from transform import decoder
 from transform.download import Limits
-from validate import planner, retries
+from validate import pages, planner, retries
 
 PAGE = Path(__file__).parents[2] / "docs" / "limits.md"
 NUMBERS = {
@@ -25,6 +26,8 @@ NUMBERS = {
     "bytes of the heads of a response": http1._LONGEST_HEAD,
     "JSON values of a page": responses.MAX_VALUES,
     "entries of a page": wire.MAX_ENTRIES,
+    "bytes of the pages of a feed in a run": pager.MAX_BYTES,
+    "bytes of the entries of rejects of a feed in a run": pages.MAX_REJECT_BYTES,
     "characters of the URL of a page": contract.MAX_PAGE_URL,
     "characters of the id in a bookmark": feed.MAX_BOOKMARK,
     "elements of an XML feed": feed_handlers._MAX_ELEMENTS,

@@ -104,6 +104,7 @@ class Stop(StrEnum):
 
     POSTS = "posts"
     PAGES = "pages"
+    BYTES = "bytes"
     COST = "cost"
     RATE_LIMIT = "rate_limit"
 
@@ -116,6 +117,8 @@ class Progress(FrozenModel):
     cursor: str | None = None
     pages: NonNegativeInt = 0
     posts: NonNegativeInt = 0
+    # Bytes of all pages so far.
+    page_bytes: NonNegativeInt = 0
     waits: NonNegativeInt = 0
     retry_at: str | None = None
     # The newest post so far. An empty ``newest_at`` leaves the bookmark where it is.
