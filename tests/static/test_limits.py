@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from fetch import pager
-from imagelake.imaging import Options, avif, exif, gif, header, png
+from imagelake.imaging import Options, avif, exif, gif, header, png, vp8l
 from imagelake.lake import hash_log
 from imagelake.run import models, posts
 from imagelake.sources import contract, feed, feed_document, feed_handlers, responses, stream, wire, xml_text
@@ -48,12 +48,14 @@ NUMBERS = {
     "pixels of an image": Options().max_pixels,
     "bytes of memory of a decoder[^pixels]": header.MAX_DECODER_BYTES,
     "bytes of a color profile": header.MAX_PROFILE_BYTES,
-    "segments of a JPEG, chunks of a PNG": header.MAX_PARTS,
+    "segments of a JPEG, chunks of a PNG, chunks of a WebP in front of a lossless image": header.MAX_PARTS,
     "bytes of the unpacked texts of a PNG": png._MAX_TEXT_BYTES,
     "blocks of a GIF": gif._MAX_BLOCKS,
     "units of all frames of an AVIF": avif._MAX_UNITS,
     "items of an AVIF, and boxes in one of its boxes": avif._MAX_BOXES,
     "bytes of the lists of items of an AVIF": avif._MAX_TABLE_BYTES,
+    "blocks of a lossless WebP with prefix codes of their own": vp8l.MAX_BLOCKS,
+    "pixels of the transforms of a lossless WebP": vp8l.MAX_TRANSFORM_PIXELS,
     "entries of EXIF that are read": exif._MAX_ENTRIES,
     "failures of the decoder on one image[^failures]": decoder.MAX_FAILURES,
     "bytes of memory of the decoder's process[^failures]": decoder.LIMITS.memory_bytes,
