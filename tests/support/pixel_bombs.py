@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from PIL import Image
@@ -57,10 +58,10 @@ def _png() -> Bombs:
         return encoded(Image.new("P", (side, side), 3), "PNG", transparency=b"\1" * 256)
 
     return {
-        **{f"PNG {name} at its limit": (lambda k=kind: flat_png(AT_20, *k), ACCEPTED) for name, kind in kinds.items()},
-        **{f"PNG {name} beyond": (lambda k=kind: flat_png(BEYOND_20, *k), PIXELS) for name, kind in kinds.items()},
-        **{f"PNG {name} at its limit": (lambda k=kind: flat_png(AT_40, *k), ACCEPTED) for name, kind in small.items()},
-        **{f"PNG {name} beyond": (lambda k=kind: flat_png(BEYOND_40, *k), PIXELS) for name, kind in small.items()},
+        **{f"PNG {name} at its limit": (partial(flat_png, AT_20, *kind), ACCEPTED) for name, kind in kinds.items()},
+        **{f"PNG {name} beyond": (partial(flat_png, BEYOND_20, *kind), PIXELS) for name, kind in kinds.items()},
+        **{f"PNG {name} at its limit": (partial(flat_png, AT_40, *kind), ACCEPTED) for name, kind in small.items()},
+        **{f"PNG {name} beyond": (partial(flat_png, BEYOND_40, *kind), PIXELS) for name, kind in small.items()},
         "PNG in seven passes": (lambda: flat_png(AT_20, 16, 6, interlaced=True), ACCEPTED),
         "PNG in seven passes beyond": (lambda: flat_png(AT_40, 16, 6, interlaced=True), PIXELS),
         "PNG transparent palette": (lambda: transparent(AT_20), ACCEPTED),
