@@ -45,7 +45,7 @@ _PLAIN = r"""[^\s"'<>/\\%&?#／？]*"""
 _INFO = rf"{_PLAIN}(?:(?!{_END})(?:&\#|[\\%&]){_PLAIN}){{0,256}}"
 # The part of any URL up to its @, however its characters are escaped. It has no slash inside, so a hostile page is read
 # in linear time.
-_USER = re.compile(rf"(?<![/\\])(?=[:%&\\/／：])({_COLON})?({_SLASH}{{2,}}+)({_INFO})({_AT})")
+_USER = re.compile(rf"(?<![/\\])(?=[:%&\\/／：])(?:({_COLON})|(?<!:))({_SLASH}{{2,}}+)({_INFO})({_AT})")
 _HAS_AT = re.compile(_AT)
 _HAS_COLON = re.compile(rf"(?!{_COLON}).*?{_COLON}.", re.DOTALL)
 # Before a URL, read backwards: its scheme, and perhaps the network of a feed's name.
@@ -76,7 +76,8 @@ _USER_OF_RSS = re.compile(r"^(rss:(?:[a-z]+:)?(?://|\\\\)?)[^/?#]*@", re.IGNOREC
 _USER_OF_FEED = re.compile(r"(//|\\\\)(?!\[)[^/?#@:]{0,256}:(?![0-9]{1,5}(?:[/?#@]|$))[^@]*@")
 _USER_OF_ACCOUNT = re.compile(r"^[^/?#@:]{0,256}:(?![0-9]{1,5}@|//)[^@]*@")
 _HOST = re.compile(r"(?:localhost|[\w-]+(?:\.[\w-]+)+\.?|\[[0-9a-fA-F:.]+\])(?::[0-9]{0,5})?")
-_NAME_START = re.compile(r"[\w-]+[.:]|\[")
+_HOST_START = re.compile(r"[\w-]+[.:]|\[")
+_WORD_END = re.compile(r"[\w:]")
 _ACCOUNT = re.compile(r"[^#@/\s\"'\\]++(?![#@/])")
 # A user name and password before a host name, in a feed's short form: mastodon:user:password@server.example#cats
 _USER_OF_SERVER = re.compile(r"([a-z][a-z0-9_]*:)[^@\s/:]+:(?![0-9]{1,5}@|//)\S*@")
@@ -149,7 +150,7 @@ def _is_secret(name: str) -> bool:
     """Return whether a parameter or a field is named like a credential."""
     name = unquote(unquote(name))
     letters = re.sub("[^a-z]", "", name.lower())
-    return bool(_SECRET_PARTS.search(letters)) or not _SECRET_WORDS.isdisjoint(_WORD.findall(name.lower()))
+    return bool(_SECRET_PARTS.search(letters)) or not _SECRET_WORDS.isdisjoint(map(str.lower, _WORD.findall(name)))
 
 
 def _masked_user(match: re.Match[str]) -> str:
@@ -157,14 +158,14 @@ def _masked_user(match: re.Match[str]) -> str:
     if not user:
         return match[0]
     start = match.start()
-    before = _SCHEME.match(match.string[max(0, start - 66) : start][::-1])
+    # Without a scheme, two slashes also begin a comment.
+    if not colon and (_WORD_END.match(match.string, start - 1) or not _HOST_START.match(match.string, match.end())):
+        return match[0]
+    before = _SCHEME.match(match.string[max(0, start - 66) : start][::-1]) if colon else None
     scheme, network = before.groups("") if before else ("", "")
     # In other URLs than those of http, and in those without a scheme, a name alone is no secret.
-    if not (colon and scheme.lower() in ("ptth", "sptth")):
-        follows_word = re.match(r"[\w:]", match.string[start - 1 : start])
-        is_comment = not colon and (follows_word or not _NAME_START.match(match.string, match.end()))
-        if is_comment or not _HAS_COLON.match(user):
-            return match[0]
+    if scheme.lower() not in ("ptth", "sptth") and not _HAS_COLON.match(user):
+        return match[0]
     # Networks with many servers have feeds such as mastodon:https://server.example@alice: this @ follows a server.
     if network and network.lower() != "ssr" and _ACCOUNT.match(match.string, match.end()):
         hidden, _, server = user.rpartition("@")
