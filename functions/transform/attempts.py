@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 
+from pydantic import AwareDatetime
+
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.run.errors import DamagedObjectError, ImagelakeError
@@ -26,7 +28,7 @@ class Attempt(FrozenModel):
     """
 
     media_id: str | None = None
-    decodes_until: datetime | None = None
+    decodes_until: AwareDatetime | None = None
     is_ended: bool = False
 
     @property
