@@ -22,6 +22,8 @@ from imagelake.web.urls import Url
 
 # Without this limit, a listing whose empty pages always have a next page would never end.
 MAX_PAGES = 2000
+# Validate holds the posts and the rejects of all pages in memory, and rejects do not count as posts.
+MAX_BYTES = 200_000_000
 # If less time is left than one page and its retries may take, start no page.
 SECONDS_A_PAGE = 120
 # After this many waits, or if a rate limit lasts longer than this, the reading of the feed ends.
@@ -84,6 +86,7 @@ class Pager:
                 "posts": progress.posts + posts,
                 "new_posts": progress.new_posts + new,
                 "read_again": progress.read_again + known,
+                "page_bytes": progress.page_bytes + len(response.body),
                 "cost_usd": round(progress.cost_usd + page.cost_usd, 6),
                 "warnings": list(dict.fromkeys([*progress.warnings, *page.warnings])),
                 **self._newest(progress, page, bookmark),
@@ -124,6 +127,8 @@ class Pager:
             raise SourceChangedError(f"{self._feed.name}: the next page's cursor has more than {MAX_PAGE_URL:,} bytes")
 
     def _limit_reached(self, progress: Progress, page: Page, bookmark: Bookmark | None) -> Stop | None:
+        if progress.page_bytes >= MAX_BYTES:
+            return Stop.BYTES
         if progress.pages >= MAX_PAGES:
             return Stop.PAGES
         if page.is_unfinished or not self._is_full(progress):
@@ -179,9 +184,9 @@ class Pager:
         return progress.model_copy(update=_NO_BOOKMARK)
 
     def _leaves_gap(self, progress: Progress, bookmark: Bookmark | None) -> bool:
-        # In a first run, the other limits say how many old posts the user wants. A rate limit does not say that.
+        # In a first run, the limits on posts and pages say how many old posts the user wants. The others do not.
         if bookmark is None:
-            return progress.stopped_by is Stop.RATE_LIMIT
+            return progress.stopped_by in (Stop.RATE_LIMIT, Stop.BYTES)
         # A listing that runs from the bookmark to newer posts leaves no gap: the next run continues where it ended, if
         # this run came beyond the posts that it had to read again.
         return self._source.newest_first or not progress.new_posts

@@ -101,6 +101,7 @@ class Stop(StrEnum):
 
     POSTS = "posts"
     PAGES = "pages"
+    BYTES = "bytes"
     COST = "cost"
     RATE_LIMIT = "rate_limit"
 
@@ -119,6 +120,8 @@ class Progress(FrozenModel):
     read_again: NonNegativeInt = 0
     # True if the reading ends as soon as all media items of the posts are read.
     is_at_end: bool = False
+    # Bytes of all pages so far.
+    page_bytes: NonNegativeInt = 0
     waits: NonNegativeInt = 0
     retry_at: str | None = None
     # The newest post so far. An empty ``newest_at`` leaves the bookmark where it is.

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 import fetch.pager
 from fetch.app import handler
-from fetch.pager import Pager
+from fetch.pager import MAX_BYTES, Pager
 from fetch.window_reader import WindowReader
 from imagelake.accounts.redaction import redact
 from imagelake.accounts.session import Session
@@ -71,6 +71,7 @@ def test_listing_when_it_ends(lake: Lake, network: Network) -> None:
         "new_posts": 3,
         "read_again": 0,
         "is_at_end": False,
+        "page_bytes": sum(len(gzip.decompress(lake.bucket.get(raw_key(number)))) for number in range(2)),
         "waits": 0,
         "retry_at": None,
         "newest_id": "new",
@@ -232,6 +233,17 @@ def test_budget_of_pages_is_2000(lake: Lake, network: Network) -> None:
     so_far = event("fetch")["progress"] | {"cursor": "0"}
     assert read(progress=so_far | {"pages": 1998})["stopped_by"] is None
     assert read(progress=so_far | {"pages": 1999})["stopped_by"] == "pages"
+
+
+@pytest.mark.parametrize("bookmark", [True, False])
+def test_budget_of_bytes_ends_a_feed_of_rejects(lake: Lake, network: Network, bookmark: bool) -> None:
+    """Rejects do not count as posts, so 2,000 pages of them were read, and Validate held them all in memory."""
+    if bookmark:
+        lake.put_bookmark(ENTRY.feed_id, "seen", "2026-01-01T12:00:00.000000Z")
+    network.put_pages(*(page(rejects=(Reject(f"bad{number}", "no"),), cursor=f"{number}") for number in (1, 2)))
+    so_far = event("fetch")["progress"] | {"cursor": "0"}
+    answer = read(progress=so_far | {"page_bytes": MAX_BYTES - 1})
+    assert (answer["status"], answer["stopped_by"], answer["pages"], answer["newest_at"]) == ("done", "bytes", 1, "")
 
 
 def test_budget_of_pages_ends_an_endless_listing(lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
