@@ -103,17 +103,9 @@ def _decode_pixels(
     """Return the image and the orientation that was applied to it."""
     divisor = resize.choose_draft_divisor(geometry, options.preset) if format_name == "JPEG" else 1
     is_fast = options.preset == "fast"
-    data = jpeg.without_refinements(header) if is_fast and divisor > 1 else header.stripped
-    with _open(format_name, data) as image:
-        if image.size != (header.width, header.height):
-            raise ImageRejectedError(
-                ErrorCode.CORRUPT, f"The header says {header.width}x{header.height}, the decoder {image.size}."
-            )
-        if divisor > 1:
-            image.draft(None, (max(1, header.width // divisor), max(1, header.height // divisor)))
-            # Pillow may choose another scale for an image that is only a few pixels thin.
-            divisor = round(max(header.width, header.height) / max(image.size))
-        image.load()
+    with _open(format_name, header, divisor) as image:
+        # Pillow may choose another scale for an image that is only a few pixels thin.
+        divisor = round(max(header.width, header.height) / max(image.size))
         orientation = exif.read_orientation(image.info["exif"]) if "exif" in image.info else header.orientation
         profile = header.profile or image.info.get("icc_profile")
         left, top, right, bottom = (edge / divisor for edge in geometry.box)
@@ -127,12 +119,23 @@ def _decode_pixels(
     return image, orientation
 
 
-def _open(format_name: str, data: bytes) -> Image.Image:
-    """Open the image; its pixels are not decoded yet, unless the format has a fast decoder for this file."""
+def _open(format_name: str, header: Header, divisor: int) -> Image.Image:
+    """Decode the image, at 1/``divisor`` of its size, by the fast decoder of its format or by Pillow."""
     image_format = FORMATS[format_name]
-    if image_format.fast_decode and (decoded := image_format.fast_decode(data)):
+    if format_name == "JPEG":
+        decoded = jpeg.decode(header, divisor)
+    else:
+        decoded = image_format.fast_decode(header.stripped) if image_format.fast_decode else None
+    if decoded:
         return decoded
-    image = image_format.pillow_decoder(io.BytesIO(data))
+    image = image_format.pillow_decoder(io.BytesIO(header.stripped))
+    if image.size != (header.width, header.height):
+        raise ImageRejectedError(
+            ErrorCode.CORRUPT, f"The header says {header.width}x{header.height}, the decoder {image.size}."
+        )
     # The bytes are in memory already, so Pillow can read them in one piece.
-    image.decodermaxblock = len(data)
+    image.decodermaxblock = len(header.stripped)
+    if divisor > 1:
+        image.draft(None, (max(1, header.width // divisor), max(1, header.height // divisor)))
+    image.load()
     return image

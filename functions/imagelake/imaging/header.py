@@ -27,7 +27,7 @@ class Header:
     ``profile``        the ICC profile; that of a WebP or an AVIF stays in ``stripped``, too
     ``coded_pixels``   pixels of the largest frame in the file, if its size may differ from the canvas; a third of the
                        pixels of all frames together, if that is more
-    ``scan_offsets``   positions in ``stripped`` of the scans of a JPEG, if it may have more than one
+    ``channels``       number of color components of a JPEG
     """
 
     width: int
@@ -36,7 +36,7 @@ class Header:
     orientation: int = 1
     profile: bytes | None = None
     coded_pixels: int = 0
-    scan_offsets: tuple[int, ...] = ()
+    channels: int = 0
 
 
 def truncated(reason: str) -> ImageRejectedError:
