@@ -6,7 +6,7 @@ import io
 import re
 import struct
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, islice
 from typing import NamedTuple
 
 import simplejpeg
@@ -24,6 +24,7 @@ _LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 _END, _SCAN, _COMMENT = 0xD9, 0xDA, 0xFE
 _APP0, _APP1, _APP2, _APP15 = 0xE0, 0xE1, 0xE2, 0xEF
 
+_SCANS = re.compile(rb"\xff\xda")
 # Encoders write about ten scans. A scan may have only a few bytes, but for each one the decoder goes through the whole
 # image. So the limit depends on the size of the image: 100 scans for a small one, 20 for one of 40 megapixels.
 _LOWEST_SCAN_LIMIT, _HIGHEST_SCAN_LIMIT, _MAX_SCANNED_PIXELS = 20, 100, 800_000_000
@@ -101,7 +102,10 @@ def read_header(data: bytes) -> Header:
 
 
 def _segments(data: bytes) -> Iterator[_Segment]:
-    """Yield all segments up to the end of the image; the segment of a scan is only its header."""
+    """Yield all segments up to the end of the image; the segment of a scan is only its header.
+
+    After a scan, a segment that cannot be read ends the list without an error. The decoder then decides.
+    """
     position = 2
     has_scan = False
     for _ in range(MAX_PARTS):
@@ -116,13 +120,15 @@ def _segments(data: bytes) -> Iterator[_Segment]:
                 raise corrupt("the JPEG has no scan")
             yield marker, start, match.end()
             return
-        (length,) = struct.unpack_from(">H", data, start + 2)
-        position = start + 2 + length
+        position = start + 2 + int.from_bytes(data[start + 2 : start + 4], "big")
         if position > len(data):
+            if has_scan:
+                return
             raise truncated("a JPEG segment ends early")
         has_scan = has_scan or marker == _SCAN
         yield marker, start, position
-    raise corrupt(f"the JPEG has more than {MAX_PARTS} segments")
+    if not has_scan:
+        raise corrupt(f"the JPEG has more than {MAX_PARTS} segments before its first scan")
 
 
 def _keep_scans(data: bytes, first: _Segment, others: Iterator[_Segment], frame: _Frame) -> list[memoryview]:
@@ -144,7 +150,7 @@ def _find_end(data: bytes, segments: Iterable[_Segment], frame: _Frame) -> int:
     """
     pixels = max(1, frame.width * frame.height)
     limit = min(max(_LOWEST_SCAN_LIMIT, _MAX_SCANNED_PIXELS // pixels), _HIGHEST_SCAN_LIMIT)
-    scans = 0
+    scans = end = 0
     # By component and coefficient: the low bits that no scan has had yet (G.1.1.1).
     missing_bits: dict[tuple[int, int], int] = {}
     for marker, start, end in segments:
@@ -154,14 +160,19 @@ def _find_end(data: bytes, segments: Iterable[_Segment], frame: _Frame) -> int:
             for component in data[start + 5 : end - 3 : 2]:
                 coefficients = ((component, index) for index in range(first, min(last, 63) + 1))
                 missing_bits |= dict.fromkeys(coefficients, bits & 15 if frame.marker in _PROGRESSIVE else 0)
-        elif marker == _END:
-            if len({component for component, _ in missing_bits}) < frame.components or any(missing_bits.values()):
-                raise truncated("the JPEG ends before its last scan")
-            return end
-        if scans > limit:
-            raise corrupt(f"the JPEG has more than {limit} scans for {frame.width}x{frame.height} pixels")
-    # Without the marker of the end, the decoder refuses it.
-    return len(data)
+        if marker == _END or scans > limit:
+            break
+    else:
+        # There is no end that we can find, so each of these may be a scan.
+        scans += len(list(islice(_SCANS.finditer(data, end), limit)))
+        end = len(data)
+    if scans > limit:
+        raise corrupt(f"the JPEG has more than {limit} scans for {frame.width}x{frame.height} pixels")
+    if marker == _END and (
+        len({component for component, _ in missing_bits}) < frame.components or any(missing_bits.values())
+    ):
+        raise truncated("the JPEG ends before its last scan")
+    return end
 
 
 def _join_profile(chunks: list[bytes]) -> bytes | None:

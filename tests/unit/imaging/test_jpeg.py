@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Any, get_args
 
 import numpy as np
@@ -28,7 +29,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 def sample(kind: str, mode: str = "RGB") -> bytes:
-    options = {"quality": 85, "subsampling": "4:2:2"} | KINDS[kind]
+    options: dict[str, Any] = {"quality": 85, "subsampling": "4:2:2"} | KINDS[kind]
     return encoded(photo(600, 400).convert(mode), **(options | ({"subsampling": "4:4:4"} if mode == "CMYK" else {})))
 
 
@@ -92,7 +93,7 @@ def test_a_jpeg_with_data_that_mean_nothing_is_corrupt(damage: Any) -> None:
     assert set(codes_of(damage(sample("restart markers")))) == {"corrupt"}
 
 
-HARMLESS = {
+HARMLESS: dict[str, Callable[[bytes], bytes]] = {
     "bytes after the last pixel": lambda data: data[:-2] + b"padding of a camera" + END,
     "many bytes after the last pixel": lambda data: data[:-2] + b"padding!" * 1000 + END,
     "zeros after the last pixel": lambda data: data[:-2] + bytes(48) + END,
