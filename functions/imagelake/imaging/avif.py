@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from imagelake.imaging.header import Header, corrupt, truncated
+from imagelake.imaging.header import Header, check_tail, corrupt, truncated
 
 # An entry of the list of items, for an item of type Exif (8.11.6.2). MIAF tells readers to ignore its orientation.
 _EXIF_ITEM = re.compile(rb"(infe(?:\x02.{7}|\x03.{9}))Exif", re.DOTALL)
@@ -194,11 +194,13 @@ def _count_pixels(data: bytes, items: Counter[tuple[tuple[int, int], ...]]) -> i
     remaining_units = _MAX_UNITS
     for pieces, count in items.items():
         pixels = frames = 0
-        for kind, payload in _units(b"".join(data[start:end] for start, end in pieces), remaining_units):
+        item = b"".join(data[start:end] for start, end in pieces)
+        for kind, payload in _units(item, remaining_units):
             remaining_units -= 1
             if kind == _SEQUENCE_HEADER:
                 pixels = max(pixels, _sequence_pixels(payload))
             frames += kind in _FRAME_UNITS
+        check_tail(item, pixels)
         largest = max(largest, pixels)
         total += pixels * frames * count
     return max(largest, total // _FULL_FRAMES)

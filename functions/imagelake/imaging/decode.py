@@ -110,9 +110,8 @@ def _decode_pixels(
         profile = header.profile or image.info.get("icc_profile")
         left, top, right, bottom = (edge / divisor for edge in geometry.box)
         # Color and orientation come last, because on the small image they cost next to nothing.
-        image = resize.resize(
-            color.flatten(image), geometry.size, (left, top, right, bottom), "catmull_rom" if is_fast else "lanczos3"
-        )
+        flat, profile = color.flatten(image, profile)
+        image = resize.resize(flat, geometry.size, (left, top, right, bottom), "catmull_rom" if is_fast else "lanczos3")
         image = color.to_srgb(image, profile)
     if orientation in _UPRIGHT:
         image = image.transpose(_UPRIGHT[orientation])

@@ -15,6 +15,9 @@ from imagelake.run.errors import ErrorCode, ImageRejectedError
 MAX_PROFILE_BYTES = 4 << 20
 # An image of 40 megapixels has about ten thousand chunks; millions of empty chunks only cost time.
 MAX_PARTS = 100_000
+# Lossy WebPs of a flat color end in one zero byte for about 8,000 pixels, and no other WebP or AVIF ends in more zeros.
+_PIXELS_PER_ZERO = 4_000
+_MAX_ZEROS = 16
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,17 @@ class Header:
 def truncated(reason: str) -> ImageRejectedError:
     """Make the error for a file that ends early."""
     return ImageRejectedError(ErrorCode.TRUNCATED, f"The file is cut off: {reason}.")
+
+
+def check_tail(data: bytes, pixels: int) -> None:
+    """Refuse coded data that end in more zeros than an encoder writes for so many pixels: they stand for lost data.
+
+    Zeros are valid data of an arithmetic coder, so the decoders of WebP and AVIF make pixels from them. All data may be
+    zeros; then the decoder finds no header.
+    """
+    length = len(data.rstrip(b"\0"))
+    if length and len(data) - length > _MAX_ZEROS + pixels // _PIXELS_PER_ZERO:
+        raise truncated(f"{len(data) - length} zeros are in place of its data")
 
 
 def corrupt(reason: str) -> ImageRejectedError:

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from imagelake.imaging.header import Header, corrupt, truncated
+from imagelake.imaging.header import MAX_PARTS, Header, check_tail, corrupt, truncated
 
 _decode: Any = None
 # Find libwebp through Pillow's extension module, which is linked with it; the library's file name varies by wheel.
@@ -31,7 +31,24 @@ def read_header(data: bytes) -> Header:
     (size,) = struct.unpack_from("<I", data, 4)
     if size + 8 > len(data):
         raise truncated("the WebP is shorter than it says")
-    return Header(*_canvas_size(data[12:16], data, 20), data)
+    width, height = _canvas_size(data[12:16], data, 20)
+    check_tail(_image_chunk(data[: size + 8]), width * height)
+    return Header(width, height, data)
+
+
+def _image_chunk(data: bytes) -> bytes:
+    """Find the data of the image; they are empty if the first chunks have none, as in an animation."""
+    position = 12
+    for _ in range(MAX_PARTS):
+        kind, size = struct.unpack_from("<4sI", data, position)
+        end = position + 8 + size
+        if kind in (b"VP8 ", b"VP8L"):
+            return data[position + 8 : end]
+        # A chunk of odd length has a byte after it.
+        position = end + size % 2
+        if position + 8 > len(data):
+            break
+    return b""
 
 
 def _canvas_size(kind: bytes, data: bytes, start: int) -> tuple[int, int]:
