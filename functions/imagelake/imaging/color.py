@@ -35,8 +35,11 @@ def flatten(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, byt
     if image.mode in ("RGB", "L", "CMYK") and "transparency" not in image.info:
         return image, profile
     if image.has_transparency_data:
-        alpha = (image if image.mode in ("LA", "RGBA") else image.convert("RGBA")).getchannel("A")
-        colors = to_srgb(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"), profile)
+        layer = image if image.mode in ("LA", "RGBA") else image.convert("RGBA")
+        alpha = layer.getchannel("A")
+        colors = image.convert("L") if image.mode in ("1", "L", "LA") else layer.convert("RGB")
+        del layer
+        colors = to_srgb(colors, profile)
         colors.paste("white", mask=ImageChops.invert(alpha))
         return colors, None
     return image.convert("L" if image.mode == "1" else "RGB"), profile

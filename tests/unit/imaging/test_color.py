@@ -222,6 +222,14 @@ def test_the_white_of_the_background_is_white_whatever_the_profile() -> None:
     assert_near(middle(data), (255,), by=0)
 
 
+@pytest.mark.parametrize("alphas", [b"\0\xff", b"\x80\xff\0", b"\xff\xff\x01"])
+def test_a_palette_may_have_several_transparent_entries(alphas: bytes) -> None:
+    image = Image.new("P", (32, 32), 0)
+    image.putpalette([200, 60, 60, 0, 0, 255, 1, 2, 3])
+    expected = [round((value * alphas[0] + 255 * (255 - alphas[0])) / 255) for value in p3_to_srgb((200, 60, 60))]
+    assert_near(middle(encoded(image, "PNG", transparency=alphas, icc_profile=P3_PROFILE)), tuple(expected))
+
+
 def row_of(samples: list[int], depth: int) -> bytes:
     bits = "".join(f"{sample:0{depth}b}" for sample in samples)
     return b"\0" + int(bits, 2).to_bytes(len(bits) // 8, "big")
