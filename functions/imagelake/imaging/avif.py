@@ -200,7 +200,8 @@ def _count_pixels(data: bytes, items: Counter[tuple[tuple[int, int], ...]]) -> i
             if kind == _SEQUENCE_HEADER:
                 pixels = max(pixels, _sequence_pixels(payload))
             frames += kind in _FRAME_UNITS
-        check_tail(item, pixels)
+        if frames:
+            check_tail(item, pixels)
         largest = max(largest, pixels)
         total += pixels * frames * count
     return max(largest, total // _FULL_FRAMES)

@@ -189,8 +189,10 @@ def _check_rows(data: bytes) -> None:
             packed = inflater.unconsumed_tail
     except zlib.error as error:
         raise corrupt(f"the rows of the PNG cannot be inflated ({error})") from error
-    if size < expected or (expected < size <= 2 * expected and not inflater.eof):
+    if size < expected:
         raise truncated(f"the PNG has {size} of {expected} bytes of rows")
+    if expected < size <= 2 * expected and not inflater.eof:
+        raise truncated("the data of the PNG break off")
 
 
 def _count_bytes(data: bytes) -> int:
