@@ -6,6 +6,7 @@ import io
 from typing import NamedTuple
 
 from PIL import Image
+from PIL.ImageFile import ImageFile
 
 from imagelake.imaging import color, exif, jpeg, resize
 from imagelake.imaging.formats import FORMATS, read_header
@@ -120,20 +121,18 @@ def _decode_pixels(
 
 def _open(format_name: str, header: Header, divisor: int) -> Image.Image:
     """Decode the image, at 1/``divisor`` of its size, by the fast decoder of its format or by Pillow."""
-    image_format = FORMATS[format_name]
-    if format_name == "JPEG":
-        decoded = jpeg.decode(header, divisor)
-    else:
-        decoded = image_format.fast_decode(header.stripped) if image_format.fast_decode else None
-    if decoded:
+    if format_name == "JPEG" and (decoded := jpeg.decode(header, divisor)):
         return decoded
-    image = image_format.pillow_decoder(io.BytesIO(header.stripped))
+    image_format = FORMATS[format_name]
+    image = image_format.fast_decode and image_format.fast_decode(header.stripped)
+    image = image or image_format.pillow_decoder(io.BytesIO(header.stripped))
     if image.size != (header.width, header.height):
         raise ImageRejectedError(
             ErrorCode.CORRUPT, f"The header says {header.width}x{header.height}, the decoder {image.size}."
         )
-    # The bytes are in memory already, so Pillow can read them in one piece.
-    image.decodermaxblock = len(header.stripped)
+    if isinstance(image, ImageFile):
+        # The bytes are in memory already, so Pillow can read them in one piece.
+        image.decodermaxblock = len(header.stripped)
     if divisor > 1:
         image.draft(None, (max(1, header.width // divisor), max(1, header.height // divisor)))
     image.load()

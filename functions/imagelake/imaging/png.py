@@ -43,6 +43,8 @@ _ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 # No real text inflates to this size. We drop the text, but keep the raw file, whose next reader may have no limit.
 _MAX_TEXT_BYTES = 8 << 20
 _STEP_BYTES = 1 << 20
+# The rest of a piece is copied at each step, so a piece is short.
+_PIECE_BYTES = 1 << 16
 
 # Bits per sample, color type, compression, filter and interlace method (11.2.1) of the PNGs that `decode` takes.
 _PLAIN_MODES = {b"\x08\x02\0\0\0": "RGB", b"\x08\x06\0\0\0": "RGBA"}
@@ -183,10 +185,12 @@ def _check_rows(data: bytes) -> None:
     expected = _count_bytes(data)
     size = 0
     try:
-        # Data that inflate to far more are left to Pillow, which stops at the last row.
-        while packed and not inflater.eof and size <= 2 * expected:
-            size += len(inflater.decompress(packed, _STEP_BYTES))
-            packed = inflater.unconsumed_tail
+        for start in range(0, len(packed), _PIECE_BYTES):
+            piece = packed[start : start + _PIECE_BYTES]
+            # Data that inflate to far more are left to Pillow, which stops at the last row.
+            while piece and not inflater.eof and size <= 2 * expected:
+                size += len(inflater.decompress(piece, _STEP_BYTES))
+                piece = inflater.unconsumed_tail
     except zlib.error as error:
         raise corrupt(f"the rows of the PNG cannot be inflated ({error})") from error
     if size < expected:
