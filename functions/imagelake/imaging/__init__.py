@@ -3,7 +3,7 @@
     >>> result = process(data, Options(image_size=512))
     >>> result.image, result.width, result.height, result.phash
 
-It needs NumPy and Pillow, and it is faster with ``cykooz_resizer``, ``deflate`` and ``pyspng``.
+It needs NumPy, Pillow and simplejpeg, and it is faster with ``cykooz_resizer``, ``deflate`` and ``pyspng``.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def process(data: bytes, options: Options = _DEFAULTS) -> ProcessedImage:
     Raises only ``ImageRejectedError``, whatever the bytes are. The same bytes always give the same result. Many threads
     may call it, and it changes no state of the process. An image of more than ``options.max_pixels`` is refused before
     any pixel is decoded, and so is one whose decoder would need more than 320 MB: 20 bytes for each pixel of most WebPs
-    and of an AVIF, 16 of most PNGs and of a GIF, and at most 8 of any other image.
+    and of an AVIF, 16 of most PNGs and of a GIF, and at most 8 of any other image. A
+    JPEG that keeps its size takes 14.
     """
     (result,) = process_all([data], options)
     if isinstance(result, ImageRejectedError):
