@@ -49,6 +49,7 @@ NUMBERS = {
     "blocks of a GIF": gif._MAX_BLOCKS,
     "units of all frames of an AVIF": avif._MAX_UNITS,
     "items of an AVIF, and boxes in one of its boxes": avif._MAX_BOXES,
+    "pieces of all items of an AVIF": avif._MAX_PIECES,
     "bytes of the lists of items of an AVIF": avif._MAX_TABLE_BYTES,
     "entries of EXIF that are read": exif._MAX_ENTRIES,
     "failures of the decoder on one image[^failures]": decoder.MAX_FAILURES,
