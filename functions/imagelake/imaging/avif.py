@@ -24,6 +24,8 @@ _MAX_UNITS = 10_000
 _FRAME_UNITS = (3, 6)
 # Boxes in one box, and entries of the list of locations. libheif accepts 1,000 items (max_items in security_limits.cc).
 _MAX_BOXES = 1_000
+# Pieces of all items. Encoders write one for each item, or one for each layer of a progressive image.
+_MAX_PIECES = 1_000
 # Lists with one entry or more for each item. libavif compares each new item with all before it, so its time grows with
 # the square of the bytes. 1,000 items have about 32 KB of names, 16 KB of locations and 13 KB of properties.
 _TABLES = frozenset({b"iinf", b"iloc", b"iref", b"grpl", b"ipma"})
@@ -167,7 +169,7 @@ def _item_pieces(data: bytes, location: _Box, item_data: _Box | None) -> Iterato
     count = take(4 if version == 2 else 2)
     if count > _MAX_BOXES:
         raise corrupt(f"the AVIF has more than {_MAX_BOXES} items")
-    remaining_pieces = _MAX_BOXES
+    remaining_pieces = _MAX_PIECES
     for _ in range(count):
         item = take(4 if version == 2 else 2)
         is_in_item_data = version and take(2) & 15 == 1
@@ -176,7 +178,7 @@ def _item_pieces(data: bytes, location: _Box, item_data: _Box | None) -> Iterato
         count_of_pieces = take(2)
         remaining_pieces -= count_of_pieces
         if remaining_pieces < 0:
-            raise corrupt(f"the items of the AVIF have more than {_MAX_BOXES} pieces")
+            raise corrupt(f"the items of the AVIF have more than {_MAX_PIECES} pieces")
         pieces = []
         for _ in range(count_of_pieces):
             take(index_size)

@@ -198,6 +198,8 @@ def _check_rows(data: bytes) -> None:
             while piece and not inflater.eof and size <= 2 * expected:
                 size += len(inflater.decompress(piece, _STEP_BYTES))
                 piece = inflater.unconsumed_tail
+        if size < expected:
+            size += len(inflater.flush())
     except zlib.error as error:
         raise corrupt(f"the rows of the PNG cannot be inflated ({error})") from error
     if size < expected:
