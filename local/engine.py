@@ -21,6 +21,8 @@ from typing import Any, Self
 import boto3
 from botocore.config import Config
 
+from local.errors import CommandError
+
 HOST = "127.0.0.1"
 REGION = "us-east-1"
 START_SECONDS = 60
@@ -32,7 +34,7 @@ _PACKAGES = ("ministack", "samtranslator", "awslambdaric", "cryptography")
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 
 
-class EngineError(Exception):
+class EngineError(CommandError):
     """The engine cannot start; the message is one line."""
 
 

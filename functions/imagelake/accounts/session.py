@@ -8,7 +8,7 @@ from imagelake.accounts.api import Api
 from imagelake.accounts.authorization import Authorizer
 from imagelake.accounts.redaction import Redactor
 from imagelake.accounts.secrets import Secret
-from imagelake.run.errors import CredentialsError
+from imagelake.run.errors import CredentialsError, SourceUnavailableError
 from imagelake.sources import Feed, Page, Source
 from imagelake.sources.contract import Authorized
 from imagelake.web.messages import Request, Response
@@ -40,6 +40,11 @@ class Session:
             authorized = self._authorizer.authorize(request) if self._authorizer else request
             response = self._redactor.response(self._api.send(authorized), request)
             return response, self._source.parse(self._feed, response)
+        except SourceUnavailableError as error:
+            # The client knows no feeds, so its message begins with a host.
+            text = str(error)
+            named = text if text.startswith(self._feed.name) else f"{self._feed.name}: {text}"
+            raise SourceUnavailableError(named) from error
         except CredentialsError as error:
             if self._authorizer:
                 self._authorizer.forget_session(request)

@@ -1,0 +1,139 @@
+"""A lake on this machine: its engine keeps everything in one folder and runs only while a command needs it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import re
+from collections.abc import Iterable
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from local.copies import copy_logs
+from local.deploy import ONLY_WITH_TLS, STACK_NAME, TEMPLATE, deploy
+from local.engine import Engine
+from local.errors import CommandError
+from local.lake import Lake, Rows
+
+# The engine checks the role of each function, as AWS does.
+ENGINE_SETTINGS = {"AUTH": "true"}
+_LOOPBACK = re.compile(r"https?://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?(?![\w.-])")
+_GLOB = re.compile(r"[\[*?]")
+
+
+class LocalLake(Lake):
+    """A lake in ``folder``; one command at a time may change it, and others may read it meanwhile."""
+
+    def __init__(self, folder: Path, *, create: bool = False, port: int | None = None) -> None:
+        super().__init__(f"the lake in {folder}", folder, STACK_NAME)
+        self._create = create
+        self._port = port
+        self._opened = ExitStack()
+        self._engine: Engine | None = None
+        self._is_owner = False
+
+    def __enter__(self) -> Self:
+        state = self.folder / "state"
+        if not self._create and not state.is_dir():
+            raise CommandError(f"there is no lake in {self.folder}; start one with: ./imagelake run FEED")
+        if self._create and not state.exists() and self.folder.is_dir() and any(self.folder.iterdir()):
+            raise CommandError(f"{self.folder} is neither empty nor a lake; name another folder with --lake")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opened.close()
+
+    @property
+    def options(self) -> str:
+        """The options of the command line that lead to this lake."""
+        return f"--lake '{self.folder}'"
+
+    def client(self, service: str) -> Any:
+        """Return the boto3 client of a service; the first call starts the engine."""
+        if self._engine is None:
+            self._engine = self._start()
+        return self._engine.client(service)
+
+    def _start(self) -> Engine:
+        """Start the engine, or use the one that another command has started."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = self._opened.enter_context((self.folder / "engine.lock").open("a+"))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            return Engine(self.folder, port=int(lock.read()))
+        engine = Engine(self.folder, port=self._port, keep=True, settings=ENGINE_SETTINGS)
+        lock.truncate(0)
+        lock.write(str(engine.port))
+        lock.flush()
+        self._is_owner = True
+        return self._opened.enter_context(engine)
+
+    def prepare(self, feeds: list[Any]) -> list[Any]:
+        """Deploy the template as it is in the checkout; the stack keeps the feeds, so the input needs none."""
+        before = _parameters(self.client("cloudformation"))
+        if self._engine is None or not self._is_owner:
+            raise CommandError(f"another command is using {self.title}; wait until it ends")
+        if not feeds and "Feeds" not in before:
+            raise CommandError(f"{self.title} has no feeds yet; name one, such as bluesky:nasa.gov")
+        trusted = {
+            *filter(None, before.get("TrustedOrigins", "").split(",")),
+            *loopback_origins(map(json.dumps, feeds)),
+        }
+        parameters = {"ScheduleState": "DISABLED", "TrustedOrigins": ",".join(sorted(trusted))}
+        parameters["Feeds"] = json.dumps(feeds) if feeds else before["Feeds"]
+        self.outputs = deploy(self._engine, TEMPLATE, parameters, without=ONLY_WITH_TLS)
+        return []
+
+    def save(self, run_id: str, started_at: datetime) -> dict[str, Any]:
+        """Copy the dataset, the report and the logs of the run to ``folder``."""
+        self.copy("lake/")
+        self.copy(f"reports/{run_id}/")
+        logs = self.folder / "logs" / f"{run_id}.log"
+        copy_logs(self.client("logs"), logs, since=started_at.timestamp())
+        places = {
+            "Report": self.folder / "reports" / run_id / "index.html",
+            "Dataset": self.folder / "lake" / "images",
+            "Logs": logs,
+        }
+        return {title: place for title, place in places.items() if place.exists()}
+
+    def query(self, sql: str) -> Rows:
+        """Run a query with DuckDB over the dataset files in ``folder``."""
+        return query_files(self.folder, sql)
+
+
+def _parameters(client: Any) -> dict[str, str]:
+    try:
+        (stack,) = client.describe_stacks(StackName=STACK_NAME)["Stacks"]
+    except client.exceptions.ClientError:
+        return {}
+    return {entry["ParameterKey"]: entry["ParameterValue"] for entry in stack.get("Parameters", [])}
+
+
+def loopback_origins(feeds: Iterable[str]) -> set[str]:
+    """Find the servers on this machine that feeds name; a run reaches such a server only if its stack trusts it."""
+    return {origin for feed in feeds for origin in _LOOPBACK.findall(feed)}
+
+
+def query_files(folder: Path, sql: str) -> Rows:
+    """Run a query with DuckDB over the dataset files below ``folder``, as the view ``images``."""
+    import duckdb
+
+    if not any(folder.glob("lake/images/*/*/*.parquet")):
+        raise CommandError(f"there is no dataset file in {folder} yet")
+    # The name of the folder may have characters that DuckDB reads as a pattern.
+    pattern = _GLOB.sub(r"[\g<0>]", str(folder)) + "/lake/images/*/*/*.parquet"
+    with duckdb.connect() as connection:
+        try:
+            connection.read_parquet(pattern).create_view("images")
+            result = connection.sql(sql)
+            return Rows(result.columns, result.fetchall()) if result is not None else Rows([], [])
+        except duckdb.Error as error:
+            raise CommandError(f"DuckDB: {error}") from None
