@@ -59,6 +59,14 @@ class Lake:
         """The options of the command line that lead to this lake."""
         raise NotImplementedError
 
+    def resources(self, kind: str) -> list[str]:
+        """List the physical names of the stack's resources of a type, such as ``AWS::Logs::LogGroup``."""
+        # A stack that does not exist is named once, in ``outputs``.
+        assert self.outputs
+        pages = self.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=self.stack_name)
+        resources = (resource for page in pages for resource in page["StackResourceSummaries"])
+        return [one["PhysicalResourceId"] for one in resources if one["ResourceType"] == kind]
+
     @cached_property
     def outputs(self) -> dict[str, str]:
         """The outputs of the stack."""

@@ -130,7 +130,8 @@ def query_files(folder: Path, sql: str) -> Rows:
         raise CommandError(f"there is no dataset file in {folder} yet")
     # The name of the folder may have characters that DuckDB reads as a pattern.
     pattern = _GLOB.sub(r"[\g<0>]", str(folder)) + "/lake/images/*/*/*.parquet"
-    with duckdb.connect() as connection:
+    # Otherwise a table that is missing could be a variable of this program.
+    with duckdb.connect(config={"python_enable_replacements": False}) as connection:
         try:
             connection.read_parquet(pattern).create_view("images")
             result = connection.sql(sql)

@@ -23,13 +23,15 @@ class Output:
         """Print a line as it is."""
         self.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Print a table; a value that is missing is an empty cell."""
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, whole: int = 0) -> None:
+        """Print a table; a value that is missing is an empty cell, and the first ``whole`` columns are never folded."""
+        texts = [[printable("" if value is None else str(value)) for value in row] for row in rows]
         table = Table(box=SIMPLE, pad_edge=False)
-        for name in columns:
-            table.add_column(name, overflow="fold")
-        for row in rows:
-            table.add_row(*(Text(printable("" if value is None else str(value))) for value in row))
+        for number, name in enumerate(columns):
+            width = max((len(row[number]) for row in texts), default=0) if number < whole else None
+            table.add_column(name, overflow="fold", min_width=width)
+        for row in texts:
+            table.add_row(*map(Text, row))
         self.console.print(table)
 
     def result(self, value: Any) -> None:

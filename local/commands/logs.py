@@ -48,7 +48,10 @@ def _lines(lake: Lake, run_id: str | None) -> Iterator[dict[str, Any]]:
     """Read what the functions of the stack logged; their lines are JSON objects, and those of Lambda are not shown."""
     logs = lake.client("logs")
     asked = {"filterPattern": f'"{run_id}"'} if run_id else {}
-    for group in _groups(lake):
+    for group in lake.resources("AWS::Logs::LogGroup"):
+        # Step Functions and EventBridge have log groups too.
+        if group.startswith(("/aws/vendedlogs/", "/aws/events/")):
+            continue
         for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group, **asked):
             for event in page["events"]:
                 yield from _read(event["message"])
@@ -63,13 +66,3 @@ def _read(message: str) -> Iterator[dict[str, Any]]:
         # A line without a level has metrics.
         if isinstance(line, dict) and "level" in line:
             yield line | {"timestamp": line.get("timestamp", "")}
-
-
-def _groups(lake: Lake) -> Iterator[str]:
-    pages = lake.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=lake.stack_name)
-    resources = (resource for page in pages for resource in page["StackResourceSummaries"])
-    for resource in resources:
-        name = resource.get("PhysicalResourceId", "")
-        # Step Functions and EventBridge have log groups too.
-        if resource["ResourceType"] == "AWS::Logs::LogGroup" and not name.startswith("/aws/"):
-            yield name

@@ -27,7 +27,7 @@ def main(options: Namespace, output: Output) -> int:
         keys = [entry["Key"] for entry in lake.list("open/")]
         open_batches = Counter(key.split("/")[1] for key in keys if key.endswith(".json"))
         output.text(f"Status of {lake.title}")
-        output.table(("run", "started (UTC)", "status", "images"), map(_row, runs))
+        output.table(("run", "started (UTC)", "status", "images"), map(_row, runs), whole=3)
         reported = next((run for run in runs if run["outcome"] is not None), None)
         if reported is not None:
             output.text(f"Missing in {reported['run_id']}: {show_numbers(reported['errors'])}")
