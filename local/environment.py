@@ -5,6 +5,7 @@ files ``.venv/local`` and ``.venv/dev`` record which requirements are installed;
 """
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ ENVIRONMENT = ROOT / ".venv"
 # Python compiles a module when it first imports it. Compiling all modules takes 120 MB and 10 s.
 _PIP = ("install", "--disable-pip-version-check", "--require-hashes", "--no-deps", "--no-compile")
 _SHOWN_LINES = 5
+# Packages whose own tests take 28 MB.
+_WITH_TESTS = ("numpy", "pandas", "pyarrow")
 
 
 def main(name: str) -> int:
@@ -26,6 +29,7 @@ def main(name: str) -> int:
         code = _make_environment() or _install(requirements)
         if code:
             return code
+        _remove_tests()
     record.touch()
     return 0
 
@@ -69,6 +73,14 @@ def _install(requirements: Path) -> int:
         print("".join(lines), end="", file=sys.stderr)
         print(f"error: pip could not install {requirements}", file=sys.stderr)
     return process.returncode
+
+
+def _remove_tests() -> None:
+    for package in ENVIRONMENT.glob("lib/python*/site-packages/*"):
+        if package.name in _WITH_TESTS:
+            # A list, because the folders below a removed one are gone.
+            for folder in list(package.rglob("tests")):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _show(state: str) -> None:

@@ -20,6 +20,9 @@ an object: `{"source": "mastodon", "server": "server.example", "hashtag": "cats"
 posts that one run reads, 1 to 100,000; it finishes the last page. If the first run of a feed reaches the limit, older
 posts are never read, so raise it before the first run.
 
+A text may also be what you copy from a browser: the URL of a profile, of a hashtag or of a category, or a handle such
+as `@alice@server.example`. Any other URL is that of an RSS feed. `./imagelake feeds check FEED` shows how it is read.
+
 An object has `source`, and either `account` (at most 500 characters) or `hashtag` (at most 256). `server` is a host
 name or an origin, without user name and password (at most 256 characters). Any other field, or a value of another type,
 fails the feed, and the message names the field.

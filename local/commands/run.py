@@ -20,7 +20,7 @@ EXAMPLES: tuple[str, ...] = (
     "imagelake run --stack imagelake",
 )
 # Names of options, and those of the fields of the execution input that they set.
-_FIELDS = {
+FIELDS = {
     "limit": "posts_per_feed",
     "batch_size": "batch_size",
     "size": "image_size",
@@ -62,7 +62,7 @@ def main(options: Namespace, output: Output) -> int:
     with open_lake(options, create=True) as lake:
         feeds = lake.prepare([as_input(feed) for feed in options.feeds])
         run_input: dict[str, Any] = {"feeds": feeds} if feeds else {}
-        given = {field: getattr(options, name) for name, field in _FIELDS.items()}
+        given = {field: getattr(options, name) for name, field in FIELDS.items()}
         run_input |= {field: value for field, value in given.items() if value is not None}
         result = start_run(lake, run_input, "run", output)
         return finish(lake, result, output)

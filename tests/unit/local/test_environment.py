@@ -41,12 +41,12 @@ def imagelake(program: Path, *arguments: str, **environment: str) -> subprocess.
 
 def test_first_command_says_that_it_installs_and_the_next_one_does_not(checkout: Path) -> None:
     first = imagelake(checkout / "imagelake", "status", "--json")
-    assert first.stdout == "ran -m local status --json\n"
+    assert first.stdout == "ran -P -m local status --json\n"
     (line,) = first.stderr.splitlines()
     assert line.startswith("Installing ")
     assert f"into {checkout / '.venv'}" in line
     again = imagelake(checkout / "imagelake", "demo")
-    assert (again.stdout, again.stderr) == ("ran -m local demo\n", "")
+    assert (again.stdout, again.stderr) == ("ran -P -m local demo\n", "")
 
 
 def test_changed_requirements_are_installed(checkout: Path) -> None:
@@ -68,7 +68,7 @@ def test_failure_of_pip_ends_the_command_with_its_last_lines(checkout: Path) -> 
 
 def test_link_to_the_command_works(checkout: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(checkout / "imagelake")
-    assert imagelake(tmp_path / "link", "demo").stdout == "ran -m local demo\n"
+    assert imagelake(tmp_path / "link", "demo").stdout == "ran -P -m local demo\n"
 
 
 def test_missing_python_is_named(checkout: Path) -> None:
