@@ -39,8 +39,9 @@ exit codes:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; no error ends in a traceback."""
     options = parse(arguments)
-    # SIGTERM becomes an exception, so that every ``with`` block stops what it has started.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    # These signals become an exception, so that every ``with`` block stops what it has started.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         return COMMANDS[options.command].main(options, Output(as_json=getattr(options, "json", False)))
     except KeyboardInterrupt:

@@ -130,13 +130,13 @@ def _details(event: Mapping[str, Any]) -> Mapping[str, Any]:
 def _retry_line(details: Mapping[str, Any], definition: dict[str, Any], tries: Counter[str]) -> Iterator[str]:
     """Tell of a failure after which the state machine tries again; ``tries`` counts those of each feed."""
     most = _attempts(definition).get(details["error"], 0)
-    message = error_message(details)
     # The message of an error begins with the feed.
-    feed = message.partition(": ")[0]
+    feed, _, reason = error_message(details).partition(": ")
     tries[feed] += 1
     if most:
         again = "trying again" if tries[feed] <= most else "giving up"
-        yield f"{message} (try {tries[feed]} of {most + 1}), {again}"
+        fault = "cannot be reached" if details["error"] == "SourceUnavailableError" else details["error"]
+        yield f"{feed} {fault}: {reason} (try {tries[feed]} of {most + 1}), {again}"
 
 
 def _attempts(definition: dict[str, Any]) -> dict[str, int]:

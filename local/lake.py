@@ -23,7 +23,12 @@ class Rows(NamedTuple):
 
 
 class Lake:
-    """A deployed stack. ``title`` names it for people; ``folder`` is for files that a command copies from it."""
+    """A deployed stack. ``title`` names it for people; ``folder`` is for files that a command copies from it.
+
+    ``after_interrupt`` says what Ctrl-C has done to a run.
+    """
+
+    after_interrupt: str
 
     def __init__(self, title: str, folder: Path, stack_name: str) -> None:
         self.title = title

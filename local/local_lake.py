@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import re
+import shutil
 from collections.abc import Iterable
 from contextlib import ExitStack
 from datetime import datetime
@@ -20,6 +21,7 @@ from local.lake import Lake, Rows
 
 # The engine checks the role of each function, as AWS does.
 ENGINE_SETTINGS = {"AUTH": "true"}
+_LOCK = "engine.lock"
 _LOOPBACK = re.compile(r"https?://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?(?![\w.-])")
 _GLOB = re.compile(r"[\[*?]")
 
@@ -27,19 +29,21 @@ _GLOB = re.compile(r"[\[*?]")
 class LocalLake(Lake):
     """A lake in ``folder``; one command at a time may change it, and others may read it meanwhile."""
 
-    def __init__(self, folder: Path, *, create: bool = False, port: int | None = None) -> None:
+    after_interrupt = "Stopped. The next run continues where this one ended."
+
+    def __init__(self, folder: Path, *, create: bool = False) -> None:
         super().__init__(f"the lake in {folder}", folder, STACK_NAME)
         self._create = create
-        self._port = port
         self._opened = ExitStack()
         self._engine: Engine | None = None
         self._is_owner = False
 
     def __enter__(self) -> Self:
-        state = self.folder / "state"
-        if not self._create and not state.is_dir():
+        # The second one is what a lake has that ``imagelake demo --state`` made.
+        is_lake = any((self.folder / name).exists() for name in (_LOCK, "state"))
+        if not self._create and not is_lake:
             raise CommandError(f"there is no lake in {self.folder}; start one with: ./imagelake run FEED")
-        if self._create and not state.exists() and self.folder.is_dir() and any(self.folder.iterdir()):
+        if self._create and not is_lake and self.folder.is_dir() and any(self.folder.iterdir()):
             raise CommandError(f"{self.folder} is neither empty nor a lake; name another folder with --lake")
         return self
 
@@ -62,13 +66,17 @@ class LocalLake(Lake):
     def _start(self) -> Engine:
         """Start the engine, or use the one that another command has started."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = self._opened.enter_context((self.folder / "engine.lock").open("a+"))
+        lock = self._opened.enter_context((self.folder / _LOCK).open("a+"))
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
             return Engine(self.folder, port=int(lock.read()))
-        engine = Engine(self.folder, port=self._port, keep=True, settings=ENGINE_SETTINGS)
+        # The engine has the lock too: if this process is killed, no other command starts before the state is saved.
+        engine = Engine(self.folder, port=self._port, keep=True, settings=ENGINE_SETTINGS, open_files=[lock.fileno()])
+        if not (self.folder / "state" / "stepfunctions.json").exists():
+            # The machine stopped in the first run, so the engine knows nothing about the objects that it stored.
+            shutil.rmtree(self.folder / "s3", ignore_errors=True)
         lock.truncate(0)
         lock.write(str(engine.port))
         lock.flush()
@@ -77,9 +85,10 @@ class LocalLake(Lake):
 
     def prepare(self, feeds: list[Any]) -> list[Any]:
         """Deploy the template as it is in the checkout; the stack keeps the feeds, so the input needs none."""
-        before = _parameters(self.client("cloudformation"))
+        client = self.client("cloudformation")
         if self._engine is None or not self._is_owner:
             raise CommandError(f"another command is using {self.title}; wait until it ends")
+        before = _parameters(client)
         if not feeds and "Feeds" not in before:
             raise CommandError(f"{self.title} has no feeds yet; name one, such as bluesky:nasa.gov")
         trusted = {

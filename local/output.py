@@ -25,13 +25,11 @@ class Output:
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, whole: int = 0) -> None:
         """Print a table; a value that is missing is an empty cell, and the first ``whole`` columns are never folded."""
-        texts = [[printable("" if value is None else str(value)) for value in row] for row in rows]
         table = Table(box=SIMPLE, pad_edge=False)
         for number, name in enumerate(columns):
-            width = max((len(row[number]) for row in texts), default=0) if number < whole else None
-            table.add_column(name, overflow="fold", min_width=width)
-        for row in texts:
-            table.add_row(*map(Text, row))
+            table.add_column(name, overflow="fold", no_wrap=number < whole)
+        for row in rows:
+            table.add_row(*(Text(printable("" if value is None else str(value))) for value in row))
         self.console.print(table)
 
     def result(self, value: Any) -> None:

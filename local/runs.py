@@ -19,7 +19,11 @@ def start_run(lake: Lake, run_input: dict[str, Any], prefix: str, output: Output
     arn = states.start_execution(
         stateMachineArn=lake.outputs["StateMachineArn"], name=name, input=json.dumps(run_input)
     )["executionArn"]
-    execution = follow(states, arn, output.console)
+    try:
+        execution = follow(states, arn, output.console)
+    except KeyboardInterrupt:
+        output.text(lake.after_interrupt)
+        raise
     result = {
         "run_id": name,
         "status": execution["status"],

@@ -21,6 +21,8 @@ _WORKGROUP_OUTPUT, _DEFAULT_WORKGROUP = "AthenaWorkGroupName", "primary"
 class StackLake(Lake):
     """The stack called ``name``."""
 
+    after_interrupt = "The run goes on in the stack; ./imagelake status shows its result."
+
     def __init__(self, name: str, folder: Path) -> None:
         super().__init__(f"the stack {name}", folder, name)
         self._clients = cache(boto3.Session().client)

@@ -106,9 +106,9 @@ def test_read_steps_tells_of_each_try_of_each_feed() -> None:
         failed("x:c", error="FeedNotFoundError"),
     )
     assert read_steps(events, DEFINITION)[0].retries == [
-        "x:a: api.example has no IP address (try 1 of 2), trying again",
-        "x:b: api.example has no IP address (try 1 of 2), trying again",
-        "x:a: api.example has no IP address (try 2 of 2), giving up",
+        "x:a cannot be reached: api.example has no IP address (try 1 of 2), trying again",
+        "x:b cannot be reached: api.example has no IP address (try 1 of 2), trying again",
+        "x:a cannot be reached: api.example has no IP address (try 2 of 2), giving up",
     ]
 
 
