@@ -73,7 +73,7 @@ class LocalLake(Lake):
             lock.seek(0)
             return Engine(self.folder, port=int(lock.read()))
         # The engine has the lock too: if this process is killed, no other command starts before the state is saved.
-        engine = Engine(self.folder, port=self._port, keep=True, settings=ENGINE_SETTINGS, open_files=[lock.fileno()])
+        engine = Engine(self.folder, keep=True, settings=ENGINE_SETTINGS, open_files=[lock.fileno()])
         if not (self.folder / "state" / "stepfunctions.json").exists():
             # The machine stopped in the first run, so the engine knows nothing about the objects that it stored.
             shutil.rmtree(self.folder / "s3", ignore_errors=True)
