@@ -51,9 +51,9 @@ def _answer(source: Source, checked: Feed, offline: bool, stack: str | None) -> 
         return f"needs a login: {error}"
     except ImagelakeError as error:
         return f"{error} ({type(error).__name__})"
+    number = f"{len(page.posts)} post{'' if len(page.posts) == 1 else 's'} with images on the first page"
     newest = max((post.posted_at for post in page.posts), default=None)
-    posts = f"{len(page.posts)} posts with images on the first page"
-    return f"found, {posts}" + (f", the newest of {newest:%Y-%m-%d}" if newest else "")
+    return f"found, {number}" + (f", the newest of {newest:%Y-%m-%d}" if newest else "")
 
 
 def _first_posts(source: Source, checked: Feed, stack: str | None) -> Page:

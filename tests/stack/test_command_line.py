@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,17 @@ def test_run_retry_status_report_and_logs_work_on_a_stack(
     assert all(run["run_id"] in json.dumps(line) for line in lines)
 
 
+def test_run_that_fails_before_its_report_has_the_reason_and_logs_it(capsys: pytest.CaptureFixture[str]) -> None:
+    # The feed is right for the command line, and wrong as JSON of more than 500 characters.
+    feed = json.dumps({"source": "rss", "account": f"https://a.example/{'a' * 480}"})
+    assert main(["run", feed, "--stack", STACK_NAME, "--json"]) == 1
+    run = json.loads(capsys.readouterr().out)
+    assert (run["status"], run["outcome"]) == ("FAILED", None)
+    assert run["error"] == "execution input: feeds.0: a feed has at most 500 characters as JSON"
+    lines = result(capsys, "logs", run["run_id"], "--problems")
+    assert [line["message"] for line in lines] == [f"[ERROR] BadInputError: {run['error']}"]
+
+
 @pytest.mark.parametrize("command", [["status"], ["query", "SELECT 1"], ["logs"], ["report"], ["run"], ["retry", "a"]])
 def test_stack_that_does_not_exist_is_named(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, "--stack", "nosuch"]) == 1
@@ -70,10 +82,10 @@ def test_stack_that_does_not_exist_is_named(command: list[str], capsys: pytest.C
 
 
 def test_run_that_does_not_exist_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("retry", "report"):
+    for command in ("retry", "report", "logs"):
         assert main([command, "nosuch", "--stack", STACK_NAME]) == 1
         (line,) = capsys.readouterr().err.splitlines()
-        assert "has no report of a run nosuch" in line
+        assert re.search(r"has no (report of a )?run nosuch; list its runs with: ./imagelake status$", line)
 
 
 def test_account_that_cannot_be_reached_is_one_sentence(

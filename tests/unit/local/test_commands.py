@@ -18,6 +18,7 @@ from local.__main__ import main, parse
 from local.commands import COMMANDS
 from local.local_lake import query_files
 from local.output import Output
+from tests.support.web_server import Answer, WebServer
 
 
 @pytest.fixture(autouse=True)
@@ -198,3 +199,48 @@ def test_check_names_each_wrong_feed_and_goes_on(capsys: pytest.CaptureFixture[s
     assert "wrong: feed 'nonsense': it is not of the form" in out
     assert "did you mean bluesky?" in out
     assert "feed:         bluesky:nasa.gov" in out
+
+
+def test_check_asks_the_network_and_says_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:
+    with WebServer() as site:
+        entry = {"id": "1", "date_published": "2026-11-20T10:00:00Z", "image": f"{site.origin}/a.jpg"}
+        body = {"version": "https://jsonfeed.org/version/1.1", "title": "A site", "items": [entry]}
+        found = site.put("/feed.json", Answer.of(body))
+        missing = f"{site.origin}/missing.json"
+        assert main(["feeds", "check", found, "--json"]) == 0
+        (result,) = json.loads(capsys.readouterr().out)
+        assert result["result"] == "found, 1 post with images on the first page, the newest of 2026-11-20"
+        assert main(["feeds", "check", f"rss:{missing}"]) == 1
+        assert "FeedNotFoundError" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("feed", "result"),
+    [
+        ("x:NASA", "not asked, because this network charges for each post"),
+        (
+            "facebook:NASA",
+            "not asked, because this network needs a login; with --stack NAME, that of the stack is used",
+        ),
+    ],
+)
+def test_check_costs_nothing_and_needs_no_login(feed: str, result: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["feeds", "check", feed, "--json"]) == 0
+    (checked,) = json.loads(capsys.readouterr().out)
+    assert checked["result"].startswith(result)
+
+
+def test_report_of_a_local_lake_is_opened_only_for_a_person(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("local.commands.report.find_run", lambda lake, run_id: "run-1")
+    monkeypatch.setattr("local.local_lake.LocalLake.copy", lambda lake, prefix: None)
+    (tmp_path / "state").mkdir()
+    page = tmp_path / "reports" / "run-1" / "index.html"
+    for terminal, option in ((False, []), (True, ["--no-browser"]), (True, ["--json"]), (True, [])):
+        monkeypatch.setattr("sys.stdout.isatty", lambda terminal=terminal: terminal)
+        assert main(["report", "--lake", str(tmp_path), *option]) == 0
+        assert str(page) in capsys.readouterr().out
+    assert opened == [page.as_uri()]
