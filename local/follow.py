@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions.type_defs import DescribeExecutionOutputTypeDef, HistoryEventTypeDef
 
 POLL_SECONDS = 0.25
-_SHOWN_RETRIES = 4
 _CONTROL_FLOW = ("Choice", "Pass", "Succeed")
 _FAILURES = ("TaskFailed", "LambdaFunctionFailed")
 
@@ -207,9 +206,9 @@ def _display(steps: list[Step], batches: list[Batches]) -> RenderableType:
     for entry in batches:
         counts = f"{entry.done}/{entry.total} batches" + (f", [red]{entry.failed} failed[/]" if entry.failed else "")
         bars.add_row(" ", entry.feed, ProgressBar(total=entry.total or 1, completed=entry.done, width=24), counts)
-    # The newest ones, because a terminal has few lines.
-    retries = [f"  {line}" for step in steps for line in step.retries[-_SHOWN_RETRIES:]]
-    return Group(states, *(Text(line, "yellow") for line in retries), bars)
+    # Only the newest try of each feed, because a terminal has few lines.
+    tries = {line.partition(" ")[0]: line for step in steps for line in step.retries}
+    return Group(states, *(Text(f"  {line}", "yellow") for line in tries.values()), bars)
 
 
 def _lines(steps: list[Step], batches: list[Batches]) -> Iterator[str]:
