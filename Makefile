@@ -1,6 +1,6 @@
 # Everything runs in .venv, which is made from the hash-pinned requirements. Only Python 3.11+ and make must be installed.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-all coverage test-docker test-cloud fuzz gate check format docs build deploy destroy clean lock
+.PHONY: help demo test test-fast test-all coverage test-readers test-docker test-cloud fuzz gate check format docs build deploy package destroy clean lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -31,10 +31,14 @@ test-all: .venv/dev  ## run the tests of make test, and the full sets of which i
 	@$(PYTEST) -m "$(HERE)" $(ARGS)
 
 PYTEST = $(BIN)/python -m pytest -q -n 3 --no-loadscope-reorder
-HERE := not docker and not cloud and not gate
+HERE := not docker and not cloud and not gate and not readers
 
 coverage: .venv/dev  ## measure how much of functions/ the unit tests run; fails below the minimum
 	@$(PYTEST) -m "not full" --cov=functions --ignore tests/unit/local tests/unit $(ARGS)
+
+test-readers: .venv/dev .venv-readers/pyvenv.cfg .venv-readers-oldest/pyvenv.cfg  ## read the dataset with the newest and the oldest programs of docs/dataset.md
+	@for env in readers readers-oldest; do .venv-$$env/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements/$$env.txt || exit 1; done
+	@$(BIN)/python -m pytest -q -m readers tests/readers $(ARGS)
 
 test-docker: .venv/dev  ## run the workflow tests on Step Functions Local in Docker
 	@if docker info >/dev/null 2>&1; then $(BIN)/python -m pytest -q -m docker tests/docker $(ARGS); \
@@ -66,10 +70,11 @@ check: .venv/dev  ## check format, lint, types, imports, template and state mach
 	AWS_DEFAULT_REGION=us-east-1 $(BIN)/sam validate --lint
 	$(BIN)/python -m pytest -q tests/static
 
-docs: .venv/dev  ## generate the parts of docs/ and template.yaml that are made from the code
+docs: .venv/dev  ## generate the parts of docs/, terraform/ and template.yaml that are made from the code
 	PYTHONPATH=functions $(BIN)/python -m tools.networks_page
 	PYTHONPATH=functions $(BIN)/python -m tools.glue_projection
 	PYTHONPATH=functions $(BIN)/python -m tools.schemas
+	$(BIN)/python -m tools.terraform_module
 
 # Where the wheels of this machine do not fit Lambda, SAM's builder asks pip a second time, without hashes. So these
 # variables make pip take Lambda's wheels the first time, and refuse every wheel without a hash.
@@ -81,15 +86,18 @@ build: .venv/dev  ## build the Lambda bundle, its layer and their SBOM (needs py
 deploy: build  ## deploy to your AWS account; SAM asks for the parameters
 	$(BIN)/sam deploy --guided
 
+package: build  ## upload the stack to BUCKET and print the URL of its template, for Terraform
+	@$(BIN)/python -m tools.package $(BUILD_DIR)/template.yaml "$(BUCKET)"
+
 destroy: .venv/dev  ## delete the stack from your AWS account, except its data; STACK=imagelake
 	@$(BIN)/python -m tools.destroy $(STACK) $(ARGS)
 
 clean:  ## remove everything that make has created here, except the datasets in .imagelake
-	rm -rf .venv .venv-fuzz .venv-gate .aws-sam .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-fuzz .venv-gate .venv-readers .venv-readers-oldest .aws-sam .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@test ! -e .imagelake || echo "Your datasets are still in .imagelake ($$(du -sh .imagelake | cut -f1)); delete them with: rm -r .imagelake"
 
 lock:  ## resolve the requirements again (needs uv on PATH)
-	cd requirements && $(LOCK) dev.in -o dev.txt && $(LOCK) -c dev.txt local.in -o local.txt && $(LOCK) -c dev.txt fuzz.in -o fuzz.txt && $(LOCK) gate.in -o gate.txt
+	cd requirements && $(LOCK) dev.in -o dev.txt && $(LOCK) -c dev.txt local.in -o local.txt && $(LOCK) -c dev.txt fuzz.in -o fuzz.txt && $(LOCK) gate.in -o gate.txt && $(LOCK) readers.in -o readers.txt && $(LOCK) readers-oldest.in -o readers-oldest.txt
 	$(LOCK) -c requirements/dev.txt functions/requirements.in -o functions/requirements.txt
 	$(LOCK) -c requirements/dev.txt layers/imaging/requirements.in -o layers/imaging/requirements.txt
 
@@ -97,9 +105,9 @@ lock:  ## resolve the requirements again (needs uv on PATH)
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--no-annotate --quiet --custom-compile-command 'make lock, with --universal --python-version 3.11'
 
-# The fuzzer has wheels for some interpreters only, and Checkov needs other versions, so each has an environment of its
-# own.
-.venv-fuzz/pyvenv.cfg .venv-gate/pyvenv.cfg:
+# The fuzzer has wheels for some interpreters only, Checkov needs other versions, and readers are tested in two versions,
+# so each has an environment of its own.
+.venv-fuzz/pyvenv.cfg .venv-gate/pyvenv.cfg .venv-readers/pyvenv.cfg .venv-readers-oldest/pyvenv.cfg:
 	@$(PYTHON) -m venv $(@D)
 
 # local/environment.py makes .venv/local and .venv/dev, which record that requirements are installed; dev includes local.

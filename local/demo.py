@@ -20,7 +20,7 @@ from rich.text import Text
 from local.copies import copy_logs, copy_objects
 from local.deploy import ONLY_WITH_TLS, TEMPLATE, deploy
 from local.engine import REGION, Engine
-from local.feed_server import FeedServer
+from local.feed_server import PHOTO_BLOG, FeedServer
 from local.follow import follow
 from local.local_lake import ENGINE_SETTINGS, loopback_origins, query_files
 from local.output import printable
@@ -36,11 +36,15 @@ QUERY = """\
 SELECT left(coalesce(alt_text, caption), 32) AS description, width || 'x' || height AS size,
        round(colorfulness)::INT AS colorfulness, array_to_string(dominant_colors[:3], ' ') AS colors
 FROM images WHERE status = 'ok' ORDER BY colorfulness DESC LIMIT 5"""
+LICENSES = """\
+SELECT replace(license, 'https://creativecommons.org/', '') AS license, count(*) AS images,
+       string_agg(DISTINCT author_name, ', ' ORDER BY author_name) AS authors
+FROM images WHERE status = 'ok' GROUP BY ALL ORDER BY license"""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Options of the command line. Without ``feeds``, the demo serves and reads the sample feed."""
+    """Options of the command line. Without ``feeds``, the demo serves and reads the sample feeds."""
 
     folder: Path
     feeds: tuple[str, ...] = ()
@@ -86,9 +90,11 @@ def execution_input(options: Options, stack: ExitStack) -> tuple[dict[str, Any],
         run_input = {"feeds": feeds, "batch_size": 25, "posts_per_feed": options.limit}
         return run_input, parameters | {"TrustedOrigins": ",".join(origins)}
     url = stack.enter_context(FeedServer()).url
-    feed = {"source": "bluesky", "account": SAMPLE_ACCOUNT, "server": url}
+    feeds = [{"source": "bluesky", "account": SAMPLE_ACCOUNT, "server": url}]
+    if not options.stream:
+        feeds.append({"source": "rss", "account": f"{url}{PHOTO_BLOG}"})
     # A small batch size, so that the few images make several batches.
-    run_input = {"feeds": [feed], "batch_size": 10, "posts_per_feed": options.limit}
+    run_input = {"feeds": feeds, "batch_size": 10, "posts_per_feed": options.limit}
     return run_input, parameters | {"TrustedOrigins": url}
 
 
@@ -163,7 +169,7 @@ def _summarize(
         _print_counts("Errors by code", run["errors"], console)
     elif notification is None:
         _print_text(f"{execution.get('error')}: {execution.get('cause')}", console)
-    _print_query(folder, console)
+    _print_queries(folder, console)
     if notification is None:
         _print_text(f"\n{no_notification(outcome)}", console)
     else:
@@ -191,16 +197,17 @@ def _print_counts(title: str, counts: dict[str, int], console: Console) -> None:
     _print_text(f"{title}: " + (", ".join(f"{name} {number}" for name, number in counts.items()) or "none"), console)
 
 
-def _print_query(folder: Path, console: Console) -> None:
-    """Run a SQL query over the dataset files and print it with its result."""
+def _print_queries(folder: Path, console: Console) -> None:
+    """Run SQL queries over the dataset files and print each with its result."""
     if not any(folder.glob("lake/images/*/*/*.parquet")):
         return
-    result = query_files(folder, QUERY)
-    table = Table(*result.columns)
-    for row in result.rows:
-        table.add_row(*(Text(printable(str(value))) for value in row))
-    _print_text(f"\n{QUERY};", console)
-    console.print(table)
+    for query in (QUERY, LICENSES):
+        result = query_files(folder, query)
+        table = Table(*result.columns)
+        for row in result.rows:
+            table.add_row(*(Text(printable(str(value))) for value in row))
+        _print_text(f"\n{query};", console)
+        console.print(table)
 
 
 def _print_text(text: str, console: Console) -> None:

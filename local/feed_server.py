@@ -1,4 +1,4 @@
-"""Serve the sample feed over HTTP on loopback as Bluesky would, with its limits and errors."""
+"""Serve the sample feeds over HTTP on loopback: one as Bluesky would, with its limits and errors, and a photo blog."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from local.sample_feed import FULL_SIZE, THUMBNAIL, SampleFeed, iso
+from local.sample_feed import CONTENT_TYPES, FULL_SIZE, SAMPLES, THUMBNAIL, SampleFeed, iso
 
 _AUTHOR_FEED = "/xrpc/app.bsky.feed.getAuthorFeed"
 _PAGE_SIZE = 20
 _CALLS, _WINDOW_SECONDS = 3000, 300
 _RESET_SECONDS = 2
+# An RSS feed whose entries state their licenses; the URLs of its images are relative to it.
+PHOTO_BLOG = "/photoblog.xml"
+_FILES = {f"/photos/{photo.name}": photo for photo in (SAMPLES / "photos").iterdir()}
 
 
 class FeedServer:
-    """Serves the sample feed while the context is open; ``url`` is its origin, ``requests`` has all targets so far.
+    """Serves the sample feeds while the context is open; ``url`` is its origin, ``requests`` has all targets so far.
 
     A page holds at most 20 posts even if the client asks for more, so a short page may have a cursor. With
     ``rate_limit_once``, the first request for a further page is answered by 429. The parameter ``filter`` has no
@@ -59,6 +62,10 @@ class FeedServer:
         parts = urlsplit(target)
         if parts.path == _AUTHOR_FEED:
             return self._author_feed({key: values[-1] for key, values in parse_qs(parts.query).items()})
+        if parts.path == PHOTO_BLOG:
+            return _Response(HTTPStatus.OK, "application/rss+xml", (SAMPLES / "photoblog.xml").read_bytes())
+        if photo := _FILES.get(parts.path):
+            return _Response(HTTPStatus.OK, CONTENT_TYPES[photo.suffix], photo.read_bytes())
         for prefix in (FULL_SIZE, THUMBNAIL):
             if parts.path.startswith(prefix) and (media := self.feed.media(unquote(parts.path.removeprefix(prefix)))):
                 return _Response(*media)

@@ -25,7 +25,7 @@ FULL_SIZE = "/img/feed_fullsize/"
 THUMBNAIL = "/img/feed_thumbnail/"
 
 _LABELER = "did:plc:imagelakelabelservice222"
-_CONTENT_TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".gif": "image/gif"}
+CONTENT_TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".gif": "image/gif"}
 _FORBIDDEN = b"<html><head><title>403 Forbidden</title></head><body><h1>403 Forbidden</h1></body></html>"
 
 # An embed in the record, as its author wrote it, and in the view, as the network shows it.
@@ -78,7 +78,7 @@ class SampleFeed:
         if image.get("status"):
             return HTTPStatus(image["status"]), "text/html", _FORBIDDEN
         copy = int(name.rpartition("~")[0] or 0)
-        return HTTPStatus.OK, _CONTENT_TYPES[Path(name).suffix], _bytes(SAMPLES / image["file"], copy)
+        return HTTPStatus.OK, CONTENT_TYPES[Path(name).suffix], _bytes(SAMPLES / image["file"], copy)
 
     def _post_view(self, entry: Entry, author: dict[str, Any], origin: str) -> dict[str, Any]:
         post, at = entry.post, iso(entry.posted_at)
@@ -213,7 +213,7 @@ def _bytes(file: Path, copy: int) -> bytes:
 def _blob(image: dict[str, Any], copy: int) -> dict[str, Any]:
     file = SAMPLES / image["file"]
     cid, size = _cid_and_size(file, copy)
-    return {"$type": "blob", "ref": {"$link": cid}, "mimeType": _CONTENT_TYPES[file.suffix], "size": size}
+    return {"$type": "blob", "ref": {"$link": cid}, "mimeType": CONTENT_TYPES[file.suffix], "size": size}
 
 
 @cache

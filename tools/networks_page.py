@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imagelake.sources import SOURCES, Source
-from imagelake.sources.manifest import Manifest
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -17,18 +16,24 @@ INTRODUCTION = """\
 A feed is an account, a hashtag or a URL on one network. Write it in its short form in the stack's `Feeds` parameter or
 in the input of an execution: `{"feeds": ["bluesky:bsky.app", "mastodon:server.example#cats"]}`. A feed with settings is
 an object: `{"source": "mastodon", "server": "server.example", "hashtag": "cats", "limit": 200}`. `limit` is the most
-posts that one run reads, 1 to 100,000; it finishes the last page. If the first run of a feed reaches the limit, older
-posts are never read, so raise it before the first run.
+new posts that one run reads, 1 to 100,000; it finishes the last page. If the first run of a feed reaches the limit,
+older posts are not read, so raise it before the first run.
 
 A text may also be what you copy from a browser: the URL of a profile, of a hashtag or of a category, or a handle such
 as `@alice@server.example`. Any other URL is that of an RSS feed. `./imagelake feeds check FEED` shows how it is read.
 
 An object has `source`, and either `account` (at most 500 characters) or `hashtag` (at most 256). `server` is a host
-name or an origin, without user name and password (at most 256 characters). Any other field, or a value of another type,
+name or an origin, without user name and password (at most 256 characters). It may also have
+[image options](dataset.md#image-options) of its own. Any other field, or a value of another type,
 fails the feed, and the message names the field.
 """
 
 BELOW_THE_TABLE = """\
+A run reads the posts that are newer than the newest one of the run before, and some older ones again, because networks
+insert late and backdated posts between known ones. The column "late posts" gives the number of older posts that are
+read again, at most as many as the limit of the feed. Known images get no second row, are not downloaded again, and do
+not count against the limit. A post that is inserted further back is not read.
+
 If a rate limit ends within six hours, the run waits for it. A feed that cannot be read fails alone: the notification
 names the feed, the problem and the remedy. Rejected posts and skipped media items are kept with a reason under
 `rejects/`.
@@ -43,19 +48,21 @@ def networks_page() -> str:
     networks = [source for name, source in SOURCES.items() if name != "stream"]
     # Networks that need no login come first.
     sources = sorted(networks, key=lambda source: (source.manifest.credentials_required, source.manifest.title.lower()))
-    rows = [_row(source.manifest) for source in sources]
-    head = ["| network | feeds | login | reaches back | costs |", "|---|---|---|---|---|"]
+    rows = [_row(source) for source in sources]
+    head = ["| network | feeds | login | reaches back | late posts | costs |", "|---|---|---|---|---|---|"]
     parts = [INTRODUCTION, "\n".join(head + rows) + "\n", BELOW_THE_TABLE]
     parts += ["\n".join(_section(source)) + "\n" for source in sources]
     return "\n".join(parts)
 
 
-def _row(manifest: Manifest) -> str:
+def _row(source: Source) -> str:
+    manifest = source.manifest
     feeds = "<br>".join(f"`{feed}`" for feed in manifest.feeds)
     login = "needed" if manifest.credentials_required else "optional" if manifest.credentials else "none"
     cost = "nothing" if manifest.post_usd is None else f"{manifest.post_usd:.3f} USD a post"
     anchor = manifest.title.lower().replace(",", "").replace(" ", "-")
-    return f"| [{manifest.title}](#{anchor}) | {feeds} | {login} | {manifest.lookback} | {cost} |"
+    late = f"the last {source.overlap}" if source.overlap else "none"
+    return f"| [{manifest.title}](#{anchor}) | {feeds} | {login} | {manifest.lookback} | {late} | {cost} |"
 
 
 def _section(source: Source) -> Iterator[str]:

@@ -19,8 +19,7 @@ from imagelake.lake.bucket import Bucket
 from imagelake.lake.open_batches import open_batches
 from imagelake.run.contracts import CheckInputRequest, CheckInputResult
 from imagelake.run.errors import BadFeedError, BadInputError
-from imagelake.run.frozen_model import FrozenModel
-from imagelake.run.image_options import DEFAULT_PRESET, Preset, Tensor
+from imagelake.run.image_option_models import ImageOptions
 from imagelake.run.masking import mask, mask_feed
 from imagelake.run.models import MAX_BATCH_SIZE, MAX_POSTS_PER_FEED, FeedEntry, Retry, Run
 from imagelake.run.sentences import faults, show
@@ -32,11 +31,9 @@ from imagelake.sources import parse_feed
 MAX_FEEDS = 50
 MAX_FEED_CHARACTERS = 500
 _MAX_FAULTS = 5
-# Write Parquet holds several copies of a batch in memory, and one tensor has 0.15 or 0.6 MB.
-_MAX_BATCH_SIZE_WITH: dict[str | None, int] = {"uint8": 400, "float32": 100}
 
 
-class RunInput(FrozenModel):
+class RunInput(ImageOptions):
     """The execution input; every field but the feeds has a default."""
 
     model_config = ConfigDict(extra="forbid")
@@ -51,8 +48,6 @@ class RunInput(FrozenModel):
     batch_size: PositiveInt | None = Field(default=None, le=MAX_BATCH_SIZE, strict=True)
     posts_per_feed: PositiveInt | None = Field(default=None, le=MAX_POSTS_PER_FEED, strict=True)
     failure_tolerance_percent: int | None = Field(default=None, ge=0, le=100, strict=True)
-    preset: Preset = DEFAULT_PRESET
-    tensor: Tensor | None = None
     retry: Retry | None = None
 
     @field_validator("dt")
@@ -92,17 +87,15 @@ def _start_run(request: CheckInputRequest, settings: CheckInputSettings) -> Chec
     fields, parameter, feed_list = _fields(request)
     run_input = _parse(fields, feed_list)
     execution = request.execution
-    max_batch_size = _MAX_BATCH_SIZE_WITH.get(run_input.tensor, MAX_BATCH_SIZE)
     run = Run(
         run_id=execution.name,
         execution_arn=execution.arn,
         dt=_day(run_input, execution.started_at),
-        batch_size=min(run_input.batch_size or settings.batch_size, max_batch_size),
+        batch_size=run_input.batch_size or settings.batch_size,
         posts_per_feed=run_input.posts_per_feed or settings.posts_per_feed,
         failure_tolerance_percent=_tolerance(run_input, settings),
-        preset=run_input.preset,
-        tensor=run_input.tensor,
         retry=run_input.retry,
+        **run_input.image_options,
     )
     feeds = _entries(run_input.feeds, feed_list)
     if parameter is not None and run.retry is None:

@@ -38,13 +38,13 @@ class Pager:
     def __init__(
         self, source: Source, feed: Feed, feed_id: str, run: Run, reader: Session | WindowReader, bucket: Bucket
     ) -> None:
+        self._max_posts = min(feed.limit or run.posts_per_feed, run.posts_per_feed)
         self._source = source
-        self._feed = feed
+        self._feed = feed.model_copy(update={"limit": self._max_posts})
         self._feed_id = feed_id
         self._run = run
         self._reader = reader
         self._bucket = bucket
-        self._max_posts = min(feed.limit or run.posts_per_feed, run.posts_per_feed)
         self._seen: set[str] = set()
 
     def read(self, progress: Progress, bookmark: Bookmark | None, seconds_left: Callable[[], float]) -> Progress:
@@ -67,24 +67,29 @@ class Pager:
             return progress.model_copy(update={"status": "done", "stopped_by": Stop.COST})
         response, page = self._reader.read(request)
         self._refuse_long_cursor(page)
+        if self._is_full(progress) and self._count_new(page, bookmark):
+            # The limit was reached before, so this page only shows that there are more new posts. It is not kept.
+            return progress.model_copy(update={"status": "done", "stopped_by": Stop.POSTS})
         self._store(response, progress.pages)
 
-        pages, posts = progress.pages + 1, progress.posts + len(page.posts)
-        is_last = page.cursor is None or self._reaches_bookmark(page, bookmark) or self._repeats_itself(page, progress)
-        stopped_by = None if is_last else self._limit_reached(pages, posts)
-        newest_id, newest_at = _newer(progress, page)
+        before = progress
+        new = self._count_new(page, bookmark)
+        known = len(page.posts) - new + (len(page.rejects) if self._reaches_bookmark(page, bookmark) else 0)
         progress = progress.model_copy(
             update={
-                "status": "done" if is_last or stopped_by else "more",
                 "cursor": page.cursor,
-                "pages": pages,
-                "posts": posts,
-                "newest_id": newest_id,
-                "newest_at": newest_at,
-                "stopped_by": stopped_by,
+                "pages": progress.pages + 1,
+                "posts": progress.posts + len(page.posts),
+                "new_posts": progress.new_posts + new,
+                "read_again": progress.read_again + known,
                 "cost_usd": round(progress.cost_usd + page.cost_usd, 6),
+                **self._newest(progress, page, bookmark),
             }
         )
+        is_last = page.cursor is None or self._ends(progress, page, bookmark) or self._repeats_itself(page, before)
+        stopped_by = None if is_last else self._limit_reached(progress, bookmark)
+        status = "done" if is_last or stopped_by else "more"
+        progress = progress.model_copy(update={"status": status, "stopped_by": stopped_by})
         reset_at = _end_of_used_up_limit(page.rate)
         if progress.status == "more" and reset_at is not None:
             # The network would refuse the next call, and some networks count refused calls against the reader.
@@ -108,10 +113,27 @@ class Pager:
         if len((page.cursor or "").encode()) > MAX_PAGE_URL:
             raise SourceChangedError(f"{self._feed.name}: the next page's cursor has more than {MAX_PAGE_URL:,} bytes")
 
-    def _limit_reached(self, pages: int, posts: int) -> Stop | None:
-        if posts >= self._max_posts:
-            return Stop.POSTS
-        return Stop.PAGES if pages >= MAX_PAGES else None
+    def _limit_reached(self, progress: Progress, bookmark: Bookmark | None) -> Stop | None:
+        if progress.pages >= MAX_PAGES:
+            return Stop.PAGES
+        if not self._is_full(progress):
+            return None
+        # Only the next page shows if there are more new posts, unless the network bills it.
+        must_look = bookmark is not None and self._source.newest_first and not progress.cost_usd
+        return None if must_look else Stop.POSTS
+
+    def _is_full(self, progress: Progress) -> bool:
+        return progress.new_posts >= self._max_posts
+
+    def _count_new(self, page: Page, bookmark: Bookmark | None) -> int:
+        """Count the posts that are not behind the bookmark; only these use up the limit."""
+        if bookmark is None:
+            return len(page.posts)
+        if page.positions is not None:
+            return sum(bookmark.is_before(position) for position in page.positions)
+        if self._source.newest_first:
+            return sum(post.posted_at > bookmark.newest_at for post in page.posts)
+        return len(page.posts)
 
     def _costs_too_much(self, request: Request, progress: Progress) -> bool:
         cap = self._feed.cost_cap_usd
@@ -137,28 +159,51 @@ class Pager:
         # The user has set a cap on the cost. If the bookmark stayed, the network would bill the same posts again.
         if stop is None or stop is Stop.COST:
             return progress
-        if not self._leaves_gap(stop, bookmark):
+        if not self._leaves_gap(progress, bookmark):
             return progress.model_copy(update={"stopped_by": None})
         # The next run would stop at the same post, and the network would bill the same posts again.
         if progress.cost_usd and stop is not Stop.RATE_LIMIT:
             return progress
         return progress.model_copy(update=_NO_BOOKMARK)
 
-    def _leaves_gap(self, stop: Stop, bookmark: Bookmark | None) -> bool:
+    def _leaves_gap(self, progress: Progress, bookmark: Bookmark | None) -> bool:
         # In a first run, the other limits say how many old posts the user wants. A rate limit does not say that.
         if bookmark is None:
-            return stop is Stop.RATE_LIMIT
-        # A listing that runs from the bookmark to newer posts leaves no gap: the next run continues where it ended.
-        return self._source.newest_first
+            return progress.stopped_by is Stop.RATE_LIMIT
+        # A listing that runs from the bookmark to newer posts leaves no gap: the next run continues where it ended, if
+        # this run came beyond the posts that it had to read again.
+        return self._source.newest_first or not progress.new_posts
+
+    def _ends(self, progress: Progress, page: Page, bookmark: Bookmark | None) -> bool:
+        """Tell if a listing that starts at the newest post has reached the bookmark, and the overlap is read."""
+        # The first run has read as many posts as its limit; a post behind them would become a new row.
+        next_is_too_old = progress.read_again + len(page.posts) + len(page.rejects) > self._max_posts
+        is_read = progress.read_again >= self._source.overlap or next_is_too_old
+        return is_read and self._reaches_bookmark(page, bookmark)
 
     def _reaches_bookmark(self, page: Page, bookmark: Bookmark | None) -> bool:
-        """Tell if a listing that starts at the newest post has reached posts that an earlier run saw."""
+        """Tell if all posts of a page are behind the bookmark, in a listing that starts at the newest post."""
         return (
             self._source.newest_first
             and bookmark is not None
             and page.newest is not None
             and page.newest.newest_at <= bookmark.newest_at
         )
+
+    def _newest(self, progress: Progress, page: Page, bookmark: Bookmark | None) -> dict[str, str]:
+        """Return the newest post after this page, as fields of ``Progress``."""
+        newest = page.newest
+        so_far = _bookmark(progress) or (None if self._source.newest_first else bookmark)
+        if newest is None:
+            return {}
+        if bookmark is None or self._source.newest_first:
+            # Of posts with the same time, the first one in the listing is the newest.
+            return {} if so_far and so_far.newest_at >= newest.newest_at else _fields(newest)
+        assert so_far is not None
+        if page.positions is not None and not so_far.is_before(newest):
+            return _fields(so_far)
+        # The order of the listing decides. A time that goes back would keep Commit Bookmark from moving the bookmark.
+        return _fields(newest.model_copy(update={"newest_at": max(newest.newest_at, so_far.newest_at)}))
 
     def _store(self, response: Response, page: int) -> None:
         key = object_keys.raw_page(self._run, self._source.name, self._feed_id, page)
@@ -172,12 +217,16 @@ def _end_of_used_up_limit(rate: RateLimit | None) -> datetime | None:
     return rate.reset_at if rate is not None and rate.remaining == 0 else None
 
 
-def _newer(progress: Progress, page: Page) -> tuple[str, str]:
-    if page.newest is None:
-        return progress.newest_id, progress.newest_at
+def _bookmark(progress: Progress) -> Bookmark | None:
+    if not progress.newest_at:
+        return None
+    return Bookmark(newest_id=progress.newest_id, newest_at=datetime.fromisoformat(progress.newest_at))
+
+
+def _fields(newest: Bookmark) -> dict[str, str]:
     # DynamoDB compares these times as text, so all must have the same number of digits and the same time zone.
-    at = page.newest.newest_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return (page.newest.newest_id, at) if at > progress.newest_at else (progress.newest_id, progress.newest_at)
+    at = newest.newest_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return {"newest_id": newest.newest_id, "newest_at": at}
 
 
 def _wait_or_stop(progress: Progress, reset_at: datetime | None) -> Progress:

@@ -1,4 +1,4 @@
-"""Report: write ``run.json``, a page with thumbnails, and the notification."""
+"""Report: write ``run.json``, a page with images, and the notification."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from imagelake.run.observability import RUN_ID, logger, metrics
 from report.contact_sheet import contact_sheet
 from report.events import events_of
 from report.feed_problems import FeedProblems
+from report.item_problems import item_problems
 from report.notification import message, subject
 from report.page import render
 from report.run_metrics import send_metrics
@@ -33,7 +34,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
     summary = summarize(run, request.results, bucket)
     bucket.put_json(object_keys.run_summary(run.run_id), summary.model_dump(mode="json"))
-    page = render(summary, contact_sheet(summary, bucket))
+    page = render(summary, contact_sheet(summary, bucket), item_problems(summary, bucket), bucket.name)
     bucket.put(object_keys.html_report(run), page.encode(), "text/html; charset=utf-8")
 
     problems = FeedProblems(summary, bucket)

@@ -1,4 +1,4 @@
-"""Thumbnails of some of the run's images, for a person to look at."""
+"""Some of the run's images, for a person to look at."""
 
 from __future__ import annotations
 
@@ -15,46 +15,49 @@ from imagelake.run.errors import DamagedObjectError, ObjectMissingError
 from imagelake.run.models import Batch
 from report.summary import FeedSummary, Summary
 
-_MAX_THUMBNAILS = 48
-_SIDE = 160
+_MAX_IMAGES = 48
+# A page with 48 images stays at a few megabytes.
+_MAX_SIDE = 512
 
 
-class Thumbnail(NamedTuple):
-    """The row of an image, and the small image as a ``data:`` URL."""
+class ShownImage(NamedTuple):
+    """The row of an image, and the image as a ``data:`` URL, at most 512 pixels wide and high."""
 
     row: StagedRow
     src: str
 
 
-def contact_sheet(summary: Summary, bucket: Bucket) -> list[Thumbnail]:
-    """Make up to 48 thumbnails, the same number for every feed that has enough; sensitive images are left out."""
+def contact_sheet(summary: Summary, bucket: Bucket) -> list[ShownImage]:
+    """Read up to 48 images, the same number for every feed that has enough; sensitive images are left out."""
     feeds = [feed for feed in summary.feeds if feed.closed]
-    share = -(-_MAX_THUMBNAILS // len(feeds)) if feeds else 0
-    return [thumbnail for feed in feeds for thumbnail in _of_feed(feed, share, bucket)][:_MAX_THUMBNAILS]
+    share = -(-_MAX_IMAGES // len(feeds)) if feeds else 0
+    return [image for feed in feeds for image in _of_feed(feed, share, bucket)][:_MAX_IMAGES]
 
 
-def _of_feed(feed: FeedSummary, limit: int, bucket: Bucket) -> list[Thumbnail]:
-    thumbnails: list[Thumbnail] = []
+def _of_feed(feed: FeedSummary, limit: int, bucket: Bucket) -> list[ShownImage]:
+    images: list[ShownImage] = []
     for batch in feed.closed:
-        if len(thumbnails) >= limit:
+        if len(images) >= limit:
             break
-        thumbnails += _of_batch(batch, limit - len(thumbnails), bucket)
-    return thumbnails
+        images += _of_batch(batch, limit - len(images), bucket)
+    return images
 
 
-def _of_batch(batch: Batch, limit: int, bucket: Bucket) -> list[Thumbnail]:
+def _of_batch(batch: Batch, limit: int, bucket: Bucket) -> list[ShownImage]:
     try:
         staging = Staging(bucket, batch)
         shown = [row for row in staging.rows() if row["image"] is not None and not row["sensitive"]][:limit]
-        return [Thumbnail(row, _shrink(staging.read_image(row))) for row in shown]
+        return [ShownImage(row, _src(staging.read_image(row))) for row in shown]
     except (ObjectMissingError, DamagedObjectError):
-        # Staging expires after 14 days; a report that is made again later has fewer thumbnails.
+        # Staging expires after 14 days; a report that is made again later has fewer images.
         return []
 
 
-def _shrink(jpeg: bytes) -> str:
+def _src(jpeg: bytes) -> str:
     with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
-        image.thumbnail((_SIDE, _SIDE))
-        thumbnail = io.BytesIO()
-        image.save(thumbnail, "JPEG", quality=70)
-    return "data:image/jpeg;base64," + base64.b64encode(thumbnail.getvalue()).decode()
+        if max(image.size) > _MAX_SIDE:
+            image.thumbnail((_MAX_SIDE, _MAX_SIDE))
+            smaller = io.BytesIO()
+            image.save(smaller, "JPEG", quality=80)
+            jpeg = smaller.getvalue()
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()

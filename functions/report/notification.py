@@ -16,14 +16,14 @@ _MAX_ERRORS = 10
 # Pipeline Failed shows the message as its cause, whose length is limited.
 _MAX_FEEDS = 20
 _MAX_SUBJECT = 100  # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
-_HEADLINES = {"ok": "complete", "partial": "complete with gaps", "failed": "FAILED"}
+HEADLINES = {"ok": "complete", "partial": "complete with gaps", "failed": "FAILED"}
 
 
 def subject(summary: Summary) -> str:
     """Write the subject: at most 100 printable ASCII characters."""
     run = summary.run
     images = _count(summary.totals["ok"], "new image", "new images")
-    text = f"Imagelake {run.dt}: {_HEADLINES[summary.outcome]}, {images} ({run.run_id})"
+    text = f"Imagelake {run.dt}: {HEADLINES[summary.outcome]}, {images} ({run.run_id})"
     return text.encode("ascii", "replace").decode()[:_MAX_SUBJECT]
 
 
@@ -32,7 +32,7 @@ def message(summary: Summary, bucket: str, since: Mapping[str, str] | None = Non
     run = summary.run
     problems = [feed for feed in summary.feeds if feed.problem is not None]
     sections = [
-        f"Imagelake run {run.run_id} for {run.dt}: {_HEADLINES[summary.outcome]}.",
+        f"Imagelake run {run.run_id} for {run.dt}: {HEADLINES[summary.outcome]}.",
         "Images: " + ", ".join(f"{number} {name}" for name, number in summary.totals.items()),
         _section("Feeds that need attention", _problem_lines(problems, since or {})),
         _section("Warnings", summary.warnings),
@@ -69,7 +69,7 @@ def _links(summary: Summary, bucket: str) -> list[str]:
         f"Execution: https://{region}.console.aws.amazon.com/states/home?region={region}"
         f"#/v2/executions/details/{run.execution_arn}",
         f"Report:    s3://{bucket}/{object_keys.html_report(run)}",
-        f"Failures:  s3://{bucket}/reports/{run.run_id}/failures/",
+        f"Failures:  s3://{bucket}/{object_keys.failures_prefix(run.run_id)}",
     ]
 
 

@@ -2,94 +2,154 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from pathlib import Path
 
+from imagelake.lake import object_keys
+from imagelake.lake.parts import StagedRow
 from imagelake.lake.rows import Status
-from report.contact_sheet import Thumbnail
+from imagelake.run.masking import mask
+from report.contact_sheet import ShownImage
+from report.item_problems import ItemProblem
+from report.notification import HEADLINES
 from report.summary import FeedSummary, Summary
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-_STYLE = """
-:root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent); }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-.outcome { padding: .1rem .6rem; border-radius: 1rem; color: #fff; }
-.ok { background: #2a7d46; } .partial { background: #a86b00; } .failed { background: #b3261e; }
-.totals { display: flex; flex-wrap: wrap; gap: 1rem; padding: 0; list-style: none; }
-.totals li { border: 1px solid var(--line); border-radius: .5rem; padding: .5rem 1rem; }
-.totals b { display: block; font-size: 1.5rem; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bottom: 1px solid var(--line); }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
-.sheet { display: grid; grid-template-columns: repeat(auto-fill, minmax(160px, 1fr)); gap: .75rem; }
-figure { margin: 0; } figure img { width: 160px; height: 160px; object-fit: contain; background: var(--line); }
-figcaption { font-size: .75rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; width: 160px; }
-code { overflow-wrap: anywhere; }
-"""
+_STYLE = Path(__file__).with_name("page.css").read_text()
+_WEB_URL = re.compile(r"https?://[^\s\\]+", re.ASCII | re.IGNORECASE)
+_FEED_COLUMNS = ("feed", "result", "posts", "planned", *Status, "problem")
+_ITEM_COLUMNS = ("feed", "post", "result", "reason")
 
 
-def render(summary: Summary, thumbnails: list[Thumbnail]) -> str:
+def render(summary: Summary, images: list[ShownImage], items: list[ItemProblem], bucket: str) -> str:
     """Write the page."""
     run = summary.run
     parts = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><meta name="referrer" content="no-referrer">',
         f"<title>Imagelake {escape(run.dt)}</title><style>{_STYLE}</style></head><body>",
-        f"<h1>Run <code>{escape(run.run_id)}</code> for {escape(run.dt)}",
-        f'<span class="outcome {summary.outcome}">{summary.outcome}</span></h1>',
+        f'<h1>Imagelake run for {escape(run.dt)}</h1><p class="soft">{escape(run.run_id)}</p>',
+        f'<p class="outcome {summary.outcome}">{escape(HEADLINES[summary.outcome])}</p>',
         '<ul class="totals">',
-        *(f"<li><b>{number}</b>{escape(name)}</li>" for name, number in summary.totals.items()),
+        *(f"<li{_none(number)}><b>{number:,}</b>{escape(name)}</li>" for name, number in summary.totals.items()),
         "</ul>",
         _list("Warnings", summary.warnings),
         _list("Billed by the networks", summary.bills),
         "<h2>Feeds</h2>",
-        _table(
-            ("feed", "status", "posts", "planned", *Status, "problem"),
-            (_feed_cells(feed) for feed in summary.feeds),
-        ),
-        "<h2>Errors by code</h2>" if summary.errors else "",
-        _table(("code", "items"), ((code, number) for code, number in summary.errors.items()))
+        _table(_FEED_COLUMNS, (_feed_cells(feed) for feed in summary.feeds)),
+        _section("Top errors", _table(("error", "items"), _text_rows(summary.errors.items())))
         if summary.errors
         else "",
-        "<h2>Contact sheet</h2>" if thumbnails else "",
-        '<div class="sheet">',
-        *(_figure(thumbnail) for thumbnail in thumbnails),
-        "</div></body></html>",
+        _items(summary, items, bucket),
+        _images(summary, images, bucket),
+        "</body></html>",
     ]
     return "\n".join(part for part in parts if part)
 
 
-def _feed_cells(feed: FeedSummary) -> tuple[object, ...]:
-    problem = f"{feed.problem.error}: {feed.problem.message}" if feed.problem is not None else ""
-    posts = feed.plan.posts if feed.plan is not None else 0
-    counts = (feed.counts.get(name, 0) for name in ("planned", *Status))
-    return (feed.name, feed.status.replace("_", " "), posts, *counts, problem)
+def _none(number: int) -> str:
+    return "" if number else ' class="none"'
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    lines = ["<tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in head) + "</tr>"]
+def _section(title: str, content: str) -> str:
+    return f"<h2>{title}</h2>\n{content}"
+
+
+def _list(title: str, entries: list[str]) -> str:
+    lines = "".join(f'<li dir="auto">{escape(entry)}</li>' for entry in entries)
+    return _section(title, f"<ul>{lines}</ul>") if entries else ""
+
+
+def _table(columns: Sequence[str], rows: Iterable[Iterable[int | str]]) -> str:
+    """Write a table; a cell is a number, or HTML."""
+    lines = ["<tr>" + "".join(f"<th>{escape(column)}</th>" for column in columns) + "</tr>"]
     for row in rows:
-        cells = (
-            f'<td class="number">{cell}</td>' if isinstance(cell, int) else f'<td dir="auto">{escape(str(cell))}</td>'
-            for cell in row
-        )
+        cells = (_cell(column, value) for column, value in zip(columns, row, strict=True))
         lines.append("<tr>" + "".join(cells) + "</tr>")
     return "<table>" + "\n".join(lines) + "</table>"
 
 
-def _list(title: str, entries: list[str]) -> str:
+def _cell(column: str, value: int | str) -> str:
+    if isinstance(value, int):
+        return f'<td class="number{"" if value else " zero"}" data-column="{escape(column)}">{value:,}</td>'
+    return f'<td dir="auto" data-column="{escape(column)}">{value}</td>'
+
+
+def _text_rows(rows: Iterable[Iterable[int | str]]) -> Iterable[list[int | str]]:
+    return ([escape(value) if isinstance(value, str) else value for value in row] for row in rows)
+
+
+def _feed_cells(feed: FeedSummary) -> list[int | str]:
+    problem = f"{feed.problem.error}: {feed.problem.message}" if feed.problem is not None else ""
+    posts = feed.plan.posts if feed.plan is not None else 0
+    counts = [feed.counts.get(name, 0) for name in ("planned", *Status)]
+    return [escape(feed.name), feed.status.replace("_", " "), posts, *counts, escape(problem)]
+
+
+def _items(summary: Summary, items: list[ItemProblem], bucket: str) -> str:
+    if not items:
+        return ""
+    rest = sum(summary.errors.values()) - len(items)
+    folder = f"s3://{bucket}/{object_keys.failures_prefix(summary.run.run_id)}"
+    note = f"<p>{rest:,} more are not shown. All are listed in <code>{escape(folder)}</code>.</p>" if rest > 0 else ""
+    table = _table(
+        _ITEM_COLUMNS,
+        (
+            [
+                escape(item.feed),
+                _link(item.permalink, item.post_id),
+                escape(item.status),
+                f"<code>{escape(item.error_code)}</code> {escape(item.error_message)}",
+            ]
+            for item in items
+        ),
+    )
+    return _section("Failed and rejected images", table + note)
+
+
+def _images(summary: Summary, images: list[ShownImage], bucket: str) -> str:
+    total = summary.totals[Status.OK]
+    if not total:
+        return ""
+    folder = f"s3://{bucket}/{object_keys.DATASET}"
+    query = f"SELECT image FROM images WHERE run_id = '{summary.run.run_id}' AND status = 'ok'"
+    note = f"<p>{len(images):,} of {total:,} new images are shown; click one to enlarge it."
+    if len(images) < total:
+        note += (
+            f" The others, and those marked as sensitive, are in <code>{escape(folder)}</code>:"
+            f" <code>{escape(query)}</code>"
+        )
+    numbers = {image.row["media_id"]: number for number, image in enumerate(images)}
+    figures = "\n".join(_figure(number, image, numbers) for number, image in enumerate(images))
+    return _section('<span id="images">New images</span>', f'{note}</p>\n<div class="images">{figures}</div>')
+
+
+def _figure(number: int, image: ShownImage, numbers: Mapping[str, int]) -> str:
+    row = image.row
+    alt_text = escape(row["alt_text"] or "")
+    text = escape(row["caption"] or row["alt_text"] or "")
     return (
-        f"<h2>{title}</h2><ul>" + "".join(f'<li dir="auto">{escape(entry)}</li>' for entry in entries) + "</ul>"
-        if entries
-        else ""
+        f'<figure id="image-{number}"><a href="#image-{number}"><img src="{image.src}" alt="{alt_text}"></a>'
+        f'<figcaption>{_near_duplicate(row, numbers)}<span class="text" dir="auto">{text}</span>'
+        f'{_link(row["permalink"], "post")} <a class="back" href="#images">back to all images</a></figcaption></figure>'
     )
 
 
-def _figure(thumbnail: Thumbnail) -> str:
-    row = thumbnail.row
-    # The permalink is a stranger's text, so the page does not link to it.
-    alt_text = escape(row["alt_text"] or "", quote=True)
-    caption = escape(row["caption"][:80])
-    return f'<figure><img src="{thumbnail.src}" alt="{alt_text}"><figcaption dir="auto">{caption}</figcaption></figure>'
+def _near_duplicate(row: StagedRow, numbers: Mapping[str, int]) -> str:
+    """Mark a near duplicate, and link to its original if the page shows it."""
+    original = row["duplicate_of"]
+    if original is None:
+        return ""
+    href = f' href="#image-{numbers[original]}"' if original in numbers else ""
+    return f'<a class="near"{href} title="{escape(original)}">near duplicate</a> '
+
+
+def _link(url: str | None, text: str) -> str:
+    """Link to a post. The URL comes from a network, so only a web page is linked, and it learns nothing of this one."""
+    text = f"<bdi>{escape(text)}</bdi>"
+    if url is None or not _WEB_URL.fullmatch(url) or mask(url) != url:
+        return text
+    return f'<a href="{escape(url)}" rel="noopener noreferrer nofollow">{text}</a>'

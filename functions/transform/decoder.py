@@ -52,8 +52,7 @@ class Decoder:
     """Decodes images in a process that may die; the process is started for the first image."""
 
     def __init__(self, plan: PlannedBatch, limits: Limits) -> None:
-        options = {"preset": plan.preset, "tensor": plan.tensor}
-        self._arguments = [json.dumps(options), str(limits.memory_bytes), str(limits.cpu_seconds)]
+        self._arguments = [json.dumps(plan.imaging_arguments), str(limits.memory_bytes), str(limits.cpu_seconds)]
         self._limits = limits
         self._process: subprocess.Popen[bytes] | None = None
 

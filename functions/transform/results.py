@@ -54,7 +54,7 @@ def make_results(
 
     ``download`` returns the bytes of an image or raises ``DownloadError``.
     """
-    options = Options(preset=plan.preset, tensor=plan.tensor)
+    options = Options(**plan.imaging_arguments)
     backlog = Backlog(_BACKLOG_BYTES)
     items = numbered_items(plan, media_ids)
 
@@ -95,7 +95,7 @@ def numbered_items(plan: PlannedBatch, media_ids: set[str]) -> list[tuple[int, I
 
 def make_result(item: Item, plan: PlannedBatch, download: Callable[[Item], bytes], process: Process) -> Result:
     """Download an image and process it; a failure of either is a row as well."""
-    row = new_row(item, run_id=plan.run_id, dt=plan.batch.dt)
+    row = new_row(item, run_id=plan.run_id, dt=plan.batch.dt, image_options=plan.image_options_json)
     try:
         raw = download(item)
     except DownloadError as error:

@@ -14,9 +14,11 @@ from imagelake.lake.media_index import CLAIMED, MediaIndex
 from imagelake.lake.open_batches import open_batches
 from imagelake.run.contracts import FeedRequest
 from imagelake.run.errors import ObjectMissingError
+from imagelake.run.image_option_models import ImageOptions
 from imagelake.run.models import Batch, BookmarkUpdate, FeedPlan, PlannedBatch
 from imagelake.run.posts import Item, Media, Post
 from imagelake.sources import Feed, Reject
+from validate.batch_size import max_images
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 # Transform holds several copies of a batch's texts in memory.
@@ -56,11 +58,12 @@ class Planner:
         resumed = [planned for planned in own_batches if self._resumes(planned, feed.window)]
         images, skipped = _images(feed, posts)
         new = self._new_items(images, own_batches)
+        options = self._run.changed_by(feed)
         # Items that an earlier try of this call has planned count as new, not as already known.
         ours = {item.media_id for planned in resumed if planned.run_id == self._run.run_id for item in planned.items}
         return Selection(
             resumed=resumed,
-            new=[self._plan_batch(feed, items) for items in self._groups(new)],
+            new=[self._plan_batch(feed, items, options) for items in self._groups(new, options)],
             source=feed.source,
             posts=len(posts),
             already_known=sum(item.media_id not in ours for item in images) - len(new),
@@ -147,13 +150,14 @@ class Planner:
                     del known[media_id]
         return [item for item in candidates if item.media_id not in known]
 
-    def _groups(self, items: list[Item]) -> Iterator[list[Item]]:
+    def _groups(self, items: list[Item], options: ImageOptions) -> Iterator[list[Item]]:
         """Split items into groups within the limits of a batch; images whose URLs expire first come first."""
+        most = min(self._run.batch_size, max_images(options))
         group: list[Item] = []
         size = 0
         for item in sorted(items, key=_urgency):
             item_size = len(item.model_dump_json())
-            if group and (len(group) == self._run.batch_size or size + item_size > MAX_BATCH_BYTES):
+            if group and (len(group) == most or size + item_size > MAX_BATCH_BYTES):
                 yield group
                 group, size = [], 0
             group.append(item)
@@ -161,7 +165,7 @@ class Planner:
         if group:
             yield group
 
-    def _plan_batch(self, feed: Feed, items: list[Item]) -> PlannedBatch:
+    def _plan_batch(self, feed: Feed, items: list[Item], options: ImageOptions) -> PlannedBatch:
         batch = Batch(
             batch_id=object_keys.batch_id(self._feed_id, self._run.dt, (item.media_id for item in items)),
             feed_id=self._feed_id,
@@ -169,9 +173,7 @@ class Planner:
             dt=self._run.dt,
             items=len(items),
         )
-        return PlannedBatch(
-            batch=batch, run_id=self._run.run_id, items=items, preset=self._run.preset, tensor=self._run.tensor
-        )
+        return PlannedBatch(batch=batch, run_id=self._run.run_id, items=items, **options.image_options)
 
     def _write_batch(self, planned: PlannedBatch, key: str) -> None:
         self._bucket.put_json(key, planned.model_dump(mode="json"))

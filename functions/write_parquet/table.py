@@ -30,14 +30,17 @@ _ARROW = {
     "array<float>": pa.list_(pa.float32()),
     "struct<bytes:binary,path:string>": pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
 }
-_DTYPES = {column.name: pd.ArrowDtype(_ARROW[column.type]) for column in COLUMNS}
+# pyarrow and pandas also take these columns from the path, as dictionaries; with another type in the files they fail.
+_IN_THE_PATH = dict.fromkeys(("source", "dt"), pa.dictionary(pa.int32(), pa.string()))
+_TYPES = {column.name: _ARROW[column.type] for column in COLUMNS} | _IN_THE_PATH
+_DTYPES = {name: pd.ArrowDtype(type_) for name, type_ in _TYPES.items()}
 
 
 def schema() -> pa.Schema:
     """Make the Arrow schema of the dataset; its metadata says to Hugging Face ``datasets`` which column is an image."""
     features = {column.name: _feature(column.type) for column in COLUMNS}
     huggingface = json.dumps({"info": {"features": features}})
-    return pa.schema([(column.name, _ARROW[column.type]) for column in COLUMNS], metadata={"huggingface": huggingface})
+    return pa.schema(list(_TYPES.items()), metadata={"huggingface": huggingface})
 
 
 def to_table(rows: list[Row]) -> pd.DataFrame:
@@ -100,6 +103,7 @@ def _feature(athena_type: str) -> dict[str, Any]:
     if athena_type == "struct<bytes:binary,path:string>":
         return {"_type": "Image"}
     if athena_type.startswith("array<"):
-        return {"_type": "List", "feature": _feature(athena_type[len("array<") : -1])}
+        # Versions of ``datasets`` before 4.0 know only this name of a list; later versions know it too.
+        return {"_type": "Sequence", "feature": _feature(athena_type[len("array<") : -1])}
     names = {"int": "int32", "bigint": "int64", "float": "float32", "boolean": "bool", "timestamp": "timestamp[us]"}
     return {"_type": "Value", "dtype": names.get(athena_type, athena_type)}

@@ -141,7 +141,7 @@ def test_second_run_adds_what_is_new_and_nothing_else(networks: Networks, second
 def test_second_run_asks_from_the_bookmark_on(networks: Networks, second_run: dict[str, Any]) -> None:
     assert "1003" in [asked.query.get("min_id") for asked in networks.mastodon.requests]
     starts = [asked.query["gcmstart"] for asked in networks.commons.requests if "gcmstart" in asked.query]
-    assert starts == ["2026-11-14T10:00:00Z"]
+    assert starts == ["2026-11-14T09:59:59Z", "2026-11-14T10:00:00Z"]
     (feed,) = [asked for asked in networks.site.requests if asked.path == "/feed.xml"]
     assert feed.headers["if-none-match"]
 

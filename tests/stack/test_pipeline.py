@@ -220,7 +220,7 @@ def test_what_failed_is_retried_alone(stack: Stack, sample: SampleServer, monkey
 
 def _peak_memory(handler: str) -> list[float]:
     """Peak resident memory of the worker processes of ``handler``, in MB."""
-    peaks = []
+    peaks: list[float] = []
     for process in Path("/proc").iterdir():
         if process.name.isdecimal():
             try:

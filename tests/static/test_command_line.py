@@ -19,8 +19,6 @@ README = (ROOT / "README.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 COMMON = {"-h", "--help", "--lake", "--stack", "--json"}
-# Fields of the execution input that no release has yet.
-NOT_YET = {"image_size", "resize_mode", "encode_quality"}
 
 
 def table(page: str, head: str) -> list[list[str]]:
@@ -54,7 +52,7 @@ def test_operations_lists_every_option() -> None:
 def test_options_of_run_set_fields_of_the_execution_input() -> None:
     listed = {option.strip("`"): field.strip("`") for option, field in table(OPERATIONS, "option | field")}
     assert listed == {f"--{name.replace('_', '-')}": field for name, field in FIELDS.items()}
-    assert set(FIELDS.values()) - NOT_YET <= RunInput.model_fields.keys()
+    assert set(FIELDS.values()) <= RunInput.model_fields.keys()
 
 
 def test_exit_codes_are_those_of_the_help() -> None:

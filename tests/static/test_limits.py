@@ -14,7 +14,7 @@ from imagelake.web import http1
 from imagelake.web.client import GuardedClient
 from transform import decoder
 from transform.download import Limits
-from validate import planner, retries
+from validate import batch_size, planner, retries
 
 PAGE = Path(__file__).parents[2] / "docs" / "limits.md"
 NUMBERS = {
@@ -56,6 +56,7 @@ NUMBERS = {
     "seconds of CPU time of the decoder for one image[^failures]": decoder.LIMITS.cpu_seconds,
     "items of a batch": models.MAX_BATCH_SIZE,
     "bytes of the items of a batch": planner.MAX_BATCH_BYTES,
+    "bytes of the images and tensors of a batch, by an estimate": batch_size.MAX_IMAGE_BYTES,
     "reasons in the counts of skipped media items": planner.MAX_SKIP_REASONS,
     "batches of a retry with a warning of their own": retries.MAX_SENTENCES,
     "bytes of the names of a batch in the hash log": hash_log.MAX_NAMES_BYTES,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import re
 from typing import Any
 
 import pytest
 
 from check_input.run_input import RunInput
+from imagelake.run.image_option_models import ImageOptions
 from imagelake.run.settings import Settings
 from tests.support.asl import RESOURCES, ROOT, TEMPLATE, Json
 
@@ -82,10 +84,21 @@ def test_readme_says_the_default_of_the_template(field: str) -> None:
     assert documented()[field].split(",")[0] == str(parameter_of(field)["Default"])
 
 
-@pytest.mark.parametrize("field", ["schedule", "preset", "tensor", "retry"])
+@pytest.mark.parametrize("field", ["schedule", "retry", *ImageOptions.model_fields])
 def test_readme_says_the_default_of_the_input(field: str) -> None:
     default = RunInput.model_fields[field].default
-    assert documented()[field] == ("null" if default is None else f"`{default}`")
+    text = default if isinstance(default, str) else json.dumps(default).removesuffix(".0")
+    assert documented()[field] == (f"`{text}`" if isinstance(default, (str, bool)) else text)
+
+
+@pytest.mark.parametrize(
+    "field", ["image_size", "encode_quality", "min_image_size", "max_image_area", "max_aspect_ratio"]
+)
+def test_readme_says_the_bounds_of_the_input(field: str) -> None:
+    schema = RunInput.model_json_schema()["properties"][field]
+    bounds = schema.get("anyOf", [schema])[0]
+    (row,) = re.findall(rf"^\| `{field}` \| (.+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert re.findall(r"([\d,]+) to ([\d,]+)", row) == [(f"{bounds['minimum']:,}", f"{bounds['maximum']:,}")]
 
 
 @pytest.mark.parametrize("field", PARAMETERS)

@@ -17,6 +17,7 @@ from imagelake.lake.dataset_file import read_version, write_file
 from imagelake.lake.parts import Parts, StagedRow
 from imagelake.lake.rows import Row, Status, image_file, new_row
 from imagelake.lake.staging import Staging
+from imagelake.run.image_option_models import ImageOptions
 from imagelake.run.models import Batch, FeedEntry, PlannedBatch, Run
 from imagelake.run.posts import Item, Media, Post
 from imagelake.sources import Feed
@@ -123,7 +124,8 @@ def jpeg(color: str = "teal", size: tuple[int, int] = (64, 48)) -> bytes:
 
 def result(item: Item, status: Status = Status.OK, **changes: Any) -> Row:
     """The row that Transform makes of an item, with an image if it is ``ok``."""
-    row = new_row(item, run_id=RUN.run_id, dt=RUN.dt) | {"status": status}
+    options = ImageOptions().image_options_json
+    row = new_row(item, run_id=RUN.run_id, dt=RUN.dt, image_options=options) | {"status": status}
     if status is Status.OK:
         row |= {"image": image_file(item.media_id, jpeg())}
     if status is Status.FAILED:

@@ -24,6 +24,7 @@ class Network:
 
     def __init__(self, website: WebServer) -> None:
         self.newest_first = True
+        self.overlap = 0
         self._website = website
 
     def put_pages(self, *pages: bytes | Answer) -> None:

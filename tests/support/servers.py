@@ -34,6 +34,7 @@ class Servers:
             SampleServer, ("sample", "events", "lease", "networks", "stream")
         )
         self.sample_of_commands = SampleServer("commands")
+        self.sample_of_options = SampleServer("options")
         self.mastodon, self.closed_mastodon = MastodonServer(), MastodonServer(closed=True)
         self.site, self.commons = Site(), CommonsServer()
         self.instagram, self.facebook = InstagramServer(LOGIN, RENEWED, FACEBOOK), FacebookServer(PAGE)

@@ -112,6 +112,24 @@ INPUTS: list[tuple[str, Any]] = [
     # Choices.
     *cases("preset", "best", "Fast", "", None, 1, ["fast"]),
     *cases("tensor", "float64", "", False, 8),
+    *cases("resize_mode", "crop", "", None, 1, ["no"]),
+    # Image options.
+    *[
+        (field, given(**{field: value}))
+        for field, too_little, too_much in (
+            ("image_size", 15, 2049),
+            ("encode_quality", 0, 96),
+            ("min_image_size", 0, 6001),
+            ("max_image_area", 0, 40_000_001),
+        )
+        for value in (too_little, too_much, -1, True, "512", "", 512.0, NAN, INFINITY, 10**400, [512], {"value": 512})
+    ],
+    *cases("max_aspect_ratio", 0.99, 1000.5, -1, 0, True, "2", "", None, NAN, INFINITY, 10**400, [2], {}),
+    *cases("resize_only_if_bigger", "true", "yes", 1, 0, None, "", [True], {}),
+    *[(field, given(**{field: None})) for field in ("image_size", "encode_quality", "min_image_size")],
+    ("imagesize: there is no such field; did you mean image_size?", given(imagesize=512)),
+    ("quality: there is no such field; did you mean encode_quality?", given(quality=85)),
+    ("max_pixels: there is no such field", given(max_pixels=10**9)),
     *cases("schedule", "", 5, None, [], "x" * 65),
     # A retry.
     *cases("retry", "daily-2026-03-31", True, [], 5),
@@ -208,6 +226,13 @@ FEEDS: list[tuple[str, Any]] = [
     *feed_cases("limit", "bluesky", 0, -1, 100_001, True, "5", 1.5, []),
     *feed_cases("cost_cap_usd", "x", 0, -1, True, "1", []),
     ("cost_cap_usd is a setting of x feeds only", {"source": "bluesky", "account": "a.example", "cost_cap_usd": 1}),
+    *feed_cases("image_size", "bluesky", 15, 2049, "512", 512.5, True, []),
+    *feed_cases("encode_quality", "x", 0, 96, "85", True),
+    *feed_cases("resize_mode", "rss", "crop", "", 1),
+    *feed_cases("resize_only_if_bigger", "bluesky", "yes", 1, []),
+    *feed_cases("max_aspect_ratio", "bluesky", 0.5, "2", True, []),
+    *feed_cases("tensor", "bluesky", "float64", "none", False),
+    ("imagesize: there is no such field; did you mean image_size?", {"source": "x", "account": "a", "imagesize": 5}),
     ("form", {"source": "x", "account": "nasa", "form": "find"}),
     ("window", {"source": "stream", "account": "posts", "window": "../x"}),
     ("window", {"source": "stream", "account": "posts", "window": "a" * 81}),
@@ -262,6 +287,14 @@ RIGHT: list[dict[str, Any]] = [
     *[given(failure_tolerance_percent=value) for value in (0, 100)],
     *[given(preset=value) for value in ("fast", "balanced", "quality")],
     *[given(tensor=value) for value in ("uint8", "float32", None)],
+    *[given(image_size=value) for value in (16, 512, 2048)],
+    *[given(encode_quality=value) for value in (1, 95)],
+    *[given(resize_mode=value) for value in ("no", "border", "keep_ratio", "keep_ratio_largest", "center_crop")],
+    *[given(resize_only_if_bigger=value) for value in (True, False)],
+    *[given(min_image_size=value) for value in (1, 6000)],
+    *[given(max_image_area=value) for value in (1, 40_000_000, None)],
+    *[given(max_aspect_ratio=value) for value in (1, 1.5, 1000)],
+    {"feeds": [{"source": "bluesky", "account": "a.example", "image_size": 1024, "tensor": "uint8", "preset": None}]},
     *[given(schedule=value) for value in ("daily", "frequent", "hourly")],
     *[given(retry={"run_id": value}) for value in ("daily-2026-03-31", "a", "x" * 80, "Läufe_1.2")],
     given(retry={"run_id": "a", "error_codes": ["timed_out", "not_found"]}),

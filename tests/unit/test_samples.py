@@ -17,11 +17,14 @@ from PIL import Image, ImageOps
 from imagelake.imaging import process
 from imagelake.lake.rows import Status
 from imagelake.run.errors import ErrorCode, ImageRejectedError
+from imagelake.sources import Feed, get_source
+from imagelake.web.messages import Response
 from transform.near_duplicates import Match, find, is_comparable
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 README = (SAMPLES / "README.md").read_text("utf-8")
 POSTS = json.loads((SAMPLES / "feed.json").read_text("utf-8"))["posts"]
+PHOTO_BLOG = (SAMPLES / "photoblog.xml").read_text("utf-8")
 PHOTOS = sorted((SAMPLES / "photos").iterdir(), key=lambda photo: photo.stem)
 CASE_FILES = sorted((SAMPLES / "cases").iterdir())
 LICENSES = {
@@ -135,8 +138,8 @@ def test_rotated_case_stands_upright_when_its_orientation_is_applied() -> None:
 
 
 def test_every_photo_is_posted_and_every_posted_file_exists() -> None:
-    text = (SAMPLES / "feed.json").read_text("utf-8")
-    files = set(re.findall(r'"file": "([^"]+)"', text))
+    files = set(re.findall(r'"file": "([^"]+)"', (SAMPLES / "feed.json").read_text("utf-8")))
+    files |= set(re.findall(r'url="([^"]+)"', PHOTO_BLOG))
     assert files == {str(file.relative_to(SAMPLES)) for file in [*PHOTOS, *CASE_FILES]}
 
 
@@ -176,6 +179,21 @@ def test_outcome_table_adds_up_when_the_feed_is_counted() -> None:
     alike = [match for match in near_duplicates() if match is not None]
     expected["`ok`"] = (expected["`ok`"][0], f"{len(alike)} near duplicates")
     assert table("Expected result") == [[what, str(number), note] for what, (number, note) in expected.items()]
+
+
+def test_photo_blog_states_the_license_and_the_author_of_each_photo() -> None:
+    """The right values are those of the table of photos."""
+    url = "http://127.0.0.1:8000/photoblog.xml"
+    page = get_source("rss").parse(Feed(source="rss", account=url), Response(200, {}, PHOTO_BLOG.encode(), url))
+    assert (len(page.posts), page.rejects) == (4, [])
+    credits = {f"http://127.0.0.1:8000/photos/{row[0].strip('`')}": row for row in table("Photos")}
+    for post in page.posts:
+        (media,) = post.media
+        _, _, author, _, license_link, _ = credits[media.url or ""]
+        assert post.license == license_link.partition("](")[2].rstrip(")")
+        assert post.author_name == author.partition("](")[0].lstrip("[")
+        assert media.alt_text
+        assert post.permalink
 
 
 def test_duplicate_has_the_bytes_of_a_newer_post() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from types import TracebackType
 
 from imagelake.run.errors import BadFeedError, SourceChangedError, SourceUnavailableError
@@ -39,21 +40,26 @@ class Api:
     ) -> None:
         self._client.close()
 
-    def send(self, request: Request) -> Response:
-        """Send a request and return the response with any status; the status 5xx is retried first."""
+    def send(self, request: Request, is_final: Callable[[Response], bool] = lambda _: False) -> Response:
+        """Send a request and return the response with any status; the status 5xx is retried first.
+
+        ``is_final`` tells if a response with 5xx is one that another try cannot change.
+        """
         try:
-            return retry(lambda: self._send_once(request), tries=TRIES, on=SourceUnavailableError, pause=_pause)
+            return retry(
+                lambda: self._send_once(request, is_final), tries=TRIES, on=SourceUnavailableError, pause=_pause
+            )
         except _ServerError as error:
             return error.response
 
-    def _send_once(self, request: Request) -> Response:
+    def _send_once(self, request: Request, is_final: Callable[[Response], bool]) -> Response:
         try:
             response = self._client.exchange(
                 request.method, request.url, params=request.params, headers=request.headers, json=request.json
             )
         except HttpError as error:
             raise as_feed_error(error) from error
-        if response.status >= 500:
+        if response.status >= 500 and not is_final(response):
             raise _ServerError(response)
         return response
 

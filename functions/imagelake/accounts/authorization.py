@@ -46,9 +46,14 @@ class Authorizer:
         self._renew_if_due(request)
         return self._with_credentials(request)
 
-    def forget_session(self, request: Request) -> None:
-        """Forget the session token of the request's origin, after the network has refused it."""
-        _session_tokens.pop(self._key(request), None)
+    def forget_session(self, request: Request) -> bool:
+        """Forget the session token of the request's origin, after the network has refused it; tell if there was one."""
+        token = _session_tokens.pop(self._key(request), None)
+        if token is None:
+            return False
+        self._secret.forget(token)
+        self._tried_renewal = False
+        return True
 
     def _key(self, request: Request) -> tuple[str, str]:
         return self._secret.name, _url(request).origin

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -36,6 +36,7 @@ class Secret(Mapping[str, str]):
         self._text: str | None = None
         self._stored: dict[str, str] | None = None
         self._overrides: dict[str, str] = {}
+        self._forgotten: list[tuple[str, str]] = []
 
     def __repr__(self) -> str:
         return f"Secret({self.name!r})"
@@ -66,7 +67,7 @@ class Secret(Mapping[str, str]):
 
     def secret_values(self, public_fields: frozenset[str]) -> list[str]:
         """Return all values seen so far, overridden ones included and those of ``public_fields`` excluded."""
-        fields = [*(self._stored or {}).items(), *self._overrides.items()]
+        fields = [*(self._stored or {}).items(), *self._overrides.items(), *self._forgotten]
         return [value for name, value in fields if name not in public_fields]
 
     @property
@@ -79,6 +80,10 @@ class Secret(Mapping[str, str]):
     def override(self, fields: Mapping[str, str]) -> None:
         """Use ``fields`` instead of the stored ones, without storing them."""
         self._overrides |= fields
+
+    def forget(self, fields: Iterable[str]) -> None:
+        """Use the stored fields again in place of overridden ones, whose values stay secret."""
+        self._forgotten += [(name, self._overrides.pop(name)) for name in fields if name in self._overrides]
 
     def reload(self) -> None:
         """Read the stored fields now, without the cache."""

@@ -8,7 +8,7 @@ from imagelake.accounts.api import Api
 from imagelake.accounts.authorization import Authorizer
 from imagelake.accounts.redaction import Redactor
 from imagelake.accounts.secrets import Secret
-from imagelake.run.errors import CredentialsError, SourceUnavailableError
+from imagelake.run.errors import CredentialsError, ImagelakeError, SourceUnavailableError
 from imagelake.sources import Feed, Page, Source
 from imagelake.sources.contract import Authorized
 from imagelake.web.messages import Request, Response
@@ -29,6 +29,7 @@ class Session:
         self._api = api
         self._secret = secret
         authorized = source if isinstance(source, Authorized) else None
+        self._has_logged_in_again = False
         self._redactor = Redactor(secret, authorized.public_fields if authorized else frozenset())
         self._authorizer = (
             Authorizer(authorized, feed, api, secret, self._redactor, trusted_origins) if authorized else None
@@ -37,20 +38,38 @@ class Session:
     def read(self, request: Request) -> tuple[Response, Page]:
         """Return the response and its page; the response's URL is that of ``request``, which holds no secret."""
         try:
-            authorized = self._authorizer.authorize(request) if self._authorizer else request
-            response = self._redactor.response(self._api.send(authorized), request)
-            return response, self._source.parse(self._feed, response)
+            return self._exchange(request)
         except SourceUnavailableError as error:
             # The client knows no feeds, so its message begins with a host.
             text = str(error)
             named = text if text.startswith(self._feed.name) else f"{self._feed.name}: {text}"
             raise SourceUnavailableError(named) from error
         except CredentialsError as error:
-            if self._authorizer:
-                self._authorizer.forget_session(request)
+            if self._authorizer and self._authorizer.forget_session(request) and not self._has_logged_in_again:
+                # A session can end at any time; a new login tells if the credentials are still valid.
+                self._has_logged_in_again = True
+                return self.read(request)
             if self._secret.loaded and self._secret.remedy not in str(error):
                 raise CredentialsError(f"{error}; put in a new one: {self._secret.remedy}") from None
             raise
+
+    def _exchange(self, request: Request) -> tuple[Response, Page]:
+        authorized = self._authorizer.authorize(request) if self._authorizer else request
+        response = self._api.send(
+            authorized, lambda response: self._is_final(self._redactor.response(response, request))
+        )
+        response = self._redactor.response(response, request)
+        return response, self._source.parse(self._feed, response)
+
+    def _is_final(self, response: Response) -> bool:
+        """Tell if the adapter reads a response as something else than an outage, which alone can end by itself."""
+        try:
+            self._source.parse(self._feed, response)
+        except SourceUnavailableError:
+            return False
+        except ImagelakeError:
+            return True
+        return True
 
     @property
     def warnings(self) -> list[str]:

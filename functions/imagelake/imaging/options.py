@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 from imagelake.imaging.formats import FORMATS
-from imagelake.run.image_options import DEFAULT_PRESET, Preset, Tensor
-
-ResizeMode = Literal["no", "border", "keep_ratio", "keep_ratio_largest", "center_crop"]
+from imagelake.run.image_options import DEFAULT_PRESET, Preset, ResizeMode, Tensor
 
 # Above this number Pillow itself warns. Our limit must apply before that.
 _PILLOW_MAX_PIXELS = 89_478_485

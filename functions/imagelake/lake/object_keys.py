@@ -13,6 +13,8 @@ from imagelake.run.models import Batch, Run
 
 # The folder of all open markers.
 OPEN = "open/"
+# The folder of all dataset files.
+DATASET = "lake/images/"
 
 
 def batch_id(feed_id: str, dt: str, media_ids: Iterable[str]) -> str:
@@ -95,7 +97,7 @@ def batch_failure(run_id: str, batch_id: str) -> str:
 
 def parquet(batch: Batch) -> str:
     """Name the Parquet file of a batch."""
-    return f"lake/images/source={batch.source}/dt={batch.dt}/{batch.batch_id}.parquet"
+    return f"{DATASET}source={batch.source}/dt={batch.dt}/{batch.batch_id}.parquet"
 
 
 def rejects(run: Run, source: str, feed_id: str) -> str:
@@ -103,9 +105,14 @@ def rejects(run: Run, source: str, feed_id: str) -> str:
     return f"rejects/source={source}/dt={run.dt}/{run.run_id}-{feed_id}.jsonl"
 
 
+def failures_prefix(run_id: str) -> str:
+    """Name the folder of a run's lists of failed and rejected items."""
+    return f"reports/{run_id}/failures/"
+
+
 def failures(run_id: str, feed_id: str) -> str:
     """Name the failed and rejected items of a feed, one JSON object per line."""
-    return f"reports/{run_id}/failures/{feed_id}.jsonl"
+    return f"{failures_prefix(run_id)}{feed_id}.jsonl"
 
 
 def run_summary(run_id: str) -> str:

@@ -69,6 +69,7 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("run_id", "string", "Id of the run that planned the item"),
     Column("transform_version", "int", "Version of the transformation that made the row"),
+    Column("image_options", "string", "Image options with which the item was planned, as JSON with sorted names"),
     Column("dt", "string", "Day for which the item was planned, `YYYY-MM-DD`; also a partition column"),
     # The raw file.
     Column("raw_key", "string", "Object key of the downloaded bytes; null if there are none"),
@@ -81,7 +82,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("width", "int", "Width of `image` in pixels"),
     Column("height", "int", "Height of `image` in pixels"),
     Column("image", "struct<bytes:binary,path:string>", "The image, a JPEG in sRGB without metadata; null unless `ok`"),
-    Column("tensor", "binary", "Input for a model, if the execution input asked for it; else null"),
+    Column("tensor", "binary", "Input for a model, if the option `tensor` asked for it; else null"),
     # Features of the processed image.
     Column(
         "mean_rgb",
@@ -140,6 +141,7 @@ class RowWithoutImage(TypedDict):
     duplicate_distance: int | None
     run_id: str
     transform_version: int
+    image_options: str
     dt: str
     raw_key: str | None
     raw_sha256: str | None
@@ -175,11 +177,11 @@ class Row(RowWithoutImage):
     tensor: bytes | None
 
 
-def new_row(item: Item, *, run_id: str, dt: str) -> Row:
+def new_row(item: Item, *, run_id: str, dt: str, image_options: str) -> Row:
     """Make a row with the values that are known from the plan; every other column is ``None``."""
     row: dict[str, Any] = {column.name: None for column in COLUMNS}
     row.update(item.model_dump(mode="json", exclude={"expires_at"}))
-    row.update(run_id=run_id, dt=dt, transform_version=TRANSFORM_VERSION)
+    row.update(run_id=run_id, dt=dt, image_options=image_options, transform_version=TRANSFORM_VERSION)
     return cast(Row, row)
 
 

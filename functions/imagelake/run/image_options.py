@@ -1,4 +1,4 @@
-"""Choices in the execution input for processing images; not in ``models``, so that imaging needs no pydantic."""
+"""Choices in the options for processing images; without pydantic, which imaging does not need."""
 
 from __future__ import annotations
 
@@ -6,5 +6,6 @@ from typing import Literal
 
 Preset = Literal["fast", "balanced", "quality"]
 Tensor = Literal["uint8", "float32"]
+ResizeMode = Literal["no", "border", "keep_ratio", "keep_ratio_largest", "center_crop"]
 
 DEFAULT_PRESET: Preset = "balanced"

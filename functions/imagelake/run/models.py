@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, field_valid
 from imagelake.run.errors import RETRYABLE_CODES, ErrorCode
 from imagelake.run.failures import Failure
 from imagelake.run.frozen_model import FrozenModel
-from imagelake.run.image_options import DEFAULT_PRESET, Preset, Tensor
+from imagelake.run.image_option_models import ImageOptions
 from imagelake.run.posts import Item
 
 # Limits of the execution input and of the stack's parameters.
@@ -46,7 +46,7 @@ class Retry(FrozenModel):
         return value
 
 
-class Run(FrozenModel):
+class Run(ImageOptions):
     """One execution: its identity, its day and its options. Steps take these from here, never from the clock."""
 
     run_id: str
@@ -55,9 +55,6 @@ class Run(FrozenModel):
     batch_size: PositiveInt
     posts_per_feed: PositiveInt
     failure_tolerance_percent: int = Field(ge=0, le=100)
-    # Options of ``imaging``: speed against fidelity, and a tensor beside each image.
-    preset: Preset = DEFAULT_PRESET
-    tensor: Tensor | None = None
     retry: Retry | None = None
 
 
@@ -88,15 +85,15 @@ class Batch(FrozenModel):
         return f"{self.batch_id}/{self.retried_by}" if self.retried_by else self.batch_id
 
 
-class PlannedBatch(FrozenModel):
-    """A batch with its items: the object under ``open/``, and its copy under ``work/`` for the steps."""
+class PlannedBatch(ImageOptions):
+    """A batch with its items: the object under ``open/``, and its copy under ``work/`` for the steps.
+
+    It has the image options with which it was planned, so that a run that resumes it makes the same rows.
+    """
 
     batch: Batch
     run_id: str
     items: list[Item]
-    # Options of the run that planned the batch, so that a run that resumes it makes the same rows.
-    preset: Preset = DEFAULT_PRESET
-    tensor: Tensor | None = None
 
 
 class Stop(StrEnum):
@@ -116,6 +113,10 @@ class Progress(FrozenModel):
     cursor: str | None = None
     pages: NonNegativeInt = 0
     posts: NonNegativeInt = 0
+    # Posts that are newer than the bookmark; only these count against the limit.
+    new_posts: NonNegativeInt = 0
+    # Posts and rejects behind the bookmark; their number ends the overlap.
+    read_again: NonNegativeInt = 0
     waits: NonNegativeInt = 0
     retry_at: str | None = None
     # The newest post so far. An empty ``newest_at`` leaves the bookmark where it is.

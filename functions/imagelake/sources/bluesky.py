@@ -72,6 +72,8 @@ class Bluesky(Authorized):
 
     name = "bluesky"
     newest_first = True
+    # Imported posts have the times of another network.
+    overlap = 200
     # The hosts of videos and their posters are left out: only images are downloaded.
     media_hosts: frozenset[str] | None = frozenset({"cdn.bsky.app"})
     manifest = Manifest(
@@ -86,6 +88,7 @@ class Bluesky(Authorized):
         terms="users must be able to have their content deleted",
         notes=(
             "An account is read without a login. A hashtag needs `identifier` (a handle) and `app_password`.",
+            "Imported posts have the times of the network that they come from, so they are behind later ones.",
             "Posts that their author or a moderator hides from signed-out readers are left out.",
             "Images are the network's resized copies. Bluesky gives their aspect ratio, but neither dimensions nor a "
             "license.",
@@ -95,11 +98,11 @@ class Bluesky(Authorized):
     public_fields = frozenset({"identifier", "session_until"})
 
     def request(self, feed: Feed, bookmark: Bookmark | None, cursor: str | None) -> Request:
-        """Build the request for an account's posts with media, or for a search, which can start at ``bookmark``."""
+        """Build the request for an account's posts with media, or for a search."""
         if feed.account is not None:
             url, params = f"{origin(feed, _PUBLIC_API)}{_AUTHOR_FEED}", _account_params(feed)
         else:
-            url, params = f"{origin(feed, _LOGIN_API)}{_SEARCH}", _search_params(feed, bookmark)
+            url, params = f"{origin(feed, _LOGIN_API)}{_SEARCH}", _search_params(feed)
         params["limit"] = str(min(feed.limit or _PAGE_SIZE, _PAGE_SIZE))
         if cursor is not None:
             params["cursor"] = cursor
@@ -173,14 +176,11 @@ def _account_params(feed: Feed) -> dict[str, str]:
     return {"actor": actor, "filter": "posts_with_media"}
 
 
-def _search_params(feed: Feed, bookmark: Bookmark | None) -> dict[str, str]:
+def _search_params(feed: Feed) -> dict[str, str]:
     tag = (feed.hashtag or "").removeprefix("#")
     if _TAG.fullmatch(tag) is None:
         raise BadFeedError(f"{feed.name}: a hashtag of Bluesky has at most 64 characters")
-    params = {"q": f"#{tag}", "tag": tag, "sort": "latest"}
-    if bookmark is not None:
-        params["since"] = bookmark.newest_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return params
+    return {"q": f"#{tag}", "tag": tag, "sort": "latest"}
 
 
 def _entries(body: Any) -> list[Any] | None:

@@ -1,8 +1,9 @@
 """Wikimedia Commons: the files of a category, with the license and the attribution of each file page.
 
 The first request looks the category up, because the listing of a missing category is just empty. The listing is in the
-order in which files were added to the category. Without a bookmark it is read from the newest file back, with a
-bookmark from there forward. A cursor is the API's own ``continue``, as a query string.
+order in which files were added to the category. Without a bookmark it is read from the newest file back. With a
+bookmark, a page of earlier files is read again, and then the listing from the second of the bookmark forward. A cursor
+is the API's own ``continue``, as a query string, and the direction.
 
 The image is the site's rendition at one of its standard widths, because the site asks clients not to download originals
 of many megabytes (https://www.mediawiki.org/wiki/Common_thumbnail_sizes). A smaller file comes as it was uploaded.
@@ -11,7 +12,8 @@ of many megabytes (https://www.mediawiki.org/wiki/Common_thumbnail_sizes). A sma
 from __future__ import annotations
 
 import re
-from datetime import UTC
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -41,6 +43,7 @@ _COMMONS = "https://commons.wikimedia.org"
 _PAGE_SIZE = 50
 _WIDTH = 1280
 _BEGIN = "continue="
+_FORWARD = {"gcmdir": "newer"}
 
 _METADATA = (
     "LicenseShortName", "UsageTerms", "Artist", "Credit", "Attribution", "ImageDescription", "ObjectName",
@@ -125,8 +128,10 @@ class Commons:
     """The adapter; ``feed.account`` names the category, ``feed.server`` replaces commons.wikimedia.org."""
 
     name = "commons"
-    # With a bookmark the listing is read from there forward, so every page is new.
+    # With a bookmark the listing is read from there forward.
     newest_first = False
+    # The site adds files in the order of time, but its database servers lag behind each other.
+    overlap = _PAGE_SIZE
     media_hosts: frozenset[str] | None = frozenset({"upload.wikimedia.org"})
     manifest = Manifest(
         title="Wikimedia Commons",
@@ -152,6 +157,11 @@ class Commons:
     def request(self, feed: Feed, bookmark: Bookmark | None, cursor: str | None) -> Request:
         """Build the request for the category itself, and after that for pages of its files."""
         category = _category(feed)
+        position = dict(parse_qsl(cursor or "", keep_blank_values=True))
+        size = min(feed.limit or _PAGE_SIZE, _PAGE_SIZE)
+        if bookmark is not None and cursor == _BEGIN and size == 1:
+            # The first run has read no earlier file.
+            position |= _FORWARD
         if cursor is None:
             params = {"titles": category, "prop": "categoryinfo"}
         else:
@@ -161,7 +171,7 @@ class Commons:
                 "gcmnamespace": "6",
                 "gcmsort": "timestamp",
                 "gcmdir": "older",
-                "gcmlimit": str(min(feed.limit or _PAGE_SIZE, _PAGE_SIZE)),
+                "gcmlimit": str(size),
                 "prop": "imageinfo|categories",
                 "iiprop": "timestamp|user|url|size|sha1|mime|thumbmime|extmetadata|badfile",
                 "iiurlwidth": str(_WIDTH),
@@ -170,10 +180,13 @@ class Commons:
                 "clprop": "timestamp",
                 "cllimit": "max",
             }
-            if bookmark is not None:
-                params["gcmdir"] = "newer"
-                params["gcmstart"] = bookmark.newest_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            params.update(parse_qsl(cursor, keep_blank_values=True))
+            if bookmark is not None and position.items() >= _FORWARD.items():
+                params["gcmstart"] = _second(bookmark.newest_at)
+            elif bookmark is not None:
+                # The way forward begins with the second of the bookmark, so the overlap ends one second before.
+                params["gcmstart"] = _second(bookmark.newest_at - timedelta(seconds=1))
+                params["gcmlimit"] = str(min((feed.limit or _PAGE_SIZE + 1) - 1, _PAGE_SIZE))
+            params.update(position)
         return Request(f"{origin(feed, _COMMONS)}/w/api.php", {**_QUERY, **params}, {"accept": "application/json"})
 
     def parse(self, feed: Feed, response: Response) -> Page:
@@ -188,7 +201,15 @@ class Commons:
         if "titles" in params:
             _refuse_missing(feed, body)
             return Page([], [], _BEGIN)
-        return _listing(feed, body, partial="iicontinue" in params or "batchcomplete" not in body)
+        page = _listing(feed, body, partial="iicontinue" in params or "batchcomplete" not in body)
+        if "gcmstart" not in params:
+            return page
+        forward = urlencode(_FORWARD)
+        if params.items() >= _FORWARD.items():
+            return replace(page, cursor=f"{forward}&{page.cursor}" if page.cursor else None)
+        # This page is the overlap. Only the rest of an incomplete one is asked for.
+        cursor = f"{forward}&{_BEGIN}" if "batchcomplete" in body else page.cursor
+        return replace(page, cursor=cursor, newest=None, positions=[])
 
 
 ADAPTER: Source = Commons()
@@ -228,8 +249,10 @@ def _listing(feed: Feed, body: dict[str, Any], partial: bool) -> Page:
         entries = [raw for raw in entries if not isinstance(raw, dict) or "imageinfo" in raw or "missing" in raw]
     posts, rejects = read_entries(feed, entries, _post, _id)
     positions = [position for raw in entries for position in _position(raw)]
-    newest = max(positions, key=lambda position: position.newest_at, default=None)
-    return Page(posts, rejects, _cursor(feed, body), newest=newest)
+    newest = max(positions, key=lambda position: (position.newest_at, int(position.newest_id)), default=None)
+    rejected = {reject.post_id for reject in rejects}
+    positions = [position for position in positions if position.newest_id not in rejected]
+    return Page(posts, rejects, _cursor(feed, body), newest=newest, positions=positions or None)
 
 
 def _cursor(feed: Feed, body: dict[str, Any]) -> str | None:
@@ -240,6 +263,10 @@ def _cursor(feed: Feed, body: dict[str, Any]) -> str | None:
         raise SourceChangedError(f"{feed.name}: continue is not an object")
     # The response may not set any other parameter of the next request.
     return urlencode({key: text for key, text in position.items() if key.endswith("continue")})
+
+
+def _second(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _position(raw: Any) -> list[Bookmark]:

@@ -52,7 +52,8 @@ class Page:
     """One page of a listing.
 
     ``cursor`` leads to the next page and is ``None`` on the last one. ``newest`` is the bookmark after this page.
-    ``cost_usd`` is the network's price of the page, in US dollars.
+    ``positions`` are the positions of the posts in the listing, in the form of bookmarks, if the times of the posts do
+    not tell which of them are behind the bookmark. ``cost_usd`` is the network's price of the page, in US dollars.
     """
 
     posts: list[Post]
@@ -60,6 +61,7 @@ class Page:
     cursor: str | None
     rate: RateLimit | None = None
     newest: Bookmark | None = None
+    positions: list[Bookmark] | None = None
     cost_usd: float = 0.0
 
 
@@ -72,6 +74,12 @@ class Source(Protocol):
     # to the newest post that it has read; a listing from new to old would lose the unread posts between the two.
     # So a listing from new to old is True, even if the network leaves out all that is older than the bookmark.
     newest_first: bool
+    # The number of posts behind the bookmark that each run reads again, because networks insert posts there: late and
+    # backdated ones. They use up no limit, and known media items get no second row. It is 0 if the network bills posts.
+    # It ends at the limit of the feed, because the first run has read no more posts. If ``newest_first`` is true, Fetch
+    # reads on behind the bookmark. Otherwise the adapter reads these posts first, as pages without ``newest`` and with
+    # empty ``positions``.
+    overlap: int
     # Hosts that serve this network's media, subdomains included; ``None`` if any host may.
     media_hosts: frozenset[str] | None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -12,6 +13,7 @@ from urllib.parse import urljoin, urlsplit
 from imagelake.run.posts import Media, MediaKind, Post
 from imagelake.sources import wire
 from imagelake.sources.contract import Feed
+from imagelake.sources.signatures import is_signed, without_signature
 
 _MAX_URL = 8192
 
@@ -52,12 +54,18 @@ class Entry:
 
 
 def post(feed: Feed, entry: Entry) -> Post:
-    """Build the post. If the entry has no id, its link is the id, or else a digest of its text and media."""
+    """Build the post. If the entry has no id, its link is the id, or else a digest of its text and media.
+
+    A signature in a URL is no part of an id, because it changes each day.
+    """
     feed_url = feed.account or ""
     text = "\n\n".join(dict.fromkeys(filter(None, [entry.title, entry.body])))
-    media_urls = [enclosure.url or "" for enclosure in entry.enclosures]
+    media_urls = [without_signature(enclosure.url or "") for enclosure in entry.enclosures]
     post_id = entry.guid or entry.link or _digest(text, *media_urls)
+    if is_signed(post_id):
+        post_id = without_signature(post_id)
     host = urlsplit(feed_url).hostname or "feed"
+    enclosures = _without_repeats(entry.enclosures)
     return Post(
         post_id=post_id,
         # Two feeds may give one name to different authors.
@@ -71,7 +79,7 @@ def post(feed: Feed, entry: Entry) -> Post:
         license=entry.license,
         media=[
             Media(
-                media_id=f"rss/{_digest(feed_url, post_id, enclosure.url or str(index))}",
+                media_id=f"rss/{_digest(feed_url, post_id, name)}",
                 index=index,
                 kind=enclosure.kind,
                 url=enclosure.url,
@@ -79,7 +87,7 @@ def post(feed: Feed, entry: Entry) -> Post:
                 width=enclosure.width,
                 height=enclosure.height,
             )
-            for index, enclosure in enumerate(_without_repeats(entry.enclosures))
+            for index, (enclosure, name) in enumerate(zip(enclosures, _names(enclosures), strict=True))
         ],
     )
 
@@ -119,6 +127,20 @@ def _without_repeats(enclosures: list[Enclosure]) -> list[Enclosure]:
     for index, enclosure in enumerate(enclosures):
         unique.setdefault(enclosure.url or f" {index}", enclosure)
     return list(unique.values())
+
+
+def _names(enclosures: list[Enclosure]) -> list[str]:
+    """Name each file of an entry by its URL without a signature, and number files that have the same name then.
+
+    So two images stay two, even if only a parameter tells them apart that looks like a signature.
+    """
+    names: list[str] = []
+    seen = Counter[str]()
+    for index, enclosure in enumerate(enclosures):
+        name = without_signature(enclosure.url) if enclosure.url else str(index)
+        names.append(f"{name}\n{seen[name]}" if seen[name] else name)
+        seen[name] += 1
+    return names
 
 
 def _digest(*parts: str) -> str:

@@ -19,7 +19,7 @@ from imagelake.sources.origin import origin
 from imagelake.sources.wire import Moment, WireModel
 from imagelake.web.messages import Request, Response
 
-# With all attachments of the posts, Facebook refuses larger pages: "reduce the amount of data".
+# With all attachments of the posts, Facebook refuses most of the larger pages: "reduce the amount of data".
 _PAGE_SIZE = 25
 
 _PAGE = re.compile(r"@?([A-Za-z0-9][A-Za-z0-9._-]{0,79})")
@@ -101,6 +101,8 @@ class Facebook(Authorized):
 
     name = "facebook"
     newest_first = True
+    # Pages can date their posts back.
+    overlap = 50
     media_hosts: frozenset[str] | None = frozenset({"fbcdn.net", "fbsbx.com"})
     manifest = Manifest(
         title="Facebook Pages",
@@ -118,6 +120,8 @@ class Facebook(Authorized):
             "A Page token does not expire by date. It ends with a changed password or when the app is removed.",
             "A Page that is not your own needs the feature Page Public Content Access.",
             "Facebook has no search for hashtags.",
+            "If Meta asks to reduce the amount of data, the run goes on with half the page size, down to one post.",
+            "Pages can date their posts back.",
             "URLs of images expire after days; each URL contains its expiry.",
             "Images are as the post shows them, not the originals. Facebook gives no alt text, no license and no "
             "sensitive flag.",
@@ -133,7 +137,7 @@ class Facebook(Authorized):
         page = _PAGE.fullmatch(feed.account)
         if page is None:
             raise BadFeedError(f"{feed.name}: write the Page's name as in its URL, or its id")
-        params = {"fields": _FIELDS, "limit": str(min(feed.limit or _PAGE_SIZE, _PAGE_SIZE))}
+        params = {"fields": _FIELDS, "limit": str(_size(feed))}
         return Request(
             f"{origin(feed, graph.API)}/{graph.VERSION}/{page[1]}/published_posts",
             params | dict(parse_qsl(cursor or "")),
@@ -144,14 +148,16 @@ class Facebook(Authorized):
         return graph.at(self.request(feed, None, None), posted_at)
 
     def parse(self, feed: Feed, response: Response) -> Page:
-        """Parse the page; an empty page can still have a next one."""
+        """Parse the page; an empty page, and one that Meta calls too large, can still have a next one."""
+        if smaller := graph.smaller_page(feed, response):
+            return Page([], [], smaller)
         body = graph.read_object(feed, response)
         return graph.read_page(
             feed,
             response,
             body,
             lambda raw: _post(_Entry.model_validate(raw)),
-            cursor=graph.next_position(feed, body),
+            cursor=graph.in_same_size(graph.next_position(feed, body), response, _size(feed)),
         )
 
     def authorize(self, request: Request, secret: Mapping[str, str]) -> Request:
@@ -162,6 +168,10 @@ class Facebook(Authorized):
 
 
 ADAPTER: Source = Facebook()
+
+
+def _size(feed: Feed) -> int:
+    return min(feed.limit or _PAGE_SIZE, _PAGE_SIZE)
 
 
 def _post(entry: _Entry) -> Post:

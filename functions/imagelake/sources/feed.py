@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -20,6 +21,7 @@ from pydantic import (
 
 from imagelake.run.errors import BadFeedError
 from imagelake.run.frozen_model import FrozenModel
+from imagelake.run.image_option_models import ImageOptionChanges
 from imagelake.run.masking import mask, mask_feed
 from imagelake.run.models import MAX_POSTS_PER_FEED
 from imagelake.run.sentences import faults, show
@@ -37,12 +39,12 @@ _SOURCE = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _WINDOW = re.compile(r"[a-zA-Z0-9_-]{1,80}")
 
 
-class Feed(FrozenModel):
+class Feed(ImageOptionChanges):
     """One account or one hashtag of one network.
 
     ``server`` is a host name (``mastodon.example``) or an origin (``https://mastodon.example``), for networks that have
     many servers. For other networks it replaces the server of the public API. ``limit`` is the largest number of posts
-    to read in one run.
+    to read in one run. A feed may have image options of its own.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -138,7 +140,7 @@ class Feed(FrozenModel):
 
     @property
     def feed_id(self) -> str:
-        """The feed's id: unique, made of characters that are safe in object keys, and independent of the limit."""
+        """The feed's id: unique, made of characters that are safe in object keys, and independent of all options."""
         slug = re.sub(r"[^a-z0-9.]+", "-", mask(self.name).lower()).strip("-.")[:64]
         return f"{slug}-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
 
@@ -155,3 +157,11 @@ class Bookmark(FrozenModel):
 
     newest_id: str = Field(max_length=MAX_BOOKMARK)
     newest_at: AwareDatetime
+
+    def is_before(self, other: Bookmark) -> bool:
+        """Tell if ``other`` is newer; of two posts with the same time, the one with the higher number is newer."""
+        return self._order < other._order
+
+    @property
+    def _order(self) -> tuple[datetime, int, str]:
+        return self.newest_at, len(self.newest_id), self.newest_id

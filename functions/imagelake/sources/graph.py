@@ -34,6 +34,7 @@ VERSION = "v26.0"
 
 _TRANSIENT = "1"
 _PERMISSION = "10"
+_NOT_FOUND = "100/33"
 _ERRORS: Mapping[str, type[ImagelakeError]] = {
     **dict.fromkeys(["4", "17", "18", "32", "341", "613"], RateLimitedError),
     # One code per business use case.
@@ -42,9 +43,19 @@ _ERRORS: Mapping[str, type[ImagelakeError]] = {
     "190": CredentialsError,
     **dict.fromkeys(["3", _PERMISSION, "368"], FeedNotPermittedError),
     # An object that is deleted, private or not permitted has the same code. 110 and 9009: account; 24: hashtag.
-    **dict.fromkeys(["100/33", "803", "110", "9009", "24"], FeedNotFoundError),
+    **dict.fromkeys([_NOT_FOUND, "803", "110", "9009", "24"], FeedNotFoundError),
     **dict.fromkeys([_TRANSIENT, "2"], SourceUnavailableError),
 }
+
+_MAX_MESSAGE = 2_000
+_URL = re.compile(r"https?://\S+")
+_ABOUT_PERMISSIONS = re.compile(r"permission|feature|reviewed and approved", re.IGNORECASE)
+# The names are those of https://developers.facebook.com/docs/permissions and .../docs/features-reference.
+_PERMISSION_NAME = re.compile(r"(?<!ID )'([A-Za-z][A-Za-z_ ]{2,60})'|\b([a-z]{2,20}(?:_[a-z]{2,20}){1,5})\b")
+# A refusal of a page that is too large; it has the status 500 and no code of its own.
+_TOO_MUCH = "reduce the amount of data"
+# The page size and the position in requests that have both in the list of fields.
+_INNER_PAGE = re.compile(r"media\.limit\((?P<limit>\d+)\)(?:\.after\((?P<after>[^()]*)\))?")
 
 # Usage is stated in percent. Calls beyond the limit still count, so stop before it.
 _STOP_AT = 95
@@ -64,11 +75,36 @@ def _code(body: dict[str, Any]) -> object:
         return None
     code, name = error.get("code"), str(error.get("code"))
     if code == 100 and error.get("error_subcode") == 33:
-        return "100/33"
+        return _NOT_FOUND
+    if code == 100 and _missing(body):
+        return _PERMISSION
+    if code == 100 and "does not exist" in _message(body):
+        return _NOT_FOUND
     if isinstance(code, int) and 200 <= code <= 299:
         return _PERMISSION
     # A rate limit can also be marked as transient, but it has its own end.
     return _TRANSIENT if name not in _ERRORS and error.get("is_transient") is True else name
+
+
+def _message(body: dict[str, Any]) -> str:
+    """Return the texts of an error without its URLs."""
+    error = body.get("error")
+    texts = [error.get(name) for name in ("message", "error_user_msg")] if isinstance(error, dict) else []
+    return _URL.sub("", " ".join(text for text in texts if isinstance(text, str))[:_MAX_MESSAGE])
+
+
+def _missing(body: dict[str, Any]) -> list[str]:
+    """Return the permissions and features that an error names: one of them is missing."""
+    message = _message(body)
+    if not _ABOUT_PERMISSIONS.search(message):
+        return []
+    names = [quoted or plain for quoted, plain in _PERMISSION_NAME.findall(message)]
+    return list(dict.fromkeys(name for name in names if name != "access_token"))
+
+
+def _remedy(body: dict[str, Any]) -> str | None:
+    names = _missing(body)
+    return f"Meta names what the token or the app needs: {', '.join(names)}" if names else None
 
 
 def _rate(response: Response) -> RateLimit | None:
@@ -111,7 +147,7 @@ def _number(value: Any) -> float:
     return min(float(value), 1e6) if isinstance(value, int | float) and 0 <= value < 10**9 else 0.0
 
 
-DIALECT = Dialect(rate=_rate, code=_code, errors=_ERRORS)
+DIALECT = Dialect(rate=_rate, code=_code, errors=_ERRORS, remedy=_remedy)
 
 
 def read_object(feed: Feed, response: Response) -> dict[str, Any]:
@@ -165,6 +201,34 @@ def next_position(feed: Feed, listing: dict[str, Any]) -> str | None:
         case dict():
             return None
     raise SourceChangedError(f"{feed.name}: paging is not an object")
+
+
+def smaller_page(feed: Feed, response: Response) -> str | None:
+    """Return the position of the same page with half of its posts, if Meta asks to reduce the amount of data."""
+    if _TOO_MUCH.encode() not in response.body.lower():
+        return None
+    body = read_json(feed, response)
+    if not isinstance(body, dict) or _TOO_MUCH not in _message(body).lower():
+        return None
+    asked = _asked(response)
+    if int(asked["limit"]) <= 1:
+        raise SourceChangedError(f"{feed.name}: Meta asks to reduce the amount of data, but the page has only one post")
+    return urlencode({**asked, "limit": int(asked["limit"]) // 2})
+
+
+def in_same_size(position: str | None, response: Response, size: int) -> str | None:
+    """Add the page size to the position of the next page, if this one has fewer posts than ``size``."""
+    limit = int(_asked(response)["limit"])
+    return f"{position}&limit={limit}" if position and 0 < limit < size else position
+
+
+def _asked(response: Response) -> dict[str, str]:
+    """Return the page size and the position that the request has asked for."""
+    query = dict(parse_qsl(urlsplit(response.url).query))
+    inner = _INNER_PAGE.search(query.get("fields", ""))
+    asked = {name: value for name, value in query.items() if name in (*_POSITION, "limit")}
+    asked |= {name: value for name, value in inner.groupdict().items() if value} if inner else {}
+    return {"limit": "0", **asked}
 
 
 def after_position(paging: Any) -> str | None:

@@ -95,6 +95,8 @@ class Instagram(Authorized):
 
     name = "instagram"
     newest_first = True
+    # Instagram does not say that the newest post is always the first one.
+    overlap = 50
     media_hosts: frozenset[str] | None = frozenset({"cdninstagram.com", "fbcdn.net"})
     manifest = Manifest(
         title="Instagram",
@@ -115,6 +117,7 @@ class Instagram(Authorized):
             "Store the expiry of that token as `facebook_token_expires_at` to be warned 14 days ahead.",
             "Another account must be professional. A hashtag needs the feature Instagram Public Content Access.",
             "Instagram allows 30 different hashtags in 7 days. Their posts are in no order of time and have no author.",
+            "If Meta asks to reduce the amount of data, the run goes on with half the page size, down to one post.",
             "URLs of images expire after about 4 days; each URL contains its expiry.",
             "Instagram gives no dimensions, no license and no sensitive flag, and no URL for copyrighted material.",
         ),
@@ -125,7 +128,7 @@ class Instagram(Authorized):
 
     def request(self, feed: Feed, bookmark: Bookmark | None, cursor: str | None) -> Request:
         """Build the request for the next page of the listing; for a hashtag, first the lookup of its id."""
-        size = min(feed.limit or _PAGE_SIZE, _PAGE_SIZE)
+        size = _size(feed)
         if feed.account == "me":
             return _listing(f"{origin(feed, _OWN_API)}{_ME}", _OWN_FIELDS, size, cursor)
         base = f"{origin(feed, graph.API)}/{graph.VERSION}"
@@ -142,7 +145,9 @@ class Instagram(Authorized):
         return graph.at(self.request(feed, None, None), posted_at)
 
     def parse(self, feed: Feed, response: Response) -> Page:
-        """Parse the page; the page of a hashtag's lookup has only a cursor."""
+        """Parse the page; that of a hashtag's lookup, and one that Meta calls too large, have only a cursor."""
+        if smaller := graph.smaller_page(feed, response):
+            return Page([], [], _cursor(response, smaller))
         body = graph.read_object(feed, response)
         path = urlsplit(response.url).path
         if path.endswith(_TAG_LOOKUP):
@@ -150,19 +155,18 @@ class Instagram(Authorized):
         listing, account = _find_listing(feed, body)
         if path.endswith("/recent_media"):
             # A hashtag has the same cursor on every page; Fetch stops at a page without new posts.
-            after = graph.after_position(listing.get("paging"))
-            tag_id = path.split("/")[-2]
-            cursor = f"{tag_id}/recent_media?{after}" if after and listing.get("data") else None
+            position = graph.after_position(listing.get("paging")) if listing.get("data") else None
         elif "business_discovery" in body:
-            cursor = graph.after_position(listing.get("paging"))
+            position = graph.after_position(listing.get("paging"))
         else:
-            cursor = graph.next_position(feed, listing)
+            position = graph.next_position(feed, listing)
+        position = graph.in_same_size(position, response, _size(feed))
         return graph.read_page(
             feed,
             response,
             listing,
             lambda raw: _post(_Entry.model_validate(raw), account),
-            cursor=cursor,
+            cursor=_cursor(response, position) if position else None,
             in_order=feed.hashtag is None,
         )
 
@@ -203,6 +207,16 @@ class Instagram(Authorized):
 ADAPTER: Source = Instagram()
 
 
+def _size(feed: Feed) -> int:
+    return min(feed.limit or _PAGE_SIZE, _PAGE_SIZE)
+
+
+def _cursor(response: Response, position: str) -> str:
+    """Return a position in the listing that the response is of, as a cursor."""
+    path = urlsplit(response.url).path.split("/")
+    return f"{path[-2]}/recent_media?{position}" if path[-1] == "recent_media" else position
+
+
 def _is_own(request: Request) -> bool:
     return urlsplit(request.url).path in (_ME, _REFRESH)
 
@@ -222,7 +236,8 @@ def _other_account_request(feed: Feed, base: str, size: int, position: str | Non
     name = (feed.account or "").removeprefix("@")
     if _NAME.fullmatch(name) is None:
         raise BadFeedError(f"{feed.name}: {name!r} is not the name of an Instagram account")
-    after = dict(parse_qsl(position or "")).get("after", "")
+    asked = dict(parse_qsl(position or ""))
+    size, after = int(asked.get("limit", size)), asked.get("after", "")
     # The cursor becomes part of the field list, so it may not contain a sign that ends it.
     if after and _CURSOR.fullmatch(after) is None:
         raise SourceChangedError(f"{feed.name}: the cursor contains other signs than a cursor of Instagram")

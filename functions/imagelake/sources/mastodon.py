@@ -4,8 +4,11 @@ The first request looks the account up. For a hashtag it asks if the server show
 feed is an empty list. Then come the pages of the listing: without a bookmark from the newest post back, with a bookmark
 from there forward, so that no post between two runs is missed.
 
+A server that gets to know a post late inserts it at the time of the post, so some posts behind the bookmark are read
+again, before the others.
+
 A cursor is the listing's path below ``/api/v1/``, and after the first page also ``max_id`` or ``min_id``. Only those
-ids are taken from a ``Link`` header, never its host.
+ids are taken from a ``Link`` header, never its host. A cursor to posts behind the bookmark also has their number.
 """
 
 from __future__ import annotations
@@ -27,13 +30,19 @@ from imagelake.sources.origin import host, origin
 from imagelake.sources.plain_text import plain_text
 from imagelake.sources.responses import Dialect, check, header, iso_time, rate_limit, read_json, responded_at
 from imagelake.sources.wire import Moment, WireModel, read_entries
+from imagelake.web.errors import UrlRefusedError
 from imagelake.web.messages import Request, Response
+from imagelake.web.urls import Url
 
 _API = "/api/v1/"
 _LOOKUP = "/api/v1/accounts/lookup"
 _INSTANCE = "/api/v2/instance"
 _SIGNED_IN = "signed_in"
 _PAGE_SIZE = 40
+# The number of posts behind the bookmark that are still to be read. Servers ignore it; it tells ``parse`` how to go on.
+_BEHIND = "behind"
+# The position of the first page from the bookmark forward.
+_FORWARD = "forward"
 
 _DIALECT = Dialect(rate=lambda response: rate_limit(response, "x-ratelimit", iso_time))
 
@@ -88,8 +97,10 @@ class Mastodon(Authorized):
     """The adapter; ``feed.server`` names the server. The secret has one field per server: host name and token."""
 
     name = "mastodon"
-    # With a bookmark the listing is read from there forward, so every page is new.
+    # With a bookmark the listing is read from there forward.
     newest_first = False
+    # A server that gets to know a post late inserts it at the time of the post.
+    overlap = 2 * _PAGE_SIZE
     # A server may keep its media anywhere.
     media_hosts: frozenset[str] | None = None
     manifest = Manifest(
@@ -107,6 +118,7 @@ class Mastodon(Authorized):
         deletion="the response for the post is 404",
         terms="those of each server; some forbid automated collection: read `/api/v1/instance/terms_of_service` first",
         notes=(
+            "A server that gets to know a post late inserts it at the time of the post, behind later ones.",
             "Several servers, separated by commas, are one feed each.",
             "A server can close its hashtag feeds to signed-out readers. Such a feed is an error, not an empty feed. A "
             "token in the secret, under the host name of its server, opens a feed for signed-in readers.",
@@ -119,7 +131,7 @@ class Mastodon(Authorized):
 
     def authorize(self, request: Request, secret: Mapping[str, str]) -> Request:
         """Add the token of the request's server, if there is one."""
-        token = secret.get(urlsplit(request.url).hostname or "")
+        token = _token(secret, Url.parse(request.url).host)
         if not token:
             return request
         params = dict(request.params)
@@ -136,13 +148,20 @@ class Mastodon(Authorized):
         if cursor is None:
             return Request(f"{base}{_INSTANCE}", headers=headers)
         listing, _, position = cursor.partition("?")
-        params = {"only_media": "true", "limit": str(min(feed.limit or _PAGE_SIZE, _PAGE_SIZE))}
+        size = min(feed.limit or _PAGE_SIZE, _PAGE_SIZE)
+        params = {"only_media": "true", "limit": str(size)}
         if feed.account is not None:
             params["exclude_reblogs"] = "true"
-        if position:
-            params.update(parse_qsl(position))
-        elif bookmark is not None:
+        if bookmark is not None and not position:
+            # The first run has read as many posts as its limit, and the bookmark is one of them.
+            behind = min(self.overlap, (feed.limit or self.overlap + 1) - 1)
+            position = urlencode({"max_id": bookmark.newest_id, _BEHIND: behind}) if behind else _FORWARD
+        if bookmark is not None and position == _FORWARD:
             params["min_id"] = bookmark.newest_id
+        else:
+            params.update(parse_qsl(position))
+        if _BEHIND in params:
+            params["limit"] = str(min(size, int(params[_BEHIND])))
         return Request(f"{base}{_API}{listing}", params, headers)
 
     def parse(self, feed: Feed, response: Response) -> Page:
@@ -162,6 +181,15 @@ class Mastodon(Authorized):
 
 
 ADAPTER: Source = Mastodon()
+
+
+def _token(secret: Mapping[str, str], server: str) -> str | None:
+    """Return the token of a server, however its host name is written."""
+    for name in secret:
+        with suppress(UrlRefusedError):
+            if Url.parse(name if "://" in name else f"https://{name}").host == server:
+                return secret[name]
+    return None
 
 
 def _refuse_closed(feed: Feed, response: Response) -> None:
@@ -207,6 +235,9 @@ def _listing(feed: Feed, response: Response, entries: list[Any]) -> Page:
         return _post(status, server)
 
     posts, rejects = read_entries(feed, entries, read, _id)
+    query = dict(parse_qsl(urlsplit(response.url).query))
+    if _BEHIND in query:
+        return Page(posts, rejects, _next_behind(response, query), _DIALECT.rate(response), positions=[])
     # Every page runs from new to old by id, in both directions.
     newest = positions[0] if positions else None
     return Page(posts, rejects, _next(response), _DIALECT.rate(response), newest)
@@ -256,6 +287,15 @@ def _next(response: Response) -> str | None:
         if link_relation == relation and position:
             return f"{parts.path.removeprefix(_API)}?{urlencode({key: position[0]})}"
     return None
+
+
+def _next_behind(response: Response, query: Mapping[str, str]) -> str:
+    """Return the cursor of the next page behind the bookmark, or of the first one from there forward."""
+    left = int(query[_BEHIND]) - int(query["limit"])
+    older = _next(response) if left > 0 else None
+    if older:
+        return f"{older}&{urlencode({_BEHIND: left})}"
+    return f"{urlsplit(response.url).path.removeprefix(_API)}?{_FORWARD}"
 
 
 def _id(raw: Any) -> str | None:

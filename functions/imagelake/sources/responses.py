@@ -66,12 +66,14 @@ class Dialect:
     """One network's way to state rate limits and errors.
 
     ``rate`` reads the rate limit from the headers of a response. ``code`` finds the error code in the JSON object of an
-    error response, and ``errors`` maps codes to errors; a code in it overrides the status.
+    error response, and ``errors`` maps codes to errors; a code in it overrides the status. ``remedy`` finds what a user
+    has to do, if the object says it.
     """
 
     rate: Callable[[Response], RateLimit | None]
     code: Callable[[dict[str, Any]], object] = lambda _: None
     errors: Mapping[str, type[ImagelakeError]] = field(default_factory=dict)
+    remedy: Callable[[dict[str, Any]], str | None] = lambda _: None
 
 
 def check(feed: Feed, response: Response, dialect: Dialect) -> None:
@@ -82,10 +84,13 @@ def check(feed: Feed, response: Response, dialect: Dialect) -> None:
 
 def refusal(feed: Feed, response: Response, dialect: Dialect) -> ImagelakeError:
     """Return the error that an error response means; some of them have the status of a success."""
-    kind = _coded(response, dialect) or _BY_STATUS.get(response.status)
+    body = _object(response)
+    kind = _coded(body, dialect) or _BY_STATUS.get(response.status)
     if kind is None:
         kind = SourceUnavailableError if response.status >= 500 else SourceChangedError
     message = f"{feed.name}: {_MEANING.get(kind, 'refused')} (HTTP {response.status}, {described(response)})"
+    if remedy := dialect.remedy(body):
+        message = f"{message}; {remedy}"
     if kind is RateLimitedError:
         return RateLimitedError(message, reset_at=_reset_at(response, dialect))
     return kind(message)
@@ -152,14 +157,19 @@ def iso_time(text: str) -> datetime:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
-def _coded(response: Response, dialect: Dialect) -> type[ImagelakeError] | None:
+def _object(response: Response) -> dict[str, Any]:
+    """Return the JSON object of an error response, or an empty one if it has none."""
     if has_more_values(response.body, MAX_VALUES):
-        return None
+        return {}
     try:
         body = _decoded(response.body)
     except (ValueError, RecursionError):
-        return None
-    code = dialect.code(body) if isinstance(body, dict) else None
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _coded(body: dict[str, Any], dialect: Dialect) -> type[ImagelakeError] | None:
+    code = dialect.code(body)
     return dialect.errors.get(code) if isinstance(code, str) else None
 
 

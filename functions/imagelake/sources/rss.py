@@ -2,13 +2,14 @@
 
 The id in the bookmark contains the version that the server stated, so a feed that has not changed is not sent again:
 the response 304 is an empty page. A feed can have several pages (RFC 5005, JSON Feed's ``next_url``); a cursor is the
-URL of the next one, on the same origin.
+URL of the next one, on the same host.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from urllib.parse import urljoin, urlsplit
 
 from imagelake.run.errors import BadFeedError, SourceChangedError
@@ -19,7 +20,7 @@ from imagelake.sources.manifest import Manifest
 from imagelake.sources.responses import Dialect, check, described, header, read_json, responded_at
 from imagelake.web.errors import UrlRefusedError
 from imagelake.web.messages import Request, Response
-from imagelake.web.urls import Url, origin
+from imagelake.web.urls import Url
 
 _ACCEPT = "application/atom+xml, application/rss+xml, application/feed+json, application/xml;q=0.9, */*;q=0.5"
 # Headers with the version of a feed, and the headers of a request for a newer one.
@@ -34,6 +35,8 @@ class Rss:
 
     name = "rss"
     newest_first = True
+    # The first page is read whole in any case.
+    overlap = 20
     # The images of a feed can be on any host.
     media_hosts: frozenset[str] | None = None
     manifest = Manifest(
@@ -56,7 +59,13 @@ class Rss:
             "RSS and Atom need not be well-formed XML. A feed is refused if its DOCTYPE declares entities, or if it "
             "is above one of the [limits](limits.md).",
             "An entry without a date has the date of the feed; if there is none, it is rejected.",
+            "Older pages are read if they are on the same host. If their link has http or the port of the other "
+            "scheme, the scheme and the port of the feed are used. A reject says which other page is not read.",
             "A feed that has moved fails, and the error states its new URL.",
+            "The feed, the entry and the URL identify an image, but not the parameters of a signature in its URL, "
+            "such as `X-Amz-*`, `Signature`, `Expires`, `Key-Pair-Id`, `Policy`, `sig`, `token`, `hdnts`, `oh` and "
+            "`oe`. If the images of an entry differ only by these, their order identifies them. Other parameters "
+            "count, such as `?id=2`. A signature in the path is not recognized.",
             "The URL is stored with every row, so do not use one that is itself a secret.",
         ),
     )
@@ -75,10 +84,11 @@ class Rss:
         _refuse_moved(feed, response)
         check(feed, response, _DIALECT)
         read, rejects, following = _read(feed, response)
-        cursor = _same_site(response.url, following) if following else None
-        if cursor is not None and len(str(Url.parse(cursor))) > MAX_PAGE_URL:
-            text = f"older entries are not read: the URL of the next page is longer than {MAX_PAGE_URL:,} characters"
-            cursor, rejects = None, [*rejects, Reject(None, text)]
+        cursor = None
+        try:
+            cursor = _next_page(response.url, following) if following else None
+        except ValueError as error:
+            rejects.append(Reject(None, f"older entries are not read: {error}"))
         posts: dict[str, Post] = {}
         for post in read:
             if post.post_id in posts:
@@ -121,7 +131,8 @@ def _refuse_moved(feed: Feed, response: Response) -> None:
         return
     try:
         target = urlsplit(urljoin(response.url, header(response, "location") or ""))
-        new_url = f"{target.scheme}://{target.hostname}{target.path}"[:200]
+        port = f":{target.port}" if target.port else ""
+        new_url = f"{target.scheme}://{target.hostname}{port}{target.path}"[:200]
     except ValueError:
         new_url = "an invalid URL"
     raise BadFeedError(f"{feed.name}: the feed has moved (HTTP {response.status}) to {new_url!r}")
@@ -146,14 +157,32 @@ def _read(feed: Feed, response: Response) -> tuple[list[Post], list[Reject], str
     return *xml_feed.read_items(feed, document), xml_feed.next_page(document)
 
 
-def _same_site(url: str, reference: str) -> str | None:
-    """Resolve ``reference``; return ``None`` if it leads to another site or to the page itself."""
+def _next_page(url: str, reference: str) -> str | None:
+    """Resolve the URL of the next page; return ``None`` if it is the page itself.
+
+    Raises ``ValueError`` with the reason why the page is not read.
+    """
     try:
         following = urljoin(url, reference)
-        stays = origin(following) == origin(url)
+        page, target = Url.parse(url), Url.parse(following)
     except (ValueError, UrlRefusedError):
-        return None
-    return following if stays and following != url else None
+        raise ValueError("the URL of the next page is not valid") from None
+    if target.origin != page.origin:
+        if not _is_same_site(page, target):
+            raise ValueError(f"the next page is on another site, {target.origin[:200]}")
+        following = str(target if (target.scheme, target.port) == ("https", 443) else _at(page, target))
+    if len(str(Url.parse(following))) > MAX_PAGE_URL:
+        raise ValueError(f"the URL of the next page is longer than {MAX_PAGE_URL:,} characters")
+    return None if _same(following, url) else following
+
+
+def _is_same_site(page: Url, target: Url) -> bool:
+    """Tell if two URLs differ only by scheme or default port: behind a proxy, a site does not know its own ones."""
+    return target.host == page.host and (target.port == page.port or {target.port, page.port} == {80, 443})
+
+
+def _at(page: Url, target: Url) -> Url:
+    return replace(target, scheme=page.scheme, port=page.port)
 
 
 def _newest(feed: Feed, response: Response, posts: list[Post]) -> Bookmark | None:

@@ -128,6 +128,8 @@ class Stream:
 
     name = "stream"
     newest_first = False
+    # Records of a window are never read twice.
+    overlap = 0
     # The producers of the stream decide where its images are.
     media_hosts: frozenset[str] | None = None
     manifest = Manifest(

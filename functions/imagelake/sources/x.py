@@ -99,6 +99,8 @@ class X(Authorized):
 
     name = "x"
     newest_first = True
+    # Every post is billed.
+    overlap = 0
     media_hosts: frozenset[str] | None = frozenset({"pbs.twimg.com"})
     manifest = Manifest(
         title="X",
@@ -114,6 +116,7 @@ class X(Authorized):
         "consent",
         notes=(
             "`bearer_token` is the token of an app; it does not expire.",
+            "No post is read again, because every post is billed. A post that X lists late is not read.",
             "A feed is read by a search, which costs only the posts with images. With the setting `form` = `timeline` "
             "every post costs; an account named by its handle also costs a lookup of 0.010 USD per run, one named by "
             "its numeric id does not.",

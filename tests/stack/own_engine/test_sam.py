@@ -21,6 +21,9 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from imagelake import __version__
 from local.engine import Engine
+from local.package import read_template
+from tools.package import main as package_main
+from tools.package import package
 from tools.sbom import sbom
 
 ROOT = Path(__file__).parents[3]
@@ -210,3 +213,31 @@ def test_built_template_deploys_with_the_sam_cli(built: Path, tmp_path: Path) ->
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
         machine = engine.client("stepfunctions").describe_state_machine(stateMachineArn=outputs["StateMachineArn"])
         assert "${" not in machine["definition"]
+
+
+@pytest.mark.full
+def test_package_uploads_the_template_for_terraform(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Engine(tmp_path) as engine:
+        for name, value in engine.environment().items():
+            monkeypatch.setenv(name, value)
+        engine.client("s3").create_bucket(Bucket="artifacts")
+        urls = [package(built / "template.yaml", "artifacts") for _ in range(2)]
+        assert re.fullmatch(
+            r"https://artifacts\.s3\.us-east-1\.amazonaws\.com/imagelake/template-\w{16}\.yaml", urls[0]
+        )
+        assert urls[1] == urls[0]
+        key = urls[0].split("/", 3)[3]
+        (tmp_path / "template.yaml").write_bytes(
+            engine.client("s3").get_object(Bucket="artifacts", Key=key)["Body"].read()
+        )
+        resources = read_template(tmp_path / "template.yaml")["Resources"]
+        code = {
+            one["Properties"]["CodeUri"] for one in resources.values() if one["Type"] == "AWS::Serverless::Function"
+        }
+        assert code
+        assert all(uri.startswith("s3://artifacts/imagelake/") for uri in code)
+        assert package_main([str(built / "template.yaml"), "nosuch"]) == 1
+        assert package_main([str(built / "template.yaml"), ""]) == 1
+        assert "make package BUCKET=" in capsys.readouterr().err

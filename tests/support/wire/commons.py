@@ -84,7 +84,8 @@ class CommonsServer(WireServer):
             start = asked.query["gcmstart"]
             files = [file for file in self.files if file["categories"][0]["timestamp"] >= start]
         else:
-            files = list(reversed(self.files))
+            start = asked.query.get("gcmstart", "~")
+            files = [file for file in reversed(self.files) if file["categories"][0]["timestamp"] <= start]
         begin, _, empty = asked.query.get("gcmcontinue", "0").partition("|")
         if empty:
             return Answer.of({"batchcomplete": True, "continue": {"gcmcontinue": begin, "continue": "gcmcontinue||"}})

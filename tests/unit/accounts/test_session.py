@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -212,7 +213,86 @@ def test_session_is_remembered_by_the_worker_and_forgotten_when_refused(
         session(network, api, website.origin).read(Request(page))
     network.error = ""
     session(network, api, website.origin).read(Request(page))
-    assert [asked.partition("?")[0] for asked in website.asked[3:]] == ["/page", "/renew", "/page"]
+    # The first refusal may mean that the session has ended, so the second call has logged in again.
+    assert [asked.partition("?")[0] for asked in website.asked[3:]] == ["/page", "/renew"] * 2 + ["/page"]
+
+
+@pytest.mark.parametrize("logged_in", [True, False])
+def test_session_that_ends_between_two_pages_is_renewed_once(api: Api, website: WebServer, logged_in: bool) -> None:
+    """https://docs.bsky.app/docs/api/com-atproto-server-refresh-session: an access token ends at any time."""
+
+    class Ending(Network):
+        def parse(self, feed: Feed, response: Response) -> Page:
+            if response.status == 400:
+                raise CredentialsError("ExpiredToken")
+            return super().parse(feed, response)
+
+    page = website.put("/page", b"one", Answer(b"", 400), b"two", Answer(b"", 400), Answer(b"", 400))
+    website.put("/renew", NEW.encode())
+    network = Ending(keeps=False)
+    if logged_in:
+        imagelake.accounts.authorization._session_tokens["lake/net", website.origin] = {"session": "an-older-token"}
+    opened = session(network, api, website.origin)
+    assert [opened.read(Request(page))[1].cursor for _ in range(2)] == ["one", "two"]
+    paths = [asked.partition("?")[0] for asked in website.asked]
+    assert paths == ["/renew"] * (not logged_in) + ["/page", "/page", "/renew", "/page"]
+    assert website.asked[-1] == f"/page?access_token={NEW}"
+    with pytest.raises(CredentialsError, match="ExpiredToken; put in a new one"):
+        opened.read(Request(page))
+    assert len(website.asked) == len(paths) + 1, "only one more login"
+
+
+def test_bluesky_search_whose_session_ends_on_page_2_is_read_on(api: Api, website: WebServer, manager: Any) -> None:
+    """An expired token is an error 400: https://atproto.com/specs/xrpc, and the AppView's lexicons."""
+    manager.create_secret(Name="lake/bluesky", SecretString='{"identifier": "a.example", "app_password": "abcd-efgh"}')
+    expired = Answer(b'{"error": "ExpiredToken", "message": "Token has expired"}', 400)
+    pages = (b'{"posts": [], "cursor": "2"}', expired, b'{"posts": []}')
+    website.put("/xrpc/app.bsky.feed.searchPosts", *pages)
+    logins = (b'{"accessJwt": "first-session"}', b'{"accessJwt": "second-session"}')
+    website.put("/xrpc/com.atproto.server.createSession", *logins)
+    bluesky, feed = get_source("bluesky"), Feed(source="bluesky", server=website.origin, hashtag="cats")
+    secret = Secret("lake/bluesky", bluesky.manifest.credentials)
+    opened = Session(bluesky, feed, api, secret, frozenset({website.origin}))
+    first = opened.read(bluesky.request(feed, None, None))[1]
+    assert opened.read(bluesky.request(feed, None, first.cursor))[1].cursor is None
+    assert [asked.partition("?")[0].rpartition(".")[2] for asked in website.asked] == [
+        "createSession", "searchPosts", "searchPosts", "createSession", "searchPosts",
+    ]  # fmt: skip
+
+
+def test_value_of_a_forgotten_session_is_still_redacted(api: Api, website: WebServer) -> None:
+    class Ending(Network):
+        def parse(self, feed: Feed, response: Response) -> Page:
+            if response.status == 400:
+                raise CredentialsError("ExpiredToken")
+            return super().parse(feed, response)
+
+    imagelake.accounts.authorization._session_tokens["lake/net", website.origin] = {"session": "an-older-token"}
+    page = website.put("/page", Answer(b"", 400), b"an-older-token")
+    website.put("/renew", NEW.encode())
+    assert session(Ending(keeps=False), api, website.origin).read(Request(page))[1].cursor == "REDACTED"
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [(CredentialsError("no"), 1), (SourceChangedError("no"), 1), (None, 1), (SourceUnavailableError("no"), 3)],
+)
+def test_answer_with_500_is_retried_only_if_the_network_calls_it_an_outage(
+    api: Api, website: WebServer, monkeypatch: pytest.MonkeyPatch, error: Exception | None, tries: int
+) -> None:
+    """Meta answers 500 to a page that is too large, and to the same page again."""
+
+    class Refusing(Network):
+        def parse(self, feed: Feed, response: Response) -> Page:
+            if error is not None:
+                raise error
+            return Page([], [], None)
+
+    monkeypatch.setattr("imagelake.run.retries.time.sleep", lambda _: None)
+    page = website.put("/page", Answer(b"", 500))
+    with nullcontext() if error is None else pytest.raises(type(error)):
+        session(Refusing(), api, website.origin).read(Request(page))
+    assert len(website.asked) == tries
 
 
 def test_login_that_is_refused_ends_the_feed_without_the_password(api: Api, website: WebServer) -> None:
@@ -287,7 +367,7 @@ def test_redaction_is_quick_whatever_the_text(text: bytes) -> None:
 def test_network_that_does_not_answer_is_named_with_its_feed(message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with Api(trusted_origins=frozenset(), contact="") as api:
 
-        def fail(request: Request) -> Response:
+        def fail(*_: object) -> Response:
             raise SourceUnavailableError(message)
 
         monkeypatch.setattr(api, "send", fail)

@@ -12,6 +12,7 @@ from check_input import days
 from check_input.app import handler
 from check_input.run_input import MAX_FEEDS
 from imagelake.run.errors import RETRYABLE_CODES, BadInputError
+from imagelake.run.image_option_models import ImageOptions
 from imagelake.run.models import FeedEntry, Run
 from imagelake.sources import Feed
 from tests.support.factories import ENTRY, Context, event, item, keep_plan, plan
@@ -49,8 +50,15 @@ def test_run_when_only_feeds_are_given() -> None:
         "batch_size": 500,
         "posts_per_feed": 1000,
         "failure_tolerance_percent": 20,
+        "image_size": 512,
+        "resize_mode": "keep_ratio_largest",
+        "resize_only_if_bigger": True,
+        "encode_quality": 85,
         "preset": "balanced",
         "tensor": None,
+        "min_image_size": 8,
+        "max_image_area": None,
+        "max_aspect_ratio": 20.0,
         "retry": None,
     }
 
@@ -319,9 +327,29 @@ def test_feeds_when_lists_of_servers_make_too_many_are_refused() -> None:
         check(feeds=[f"mastodon:{server}#cats" for server in servers])
 
 
-@pytest.mark.parametrize(
-    ("tensor", "asked", "size"), [("uint8", None, 400), ("float32", None, 100), ("float32", 30, 30), (None, 1000, 1000)]
-)
-def test_batch_with_tensors_fits_into_memory(tensor: str | None, asked: int | None, size: int) -> None:
-    run = check(feeds=["bluesky:a.example"], tensor=tensor, batch_size=asked)["run"]
-    assert (run["tensor"], run["batch_size"]) == (tensor, size)
+def test_image_options_are_those_of_the_input() -> None:
+    options: dict[str, Any] = {
+        "image_size": 1024,
+        "resize_mode": "center_crop",
+        "resize_only_if_bigger": False,
+        "encode_quality": 70,
+        "preset": "fast",
+        "tensor": "uint8",
+        "min_image_size": 200,
+        "max_image_area": 10_000_000,
+        "max_aspect_ratio": 3,
+    }
+    assert options.keys() == ImageOptions.model_fields.keys()
+    assert check(feeds=["bluesky:a.example"], **options)["run"].items() >= options.items()
+
+
+def test_feeds_of_one_account_with_two_options_are_one_feed() -> None:
+    """The media index has an image once, so a second list of options would never get an image."""
+    twice = [{"source": "bluesky", "account": "a.example", "image_size": size} for size in (256, 1024)]
+    with pytest.raises(BadInputError, match=r"feeds\.1 duplicates feeds\.0 \(bluesky:a\.example\)"):
+        check(feeds=twice)
+
+
+def test_each_server_of_a_list_has_the_image_options_of_the_feed() -> None:
+    feed = {"source": "mastodon", "server": "a.example,b.example", "hashtag": "cats", "image_size": 256}
+    assert [entry["config"]["image_size"] for entry in check(feeds=[feed])["feeds"]] == [256, 256]

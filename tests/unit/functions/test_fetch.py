@@ -68,6 +68,8 @@ def test_listing_when_it_ends(lake: Lake, network: Network) -> None:
         "cursor": None,
         "pages": 2,
         "posts": 3,
+        "new_posts": 3,
+        "read_again": 0,
         "waits": 0,
         "retry_at": None,
         "newest_id": "new",
@@ -151,6 +153,50 @@ def test_bookmark_stays_when_the_budget_leaves_a_gap(
     answer = read(run=RUN.model_copy(update={"posts_per_feed": 1}))
     assert (answer["status"], answer["stopped_by"]) == ("done", stopped_by)
     assert bool(answer["newest_at"]) is not newest_first
+
+
+def test_budget_that_is_just_reached_leaves_no_gap(lake: Lake, network: Network) -> None:
+    """The next page shows it: only known posts follow."""
+    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-04-01T12:00:00.000000Z")
+    network.put_pages(page(post("new", posted_at=LATER), cursor="1"), page(post("seen"), cursor="2"))
+    answer = read(run=RUN.model_copy(update={"posts_per_feed": 1}))
+    assert (answer["status"], answer["stopped_by"], answer["newest_id"]) == ("done", None, "new")
+    assert (answer["new_posts"], answer["read_again"]) == (1, 1)
+
+
+def test_page_beyond_the_budget_is_not_kept(lake: Lake, network: Network, website: WebServer) -> None:
+    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-01-01T12:00:00.000000Z")
+    network.put_pages(page(post("new"), cursor="1"), page(cursor="2"), page(post("never read"), cursor="3"))
+    answer = read(run=RUN.model_copy(update={"posts_per_feed": 1}))
+    assert (answer["stopped_by"], answer["posts"], answer["pages"], len(website.asked)) == ("posts", 1, 2, 3)
+    assert lake.bucket.list("") == [raw_key(0), raw_key(1)]
+
+
+@pytest.mark.parametrize(("overlap", "pages"), [(0, 2), (1, 2), (2, 3), (3, 4), (9, 5)])
+def test_overlap_is_read_behind_the_bookmark(lake: Lake, network: Network, overlap: int, pages: int) -> None:
+    network.overlap = overlap
+    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-04-01T12:00:00.000000Z")
+    new, *old = (
+        page(post("new", posted_at=LATER), cursor="1"),
+        *(page(post(f"old {number}", posted_at=EARLIER), cursor=f"{number + 1}") for number in range(1, 4)),
+    )
+    network.put_pages(new, *old, page(post("oldest", posted_at=EARLIER)))
+    answer = read()
+    assert (answer["pages"], answer["read_again"], answer["newest_id"]) == (pages, pages - 1, "new")
+
+
+def test_listing_from_the_bookmark_that_ends_without_a_new_post_says_so(
+    lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise each run would read the same known posts and end as if there were no others."""
+    monkeypatch.setattr(fetch.pager, "MAX_PAGES", 2)
+    network.newest_first = False
+    cursors = iter("123")
+    monkeypatch.setattr(network, "parse", lambda *_: Page([post("known")], [], next(cursors), positions=[]))
+    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-04-01T12:00:00.000000Z")
+    network.put_pages(b"", b"")
+    answer = read()
+    assert (answer["pages"], answer["stopped_by"], answer["newest_at"]) == (2, "pages", "")
 
 
 def test_budget_of_the_feed_when_it_is_smaller(lake: Lake, network: Network) -> None:

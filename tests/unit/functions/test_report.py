@@ -29,6 +29,7 @@ from tests.support.factories import (
     failed,
     feed_plan,
     item,
+    jpeg,
     keep_file,
     keep_plan,
     plan,
@@ -84,6 +85,9 @@ class Tags(HTMLParser):
 
     def sources(self) -> list[str]:
         return [str(attrs["src"]) for tag, attrs in self.found if tag == "img"]
+
+    def links(self) -> list[str]:
+        return [str(attrs["href"]) for tag, attrs in self.found if tag == "a" and "href" in attrs]
 
 
 def test_example_event(lake: Lake) -> None:
@@ -266,7 +270,8 @@ def test_page_when_everything_is_hostile(lake: Lake) -> None:
     report(done(lake, made), failed("BadFeedError", entry, HOSTILE))
     text = page(lake)
     tags = Tags(text)
-    assert {tag for tag, _ in tags.found}.isdisjoint({"script", "a", "iframe", "link", "object", "form"})
+    assert {tag for tag, _ in tags.found}.isdisjoint({"script", "iframe", "link", "object", "form"})
+    assert tags.links() == ["#image-0", "#images"]
     assert not [name for _, attrs in tags.found for name in attrs if name.startswith("on")]
     assert len(tags.sources()) == 1
     assert all(src.startswith("data:image/jpeg;base64,") for src in tags.sources())
@@ -280,15 +285,91 @@ def test_page_names_every_feed_and_what_is_wrong(lake: Lake) -> None:
     text = Tags(page(lake)).text
     assert ENTRY.name in text
     assert "SourceUnavailableError: x.example did not answer" in text
-    assert re.search(r"Run\s+daily-2026-04-01\s+for 2026-04-01\s+partial", text)
+    assert re.search(r"Imagelake run for 2026-04-01\s*daily-2026-04-01\s+complete with gaps", text)
 
 
-def test_contact_sheet_holds_small_images(lake: Lake) -> None:
-    report(done(lake, closed(lake, item("a"), item("b"), item("c"), statuses=(Status.OK, Status.FAILED, Status.OK))))
-    sources = Tags(page(lake)).sources()
-    assert len(sources) == 2
-    with Image.open(io.BytesIO(base64.b64decode(sources[0].partition(",")[2]))) as image:
-        assert max(image.size) <= 160
+@pytest.mark.parametrize(
+    ("permalink", "linked"),
+    [
+        ("https://bsky.app/profile/alice/post/1", True),
+        ("http://social.example/@alice/1?a=1&b=%22", True),
+        ("HTTPS://social.example/1", True),
+        ("javascript:alert(1)", False),
+        ("https:alert(1)", False),
+        ("data:text/html,x", False),
+        ("//social.example/1", False),
+        ("https://social.example/1 onclick=alert(1)", False),
+        ("https://alice:secret@social.example/1", False),
+        ("at://did:plc:abc/app.bsky.feed.post/1", False),
+        (None, False),
+    ],
+)
+def test_page_links_to_posts_on_the_web_only(lake: Lake, permalink: str | None, linked: bool) -> None:
+    items = item("a"), item("b")
+    report(done(lake, closed(lake, *items, statuses=(Status.OK, Status.REJECTED), permalink=permalink), tolerance=50))
+    tags = Tags(page(lake))
+    posts = [attrs for tag, attrs in tags.found if tag == "a" and attrs.get("rel")]
+    assert [attrs["href"] for attrs in posts] == [permalink] * 2 * linked
+    assert {attrs["rel"] for attrs in posts} <= {"noopener noreferrer nofollow"}
+    assert tags.links() == [*[permalink] * linked, "#image-0", *[permalink] * linked, "#images"]
+    assert "secret" not in tags.text
+
+
+def test_page_lists_failed_and_rejected_images_with_post_and_reason(lake: Lake) -> None:
+    statuses = (Status.OK, Status.REJECTED, Status.FAILED)
+    report(done(lake, closed(lake, item("a"), item("b"), item("c"), statuses=statuses), tolerance=50))
+    text = Tags(page(lake)).text
+    rest = text[text.index("Failed and rejected images") :]
+    for word in (ENTRY.name, item("b").post_id, "corrupt the decoder refused it", "not_found cdn.test answered 404"):
+        assert word in rest
+    assert "not shown" not in rest
+
+
+def test_page_lists_the_problems_of_many_images_in_part_and_says_where_the_others_are(lake: Lake) -> None:
+    statuses = (Status.FAILED,)
+    many = closed(lake, *(item(f"m{n}") for n in range(230)), statuses=statuses * 230)
+    few = closed(lake, *(item(f"f{n}") for n in range(3)), statuses=statuses * 3)
+    report(done(lake, many, tolerance=100), done(lake, few, feed=OTHER_ENTRY, tolerance=100))
+    text = Tags(page(lake)).text
+    # Half of the 200 places, and the three of the other feed.
+    assert text.count("cdn.test answered 404") == 103
+    assert "130 more are not shown. All are listed in s3://lake/reports/daily-2026-04-01/failures/." in text
+
+
+def test_page_marks_a_near_duplicate_and_links_to_its_original(lake: Lake) -> None:
+    elsewhere = item("z")
+    closed(lake, elsewhere)
+    first, second, third = item("a"), item("b"), item("c")
+    made = plan(first, second, third)
+    originals = ((second, first.media_id), (third, elsewhere.media_id))
+    rows = [result(one, duplicate_of=original, duplicate_distance=5) for one, original in originals]
+    keep_file(lake, made, result(first), *rows)
+    map_keys.app.handler(event("map_keys", batch=made.batch), Context())
+    report(done(lake, made))
+    tags = Tags(page(lake))
+    near = [attrs for _, attrs in tags.found if attrs.get("class") == "near"]
+    assert "image-0" in [attrs.get("id") for _, attrs in tags.found]
+    assert [(attrs.get("href"), attrs["title"]) for attrs in near] == [
+        ("#image-0", first.media_id),
+        (None, elsewhere.media_id),
+    ]
+
+
+def test_page_says_how_many_images_it_does_not_show_and_where_they_are(lake: Lake) -> None:
+    report(done(lake, closed(lake, *(item(f"{n}") for n in range(60)))))
+    text = Tags(page(lake)).text
+    assert "48 of 60 new images are shown" in text
+    assert "s3://lake/lake/images/" in text
+    assert "SELECT image FROM images WHERE run_id = 'daily-2026-04-01' AND status = 'ok'" in text
+
+
+@pytest.mark.parametrize(("size", "shown"), [((400, 300), (400, 300)), ((1600, 800), (512, 256))])
+def test_contact_sheet_has_images_to_enlarge(lake: Lake, size: tuple[int, int], shown: tuple[int, int]) -> None:
+    image = {"bytes": jpeg(size=size), "path": "a.jpg"}
+    report(done(lake, closed(lake, image=image)))
+    (source,) = Tags(page(lake)).sources()
+    with Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) as made:
+        assert made.size == shown
 
 
 def test_contact_sheet_leaves_out_what_is_sensitive(lake: Lake) -> None:

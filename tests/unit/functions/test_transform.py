@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import io
+import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from imagelake.lake import object_keys
 from imagelake.lake.rows import COLUMNS, Status
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import BatchDeadlineError, ObjectMissingError, StorageUnavailableError
+from imagelake.run.image_option_models import ImageOptions
 from imagelake.run.models import PlannedBatch
 from tests.support.factories import Context, decide, event, item, jpeg, keep_plan, plan, result
 from tests.support.fake_lake import Lake
@@ -263,6 +265,39 @@ def test_tensor_and_preset_are_those_of_the_plan(lake: Lake, website: WebServer,
         made = process(body, Options(preset=preset, tensor=tensor))
         assert (row["tensor"], row["image"]["bytes"]) == (made.tensor, made.image)
     assert table[2]["tensor"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "sizes"),
+    [
+        ({}, [(512, 384), (219, 512), (100, 80)]),
+        ({"image_size": 128, "encode_quality": 30}, [(128, 96), (55, 128), (100, 80)]),
+        ({"image_size": 128, "resize_mode": "center_crop"}, [(128, 128), (128, 128), (100, 80)]),
+        ({"image_size": 128, "resize_mode": "keep_ratio"}, [(171, 128), (128, 299), (100, 80)]),
+        ({"image_size": 256, "resize_mode": "border"}, [(256, 256)] * 3),
+        ({"image_size": 200, "resize_only_if_bigger": False}, [(200, 150), (86, 200), (200, 160)]),
+        ({"resize_mode": "no", "preset": "quality"}, [(640, 480), (300, 700), (100, 80)]),
+        ({"image_size": 128, "min_image_size": 200}, [(128, 96), (55, 128), "too_small"]),
+        ({"max_image_area": 300_000}, ["too_many_pixels", (219, 512), (100, 80)]),
+        ({"max_aspect_ratio": 2.0}, [(512, 384), "odd_aspect_ratio", (100, 80)]),
+    ],
+)
+def test_rows_say_the_image_options_of_the_plan_and_have_their_images(
+    lake: Lake, website: WebServer, options: dict[str, Any], sizes: list[Any]
+) -> None:
+    """The right sizes follow from the sizes of the originals; 384 is 480 * 512 / 640."""
+    bodies = [gradient(640, 480), gradient(300, 700), gradient(100, 80)]
+    items = [item(f"p{number}", website.put(f"/{number}", body)) for number, body in enumerate(bodies)]
+    asked = plan(*items, item("gone", f"{website.origin}/gone")).model_copy(update=options)
+    planned = keep_plan(lake, asked)
+    transform(planned)
+    rows = rows_of(lake, planned)
+    assert [row["error_code"] or (row["width"], row["height"]) for row in rows] == [*sizes, "not_found"]
+    expected = {**ImageOptions().image_options, **options}
+    assert [json.loads(row["image_options"]) for row in rows] == [expected] * 4
+    for row, body in zip(rows, bodies, strict=False):
+        if row["image"] is not None:
+            assert row["image"]["bytes"] == process(body, Options(**options)).image
 
 
 def test_there_is_no_tensor_unless_asked_for(lake: Lake, website: WebServer) -> None:

@@ -59,9 +59,9 @@ def failed_batches(lake: Lake) -> list[PlannedBatch]:
     return plans
 
 
-def retry(*codes: str, run_id: str = "retry-1", of: str = RUN.run_id) -> dict[str, Any]:
+def retry(*codes: str, run_id: str = "retry-1", of: str = RUN.run_id, **changes: Any) -> dict[str, Any]:
     options = {"error_codes": tuple(ErrorCode(code) for code in codes)} if codes else {}
-    run = RUN.model_copy(update={"run_id": run_id, "dt": "2026-04-02", "retry": Retry(run_id=of, **options)})
+    run = RUN.model_copy(update={"run_id": run_id, "dt": "2026-04-02", "retry": Retry(run_id=of, **options), **changes})
     progress = event("validate")["progress"] | {"pages": 0}
     answer: dict[str, Any] = handler(event("validate", run=run, progress=progress), Context())
     return answer
@@ -89,6 +89,15 @@ def test_batch_is_open_again_with_what_failed_for_a_time(lake: Lake, first: Plan
 def test_only_the_codes_that_are_asked_for(lake: Lake, first: PlannedBatch) -> None:
     (again,) = planned(lake, retry("not_found", "timed_out"))
     assert [one.post_id for one in again.items] == ["late", "gone"]
+
+
+def test_retried_items_have_the_image_options_of_their_batch(lake: Lake, network: Network) -> None:
+    """The new rows take the places of failed rows in a file whose other rows have these options."""
+    made = plan(item("late")).model_copy(update={"image_size": 128, "tensor": "uint8"})
+    close(lake, made, result(item("late"), Status.FAILED, error_code="timed_out"))
+    list_failures(lake, made)
+    (again,) = planned(lake, retry(image_size=1024))
+    assert again.image_options == made.image_options
 
 
 def test_rejected_items_are_not_retried_and_that_is_said(lake: Lake, first: PlannedBatch) -> None:

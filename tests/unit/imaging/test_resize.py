@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imagelake.imaging import Options, process, resize
-from imagelake.imaging.options import ResizeMode
 from imagelake.run.errors import ErrorCode, ImageRejectedError
-from imagelake.run.image_options import Preset
+from imagelake.run.image_options import Preset, ResizeMode
 from tests.support.images import decoded, encoded, photo, psnr, quarters
 
 LANCZOS = Image.Resampling.LANCZOS

@@ -22,7 +22,7 @@ ITEM = Item.of(
 
 
 def test_new_row_has_every_column_and_no_other() -> None:
-    row = new_row(ITEM, run_id="run-1", dt="2026-04-01")
+    row = new_row(ITEM, run_id="run-1", dt="2026-04-01", image_options="{}")
     assert list(row) == [column.name for column in COLUMNS]
     assert {name: value for name, value in row.items() if value is not None} == {
         "media_id": "m",
@@ -38,6 +38,7 @@ def test_new_row_has_every_column_and_no_other() -> None:
         "sensitive": False,
         "run_id": "run-1",
         "transform_version": TRANSFORM_VERSION,
+        "image_options": "{}",
         "dt": "2026-04-01",
     }
     assert json.loads(json.dumps(row)) == row

@@ -24,6 +24,21 @@ def test_feed_can_be_an_object_and_a_server_on_loopback_is_trusted() -> None:
     assert parameters["TrustedOrigins"] == "http://127.0.0.1:8000,http://localhost:8001"
 
 
+def test_sample_feeds_are_of_two_networks_that_are_trusted() -> None:
+    with ExitStack() as stack:
+        run_input, parameters = execution_input(Options(Path("unused")), stack)
+    bluesky, blog = run_input["feeds"]
+    assert (bluesky["source"], blog["source"]) == ("bluesky", "rss")
+    assert parameters["TrustedOrigins"] == bluesky["server"]
+    assert blog["account"].startswith(f"{bluesky['server']}/")
+
+
+def test_stream_has_the_posts_of_one_feed() -> None:
+    with ExitStack() as stack:
+        run_input, _ = execution_input(Options(Path("unused"), stream=True), stack)
+    assert [feed["source"] for feed in run_input["feeds"]] == ["bluesky"]
+
+
 def test_feed_on_another_host_is_not_trusted() -> None:
     with ExitStack() as stack:
         _, parameters = execution_input(Options(Path("unused"), ("rss:http://127.0.0.1.example/feed.xml",)), stack)

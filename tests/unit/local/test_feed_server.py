@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -73,6 +74,22 @@ def test_times_run_from_new_to_old_when_the_listing_is_read(client: Client) -> N
 def test_listing_is_the_same_when_another_server_serves_it(client: Client, server: FeedServer) -> None:
     with FeedServer(rate_limit_once=False) as other, Client(other) as second:
         assert json.dumps(read_all(second)).replace(other.url, server.url) == json.dumps(read_all(client))
+
+
+def test_photo_blog_is_served_with_its_photos(client: Client) -> None:
+    blog = client.get("/photoblog.xml")
+    assert (blog.status, blog.headers["content-type"]) == (200, "application/rss+xml")
+    paths = re.findall(r'url="([^"]+)"', blog.body.decode())
+    assert len(paths) == 4
+    for path in paths:
+        photo = client.get(f"/{path}")
+        assert (photo.status, photo.headers["content-type"]) == (200, "image/jpeg")
+        assert photo.body == (SAMPLES / path).read_bytes()
+
+
+@pytest.mark.parametrize("path", ["/photos/", "/photos/../feed.json", "/photos/none.jpg", "/feed.json"])
+def test_no_other_file_is_served(client: Client, path: str) -> None:
+    assert client.get(path).status == 404
 
 
 def test_further_page_is_refused_once_when_the_rate_is_limited() -> None:

@@ -163,7 +163,6 @@ def test_request_when_feed_is_a_hashtag_searches_where_one_logs_in() -> None:
         "q": "#cats",
         "tag": "cats",
         "sort": "latest",
-        "since": "2026-01-01T00:00:00.000000Z",
         "limit": "100",
         "cursor": "25",
     }

@@ -147,12 +147,35 @@ def test_walk_when_there_is_no_bookmark_goes_back_from_the_newest() -> None:
     assert page(file()).cursor is None
 
 
-def test_walk_when_there_is_a_bookmark_goes_forward_from_it() -> None:
+def test_walk_when_there_is_a_bookmark_reads_the_overlap_and_then_goes_forward_from_it() -> None:
     result = page(file(1, "2026-09-03T00:00:00Z"), file(2, "2026-09-04T00:00:00Z"), file(3, "2026-09-02T00:00:00Z"))
     assert result.newest == Bookmark(newest_id="2", newest_at=datetime(2026, 9, 4, tzinfo=UTC))
-    params = SOURCE.request(FEED.model_copy(update={"limit": 5}), BOOKMARK, "continue=").params
+    feed = FEED.model_copy(update={"limit": 5})
+    params = SOURCE.request(feed, BOOKMARK, "continue=").params
+    assert (params["gcmdir"], params["gcmstart"], params["gcmlimit"]) == ("older", "2026-09-01T12:29:59Z", "4")
+    overlap = page(file(5), url=f"{API}?{urlencode(params)}", onward={"gcmcontinue": "x|1", "continue": "-||"})
+    assert (overlap.newest, overlap.positions) == (None, [])
+    params = SOURCE.request(feed, BOOKMARK, overlap.cursor).params
     assert (params["gcmdir"], params["gcmstart"], params["gcmlimit"]) == ("newer", "2026-09-01T12:30:00Z", "5")
+    assert "gcmcontinue" not in params
+    onward = page(file(8), url=f"{API}?{urlencode(params)}", onward={"gcmcontinue": "x|9", "continue": "-||"})
+    assert SOURCE.request(feed, BOOKMARK, onward.cursor).params == {**params, "gcmcontinue": "x|9", "continue": "-||"}
+    assert page(file(8), url=f"{API}?{urlencode(params)}").cursor is None
     assert not SOURCE.newest_first
+
+
+def test_overlap_of_commons_when_its_page_is_incomplete_is_read_to_its_end() -> None:
+    params = SOURCE.request(FEED, BOOKMARK, "continue=").params
+    onward = {"iicontinue": "a|2", "continue": "||categories"}
+    first = page(file(5), url=f"{API}?{urlencode(params)}", batchcomplete=False, onward=onward)
+    second = SOURCE.request(FEED, BOOKMARK, first.cursor).params
+    assert second == {**params, **onward}
+    assert page(file(6), url=f"{API}?{urlencode(second)}").cursor == "gcmdir=newer&continue="
+
+
+def test_first_run_of_one_post_has_no_overlap() -> None:
+    params = SOURCE.request(FEED.model_copy(update={"limit": 1}), BOOKMARK, "continue=").params
+    assert (params["gcmdir"], params["gcmstart"], params["gcmlimit"]) == ("newer", "2026-09-01T12:30:00Z", "1")
 
 
 def test_cursor_when_it_names_other_parameters_takes_none_of_them() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from imagelake.run.errors import BadFeedError
+from imagelake.run.image_option_models import ImageOptionChanges
 from imagelake.run.masking import mask_feed
 from imagelake.sources import SOURCES, Feed, get_source, parse_feed
 from tools.networks_page import networks_page
@@ -48,7 +49,8 @@ def test_manifest_has_every_fact_and_feeds_that_work(name: str) -> None:
 
 def test_setting_of_feeds_is_known_to_one_network() -> None:
     known = [setting for source in SOURCES.values() for setting in source.manifest.settings]
-    assert sorted([*known, "account", "hashtag", "limit", "server", "source"]) == sorted(Feed.model_fields)
+    of_every_network = ["account", "hashtag", "limit", "server", "source", *ImageOptionChanges.model_fields]
+    assert sorted([*known, *of_every_network]) == sorted(Feed.model_fields)
 
 
 def test_unknown_network_is_refused_with_the_known_ones() -> None:

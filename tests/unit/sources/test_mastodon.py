@@ -135,10 +135,17 @@ def test_walk_when_account_has_no_bookmark_goes_back_from_the_newest() -> None:
     assert page(status(), url=f"{STATUSES}?max_id=90", link=links(min_id="89")).cursor is None
 
 
-def test_walk_when_account_has_a_bookmark_goes_forward_from_it() -> None:
+def test_walk_when_account_has_a_bookmark_reads_the_overlap_and_then_goes_forward_from_it() -> None:
     cursor = SOURCE.parse(ACCOUNT, response({"id": "108"}, LOOKUP)).cursor
-    first = SOURCE.request(ACCOUNT, BOOKMARK, cursor)
-    assert first.params["min_id"] == "110"
+    behind = SOURCE.request(ACCOUNT, BOOKMARK, cursor)
+    assert (behind.params["max_id"], behind.params["behind"], behind.params["limit"]) == ("110", "80", "40")
+    result = page(status("109"), url=f"{STATUSES}?{urlencode(behind.params)}", link=links(max_id="70", min_id="109"))
+    assert (result.newest, result.positions) == (None, [])
+    behind = SOURCE.request(ACCOUNT, BOOKMARK, result.cursor)
+    assert (behind.params["max_id"], behind.params["behind"], behind.params["limit"]) == ("70", "40", "40")
+    result = page(status("69"), url=f"{STATUSES}?{urlencode(behind.params)}", link=links(max_id="30", min_id="69"))
+    first = SOURCE.request(ACCOUNT, BOOKMARK, result.cursor)
+    assert first.params == {"only_media": "true", "limit": "40", "exclude_reblogs": "true", "min_id": "110"}
     result = page(status("113"), status("111"), url=f"{STATUSES}?min_id=110", link=links(max_id="111", min_id="113"))
     assert result.newest == Bookmark(newest_id="113", newest_at=datetime(2026, 9, 30, 9, tzinfo=UTC))
     second = SOURCE.request(ACCOUNT, BOOKMARK, result.cursor)
@@ -153,7 +160,27 @@ def test_walk_when_feed_is_a_hashtag_asks_for_the_tag_after_the_settings() -> No
     settings = response({"domain": "social.example"}, "http://127.0.0.1:49152/api/v2/instance")
     request = SOURCE.request(feed, BOOKMARK, SOURCE.parse(feed, settings).cursor)
     assert request.url == "http://127.0.0.1:49152/api/v1/timelines/tag/K%C3%A4tzchen%2F%C3%9F"
-    assert request.params == {"only_media": "true", "limit": "5", "min_id": "110"}
+    assert request.params == {"only_media": "true", "limit": "4", "max_id": "110", "behind": "4"}
+    # The bookmark is the only post that the first run has read.
+    request = SOURCE.request(feed.model_copy(update={"limit": 1}), BOOKMARK, SOURCE.parse(feed, settings).cursor)
+    assert request.params == {"only_media": "true", "limit": "1", "min_id": "110"}
+
+
+@pytest.mark.parametrize(
+    ("server", "field"),
+    [
+        ("https://social.example", "social.example"),
+        ("https://social.example", "Social.Example"),
+        ("https://social.example", "https://social.example/"),
+        ("https://social.example:443", "social.example"),
+        ("https://xn--strae-oqa.example", "straße.example"),
+    ],
+)
+def test_token_of_a_server_is_found_however_its_name_is_written(server: str, field: str) -> None:
+    request = Request(f"{server}/api/v1/timelines/tag/cats")
+    secret = {"other.example": "no", "not a host": "no", field: "s3cret"}
+    assert SOURCE.authorize(request, secret).headers["authorization"] == "Bearer s3cret"
+    assert SOURCE.authorize(Request("https://third.example/x"), secret) == Request("https://third.example/x")
 
 
 def test_walk_when_ids_are_not_numbers_keeps_them() -> None:

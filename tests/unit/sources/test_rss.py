@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from imagelake.run.errors import (
 )
 from imagelake.run.posts import Media, Post
 from imagelake.sources import Bookmark, Feed, Page, parse_feed
+from imagelake.web.messages import Response
 from tests.support.feed_bodies import (
     ENCLOSURE,
     FEED,
@@ -220,7 +222,14 @@ def test_media_id_when_read_again_is_the_same_and_differs_by_feed() -> None:
         (atom("", '<link rel="next" href="2"/>', 'xml:base="/a/"'), "https://site.example/a/2"),
         (rss(about='<atom:link rel="next" href="https://SITE.example/2"/>'), "https://SITE.example/2"),
         (rss(about='<atom:link rel="next" href="https://evil.example/2"/>'), None),
-        (rss(about='<atom:link rel="next" href="http://site.example/2"/>'), None),
+        (rss(about='<atom:link rel="next" href="http://site.example/2"/>'), "https://site.example/2"),
+        (rss(about='<atom:link rel="next" href="https://site.example:443/2"/>'), "https://site.example:443/2"),
+        (rss(about='<atom:link rel="next" href="http://site.example:443/2?a=1"/>'), "https://site.example/2?a=1"),
+        (atom("", about='<link rel="next" href="http://Site.Example:80/2"/>'), "https://site.example/2"),
+        (json_feed(next_url="https://site.example:80/2"), "https://site.example/2"),
+        (json_feed(next_url="//site.example:443/2"), "https://site.example:443/2"),
+        (json_feed(next_url=URL.replace("https:", "http:")), None),
+        (json_feed(next_url="https://site.example:8443/2"), None),
         (rss(about=f'<atom:link rel="next" href="{URL}"/>'), None),
         (rss(about='<atom:link rel="next" href="http://[x"/>'), None),
         (rss(about=f'<atom:link rel="next" href="?{"a" * 1_900}"/>'), None),
@@ -234,6 +243,46 @@ def test_cursor_when_the_feed_has_pages_stays_on_its_site(body: str, following: 
     assert cursor == following
     if cursor is not None:
         assert SOURCE.request(FEED, None, cursor).url == cursor
+
+
+@pytest.mark.parametrize(
+    ("url", "following", "cursor"),
+    [
+        ("http://site.example/feed", "https://site.example/2", "https://site.example/2"),
+        ("http://site.example/feed", "http://site.example:443/2", "http://site.example/2"),
+        ("https://site.example:8443/feed", "http://site.example:8443/2", "https://site.example:8443/2"),
+        ("https://straße.example/feed", "http://xn--strae-oqa.example/2", "https://xn--strae-oqa.example/2"),
+    ],
+)
+def test_next_page_is_on_the_same_site_if_only_scheme_or_default_port_differ(
+    url: str, following: str, cursor: str | None
+) -> None:
+    """RFC 6454 compares origins by their parts; RFC 9110, section 4.2.3, makes the default port and case equivalent."""
+    feed = Feed.of({"source": "rss", "account": url})
+    assert SOURCE.parse(feed, replace(response(json_feed(next_url=following)), url=url)).cursor == cursor
+
+
+@pytest.mark.parametrize(
+    ("following", "reason"),
+    [
+        ("https://evil.example/2", "the next page is on another site, https://evil.example"),
+        ("http://site.example:8080/2", "the next page is on another site, http://site.example:8080"),
+        ("https://www.site.example/2", "the next page is on another site, https://www.site.example"),
+        ("http://[x", "the URL of the next page is not valid"),
+        ("ftp://site.example/2", "the URL of the next page is not valid"),
+        (f"?{'a' * 1_900}", "the URL of the next page is longer than 1,900 characters"),
+    ],
+)
+def test_next_page_that_is_not_read_is_a_reject(following: str, reason: str) -> None:
+    result = page(json_feed(json_item(), next_url=following))
+    assert (len(result.posts), result.cursor) == (1, None)
+    assert [reject.reason for reject in result.rejects] == [f"older entries are not read: {reason}"]
+
+
+def test_feed_when_moved_to_another_port_names_it() -> None:
+    moved = Response(301, {"location": "https://site.example:8443/feed.xml"}, b"", URL)
+    with pytest.raises(BadFeedError, match=r"has moved \(HTTP 301\) to 'https://site.example:8443/feed.xml'"):
+        SOURCE.parse(FEED, moved)
 
 
 @pytest.mark.parametrize("content_type", ["text/html", "text/plain; charset=utf-16", "application/octet-stream", ""])

@@ -58,7 +58,7 @@ def test_rows_are_those_of_the_fast_way(attempts: Attempts) -> None:
         jpeg("red", (900, 500)), encoded(photo(300, 200), "PNG"), encoded(photo(64, 64), "WEBP"), b"<html>",
         DownloadError(ErrorCode.NOT_FOUND, "cdn.test answered 404"), IMAGE[:200], IMAGE,
     ]  # fmt: skip
-    batch = planned(4 * len(bodies)).model_copy(update={"tensor": "uint8"})
+    batch = planned(4 * len(bodies)).model_copy(update={"tensor": "uint8", "image_size": 32, "max_aspect_ratio": 2.0})
 
     def download(one: Item) -> bytes:
         body = bodies[int(one.post_id[1:]) % len(bodies)]

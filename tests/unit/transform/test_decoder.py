@@ -12,7 +12,6 @@ import pytest
 
 from imagelake.imaging import Options, ProcessedImage, process_all
 from imagelake.run.errors import ImageRejectedError
-from imagelake.run.image_options import Preset, Tensor
 from tests.support import crashing_decoder
 from tests.support.crashing_decoder import breaking
 from tests.support.factories import item, plan
@@ -49,15 +48,22 @@ def started_processes(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
     return environments
 
 
-@pytest.mark.parametrize(("preset", "tensor"), [("balanced", None), ("fast", "float32"), ("quality", "uint8")])
-def test_results_are_those_of_the_worker(preset: Preset, tensor: Tensor | None) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"preset": "fast", "tensor": "float32", "image_size": 64, "encode_quality": 40},
+        {"preset": "quality", "tensor": "uint8", "resize_mode": "border", "resize_only_if_bigger": False},
+    ],
+)
+def test_results_are_those_of_the_worker(options: dict[str, Any]) -> None:
     files = [
         IMAGE, encoded(photo(700, 500), progressive=True), encoded(photo(90, 70), icc_profile=WIDE_GAMUT),
         encoded(photo(60, 60), "WEBP"), encoded(photo(60, 60), "AVIF"), encoded(photo(60, 60), "GIF"),
         encoded(photo(60, 60).convert("RGBA"), "PNG"), IMAGE[:300], b"<html>", b"", png_of(60_000, 60_000, b""),
     ]  # fmt: skip
-    expected = process_all(files, Options(preset=preset, tensor=tensor))
-    with Decoder(PLAN.model_copy(update={"preset": preset, "tensor": tensor}), LIMITS) as decoder:
+    expected = process_all(files, Options(**options))
+    with Decoder(PLAN.model_copy(update=options), LIMITS) as decoder:
         made = [decoder.decode(data) for data in files]
     assert [repr(one) for one in made] == [repr(one) for one in expected]
     assert [code(one) for one in made] == [code(one) for one in expected]

@@ -10,6 +10,7 @@ from imagelake.lake.bucket import Bucket
 from imagelake.lake.open_batches import open_batches
 from imagelake.lake.parts import StagedRow
 from imagelake.lake.rows import Status
+from imagelake.run.image_option_models import ImageOptions
 from tests.support.factories import decide, item, plan, result
 from tests.support.fake_lake import Lake
 from transform.duplicates import mark_duplicates
@@ -50,6 +51,15 @@ def test_first_item_of_the_plan_is_the_owner(lake: Lake) -> None:
     rows = mark_duplicates([row(lake, "b"), row(lake, "a"), row(lake, "c")], lake.media_index, lake.bucket)
     assert statuses(rows) == [("ok", None), ("duplicate", B), ("duplicate", B)]
     assert owner(lake) == B
+
+
+def test_duplicate_keeps_its_own_image_options_and_the_owner_keeps_the_image(lake: Lake) -> None:
+    small, large = (ImageOptions(image_size=size).image_options_json for size in (64, 1024))
+    rows = [row(lake, "a", image_options=small), row(lake, "b", image_options=large)]
+    first, second = mark_duplicates(rows, lake.media_index, lake.bucket)
+    assert (first["image_options"], first["image"]) == (small, rows[0]["image"])
+    assert (second["status"], second["duplicate_of"], second["image_options"]) == ("duplicate", A, large)
+    assert (second["image"], second["tensor"], second["width"]) == (None, None, None)
 
 
 def test_images_with_other_bytes_are_no_duplicates(lake: Lake) -> None:

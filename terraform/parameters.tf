@@ -1,0 +1,23 @@
+# Made from template.yaml by `make docs`.
+
+locals {
+  parameters = {
+    Feeds                      = var.feeds
+    PostsPerFeed               = var.posts_per_feed
+    Contact                    = var.contact
+    ScheduleExpression         = var.schedule_expression
+    FrequentScheduleExpression = var.frequent_schedule_expression
+    ScheduleTimeZone           = var.schedule_time_zone
+    ScheduleState              = var.schedule_state
+    NotificationEmail          = var.notification_email
+    BatchSize                  = var.batch_size
+    FailureTolerancePercent    = var.failure_tolerance_percent
+    LogRetentionDays           = var.log_retention_days
+    RawImageDays               = var.raw_image_days
+    TrustedOrigins             = join(",", var.trusted_origins)
+    GradualDeploymentMinutes   = var.gradual_deployment_minutes
+    PandasLayer                = var.pandas_layer
+    StreamIngest               = var.stream_ingest
+    AlertWebhookSecret         = var.alert_webhook_secret
+  }
+}

@@ -1,0 +1,120 @@
+# Made from template.yaml by `make docs`.
+
+variable "feeds" {
+  description = "Feeds that a scheduled run reads: a JSON list, or {\"daily\": [...], \"frequent\": [...]} with a list for each schedule. You can edit them later in the SSM parameter that the stack creates"
+  type        = string
+  default     = "[\"bluesky:bsky.app\"]"
+  nullable    = false
+}
+
+variable "posts_per_feed" {
+  description = "A run stops reading a feed after this many posts; the page in progress is finished"
+  type        = number
+  default     = 1000
+  nullable    = false
+}
+
+variable "contact" {
+  description = "Email or URL in the User-Agent of every request, so that the networks can reach you"
+  type        = string
+  default     = ""
+  nullable    = false
+}
+
+variable "schedule_expression" {
+  description = "Schedule of the daily run"
+  type        = string
+  default     = "cron(30 5 * * ? *)"
+  nullable    = false
+}
+
+variable "frequent_schedule_expression" {
+  description = "Schedule of the feeds under \"frequent\", e.g. rate(6 hours) for hashtags that list one day only. Empty means never"
+  type        = string
+  default     = ""
+  nullable    = false
+}
+
+variable "schedule_time_zone" {
+  description = "Time zone of the schedules and of the day of a run"
+  type        = string
+  default     = "UTC"
+  nullable    = false
+}
+
+variable "schedule_state" {
+  description = "DISABLED pauses every schedule"
+  type        = string
+  default     = "ENABLED"
+  nullable    = false
+}
+
+variable "notification_email" {
+  description = "Receives warnings and failures, after you confirm the subscription email. Empty means no email"
+  type        = string
+  default     = ""
+  nullable    = false
+}
+
+variable "batch_size" {
+  description = "Images in one batch, which is one Parquet file"
+  type        = number
+  default     = 500
+  nullable    = false
+}
+
+variable "failure_tolerance_percent" {
+  description = "A feed fails if a larger share of its items fails"
+  type        = number
+  default     = 20
+  nullable    = false
+}
+
+variable "log_retention_days" {
+  description = "Logs are deleted after this many days"
+  type        = number
+  default     = 30
+  nullable    = false
+}
+
+variable "raw_image_days" {
+  description = "Raw images move to Glacier Instant Retrieval after this many days; they are never deleted"
+  type        = number
+  default     = 90
+  nullable    = false
+}
+
+variable "trusted_origins" {
+  description = "Origins such as https://mirror.example:8443 whose hosts, ports and IP addresses are not checked"
+  type        = list(string)
+  default     = []
+  nullable    = false
+}
+
+variable "gradual_deployment_minutes" {
+  description = "For this long, half of the scheduled runs use the new version of the state machine, and an alarm rolls it back. The deployment takes as long. 0 deploys at once"
+  type        = number
+  default     = 0
+  nullable    = false
+}
+
+variable "pandas_layer" {
+  description = "Public SSM parameter with the ARN of AWS's managed layer of pandas and awswrangler"
+  type        = string
+  default     = "/aws/service/aws-sdk-pandas/3.16.1/py3.13/x86_64/layer-arn"
+  nullable    = false
+}
+
+variable "stream_ingest" {
+  description = "ENABLED creates a Kinesis stream of one shard, billed by the hour; runs read the posts that producers put on it"
+  type        = string
+  default     = "DISABLED"
+  nullable    = false
+}
+
+variable "alert_webhook_secret" {
+  description = "Name of the Secrets Manager secret with the webhook that receives alerts, of Discord, Slack or others. Empty means none"
+  type        = string
+  default     = ""
+  nullable    = false
+}
