@@ -38,6 +38,10 @@ If a rate limit ends within six hours, the run waits for it. A feed that cannot 
 names the feed, the problem and the remedy. Rejected posts and skipped media items are kept with a reason under
 `rejects/`.
 
+A post is rejected only if it lacks what identifies it, its time or its list of images, or if a field that says if it
+may be kept cannot be read. Any other field with a value of another type counts as missing; a sensitive flag then counts
+as set, unless the value is empty. An image that cannot be read is skipped and does not cost the others.
+
 The credentials of a network are one secret in Secrets Manager, a JSON object named `STACK/NETWORK`; create it yourself,
 the template does not. Credentials are sent only to the network's own hosts, and no raw page, row or log holds them.
 """

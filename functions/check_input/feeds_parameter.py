@@ -6,8 +6,11 @@ from typing import Any
 
 from imagelake.run.contracts import LoadedParameter
 from imagelake.run.errors import BadInputError
-from imagelake.run.sentences import show
+from imagelake.run.sentences import show, show_name
 from imagelake.run.user_json import check_user_json, read_user_json
+
+# Lists that a message names.
+_MAX_NAMES = 5
 
 
 class FeedsParameter:
@@ -25,14 +28,18 @@ class FeedsParameter:
             raise BadInputError(f"{self.title}: {error}") from None
         for place, feeds in self._lists.items():
             if not isinstance(feeds, list):
-                raise BadInputError(f"{self.title}: {place}: it has to be a list of feeds, not {show(feeds)}")
+                raise BadInputError(
+                    f"{self.title}: {show_name(place)}: it has to be a list of feeds, not {show(feeds)}"
+                )
 
     def feeds(self, schedule: Any) -> tuple[str, list[Any]]:
         """Take the feeds of a schedule, and the name of their list."""
         if not self._has_schedules:
             return "feeds", self._lists["feeds"]
         if not isinstance(schedule, str) or schedule not in self._lists:
-            lists = ", ".join(self._lists) or "none"
+            names = list(map(show_name, self._lists))
+            more = f" and {len(names) - _MAX_NAMES:,} more" if len(names) > _MAX_NAMES else ""
+            lists = f"{', '.join(names[:_MAX_NAMES])}{more}" or "none"
             raise BadInputError(f"{self.title} has no list for the schedule {show(schedule)}; it has: {lists}")
         return schedule, self._lists[schedule]
 

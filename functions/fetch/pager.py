@@ -21,6 +21,8 @@ from imagelake.web.urls import Url
 
 # Without this limit, a listing whose empty pages always have a next page would never end.
 MAX_PAGES = 2000
+# Validate holds the posts and the rejects of all pages in memory, and rejects do not count as posts.
+MAX_BYTES = 200_000_000
 # If less time is left than one page and its retries may take, start no page.
 SECONDS_A_PAGE = 120
 # After this many waits, or if a rate limit lasts longer than this, the reading of the feed ends.
@@ -74,27 +76,37 @@ class Pager:
 
         before = progress
         new = self._count_new(page, bookmark)
-        known = len(page.posts) - new + (len(page.rejects) if self._reaches_bookmark(page, bookmark) else 0)
+        posts = 0 if page.continues_posts else len(page.posts)
+        known = posts - new + (len(page.rejects) if self._reaches_bookmark(page, bookmark) else 0)
         progress = progress.model_copy(
             update={
                 "cursor": page.cursor,
                 "pages": progress.pages + 1,
-                "posts": progress.posts + len(page.posts),
+                "posts": progress.posts + posts,
                 "new_posts": progress.new_posts + new,
                 "read_again": progress.read_again + known,
+                "page_bytes": progress.page_bytes + len(response.body),
                 "cost_usd": round(progress.cost_usd + page.cost_usd, 6),
+                "warnings": list(dict.fromkeys([*progress.warnings, *page.warnings])),
                 **self._newest(progress, page, bookmark),
             }
         )
-        is_last = page.cursor is None or self._ends(progress, page, bookmark) or self._repeats_itself(page, before)
-        stopped_by = None if is_last else self._limit_reached(progress, bookmark)
-        status = "done" if is_last or stopped_by else "more"
-        progress = progress.model_copy(update={"status": status, "stopped_by": stopped_by})
+        progress = self._end_or_go_on(progress, before, page, bookmark)
         reset_at = _end_of_used_up_limit(page.rate)
         if progress.status == "more" and reset_at is not None:
             # The network would refuse the next call, and some networks count refused calls against the reader.
             return _wait_or_stop(progress, reset_at)
         return progress
+
+    def _end_or_go_on(self, progress: Progress, before: Progress, page: Page, bookmark: Bookmark | None) -> Progress:
+        """Set the status: the reading ends at the last page, at the bookmark, or at a limit."""
+        is_at_end = self._ends(progress, page, bookmark) or (page.continues_posts and before.is_at_end)
+        is_last = page.cursor is None
+        if not page.is_unfinished:
+            is_last = is_last or is_at_end or self._repeats_itself(page, before)
+        stopped_by = None if is_last else self._limit_reached(progress, page, bookmark)
+        status = "done" if is_last or stopped_by else "more"
+        return progress.model_copy(update={"status": status, "stopped_by": stopped_by, "is_at_end": is_at_end})
 
     def _refuse_long_url(self, request: Request, is_first: bool) -> None:
         """Raise if the metadata of the raw page could not hold the request's URL."""
@@ -113,10 +125,12 @@ class Pager:
         if len((page.cursor or "").encode()) > MAX_PAGE_URL:
             raise SourceChangedError(f"{self._feed.name}: the next page's cursor has more than {MAX_PAGE_URL:,} bytes")
 
-    def _limit_reached(self, progress: Progress, bookmark: Bookmark | None) -> Stop | None:
+    def _limit_reached(self, progress: Progress, page: Page, bookmark: Bookmark | None) -> Stop | None:
+        if progress.page_bytes >= MAX_BYTES:
+            return Stop.BYTES
         if progress.pages >= MAX_PAGES:
             return Stop.PAGES
-        if not self._is_full(progress):
+        if page.is_unfinished or not self._is_full(progress):
             return None
         # Only the next page shows if there are more new posts, unless the network bills it.
         must_look = bookmark is not None and self._source.newest_first and not progress.cost_usd
@@ -127,6 +141,8 @@ class Pager:
 
     def _count_new(self, page: Page, bookmark: Bookmark | None) -> int:
         """Count the posts that are not behind the bookmark; only these use up the limit."""
+        if page.continues_posts:
+            return 0
         if bookmark is None:
             return len(page.posts)
         if page.positions is not None:
@@ -167,9 +183,9 @@ class Pager:
         return progress.model_copy(update=_NO_BOOKMARK)
 
     def _leaves_gap(self, progress: Progress, bookmark: Bookmark | None) -> bool:
-        # In a first run, the other limits say how many old posts the user wants. A rate limit does not say that.
+        # In a first run, the limits on posts and pages say how many old posts the user wants. The others do not.
         if bookmark is None:
-            return progress.stopped_by is Stop.RATE_LIMIT
+            return progress.stopped_by in (Stop.RATE_LIMIT, Stop.BYTES)
         # A listing that runs from the bookmark to newer posts leaves no gap: the next run continues where it ended, if
         # this run came beyond the posts that it had to read again.
         return self._source.newest_first or not progress.new_posts

@@ -137,9 +137,12 @@ def _missed_posts(feed: FeedSummary) -> str | None:
             f"{feed.name}: reading stopped at its {limit} limit after {plan.cost_usd:.3f} USD; older posts since the"
             " last run were not read: raise the limit, or run more often"
         )
+    advice = "raise posts_per_feed, or run more often"
+    if plan.stopped_by == "bytes":
+        advice = "its pages have very much text; see its rejects"
     return (
         f"{feed.name}: reading stopped at its {limit} limit before it reached the last bookmark; the next run starts"
-        " from the same bookmark: raise posts_per_feed, or run more often"
+        f" from the same bookmark: {advice}"
     )
 
 

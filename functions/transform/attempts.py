@@ -5,23 +5,37 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
+
+from pydantic import AwareDatetime
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.run.errors import DamagedObjectError, ImagelakeError
 from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.models import Batch
+from imagelake.run.retries import attempts
+
+# An attempt that ends while an image is named tries so often to take the name back; it waits up to so long in between.
+_TRIES, _MAX_PAUSE = 4, 5.0
 
 
 class Attempt(FrozenModel):
     """One attempt: the item whose image it is decoding, if it is careful, and whether it ended with an error of ours.
 
-    An attempt that did not end died, or is still at work.
+    An attempt that did not end died, or is still at work. After ``decodes_until`` it cannot be at work on this image.
     """
 
     media_id: str | None = None
+    decodes_until: AwareDatetime | None = None
     is_ended: bool = False
+
+    @property
+    def fatal_item(self) -> str | None:
+        """Return the item whose image this attempt was decoding when it died."""
+        is_at_work = self.decodes_until is not None and datetime.now(UTC) < self.decodes_until
+        return None if is_at_work else self.media_id
 
 
 class Attempts:
@@ -35,6 +49,7 @@ class Attempts:
         self._batch = batch
         self._number = 0
         self._is_stored = False
+        self._has_named = False
         died: list[Attempt] = []
         # The first attempt makes one request. Only a later one reads what the others have written.
         if not self._store():
@@ -42,7 +57,7 @@ class Attempts:
             died = [attempt for attempt in (_read(bucket, key) for key in keys) if not attempt.is_ended]
             self._number = len(keys)
         self.is_careful = bool(died)
-        self.deaths = Counter(attempt.media_id for attempt in died if attempt.media_id is not None)
+        self.deaths = Counter(filter(None, (attempt.fatal_item for attempt in died)))
         # The next attempt will be careful anyway, so this one is stored only when it decodes an image.
         if not self.is_careful:
             self._store_next()
@@ -52,17 +67,22 @@ class Attempts:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         """Say that the attempt did not die; any error but ours may come from an image, so it counts as a death."""
-        if isinstance(error, ImagelakeError) and self._is_stored:
+        if not isinstance(error, ImagelakeError) or not self._is_stored:
+            return
+        for _try in attempts(_TRIES if self._has_named else 1, max_pause=_MAX_PAUSE):
             with suppress(ImagelakeError):
                 self._write(Attempt(is_ended=True))
+                return
 
     @contextmanager
-    def decoding(self, media_id: str) -> Iterator[None]:
-        """Name the item whose image is being decoded, as long as it is."""
+    def decoding(self, media_id: str, seconds: float) -> Iterator[None]:
+        """Name the item whose image is being decoded, as long as it is; this takes at most so many seconds."""
         self._store_next()
-        self._write(Attempt(media_id=media_id))
+        self._has_named = True
+        self._write(Attempt(media_id=media_id, decodes_until=datetime.now(UTC) + timedelta(seconds=seconds)))
         yield
         self._write(Attempt())
+        self._has_named = False
 
     def _store_next(self) -> None:
         """Store this attempt under the next free number, unless it is stored."""

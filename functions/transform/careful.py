@@ -19,7 +19,7 @@ from transform.results import SECONDS_PER_ITEM, Result, make_result, numbered_it
 
 # Rows that are decided at a time. If the worker dies, the downloads of these and of those ahead are lost.
 _ITEMS_PER_STEP = 5
-# Downloads and the results of one step are at most 450 MB, and the decoder 2 GB, of Transform's 3.5 GB.
+# Downloads and the results of one step are at most 450 MB, and the decoder 1 GB, of Transform's 3.5 GB.
 _DOWNLOADS_AHEAD = 8
 # No image is decoded with less time left: it takes its time twice, and its row must be stored after that.
 _SECONDS_PER_IMAGE = 2 * LIMITS.seconds + 20
@@ -79,7 +79,7 @@ def _make_result(
         deaths = attempts.deaths[item.media_id]
         if deaths >= MAX_FAILURES:
             return rejection(deaths, "took its worker with it")
-        with attempts.decoding(item.media_id):
+        with attempts.decoding(item.media_id, _SECONDS_PER_IMAGE):
             return decoder.decode(data, failures=deaths)
 
     return make_result(item, plan, lambda _: downloaded.result(), process)

@@ -1,6 +1,6 @@
 """The decoder process, which decodes one image at a time within limits on its memory and its CPU time.
 
-    python -m transform.decoder_process '{"image_size": 512, "preset": "balanced"}' 2000000000 20
+    python -m transform.decoder_process '{"image_size": 512, "preset": "balanced"}' 1000000000 5
 
 If an image crashes a decoder or exceeds a limit, this process dies, and the worker that started it lives. It reads
 images from its standard input and writes one answer for each to its standard output, both with their lengths before

@@ -26,7 +26,7 @@ ITEMS_PER_PART = 25
 SECONDS_PER_ITEM = 150
 
 # A thread takes several images, but decodes one after the other. So with two processors, the memory holds at most
-# the backlog, THREADS downloads of 25 MB and two images of 40 million pixels at 20 bytes: 2.3 GB of Transform's 3.5 GB.
+# the backlog, THREADS downloads of 25 MB and two images of 400 MB: 1.4 GB of Transform's 3.5 GB.
 _IMAGES_AT_A_TIME = 4
 _BACKLOG_BYTES = 200_000_000
 _MEASURED = ("content_type", "original_width", "original_height", *(field.name for field in fields(Features)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import json
+from dataclasses import replace
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket, named_if_damaged
@@ -11,16 +13,21 @@ from imagelake.run.posts import Media, Post
 from imagelake.sources import Feed, Reject, Source
 from imagelake.web.messages import Response
 
+# The memory holds the rejects of all pages of a feed.
+MAX_REJECT_BYTES = 20_000_000
+
 
 def read_pages(
     source: Source, feed: Feed, feed_id: str, run: Run, pages: int, bucket: Bucket
 ) -> tuple[list[Post], list[Reject]]:
     """Read all posts of the run's pages, each post once and in the order of the listing, and all rejects.
 
-    A post that comes again, because it was edited or its images were not ready, adds its new media items.
+    A post that comes again, because it was edited or its images were not ready, adds its new media items. When the
+    entries of the rejects have too many bytes, further rejects have only their reason.
     """
     posts: dict[tuple[str, str], Post] = {}
     rejects: list[Reject] = []
+    reject_bytes = 0
     for number in range(pages):
         key = object_keys.raw_page(run, source.name, feed_id, number)
         body, version = bucket.get_with_version(key)
@@ -34,7 +41,9 @@ def read_pages(
             # A stream has posts of many networks, and two networks may use the same post id.
             name = (post.author_id, post.post_id)
             posts[name] = _merged(posts[name], post) if name in posts else post
-        rejects += page.rejects
+        for reject in page.rejects:
+            reject_bytes += len(json.dumps(reject.raw)) if reject_bytes <= MAX_REJECT_BYTES else 0
+            rejects.append(reject if reject_bytes <= MAX_REJECT_BYTES else replace(reject, raw=None))
     return list(posts.values()), rejects
 
 

@@ -6,15 +6,16 @@ import inspect
 import re
 from pathlib import Path
 
-from imagelake.imaging import Options, avif, exif, gif, header, png
+from fetch import pager
+from imagelake.imaging import Options, avif, exif, gif, header, png, vp8l
 from imagelake.lake import hash_log
 from imagelake.run import models, posts
 from imagelake.sources import contract, feed, feed_document, feed_handlers, responses, stream, wire, xml_text
-from imagelake.web import http1
+from imagelake.web import body, http1
 from imagelake.web.client import GuardedClient
 from transform import decoder
 from transform.download import Limits
-from validate import batch_size, planner, retries
+from validate import batch_size, pages, planner, retries
 
 PAGE = Path(__file__).parents[2] / "docs" / "limits.md"
 NUMBERS = {
@@ -23,8 +24,11 @@ NUMBERS = {
     f"chunks of a body, and one more for each {http1.MIN_CHUNK} bytes[^chunks]": http1.MAX_SMALL_CHUNKS,
     "bytes without the end of a chunk's line or of the trailers": http1._LONGEST_LINE,
     "bytes of the heads of a response": http1._LONGEST_HEAD,
+    "gzip members of a body": body.MAX_MEMBERS,
     "JSON values of a page": responses.MAX_VALUES,
     "entries of a page": wire.MAX_ENTRIES,
+    "bytes of the pages of a feed in a run": pager.MAX_BYTES,
+    "bytes of the entries of rejects of a feed in a run": pages.MAX_REJECT_BYTES,
     "characters of the URL of a page": contract.MAX_PAGE_URL,
     "characters of the id in a bookmark": feed.MAX_BOOKMARK,
     "elements of an XML feed": feed_handlers._MAX_ELEMENTS,
@@ -43,13 +47,16 @@ NUMBERS = {
     "media items of a post in a stream": stream.MAX_RECORD_MEDIA,
     "JSON values of a record of a stream": stream.MAX_RECORD_VALUES,
     "pixels of an image": Options().max_pixels,
+    "bytes of memory of a decoder[^pixels]": header.MAX_DECODER_BYTES,
     "bytes of a color profile": header.MAX_PROFILE_BYTES,
-    "segments of a JPEG, chunks of a PNG": header.MAX_PARTS,
+    "segments of a JPEG, chunks of a PNG, chunks of a WebP in front of a lossless image": header.MAX_PARTS,
     "bytes of the unpacked texts of a PNG": png._MAX_TEXT_BYTES,
     "blocks of a GIF": gif._MAX_BLOCKS,
     "units of all frames of an AVIF": avif._MAX_UNITS,
     "items of an AVIF, and boxes in one of its boxes": avif._MAX_BOXES,
     "bytes of the lists of items of an AVIF": avif._MAX_TABLE_BYTES,
+    "blocks of a lossless WebP with prefix codes of their own": vp8l.MAX_BLOCKS,
+    "pixels of the transforms of a lossless WebP": vp8l.MAX_TRANSFORM_PIXELS,
     "entries of EXIF that are read": exif._MAX_ENTRIES,
     "failures of the decoder on one image[^failures]": decoder.MAX_FAILURES,
     "bytes of memory of the decoder's process[^failures]": decoder.LIMITS.memory_bytes,

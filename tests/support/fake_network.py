@@ -48,7 +48,8 @@ class Network:
         except ValueError as error:
             raise SourceChangedError("no JSON") from error
         posts = [Post.model_validate(one) for one in body["posts"]]
-        newest = max(posts, key=lambda one: one.posted_at, default=None)
+        continues_posts = body.get("continues_posts", False)
+        newest = None if continues_posts else max(posts, key=lambda one: one.posted_at, default=None)
         return Page(
             posts=posts,
             rejects=[Reject(**reject) for reject in body["rejects"]],
@@ -58,6 +59,9 @@ class Network:
             if "left" in response.headers
             else None,
             cost_usd=body.get("cost_usd", 0.0),
+            is_unfinished=body.get("is_unfinished", False),
+            continues_posts=continues_posts,
+            warnings=tuple(body.get("warnings", ())),
         )
 
 

@@ -53,7 +53,7 @@ URLS = [
     # control characters
     "http://example.com/\r\nHost: evil", "http://example.com\r\n/", "http://exam\nple.com/",
     "http://example.com/\x00", "http://example.com/\t",
-    "http://example.com\x7f/", "http://example.com/\u2028", "http://exa mple.com/", "http://example.com/\ud800",
+    "http://example.com\x7f/", "http://example\u2028.com/", "http://exa mple.com/", "http://example.com/\ud800",
     # names that are none
     "http://example..com/", "http://.example.com/", "http://example.com./", "http://ex*mple.com/",
     "http://exa%6dple.com/", "http://example.com%20/",

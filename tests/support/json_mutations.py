@@ -59,9 +59,7 @@ def rendered(value: Any) -> str:
 def damaged(entry: Any) -> st.SearchStrategy[Any]:
     """Drop, retype or double one part of ``entry``."""
     odd = st.sampled_from([*_ODD, *map(Literal, _ODD_LITERALS)])
-    return st.builds(
-        _changed, st.just(entry), st.sampled_from(list(_paths(entry))), st.just(_DROP) | odd, st.booleans()
-    )
+    return st.builds(_damaged, st.just(entry), st.sampled_from(list(paths(entry))), st.just(_DROP) | odd, st.booleans())
 
 
 def _pairs(value: dict[str, Any]) -> Iterator[str]:
@@ -70,18 +68,24 @@ def _pairs(value: dict[str, Any]) -> Iterator[str]:
             yield f"{json.dumps(key)}:{rendered(one)}"
 
 
-def _paths(value: Any) -> Iterator[tuple[Any, ...]]:
+def paths(value: Any) -> Iterator[tuple[Any, ...]]:
+    """Yield the path to every part of ``value``, as keys and indexes."""
     parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, part in parts:
         yield (key,)
-        yield from ((key, *rest) for rest in _paths(part))
+        yield from ((key, *rest) for rest in paths(part))
 
 
-def _changed(value: Any, path: tuple[Any, ...], new: Any, twice: bool) -> Any:
+def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    """Return a copy of ``value`` with ``new`` at ``path``."""
+    return _damaged(value, path, new, twice=False)
+
+
+def _damaged(value: Any, path: tuple[Any, ...], new: Any, twice: bool) -> Any:
     key, *rest = path
     copy = value.copy()
     if rest:
-        copy[key] = _changed(value[key], tuple(rest), new, twice)
+        copy[key] = _damaged(value[key], tuple(rest), new, twice)
     elif new is _DROP:
         del copy[key]
     elif twice and isinstance(value, dict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -13,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imagelake.run.errors import ImagelakeError, SourceChangedError
+from imagelake.run.posts import Media
 from imagelake.sources import Bookmark, Feed, Page, Source
 from imagelake.web.messages import Request, Response
-from tests.support.json_mutations import FIXED, damaged, rendered
+from tests.support.json_mutations import FIXED, changed, damaged, paths, rendered
 
 # Hypothesis warns of tests that classes share, because their data must not differ; here they are meant to.
 PROPERTY = settings(FIXED, suppress_health_check=[HealthCheck.differing_executors])
@@ -26,6 +28,9 @@ HEADERS = [
     "x-ratelimit-reset",
 ]  # fmt: skip
 STATUSES = [200, 200, 200, 200, 302, 304, 400, 401, 402, 403, 404, 410, 429, 500, 503]
+
+# Values that a network may send in place of any other: https://json-schema.org/draft/2020-12/json-schema-core#section-4.2.1
+ODD: list[Any] = [None, {}, [], "", "x", 7, 1.5]
 
 
 class Asked(NamedTuple):
@@ -47,6 +52,11 @@ class PageProperties:
     good: list[Any]
     # Entries with every part that the adapter reads; the tests damage one part of them.
     full: list[Any]
+    # Fields, as patterns of their paths, of which an odd value rejects the entry: they identify the post, or they say
+    # which images it has or if it may be kept.
+    required: list[str] = []
+    # Fields of which an odd value costs one image, which is then skipped: they identify it.
+    image_fields: list[str] = []
     # Responses that have no entries, e.g. of a lookup, or that have them at another URL.
     others: list[Asked] = []
     # Headers of a page, if one of them leads to the next page.
@@ -110,6 +120,25 @@ class PageProperties:
             if page.cursor is not None:
                 self.source.request(asked.feed, None, page.cursor)
 
+    def test_odd_optional_field_keeps_the_post_and_its_images(self) -> None:
+        for entry in self.full:
+            media = [item for post in self._page([entry]).posts for item in post.media]
+            for path in paths(entry) if media else ():
+                name = ".".join(map(str, path))
+                for odd in ODD:
+                    page = self._page([changed(entry, path, odd)])
+                    self._check_odd(page, media, name, odd)
+
+    def _check_odd(self, page: Page, before: list[Media], name: str, odd: Any) -> None:
+        if _matches(name, self.required):
+            return
+        assert page.rejects == [], (name, odd)
+        after = {item.media_id: item for item in page.posts[0].media}
+        lost = [item for item in before if item.kind == "image" and not _is_collected(after.get(item.media_id))]
+        assert not lost or _matches(name, self.image_fields), (name, odd)
+        # Those that are lost are still there, to be skipped.
+        assert len(after) >= len(before) or _matches(name, self.image_fields), (name, odd)
+
     def test_good_entries_become_posts(self) -> None:
         assert (len(self._good_page.posts), self._good_page.rejects) == (len(self.good), [])
 
@@ -159,3 +188,11 @@ class PageProperties:
     @cached_property
     def _responses(self) -> list[Asked]:
         return [Asked(self.feed, self.url, self.body(self.good[:1])), *self.others]
+
+
+def _matches(name: str, patterns: list[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _is_collected(media: Media | None) -> bool:
+    return media is not None and media.kind == "image" and media.url is not None and media.skip_reason is None

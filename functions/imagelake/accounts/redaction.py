@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from imagelake.accounts.secrets import Secret
-from imagelake.run.masking import mask_users_in_bytes
+from imagelake.run.masking import mask_users_in_bytes, spellings
 from imagelake.web.messages import Request, Response
 from imagelake.web.urls import Url
 
@@ -18,7 +18,6 @@ _TOKEN = re.compile(
 )
 # Shorter values are not redacted: they would match inside ordinary words.
 _SHORTEST = 6
-_ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot"}
 
 
 class Redactor:
@@ -56,26 +55,5 @@ def redact_values(values: Iterable[str], text: bytes) -> bytes:
 def _pattern(values: tuple[str, ...]) -> re.Pattern[bytes] | None:
     # Several backslashes in a row could match in too many ways, so one pattern stands for all of them.
     long = [re.sub(r"\\+", r"\\", value) for value in values if len(value) >= _SHORTEST]
-    patterns = ["".join(map(_spellings, value)) for value in long]
+    patterns = ["".join(map(spellings, value)) for value in long]
     return re.compile("|".join(patterns).encode()) if patterns else None
-
-
-def _spellings(character: str) -> str:
-    """Return a pattern for the ways to write a character in a URL, in JSON or in HTML, escaped up to three times.
-
-    Every repetition is bounded: otherwise a post of backslashes alone would take minutes.
-    """
-    code = ord(character)
-    ways = [
-        re.escape(character) + ("{1,32}" if character == "\\" else ""),
-        rf"%(?:25){{0,2}}(?i:{code:02x})",
-        rf"\\{{1,7}}u00(?i:{code:02x})",
-        rf"&#(?:0{{0,4}}{code}|[xX]0{{0,4}}(?i:{code:x}));",
-    ]
-    if character in '/"':
-        ways.append(rf"\\{{1,7}}{re.escape(character)}")
-    if character in _ENTITIES:
-        ways.append(f"&{_ENTITIES[character]};")
-    if character == " ":
-        ways.append(r"\+")
-    return f"(?:{'|'.join(ways)})"

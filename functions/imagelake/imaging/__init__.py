@@ -49,8 +49,8 @@ def process(data: bytes, options: Options = _DEFAULTS) -> ProcessedImage:
 
     Raises only ``ImageRejectedError``, whatever the bytes are. The same bytes always give the same result. Many threads
     may call it, and it changes no state of the process. An image of more than ``options.max_pixels`` is refused before
-    any pixel is decoded. Below that limit, each pixel takes at most about 20 bytes of memory (WebP), 16 (PNG), 6
-    (progressive JPEG), or less than 1 (any other JPEG that is made smaller).
+    any pixel is decoded, and so is one whose decoder would need more than 320 MB: 20 bytes for each pixel of most WebPs
+    and of an AVIF, 16 of most PNGs and of a GIF, and at most 8 of any other image.
     """
     (result,) = process_all([data], options)
     if isinstance(result, ImageRejectedError):

@@ -62,7 +62,7 @@ def read_header(data: bytes) -> Header:
     if sum(end - start for start, end in extents if start < end) > 2 * len(data):
         raise corrupt("the items of the AVIF overlap")
     stripped = _strip(data, brands, top.get(b"moov"))
-    return Header(width, height, stripped, coded_pixels=_count_pixels(data, extents))
+    return Header(width, height, stripped, coded_pixels=_count_pixels(data, extents), pixel_bytes=20)
 
 
 def _boxes(data: bytes, position: int, end: int) -> Iterator[_Box]:

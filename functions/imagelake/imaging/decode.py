@@ -9,7 +9,7 @@ from PIL import Image
 
 from imagelake.imaging import color, exif, jpeg, resize
 from imagelake.imaging.formats import FORMATS, read_header
-from imagelake.imaging.header import Header
+from imagelake.imaging.header import MAX_DECODER_BYTES, Header
 from imagelake.imaging.options import Options
 from imagelake.imaging.sniff import refusal, sniff_format
 from imagelake.run.errors import ErrorCode, ImageRejectedError
@@ -46,7 +46,7 @@ def decode(data: bytes, options: Options) -> DecodedImage:
         raise refusal(format_name)
     header = read_header(format_name, data)
     geometry = resize.compute_geometry(header.width, header.height, options)
-    _check_limits(header, geometry, options)
+    _check_limits(format_name, header, geometry, options)
     try:
         image, orientation = _decode_pixels(format_name, header, geometry, options)
     except ImageRejectedError:
@@ -66,13 +66,15 @@ def decode(data: bytes, options: Options) -> DecodedImage:
     return DecodedImage(image, FORMATS[format_name].content_type, width, height)
 
 
-def _check_limits(header: Header, geometry: resize.ResizeGeometry, options: Options) -> None:
+def _check_limits(format_name: str, header: Header, geometry: resize.ResizeGeometry, options: Options) -> None:
     """Refuse an image beyond a limit; the limits on pixels, which protect memory, come first."""
     width, height = header.width, header.height
     pixels = max(width * height, header.coded_pixels)
-    if pixels > options.max_pixels:
+    max_pixels = min(options.max_pixels, MAX_DECODER_BYTES // header.pixel_bytes)
+    if pixels > max_pixels:
         raise ImageRejectedError(
-            ErrorCode.TOO_MANY_PIXELS, f"The image has {pixels} pixels; the limit is {options.max_pixels}."
+            ErrorCode.TOO_MANY_PIXELS,
+            f"The image has {pixels} pixels; the limit for this kind of {format_name} is {max_pixels}.",
         )
     new_width, new_height = geometry.size
     if new_width * new_height > options.max_pixels or max(geometry.size) > _MAX_SIDE:
@@ -133,6 +135,7 @@ def _open(format_name: str, data: bytes) -> Image.Image:
     if image_format.fast_decode and (decoded := image_format.fast_decode(data)):
         return decoded
     image = image_format.pillow_decoder(io.BytesIO(data))
-    # The bytes are in memory already, so Pillow can read them in one piece.
-    image.decodermaxblock = len(data)
+    # The bytes are in memory already, so Pillow can read them in one piece. Of a WebP, it reads the decoded pixels this
+    # way; in pieces of 46 bytes, the size of its file, an image took 2 s.
+    image.decodermaxblock = max(image.decodermaxblock, len(data))
     return image

@@ -39,7 +39,7 @@ def read_header(data: bytes) -> Header:
     end, _ = _skip_blocks(data, start + 11 + _palette_bytes(flags), blocks)
     # A frame may be larger than the canvas; decoders then enlarge the canvas.
     stripped = b"".join((*kept, data[start:end], b";"))
-    return Header(max(width, left + frame_width), max(height, top + frame_height), stripped)
+    return Header(max(width, left + frame_width), max(height, top + frame_height), stripped, pixel_bytes=16)
 
 
 def _palette_bytes(flags: int) -> int:

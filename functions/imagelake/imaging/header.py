@@ -15,6 +15,8 @@ from imagelake.run.errors import ErrorCode, ImageRejectedError
 MAX_PROFILE_BYTES = 4 << 20
 # An image of 40 megapixels has about ten thousand chunks; millions of empty chunks only cost time.
 MAX_PARTS = 100_000
+# Together with the process itself, these are less than 400 MB, and no decoder takes more than 1 s to fill them.
+MAX_DECODER_BYTES = 320_000_000
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Header:
     ``coded_pixels``   pixels of the largest frame in the file, if its size may differ from the canvas; a third of the
                        pixels of all frames together, if that is more
     ``scan_offsets``   positions in ``stripped`` of the scans of a JPEG, if it may have more than one
+    ``pixel_bytes``    bytes of memory that its decoder needs for each pixel, at most
     """
 
     width: int
@@ -37,6 +40,7 @@ class Header:
     profile: bytes | None = None
     coded_pixels: int = 0
     scan_offsets: tuple[int, ...] = ()
+    pixel_bytes: int = 8
 
 
 def truncated(reason: str) -> ImageRejectedError:

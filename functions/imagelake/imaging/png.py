@@ -25,6 +25,9 @@ _STEP_BYTES = 1 << 20
 # Bits per sample, color type, compression, filter and interlace method (11.2.1) of the PNGs that `decode` takes.
 _PLAIN_MODES = {b"\x08\x02\0\0\0": "RGB", b"\x08\x06\0\0\0": "RGBA"}
 
+# Gray and palette (11.2.1): without transparency, their pixels are small.
+_SMALL_TYPES = (0, 3)
+
 
 def read_header(data: bytes) -> Header:
     """Read all chunks (5.3); drop those of an animation, so that its default image remains."""
@@ -34,12 +37,14 @@ def read_header(data: bytes) -> Header:
     orientation = 1
     profile: bytes | None = None
     remaining_text = _MAX_TEXT_BYTES
+    has_transparency = False
     view = memoryview(data)
     kept = [view[:8]]
     for kind, start, end in _chunks(data):
         if kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"):
             if kind == b"IHDR" and start != 16:
                 raise corrupt("the PNG has two headers")
+            has_transparency |= kind == b"tRNS"
             kept.append(view[start - 8 : end + 4])
         elif kind == b"eXIf":
             orientation = exif.read_orientation(data[start:end])
@@ -49,7 +54,8 @@ def read_header(data: bytes) -> Header:
             profile = _inflate_within(packed[1:], MAX_PROFILE_BYTES) or b""
         elif kind in (b"zTXt", b"iTXt"):
             remaining_text -= _inflated_size(_packed_text(kind, data[start:end]), remaining_text)
-    return Header(width, height, b"".join(kept), orientation, profile)
+    pixel_bytes = 8 if data[25] in _SMALL_TYPES and not has_transparency else 16
+    return Header(width, height, b"".join(kept), orientation, profile, pixel_bytes=pixel_bytes)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

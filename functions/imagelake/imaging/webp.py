@@ -8,7 +8,8 @@ from typing import Any
 
 from PIL import Image
 
-from imagelake.imaging.header import Header, corrupt, truncated
+from imagelake.imaging import vp8l
+from imagelake.imaging.header import MAX_PARTS, Header, corrupt, truncated
 
 _decode: Any = None
 # Find libwebp through Pillow's extension module, which is linked with it; the library's file name varies by wheel.
@@ -27,11 +28,37 @@ else:
 
 
 def read_header(data: bytes) -> Header:
-    """Read the first chunk of the RIFF container (2.3 to 2.7); libwebp checks that the frames fit its canvas."""
+    """Read the chunks of the RIFF container (2.3 to 2.7); libwebp checks that the frames fit its canvas."""
     (size,) = struct.unpack_from("<I", data, 4)
     if size + 8 > len(data):
         raise truncated("the WebP is shorter than it says")
-    return Header(*_canvas_size(data[12:16], data, 20), data)
+    width, height = _canvas_size(data[12:16], data, 20)
+    _check_lossless(data, width, height)
+    return Header(width, height, data, pixel_bytes=8 if data[12:16] == b"VP8 " else 20)
+
+
+def _check_lossless(data: bytes, width: int, height: int) -> None:
+    """Check the lossless streams of the first frame: its pixels, or the transparency of a lossy frame."""
+    position = 12
+    for _ in range(MAX_PARTS):
+        kind, start = data[position : position + 4], position + 8
+        if kind in (b"VP8 ", b""):
+            return
+        if kind == b"VP8L":
+            width, height = _canvas_size(kind, data, start)
+            vp8l.check_blocks(data, start + 5, width, height)
+            return
+        if kind == b"ALPH" and data[start] & 3 == 1:
+            vp8l.check_blocks(data, start + 1, width, height)
+        if kind == b"ANMF":
+            width = 1 + int.from_bytes(data[start + 6 : start + 9], "little")
+            height = 1 + int.from_bytes(data[start + 9 : start + 12], "little")
+            position = start + 16
+        else:
+            (size,) = struct.unpack_from("<I", data, position + 4)
+            position = start + size + size % 2
+    if b"VP8L" in data[position:] or b"ALPH" in data[position:]:
+        raise corrupt(f"the WebP has more than {MAX_PARTS} chunks in front of its image")
 
 
 def _canvas_size(kind: bytes, data: bytes, start: int) -> tuple[int, int]:

@@ -101,6 +101,7 @@ class Stop(StrEnum):
 
     POSTS = "posts"
     PAGES = "pages"
+    BYTES = "bytes"
     COST = "cost"
     RATE_LIMIT = "rate_limit"
 
@@ -117,6 +118,10 @@ class Progress(FrozenModel):
     new_posts: NonNegativeInt = 0
     # Posts and rejects behind the bookmark; their number ends the overlap.
     read_again: NonNegativeInt = 0
+    # True if the reading ends as soon as all media items of the posts are read.
+    is_at_end: bool = False
+    # Bytes of all pages so far.
+    page_bytes: NonNegativeInt = 0
     waits: NonNegativeInt = 0
     retry_at: str | None = None
     # The newest post so far. An empty ``newest_at`` leaves the bookmark where it is.

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
 from imagelake.run.frozen_model import FrozenModel
-from imagelake.run.masking import mask_users
+from imagelake.run.masking import mask_url, mask_users
 
 # Only images are downloaded; media items of other kinds are skipped, with the kind as the reason.
 MediaKind = Literal["image", "video", "animation", "audio", "unknown"]
@@ -55,6 +55,7 @@ def _check_post_id(text: str) -> str:
 
 # A page is masked before it is decoded, and its texts are masked again after that: the decoder has resolved escapes.
 MaskedText = Annotated[str, AfterValidator(mask_users)]
+MaskedUrl = Annotated[str, AfterValidator(mask_url)]
 MediaId = Annotated[str, BeforeValidator(_short_media_id)]
 
 
@@ -69,7 +70,7 @@ class Media(FrozenModel):
     media_id: MediaId = Field(min_length=1)
     index: NonNegativeInt
     kind: MediaKind
-    url: MaskedText | None
+    url: MaskedUrl | None
     alt_text: MaskedText | None = None
     width: PositiveInt | None = None
     height: PositiveInt | None = None
@@ -83,7 +84,7 @@ class Post(FrozenModel):
     post_id: Annotated[MaskedText, Field(min_length=1), AfterValidator(_check_post_id)]
     author_id: str = Field(min_length=1, max_length=MAX_AUTHOR_ID)
     author_name: MaskedText | None = None
-    permalink: MaskedText | None = None
+    permalink: MaskedUrl | None = None
     posted_at: AwareDatetime
     text: MaskedText = ""
     tags: list[str] = Field(default_factory=list)

@@ -89,7 +89,7 @@ def faults(
         else:
             text = sentence(kind, context)
         shown = f", not {show(problem['input'])}" if with_values and kind not in _WITHOUT_VALUE else ""
-        yield mask(".".join(place)), mask(text + shown)
+        yield ".".join(map(show_name, place)), mask(text + shown)
 
 
 def sentence(kind: str, context: Mapping[str, Any]) -> str:
@@ -107,6 +107,12 @@ def unknown(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name.lower(), names, 1)
     hint = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(names)}"
     return f"there is no such field; {hint}" if names else "there is no such field"
+
+
+def show_name(name: str) -> str:
+    """Write the name of a field in a message: short, without credentials, and an empty one as ``""``."""
+    name = mask(name)
+    return (name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…") or '""'
 
 
 def show(value: Any) -> str:

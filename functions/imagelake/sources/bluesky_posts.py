@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from imagelake.run.posts import Media, MediaKind, Post
-from imagelake.sources.wire import Moment, WireModel
+from imagelake.sources.wire import DECISIVE, Moment, WireModel, read_media
 
 _POST_URI = re.compile(r"at://(did:[a-z]+:[a-zA-Z0-9._:%-]+)/app\.bsky\.feed\.post/([a-zA-Z0-9._:~-]+)")
 
@@ -43,17 +43,17 @@ class _Facet(WireModel):
 
 
 class _Record(WireModel):
-    text: str
-    created_at: Moment = Field(alias="createdAt")
+    text: str = ""
+    created_at: Moment | None = Field(default=None, alias="createdAt")
     facets: list[_Facet] | None = None
     tags: list[str] | None = None
-    labels: _SelfLabels | None = None
+    labels: Annotated[_SelfLabels | None, DECISIVE] = None
 
 
 class _Author(WireModel):
-    handle: str
+    handle: str | None = None
     display_name: str | None = Field(default=None, alias="displayName")
-    labels: list[_Label] | None = None
+    labels: Annotated[list[_Label] | None, DECISIVE] = None
 
 
 class WirePost(WireModel):
@@ -61,8 +61,8 @@ class WirePost(WireModel):
     author: _Author
     record: _Record
     indexed_at: Moment = Field(alias="indexedAt")
-    labels: list[_Label] | None = None
-    embed: dict[str, Any] | None = None
+    labels: Annotated[list[_Label] | None, DECISIVE] = None
+    embed: Annotated[dict[str, Any] | None, DECISIVE] = None
 
 
 class _Reason(WireModel):
@@ -71,7 +71,7 @@ class _Reason(WireModel):
 
 class WireEntry(WireModel):
     post: dict[str, Any]
-    reason: _Reason | None = None
+    reason: Annotated[_Reason | None, DECISIVE] = None
 
 
 class _ViewImage(WireModel):
@@ -81,11 +81,11 @@ class _ViewImage(WireModel):
 
 
 class _Images(WireModel):
-    images: list[_ViewImage]
+    images: list[Any]
 
 
 class _Gallery(WireModel):
-    items: list[_ViewImage]
+    items: list[Any]
 
 
 class _Video(WireModel):
@@ -108,45 +108,42 @@ def to_post(wire: WirePost) -> Post:
     return Post(
         post_id=wire.uri,
         author_id=did,
-        author_name=wire.author.display_name or wire.author.handle,
+        author_name=wire.author.display_name or wire.author.handle or None,
         permalink=f"https://bsky.app/profile/{did}/post/{key}",
         posted_at=sort_time(wire),
         text=wire.record.text,
         tags=_tags(wire.record),
         sensitive=bool(labels & _SENSITIVE),
-        # ``aspectRatio`` is a ratio and not a size in pixels, so width and height are unknown.
-        media=[
-            Media(media_id=f"bluesky/{did}/{key}/{index}", index=index, kind=kind, url=url, alt_text=alt or None)
-            for index, (kind, url, alt) in enumerate(_media(wire.embed))
-        ],
+        media=_media(wire.embed, f"bluesky/{did}/{key}"),
     )
 
 
-def _media(embed: dict[str, Any] | None) -> list[tuple[MediaKind, str | None, str | None]]:
-    """Return kind, URL and description of the author's own media, without those of a quoted post or a link card."""
+def _media(embed: dict[str, Any] | None, post: str) -> list[Media]:
+    """Return the author's own media, without those of a quoted post or a link card."""
     match embed:
         case None | {"$type": "app.bsky.embed.external#view" | "app.bsky.embed.record#view"}:
             return []
         case {"$type": "app.bsky.embed.images#view"}:
-            return [_image(view) for view in _Images.model_validate(embed).images]
+            return read_media(_Images.model_validate(embed).images, lambda raw, index: _image(raw, index, post), post)
         case {"$type": "app.bsky.embed.gallery#view"}:
-            return [_image(view) for view in _Gallery.model_validate(embed).items]
+            return read_media(_Gallery.model_validate(embed).items, lambda raw, index: _image(raw, index, post), post)
         case {"$type": "app.bsky.embed.video#view"}:
-            return [("video", None, _Video.model_validate(embed).alt)]
+            alt = _Video.model_validate(embed).alt
+            return [Media(media_id=f"{post}/0", index=0, kind="video", url=None, alt_text=alt or None)]
         case {"$type": "app.bsky.embed.recordWithMedia#view"}:
-            return _media(_RecordWithMedia.model_validate(embed).media)
+            return _media(_RecordWithMedia.model_validate(embed).media, post)
         case {"$type": str()}:
-            return [("unknown", None, None)]
+            return [Media(media_id=f"{post}/0", index=0, kind="unknown", url=None)]
         case _:
             raise ValueError("embed.$type: missing or not a string")
 
 
-def _image(view: _ViewImage) -> tuple[MediaKind, str | None, str | None]:
-    if not view.type.endswith("#viewImage"):
-        return "unknown", None, view.alt
-    if not view.fullsize:
-        raise ValueError("fullsize: an image without a URL")
-    return "image", view.fullsize, view.alt
+def _image(raw: Any, index: int, post: str) -> Media:
+    """Read an image; ``aspectRatio`` is a ratio and not a size in pixels, so width and height are unknown."""
+    view = _ViewImage.model_validate(raw)
+    kind: MediaKind = "image" if view.type.endswith("#viewImage") else "unknown"
+    url = view.fullsize or None if kind == "image" else None
+    return Media(media_id=f"{post}/{index}", index=index, kind=kind, url=url, alt_text=view.alt or None)
 
 
 def _labels(wire: WirePost) -> set[str]:
@@ -165,8 +162,11 @@ def _tags(record: _Record) -> list[str]:
 
 
 def sort_time(wire: WirePost) -> datetime:
-    """Return the time by which Bluesky sorts: ``createdAt``, which authors choose, but at most the time of indexing."""
-    return min(wire.record.created_at, wire.indexed_at)
+    """Return the time by which Bluesky sorts: ``createdAt``, which authors choose, but at most the time of indexing.
+
+    If ``createdAt`` cannot be read, it is the time of indexing.
+    """
+    return min(wire.record.created_at or wire.indexed_at, wire.indexed_at)
 
 
 def refuse_repost(entry: WireEntry) -> None:

@@ -14,10 +14,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from imagelake.run.errors import (
     BadFeedError,
@@ -35,7 +35,7 @@ from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.plain_text import plain_text
 from imagelake.sources.responses import Dialect, check, read_json, refusal
-from imagelake.sources.wire import Moment, WireModel, read_entries
+from imagelake.sources.wire import Flag, Moment, Pixels, WireModel, read_entries
 from imagelake.web.messages import Request, Response
 
 _COMMONS = "https://commons.wikimedia.org"
@@ -91,28 +91,25 @@ class _Value(WireModel):
 
 class _File(WireModel):
     timestamp: Moment
-    user: str = Field(min_length=1)
+    user: str | None = None
     sha1: str = Field(min_length=1)
-    mime: str
-    url: str
-    width: int = 0
-    height: int = 0
+    mime: str = ""
+    url: str | None = None
+    width: Pixels | None = None
+    height: Pixels | None = None
     thumburl: str | None = None
-    thumbwidth: int = 0
-    thumbheight: int = 0
+    thumbwidth: Pixels | None = None
+    thumbheight: Pixels | None = None
     thumbmime: str | None = None
     descriptionurl: str | None = None
-    # PHP writes an empty map as [].
-    extmetadata: Annotated[dict[str, Any], BeforeValidator(lambda metadata: metadata or {})] = Field(
-        default_factory=dict
-    )
+    extmetadata: dict[str, Any] = Field(default_factory=dict)
 
 
 class _Page(WireModel):
     pageid: int = Field(gt=0)
-    title: str = Field(min_length=1)
+    title: str = ""
     imageinfo: list[dict[str, Any]] = Field(min_length=1)
-    badfile: bool = False
+    badfile: Flag = False
 
 
 class _Membership(WireModel):
@@ -288,8 +285,8 @@ def _post(raw: Any) -> Post:
     stated = {name: _stated(file, name) for name in _METADATA}
     return Post(
         post_id=str(page.pageid),
-        author_id=file.user,
-        author_name=_attribution(file, stated) or file.user,
+        author_id=file.user or "unknown",
+        author_name=_attribution(file, stated) or file.user or None,
         permalink=file.descriptionurl or None,
         posted_at=file.timestamp,
         text=stated["ImageDescription"] or stated["ObjectName"] or _name(page.title),
@@ -304,7 +301,8 @@ def _post(raw: Any) -> Post:
 
 
 def _stated(file: _File, name: str) -> str:
-    value = _Value.model_validate(file.extmetadata.get(name) or {}).value
+    raw = file.extmetadata.get(name)
+    value = _Value.model_validate(raw).value if isinstance(raw, dict) else None
     return plain_text(str(value)) if value is not None else ""
 
 
@@ -322,10 +320,10 @@ def _media(pageid: int, file: _File) -> Media:
         # A new version of the file is a new image.
         media_id=f"commons/{pageid}/{file.sha1}",
         index=0,
-        kind="unknown" if file.mime == _DJVU else kind(file.mime, None),
+        kind="unknown" if file.mime == _DJVU else kind(file.mime, None if file.mime else file.url),
         url=file.thumburl if rendered else original,
-        width=width or None,
-        height=height or None,
+        width=width,
+        height=height,
     )
 
 

@@ -54,6 +54,9 @@ class Page:
     ``cursor`` leads to the next page and is ``None`` on the last one. ``newest`` is the bookmark after this page.
     ``positions`` are the positions of the posts in the listing, in the form of bookmarks, if the times of the posts do
     not tell which of them are behind the bookmark. ``cost_usd`` is the network's price of the page, in US dollars.
+    ``is_unfinished`` is true if the next page has more media items of posts so far, so the reading does not stop here.
+    ``continues_posts`` is true for that next page: its posts count for no limit. ``warnings`` are for an operator, and
+    there are few different ones.
     """
 
     posts: list[Post]
@@ -63,6 +66,9 @@ class Page:
     newest: Bookmark | None = None
     positions: list[Bookmark] | None = None
     cost_usd: float = 0.0
+    is_unfinished: bool = False
+    continues_posts: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 class Source(Protocol):

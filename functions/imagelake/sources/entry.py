@@ -4,36 +4,48 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import PurePosixPath
 from urllib.parse import urljoin, urlsplit
 
-from imagelake.run.posts import Media, MediaKind, Post
+from imagelake.run.posts import MAX_AUTHOR_ID, Media, MediaKind, Post
 from imagelake.sources import wire
 from imagelake.sources.contract import Feed
 from imagelake.sources.signatures import is_signed, without_signature
 
 _MAX_URL = 8192
+# https://url.spec.whatwg.org/#url-parsing removes them at both ends.
+_C0_CONTROLS_AND_SPACE = "".join(map(chr, range(0x21)))
 
 _STATED_KINDS: tuple[MediaKind, ...] = ("image", "video", "audio")
-_SUFFIXES: dict[str, MediaKind] = {
-    **dict.fromkeys((".jpg", ".jpeg", ".png", ".gif", ".webp", ".avif", ".heic", ".bmp", ".tif", ".tiff"), "image"),
-    **dict.fromkeys((".mp4", ".m4v", ".mov", ".webm", ".mkv", ".ogv"), "video"),
-    **dict.fromkeys((".mp3", ".m4a", ".ogg", ".oga", ".opus", ".flac", ".wav"), "audio"),
+_KINDS: Mapping[MediaKind, str] = {
+    "image": ".jpg .jpeg .jpe .jfif .pjpeg .png .gif .webp .avif .heic .bmp .tif .tiff",
+    "video": ".mp4 .m4v .mov .webm .mkv .ogv .avi .flv .mpeg .mpg .wmv .m3u8 .3gp",
+    "audio": ".mp3 .m4a .ogg .oga .opus .flac .wav .aac .aif .aiff .wma .mid",
+    "unknown": ".7z .apk .css .csv .dmg .doc .docx .epub .exe .gz .htm .html .ics .iso .js .json .mobi .odt .pdf .ppt"
+    " .pptx .rar .srt .swf .tar .torrent .txt .vtt .xls .xlsx .xml .zip",
 }
+_SUFFIXES = {suffix: name for name, suffixes in _KINDS.items() for suffix in suffixes.split()}
+# Types that say nothing: https://mimesniff.spec.whatwg.org/#determining-the-computed-mime-type-of-a-resource, and those
+# of any bytes.
+_UNKNOWN_TYPES = frozenset(
+    {"", "unknown/unknown", "application/unknown", "*/*", "application/octet-stream", "binary/octet-stream"}
+)
 
 
 @dataclass(frozen=True)
 class Enclosure:
-    """One media file of an entry; ``url`` is absolute, or ``None`` if the entry gives none."""
+    """One media file of an entry; ``url`` is absolute, or ``None`` if the entry gives none that can be used."""
 
     url: str | None
     kind: MediaKind
     alt_text: str | None = None
     width: int | None = None
     height: int | None = None
+    skip_reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -65,11 +77,9 @@ def post(feed: Feed, entry: Entry) -> Post:
     if is_signed(post_id):
         post_id = without_signature(post_id)
     host = urlsplit(feed_url).hostname or "feed"
-    enclosures = _without_repeats(entry.enclosures)
     return Post(
         post_id=post_id,
-        # Two feeds may give one name to different authors.
-        author_id=entry.author_uri or (f"{host}/{entry.author_name}" if entry.author_name else host),
+        author_id=_author_id(host, entry.author_uri, entry.author_name),
         author_name=entry.author_name,
         permalink=entry.link,
         posted_at=entry.posted_at,
@@ -86,10 +96,17 @@ def post(feed: Feed, entry: Entry) -> Post:
                 alt_text=enclosure.alt_text,
                 width=enclosure.width,
                 height=enclosure.height,
+                skip_reason=enclosure.skip_reason,
             )
-            for index, (enclosure, name) in enumerate(zip(enclosures, _names(enclosures), strict=True))
+            for index, (enclosure, name) in enumerate(zip(entry.enclosures, _names(entry.enclosures), strict=True))
         ],
     )
+
+
+def _author_id(host: str, uri: str | None, name: str | None) -> str:
+    """Return the URL of the author, or else the name behind the host: two feeds may give one name to different ones."""
+    author_id = uri or (f"{host}/{name}" if name else host)
+    return author_id if len(author_id) <= MAX_AUTHOR_ID else f"{host}/sha256-{_digest(author_id)}"
 
 
 def moment(text: str) -> datetime:
@@ -105,28 +122,53 @@ def moment(text: str) -> datetime:
 
 
 def absolute(base: str, url: str | None) -> str | None:
-    """Resolve a URL against its base; return ``None`` if it is missing or empty."""
-    stripped = (url or "").strip()
+    """Resolve a URL against its base; return ``None`` if it is missing, empty or cannot be used."""
+    try:
+        return resolved(base, url)
+    except ValueError:
+        return None
+
+
+def resolved(base: str, url: str | None) -> str | None:
+    """Resolve a URL against its base; return ``None`` if it is missing or empty, raise ``ValueError`` if it is wrong.
+
+    The error is a reason to skip a media item, so it is the same for all URLs.
+    """
+    stripped = (url or "").strip(_C0_CONTROLS_AND_SPACE)
+    if stripped[:5].lower() == "data:":
+        raise ValueError("its URL is a data: URL")
     if len(stripped) > _MAX_URL:
-        raise ValueError(f"a URL is longer than {_MAX_URL} characters")
-    return urljoin(base, stripped) if stripped else None
+        raise ValueError(f"its URL is longer than {_MAX_URL:,} characters")
+    try:
+        return urljoin(base, stripped) if stripped else None
+    except ValueError:
+        raise ValueError("its URL is not a valid one") from None
 
 
 def kind(mime: str | None, url: str | None, medium: str | None = None) -> MediaKind:
-    """Return the kind of a file by its stated type, or else by its URL; Transform later checks the bytes."""
-    for stated in ((mime or "").partition("/")[0], medium or ""):
+    """Return the kind of a file by its stated type, or else by its URL.
+
+    If neither says anything it is an image, because Transform checks the bytes.
+    """
+    stated = (mime or "").partition(";")[0].strip().lower()
+    for text in (stated.partition("/")[0], (medium or "").strip().lower()):
         for known in _STATED_KINDS:
-            if stated.strip().lower() == known:
+            if text == known:
                 return known
-    return _SUFFIXES.get(PurePosixPath(urlsplit(url or "").path).suffix.lower(), "unknown")
+    suffix = _suffix(url)
+    # Some sites write only the end of a type, such as jpg.
+    for name in (suffix, f".{stated}"):
+        if name in _SUFFIXES:
+            return _SUFFIXES[name]
+    says_nothing = stated in _UNKNOWN_TYPES and not medium
+    return "image" if says_nothing and url else "unknown"
 
 
-def _without_repeats(enclosures: list[Enclosure]) -> list[Enclosure]:
-    """Keep one enclosure per URL: a feed may state one file in several elements."""
-    unique: dict[str, Enclosure] = {}
-    for index, enclosure in enumerate(enclosures):
-        unique.setdefault(enclosure.url or f" {index}", enclosure)
-    return list(unique.values())
+def _suffix(url: str | None) -> str:
+    try:
+        return PurePosixPath(urlsplit(url or "").path).suffix.lower()
+    except ValueError:
+        return ""
 
 
 def _names(enclosures: list[Enclosure]) -> list[str]:

@@ -6,17 +6,19 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Annotated, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field
 
-from imagelake.run.errors import BadFeedError
+from imagelake.run.errors import BadFeedError, FeedNotFoundError, FeedNotPermittedError, SourceChangedError
 from imagelake.run.posts import Media, MediaKind, Post
-from imagelake.sources import graph
+from imagelake.sources import facebook_albums, graph
 from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Source
+from imagelake.sources.facebook_albums import Unread
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
-from imagelake.sources.wire import Moment, WireModel
+from imagelake.sources.wire import DECISIVE, Flag, Moment, Pixels, WireModel, read_media, skipped
 from imagelake.web.messages import Request, Response
 
 # With all attachments of the posts, Facebook refuses most of the larger pages: "reduce the amount of data".
@@ -27,7 +29,7 @@ _PAGE = re.compile(r"@?([A-Za-z0-9][A-Za-z0-9._-]{0,79})")
 _ATTACHMENT = "media_type,type,media,target,url"
 _FIELDS = (
     "id,message,created_time,permalink_url,status_type,is_published,from,full_picture,"
-    f"attachments{{{_ATTACHMENT},subattachments.limit(100){{{_ATTACHMENT}}}}}"
+    f"attachments{{{_ATTACHMENT},subattachments.limit({facebook_albums.PARTS}){{{_ATTACHMENT}}}}}"
 )
 
 _KINDS: Mapping[str, MediaKind] = {
@@ -48,8 +50,8 @@ _SHARED = "shared from another post"
 
 class _Image(WireModel):
     src: str
-    width: int | None = None
-    height: int | None = None
+    width: Pixels | None = None
+    height: Pixels | None = None
 
 
 class _Picture(WireModel):
@@ -68,15 +70,12 @@ class _Part(WireModel):
 
 
 class _Parts(WireModel):
-    data: list[_Part]
+    data: list[Any]
+    paging: Any = None
 
 
 class _Attachment(_Part):
-    subattachments: _Parts | None = None
-
-
-class _Attachments(WireModel):
-    data: list[_Attachment]
+    subattachments: Annotated[_Parts | None, DECISIVE] = None
 
 
 class _Author(WireModel):
@@ -89,11 +88,12 @@ class _Entry(WireModel):
     created_time: Moment
     message: str | None = None
     permalink_url: str | None = None
-    status_type: str | None = None
-    is_published: bool | None = None
+    # It tells a shared post.
+    status_type: Annotated[str | None, DECISIVE] = None
+    is_published: Flag = True
     author: _Author | None = Field(default=None, alias="from")
     full_picture: str | None = None
-    attachments: _Attachments | None = None
+    attachments: Annotated[_Parts | None, DECISIVE] = None
 
 
 class Facebook(Authorized):
@@ -123,6 +123,8 @@ class Facebook(Authorized):
             "If Meta asks to reduce the amount of data, the run goes on with half the page size, down to one post.",
             "Pages can date their posts back.",
             "URLs of images expire after days; each URL contains its expiry.",
+            "Albums of more than 100 images are read up to 1,000, with one request for each 100. If a page has so many "
+            "of them that its URL would be too long, a skipped media item says which is not read.",
             "Images are as the post shows them, not the originals. Facebook gives no alt text, no license and no "
             "sensitive flag.",
         ),
@@ -131,16 +133,20 @@ class Facebook(Authorized):
     public_fields = frozenset({"access_token_expires_at"})
 
     def request(self, feed: Feed, bookmark: Bookmark | None, cursor: str | None) -> Request:
-        """Build the request for the next page of the Page's own, published posts."""
+        """Build the request for the next page of the Page's own, published posts, or for the rest of an album."""
         if feed.account is None:
             raise BadFeedError(f"{feed.name}: Facebook has no search for hashtags; name a Page")
         page = _PAGE.fullmatch(feed.account)
         if page is None:
             raise BadFeedError(f"{feed.name}: write the Page's name as in its URL, or its id")
+        base = f"{origin(feed, graph.API)}/{graph.VERSION}"
+        unread = Unread.at(cursor)
+        if unread.albums:
+            return unread.request(base, _ATTACHMENT, page[1])
         params = {"fields": _FIELDS, "limit": str(_size(feed))}
         return Request(
-            f"{origin(feed, graph.API)}/{graph.VERSION}/{page[1]}/published_posts",
-            params | dict(parse_qsl(cursor or "")),
+            f"{base}/{page[1]}/published_posts",
+            params | dict(parse_qsl(unread.position or "")),
         )
 
     def refresh_request(self, feed: Feed, posted_at: datetime) -> Request:
@@ -149,20 +155,26 @@ class Facebook(Authorized):
 
     def parse(self, feed: Feed, response: Response) -> Page:
         """Parse the page; an empty page, and one that Meta calls too large, can still have a next one."""
+        _, cursor = facebook_albums.asked(response.url)
+        if cursor:
+            return _rest_of_album(feed, response, Unread.at(cursor))
         if smaller := graph.smaller_page(feed, response):
             return Page([], [], smaller)
         body = graph.read_object(feed, response)
-        return graph.read_page(
+        unread = Unread(graph.in_same_size(graph.next_position(feed, body), response, _size(feed)))
+        page = graph.read_page(
             feed,
             response,
             body,
-            lambda raw: _post(_Entry.model_validate(raw)),
-            cursor=graph.in_same_size(graph.next_position(feed, body), response, _size(feed)),
+            lambda raw: _post(feed, _Entry.model_validate(raw), unread),
+            cursor=unread.position,
         )
+        return replace(page, cursor=unread.cursor, is_unfinished=bool(unread.albums))
 
     def authorize(self, request: Request, secret: Mapping[str, str]) -> Request:
         """Add the token of the Page."""
-        page = urlsplit(request.url).path.split("/")[2]
+        asked, _ = facebook_albums.asked(request.url)
+        page = asked or urlsplit(request.url).path.split("/")[2]
         token = secret.get(page) or secret["access_token"]
         return replace(request, params={**request.params, "access_token": token})
 
@@ -174,11 +186,35 @@ def _size(feed: Feed) -> int:
     return min(feed.limit or _PAGE_SIZE, _PAGE_SIZE)
 
 
-def _post(entry: _Entry) -> Post:
-    if entry.is_published is False:
+def _rest_of_album(feed: Feed, response: Response, unread: Unread) -> Page:
+    """Parse the page of the first album; an album that the network refuses does not cost the other posts."""
+    album, paging = unread.albums.pop(0), None
+    try:
+        if smaller := graph.smaller_page(feed, response):
+            unread.albums.insert(0, album._replace(position=smaller))
+            return Page([], [], unread.cursor, is_unfinished=True, continues_posts=True)
+        body = graph.read_object(feed, response)
+        parts, paging = _Parts.model_validate(body).data, body.get("paging")
+    except (FeedNotFoundError, FeedNotPermittedError, SourceChangedError, ValueError):
+        media = [_more(album.post_id, album.first, "Facebook refuses to list them")]
+    else:
+        images = [raw for raw in parts if not _is_link(raw)]
+        media = _read(images, album.post_id, first=album.first)
+        if not media and graph.has_next(paging):
+            # Without this, a list of empty pages would never end.
+            media, paging = [_more(album.post_id, album.first, "a page of their list is empty")], None
+    post = Post(post_id=album.post_id, author_id=album.author_id, posted_at=album.posted_at, media=media)
+    post = _with_next(feed, post, paging, unread)
+    rate = graph.DIALECT.rate(response)
+    return Page([post], [], unread.cursor, rate, is_unfinished=bool(unread.albums), continues_posts=True)
+
+
+def _post(feed: Feed, entry: _Entry, unread: Unread) -> Post:
+    """Build the post, and add the rest of its albums to ``unread``."""
+    if not entry.is_published:
         raise ValueError("not published")
     text = entry.message or ""
-    return Post(
+    post = Post(
         post_id=entry.id,
         # The id of a post begins with the id of its Page.
         author_id=entry.author.id if entry.author else entry.id.partition("_")[0] or "unknown",
@@ -187,42 +223,86 @@ def _post(entry: _Entry) -> Post:
         posted_at=entry.created_time,
         text=text,
         tags=graph.hashtags(text),
-        media=list(_media(entry)),
+        media=_media(entry),
+    )
+    for paging in _pagings(entry):
+        post = _with_next(feed, post, paging, unread)
+    return post
+
+
+def _with_next(feed: Feed, post: Post, paging: Any, unread: Unread) -> Post:
+    """Add the rest of an album to ``unread``, or to the post the reason why it is not read."""
+    if not graph.has_next(paging):
+        return post
+    index = post.media[-1].index + 1 if post.media else 0
+    try:
+        unread.add(feed, paging, post, index)
+    except ValueError as error:
+        return post.model_copy(update={"media": [*post.media, _more(post.post_id, index, str(error))]})
+    return post
+
+
+def _more(post_id: str, index: int, why: str) -> Media:
+    return skipped(f"facebook/{post_id}/more", index, f"more images of this album are not read: {why}")
+
+
+def _media(entry: _Entry) -> list[Media]:
+    """Return the Page's own media; link cards are left out, and media of shared posts are skipped."""
+    parts = [raw for raw in _parts(entry) if not _is_link(raw)]
+    instead = entry.full_picture if len(parts) == 1 else None
+    media = _read(parts, entry.id, instead=instead)
+    if entry.status_type != "shared_story":
+        return media
+    return [skipped(item.media_id, item.index, _SHARED) for item in media]
+
+
+def _parts(entry: _Entry) -> Iterator[Any]:
+    if entry.attachments is None:
+        if entry.full_picture and entry.status_type == "added_photos":
+            yield {"media_type": "photo"}
+        return
+    for raw in entry.attachments.data:
+        inner = _inner(raw)
+        yield from inner.data if inner and inner.data else [raw]
+
+
+def _pagings(entry: _Entry) -> Iterator[Any]:
+    """Yield what leads to more of the post's lists; the media of a shared post are not collected at all."""
+    if entry.attachments is not None and entry.status_type != "shared_story":
+        yield from (inner.paging for inner in map(_inner, entry.attachments.data) if inner)
+        yield entry.attachments.paging
+
+
+def _inner(raw: Any) -> _Parts | None:
+    try:
+        return _Attachment.model_validate(raw).subattachments
+    except ValueError:
+        return None  # ``_item`` says why
+
+
+def _read(parts: list[Any], post_id: str, *, first: int = 0, instead: str | None = None) -> list[Media]:
+    """Read parts of a post; ``instead`` is the URL of a photo that has none itself."""
+    post = f"facebook/{post_id}"
+    return read_media(
+        parts, lambda raw, index: _item(_Attachment.model_validate(raw), post, index, instead), post, first
     )
 
 
-def _media(entry: _Entry) -> Iterator[Media]:
-    """Yield the Page's own media; link cards are left out, and media of shared posts are skipped."""
-    parts = [part for part in _parts(entry) if not _is_link(part)]
-    for index, part in enumerate(parts):
-        image = part.media.image if part.media else None
-        kind = _kind(part)
-        url = image.src if image and image.src else None
-        if kind == "image" and url is None and len(parts) == 1:
-            url = entry.full_picture or None
-        shared = entry.status_type == "shared_story"
-        target = part.target.id if part.target else None
-        yield Media(
-            media_id=f"facebook/{target}" if target else f"facebook/{entry.id}/{index}",
-            index=index,
-            kind="unknown" if shared else kind,
-            # The image of a video is its poster.
-            url=url if kind == "image" and not shared else None,
-            width=(image and image.width) or None,
-            height=(image and image.height) or None,
-            expires_at=graph.expiry(url) if kind == "image" and not shared else None,
-            skip_reason=_SHARED if shared else _NO_URL if kind == "image" and url is None else None,
-        )
-
-
-def _parts(entry: _Entry) -> Iterator[_Part]:
-    if entry.attachments is None:
-        if entry.full_picture and entry.status_type == "added_photos":
-            yield _Part(media_type="photo")
-        return
-    for attachment in entry.attachments.data:
-        inner = attachment.subattachments.data if attachment.subattachments else []
-        yield from inner or [attachment]
+def _item(part: _Attachment, post: str, index: int, instead: str | None) -> Media:
+    image = part.media.image if part.media else None
+    kind = _kind(part)
+    # The image of a video is its poster.
+    url = ((image.src if image else None) or instead or None) if kind == "image" else None
+    return Media(
+        media_id=f"facebook/{part.target.id}" if part.target and part.target.id else f"{post}/{index}",
+        index=index,
+        kind=kind,
+        url=url,
+        width=image.width if image else None,
+        height=image.height if image else None,
+        expires_at=graph.expiry(url),
+        skip_reason=_NO_URL if kind == "image" and url is None else None,
+    )
 
 
 def _kind(part: _Part) -> MediaKind:
@@ -231,5 +311,9 @@ def _kind(part: _Part) -> MediaKind:
     return _KINDS.get(part.media_type or part.type or "", "unknown")
 
 
-def _is_link(part: _Part) -> bool:
+def _is_link(raw: Any) -> bool:
+    try:
+        part = _Part.model_validate(raw)
+    except ValueError:
+        return False
     return (part.media_type or part.type) in _LINKS and "animated_image" not in (part.type or "")

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 from feedparser.api import LooseFeedParser
 from feedparser.mixin import _FeedParserMixin
 
+from imagelake.sources.feed_namespaces import NAMESPACES
+
 # Each element costs feedparser 14 microseconds.
-_MAX_ELEMENTS = 200_000
+_MAX_ELEMENTS = 100_000
 _MAX_DEPTH = 100
 _MAX_ATTRIBUTES = 100
 _MAX_NAMESPACES = 100
 # feedparser copies the URL of its namespace for every element.
 _MAX_NAMESPACE = 1_000
 # Seconds of CPU time, so that a busy machine does not refuse a good feed.
-_MAX_SECONDS = 10.0
+_MAX_SECONDS = 5.0
 _MAX_TAGS = 1_000
 # Every element keeps its base URL and its language, and a relative base URL makes a new one. The sum limits the memory.
 _MAX_BASE = 8192
@@ -40,6 +42,8 @@ class Handlers(_FeedParserMixin):  # type: ignore[misc]
     Media RSS is described at https://www.rssboard.org/media-rss.
     """
 
+    namespaces: ClassVar[dict[str, str]] = NAMESPACES
+    _matchnamespaces: ClassVar[dict[str, str]] = {}  # filled by feedparser from ``namespaces``
     resolve_relative_uris = False
     sanitize_html = False
     guidislink: int

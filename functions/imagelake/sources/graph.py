@@ -231,6 +231,11 @@ def _asked(response: Response) -> dict[str, str]:
     return {"limit": "0", **asked}
 
 
+def has_next(paging: Any) -> bool:
+    """Tell if a list inside a post has another page."""
+    return isinstance(paging, dict) and bool(paging.get("next"))
+
+
 def after_position(paging: Any) -> str | None:
     """Return the position of the cursor ``after`` as query parameters."""
     match paging:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field
@@ -24,7 +24,7 @@ from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Source
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.responses import iso_time
-from imagelake.sources.wire import Moment, WireModel
+from imagelake.sources.wire import DECISIVE, Moment, WireModel, read_media, skipped
 from imagelake.web.messages import Request, Response
 
 _OWN_API = "https://graph.instagram.com"
@@ -53,6 +53,7 @@ _KINDS: Mapping[str, MediaKind] = {"IMAGE": "image", "VIDEO": "video"}
 # Instagram leaves out media_url if it suspects copyrighted material.
 _NO_URL = "instagram gives no URL for this media item, as for copyrighted material"
 _ONLY_ID = "instagram gives only the id of this carousel item"
+_MORE = "instagram has more items of this carousel, on a page that is not read"
 
 
 class _Part(WireModel):
@@ -63,7 +64,8 @@ class _Part(WireModel):
 
 
 class _Parts(WireModel):
-    data: list[_Part]
+    data: list[Any]
+    paging: Any = None
 
 
 class _Owner(WireModel):
@@ -72,7 +74,7 @@ class _Owner(WireModel):
 
 class _Entry(WireModel):
     id: str = Field(min_length=1)
-    media_type: str
+    media_type: str | None = None
     media_url: str | None = None
     alt_text: str | None = None
     caption: str | None = None
@@ -80,7 +82,7 @@ class _Entry(WireModel):
     timestamp: Moment
     username: str | None = None
     owner: _Owner | None = None
-    children: _Parts | None = None
+    children: Annotated[_Parts | None, DECISIVE] = None
 
 
 class _Account(WireModel):
@@ -119,6 +121,7 @@ class Instagram(Authorized):
             "Instagram allows 30 different hashtags in 7 days. Their posts are in no order of time and have no author.",
             "If Meta asks to reduce the amount of data, the run goes on with half the page size, down to one post.",
             "URLs of images expire after about 4 days; each URL contains its expiry.",
+            "If a carousel has more items than one response, a skipped media item says so; Instagram allows 20.",
             "Instagram gives no dimensions, no license and no sensitive flag, and no URL for copyrighted material.",
         ),
     )
@@ -297,31 +300,39 @@ def _post(entry: _Entry, account: _Account) -> Post:
         posted_at=entry.timestamp,
         text=text,
         tags=graph.hashtags(text),
-        media=[_media(part, index) for index, part in enumerate(_parts(entry))],
+        media=_media(entry),
     )
 
 
-def _parts(entry: _Entry) -> list[_Part]:
-    if entry.media_type != "CAROUSEL_ALBUM":
-        return [_Part(id=entry.id, media_type=entry.media_type, media_url=entry.media_url, alt_text=entry.alt_text)]
+def _media(entry: _Entry) -> list[Media]:
     parts = entry.children.data if entry.children else []
+    if entry.media_type != "CAROUSEL_ALBUM" and (entry.media_type or not parts):
+        kind, url, alt_text = entry.media_type, entry.media_url, entry.alt_text
+        return [_item(_Part(id=entry.id, media_type=kind, media_url=url, alt_text=alt_text), 0)]
     if not parts:
-        return [_Part(id=entry.id, media_url=entry.media_url)]
-    first, *others = parts
-    if first.media_type is None and first.media_url is None:
+        return [_item(_Part(id=entry.id, media_url=entry.media_url), 0)]
+    media = read_media(parts, lambda raw, index: _item(_part(raw, index, entry), index), f"instagram/{entry.id}")
+    if entry.children and graph.has_next(entry.children.paging):
+        media.append(skipped(f"instagram/{entry.id}/more", len(media), _MORE))
+    return media
+
+
+def _part(raw: Any, index: int, entry: _Entry) -> _Part:
+    part = _Part.model_validate(raw)
+    if index == 0 and part.media_type is None and part.media_url is None:
         # The URL of the album is that of its first item.
-        first = _Part(id=first.id, media_url=entry.media_url)
-    return [first, *others]
+        return _Part(id=part.id, media_url=entry.media_url)
+    return part
 
 
-def _media(part: _Part, index: int) -> Media:
-    if part.media_type is not None:
+def _item(part: _Part, index: int) -> Media:
+    if part.media_type:
         kind = _KINDS.get(part.media_type, "unknown")
     elif part.media_url:
         kind = "video" if part.media_url.partition("?")[0].endswith(".mp4") else "image"
     else:
         kind = "unknown"
-    missing = None if part.media_url else _ONLY_ID if part.media_type is None else _NO_URL
+    missing = None if part.media_url else _NO_URL if part.media_type else _ONLY_ID
     return Media(
         media_id=f"instagram/{part.id}",
         index=index,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from pydantic import Field
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated, Any
 
 from imagelake.run.posts import Post
 from imagelake.sources.contract import Feed, Reject
-from imagelake.sources.entry import Enclosure, Entry, absolute, kind, moment, post
+from imagelake.sources.entry import Enclosure, Entry, absolute, kind, moment, post, resolved
 from imagelake.sources.plain_text import plain_text
-from imagelake.sources.wire import WireModel, read_entries
+from imagelake.sources.renditions import largest_of_each
+from imagelake.sources.wire import DECISIVE, WireModel, read_entries, reason
 
 
 class _Author(WireModel):
@@ -19,8 +20,10 @@ class _Author(WireModel):
 
 
 class _Attachment(WireModel):
-    url: str = Field(min_length=1)
+    url: str | None = None
     mime_type: str | None = None
+    title: str | None = None
+    size_in_bytes: int | float | None = None
 
 
 class _Item(WireModel):
@@ -31,13 +34,13 @@ class _Item(WireModel):
     content_text: str | None = None
     content_html: str | None = None
     summary: str | None = None
-    image: str | None = None
+    image: Any = None
     date_published: str | None = None
     date_modified: str | None = None
     author: _Author | None = None
     authors: list[_Author] | None = None
     tags: list[str] | None = None
-    attachments: list[_Attachment] | None = None
+    attachments: Annotated[list[Any] | None, DECISIVE] = None
 
 
 class _Feed(WireModel):
@@ -53,15 +56,14 @@ def is_json_feed(document: Any) -> bool:
     return False
 
 
-def read_items(feed: Feed, document: dict[str, Any], url: str) -> tuple[list[Post], list[Reject]]:
-    """Return the posts, and a reject with the reason for each item that cannot be one."""
-    try:
-        about = _Feed.model_validate(document)
-    except ValueError:
-        about = _Feed()
-    return read_entries(
-        feed, document["items"], lambda raw: post(feed, _entry(_Item.model_validate(raw), about, url)), _id
-    )
+def read_items(feed: Feed, document: dict[str, Any], url: str) -> tuple[list[Post], list[Reject], bool]:
+    """Return the posts, a reject with the reason for each item that cannot be one, and if a date was not readable."""
+    about, odd_dates = _Feed.model_validate(document), list[str]()
+
+    def read(raw: Any) -> Post:
+        return post(feed, _entry(_Item.model_validate(raw), about, url, odd_dates))
+
+    return *read_entries(feed, document["items"], read, _id), bool(odd_dates)
 
 
 def next_page(document: dict[str, Any]) -> str | None:
@@ -70,26 +72,62 @@ def next_page(document: dict[str, Any]) -> str | None:
     return url if isinstance(url, str) else None
 
 
-def _entry(item: _Item, about: _Feed, base: str) -> Entry:
-    written = item.date_published or item.date_modified
-    if not written:
-        raise ValueError("date_published: missing")
+def _entry(item: _Item, about: _Feed, base: str, odd_dates: list[str]) -> Entry:
     author = _first(item.authors, item.author) or _first(about.authors, about.author) or _Author()
-    # The banner is decoration, and images inside the text can be icons or counters.
-    attached: list[tuple[str, str | None]] = [(item.image, "image/*")] if item.image else []
-    attached += [(attachment.url, attachment.mime_type) for attachment in item.attachments or []]
-    files = [(absolute(base, url), mime) for url, mime in attached]
     return Entry(
         guid=str(item.id),
         link=absolute(base, item.url),
-        posted_at=moment(written),
+        posted_at=_posted_at(item, odd_dates),
         title=item.title or "",
         body=item.content_text or plain_text(item.content_html or "") or item.summary or "",
         author_name=author.name or None,
         author_uri=absolute(base, author.url),
         tags=item.tags or [],
-        enclosures=[Enclosure(url, kind(mime, url)) for url, mime in files],
+        enclosures=largest_of_each(list(_enclosures(item, base))),
     )
+
+
+def _posted_at(item: _Item, odd_dates: list[str]) -> datetime:
+    """Return the time of the item; one that cannot be read is added to ``odd_dates`` and counts as missing."""
+    errors: list[ValueError] = []
+    for text in filter(None, (item.date_published, item.date_modified)):
+        try:
+            return moment(text)
+        except ValueError as error:
+            errors.append(error)
+            odd_dates.append(text)
+    raise errors[0] if errors else ValueError("date_published: missing")
+
+
+def _enclosures(item: _Item, base: str) -> Iterator[Enclosure]:
+    """Yield the files of an item. Its banner is decoration, and images inside the text can be icons or counters.
+
+    Attachments with the same title are one file in several representations, of which the largest is taken.
+    """
+    if item.image:
+        yield _file(base, {"url": item.image, "mime_type": "image/*"})[0]
+    groups: dict[object, list[tuple[Enclosure, int]]] = {}
+    for index, raw in enumerate(item.attachments or []):
+        title = raw.get("title") if isinstance(raw, dict) else None
+        name = title if title and isinstance(title, str) else index
+        groups.setdefault(name, []).append(_file(base, raw))
+    for group in groups.values():
+        yield max(group, key=lambda file: (file[0].kind == "image", file[1]))[0]
+
+
+def _file(base: str, raw: Any) -> tuple[Enclosure, int]:
+    """Read a file and its size in bytes; if it cannot be read, the reason to skip it."""
+    try:
+        file = _Attachment.model_validate(raw)
+        if raw.get("url") and file.url is None:
+            raise ValueError("url: it has to be text")
+    except ValueError as error:
+        return Enclosure(None, "unknown", skip_reason=f"not readable: {reason(error)}"), 0
+    try:
+        url = resolved(base, file.url)
+    except ValueError as error:
+        return Enclosure(None, kind(file.mime_type, None), skip_reason=str(error)), 0
+    return Enclosure(url, kind(file.mime_type, url)), int(file.size_in_bytes or 0)
 
 
 def _first(authors: list[_Author] | None, author: _Author | None) -> _Author | None:

@@ -20,16 +20,17 @@ from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from imagelake.run.errors import FeedNotFoundError, FeedNotPermittedError, SourceChangedError
 from imagelake.run.posts import Media, MediaKind, Post
 from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Source
+from imagelake.sources.entry import kind
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import host, origin
 from imagelake.sources.plain_text import plain_text
 from imagelake.sources.responses import Dialect, check, header, iso_time, rate_limit, read_json, responded_at
-from imagelake.sources.wire import Moment, WireModel, read_entries
+from imagelake.sources.wire import DECISIVE, Flag, Moment, Pixels, WireModel, read_entries, read_media
 from imagelake.web.errors import UrlRefusedError
 from imagelake.web.messages import Request, Response
 from imagelake.web.urls import Url
@@ -52,8 +53,8 @@ _KINDS: dict[str, MediaKind] = {"image": "image", "gifv": "animation", "video": 
 
 
 class _Size(WireModel):
-    width: int | None = None
-    height: int | None = None
+    width: Pixels | None = None
+    height: Pixels | None = None
 
 
 class _Meta(WireModel):
@@ -62,17 +63,17 @@ class _Meta(WireModel):
 
 class _Attachment(WireModel):
     id: str = Field(min_length=1)
-    type: str
+    type: str | None = None
     url: str | None  # null while the server processes the file
     description: str | None = None
-    meta: Annotated[_Meta | None, BeforeValidator(lambda meta: meta or None)] = None
+    meta: _Meta | None = None
 
 
 class _Account(WireModel):
-    acct: str = Field(min_length=1)
+    acct: str | None = None
     display_name: str | None = None
     # Only the author's own server sends it.
-    noindex: bool | None = None
+    noindex: Flag = False
 
 
 class _Tag(WireModel):
@@ -83,14 +84,14 @@ class _Status(WireModel):
     id: str = Field(min_length=1)
     created_at: Moment
     visibility: str
-    reblog: dict[str, Any] | None = None
+    reblog: Annotated[dict[str, Any] | None, DECISIVE] = None
     account: _Account
-    sensitive: bool
+    sensitive: Flag = False
     spoiler_text: str | None = None
-    content: str
+    content: str = ""
     url: str | None = None
-    tags: list[_Tag]
-    media_attachments: list[_Attachment]
+    tags: list[_Tag] | None = None
+    media_attachments: list[Any]
 
 
 class Mastodon(Authorized):
@@ -250,7 +251,7 @@ def _post(status: _Status, server: str) -> Post:
         raise ValueError(f"visibility: {status.visibility[:40]}, not public")
     if status.account.noindex:
         raise ValueError("the author asks not to be indexed")
-    acct = status.account.acct.lower()
+    acct = (status.account.acct or "unknown").lower()
     return Post(
         post_id=status.id,
         # Account ids count from 1 on every server; the full handle is the same on all servers.
@@ -259,22 +260,25 @@ def _post(status: _Status, server: str) -> Post:
         permalink=status.url or None,
         posted_at=status.created_at,
         text="\n\n".join(filter(None, [status.spoiler_text, plain_text(status.content)])),
-        tags=list(dict.fromkeys(tag.name for tag in status.tags)),
+        tags=list(dict.fromkeys(tag.name for tag in status.tags or [])),
         sensitive=status.sensitive or bool(status.spoiler_text),
-        media=[_media(attachment, index, server) for index, attachment in enumerate(status.media_attachments)],
+        media=read_media(
+            status.media_attachments, lambda raw, index: _media(raw, index, server), f"mastodon/{server}/{status.id}"
+        ),
     )
 
 
-def _media(attachment: _Attachment, index: int, server: str) -> Media:
+def _media(raw: Any, index: int, server: str) -> Media:
+    attachment = _Attachment.model_validate(raw)
     size = (attachment.meta and attachment.meta.original) or _Size()
     return Media(
         media_id=f"mastodon/{server}/{attachment.id}",
         index=index,
-        kind=_KINDS.get(attachment.type, "unknown"),
+        kind=_KINDS.get(attachment.type, "unknown") if attachment.type else kind(None, attachment.url),
         url=attachment.url or None,
         alt_text=attachment.description or None,
-        width=size.width or None,
-        height=size.height or None,
+        width=size.width,
+        height=size.height,
     )
 
 

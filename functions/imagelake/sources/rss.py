@@ -26,6 +26,7 @@ _ACCEPT = "application/atom+xml, application/rss+xml, application/feed+json, app
 # Headers with the version of a feed, and the headers of a request for a newer one.
 _VALIDATORS = {"etag": "if-none-match", "last-modified": "if-modified-since"}
 _MAX_VALIDATOR = 512
+_ODD_DATES = "some dates cannot be read; such an entry has its other date, or the date of the feed, or is rejected"
 
 _DIALECT = Dialect(rate=lambda _: None)
 
@@ -53,12 +54,18 @@ class Rss:
         terms="those of the site; `license` is what the feed states",
         notes=(
             "A feed that has not changed is not sent again, if its site states versions (ETag, Last-Modified).",
+            "RSS 0.90 to 2.0, Atom 0.3 and 1.0, JSON Feed 1 and 1.1 are read. RSS and Atom need not be well-formed "
+            "XML. A feed is refused if its DOCTYPE declares entities or attributes, or if it is above one of the "
+            "[limits](limits.md); any other DOCTYPE is ignored.",
             "Images are the files that an entry attaches: `media:content`, `enclosure`, an enclosure link of Atom, "
             "`image` and `attachments` of JSON Feed. A `media:thumbnail` counts if nothing else is attached. Images "
             "inside the text do not count.",
-            "RSS and Atom need not be well-formed XML. A feed is refused if its DOCTYPE declares entities, or if it "
-            "is above one of the [limits](limits.md).",
-            "An entry without a date has the date of the feed; if there is none, it is rejected.",
+            "A file counts as an image if neither its type nor its URL say what it is; then its bytes decide.",
+            "Several sizes of one image are one image, the largest. They are in one `media:group`, which can name "
+            "another one as the default, or their URLs differ only in a size, such as `-300x200` or `?width=300`, or "
+            "they are attachments of JSON Feed with one title.",
+            "An entry without a date that can be read has the date of the feed; if there is none, it is rejected. A "
+            "warning says that a date cannot be read.",
             "Older pages are read if they are on the same host. If their link has http or the port of the other "
             "scheme, the scheme and the port of the feed are used. A reject says which other page is not read.",
             "A feed that has moved fails, and the error states its new URL.",
@@ -83,7 +90,7 @@ class Rss:
             return Page([], [], None)
         _refuse_moved(feed, response)
         check(feed, response, _DIALECT)
-        read, rejects, following = _read(feed, response)
+        read, rejects, has_odd_dates, following = _read(feed, response)
         cursor = None
         try:
             cursor = _next_page(response.url, following) if following else None
@@ -95,7 +102,13 @@ class Rss:
                 rejects.append(Reject(post.post_id, "another entry has the same id", post.model_dump(mode="json")))
             else:
                 posts[post.post_id] = post
-        return Page(list(posts.values()), rejects, cursor, newest=_newest(feed, response, list(posts.values())))
+        return Page(
+            list(posts.values()),
+            rejects,
+            cursor,
+            newest=_newest(feed, response, list(posts.values())),
+            warnings=(f"{feed.name}: {_ODD_DATES}",) if has_odd_dates else (),
+        )
 
 
 ADAPTER: Source = Rss()
@@ -138,8 +151,11 @@ def _refuse_moved(feed: Feed, response: Response) -> None:
     raise BadFeedError(f"{feed.name}: the feed has moved (HTTP {response.status}) to {new_url!r}")
 
 
-def _read(feed: Feed, response: Response) -> tuple[list[Post], list[Reject], str | None]:
-    """Read posts, rejects and the URL of older entries. The bytes decide the format: servers name any type."""
+def _read(feed: Feed, response: Response) -> tuple[list[Post], list[Reject], bool, str | None]:
+    """Read posts, rejects, if a date was not readable, and the URL of older entries.
+
+    The bytes decide the format: servers name any type.
+    """
     if response.body.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
         body = read_json(feed, response)
         if not json_feed.is_json_feed(body):

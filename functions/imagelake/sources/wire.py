@@ -1,16 +1,25 @@
-"""The base class for models of the networks' JSON, and the reason why an entry does not fit its model."""
+"""The base class for models of the networks' JSON, and the reason why an entry or a media item cannot be read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, ValidationError
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 
 from imagelake.run.errors import SourceChangedError
 from imagelake.run.frozen_model import FrozenModel
-from imagelake.run.posts import Post
+from imagelake.run.posts import MAX_SKIP_REASON, Media, Post
 from imagelake.run.sentences import faults
 from imagelake.sources.contract import Feed, Reject
 from imagelake.sources.responses import iso_time
@@ -20,10 +29,52 @@ PLAUSIBLE_YEARS = range(1970, 2201)
 MAX_ENTRIES = 50_000
 
 
+# Marks a field with a default that says which images the post has or if it may be kept: a wrong value is an error.
+DECISIVE = object()
+
+
 class WireModel(FrozenModel):
-    """A JSON object as the network documents it: unknown keys are ignored, and a value of a wrong type is an error."""
+    """A JSON object as the network documents it; unknown keys are ignored.
+
+    A field without a default has to be valid. In any other field a wrong value becomes the default, and a wrong part of
+    a list is left out, so that it does not cost the post. In a ``DECISIVE`` field only an empty value becomes the
+    default, whatever its type.
+    """
 
     model_config = ConfigDict(strict=True, extra="ignore")
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _default_if_wrong(cls, value: Any, read: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        field = cls.model_fields[info.field_name or ""]
+        if field.is_required():
+            return read(value)
+        default = field.get_default(call_default_factory=True)
+        if DECISIVE in field.metadata:
+            return read(value) if value else default
+        if value is None:
+            return default
+        with suppress(ValidationError):
+            return read(value)
+        return _valid_parts(value, read) or default
+
+
+def _valid_parts(value: Any, read: ValidatorFunctionWrapHandler) -> list[Any]:
+    parts: list[Any] = []
+    for part in value if isinstance(value, list) else ():
+        with suppress(ValidationError):
+            parts += read([part])
+    return parts
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# A number of pixels. JSON has only one type of number, so 10.0 is 10 (https://www.rfc-editor.org/rfc/rfc8259#section-6).
+Pixels = Annotated[int, Field(gt=0), BeforeValidator(_whole)]
+# A flag of which we assume the worse: every value counts as true that is not empty, zero or false.
+Flag = Annotated[bool, BeforeValidator(bool)]
 
 
 def moment(value: Any) -> datetime:
@@ -60,6 +111,26 @@ def read_entries(
         except ValueError as error:
             rejects.append(Reject(id_of(raw), reason(error), raw))
     return posts, rejects
+
+
+def read_media(parts: Iterable[Any], to_media: Callable[[Any, int], Media], post: str, first: int = 0) -> list[Media]:
+    """Turn the parts of a post into media items; one for which ``to_media`` raises ``ValueError`` is skipped.
+
+    ``post`` is the start of the media id of such a part, which has no readable one of its own; ``first`` is the index
+    of the first part.
+    """
+    media = []
+    for index, raw in enumerate(parts, first):
+        try:
+            media.append(to_media(raw, index))
+        except ValueError as error:
+            media.append(skipped(f"{post}/{index}", index, f"not readable: {reason(error)}"))
+    return media
+
+
+def skipped(media_id: str, index: int, why: str) -> Media:
+    """Build the media item that says what of a post is not collected."""
+    return Media(media_id=media_id, index=index, kind="unknown", url=None, skip_reason=why[:MAX_SKIP_REASON])
 
 
 def reason(error: ValueError) -> str:

@@ -6,12 +6,13 @@ import html
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import AliasChoices, Field
 
 from imagelake.run.posts import Media, MediaKind, Post
-from imagelake.sources.wire import Moment, WireModel, reason
+from imagelake.sources.entry import kind
+from imagelake.sources.wire import DECISIVE, Flag, Moment, Pixels, WireModel, read_media, skipped
 
 _PHOTO = re.compile(r"https://pbs\.twimg\.com/media/([\w-]+)\.(jpg|jpeg|png|webp)")
 
@@ -34,38 +35,34 @@ class _Note(WireModel):
 
 
 class _Attachments(WireModel):
-    media_keys: list[str] | None = None
+    media_keys: Annotated[list[Any] | None, DECISIVE] = None
 
 
 class _Reference(WireModel):
     type: str
 
 
-class _Withheld(WireModel):
-    country_codes: list[str] | None = None
-
-
 class WirePost(WireModel):
     id: str = Field(pattern=r"^[0-9]{1,19}$")
-    text: str
-    author_id: str = Field(min_length=1)
+    text: str = ""
+    author_id: str | None = None
     created_at: Moment | None = None
-    attachments: _Attachments | None = None
-    possibly_sensitive: bool | None = None
+    attachments: Annotated[_Attachments | None, DECISIVE] = None
+    possibly_sensitive: Flag = False
     entities: _Entities | None = None
-    withheld: _Withheld | None = None
-    references: list[_Reference] | None = Field(
+    # It names the countries; any value means that the post is withheld.
+    withheld: Any = None
+    references: Annotated[list[_Reference] | None, DECISIVE] = Field(
         default=None, validation_alias=AliasChoices("referenced_posts", "referenced_tweets")
     )
     note: _Note | None = Field(default=None, validation_alias=AliasChoices("note_post", "note_tweet"))
 
 
 class _Media(WireModel):
-    media_key: str = Field(min_length=1)
-    type: str
+    type: str | None = None
     url: str | None = None
-    width: int | None = Field(default=None, ge=0)
-    height: int | None = Field(default=None, ge=0)
+    width: Pixels | None = None
+    height: Pixels | None = None
     alt_text: str | None = None
 
 
@@ -75,20 +72,22 @@ def to_post(wire: WirePost, media: dict[str, Any], users: dict[str, Any]) -> Pos
         raise ValueError("withheld by the network")
     if any(reference.type in ("retweeted", "reposted") for reference in wire.references or []):
         raise ValueError("a repost of another post")
-    user = users.get(wire.author_id, {})
+    user = users.get(wire.author_id or "", {})
     name = user.get("name") or user.get("username")
     keys = (wire.attachments and wire.attachments.media_keys) or []
     return Post(
         post_id=wire.id,
-        author_id=wire.author_id,
+        author_id=wire.author_id or "unknown",
         author_name=name if isinstance(name, str) else None,
         permalink=f"https://x.com/i/status/{wire.id}",
         posted_at=posted_at(wire),
         # The network escapes ampersands and angle brackets.
         text=html.unescape((wire.note or wire).text),
         tags=list(dict.fromkeys(_tags(wire))),
-        sensitive=bool(wire.possibly_sensitive),
-        media=[_media(key, index, media.get(key)) for index, key in enumerate(dict.fromkeys(keys))],
+        sensitive=wire.possibly_sensitive,
+        media=read_media(
+            {str(key): key for key in keys}.values(), lambda key, index: _media(key, index, media), f"x/{wire.id}"
+        ),
     )
 
 
@@ -102,25 +101,24 @@ def _tags(wire: WirePost) -> Iterator[str]:
         yield from (hashtag.tag for hashtag in (entities and entities.hashtags) or [])
 
 
-def _media(key: str, index: int, raw: Any) -> Media:
-    media_id = f"x/{key}"
-    if raw is None:
-        return Media(media_id=media_id, index=index, kind="unknown", url=None, skip_reason=_NOT_DELIVERED)
-    try:
-        wire = _Media.model_validate(raw)
-    except ValueError as error:
-        raise ValueError(f"includes.media.{reason(error)}") from None
-    kind = _KINDS.get(wire.type, "unknown")
-    url = _large(wire.url) if kind == "image" and wire.url else None
+def _media(key: Any, index: int, media: Mapping[str, Any]) -> Media:
+    if not isinstance(key, str) or not key:
+        raise ValueError("the media key has to be text")
+    if key not in media:
+        return skipped(f"x/{key}", index, _NOT_DELIVERED)
+    wire = _Media.model_validate(media[key])
+    # Only photos have a URL.
+    stated = _KINDS.get(wire.type, "unknown") if wire.type else kind(None, wire.url)
+    url = _large(wire.url) if stated == "image" and wire.url else None
     return Media(
-        media_id=media_id,
+        media_id=f"x/{key}",
         index=index,
-        kind=kind,
+        kind=stated,
         url=url,
         alt_text=wire.alt_text or None,
-        width=wire.width or None,
-        height=wire.height or None,
-        skip_reason=_NO_URL if kind == "image" and url is None else None,
+        width=wire.width,
+        height=wire.height,
+        skip_reason=_NO_URL if stated == "image" and url is None else None,
     )
 
 

@@ -14,9 +14,10 @@ from typing import Any
 
 from imagelake.run.posts import MediaKind, Post
 from imagelake.sources.contract import Feed, Reject
-from imagelake.sources.entry import Enclosure, Entry, absolute, kind, moment, post
+from imagelake.sources.entry import Enclosure, Entry, absolute, kind, moment, post, resolved
 from imagelake.sources.feed_document import Document
 from imagelake.sources.plain_text import plain_text
+from imagelake.sources.renditions import largest_of_each
 from imagelake.sources.wire import read_entries
 
 _TIMES = ("published", "created", "updated")
@@ -32,14 +33,15 @@ _EMAIL = re.compile(r"\S+@\S+")
 _EMAIL_AND_NAME = re.compile(r"\S+@\S+\s+\((?P<name>[^()]+)\)")
 
 
-def read_items(feed: Feed, document: Document) -> tuple[list[Post], list[Reject]]:
-    """Return the posts, and a reject with the reason for each entry that cannot be one."""
+def read_items(feed: Feed, document: Document) -> tuple[list[Post], list[Reject], bool]:
+    """Return the posts, a reject with the reason for each entry that cannot be one, and if a date was not readable."""
+    odd_dates: list[str] = []
 
     def read(entry: dict[str, Any]) -> Post:
         if entry.get("unfinished"):
             raise ValueError("the feed ends inside this entry")
         try:
-            return post(feed, _entry(entry, document))
+            return post(feed, _entry(entry, document, odd_dates))
         except (AttributeError, LookupError, TypeError) as error:
             # feedparser can put a value of another type under a key; that must not cost the other entries.
             raise ValueError(f"the entry has an element of an unknown form ({type(error).__name__})") from error
@@ -48,7 +50,7 @@ def read_items(feed: Feed, document: Document) -> tuple[list[Post], list[Reject]
     if document.unreadable:
         text = f"{document.unreadable} entries are not readable, because the feed is not well-formed XML"
         rejects.append(Reject(None, text))
-    return posts, rejects
+    return posts, rejects, bool(odd_dates)
 
 
 def next_page(document: Document) -> str | None:
@@ -56,7 +58,7 @@ def next_page(document: Document) -> str | None:
     return next((link.get("href") or None for link in _links(document.about, "next")), None)
 
 
-def _entry(entry: dict[str, Any], document: Document) -> Entry:
+def _entry(entry: dict[str, Any], document: Document, odd_dates: list[str]) -> Entry:
     about, is_atom = document.about, document.is_atom
     name, uri = _author(entry) or _author(about) or (None, None)
     bodies = [entry.get("summary_detail"), *entry.get("content", [])]
@@ -64,7 +66,7 @@ def _entry(entry: dict[str, Any], document: Document) -> Entry:
     return Entry(
         guid=_guid(entry),
         link=_link(entry),
-        posted_at=_posted_at(entry, about),
+        posted_at=_posted_at(entry, about, odd_dates),
         title=_prose(entry.get("title_detail"), is_atom),
         body=next(filter(None, texts), ""),
         author_name=name,
@@ -81,16 +83,23 @@ def _guid(entry: dict[str, Any]) -> str | None:
     return next((guid for guid in ids if guid and isinstance(guid, str)), None)
 
 
-def _posted_at(entry: dict[str, Any], about: dict[str, Any]) -> datetime:
-    """Return the entry's time, or else the time of the feed, which is not before that of any of its entries."""
-    written = [(entry, name) for name in _TIMES] + [(about, name) for name in _FEED_TIMES]
-    for element, name in written:
+def _posted_at(entry: dict[str, Any], about: dict[str, Any], odd_dates: list[str]) -> datetime:
+    """Return the entry's time, or else the time of the feed, which is not before that of any of its entries.
+
+    A time that cannot be read is added to ``odd_dates`` and counts as missing.
+    """
+    errors: list[ValueError] = []
+    for element, name in [(entry, name) for name in _TIMES] + [(about, name) for name in _FEED_TIMES]:
         text = element.get(name)
         if text and isinstance(text, str):
             read = element.get(f"{name}_parsed")
-            # feedparser knows offsets that email.utils ignores, such as +02:00 and GMT+02:00.
-            return moment(read if read and _BEGINS_LIKE_RFC_822.match(text) else text)
-    raise ValueError("neither the entry nor the feed has a date")
+            try:
+                # feedparser knows offsets that email.utils ignores, such as +02:00 and GMT+02:00.
+                return moment(read if read and _BEGINS_LIKE_RFC_822.match(text) else text)
+            except ValueError as wrong:
+                errors.append(wrong)
+                odd_dates.append(text)
+    raise errors[0] if errors else ValueError("neither the entry nor the feed has a date")
 
 
 def _link(entry: dict[str, Any]) -> str | None:
@@ -133,7 +142,7 @@ def _enclosures(entry: dict[str, Any]) -> list[Enclosure]:
     attached += [content for content in entry.get("content", []) if content.get("src")]
     if not attached and (thumbnails := entry.get("media_thumbnail")):
         attached = [max(thumbnails, key=_area) | {"medium": "image"}]
-    return [_enclosure(file) for file in attached]
+    return largest_of_each([_enclosure(file) for file in attached])
 
 
 def _best(group: list[dict[str, Any]]) -> dict[str, Any]:
@@ -144,9 +153,20 @@ def _best(group: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _enclosure(file: dict[str, Any]) -> Enclosure:
-    url = absolute(file.get("base") or "", file.get("url") or file.get("href") or file.get("src"))
-    alt_text = _prose(file.get("description"), True)
-    return Enclosure(url, _kind(file, url), alt_text or None, _pixels(file.get("width")), _pixels(file.get("height")))
+    written = file.get("url") or file.get("href") or file.get("src")
+    url, skip_reason = None, None
+    try:
+        url = resolved(file.get("base") or "", written)
+    except ValueError as error:
+        skip_reason = str(error)
+    return Enclosure(
+        url,
+        _kind(file, url),
+        alt_text=_prose(file.get("description"), True) or None,
+        width=_pixels(file.get("width")),
+        height=_pixels(file.get("height")),
+        skip_reason=skip_reason,
+    )
 
 
 def _kind(file: dict[str, Any], url: str | None) -> MediaKind:

@@ -10,14 +10,20 @@ from imagelake.web.http1 import ResponseStream
 
 # Join the pieces when there are so many. Without this, many small pieces would take fifty times the body's memory.
 _MAX_PIECES = 65536
+# Each one costs 10 microseconds, and a gzip of many blocks has one for each 64 KB.
+MAX_MEMBERS = 1_000
+_GZIP = b"\x1f\x8b"
+_GZIP_NAMES = frozenset({"gzip", "x-gzip"})
+# https://www.iana.org/assignments/http-parameters/http-parameters.xhtml#content-coding
+_OTHER_ENCODINGS = frozenset({"br", "compress", "dcb", "dcz", "deflate", "exi", "pack200-gzip", "x-compress", "zstd"})
 
 
 def read_body(response: ResponseStream, max_bytes: int, *, min_rate: float = 0.0, grace: float = 0.0) -> bytes:
     """Return the decoded body of at most ``max_bytes``.
 
     After ``grace`` seconds it must come in at ``min_rate`` bytes per second or more. Content-Length only serves to
-    refuse a body early. Raises ``TooLargeError``, ``TooSlowError``, ``HttpTimeoutError``, ``BodyCutError`` and, for an
-    encoding other than gzip, ``UnknownEncodingError``.
+    refuse a body early. Raises ``TooLargeError``, ``TooSlowError``, ``HttpTimeoutError``, ``BodyCutError`` and, for a
+    known encoding other than gzip, ``UnknownEncodingError``.
     """
     host = response.url.host
     too_large = TooLargeError(f"{host} sends more than {max_bytes} bytes")
@@ -54,13 +60,42 @@ class _Identity:
 
 
 class _Gunzip:
-    """Decompresses at most ``max_length`` bytes, so a bomb never grows beyond the limit."""
+    """Decompresses at most ``max_length`` bytes at a time, so a bomb never grows beyond the limit.
 
-    def __init__(self) -> None:
+    The members of a file are put together (https://www.rfc-editor.org/rfc/rfc1952#section-2.2). Other bytes after a
+    member are ignored, as browsers and gzip do: its checksum was right.
+    """
+
+    def __init__(self, too_many: TooLargeError) -> None:
+        self._too_many = too_many
         self._inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        self._members = 1
+        self._rest = b""
+        self._ignores = False
 
     def __call__(self, data: bytes, max_length: int) -> bytes:
-        return self._inflate.decompress(data, max_length)
+        output = b""
+        while data and not self._ignores and len(output) < max_length:
+            if self._inflate.eof:
+                data = self._next_member(data)
+            else:
+                output += self._inflate.decompress(data, max_length - len(output))
+                data = self._inflate.unused_data
+        return output
+
+    def _next_member(self, data: bytes) -> bytes:
+        """Start a member if there is one in ``data``, and return the bytes for it."""
+        data, self._rest = self._rest + data, b""
+        if len(data) < len(_GZIP):
+            self._rest, data = data, b""
+        elif not data.startswith(_GZIP):
+            self._ignores = True
+        elif self._members == MAX_MEMBERS:
+            raise self._too_many
+        else:
+            self._members += 1
+            self._inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        return data
 
     @property
     def complete(self) -> bool:
@@ -68,9 +103,12 @@ class _Gunzip:
 
 
 def _decoder(response: ResponseStream) -> _Identity | _Gunzip:
-    encoding = response.headers.get("content-encoding", "").strip().lower()
-    if encoding in ("", "identity"):
+    """Return the decoder of the body. A name that is not registered means nothing, as in browsers and in curl."""
+    host = response.url.host
+    names = [name.strip().lower() for name in response.headers.get("content-encoding", "").split(",")]
+    known = [name for name in names if name in _GZIP_NAMES or name in _OTHER_ENCODINGS]
+    if not known:
         return _Identity()
-    if encoding in ("gzip", "x-gzip"):
-        return _Gunzip()
-    raise UnknownEncodingError(f"{response.url.host} chose an encoding that we did not ask for")
+    if len(known) == 1 and known[0] in _GZIP_NAMES:
+        return _Gunzip(TooLargeError(f"{host} sends more than {MAX_MEMBERS:,} gzip members"))
+    raise UnknownEncodingError(f"{host} chose an encoding that we did not ask for")

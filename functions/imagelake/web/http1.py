@@ -1,6 +1,7 @@
 """HTTP/1.1 on a connected socket: h11 reads and writes the protocol; deadlines, limits and the pool are ours.
 
-Every answer may be hostile. An answer that two parsers could read differently is refused, even if h11 accepts it.
+Every answer may be hostile. An answer that two parsers could read differently is refused, even if h11 accepts it. A
+header line that is none is ignored, as browsers do, unless it is about the length of the body.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _IDLE_SECONDS = 30.0
 _MOST_IDLE = 64
 _LONGEST_HEAD = 65536
 # The longest line of a chunk, and the longest trailers. h11 takes quadratic time to refuse some lines of many spaces:
-# 0.5 s for 8 KB, 30 s for 60 KB. In a head, `_AMBIGUOUS` finds such a line first.
+# 0.5 s for 8 KB, 30 s for 60 KB. In a head, `_AMBIGUOUS` and `_well_formed` find such a line first.
 _LONGEST_LINE = 4096
 # Each chunk costs 10 microseconds. A body may have so many chunks of any size, and beyond that so many bytes a chunk.
 MAX_SMALL_CHUNKS = 25_000
@@ -33,8 +34,15 @@ LINES_PER_CHUNK = 256
 # Bytes received at once: of a head or of chunks, and of any other body.
 _SMALL_PIECE, _PIECE = 4096, 262144
 _HEAD_END = re.compile(rb"\n\r?\n")
-# A folded line, a carriage return inside a line, and control characters that some parsers read as the end of a line.
-_AMBIGUOUS = re.compile(rb"\n[\t ]|\r[^\n]|[\0\x0b\x0c]")
+# A carriage return inside a line, and control characters that some parsers read as the end of a line.
+_AMBIGUOUS = re.compile(rb"\r[^\n]|[\0\x0b\x0c]")
+# A line with those that continue it: https://www.rfc-editor.org/rfc/rfc9112#section-5.2
+_LINE = re.compile(rb"[^\n]*\n(?:[\t ][^\n]*\n)*")
+_FOLD = re.compile(rb"\r?\n[\t ]+")
+# A header line: https://www.rfc-editor.org/rfc/rfc9112#section-5. The name is a token, right before the colon.
+_HEADER_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:")
+# Lines that say where the body ends are never repaired: two parsers would read two bodies.
+_FRAMING = re.compile(rb"content-length|transfer-encoding", re.IGNORECASE)
 
 
 class Deadline:
@@ -77,8 +85,12 @@ class Connection:
 
     def receive(self, size: int, timeout: float) -> None:
         """Hand at most ``size`` bytes, or the end of the connection, to h11."""
+        self.http.receive_data(self.read(size, timeout))
+
+    def read(self, size: int, timeout: float) -> bytes:
+        """Return at most ``size`` bytes; none at the end of the connection."""
         self._set_timeout(timeout)
-        self.http.receive_data(self._sock.recv(size))
+        return self._sock.recv(size)
 
     def _set_timeout(self, timeout: float) -> None:
         # Setting it is a system call, and most reads and writes have the same timeout.
@@ -176,6 +188,7 @@ class ResponseStream:
         self.url = url
         self._connection, self._http = connection, connection.http
         self._deadline, self._read_timeout = deadline, read_timeout
+        self._repaired = False
         with _errors_as(ConnectionFailedError, f"{url.host} gave no valid HTTP answer", f"{url.host} did not answer"):
             self._send(request, body)
             head = self._receive_head()
@@ -189,8 +202,11 @@ class ResponseStream:
 
     @property
     def reusable(self) -> bool:
-        """True if the connection can take another request: both sides are done, and nothing came after the answer."""
-        is_done = self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
+        """True if the connection can take another request: both sides are done, and nothing came after the answer.
+
+        After a repaired head, two parsers could still see the end of the answer at two places.
+        """
+        is_done = not self._repaired and self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
         return is_done and self._http.next_event() is h11.NEED_DATA
 
     def __iter__(self) -> Iterator[bytes]:
@@ -225,22 +241,37 @@ class ResponseStream:
         self._connection.receive(size, self._deadline.cap(self._read_timeout))
 
     def _receive_head(self) -> h11.Response:
-        remaining = _LONGEST_HEAD
+        received, remaining = b"", _LONGEST_HEAD
         while True:
-            received = self._http.trailing_data[0]
             end = _HEAD_END.search(received)
             head = received[: end.end()] if end else received
             if len(head) > remaining or _AMBIGUOUS.search(head):
                 raise h11.RemoteProtocolError("a head that is too long or that can be read in two ways")
-            event = self._http.next_event()
-            if event is h11.NEED_DATA:
-                self._receive(_SMALL_PIECE)
-            elif isinstance(event, h11.InformationalResponse | h11.Response):
-                remaining -= len(head)
-                if not event.http_version.startswith(b"1."):
-                    raise h11.RemoteProtocolError("not HTTP/1")
-                if isinstance(event, h11.Response):
-                    return event
+            if end is None:
+                piece = self._connection.read(_SMALL_PIECE, self._deadline.cap(self._read_timeout))
+                received += piece
+                if not piece:
+                    self._http.receive_data(received)
+                    self._http.receive_data(b"")
+                    self._http.next_event()
+                    raise h11.RemoteProtocolError("the connection ended inside the head")
+                continue
+            remaining -= len(head)
+            received = received[len(head) :]
+            event = self._head_event(head)
+            if isinstance(event, h11.Response):
+                if received:
+                    self._http.receive_data(received)
+                return event
+
+    def _head_event(self, head: bytes) -> h11.InformationalResponse | h11.Response:
+        repaired = _well_formed(head)
+        self._repaired |= repaired != head
+        self._http.receive_data(repaired)
+        event = self._http.next_event()
+        if not isinstance(event, h11.InformationalResponse | h11.Response) or not event.http_version.startswith(b"1."):
+            raise h11.RemoteProtocolError("not the head of an HTTP/1 response")
+        return event
 
     def _next_chunked_event(self) -> object:
         before = self._http.trailing_data[0]
@@ -250,7 +281,7 @@ class ResponseStream:
         # What h11 has read and not returned: a chunk's line, the line end after a chunk, or trailers.
         line = before[: len(before) - rest - data]
         self._line_bytes += len(line)
-        if _AMBIGUOUS.search(line) or (event is h11.NEED_DATA and rest > _LONGEST_LINE):
+        if _AMBIGUOUS.search(line) or _FOLD.search(line) or (event is h11.NEED_DATA and rest > _LONGEST_LINE):
             raise h11.RemoteProtocolError("a line that is too long or that can be read in two ways")
         return event
 
@@ -262,6 +293,18 @@ class ResponseStream:
         if request.method == b"HEAD" or self.status in (204, 304):
             return 0
         return None if length is None else int(length)
+
+
+def _well_formed(head: bytes) -> bytes:
+    """Return the head without lines that are no header lines, and with folded lines as one."""
+    status, end, rest = head.partition(b"\n")
+    lines = []
+    for line in _LINE.findall(rest):
+        repaired = _FOLD.sub(b" ", line) if _HEADER_LINE.match(line) or not line.strip(b"\r\n") else b""
+        if repaired != line and _FRAMING.search(line):
+            raise h11.RemoteProtocolError("a malformed header line about the length of the body")
+        lines.append(repaired)
+    return status + end + b"".join(lines)
 
 
 @contextmanager

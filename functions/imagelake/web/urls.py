@@ -23,6 +23,10 @@ _URL = re.compile(
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 _NUMBERS = re.compile(r"[0-9.]+")
 _SCHEME = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*)?:")
+# Control characters, which some parsers drop and some take for the end, the backslash, which some read as a slash, and
+# halves of characters. All others beyond ASCII are sent percent-encoded, as browsers do, also spaces and joiners:
+# https://url.spec.whatwg.org/#path-percent-encode-set
+_REFUSED = re.compile("[\0-\x1f\x7f-\x9f\\\\\ud800-\udfff]")
 # Characters that we send percent-encoded as UTF-8. The percent sign is not one, so a signed URL is sent unchanged.
 _NOT_IN_PATH = re.compile(r'[^!-~]|["#<>?`{}]')
 _NOT_IN_QUERY = re.compile(r'[^!-~]|["#<>]')
@@ -128,8 +132,7 @@ def refusal(reason: str) -> UrlRefusedError:
 
 
 def _check(text: str) -> None:
-    # URL parsers disagree on these characters; urljoin drops some of them.
-    if not text.isprintable() or "\\" in text:
+    if _REFUSED.search(text):
         raise refusal("the URL holds a control character or a backslash")
 
 

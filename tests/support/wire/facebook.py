@@ -9,13 +9,18 @@ from tests.support.web_server import Answer, Received
 from tests.support.wire.graph import GraphServer, error, throttled, written
 from tests.support.wire.server import UNICODE, now
 
+# The list of an album has pages, as every list of the Graph API: https://developers.facebook.com/docs/graph-api/results
+_ALBUM = "/v26.0/1/subattachments"
+
 
 class FacebookServer(GraphServer):
-    """The Page ``CatCafe``: a page of posts, an empty page that leads on, another page."""
+    """The Page ``CatCafe``: a page of posts, the rest of an album, an empty page that leads on, another page."""
 
     def start(self) -> None:
         album = {"media_type": "album", "type": "album", "media": {}, "target": {"id": "1"}}
-        album["subattachments"] = {"data": [self._photo("11", "chelsea-cat"), self._photo("12", "dragonfly")]}
+        rest = f"{self.url}{_ALBUM}?access_token={min(self.tokens)}&limit=100&after=B1"
+        paging = {"cursors": {"after": "B1"}, "next": rest}
+        album["subattachments"] = {"data": [self._photo("11", "chelsea-cat")], "paging": paging}
         card = self._photo("13", "coffee-cup", media_type="link", type="share")
         self._pages: dict[str, list[Any]] = {
             "": [
@@ -29,6 +34,8 @@ class FacebookServer(GraphServer):
         self.faults["/v26.0/CatCafe/published_posts"] = [throttled(80001, "pages")]
 
     def page(self, asked: Received) -> Answer:
+        if asked.path == _ALBUM and asked.query["after"] == "B1":
+            return written({"data": [self._photo("12", "dragonfly")]})
         if asked.path != "/v26.0/CatCafe/published_posts" or "subattachments" not in asked.query["fields"]:
             return error(803, f"(#803) Some of the aliases you requested do not exist: {asked.path}", 404)
         after = asked.query.get("after", "")

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 import fetch.pager
 from fetch.app import handler
-from fetch.pager import Pager
+from fetch.pager import MAX_BYTES, Pager
 from fetch.window_reader import WindowReader
 from imagelake.accounts.redaction import redact
 from imagelake.accounts.session import Session
@@ -70,6 +70,8 @@ def test_listing_when_it_ends(lake: Lake, network: Network) -> None:
         "posts": 3,
         "new_posts": 3,
         "read_again": 0,
+        "is_at_end": False,
+        "page_bytes": sum(len(gzip.decompress(lake.bucket.get(raw_key(number)))) for number in range(2)),
         "waits": 0,
         "retry_at": None,
         "newest_id": "new",
@@ -233,6 +235,17 @@ def test_budget_of_pages_is_2000(lake: Lake, network: Network) -> None:
     assert read(progress=so_far | {"pages": 1999})["stopped_by"] == "pages"
 
 
+@pytest.mark.parametrize("bookmark", [True, False])
+def test_budget_of_bytes_ends_a_feed_of_rejects(lake: Lake, network: Network, bookmark: bool) -> None:
+    """Rejects do not count as posts, so 2,000 pages of them were read, and Validate held them all in memory."""
+    if bookmark:
+        lake.put_bookmark(ENTRY.feed_id, "seen", "2026-01-01T12:00:00.000000Z")
+    network.put_pages(*(page(rejects=(Reject(f"bad{number}", "no"),), cursor=f"{number}") for number in (1, 2)))
+    so_far = event("fetch")["progress"] | {"cursor": "0"}
+    answer = read(progress=so_far | {"page_bytes": MAX_BYTES - 1})
+    assert (answer["status"], answer["stopped_by"], answer["pages"], answer["newest_at"]) == ("done", "bytes", 1, "")
+
+
 def test_budget_of_pages_ends_an_endless_listing(lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch.pager, "MAX_PAGES", 3)
     network.put_pages(page(cursor="1"), page(cursor="0"))
@@ -347,6 +360,69 @@ def test_warnings_of_earlier_calls_are_kept(lake: Lake, network: Network) -> Non
     network.put_pages(page(post("one")))
     before = event("fetch")["progress"] | {"warnings": ["a token ends soon"]}
     assert read(progress=before)["warnings"] == ["a token ends soon"]
+
+
+def test_each_warning_of_the_pages_is_kept_once(lake: Lake, network: Network) -> None:
+    network.put_pages(page(post("one"), cursor="1", warnings=["a", "b"]), page(post("two"), warnings=["b"]))
+    assert read()["warnings"] == ["a", "b"]
+
+
+def test_budget_of_posts_does_not_end_inside_a_post(lake: Lake, network: Network) -> None:
+    network.put_pages(
+        page(post("one"), cursor="1", is_unfinished=True),
+        page(post("one"), cursor="2", is_unfinished=True, continues_posts=True),
+        page(post("one"), cursor="3", continues_posts=True),
+        page(post("never read")),
+    )
+    answer = read(run=RUN.model_copy(update={"posts_per_feed": 1}))
+    assert (answer["pages"], answer["posts"]) == (3, 1)
+
+
+def test_known_page_does_not_end_the_reading_inside_a_post(lake: Lake, network: Network) -> None:
+    """Another post of that page can be new."""
+    lake.put_bookmark(ENTRY.feed_id, "seen", "2027-01-01T12:00:00.000000Z")
+    network.put_pages(page(post("one"), cursor="1", is_unfinished=True), page(post("one"), continues_posts=True))
+    assert read()["pages"] == 2
+
+
+def test_known_page_with_an_unfinished_post_ends_the_reading_behind_that_post(lake: Lake, network: Network) -> None:
+    """The first run has not read the posts behind that page, so they would become new rows."""
+    lake.put_bookmark(ENTRY.feed_id, "seen", "2027-01-01T12:00:00.000000Z")
+    network.put_pages(
+        page(post("one"), cursor="1", is_unfinished=True),
+        page(post("one"), cursor="2", is_unfinished=True, continues_posts=True),
+        page(post("one"), cursor="3", continues_posts=True),
+        page(post("never read")),
+    )
+    answer = read()
+    assert (answer["status"], answer["pages"], answer["posts"], answer["read_again"]) == ("done", 3, 1, 1)
+
+
+def test_rest_of_a_new_post_is_kept_when_the_limit_is_reached(lake: Lake, network: Network) -> None:
+    """A page is left out if it only shows that there are more new posts; the rest of a post shows no new one."""
+    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-04-01T12:00:00.000000Z")
+    network.put_pages(
+        page(post("one", posted_at=LATER), cursor="1", is_unfinished=True),
+        page(post("one", posted_at=LATER), cursor="2", is_unfinished=True, continues_posts=True),
+        page(post("one", posted_at=LATER), cursor="3", continues_posts=True),
+        page(post("two", posted_at=LATER)),
+    )
+    answer = read(run=RUN.model_copy(update={"posts_per_feed": 1}))
+    assert (answer["stopped_by"], answer["pages"], answer["posts"], answer["new_posts"]) == ("posts", 3, 1, 1)
+
+
+def test_known_page_with_an_unfinished_post_is_read_to_its_end_when_the_limit_is_reached(
+    lake: Lake, network: Network
+) -> None:
+    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-04-01T12:00:00.000000Z")
+    network.put_pages(
+        page(post("one", posted_at=LATER), cursor="1"),
+        page(post("old", posted_at=EARLIER), cursor="2", is_unfinished=True),
+        page(post("old", posted_at=EARLIER), cursor="3", continues_posts=True),
+        page(post("never read", posted_at=EARLIER)),
+    )
+    answer = read(run=RUN.model_copy(update={"posts_per_feed": 1}))
+    assert (answer["stopped_by"], answer["pages"], answer["new_posts"]) == (None, 3, 1)
 
 
 def test_each_warning_of_the_reader_is_kept_once(lake: Lake, network: Network) -> None:

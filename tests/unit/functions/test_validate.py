@@ -96,6 +96,18 @@ def test_rejects_are_kept_with_a_reason(lake: Lake, network: Network) -> None:
     ]
 
 
+def test_entries_of_rejects_have_a_limit_together(
+    lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("validate.pages.MAX_REJECT_BYTES", 100)
+    rejects = [Reject(f"{number}", "no", {"text": "x" * 30}) for number in range(3)]
+    assert validate(lake, page(rejects=tuple(rejects[:2])), page(rejects=(rejects[2],)))["rejected_posts"] == 3
+    lines = lake.bucket.get_lines(object_keys.rejects(RUN, "bluesky", ENTRY.feed_id))
+    assert [(line["reason"], line["raw"]) for line in lines] == [
+        ("no", rejects[0].raw), ("no", rejects[1].raw), ("no", None),
+    ]  # fmt: skip
+
+
 def test_metrics_count_planned_items_and_rejected_posts(
     lake: Lake, network: Network, capsys: pytest.CaptureFixture[str]
 ) -> None:

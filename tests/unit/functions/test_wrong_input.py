@@ -70,6 +70,32 @@ def test_wrong_input_is_refused_with_a_sentence_that_names_the_field(field: str,
     assert is_plain(sentence), sentence
 
 
+@pytest.mark.parametrize(
+    ("given", "parameter", "sentence"),
+    [
+        ({"feeds": [GOOD_FEED], "x" * 999: 1}, None, f"execution input: {'x' * 60}…: there is no such field;"),
+        ({"feeds": [GOOD_FEED], "": 1}, None, 'execution input: "": there is no such field;'),
+        ({"feeds": [GOOD_FEED], "retry": {"run_id": "a", "": 1}}, None, 'execution input: retry."": there is no such'),
+        (
+            {"feeds": [GOOD_FEED], "retry": {"run_id": "a", "日" * 900: 1}},
+            None,
+            f"execution input: retry.{'日' * 60}…:",
+        ),
+        ({}, {"": []}, 'no list for the schedule "daily"; it has: ""'),
+        ({}, {"": 5}, ': "": it has to be a list of feeds, not 5'),
+        ({}, {"k" * 999: []}, f'no list for the schedule "daily"; it has: {"k" * 60}…'),
+        ({}, {"k" * 999: 5}, f": {'k' * 60}…: it has to be a list of feeds, not 5"),
+        ({}, {f"s{one}": [] for one in range(3_000)}, "it has: s0, s1, s2, s3, s4 and 2,995 more"),
+    ],
+    ids=range(9),
+)
+def test_name_of_a_field_is_short_and_never_nothing(given: Any, parameter: Any, sentence: str) -> None:
+    with pytest.raises(BadInputError) as refused:
+        check(given, json.dumps(parameter)) if parameter else check(given)
+    assert sentence in str(refused.value)
+    assert len(str(refused.value)) < 400
+
+
 @pytest.mark.parametrize(("field", "value"), PARAMETERS, ids=name)
 def test_wrong_parameter_is_refused_with_a_sentence_that_names_it(field: str, value: str) -> None:
     with pytest.raises(BadInputError) as refused:

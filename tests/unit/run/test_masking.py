@@ -21,6 +21,25 @@ USERS = [
     ("https%3A%2F%2Fuser%3As3cret%40a.example%2F", "https%3A%2F%2FREDACTED%40a.example%2F"),
     (r'{"u":"https:\/\/user:s3cret@a.example\/x"}', r'{"u":"https:\/\/REDACTED@a.example\/x"}'),
     ('<a href="https://user:s3cret@a.example">', '<a href="https://REDACTED@a.example">'),
+    # A browser reads a backslash as a slash, and ignores more of them (https://url.spec.whatwg.org/#url-parsing).
+    (r"https:\\user:s3cret@a.example", r"https:\\REDACTED@a.example"),
+    ("https:///user:s3cret@a.example", "https:///REDACTED@a.example"),
+    ('src="//user:s3cret@a.example/1.jpg"', 'src="//REDACTED@a.example/1.jpg"'),
+    ("ftp://user:s3cret@a.example/", "ftp://REDACTED@a.example/"),
+    ("feed:https://user:s3cret@a.example/x", "feed:https://REDACTED@a.example/x"),
+    ("https://user:s3cret@[2001:db8::1]/", "https://REDACTED@[2001:db8::1]/"),
+    # Escapes of HTML (named, decimal, hexadecimal), of JSON, and of URLs, also twice.
+    ("https://user:s3cret&#64;a.example/", "https://REDACTED&#64;a.example/"),
+    ("https://user:s3cret&#x40;a.example/", "https://REDACTED&#x40;a.example/"),
+    ("https://user:s3cret&commat;a.example/", "https://REDACTED&commat;a.example/"),
+    ("https&#58;/&#47;user:s3&#99;ret@a.example/", "https&#58;/&#47;REDACTED@a.example/"),
+    (r"https:\u002f\u002fuser:s3cret\u0040a.example\u002f1", r"https:\u002f\u002fREDACTED\u0040a.example\u002f1"),
+    ("https://user:s3cret%2540a.example/", "https://REDACTED%2540a.example/"),
+    ("https://user:s3cret＠a.example/", "https://REDACTED＠a.example/"),
+    ("https://user:" + "s3cret" * 200 + "@a.example/", "https://REDACTED@a.example/"),
+    ("https://user:s3/cret@a.example/", "https://REDACTED@a.example/"),
+    ("https://user:1/s3cret@a.example/", "https://REDACTED@a.example/"),
+    ("https://user/s3cret@a.example/feed", "https://REDACTED@a.example/feed"),
 ]
 TOKENS = [
     ("https://a.example/?a=1&api_key=s3cret&b=2", "https://a.example/?a=1&api_key=REDACTED&b=2"),
@@ -28,7 +47,25 @@ TOKENS = [
     ("https://a.example/?X-Amz-Signature=s3cret#x", "https://a.example/?X-Amz-Signature=REDACTED#x"),
     ("a?x=1&amp;sig=s3cret", "a?x=1&amp;sig=REDACTED"),
     (r'"a?x=1\u0026password=s3cret"', r'"a?x=1\u0026password=REDACTED"'),
-    ("https://user:s3/cret@a.example/", "https://REDACTED@a.example/"),
+    ("https://a.example/#access_token=s3cret", "https://a.example/#access_token=REDACTED"),
+    ("https://a.example/#x=1&auth=s3cret", "https://a.example/#x=1&auth=REDACTED"),
+    *(
+        (f"https://a.example/?b=2&{name}=s3cret", f"https://a.example/?b=2&{name}=REDACTED")
+        for name in (
+            "pass",
+            "passphrase",
+            "access_key",
+            "auth_key",
+            "accessKey",
+            "x-api-key",
+            "pa%73sword",
+            "private%5Ftoken",
+            "X-Goog-Signature",
+            "hmac",
+            "PWD",
+            "client%255Fsecret",
+        )
+    ),
 ]
 PLAIN = [
     "mastodon:https://a.example@alice: failed",
@@ -38,8 +75,32 @@ PLAIN = [
     "rss:https://a.example:8080/@alice.rss",
     "https://a.example/@alice?author=bob&monkey=1",
     "mail to alice@a.example, https://a.example",
+    "at://did:plc:abc/app",
+    "https://a.example/@user:name/feed",
+    "http://localhost:8000/@alice@a.example",
+    r"https:\/\/a.example\/@alice",
+    "https%3A%2F%2Fa.example%2F%40alice",
+    "https://a.example:8443/x@b.example",
+    "https://a.example/?sort=asc&monkey=1&design=2&compass=3&author=4&keyword=x&passport=5",
     "https://a.example/#/v2/executions/details/arn:aws:states:eu-central-1:1:execution:M:x",
 ]
+
+
+CAPTIONS = [
+    "https://a.example/img/plain/did:plc:abc/bafk@jpeg",
+    "mail to bob@a.example // or: alice@b.example",
+    "(o_o)//user:@alice",
+    "//TODO:ask@home",
+    "16:9//10:3@home.example",
+    "ssh://git@a.example/a/b",
+    "at://did:plc:abc/app@x",
+    "https://a.example/a:b@c, https://a.example/?u=x:y@z",
+]
+
+
+@pytest.mark.parametrize("text", CAPTIONS)
+def test_caption_with_an_at_sign_stays_as_it_is(text: str) -> None:
+    assert mask(text) == mask_users_in_bytes(text.encode()).decode() == text
 
 
 @pytest.mark.parametrize(("text", "masked"), USERS + TOKENS)
@@ -92,6 +153,11 @@ def test_definition_of_a_feed_holds_no_password(config: object, masked: object) 
         "://a:b/@",
         "mastodon:https://a@",
         "https:%2f%2f",
+        "\\",
+        "//%",
+        "//a:b@",
+        "/",
+        "://" + "x" * 300 + ":y ",
     ],
 )
 def test_hostile_page_is_read_in_linear_time(hostile: str) -> None:
@@ -102,6 +168,50 @@ def test_hostile_page_is_read_in_linear_time(hostile: str) -> None:
         return time.process_time() - before
 
     assert seconds(2_000_000) < 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8", "latin-1"])
+def test_page_of_any_encoding_holds_no_password(encoding: str) -> None:
+    page = "é <a href='https://user:s3cret@a.example'>"
+    masked = mask_users_in_bytes(page.encode(encoding))
+    assert masked.decode(encoding) == page.replace("user:s3cret", "REDACTED")
+
+
+@pytest.mark.parametrize(
+    "url", ["https://user:s3 cret@a.example/1", "https://user:s3'cret@a.example/1", "//s3cret@a.example/1",
+            "https:\\\\user:s3cret＠a.example/1", "https://user:s3#c/ret@a.example/1", "ftp://s3cret@a.example/1"],
+)  # fmt: skip
+def test_password_of_an_image_can_have_any_character(url: str) -> None:
+    media = Media(media_id="rss/1", index=0, kind="image", url=url)
+    assert media.url is not None
+    assert media.url.endswith(("REDACTED@a.example/1", "REDACTED＠a.example/1"))
+    assert "ret" not in media.url
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://a.example/x@2.jpg", "https://a.example:8443/@alice/a b", "image@2x.png", "https://[2001:db8::1]/x@y"],
+)
+def test_url_of_an_image_without_a_password_stays_as_it_is(url: str) -> None:
+    assert Media(media_id="rss/1", index=0, kind="image", url=url).url == url
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "rss:https://user:123/s3cret@a.example/feed",
+        "rss:https://user:9#s3cret@a.example/feed",
+        "rss:https://user/s3cret@a.example/feed",
+        "rss:https://user:s3cret＠a.example/feed",
+        "rss:https://user:s3cret%2540a.example/feed",
+        {"source": "rss", "account": "https://a.example/", "acct": "user:s3cret@b.example"},
+        {"source": "rss", "account": "https://a.example/", "https://user:s3cret@b.example": 1},
+        {"source": "rss", "url": "https://a.example/", "password": "s3cret"},
+        {"source": "rss", "url": "https://a.example/", "apiKey": "s3cret"},
+    ],
+)
+def test_password_anywhere_in_a_feed_is_masked(config: object) -> None:
+    assert "s3cret" not in str(mask_feed(config))
 
 
 @pytest.mark.parametrize(

@@ -368,21 +368,14 @@ def test_text_when_it_holds_odd_unicode_is_safe_to_store() -> None:
         ({"post": {"$type": "app.bsky.feed.defs#notFoundPost", "uri": "at://x", "notFound": True}}, "author"),
         (entry(uri=7), "uri"),
         (entry(uri="at://did:plc:a/app.bsky.feed.like/3k"), "uri"),
-        (entry(record_text=None), "record.text"),
-        (entry(record_createdAt=1790856000), "record.createdAt"),
-        (entry(record_createdAt="yesterday"), "record.createdAt"),
-        (entry(record_createdAt="0001-01-01T00:00:00+14:00"), "record.createdAt"),
-        (entry(record_createdAt="1969-12-31T23:59:59Z"), "record.createdAt"),
         (entry(indexedAt="9999-12-31T23:59:59-14:00"), "indexedAt"),
-        (entry(record_tags=[7]), "record.tags.0"),
-        (entry(record_facets=[{"features": [{"tag": 7}]}]), "record.facets.0.features.0.tag"),
-        (entry(labels={}), "labels"),
+        (entry(labels="porn"), "labels"),
+        (entry(record_labels={"values": "porn"}), "record.labels.values"),
+        ({"post": entry()["post"] | {"embed": "x"}}, "embed"),
         (entry(labels=[{"src": "x"}]), "labels.0.val"),
         (entry(embed={"images": []}), "embed.$type"),
         (entry(embed={"$type": ["app.bsky.embed.images#view"]}), "embed.$type"),
         (entry(embed={"$type": "app.bsky.embed.images#view"}), "images"),
-        (entry(embed={"$type": "app.bsky.embed.images#view", "images": [image("a"), {"alt": "b"}]}), "fullsize"),
-        (entry(embed={"$type": "app.bsky.embed.images#view", "images": [image("a", fullsize=7)]}), "images.0.fullsize"),
         (entry(embed={"$type": "app.bsky.embed.recordWithMedia#view"}), "media"),
         (entry(reason={"by": {}}), "reason.$type"),
     ],
@@ -391,8 +384,41 @@ def test_post_when_misshapen_is_a_reject_that_names_the_field(given: Any, field:
     assert refusal(given).startswith(f"{field}: ")
 
 
+@pytest.mark.parametrize(
+    "created", [1790856000, "yesterday", "0001-01-01T00:00:00+14:00", "1969-12-31T23:59:59Z", None, {}]
+)
+def test_time_when_not_readable_is_that_of_indexing(created: Any) -> None:
+    result = page(entry(record_createdAt=created))
+    assert result.posts[0].posted_at == datetime(2026, 9, 30, 9, 0, 1, 500000, tzinfo=UTC)
+
+
+def test_post_when_optional_fields_are_odd_is_kept() -> None:
+    post = only(
+        entry(
+            record_text=None,
+            record_tags=[7, "cats", None],
+            record_facets=[{"features": [{"tag": 7}, {"tag": "dogs"}]}, "x"],
+            author={"did": DID, "handle": 7, "displayName": [], "labels": {}},
+        )
+    )
+    assert (post.text, post.tags, post.author_name, len(post.media)) == ("", ["dogs", "cats"], None, 2)
+
+
+def test_image_when_it_has_no_url_or_is_odd_is_skipped_alone() -> None:
+    views = [image("a"), {"alt": "b"}, image("c", fullsize=7), 7, image("d") | {"alt": 7}]
+    media = only(entry(embed={"$type": "app.bsky.embed.images#view", "images": views})).media
+    assert [(item.kind, item.url) for item in media] == [
+        ("image", f"{CDN}/a"),
+        ("image", None),
+        ("image", None),
+        ("unknown", None),
+        ("image", f"{CDN}/d"),
+    ]
+    assert media[3].skip_reason == "not readable: entry: it has to be an object"
+
+
 def test_reject_when_made_keeps_the_entry_and_its_id() -> None:
-    bad = entry(record_text=None)
+    bad = {"post": entry()["post"] | {"embed": "x"}}
     (reject,) = page(bad).rejects
     assert (reject.post_id, reject.raw) == (bad["post"]["uri"], bad)
 
@@ -481,6 +507,12 @@ class TestPage(PageProperties):
         entry("3kvid", VIDEO),
     ]
     damage_raises = SourceChangedError
+    required = [
+        "post", "post.uri", "post.indexedAt", "post.record", "post.author", "reason", "reason.$type", "*.labels",
+        "*.labels.*", "post.embed", "post.embed.$type", "post.embed.media", "post.embed.media.$type", "*.images",
+        "*.items",
+    ]  # fmt: skip
+    image_fields = ["*.images.*", "*.items.*"]
 
     def body(self, entries: list[Any]) -> Any:
         return {"feed": entries, "cursor": "next"}

@@ -312,11 +312,7 @@ def test_media_id_when_the_file_is_replaced_is_another() -> None:
         (file(imageinfo=[]), "imageinfo"),
         (file(imageinfo=None), "imageinfo"),
         (file(imageinfo=[info(timestamp="soon")]), "timestamp"),
-        (file(imageinfo=[info(url=None)]), "url"),
-        (file(imageinfo=[info(user="")]), "user"),
-        (file(imageinfo=[info(width=-1, thumburl=None)]), "width"),
-        (file(imageinfo=[info(extmetadata=["x"])]), "extmetadata"),
-        (file(imageinfo=[info(extmetadata={"Artist": {"value": {"en": "Ann"}}})]), "value"),
+        (file(imageinfo=[info(sha1=7)]), "sha1"),
         (file(imageinfo=[info(filehidden=True)]), "filehidden: withdrawn"),
         (file(imageinfo=[{"userhidden": True, "timestamp": "2026-08-30T10:00:00Z"}]), "userhidden: withdrawn"),
         ({"ns": 6, "title": "File:Gone.jpg", "missing": True}, "the file is no longer there"),
@@ -325,6 +321,16 @@ def test_media_id_when_the_file_is_replaced_is_another() -> None:
 )
 def test_file_when_misshapen_is_a_reject_with_a_reason(raw: Any, start: str) -> None:
     assert refusal(raw).startswith(start)
+
+
+def test_file_when_optional_fields_are_odd_is_kept() -> None:
+    post = only(file(title=None, imageinfo=[info(user={}, extmetadata=["x"], descriptionurl=7, thumbwidth="x")]))
+    assert (post.author_id, post.author_name, post.permalink, post.text) == ("unknown", None, None, "")
+    assert (post.media[0].kind, post.media[0].width, post.media[0].height) == ("image", None, 960)
+    odd = {**METADATA, "Artist": {"value": {"en": "Ann"}}, "Credit": "x", "LicenseShortName": 7}
+    post = only(file(imageinfo=[info(extmetadata=odd)]))
+    assert (post.author_name, post.license) == ("Ann", "Creative Commons Attribution-Share Alike 4.0")
+    assert [media(url=None).url, media(thumburl=7).url] == [info()["thumburl"], info()["url"]]
 
 
 def test_listing_when_continued_within_a_page_takes_each_file_once() -> None:
@@ -422,6 +428,8 @@ class TestPage(PageProperties):
     good = [file(2), file(3, "2026-09-01T08:00:00Z", imageinfo=[info(extmetadata=[])]), file(1, "2026-08-30T08:00:00Z")]
     full = [file(11, badfile=True)]
     others = [Asked(FEED, LOOKUP, listing(file()))]
+    required = ["pageid", "imageinfo", "imageinfo.0", "imageinfo.0.timestamp", "imageinfo.0.sha1"]
+    image_fields = ["imageinfo.0.mime"]
 
     def body(self, entries: list[Any]) -> Any:
         return listing(*entries, onward={"gcmcontinue": "x|1", "continue": "-||"})

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from hypothesis import given
 
 from imagelake.run.errors import (
     BadFeedError,
@@ -17,9 +20,12 @@ from imagelake.run.errors import (
 )
 from imagelake.run.posts import Media, Post
 from imagelake.sources import Feed, Page
+from imagelake.sources.contract import MAX_PAGE_URL
 from imagelake.sources.facebook import Facebook
+from imagelake.sources.facebook_albums import Unread
 from imagelake.web.messages import Response
-from tests.support.json_mutations import rendered
+from imagelake.web.urls import Url
+from tests.support.json_mutations import FIXED, damaged, rendered
 from tests.support.page_properties import PageProperties
 
 SOURCE = Facebook()
@@ -196,6 +202,200 @@ def test_image_when_the_attachment_has_no_url_is_the_full_one() -> None:
     assert other.url == signed("2")
 
 
+def long_album(*parts: Any, url: str = "https://graph.facebook.com/v26.0/55/subattachments") -> dict[str, Any]:
+    """An album whose list goes on: https://developers.facebook.com/docs/graph-api/results"""
+    link = f"{url}?access_token=EAAB&fields=media&limit=100&after=P1"
+    cover = photo("cover", "album", "album")
+    return cover | {"subattachments": {"data": list(parts), "paging": {"cursors": {"after": "P1"}, "next": link}}}
+
+
+def rest(cursor: str | None, body: Any, status: int = 200) -> Page:
+    """The page that the request at ``cursor`` brings."""
+    request = SOURCE.request(FEED, None, cursor)
+    url = str(Url.parse(request.url).with_params(request.params))
+    return SOURCE.parse(FEED, Response(status, {}, rendered(body).encode(), url))
+
+
+def test_album_when_its_list_has_pages_is_read_to_the_end() -> None:
+    following = {"cursors": {"after": "QVFI"}, "next": "https://graph.facebook.com/v26.0/100/posts?after=QVFI"}
+    first = page(entry("100_1", long_album(photo("1"), photo("2"))), entry("100_2"), paging=following)
+    assert first.is_unfinished
+    request = SOURCE.request(FEED, None, first.cursor)
+    assert request.url.partition("#")[0] == "https://graph.facebook.com/v26.0/55/subattachments"
+    assert (request.params["after"], request.params["limit"]) == ("P1", "100")
+    assert SOURCE.authorize(request, {"CatCafe": "own"}).params["access_token"] == "own"
+    assert "EAAB" not in str(request)
+
+    link = "https://graph.facebook.com/v26.0/55/subattachments?after=P2"
+    second = rest(first.cursor, {"data": [photo("3"), LINK, VIDEO], "paging": {"next": link}})
+    third = rest(second.cursor, {"data": [{"type": "photo", "media": {"image": {"src": signed("5")}}}]})
+    (post,) = second.posts
+    assert (post.post_id, post.author_id, post.posted_at) == tuple(
+        getattr(first.posts[0], name) for name in ("post_id", "author_id", "posted_at")
+    )
+    items = [(item.media_id, item.index) for read in (first, second, third) for item in read.posts[0].media]
+    assert items == [
+        ("facebook/1", 0),
+        ("facebook/2", 1),
+        ("facebook/3", 2),
+        ("facebook/clip", 3),
+        ("facebook/100_1/4", 4),
+    ]
+    assert (third.cursor, third.is_unfinished, third.newest) == ("after=QVFI", False, None)
+
+
+def test_album_when_a_page_of_its_list_is_empty_ends_and_says_so() -> None:
+    first = page(entry("100_1", long_album(photo("1"))))
+    link = "https://graph.facebook.com/v26.0/55/subattachments?after=P1"
+    assert rest(first.cursor, {"data": []}).posts[0].media == []
+    result = rest(first.cursor, {"data": [LINK], "paging": {"next": link}})
+    assert [item.skip_reason for item in result.posts[0].media] == [
+        "more images of this album are not read: a page of their list is empty"
+    ]
+    assert result.cursor is None
+
+
+def test_album_when_the_last_page_of_posts_has_several_are_all_read() -> None:
+    first = page(entry("100_1", long_album(photo("1"))), entry("100_2", long_album(photo("2"))))
+    second = rest(first.cursor, {"data": [photo("3")]})
+    third = rest(second.cursor, {"data": [photo("4")]})
+    assert {second.posts[0].post_id, third.posts[0].post_id} == {"100_1", "100_2"}
+    assert (second.is_unfinished, third.is_unfinished, third.cursor) == (True, False, None)
+
+
+TOO_MUCH = {"error": {"message": "Please reduce the amount of data you're asking for, then retry your request"}}
+
+
+def test_album_whose_part_is_too_large_is_read_in_halves() -> None:
+    first = page(entry("100_1", long_album(photo("1"))), entry("100_2", long_album(photo("2"))))
+    half = rest(first.cursor, TOO_MUCH, 500)
+    assert (half.posts, half.is_unfinished, half.continues_posts) == ([], True, True)
+    request = SOURCE.request(FEED, None, half.cursor)
+    assert (request.params["after"], request.params["limit"]) == ("P1", "50")
+    assert [item.media_id for item in rest(half.cursor, {"data": [photo("3")]}).posts[0].media] == ["facebook/3"]
+
+
+def test_album_whose_parts_are_too_large_one_by_one_says_so() -> None:
+    cursor = page(entry("100_1", long_album(photo("1")))).cursor
+    for _ in range(6):
+        cursor = rest(cursor, TOO_MUCH, 500).cursor
+    result = rest(cursor, TOO_MUCH, 500)
+    assert [item.skip_reason for item in result.posts[0].media] == [
+        "more images of this album are not read: Facebook refuses to list them"
+    ]
+    assert (result.cursor, result.is_unfinished) == (None, False)
+
+
+def test_smaller_page_size_is_kept_behind_an_album() -> None:
+    small = rest(None, TOO_MUCH, 500)
+    following = {"cursors": {"after": "QVFI"}, "next": "https://graph.facebook.com/v26.0/100/posts?after=QVFI"}
+    first = rest(small.cursor, {"data": [entry("100_1", long_album(photo("1")))], "paging": following})
+    second = rest(first.cursor, {"data": [photo("2")]})
+    request = SOURCE.request(FEED, None, second.cursor)
+    assert (request.params["after"], request.params["limit"]) == ("QVFI", "12")
+
+
+@pytest.mark.parametrize(
+    ("attached", "reason"),
+    [
+        (
+            long_album(photo("1"), url="https://graph.facebook.com/v26.0/55/other"),
+            "the link to its other images is not one that Facebook documents",
+        ),
+        (long_album(photo("1"), url="https://evil.example/x/55/subattachments"), "the link to its other images"),
+        (
+            album(photo("1")) | {"subattachments": {"data": [photo("1")], "paging": {"next": 7}}},
+            "the link to its other images is not one",
+        ),
+        (long_album(*(photo(str(number)) for number in range(1_000))), "a post has at most 1,000 media items"),
+    ],
+)
+def test_album_when_it_cannot_be_followed_says_so(attached: dict[str, Any], reason: str) -> None:
+    result = page(entry("100_1", attached))
+    assert (result.cursor, result.is_unfinished) == (None, False)
+    said = result.posts[0].media[-1].skip_reason or ""
+    assert said.startswith(f"more images of this album are not read: {reason}")
+
+
+def test_albums_when_too_many_are_on_one_page_are_said() -> None:
+    result = page(*(entry(f"100_{number}", long_album(photo(f"a{number}"))) for number in range(25)))
+    said = [item.skip_reason for post in result.posts for item in post.media if item.skip_reason]
+    followed = len(Unread.at(result.cursor).albums)
+    assert followed >= 5
+    assert {album.post_id for album in Unread.at(result.cursor).albums} == {f"100_{n}" for n in range(followed)}
+    assert said == ["more images of this album are not read: too many long albums on one page"] * (25 - followed)
+    request = SOURCE.request(FEED, None, result.cursor)
+    assert len(str(Url.parse(request.url).with_params(request.params))) <= MAX_PAGE_URL
+
+
+@pytest.mark.parametrize("after", ["QVFI" * 20, "%3D/+ &" * 20, "x" * 1_500])
+def test_albums_when_their_positions_are_long_never_make_a_url_too_long(after: str) -> None:
+    link = f"https://graph.facebook.com/v26.0/{'5' * 80}/subattachments?after={quote(after)}"
+    long = photo("c", "album", "album") | {"subattachments": {"data": [photo("1")], "paging": {"next": link}}}
+    names = [f"{'1' * 30}_{number}{'2' * 30}" for number in range(9)]
+    result = page(
+        *(entry(name, long) for name in names), paging={"next": f"https://graph.facebook.com/?after={'n' * 200}"}
+    )
+    request = SOURCE.request(FEED, None, result.cursor)
+    assert len(str(Url.parse(request.url).with_params(request.params))) <= MAX_PAGE_URL
+    said = [item for post in result.posts for item in post.media if item.skip_reason]
+    assert len(said) + len(Unread.at(result.cursor).albums) == 9
+
+
+@pytest.mark.parametrize(("code", "status"), [(803, 404), (10, 403), (100, 400)])
+def test_album_when_refused_does_not_cost_the_other_posts(code: int, status: int) -> None:
+    first = page(entry("100_1", long_album(photo("1"))), paging={"next": "https://graph.facebook.com/?after=N"})
+    result = rest(first.cursor, {"error": {"code": code, "message": "no", "type": "OAuthException"}}, status)
+    (item,) = result.posts[0].media
+    assert item.skip_reason == "more images of this album are not read: Facebook refuses to list them"
+    assert result.cursor == "after=N"
+
+
+def test_album_when_the_token_or_the_limit_ends_is_an_error_of_the_feed() -> None:
+    first = page(entry("100_1", long_album(photo("1"))))
+    for code, kind in ((190, CredentialsError), (32, RateLimitedError), (2, SourceUnavailableError)):
+        with pytest.raises(kind):
+            rest(first.cursor, {"error": {"code": code, "message": "no", "type": "OAuthException"}}, 400)
+
+
+@FIXED
+@given(
+    body=damaged(
+        {"data": [photo("3"), VIDEO], "paging": {"next": "https://graph.facebook.com/v26.0/55/subattachments?after=P"}}
+    )
+)
+def test_album_when_damaged_is_skipped_or_an_error_of_ours(body: Any) -> None:
+    first = page(entry("100_1", long_album(photo("1"))), paging={"next": "https://graph.facebook.com/?after=N"})
+    with suppress(ImagelakeError):
+        result = rest(first.cursor, body)
+        assert [post.post_id for post in result.posts] == ["100_1"]
+        assert result.cursor
+        SOURCE.request(FEED, None, result.cursor)
+
+
+def test_attachments_when_their_list_goes_on_say_so() -> None:
+    more = {"data": [photo("1")], "paging": {"next": "https://graph.facebook.com/v26.0/100_1/attachments?after=x"}}
+    assert [item.skip_reason for item in only(entry(attachments=more)).media] == [
+        None,
+        "more images of this album are not read: the link to its other images is not one that Facebook documents",
+    ]
+
+
+def test_post_when_optional_fields_are_odd_is_kept() -> None:
+    odd = {"message": 7, "permalink_url": {}, "from": {"id": 7}, "full_picture": [], "status_type": ""}
+    (media,) = only(
+        entry("100_1", photo("1", media={"image": {"src": signed("1"), "width": -3, "height": 9.0}}), **odd)
+    ).media
+    assert (media.url, media.width, media.height) == (signed("1"), None, 9)
+
+
+@pytest.mark.parametrize("bad", [7, "x", None, {"subattachments": "x"}])
+def test_attachment_when_misshapen_is_skipped_alone(bad: Any) -> None:
+    first, skipped, last = only(entry(attachments={"data": [photo("1"), bad, photo("3")]})).media
+    assert (first.url, last.url) == (signed("1"), signed("3"))
+    assert (skipped.media_id, (skipped.skip_reason or "")[:13]) == ("facebook/100_1/1", "not readable:")
+
+
 def test_photo_when_shared_from_another_post_is_skipped_with_its_reason() -> None:
     (media_item,) = only(entry("100_1", photo("5"), status_type="shared_story")).media
     assert (media_item.kind, media_item.url, media_item.skip_reason) == ("unknown", None, "shared from another post")
@@ -214,10 +414,9 @@ def test_author_when_not_stated_is_the_page_in_the_id() -> None:
         (7, "entry: "),
         (entry(id=None), "id: "),
         (entry(created_time=None), "created_time: "),
-        (entry(message=7), "message: "),
-        (entry(attachments=[]), "attachments: "),
-        (entry("100_1", photo("1", media={"image": {"width": 3}})), "attachments.data.0.media.image.src: "),
-        (entry("100_1", photo("1", media={"image": {"src": "https://x", "width": -3}})), "width: "),
+        (entry(attachments=["x"]), "attachments: "),
+        (entry(attachments={"data": "x"}), "attachments.data: "),
+        (entry(status_type=7), "status_type: "),
     ],
 )
 def test_post_when_unpublished_or_misshapen_is_a_reject(given: Any, reason: str) -> None:
@@ -277,6 +476,8 @@ class TestPage(PageProperties):
     good = [entry("100_1"), entry("100_2", album(photo("21"), VIDEO)), entry("100_3", LINK)]
     full = [entry("100_9", album(photo("91"), VIDEO)), entry("100_8")]
     damage_raises = SourceChangedError
+    required = ["id", "created_time", "is_published", "status_type", "attachments", "attachments.data"]
+    image_fields = ["attachments.data.*"]
 
     def body(self, entries: list[Any]) -> Any:
         return {"data": entries, "paging": {"cursors": {"after": "QVFI"}, "next": "https://x.example/?until=1"}}

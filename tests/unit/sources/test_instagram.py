@@ -57,7 +57,7 @@ def media(name: str = "1001", **more: Any) -> dict[str, Any]:
     }
 
 
-def carousel(name: str, *parts: dict[str, Any], **more: Any) -> dict[str, Any]:
+def carousel(name: str, *parts: Any, **more: Any) -> dict[str, Any]:
     return media(name, media_type="CAROUSEL_ALBUM", children={"data": list(parts)}, **more)
 
 
@@ -318,12 +318,10 @@ def test_text_when_it_holds_odd_unicode_is_safe_to_store() -> None:
         (7, "entry"),
         ({}, "id"),
         (media(id=""), "id"),
-        (media(media_type=None), "media_type"),
         (media(timestamp=None), "timestamp"),
         (media(timestamp="yesterday"), "timestamp"),
-        (media(media_url=7), "media_url"),
-        (media(children=[]), "children"),
-        (carousel("2001", {"media_type": "IMAGE"}), "children.data.0.id"),
+        (media(children=["1"]), "children"),
+        (media(children={"data": "x"}), "children.data"),
     ],
 )
 def test_post_when_misshapen_is_a_reject_that_names_the_field(given: Any, field: str) -> None:
@@ -332,6 +330,37 @@ def test_post_when_misshapen_is_a_reject_that_names_the_field(given: Any, field:
     (reject,) = result.rejects
     assert reject.reason.startswith(f"{field}: ")
     assert reject.raw == given
+
+
+def test_post_when_optional_fields_are_odd_is_kept() -> None:
+    post = only(media(caption=7, permalink=[], username={}, owner="x", children=[], alt_text=1.5))
+    assert (post.text, post.author_name, len(post.media)) == ("", None, 1)
+    assert shape(only(media(media_type=None))) == [("instagram/1001", "image", signed("1001.jpg"))]
+    assert shape(only(media(media_type=7))) == [("instagram/1001", "image", signed("1001.jpg"))]
+    assert [item.kind for item in only(carousel("2001", part("1"), part("2")) | {"media_type": None}).media] == [
+        "image"
+    ] * 2
+
+
+def test_carousel_item_when_misshapen_is_skipped_alone() -> None:
+    first, *odd, last = only(
+        carousel("2001", part("1"), {"media_type": "IMAGE"}, 7, part("4", media_url={}), part("5"))
+    ).media
+    assert (first.media_id, last.media_id) == ("instagram/1", "instagram/5")
+    assert [(item.url, item.skip_reason) for item in odd] == [
+        (None, "not readable: id: it is missing"),
+        (None, "not readable: entry: it has to be an object"),
+        (None, "instagram gives no URL for this media item, as for copyrighted material"),
+    ]
+
+
+def test_carousel_when_its_list_goes_on_says_so() -> None:
+    more = media("2001", media_type="CAROUSEL_ALBUM", children={"data": [part("1")], "paging": paging()})
+    assert [item.skip_reason for item in only(more).media] == [
+        None,
+        "instagram has more items of this carousel, on a page that is not read",
+    ]
+    assert len(only(more | {"children": {"data": [part("1")], "paging": paging(leads_on=False)}}).media) == 1
 
 
 # ---- Pages -----------------------------------------------------------------------------------------------------------
@@ -495,6 +524,8 @@ class TestPage(PageProperties):
         Asked(TAG, TAG_URL, {"data": good[:1], "paging": paging()}),
         Asked(ME, MY_URL, error(4, error_subcode=33, is_transient=True)),
     ]
+    required = ["id", "timestamp", "children", "children.data"]
+    image_fields = ["media_type", "media_url", "children.data.*"]
 
     def body(self, entries: list[Any]) -> Any:
         return {"data": entries, "paging": paging()}

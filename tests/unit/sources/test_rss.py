@@ -370,6 +370,8 @@ class TestJsonPage(PageProperties):
             attachments=[{"url": "/2.jpg", "mime_type": "image/jpeg"}],
         )
     ]
+    required = ["id", "date_published", "attachments"]
+    image_fields = ["image", "attachments.*"]
     garbage_can_be_empty = True
 
     def body(self, entries: list[Any]) -> Any:

@@ -247,10 +247,24 @@ def test_media_when_the_key_leads_nowhere_is_kept_with_its_reason() -> None:
     assert (photo.kind, photo.url, photo.skip_reason) == ("image", None, "x gives no URL for this photo")
 
 
-def test_media_when_misshapen_rejects_its_post_alone() -> None:
-    result = page(entry("1", "3_1"), entry("2", "3_2"), media=[medium("3_1"), medium("3_2", width="wide")])
-    assert [post.post_id for post in result.posts] == ["1"]
-    assert [(reject.post_id, reject.reason[:21]) for reject in result.rejects] == [("2", "includes.media.width:")]
+def test_post_when_optional_fields_are_odd_is_kept() -> None:
+    entities = {"hashtags": [7, {"tag": "a"}]}
+    odd = {"text": None, "author_id": 7, "created_at": "yesterday", "note_post": "x", "entities": entities}
+    post = only(entry("1212092628029698048", **odd))
+    assert (post.text, post.author_id, post.tags, len(post.media)) == ("", "unknown", ["a"], 1)
+    # The time in the id, as in the test above.
+    assert post.posted_at == datetime(2019, 12, 31, 19, 26, 16, 771000, tzinfo=UTC)
+    (media,) = only(entry(), media=[medium(type=None, width="wide", height=10.0, alt_text=[])]).media
+    assert (media.kind, media.width, media.height, media.alt_text) == ("image", None, 10, None)
+
+
+def test_media_key_when_odd_is_skipped_alone() -> None:
+    media = only(entry(attachments={"media_keys": ["3_1", 7, None, "3_1"]})).media
+    assert [(item.media_id, item.skip_reason) for item in media] == [
+        ("x/3_1", None),
+        ("x/1991111111111111111/1", "not readable: the media key has to be text"),
+        ("x/1991111111111111111/2", "not readable: the media key has to be text"),
+    ]
 
 
 def test_post_when_it_has_no_media_is_kept_without() -> None:
@@ -267,8 +281,9 @@ def test_url_when_it_is_not_of_the_known_form_is_taken_as_it_is() -> None:
 
 def test_flags_when_set_are_kept_and_withheld_posts_are_not() -> None:
     assert only(entry(possibly_sensitive=True)).sensitive is True
-    withheld = entry(withheld={"country_codes": ["DE"], "copyright": False})
-    assert [reject.reason for reject in page(withheld).rejects] == ["withheld by the network"]
+    for stated in ({"country_codes": ["DE"], "copyright": False}, {}, True, ""):
+        assert [reject.reason for reject in page(entry(withheld=stated)).rejects] == ["withheld by the network"]
+    assert only(entry(withheld=None)).media
 
 
 def test_author_when_the_user_is_included_has_a_name() -> None:
@@ -295,13 +310,9 @@ def test_text_when_it_holds_odd_unicode_is_safe_to_store() -> None:
         ({}, "id"),
         (entry("x"), "id"),
         (entry("9" * 30), "id"),
-        (entry(text=None), "text"),
-        (entry(author_id=7), "author_id"),
-        (entry(created_at="yesterday"), "created_at"),
-        (entry(attachments=[]), "attachments"),
-        (entry(attachments={"media_keys": [7]}), "attachments.media_keys.0"),
-        (entry(withheld=True), "withheld"),
-        (entry(note_post="x"), "note_post"),
+        (entry(attachments=["3_1"]), "attachments"),
+        (entry(attachments={"media_keys": "3_1"}), "attachments.media_keys"),
+        (entry(referenced_posts="x"), "referenced_posts"),
     ],
 )
 def test_post_when_misshapen_is_a_reject_that_names_the_field(given: Any, field: str) -> None:
@@ -470,6 +481,8 @@ class TestPage(PageProperties):
             {"errors": [problem("usage-capped", code=88, parameters={"since_id": ["1"]})]},
         )
     ]
+    required = ["id", "attachments", "attachments.media_keys", "withheld", "referenced_posts*"]
+    image_fields = ["attachments.media_keys.*"]
 
     def body(self, entries: list[Any]) -> Any:
         includes = {"media": [medium(), medium("7_2", "video")], "users": [{"id": "783214", "name": "x"}]}

@@ -22,7 +22,7 @@ def begin(lake: Lake) -> Attempts:
 
 def die_at(lake: Lake, media_id: str) -> None:
     """Begin an attempt that ends while it decodes an image."""
-    begin(lake).decoding(media_id).__enter__()
+    begin(lake).decoding(media_id, 0).__enter__()
 
 
 def test_first_attempt_makes_one_request(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,16 +73,16 @@ def test_deaths_are_counted_by_the_image(lake: Lake) -> None:
 def test_image_that_was_decoded_is_not_blamed(lake: Lake) -> None:
     begin(lake)
     attempts = begin(lake)
-    with attempts.decoding("a"):
+    with attempts.decoding("a", 0):
         pass
-    with attempts.decoding("b"):
+    with attempts.decoding("b", 0):
         pass
     assert begin(lake).deaths == {}
 
 
 def test_careful_attempt_that_ends_with_an_error_of_ours_blames_no_image(lake: Lake) -> None:
     begin(lake)
-    with pytest.raises(StorageUnavailableError), begin(lake) as attempts, attempts.decoding("a"):
+    with pytest.raises(StorageUnavailableError), begin(lake) as attempts, attempts.decoding("a", 0):
         raise StorageUnavailableError("later")
     assert begin(lake).is_careful
     assert begin(lake).deaths == {}
@@ -99,9 +99,58 @@ def test_careful_attempt_that_decodes_nothing_stores_nothing(lake: Lake) -> None
 def test_two_attempts_at_once_have_notes_of_their_own(lake: Lake) -> None:
     begin(lake)
     first, second = begin(lake), begin(lake)
-    first.decoding("a").__enter__()
-    second.decoding("b").__enter__()
+    first.decoding("a", 0).__enter__()
+    second.decoding("b", 0).__enter__()
     assert begin(lake).deaths == {"a": 1, "b": 1}
+
+
+def test_attempt_that_may_still_be_at_work_is_no_death(lake: Lake) -> None:
+    """Three live workers that decoded the same good image at the same moment got it rejected for good."""
+    begin(lake)
+    for _ in range(3):
+        begin(lake).decoding("a", 60).__enter__()
+    assert begin(lake).is_careful
+    assert begin(lake).deaths == {}
+
+
+def test_note_without_an_end_counts_as_before(lake: Lake) -> None:
+    for number in range(2):
+        lake.bucket.put(object_keys.attempt(BATCH, number), b'{"media_id": "a", "is_ended": false}', "")
+    assert begin(lake).deaths == {"a": 2}
+
+
+@pytest.mark.parametrize(("failures", "deaths"), [(1, {}), (3, {}), (4, {"a": 1})])
+def test_name_is_taken_back_when_the_storage_is_back(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, failures: int, deaths: dict[str, int]
+) -> None:
+    """The storage fails right after an image was named: the attempt has ended, but it has not died."""
+    write, left = Attempts._write, [failures]
+    monkeypatch.setattr("imagelake.run.retries.time.sleep", lambda _: None)
+    begin(lake)
+
+    def fail(self: Attempts, attempt: Any) -> None:
+        left[0] -= attempt.media_id is None
+        if left[0] >= 0 and attempt.media_id is None:
+            raise StorageUnavailableError("later")
+        write(self, attempt)
+
+    monkeypatch.setattr(Attempts, "_write", fail)
+    with pytest.raises(StorageUnavailableError), begin(lake) as attempts, attempts.decoding("a", 0):
+        raise StorageUnavailableError("later")
+    assert begin(lake).deaths == deaths
+
+
+def test_attempt_that_names_no_image_ends_with_one_request(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+
+    def fail(self: Attempts, attempt: Any) -> None:
+        calls.append(attempt)
+        raise StorageUnavailableError("later")
+
+    monkeypatch.setattr(Attempts, "_write", fail)
+    with pytest.raises(BatchDeadlineError), begin(lake):
+        raise BatchDeadlineError("later")
+    assert len(calls) == 1
 
 
 def test_damaged_note_counts_as_a_death(lake: Lake) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -14,8 +15,10 @@ from tests.support.crashing_decoder import breaking, dying_worker
 from tests.support.factories import item, jpeg, plan
 from tests.support.fake_lake import Lake
 from tests.support.images import encoded, photo
+from transform import careful
 from transform.attempts import Attempts
 from transform.careful import make_results_carefully
+from transform.decoder import LIMITS
 from transform.results import ITEMS_PER_PART, Result, make_results
 
 IMAGE = jpeg()
@@ -90,13 +93,34 @@ def test_image_that_took_two_workers_with_it_is_not_decoded_again(lake: Lake) ->
     batch = planned(2)
     for _ in range(2):
         attempts = Attempts(lake.bucket, batch.batch)
-        attempts.decoding(batch.items[1].media_id).__enter__()
+        attempts.decoding(batch.items[1].media_id, 0).__enter__()
     # Its decoder would give it another code.
     made = rows(make(batch, Attempts(lake.bucket, batch.batch), lambda one: IMAGE if one is batch.items[0] else b""))
     assert [(row["status"], row["error_code"]) for row in made] == [("ok", None), ("rejected", "decoder_failed")]
     assert made[1]["error_message"] == (
         "The decoder failed 2 times on this file; the last time, it took its worker with it."
     )
+
+
+def test_workers_that_decode_the_same_image_at_once_do_not_blame_it(lake: Lake) -> None:
+    batch = planned(1)
+    for _ in range(3):
+        Attempts(lake.bucket, batch.batch).decoding(batch.items[0].media_id, careful._SECONDS_PER_IMAGE).__enter__()
+    (row,) = rows(make(batch, Attempts(lake.bucket, batch.batch)))
+    assert row["status"] == "ok"
+
+
+def test_many_endless_images_cost_their_time_once(attempts: Attempts) -> None:
+    """Real images take at most 1 s of CPU time; each endless one took 40 s, twice 20."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    made = rows(make(planned(6), attempts, lambda one: breaking(IMAGE, "loop") if one.post_id > "p002" else IMAGE))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert [row["error_code"] for row in made] == [*[None] * 3, *["decoder_failed"] * 3]
+    assert made[3]["error_message"] == (
+        f"The decoder failed on this file: it took more than {LIMITS.cpu_seconds} seconds of CPU time."
+    )
+    # The process of these tests has a limit of one second of CPU time, and its start takes less than another one.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 3 * 2 + 3
 
 
 def test_items_without_enough_time_are_left_out(attempts: Attempts) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from imagelake.web.body import read_body
+from imagelake.web.body import MAX_MEMBERS, read_body
 from imagelake.web.client import GuardedClient
 from imagelake.web.errors import (
     BodyCutError,
@@ -185,9 +185,10 @@ CHUNKED = b"HTTP/1.1 200 OK|Transfer-Encoding: chunked"
         *(
             (raw(b"HTTP/1.1 200 OK|Content-Length: 2|" + line, b"ok"), ConnectionFailedError)
             for line in (
-                b" folded: a", b"A: b|\tfolded", b"A: b\rContent-Length: 0", b"A : b", b"A", b": a", b"A b: c",
-                b"A: \0", b"A: \x0b",
-                b"\xc3\xa4: a", b"\r: a",
+                b"A: b\rContent-Length: 0", b"A: \0", b"A: \x0b", b"A: \x0c", b"\r: a",
+                # about the length, and malformed
+                b"Content-Length : 2", b" Content-Length: 2", b"Content-Length:|\t2", b"A: b|\tContent-Length: 2",
+                b"Content-Length 2", b"X Transfer-Encoding: chunked", b"\xe4transfer-encoding: chunked",
             )
         ),
         *(
@@ -277,6 +278,93 @@ def test_exchange_when_the_answer_is_odd_but_clear_then_the_connection_is_kept(
     with GuardedClient(trusted_origins=frozenset({server.origin})) as client:
         assert [client.exchange("GET", server.origin).body for _ in range(2)] == [body] * 2
     assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b" folded: a", b"A : b", b"A", b": a", b"A b: c", b"\xc3\xa4: a", b"HTTP/1.1 200 OK", b"<b>x</b>", b"(a): b",
+        b"A|\tb: c", b"\t|\t",
+    ],
+)  # fmt: skip
+def test_header_line_when_malformed_is_ignored_as_in_browsers(line: bytes, serve: Serve) -> None:
+    """Chromium and Firefox skip such a line (``HttpResponseHeaders``, ``nsHttpHeaderArray::ParseHeaderLine``).
+
+    The connection is not used again.
+    """
+    server = serve(lambda head: [raw(b"HTTP/1.1 200 OK|" + line + b"|B: c|Content-Length: 2", b"ok")])
+    with GuardedClient(trusted_origins=frozenset({server.origin})) as client:
+        answers = [client.exchange("GET", server.origin) for _ in range(2)]
+    assert [(answer.body, dict(answer.headers)) for answer in answers] == [
+        (b"ok", {"b": "c", "content-length": "2"})
+    ] * 2
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("fold", [b"|\t", b"|  ", b" | \t |  "])
+def test_header_line_when_folded_is_one_line(fold: bytes, serve: Serve) -> None:
+    """A user agent replaces each fold by spaces: https://www.rfc-editor.org/rfc/rfc9112#section-5.2."""
+    server = serve(lambda head: [raw(b"HTTP/1.1 200 OK|A: b" + fold + b"c|Content-Length: 2", b"ok")])
+    answer = get(server.origin, GuardedClient(trusted_origins=frozenset({server.origin})))
+    assert (answer.headers["a"].split(), answer.status) == (["b", "c"], 200)
+
+
+def test_header_lines_when_malformed_in_a_head_before_the_answer_are_ignored(serve: Serve) -> None:
+    server = serve(lambda head: [raw(b"HTTP/1.1 103 Early|A b: c||HTTP/1.1 200 OK|oops|Content-Length: 2", b"ok")])
+    with GuardedClient(trusted_origins=frozenset({server.origin})) as client:
+        assert client.exchange("GET", server.origin).body == b"ok"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        *((name, b"hello") for name in (b"UTF-8", b"aws-chunked", b"none", b"binary", b"", b"identity, utf-8", b",")),
+        (b"utf-8, gzip", gzip.compress(b"hello")),
+        (b"gzip, identity", gzip.compress(b"hello")),
+        # Members: https://www.rfc-editor.org/rfc/rfc1952#section-2.2
+        (b"gzip", gzip.compress(b"hel") + gzip.compress(b"lo")),
+        (b"gzip", gzip.compress(b"") + gzip.compress(b"hello") + gzip.compress(b"")),
+        (b"gzip", b"".join(gzip.compress(bytes([letter])) for letter in b"hello")),
+        # Browsers and gzip ignore other bytes after a member.
+        (b"gzip", gzip.compress(b"hello") + bytes(512)),
+        (b"gzip", gzip.compress(b"hello") + b"\x1f"),
+        (b"gzip", gzip.compress(b"hel") + gzip.compress(b"lo") + b"garbage" + gzip.compress(b"x")),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 7, 1_000])
+def test_body_when_the_encoding_is_unknown_or_gzip_has_several_members(
+    encoding: bytes, body: bytes, size: int, serve: Serve
+) -> None:
+    """No browser asks what a coding means that is not registered (RFC 9110, 8.4.1), and the bytes are as they are."""
+    head = raw(b"HTTP/1.1 200 OK|Content-Encoding: " + encoding + b"|Content-Length: %d" % len(body))
+    server = serve(lambda _: [head, *(body[start : start + size] for start in range(0, len(body), size))])
+    with GuardedClient(trusted_origins=frozenset({server.origin})) as client:
+        assert client.exchange("GET", server.origin).body == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (gzip.compress(b"hello") + gzip.compress(b"hello")[:-1], BodyCutError),
+        (gzip.compress(b"hello") + b"\x1f\x8b", BodyCutError),
+        (gzip.compress(b"hello") + b"\x1f\x8bgarbage", BodyCutError),
+        (gzip.compress(b"hello")[:-3] + b"xyz", BodyCutError),
+        (gzip.compress(b"hello") + BOMB, TooLargeError),
+        (gzip.compress(b"") * (MAX_MEMBERS + 1), TooLargeError),
+    ],
+)
+def test_body_when_a_later_gzip_member_is_wrong_is_an_error(body: bytes, kind: type[HttpError], serve: Serve) -> None:
+    head = raw(b"HTTP/1.1 200 OK|Content-Encoding: gzip|Content-Length: %d" % len(body))
+    server = serve(lambda _: [head, body])
+    with pytest.raises(kind), GuardedClient(trusted_origins=frozenset({server.origin})) as client:
+        client.exchange("GET", server.origin, max_bytes=100_000)
+
+
+@pytest.mark.parametrize("name", ["br", "zstd", "deflate", "compress", "gzip, br"])
+def test_body_when_the_encoding_is_known_and_not_asked_for_is_refused(name: str, serve: Serve) -> None:
+    server = serve(lambda _: [raw(b"HTTP/1.1 200 OK|Content-Length: 2|Content-Encoding: " + name.encode(), b"ok")])
+    with pytest.raises(UnknownEncodingError), GuardedClient(trusted_origins=frozenset({server.origin})) as client:
+        client.exchange("GET", server.origin)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,12 @@ BASE = "https://b.example/a/b/c?q#f"
         # encoded
         ('https://a.example/a b"<>`{}?a b"<>`{}', "https://a.example/a%20b%22%3C%3E%60%7B%7D?a%20b%22%3C%3E`{}"),
         ("https://a.example/ä图?€", "https://a.example/%C3%A4%E5%9B%BE?%E2%82%AC"),
+        # spaces and joiners of other scripts, by https://url.spec.whatwg.org/#utf-8-percent-encode
+        ("https://a.example/Screenshot 10.41.07\u202fAM.png", "https://a.example/Screenshot%2010.41.07%E2%80%AFAM.png"),
+        ("https://a.example/a\u00a0b\u3000c", "https://a.example/a%C2%A0b%E3%80%80c"),
+        ("https://a.example/\u0645\u06cc\u200c\u062e?\u200d", "https://a.example/%D9%85%DB%8C%E2%80%8C%D8%AE?%E2%80%8D"),
+        ("https://a.example/\u00ad\u2028\u202e\ufeff\ue000", "https://a.example/%C2%AD%E2%80%A8%E2%80%AE%EF%BB%BF%EE%80%80"),
+        ("https://a.example/\uffff\U000e0001", "https://a.example/%EF%BF%BF%F3%A0%80%81"),
         # in one form
         ("HTTPS://A.Example:443", "https://a.example/"), ("http://a.example:080/", "http://a.example/"),
         ("http://a.example:/", "http://a.example/"), ("http://a.example:443/", "http://a.example:443/"),
@@ -52,7 +58,7 @@ def test_url_when_it_is_clean(text: str, asked: str) -> None:
         "http://127.1/", "http://2130706433/", "http://0177.0.0.1/", "http://1.2.3.256/", "http://1.2.3.4.5/",
         "http://.../",
         "http://\u2603.example/", "http://a\u3002\u3002b/", f"http://{'ä' * 254}/", "http://a.example/" + "a" * 65536,
-        "http://a_\u00e4.example/", "http://a.example/\u00a0", "http://a.example/\u00ad", "http://a\\b/",
+        "http://a_\u00e4.example/", "http://a\\b/",
         "http://a/\\b",
     ],
 )  # fmt: skip
@@ -60,6 +66,19 @@ def test_url_when_it_is_not_clean(text: str) -> None:
     for parse in (Url.parse, Url.parse(BASE).join):
         with pytest.raises(UrlRefusedError):
             parse(text)
+
+
+@pytest.mark.parametrize("character", [*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0)), "\ud800", "\\"])
+def test_url_when_it_has_a_control_character_or_half_a_character_is_refused(character: str) -> None:
+    for parse in (Url.parse, Url.parse(BASE).join):
+        with pytest.raises(UrlRefusedError):
+            parse(f"https://a.example/a{character}b")
+
+
+@pytest.mark.parametrize("host", ["a\u00a0.example", "a\u200b.example", "\u202fa.example", "a\u2028.example"])
+def test_host_when_it_has_a_space_of_any_kind_is_refused(host: str) -> None:
+    with pytest.raises(UrlRefusedError):
+        Url.parse(f"https://{host}/")
 
 
 def test_url_when_its_scheme_only_looks_like_one() -> None:

@@ -1,0 +1,213 @@
+"""Images near the limits on pixels, and lossless WebPs with very many prefix codes.
+
+Each has the code that it must get, or ``accepted``. A file is made when it is needed, because all of them are large.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from PIL import Image
+
+from tests.support.images import chunk, encoded, png_of
+
+ACCEPTED, CORRUPT, PIXELS = "accepted", "corrupt", "too_many_pixels"
+# The sides of squares just within the limits and just beyond them.
+AT_20, BEYOND_20, AT_16, BEYOND_16, AT_40, BEYOND_40 = 4_472, 4_473, 4_000, 4_001, 6_324, 6_325
+SEVEN_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+Bombs = dict[str, tuple[Callable[[], bytes], str]]
+
+
+def pixel_bombs() -> Bombs:
+    return {**_png(), **_gif(), **_webp(), **_avif(), **_jpeg()}
+
+
+def _zeros(size: int) -> bytes:
+    deflater = zlib.compressobj(9)
+    parts = [deflater.compress(bytes(min(1 << 24, size - start))) for start in range(0, size, 1 << 24)]
+    return b"".join(parts) + deflater.flush()
+
+
+def _blocks(side: int, channels: int) -> Image.Image:
+    """Noise of squares, which costs a decoder more than one color does."""
+    small = np.random.default_rng(1).integers(0, 255, (side // 8 + 1, side // 8 + 1, channels), dtype=np.uint8)
+    return Image.fromarray(np.kron(small, np.ones((8, 8, 1), np.uint8))[:side, :side].copy())
+
+
+def flat_png(side: int, depth: int, kind: int, *, interlaced: bool = False) -> bytes:
+    """A PNG of zeros of this bit depth and color type."""
+    pixel_bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[kind]
+    size = side * (1 + (side * pixel_bits + 7) // 8)
+    if interlaced:
+        passes = [(-(-(side - x) // dx), -(-(side - y) // dy)) for x, y, dx, dy in SEVEN_PASSES]
+        size = sum(height * (1 + (width * pixel_bits + 7) // 8) for width, height in passes)
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, depth, kind, 0, 0, interlaced))
+    palette = chunk(b"PLTE", bytes(768)) if kind == 3 else b""
+    return png_of(1, 1, b"")[:8] + head + palette + chunk(b"IDAT", _zeros(size)) + chunk(b"IEND", b"")
+
+
+def _png() -> Bombs:
+    kinds = {"RGB": (8, 2), "RGBA": (8, 6), "RGB of 16 bits": (16, 2), "RGBA of 16 bits": (16, 6), "LA": (16, 4)}
+    small = {"gray": (8, 0), "gray of 16 bits": (16, 0), "palette": (8, 3), "one bit": (1, 0)}
+
+    def transparent(side: int) -> bytes:
+        return encoded(Image.new("P", (side, side), 3), "PNG", transparency=b"\1" * 256)
+
+    return {
+        **{f"PNG {name} at its limit": (partial(flat_png, AT_20, *kind), ACCEPTED) for name, kind in kinds.items()},
+        **{f"PNG {name} beyond": (partial(flat_png, BEYOND_20, *kind), PIXELS) for name, kind in kinds.items()},
+        **{f"PNG {name} at its limit": (partial(flat_png, AT_40, *kind), ACCEPTED) for name, kind in small.items()},
+        **{f"PNG {name} beyond": (partial(flat_png, BEYOND_40, *kind), PIXELS) for name, kind in small.items()},
+        "PNG in seven passes": (lambda: flat_png(AT_20, 16, 6, interlaced=True), ACCEPTED),
+        "PNG in seven passes beyond": (lambda: flat_png(AT_40, 16, 6, interlaced=True), PIXELS),
+        "PNG transparent palette": (lambda: transparent(AT_20), ACCEPTED),
+        "PNG transparent palette beyond": (lambda: transparent(BEYOND_20), PIXELS),
+    }
+
+
+def _gif() -> Bombs:
+    def gif(side: int, **options: int) -> bytes:
+        return encoded(Image.new("P", (side, side), 3), "GIF", **options)
+
+    return {
+        "GIF at its limit": (lambda: gif(AT_20), ACCEPTED),
+        "GIF transparent": (lambda: gif(AT_20, transparency=3), ACCEPTED),
+        "GIF interlaced": (lambda: gif(AT_20, interlace=1), ACCEPTED),
+        "GIF beyond": (lambda: gif(BEYOND_20), PIXELS),
+        "GIF canvas of a small frame": (
+            lambda: gif(64).replace(struct.pack("<HH", 64, 64), struct.pack("<HH", AT_40, AT_40), 1), PIXELS,
+        ),
+    }  # fmt: skip
+
+
+def _webp() -> Bombs:
+    def flat(side: int, **options: object) -> bytes:
+        return encoded(Image.new("RGBA", (side, side), (1, 2, 3, 4)), "WEBP", lossless=True, method=0, **options)
+
+    def animated(side: int) -> bytes:
+        return flat(side, save_all=True, append_images=[Image.new("RGBA", (side, side), (9, 2, 3, 255))])
+
+    def lossy(side: int, channels: int) -> bytes:
+        return encoded(_blocks(side, channels), "WEBP", quality=50, method=0)
+
+    return {
+        # 46 bytes; Pillow got its pixels in pieces of 46 bytes, too.
+        "WebP of one color": (lambda: flat(AT_16), ACCEPTED),
+        "WebP of one color beyond": (lambda: flat(BEYOND_16), PIXELS),
+        "WebP of one color far beyond": (lambda: flat(AT_40), PIXELS),
+        "WebP animated": (lambda: animated(AT_16), ACCEPTED),
+        "WebP animated beyond": (lambda: animated(BEYOND_16), PIXELS),
+        "WebP lossy": (lambda: lossy(AT_40, 3), ACCEPTED),
+        "WebP lossy beyond": (lambda: lossy(BEYOND_40, 3), PIXELS),
+        "WebP lossy cut": (lambda: _cut(lossy(AT_40, 3)), CORRUPT),
+        "WebP transparent": (lambda: lossy(AT_16, 4), ACCEPTED),
+        "WebP transparent beyond": (lambda: lossy(BEYOND_16, 4), PIXELS),
+        "WebP of codes": (lambda: coded_webp(65_536, 1_024), CORRUPT),
+        "WebP of codes and a cache": (lambda: coded_webp(65_536, 1_024, cache_bits=11), CORRUPT),
+        "WebP of long codes": (lambda: coded_webp(65_536, 1_024, cache_bits=11, deep=True), CORRUPT),
+        "WebP of codes behind chunks": (lambda: _behind_chunks(coded_webp(65_536, 1_024), 99_000), CORRUPT),
+        "WebP of codes behind too many chunks": (lambda: _behind_chunks(coded_webp(65_536, 1_024), 200_000), CORRUPT),
+        "WebP of codes in a frame": (lambda: _in_frame(coded_webp(65_536, 1_024)), CORRUPT),
+        "WebP of codes in its transparency": (lambda: _in_transparency(coded_webp(65_536, 1_024)), CORRUPT),
+        "WebP of codes at the limit": (lambda: coded_webp(16_384, 512, cache_bits=11, deep=True), ACCEPTED),
+    }
+
+
+def _cut(webp: bytes) -> bytes:
+    """Half of a WebP in the simple format, whose sizes say that it is whole."""
+    half = len(webp) // 4 * 2
+    return b"".join((b"RIFF", struct.pack("<I", half - 8), webp[8:16], struct.pack("<I", half - 20), webp[20:half]))
+
+
+def _avif() -> Bombs:
+    return {
+        "AVIF of squares": (lambda: encoded(_blocks(AT_16, 4), "AVIF", speed=10, quality=40), ACCEPTED),
+        "AVIF of squares beyond": (lambda: encoded(_blocks(4_100, 3), "AVIF", speed=10, quality=40), PIXELS),
+        "AVIF of one color": (lambda: encoded(Image.new("RGBA", (AT_16, AT_16)), "AVIF", speed=10), ACCEPTED),
+        "AVIF of one color beyond": (lambda: encoded(Image.new("RGB", (4_100, 4_100)), "AVIF", speed=10), PIXELS),
+    }
+
+
+def _jpeg() -> Bombs:
+    def jpeg(mode: str, **options: object) -> bytes:
+        return encoded(Image.new(mode, (AT_40, AT_40), 9), "JPEG", **options)
+
+    return {
+        "JPEG at its limit": (lambda: jpeg("RGB"), ACCEPTED),
+        "JPEG progressive at its limit": (lambda: jpeg("RGB", progressive=True), ACCEPTED),
+        "JPEG CMYK progressive at its limit": (lambda: jpeg("CMYK", progressive=True), ACCEPTED),
+        "JPEG of noise": (lambda: encoded(_blocks(AT_40, 3), "JPEG", quality=30, progressive=True), ACCEPTED),
+    }
+
+
+# ---- Lossless WebPs of many groups of prefix codes (RFC 9649, 3.7.2) ----
+
+
+def _bits(value: int, count: int) -> list[int]:
+    return [value >> place & 1 for place in range(count)]
+
+
+def _code_of_256(symbols_more: int) -> list[int]:
+    """256 symbols with codes of eight bits."""
+    lengths = [bit for symbol in (17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8) for bit in _bits(symbol in (0, 8), 3)]
+    return [0, *_bits(8, 4), *lengths, 0, *[1] * 256, *[0] * symbols_more]
+
+
+def _long_code() -> list[int]:
+    """Sixteen symbols with codes of up to 15 bits, so that the decoder makes tables of two levels."""
+    order = (17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+    lengths = [bit for symbol in order for bit in _bits(4 if 1 <= symbol <= 15 or symbol == 18 else 0, 3)]
+    codes = {symbol: number for number, symbol in enumerate([*range(1, 16), 18])}
+    used = [*range(1, 16), 15]
+    return [0, *_bits(15, 4), *lengths, 1, *_bits(1, 3), *_bits(14, 4), *(
+        bit for symbol in used for bit in _bits(codes[symbol], 4)[::-1]
+    )]  # fmt: skip
+
+
+def coded_webp(groups: int, side: int, *, cache_bits: int = 0, deep: bool = False) -> bytes:
+    """A lossless WebP whose blocks of 4 by 4 pixels have prefix codes of their own."""
+    one_symbol = [1, 0, 0, 0]
+    cache = [1, *_bits(cache_bits, 4)] if cache_bits else [0]
+    head = [*_bits(0x2F, 8), *_bits(side - 1, 14), *_bits(side - 1, 14), 0, *_bits(0, 3), 0, *cache, 1, *_bits(0, 3), 0]
+    head += [*_code_of_256(24), *_code_of_256(0), *one_symbol * 3]
+    numbers = np.arange((side // 4) ** 2, dtype=np.uint32) % groups
+    # Green has the low byte of the number of a block's group, and red the high one; codes begin with their highest bit.
+    pairs = (numbers & 255) << 8 | numbers >> 8
+    indexes = (pairs[:, None] >> np.arange(15, -1, -1, dtype=np.uint32) & 1).astype(np.uint8).ravel()
+    group = np.array(_long_code() * 5 if deep else one_symbol * 5, np.uint8)
+    pixels = np.zeros(32 * side * side if deep else 64, np.uint8)
+    stream = np.concatenate([np.array(head, np.uint8), indexes, np.tile(group, groups), pixels])
+    return _riff(_part(b"VP8L", np.packbits(stream, bitorder="little").tobytes()))
+
+
+def _part(kind: bytes, body: bytes) -> bytes:
+    return kind + struct.pack("<I", len(body)) + body + bytes(len(body) % 2)
+
+
+def _riff(*parts: bytes) -> bytes:
+    body = b"WEBP" + b"".join(parts)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def _extended(flags: int, *parts: bytes) -> bytes:
+    canvas = struct.pack("<I", flags) + (1_023).to_bytes(3, "little") * 2
+    return _riff(_part(b"VP8X", canvas), *parts)
+
+
+def _behind_chunks(webp: bytes, count: int) -> bytes:
+    return _extended(0, _part(b"teSt", b"") * count, webp[12:])
+
+
+def _in_frame(webp: bytes) -> bytes:
+    head = bytes(6) + (1_023).to_bytes(3, "little") * 2 + bytes(4)
+    return _extended(2, _part(b"ANIM", bytes(6)), _part(b"ANMF", head + webp[12:]))
+
+
+def _in_transparency(webp: bytes) -> bytes:
+    """The stream without its header of five bytes as the transparency of a lossy image."""
+    lossy = encoded(Image.new("RGB", (1_024, 1_024)), "WEBP")[12:]
+    return _extended(16, _part(b"ALPH", b"\1" + webp[25:]), lossy)
