@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -55,7 +56,7 @@ class LocalLake(Lake):
     @property
     def options(self) -> str:
         """The options of the command line that lead to this lake."""
-        return f"--lake '{self.folder}'"
+        return f"--lake {shlex.quote(str(self.folder))}"
 
     def client(self, service: str) -> Any:
         """Return the boto3 client of a service; the first call starts the engine."""
@@ -71,7 +72,10 @@ class LocalLake(Lake):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            return Engine(self.folder, port=int(lock.read()))
+            port = lock.read()
+            if not port:
+                raise CommandError(f"another command is starting {self.title}; try again") from None
+            return Engine(self.folder, port=int(port))
         # The engine has the lock too: if this process is killed, no other command starts before the state is saved.
         engine = Engine(self.folder, keep=True, settings=ENGINE_SETTINGS, open_files=[lock.fileno()])
         if not (self.folder / "state" / "stepfunctions.json").exists():
@@ -139,7 +143,7 @@ def query_files(folder: Path, sql: str) -> Rows:
         raise CommandError(f"there is no dataset file in {folder} yet")
     # The name of the folder may have characters that DuckDB reads as a pattern.
     pattern = _GLOB.sub(r"[\g<0>]", str(folder)) + "/lake/images/*/*/*.parquet"
-    # Otherwise a table that is missing could be a variable of this program.
+    # Otherwise the name of a table could lead to a variable of this program.
     with duckdb.connect(config={"python_enable_replacements": False}) as connection:
         try:
             connection.read_parquet(pattern).create_view("images")

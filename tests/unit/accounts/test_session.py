@@ -287,7 +287,7 @@ def test_redaction_is_quick_whatever_the_text(text: bytes) -> None:
 def test_network_that_does_not_answer_is_named_with_its_feed(message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with Api(trusted_origins=frozenset(), contact="") as api:
 
-        def fail(request: Request) -> Response:
+        def fail(*_: object) -> Response:
             raise SourceUnavailableError(message)
 
         monkeypatch.setattr(api, "send", fail)
