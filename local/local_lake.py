@@ -92,6 +92,7 @@ class LocalLake(Lake):
         client = self.client("cloudformation")
         if self._engine is None or not self._is_owner:
             raise CommandError(f"another command is using {self.title}; wait until it ends")
+        self._require_logins(feeds)
         before = _parameters(client)
         if not feeds and "Feeds" not in before:
             raise CommandError(f"{self.title} has no feeds yet; name one, such as bluesky:nasa.gov")
@@ -103,6 +104,19 @@ class LocalLake(Lake):
         parameters["Feeds"] = json.dumps(feeds) if feeds else before["Feeds"]
         self.outputs = deploy(self._engine, TEMPLATE, parameters, without=ONLY_WITH_TLS)
         return []
+
+    def _require_logins(self, feeds: list[Any]) -> None:
+        """Raise if a feed's network needs a login for which this lake has no secret."""
+        from imagelake.sources import get_source, parse_feed
+
+        secrets = {secret["Name"] for secret in self.client("secretsmanager").list_secrets()["SecretList"]}
+        for feed in map(parse_feed, feeds):
+            source = get_source(feed.source)
+            if source.manifest.credentials_required and f"{STACK_NAME}/{source.name}" not in secrets:
+                raise CommandError(
+                    f"{feed.name}: {source.manifest.title} needs a login, and a lake on this machine has none;"
+                    " read this feed with a stack: --stack NAME"
+                )
 
     def save(self, run_id: str, started_at: datetime) -> dict[str, Any]:
         """Copy the dataset, the report and the logs of the run to ``folder``."""
