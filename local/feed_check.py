@@ -9,7 +9,7 @@ from imagelake.accounts.api import Api
 from imagelake.accounts.secrets import Secret
 from imagelake.accounts.session import Session
 from imagelake.run.errors import CredentialsError, ImagelakeError
-from imagelake.run.masking import mask
+from imagelake.run.masking import mask, mask_feed
 from imagelake.sources import Feed, Page, Source, get_source, parse_feed
 from local.arguments import as_input, feed
 from local.local_lake import loopback_origins
@@ -18,12 +18,21 @@ from local.local_lake import loopback_origins
 _MOST_PAGES = 3
 
 
-def check(text: str, *, offline: bool, stack: str | None) -> dict[str, Any]:
-    """Return facts about a feed, by name; ``result`` begins with *found* or *not asked* if nothing is wrong."""
+def check(text: str, *, offline: bool, stack: str | None) -> list[dict[str, Any]]:
+    """Return facts about a feed, or about each of its servers if it names several.
+
+    The fact ``result`` begins with *found* or *not asked* if nothing is wrong.
+    """
     try:
-        checked = parse_feed(as_input(feed(text)))
+        parsed = parse_feed(as_input(feed(text)))
     except ArgumentTypeError as error:
-        return {"feed": mask(text)[:120], "result": f"wrong: {error}"}
+        return [{"feed": mask(mask_feed(text))[:120], "result": f"wrong: {error}"}]
+    servers = [server.strip() for server in (parsed.server or "").split(",")]
+    feeds = [parsed] if len(servers) == 1 else [parsed.model_copy(update={"server": server}) for server in servers]
+    return [_facts(one, offline, stack) for one in feeds]
+
+
+def _facts(checked: Feed, offline: bool, stack: str | None) -> dict[str, Any]:
     source = get_source(checked.source)
     manifest = source.manifest
     login = "needed" if manifest.credentials_required else "optional" if manifest.credentials else "none"

@@ -86,7 +86,7 @@ class Lake:
             raise CommandError(f"{self.title}: it is no stack of Imagelake")
         return outputs
 
-    def list(self, prefix: str) -> Iterator[dict[str, Any]]:
+    def objects(self, prefix: str) -> Iterator[dict[str, Any]]:
         """List the objects below a prefix of the bucket."""
         pages = self.client("s3").get_paginator("list_objects_v2")
         listed = pages.paginate(Bucket=self.outputs["BucketName"], Prefix=prefix)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -55,7 +56,7 @@ class LocalLake(Lake):
     @property
     def options(self) -> str:
         """The options of the command line that lead to this lake."""
-        return f"--lake '{self.folder}'"
+        return f"--lake {shlex.quote(str(self.folder))}"
 
     def client(self, service: str) -> Any:
         """Return the boto3 client of a service; the first call starts the engine."""
@@ -71,7 +72,10 @@ class LocalLake(Lake):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            return Engine(self.folder, port=int(lock.read()))
+            port = lock.read()
+            if not port:
+                raise CommandError(f"another command is starting {self.title}; try again") from None
+            return Engine(self.folder, port=int(port))
         # The engine has the lock too: if this process is killed, no other command starts before the state is saved.
         engine = Engine(self.folder, keep=True, settings=ENGINE_SETTINGS, open_files=[lock.fileno()])
         if not (self.folder / "state" / "stepfunctions.json").exists():
@@ -88,6 +92,7 @@ class LocalLake(Lake):
         client = self.client("cloudformation")
         if self._engine is None or not self._is_owner:
             raise CommandError(f"another command is using {self.title}; wait until it ends")
+        self._require_logins(feeds)
         before = _parameters(client)
         if not feeds and "Feeds" not in before:
             raise CommandError(f"{self.title} has no feeds yet; name one, such as bluesky:nasa.gov")
@@ -99,6 +104,19 @@ class LocalLake(Lake):
         parameters["Feeds"] = json.dumps(feeds) if feeds else before["Feeds"]
         self.outputs = deploy(self._engine, TEMPLATE, parameters, without=ONLY_WITH_TLS)
         return []
+
+    def _require_logins(self, feeds: list[Any]) -> None:
+        """Raise if a feed's network needs a login for which this lake has no secret."""
+        from imagelake.sources import get_source, parse_feed
+
+        secrets = {secret["Name"] for secret in self.client("secretsmanager").list_secrets()["SecretList"]}
+        for feed in map(parse_feed, feeds):
+            source = get_source(feed.source)
+            if source.manifest.credentials_required and f"{STACK_NAME}/{source.name}" not in secrets:
+                raise CommandError(
+                    f"{feed.name}: {source.manifest.title} needs a login, and a lake on this machine has none;"
+                    " read this feed with a stack: --stack NAME"
+                )
 
     def save(self, run_id: str, started_at: datetime) -> dict[str, Any]:
         """Copy the dataset, the report and the logs of the run to ``folder``."""
@@ -139,7 +157,7 @@ def query_files(folder: Path, sql: str) -> Rows:
         raise CommandError(f"there is no dataset file in {folder} yet")
     # The name of the folder may have characters that DuckDB reads as a pattern.
     pattern = _GLOB.sub(r"[\g<0>]", str(folder)) + "/lake/images/*/*/*.parquet"
-    # Otherwise a table that is missing could be a variable of this program.
+    # Otherwise the name of a table could lead to a variable of this program.
     with duckdb.connect(config={"python_enable_replacements": False}) as connection:
         try:
             connection.read_parquet(pattern).create_view("images")

@@ -79,7 +79,7 @@ def _utc(time: datetime) -> str:
 def find_run(lake: Lake, run_id: str | None) -> str:
     """Return the id of a run that has a report: the one that the user named, or the newest."""
     if run_id is None:
-        reports = [entry for entry in lake.list("reports/") if entry["Key"].endswith("/run.json")]
+        reports = [entry for entry in lake.objects("reports/") if entry["Key"].endswith("/run.json")]
         if not reports:
             raise CommandError(f"{lake.title} has no report yet")
         key: str = max(reports, key=lambda entry: entry["LastModified"])["Key"]

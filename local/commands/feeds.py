@@ -30,9 +30,10 @@ def main(options: Namespace, output: Output) -> int:
 
     results = []
     for text in options.feeds:
-        results.append(result := check(text, offline=options.offline, stack=options.stack))
-        for name, value in result.items():
-            output.text(f"{name + ':':<14}{value}")
-        output.text()
+        for result in check(text, offline=options.offline, stack=options.stack):
+            results.append(result)
+            for name, value in result.items():
+                output.text(f"{name + ':':<14}{value}")
+            output.text()
     output.result(results)
     return 0 if all(result["result"].startswith(("found", "not asked")) for result in results) else 1

@@ -24,7 +24,7 @@ def main(options: Namespace, output: Output) -> int:
     """Show the state of the lake; returns 0, also if something is missing."""
     with open_lake(options) as lake:
         runs = list_runs(lake, options.runs)
-        keys = [entry["Key"] for entry in lake.list("open/")]
+        keys = [entry["Key"] for entry in lake.objects("open/")]
         open_batches = Counter(key.split("/")[1] for key in keys if key.endswith(".json"))
         output.text(f"Status of {lake.title}")
         output.table(("run", "started (UTC)", "status", "images"), map(_row, runs), whole=3)

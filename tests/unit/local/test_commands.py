@@ -193,6 +193,24 @@ def test_check_shows_login_reach_and_cost_and_asks_nobody_offline(capsys: pytest
     )  # fmt: skip
 
 
+def test_check_splits_a_list_of_servers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["feeds", "check", "mastodon:a.example, b.example#cats", "--offline", "--json"]) == 1
+    capsys.readouterr()
+    assert main(["feeds", "check", "mastodon:a.example,b.example#cats", "--offline", "--json"]) == 0
+    feeds = [result["feed"] for result in json.loads(capsys.readouterr().out)]
+    assert feeds == ["mastodon:a.example#cats", "mastodon:b.example#cats"]
+
+
+def test_check_shows_no_password(capsys: pytest.CaptureFixture[str]) -> None:
+    texts = [
+        "mastodon:user:s3cret@a.example#cats",
+        "https://user:s3cret@a.example/",
+        "rss:https://user:s3cret@a.example",
+    ]
+    assert main(["feeds", "check", *texts, "--offline"]) == 1
+    assert "s3cret" not in capsys.readouterr().out
+
+
 def test_check_names_each_wrong_feed_and_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["feeds", "check", "nonsense", "bluesky:nasa.gov", "blusky:a.example", "--offline"]) == 1
     out = capsys.readouterr().out

@@ -53,6 +53,9 @@ def test_lake_continues_from_run_to_run(
         assert main([*arguments, *lake, "--json"]) == code
         return json.loads(capsys.readouterr().out)
 
+    assert main(["run", "x:NASA", *lake]) == 1
+    assert "x:NASA: X needs a login, and a lake on this machine has none" in capsys.readouterr().err
+
     first = result("run", publish(site, "gravel", "rocket", down="rocket"), code=1)
     assert (first["outcome"], first["totals"]["ok"], first["errors"]) == ("failed", 1, {"not_found": 1})
     assert all(Path(first[name]).exists() for name in ("report", "dataset", "logs"))
