@@ -92,8 +92,9 @@ package: build  ## upload the stack to BUCKET and print the URL of its template,
 destroy: .venv/dev  ## delete the stack from your AWS account, except its data; STACK=imagelake
 	@$(BIN)/python -m tools.destroy $(STACK) $(ARGS)
 
-clean:  ## remove everything that make has created here
-	rm -rf .venv .venv-fuzz .venv-gate .venv-readers .venv-readers-oldest .aws-sam .imagelake .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+clean:  ## remove everything that make has created here, except the datasets in .imagelake
+	rm -rf .venv .venv-fuzz .venv-gate .venv-readers .venv-readers-oldest .aws-sam .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@test ! -e .imagelake || echo "Your datasets are still in .imagelake ($$(du -sh .imagelake | cut -f1)); delete them with: rm -r .imagelake"
 
 lock:  ## resolve the requirements again (needs uv on PATH)
 	cd requirements && $(LOCK) dev.in -o dev.txt && $(LOCK) -c dev.txt local.in -o local.txt && $(LOCK) -c dev.txt fuzz.in -o fuzz.txt && $(LOCK) gate.in -o gate.txt && $(LOCK) readers.in -o readers.txt && $(LOCK) readers-oldest.in -o readers-oldest.txt
@@ -104,20 +105,11 @@ lock:  ## resolve the requirements again (needs uv on PATH)
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--no-annotate --quiet --custom-compile-command 'make lock, with --universal --python-version 3.11'
 
-.venv/pyvenv.cfg:
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Imagelake needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}")'
-	@$(PYTHON) -m venv .venv
-
 # The fuzzer has wheels for some interpreters only, Checkov needs other versions, and readers are tested in two versions,
 # so each has an environment of its own.
 .venv-fuzz/pyvenv.cfg .venv-gate/pyvenv.cfg .venv-readers/pyvenv.cfg .venv-readers-oldest/pyvenv.cfg:
 	@$(PYTHON) -m venv $(@D)
 
-# The files `local` and `dev` only record which requirements are installed; dev includes local.
-.venv/local: .venv/pyvenv.cfg requirements/local.txt
-	@test -e .venv/dev -a .venv/dev -nt requirements/local.txt || $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/local.txt
-	@touch $@
-
-.venv/dev: .venv/pyvenv.cfg requirements/dev.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
-	@touch $@
+# local/environment.py makes .venv/local and .venv/dev, which record that requirements are installed; dev includes local.
+.venv/local .venv/dev: .venv/%: requirements/%.txt
+	@$(PYTHON) local/environment.py $*

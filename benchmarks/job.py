@@ -98,7 +98,8 @@ def main(rounds: int) -> None:
     head = ["ms per image", "img2dataset", *PRESETS, *(f"{preset}: times faster" for preset in PRESETS)]
     publish(
         "job",
-        f"{machine('numpy', 'Pillow', 'cykooz.resizer', 'deflate', 'pyspng')} {IMG2DATASET}.\n\n{table(head, rows)}\n\n"
+        f"{machine('numpy', 'Pillow', 'cykooz.resizer', 'deflate', 'pyspng', 'simplejpeg')} {IMG2DATASET}."
+        f"\n\n{table(head, rows)}\n\n"
         f"Peak memory of Transform over {SHARDS * PER_SHARD['social']} social images: {spread(peaks, 0)} MB.",
     )
 

@@ -1,139 +1,122 @@
-"""The command line of the local engine: ``python -m local demo``."""
+"""The command line: ``./imagelake COMMAND``, or ``python -m local COMMAND``."""
 
 from __future__ import annotations
 
 import argparse
-import re
+import os
 import runpy
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+import traceback
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
+
+FUNCTIONS = Path(__file__).resolve().parents[1] / "functions"
+# The library of the functions is not installed.
+if str(FUNCTIONS) not in sys.path:
+    sys.path.append(str(FUNCTIONS))
 
 try:
-    from rich.console import Console
+    from botocore.exceptions import BotoCoreError, ClientError
 
-    from local.demo import Options, demo
-    from local.deploy import DeployError
-    from local.engine import EngineError
+    from local.arguments import DATASETS
+    from local.commands import COMMANDS
+    from local.errors import CommandError
+    from local.output import Output, printable
 except ModuleNotFoundError as missing:
     sys.exit(f"error: {missing.name} is not installed; run: {sys.executable} -m pip install -r requirements/local.txt")
 
-FOLDER = Path(".imagelake")
-_LIBRARY = Path(__file__).parents[1] / "functions" / "imagelake"
+EXIT_CODES = """\
+exit codes:
+  0    done; also if images failed and the run succeeded with a warning
+  1    not done, or the run failed; one sentence on standard error gives the reason
+  2    the command line is wrong
+  130  stopped by Ctrl-C"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
-    options = _parse(arguments)
-    console = Console()
-    # SIGTERM becomes an exception, so that every ``with`` block stops what it has started.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    """Run the command and return its exit code; no error ends in a traceback."""
+    options = parse(arguments)
+    # These signals become an exception, so that every ``with`` block stops what it has started.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
-        return demo(options, console)
-    except (EngineError, DeployError) as error:
-        Console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
-        return 1
+        return COMMANDS[options.command].main(options, Output(as_json=getattr(options, "json", False)))
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # The reader of our output has ended, such as head. Python would complain when it closes the pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        print(printable(f"error: {_sentence(error)}"), file=sys.stderr)
+        return 1
 
 
-def _parse(arguments: Sequence[str] | None) -> Options:
-    parser = argparse.ArgumentParser(prog="python -m local", description="Run Imagelake on this machine.")
-    # The library is not on the path of this program.
-    version = runpy.run_path(str(_LIBRARY / "__init__.py"))["__version__"]
-    parser.add_argument("--version", action="version", version=f"Imagelake {version}")
-    command = parser.add_subparsers(required=True).add_parser(
-        "demo", help="deploy the stack to the local engine, run it once and show the result"
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Print one sentence; the whole usage would hide it."""
+        self.exit(2, f"{self.prog}: error: {message} (see ./{self.prog} --help)\n")
+
+
+def parser() -> ArgumentParser:
+    """Make the parser of the command line."""
+    top = _Parser(
+        prog="imagelake",
+        description="Read image posts into a lake on this machine, or into that of a deployed stack.",
+        epilog=_examples([COMMANDS[name].EXAMPLES[0] for name in COMMANDS]) + "\n\n" + EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_feed_options(command)
-    command.add_argument(
-        "--state", type=_folder, metavar="DIR", help="keep everything in DIR and continue from it next time"
-    )
-    command.add_argument("--keep", action="store_true", help="keep the engine running until Ctrl-C")
-    command.add_argument(
-        "--stream", action="store_true", help="put the sample feed on a Kinesis stream; its consumer starts the run"
-    )
-    command.add_argument(
-        "--port", type=_number(65_535), metavar="N", help="port of the engine on 127.0.0.1 (default: a free one)"
-    )
-    options = parser.parse_args(arguments)
-    if options.stream and options.feed:
-        parser.error("--stream works with the sample feed only; leave out --feed")
-    return Options(
-        folder=(options.state or FOLDER / f"{datetime.now(UTC):%Y%m%dT%H%M%S}").resolve(),
-        feeds=tuple(options.feed),
-        limit=options.limit,
-        port=options.port,
-        persistent=options.state is not None,
-        keep_running=options.keep,
-        stream=options.stream,
-    )
+    version = runpy.run_path(str(FUNCTIONS / "imagelake" / "__init__.py"))["__version__"]
+    top.add_argument("--version", action="version", version=f"Imagelake {version}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        command.add_arguments(
+            commands.add_parser(
+                name,
+                help=command.HELP,
+                description=f"{command.HELP[0].upper()}{command.HELP[1:]}.",
+                epilog=_examples(command.EXAMPLES),
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+            )
+        )
+    return top
 
 
-def _add_feed_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--feed",
-        action="append",
-        type=_feed,
-        default=[],
-        metavar="FEED",
-        help="read a live feed in its short form, e.g. bluesky:ACCOUNT or mastodon:SERVER#TAG, or as a JSON object;"
-        " repeatable (default: the sample feed)",
-    )
-    command.add_argument(
-        "--limit",
-        type=_number(100_000),
-        default=100,
-        metavar="N",
-        help="most posts to read per feed; the last page is finished (default: %(default)s)",
-    )
+def parse(arguments: Sequence[str] | None) -> Namespace:
+    """Read the command line; an error ends the program with the exit code 2."""
+    top = parser()
+    options = top.parse_args(arguments)
+    if options.command == "demo" and options.stream and options.feed:
+        top.error("--stream works with the sample feed only; leave out --feed")
+    return options
 
 
-def _folder(text: str) -> Path:
-    """Read the name of a folder, which may be missing so far."""
-    if Path(text).is_file():
-        raise argparse.ArgumentTypeError("it is a file, not a folder")
-    return Path(text)
+def _examples(lines: Sequence[str]) -> str:
+    return "\n  ".join(["examples:", *(f"./{line}" for line in lines)])
 
 
-def _number(most: int) -> Callable[[str], int]:
-    """Return a reader of whole numbers from 1 to ``most``."""
-
-    def read(text: str) -> int:
-        if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"it has to be a whole number from 1 to {most}, not {text[:40]!r}")
-        return int(text)
-
-    return read
-
-
-def _feed(text: str) -> str:
-    """Check a feed as a run checks it, before anything is started."""
-    if str(_LIBRARY.parent) not in sys.path:
-        sys.path.append(str(_LIBRARY.parent))
-    from imagelake.run.errors import BadFeedError
-    from imagelake.run.masking import mask, mask_feed
-    from imagelake.run.user_json import check_user_json, read_user_json
-    from imagelake.sources import get_source, parse_feed
-
+def _sentence(error: Exception) -> str:
+    """Say in one sentence what went wrong; the details of an error that nobody expected are written to a file."""
+    match error:
+        case CommandError():
+            return str(error)
+        case ClientError():
+            answer = error.response["Error"]
+            return f"AWS refused {error.operation_name}: {answer.get('Code')}: {answer.get('Message')}"
+        case BotoCoreError():
+            return f"AWS cannot be asked: {error}"
+        case OSError() if error.strerror:
+            return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     try:
-        config = read_user_json(text) if text.startswith("{") else text
-        check_user_json({"feed": config})
-        # As in a run, so that no password is shown.
-        feed = parse_feed(mask_feed(config))
-        network = get_source(feed.source)
-        # A run splits a list of servers.
-        if "," not in (feed.server or ""):
-            network.request(feed, None, None)
-    except BadFeedError as error:
-        raise argparse.ArgumentTypeError(mask(str(error))) from None
-    except ValueError as error:
-        shown = ascii(mask(mask_feed(text)))[1:-1][:120]
-        fault = "is not a JSON object; quote it for the shell" if "not JSON" in str(error) else f"is wrong: {error}"
-        raise argparse.ArgumentTypeError(f"{shown} {fault}") from None
-    return text
+        DATASETS.mkdir(exist_ok=True)
+        (DATASETS / "error.log").write_text(traceback.format_exc())
+        details = f"; the details are in {DATASETS / 'error.log'}"
+    except OSError:
+        details = ""
+    return f"this is a fault of Imagelake: {type(error).__name__}: {error}{details}"
 
 
 if __name__ == "__main__":

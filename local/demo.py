@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -14,26 +13,25 @@ from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from local.deploy import ONLY_WITH_TLS, deploy
+from local.copies import copy_logs, copy_objects
+from local.deploy import ONLY_WITH_TLS, TEMPLATE, deploy
 from local.engine import REGION, Engine
 from local.feed_server import PHOTO_BLOG, FeedServer
 from local.follow import follow
+from local.local_lake import ENGINE_SETTINGS, loopback_origins, query_files
+from local.output import printable
 from local.stream import put_records, sample_records
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
     from mypy_boto3_stepfunctions.type_defs import DescribeExecutionOutputTypeDef
 
-ROOT = Path(__file__).parents[1]
-TEMPLATE = ROOT / "template.yaml"
 _POLL_SECONDS = 0.1
 SAMPLE_ACCOUNT = "sample.imagelake.example"
-_LOOPBACK = re.compile(r"https?://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?(?![\w.-])")
 QUERY = """\
 SELECT left(coalesce(alt_text, caption), 32) AS description, width || 'x' || height AS size,
        round(colorfulness)::INT AS colorfulness, array_to_string(dominant_colors[:3], ' ') AS colors
@@ -61,10 +59,8 @@ def demo(options: Options, console: Console) -> int:
     """Deploy, run and show the result; returns 0 if the execution succeeded, else 1."""
     with ExitStack() as stack:
         with _timed(console, "Engine"):
-            # The engine checks the role of each function, as AWS does.
-            settings = {"AUTH": "true"}
             engine = stack.enter_context(
-                Engine(options.folder, port=options.port, keep=options.persistent, settings=settings)
+                Engine(options.folder, port=options.port, keep=options.persistent, settings=ENGINE_SETTINGS)
             )
         run_input, parameters = execution_input(options, stack)
         with _timed(console, "Deploy"):
@@ -72,8 +68,9 @@ def demo(options: Options, console: Console) -> int:
         mailbox = subscribe(engine, outputs["TopicArn"])
         run = _execute_by_stream if options.stream else _execute
         execution = run(engine, outputs, run_input, console)
-        _save(engine, outputs["BucketName"], options.folder)
-        _save_logs(engine, options.folder / "functions.log")
+        for prefix in ("lake/", "reports/"):
+            copy_objects(engine.client("s3"), outputs["BucketName"], prefix, options.folder)
+        copy_logs(engine.client("logs"), options.folder / "functions.log")
         _summarize(execution, _notification(engine, mailbox), options.folder, console)
         if options.keep_running:
             _hold(engine, outputs, console)
@@ -88,7 +85,7 @@ def execution_input(options: Options, stack: ExitStack) -> tuple[dict[str, Any],
         parameters["StreamIngest"] = "ENABLED"
     if options.feeds:
         # A server on loopback is reached only if the stack trusts its origin.
-        origins = sorted({origin for feed in options.feeds for origin in _LOOPBACK.findall(feed)})
+        origins = sorted(loopback_origins(options.feeds))
         feeds = [json.loads(feed) if feed.startswith("{") else feed for feed in options.feeds]
         run_input = {"feeds": feeds, "batch_size": 25, "posts_per_feed": options.limit}
         return run_input, parameters | {"TrustedOrigins": ",".join(origins)}
@@ -159,26 +156,6 @@ def _notification(engine: Engine, mailbox: str) -> dict[str, str] | None:
     return None
 
 
-def _save(engine: Engine, bucket: str, folder: Path) -> None:
-    """Copy the dataset and the reports from the bucket to ``folder``, with their keys as paths."""
-    s3 = engine.client("s3")
-    for prefix in ("lake/", "reports/"):
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-            for entry in page.get("Contents", []):
-                file = folder / entry["Key"]
-                file.parent.mkdir(parents=True, exist_ok=True)
-                s3.download_file(bucket, entry["Key"], str(file))
-
-
-def _save_logs(engine: Engine, file: Path) -> None:
-    logs = engine.client("logs")
-    with file.open("w") as lines:
-        for group in logs.describe_log_groups()["logGroups"]:
-            pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"])
-            for event in (event for page in pages for event in page["events"]):
-                lines.write(f"{group['logGroupName']}  {event['message'].rstrip()}\n")
-
-
 def _summarize(
     execution: DescribeExecutionOutputTypeDef, notification: dict[str, str] | None, folder: Path, console: Console
 ) -> None:
@@ -224,24 +201,17 @@ def _print_queries(folder: Path, console: Console) -> None:
     """Run SQL queries over the dataset files and print each with its result."""
     if not any(folder.glob("lake/images/*/*/*.parquet")):
         return
-    with duckdb.connect() as connection:
-        connection.read_parquet(f"{folder}/lake/images/*/*/*.parquet").create_view("images")
-        for query in (QUERY, LICENSES):
-            result = connection.sql(query)
-            table = Table(*result.columns)
-            for row in result.fetchall():
-                table.add_row(*(Text(_printable(str(value))) for value in row))
-            _print_text(f"\n{query};", console)
-            console.print(table)
+    for query in (QUERY, LICENSES):
+        result = query_files(folder, query)
+        table = Table(*result.columns)
+        for row in result.rows:
+            table.add_row(*(Text(printable(str(value))) for value in row))
+        _print_text(f"\n{query};", console)
+        console.print(table)
 
 
 def _print_text(text: str, console: Console) -> None:
-    console.print(_printable(text), markup=False, highlight=False, soft_wrap=True)
-
-
-def _printable(text: str) -> str:
-    """Replace control characters: captions and names come from strangers and could control the terminal."""
-    return "".join(character if character.isprintable() or character == "\n" else " " for character in text)
+    console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def _hold(engine: Engine, outputs: dict[str, str], console: Console) -> None:

@@ -11,16 +11,18 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from local.engine import Engine
+from local.errors import CommandError
 from local.package import package
 
 STACK_NAME = "imagelake"
+TEMPLATE = Path(__file__).parents[1] / "template.yaml"
 # The engine speaks plain HTTP on loopback, which these policies refuse.
 ONLY_WITH_TLS = ("BucketPolicy", "TopicPolicy", "ScheduleDeadLettersPolicy", "AlertDeadLettersPolicy")
 _ARTIFACTS = "local-artifacts"
 _POLL_SECONDS = 0.1
 
 
-class DeployError(Exception):
+class DeployError(CommandError):
     """CloudFormation refused the stack; the message names the resources and the reasons."""
 
 

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +20,8 @@ from typing import Any, Self
 
 import boto3
 from botocore.config import Config
+
+from local.errors import CommandError
 
 HOST = "127.0.0.1"
 REGION = "us-east-1"
@@ -32,7 +34,7 @@ _PACKAGES = ("ministack", "samtranslator", "awslambdaric", "cryptography")
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 
 
-class EngineError(Exception):
+class EngineError(CommandError):
     """The engine cannot start; the message is one line."""
 
 
@@ -41,7 +43,7 @@ class Engine:
 
     Its log and temporary files are in ``folder``; with ``keep``, so is its state, and the next engine on that folder
     continues from it. ``settings`` are added to its environment, e.g. ``{"SFN_WAIT_SCALE": "0"}``. ``program`` is
-    the file that its process runs.
+    the file that its process runs. ``open_files`` are file descriptors that stay open as long as it runs.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Engine:
         keep: bool = False,
         settings: Mapping[str, str] | None = None,
         program: Path = _PROGRAM,
+        open_files: Collection[int] = (),
     ) -> None:
         self.folder = folder.resolve()
         self.port = port or _free_port()
@@ -60,13 +63,16 @@ class Engine:
         self._keep = keep
         self._settings = dict(settings or {})
         self._program = program
+        self._open_files = open_files
         self._clients: dict[str, Any] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         _require_packages()
         _require_free(self.port)
-        self._temporary.mkdir(parents=True, exist_ok=True)
+        # An engine that was killed has left its files, such as the socket of its workers.
+        shutil.rmtree(self._temporary, ignore_errors=True)
+        self._temporary.mkdir(parents=True)
         try:
             with self.log.open("ab") as log:
                 self._process = subprocess.Popen(
@@ -77,6 +83,7 @@ class Engine:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
+                    pass_fds=self._open_files,
                 )
             self._wait_until_healthy()
         except BaseException:

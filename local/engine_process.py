@@ -11,17 +11,25 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 _HERE = Path(__file__).parent
 _METADATA = "x-amz-meta-"
+_SAVE_SECONDS = 15
+_parent_has_ended = threading.Event()
 
 
 def _end_with_parent() -> None:
     # Standard input is a pipe to which the parent never writes. It closes when the parent ends, even by kill -9.
     while os.read(sys.stdin.fileno(), 1):
         pass
+    if os.environ["PERSIST_STATE"] == "1":
+        # The engine saves its state, and then ``main`` ends the process group.
+        _parent_has_ended.set()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_SAVE_SECONDS)
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
@@ -86,7 +94,11 @@ def main() -> None:
     _fork_workers()
     from ministack.app import main as serve
 
-    serve()
+    try:
+        serve()
+    finally:
+        if _parent_has_ended.is_set():
+            os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

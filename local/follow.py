@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -22,11 +23,15 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.25
 _CONTROL_FLOW = ("Choice", "Pass", "Succeed")
+_FAILURES = ("TaskFailed", "LambdaFunctionFailed")
 
 
 @dataclass
 class Step:
-    """One visit of a top-level state; ``inner`` counts the states that finished inside it, if it is a Map."""
+    """One visit of a top-level state.
+
+    If it is a Map, ``inner`` counts the states that finished inside it, and ``retries`` tells of those that failed.
+    """
 
     name: str
     type: str
@@ -34,6 +39,7 @@ class Step:
     exited: datetime | None = None
     error: str | None = None
     inner: Counter[str] = field(default_factory=Counter)
+    retries: list[str] = field(default_factory=list)
 
     @property
     def note(self) -> str:
@@ -85,6 +91,7 @@ def read_steps(events: Iterable[Mapping[str, Any]], definition: dict[str, Any]) 
         if name not in outer and ":function:" in state.get("Resource", "")
     }
     steps: list[Step] = []
+    tries: Counter[str] = Counter()
     for event in events:
         kind = event["type"]
         if kind.endswith("StateEntered"):
@@ -103,13 +110,52 @@ def read_steps(events: Iterable[Mapping[str, Any]], definition: dict[str, Any]) 
                 steps[-1].inner[name] += 1
             elif steps[-1].type == "Task":
                 steps[-1].error = None
-        elif kind in ("TaskFailed", "LambdaFunctionFailed") and steps[-1].type == "Task":
-            details = event.get("taskFailedEventDetails") or event["lambdaFunctionFailedEventDetails"]
-            steps[-1].error = details["error"]
+        elif kind in _FAILURES:
+            if steps[-1].type == "Task":
+                steps[-1].error = _details(event)["error"]
+            else:
+                steps[-1].retries += _retry_line(_details(event), definition, tries)
         elif kind == "ExecutionFailed" and steps:
             steps[-1].exited = event["timestamp"]
             steps[-1].error = event["executionFailedEventDetails"].get("error", "failed")
     return steps
+
+
+def _details(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    details: Mapping[str, Any] = event.get("taskFailedEventDetails") or event["lambdaFunctionFailedEventDetails"]
+    return details
+
+
+def _retry_line(details: Mapping[str, Any], definition: dict[str, Any], tries: Counter[str]) -> Iterator[str]:
+    """Tell of a failure after which the state machine tries again; ``tries`` counts those of each feed."""
+    most = _attempts(definition).get(details["error"], 0)
+    # The message of an error begins with the feed.
+    feed, _, reason = error_message(details).partition(": ")
+    tries[feed] += 1
+    if most:
+        again = "trying again" if tries[feed] <= most else "giving up"
+        fault = "cannot be reached" if details["error"] == "SourceUnavailableError" else details["error"]
+        yield f"{feed} {fault}: {reason} (try {tries[feed]} of {most + 1}), {again}"
+
+
+def _attempts(definition: dict[str, Any]) -> dict[str, int]:
+    """The number of retries after each error that the states name, apart from those of Lambda itself."""
+    rules = (rule for _, state in _states(definition) for rule in state.get("Retry", []))
+    return {error: rule["MaxAttempts"] for rule in rules for error in rule["ErrorEquals"] if error.endswith("Error")}
+
+
+def error_message(details: Mapping[str, Any]) -> str:
+    """The sentence of an error, which a function sends as JSON with a stack trace."""
+    cause: str = details.get("cause") or details["error"]
+    with suppress(ValueError, KeyError, TypeError):
+        cause = json.loads(cause)["errorMessage"]
+    return cause
+
+
+def failure_message(client: SFNClient, execution_arn: str) -> str | None:
+    """Return the sentence of the last error of an execution, ``None`` if no task failed."""
+    failures = [event for event in _history(client, execution_arn) if event["type"] in _FAILURES]
+    return error_message(_details(failures[-1])) if failures else None
 
 
 def _states(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -160,7 +206,9 @@ def _display(steps: list[Step], batches: list[Batches]) -> RenderableType:
     for entry in batches:
         counts = f"{entry.done}/{entry.total} batches" + (f", [red]{entry.failed} failed[/]" if entry.failed else "")
         bars.add_row(" ", entry.feed, ProgressBar(total=entry.total or 1, completed=entry.done, width=24), counts)
-    return Group(states, bars)
+    # Only the newest try of each feed, because a terminal has few lines.
+    tries = {line.partition(" ")[0]: line for step in steps for line in step.retries}
+    return Group(states, *(Text(f"  {line}", "yellow") for line in tries.values()), bars)
 
 
 def _lines(steps: list[Step], batches: list[Batches]) -> Iterator[str]:
@@ -171,6 +219,7 @@ def _lines(steps: list[Step], batches: list[Batches]) -> Iterator[str]:
             for entry in batches:
                 failed = f", {entry.failed} failed" if entry.failed else ""
                 yield f"      {entry.feed}: {entry.done} of {entry.total} batches{failed}"
+            yield from (f"      {line}" for line in step.retries)
         if step.exited is not None:
             yield f"{number:>2}  {step.name}  {_seconds(step)}" + (f"  {step.note}" if step.note else "")
 

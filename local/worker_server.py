@@ -26,8 +26,8 @@ from typing import Any
 _MODULES = ("boto3", "pydantic.main", "aws_lambda_powertools.metrics", "aws_lambda_powertools.utilities.typing")
 _MORE_MODULES = (
     "feedparser", "aws_lambda_powertools.utilities.parameters.secrets",  # Fetch
-    "numpy", "cykooz.resizer", "deflate", "pyspng", "PIL.ImageCms", "PIL.AvifImagePlugin", "PIL.GifImagePlugin",
-    "PIL.JpegImagePlugin", "PIL.PngImagePlugin", "PIL.WebPImagePlugin",  # Transform
+    "numpy", "cykooz.resizer", "deflate", "pyspng", "simplejpeg", "PIL.ImageCms", "PIL.AvifImagePlugin",
+    "PIL.GifImagePlugin", "PIL.JpegImagePlugin", "PIL.PngImagePlugin", "PIL.WebPImagePlugin",  # Transform
     "pyarrow.parquet",  # Write Parquet
     "aws_lambda_powertools.utilities.batch",  # Ingest Stream
 )  # fmt: skip

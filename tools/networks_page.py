@@ -19,6 +19,9 @@ an object: `{"source": "mastodon", "server": "server.example", "hashtag": "cats"
 new posts that one run reads, 1 to 100,000; it finishes the last page. If the first run of a feed reaches the limit,
 older posts are not read, so raise it before the first run.
 
+A text may also be what you copy from a browser: the URL of a profile, of a hashtag or of a category, or a handle such
+as `@alice@server.example`. Any other URL is that of an RSS feed. `./imagelake feeds check FEED` shows how it is read.
+
 An object has `source`, and either `account` (at most 500 characters) or `hashtag` (at most 256). `server` is a host
 name or an origin, without user name and password (at most 256 characters). It may also have
 [image options](dataset.md#image-options) of its own. Any other field, or a value of another type,

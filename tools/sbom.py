@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 UNDECLARED = {
     "pyspng==0.1.4": {"libspng": "0.7.4", "zlib": "1.2.11"},
     "deflate==0.9.0": {"libdeflate": "1.25"},
+    "simplejpeg==1.9.0": {"libjpeg-turbo": "3.1.2"},
 }
 LOCKS = [ROOT / "functions" / "requirements.txt", *ROOT.glob("layers/*/requirements.txt")]
 

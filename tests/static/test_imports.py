@@ -18,7 +18,10 @@ FUNCTIONS = ROOT / "functions"
 STEPS = {app.parent.name for app in FUNCTIONS.glob("*/app.py")}
 ARROW = {"pandas", "pyarrow", "awswrangler"}
 # What each layer brings that functions import.
-LAYERS = {"ImagingLayer": {"numpy", "PIL", "cykooz_resizer", "deflate", "pyspng"}, "PandasLayer": ARROW | {"numpy"}}
+LAYERS = {
+    "ImagingLayer": {"numpy", "PIL", "cykooz_resizer", "deflate", "pyspng", "simplejpeg"},
+    "PandasLayer": ARROW | {"numpy"},
+}
 
 
 def imported(source: str, package: str) -> Iterator[str]:

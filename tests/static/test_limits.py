@@ -66,6 +66,7 @@ NUMBERS = {
     "blocks of a GIF": gif._MAX_BLOCKS,
     "units of all frames of an AVIF": avif._MAX_UNITS,
     "items of an AVIF, and boxes in one of its boxes": avif._MAX_BOXES,
+    "pieces of all items of an AVIF": avif._MAX_PIECES,
     "bytes of the lists of items of an AVIF": avif._MAX_TABLE_BYTES,
     "blocks of a lossless WebP with prefix codes of their own": vp8l.MAX_BLOCKS,
     "pixels of the transforms of a lossless WebP": vp8l.MAX_TRANSFORM_PIXELS,

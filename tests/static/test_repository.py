@@ -75,7 +75,7 @@ def test_dev_container_has_the_recommended_extensions() -> None:
 def test_workflow_runs_the_same_checks_as_ci_run() -> None:
     (checks,) = [job for job in CI["jobs"].values() if {"run": "bash .ci/run"} in job["steps"]]
     lambdas = TEMPLATE["Globals"]["Function"]["Runtime"].removeprefix("python")
-    (oldest,) = re.findall(r"Imagelake needs Python ([\d.]+)", MAKEFILE)
+    (oldest,) = re.findall(r"Imagelake needs Python ([\d.]+)", (ROOT / "local" / "environment.py").read_text())
     assert checks["strategy"]["matrix"]["python"] == [oldest, lambdas]
     steps = [step["run"] for job in CI["jobs"].values() for step in job["steps"] if "run" in step]
     assert all(step == "bash .ci/run" or re.fullmatch(r"make [a-z-]+", step) for step in steps)

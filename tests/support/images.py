@@ -88,8 +88,19 @@ def jpeg_with(jpeg: bytes, marker: int, body: bytes) -> bytes:
     return jpeg[:2] + bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
 
 
-def matrix_profile(red: tuple[float, float], green: tuple[float, float], blue: tuple[float, float]) -> bytes:
-    """Make an ICC v2 RGB profile with these primaries (x, y), white D50 and gamma 2.2."""
+# Gamma 2.2 and 1.0 as a curve of an ICC profile, a number with eight bits after the point.
+GAMMA_22 = b"curv\0\0\0\0\0\0\0\1\2\x33"
+LINEAR = b"curv\0\0\0\0\0\0\0\1\1\0"
+
+
+def matrix_profile(
+    red: tuple[float, float],
+    green: tuple[float, float],
+    blue: tuple[float, float],
+    curve: bytes = GAMMA_22,
+    name: bytes = b"Planted wide gamut",
+) -> bytes:
+    """Make an ICC v2 RGB profile with these primaries (x, y), white D50 and this tone curve."""
     columns = np.array([[x / y, 1, (1 - x - y) / y] for x, y in (red, green, blue)]).T
     white = np.array([0.9642, 1.0, 0.8249])
     columns = columns * np.linalg.solve(columns, white)
@@ -97,23 +108,32 @@ def matrix_profile(red: tuple[float, float], green: tuple[float, float], blue: t
     def xyz(values: NDArray[np.float64]) -> bytes:
         return b"XYZ \0\0\0\0" + b"".join(struct.pack(">i", round(value * 65536)) for value in values)
 
-    name = b"Planted wide gamut\0"
     tags = {
-        b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(name)) + name + bytes(78),
+        b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(name) + 1) + name + bytes(79),
         b"wtpt": xyz(white),
         b"rXYZ": xyz(columns[:, 0]),
         b"gXYZ": xyz(columns[:, 1]),
         b"bXYZ": xyz(columns[:, 2]),
         b"cprt": b"text\0\0\0\0none\0",
-        **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), b"curv\x00\x00\x00\x00\x00\x00\x00\x01\x023"),
+        **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve),
     }
+    return icc_profile(b"RGB ", tags)
+
+
+def gray_profile(curve: bytes) -> bytes:
+    """Make an ICC v2 gray profile with this tone curve."""
+    white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
+    return icc_profile(b"GRAY", {b"wtpt": white, b"kTRC": curve})
+
+
+def icc_profile(color_space: bytes, tags: dict[bytes, bytes]) -> bytes:
     table, body = struct.pack(">I", len(tags)), b""
     for tag, value in tags.items():
         table += tag + struct.pack(">II", 132 + 12 * len(tags) + len(body), len(value))
         body += value + bytes(-len(value) % 4)
-    head = struct.pack(">I4sI4s4s4s12s4s", 128 + len(table + body), b"", 0x02100000, b"mntr", b"RGB ", b"XYZ ",
+    head = struct.pack(">I4sI4s4s4s12s4s", 128 + len(table + body), b"", 0x02100000, b"mntr", color_space, b"XYZ ",
                        bytes(12), b"acsp")  # fmt: skip
-    head += bytes(68 - len(head)) + b"".join(struct.pack(">i", round(v * 65536)) for v in white)
+    head += bytes(68 - len(head)) + struct.pack(">3i", 63190, 65536, 54061)
     return head + bytes(128 - len(head)) + table + body
 
 

@@ -39,6 +39,11 @@ class Session:
         """Return the response and its page; the response's URL is that of ``request``, which holds no secret."""
         try:
             return self._exchange(request)
+        except SourceUnavailableError as error:
+            # The client knows no feeds, so its message begins with a host.
+            text = str(error)
+            named = text if text.startswith(self._feed.name) else f"{self._feed.name}: {text}"
+            raise SourceUnavailableError(named) from error
         except CredentialsError as error:
             if self._authorizer and self._authorizer.forget_session(request) and not self._has_logged_in_again:
                 # A session can end at any time; a new login tells if the credentials are still valid.

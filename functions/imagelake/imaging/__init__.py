@@ -3,7 +3,7 @@
     >>> result = process(data, Options(image_size=512))
     >>> result.image, result.width, result.height, result.phash
 
-It needs NumPy and Pillow, and it is faster with ``cykooz_resizer``, ``deflate`` and ``pyspng``.
+It needs NumPy, Pillow and simplejpeg, and it is faster with ``cykooz_resizer``, ``deflate`` and ``pyspng``.
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from imagelake.imaging.header import Header, corrupt, truncated
+from imagelake.imaging.header import Header, check_tail, corrupt, truncated
 
 # An entry of the list of items, for an item of type Exif (8.11.6.2). MIAF tells readers to ignore its orientation.
 _EXIF_ITEM = re.compile(rb"(infe(?:\x02.{7}|\x03.{9}))Exif", re.DOTALL)
@@ -24,6 +24,8 @@ _MAX_UNITS = 10_000
 _FRAME_UNITS = (3, 6)
 # Boxes in one box, and entries of the list of locations. libheif accepts 1,000 items (max_items in security_limits.cc).
 _MAX_BOXES = 1_000
+# Pieces of all items. Encoders write one for each item, or one for each layer of a progressive image.
+_MAX_PIECES = 1_000
 # Lists with one entry or more for each item. libavif compares each new item with all before it, so its time grows with
 # the square of the bytes. 1,000 items have about 32 KB of names, 16 KB of locations and 13 KB of properties.
 _TABLES = frozenset({b"iinf", b"iloc", b"iref", b"grpl", b"ipma"})
@@ -51,18 +53,18 @@ def read_header(data: bytes) -> Header:
     _check_tables(data, meta.start + 4, meta.end)
     if not inner.keys() >= {b"iprp", b"iloc", b"iinf"}:
         raise corrupt("the still image of the AVIF is not described")
-    width, height = _largest_extent(data, inner[b"iprp"])
+    width, height, largest = _image_size(data, inner)
     frames = set(_frame_items(data, inner[b"iinf"]))
-    extents = Counter(
-        (start, min(end, len(data)))
-        for item, start, end in _extents(data, inner[b"iloc"], inner.get(b"idat"))
+    items = Counter(
+        tuple((start, min(end, len(data))) for start, end in pieces)
+        for item, pieces in _item_pieces(data, inner[b"iloc"], inner.get(b"idat"))
         if item in frames
     )
     # Without this, thousands of items that share the same bytes would be scanned one by one.
-    if sum(end - start for start, end in extents if start < end) > 2 * len(data):
+    if sum(end - start for pieces in items for start, end in pieces if start < end) > 2 * len(data):
         raise corrupt("the items of the AVIF overlap")
     stripped = _strip(data, brands, top.get(b"moov"))
-    return Header(width, height, stripped, coded_pixels=_count_pixels(data, extents), pixel_bytes=20)
+    return Header(width, height, stripped, coded_pixels=max(largest, _count_pixels(data, items)), pixel_bytes=20)
 
 
 def _boxes(data: bytes, position: int, end: int) -> Iterator[_Box]:
@@ -94,19 +96,49 @@ def _check_tables(data: bytes, start: int, end: int) -> None:
         raise corrupt(f"the lists of items of the AVIF have more than {_MAX_TABLE_BYTES} bytes")
 
 
-def _largest_extent(data: bytes, properties: _Box) -> tuple[int, int]:
-    """Find the largest size of any item. It is the size of the image: thumbnails, tiles and masks are not larger."""
-    sizes = [
-        struct.unpack_from(">II", data, prop.start + 4)
-        for container in _boxes(data, properties.start, properties.end)
-        if container.kind == b"ipco"
-        for prop in _boxes(data, container.start, container.end)
+def _image_size(data: bytes, inner: dict[bytes, _Box]) -> tuple[int, int, int]:
+    """Find width and height of the image, and the largest number of pixels of any item.
+
+    Other items may be larger than the image, such as a gain map. Tiles, masks and thumbnails are not.
+    """
+    properties: list[_Box] = []
+    associations: _Box | None = None
+    for box in _boxes(data, inner[b"iprp"].start, inner[b"iprp"].end):
+        if box.kind == b"ipco":
+            properties += _boxes(data, box.start, box.end)
+        elif box.kind == b"ipma":
+            associations = box
+    sizes = {
+        number: struct.unpack_from(">II", data, prop.start + 4)
+        for number, prop in enumerate(properties, 1)
         if prop.kind == b"ispe"
-    ]
+    }
     if not sizes:
         raise corrupt("the AVIF states no size")
-    width, height = max(sizes, key=lambda size: size[0] * size[1])
-    return width, height
+    largest = max(sizes.values(), key=lambda size: size[0] * size[1])
+    own = _primary_properties(data, inner.get(b"pitm"), associations)
+    width, height = next((sizes[number] for number in own if number in sizes), largest)
+    return width, height, largest[0] * largest[1]
+
+
+def _primary_properties(data: bytes, primary: _Box | None, associations: _Box | None) -> list[int]:
+    """List the numbers of the properties of the image itself (8.11.4 and 8.11.14)."""
+    if not primary or not associations:
+        return []
+    image = int.from_bytes(data[primary.start + 4 : primary.end], "big")
+    id_size = 4 if data[associations.start] else 2
+    number_size = 2 if data[associations.start + 3] & 1 else 1
+    position = associations.start + 8
+    while position < associations.end:
+        item = int.from_bytes(data[position : position + id_size], "big")
+        start = position + id_size + 1
+        position = start + number_size * data[start - 1]
+        if item == image:
+            # The highest bit says that the property is essential.
+            mask = (1 << (8 * number_size - 1)) - 1
+            numbers = range(start, position, number_size)
+            return [int.from_bytes(data[at : at + number_size], "big") & mask for at in numbers]
+    return []
 
 
 def _frame_items(data: bytes, information: _Box) -> Iterator[int]:
@@ -119,8 +151,8 @@ def _frame_items(data: bytes, information: _Box) -> Iterator[int]:
             yield int.from_bytes(data[position : position + id_size], "big")
 
 
-def _extents(data: bytes, location: _Box, item_data: _Box | None) -> Iterator[tuple[int, int, int]]:
-    """Yield each item's number, and the start and end of its bytes (8.11.3)."""
+def _item_pieces(data: bytes, location: _Box, item_data: _Box | None) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+    """Yield each item's number, and the start and end of each piece of its bytes (8.11.3)."""
     version = data[location.start]
     sizes, more_sizes = data[location.start + 4], data[location.start + 5]
     offset_size, length_size, base_size = sizes >> 4, sizes & 15, more_sizes >> 4
@@ -137,37 +169,43 @@ def _extents(data: bytes, location: _Box, item_data: _Box | None) -> Iterator[tu
     count = take(4 if version == 2 else 2)
     if count > _MAX_BOXES:
         raise corrupt(f"the AVIF has more than {_MAX_BOXES} items")
+    remaining_pieces = _MAX_PIECES
     for _ in range(count):
         item = take(4 if version == 2 else 2)
         is_in_item_data = version and take(2) & 15 == 1
         take(2)
-        start = take(base_size) + (item_data.start if is_in_item_data and item_data else 0)
-        # Encoders write one piece. Several pieces could hide a sequence header across their border.
-        pieces = take(2)
-        if pieces > 1:
-            raise corrupt("an item of the AVIF is in several pieces")
-        if pieces:
+        base = take(base_size) + (item_data.start if is_in_item_data and item_data else 0)
+        count_of_pieces = take(2)
+        remaining_pieces -= count_of_pieces
+        if remaining_pieces < 0:
+            raise corrupt(f"the items of the AVIF have more than {_MAX_PIECES} pieces")
+        pieces = []
+        for _ in range(count_of_pieces):
             take(index_size)
-            offset, length = take(offset_size), take(length_size)
-            yield item, start + offset, (start + offset + length if length else len(data))
+            start, length = base + take(offset_size), take(length_size)
+            pieces.append((start, start + length if length else len(data)))
+        yield item, pieces
 
 
-def _count_pixels(data: bytes, extents: Counter[tuple[int, int]]) -> int:
+def _count_pixels(data: bytes, items: Counter[tuple[tuple[int, int], ...]]) -> int:
     """Count the pixels of the largest frame, or of an average one if there are more than `_FULL_FRAMES`.
 
-    ``extents`` are the starts and ends of items, each with the number of items that share it.
+    ``items`` are the starts and ends of the pieces of an item, each with the number of items that share them.
     """
     largest = total = 0
     remaining_units = _MAX_UNITS
-    for (start, end), items in extents.items():
+    for pieces, count in items.items():
         pixels = frames = 0
-        for kind, payload in _units(data[start:end], remaining_units):
+        item = b"".join(data[start:end] for start, end in pieces)
+        for kind, payload in _units(item, remaining_units):
             remaining_units -= 1
             if kind == _SEQUENCE_HEADER:
                 pixels = max(pixels, _sequence_pixels(payload))
             frames += kind in _FRAME_UNITS
+        if frames:
+            check_tail(item, pixels)
         largest = max(largest, pixels)
-        total += pixels * frames * items
+        total += pixels * frames * count
     return max(largest, total // _FULL_FRAMES)
 
 
@@ -210,17 +248,36 @@ def _sequence_pixels(payload: bytes) -> int:
     if take(1):  # the reduced header of a still image
         take(5)
     else:
+        delay_bits = 0
         if take(1):
-            raise corrupt("the stream of the AVIF has video timing")
+            delay_bits = _skip_timing(take)
         delays = take(1)
         for _ in range(take(5) + 1):
             take(12)
             if take(5) > 7:
                 take(1)
+            if delay_bits and take(1):
+                take(2 * delay_bits + 1)
             if delays and take(1):
                 take(4)
     width_bits, height_bits = take(4) + 1, take(4) + 1
     return (take(width_bits) + 1) * (take(height_bits) + 1)
+
+
+def _skip_timing(take: Callable[[int], int]) -> int:
+    """Skip timing and decoder model (5.5.3 and 5.5.4); return the bits of a buffer delay, 0 if there is no model."""
+    take(64)
+    if take(1):
+        # A number with as many bits as there are zeros before its first one (4.10.3).
+        zeros = 0
+        while zeros < 32 and not take(1):
+            zeros += 1
+        take(zeros % 32)
+    if not take(1):
+        return 0
+    delay_bits = take(5) + 1
+    take(42)
+    return delay_bits
 
 
 def _strip(data: bytes, brands: _Box, movie: _Box | None) -> bytes:

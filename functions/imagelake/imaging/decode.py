@@ -6,6 +6,7 @@ import io
 from typing import NamedTuple
 
 from PIL import Image
+from PIL.ImageFile import ImageFile
 
 from imagelake.imaging import color, exif, jpeg, resize
 from imagelake.imaging.formats import FORMATS, read_header
@@ -105,37 +106,37 @@ def _decode_pixels(
     """Return the image and the orientation that was applied to it."""
     divisor = resize.choose_draft_divisor(geometry, options.preset) if format_name == "JPEG" else 1
     is_fast = options.preset == "fast"
-    data = jpeg.without_refinements(header) if is_fast and divisor > 1 else header.stripped
-    with _open(format_name, data) as image:
-        if image.size != (header.width, header.height):
-            raise ImageRejectedError(
-                ErrorCode.CORRUPT, f"The header says {header.width}x{header.height}, the decoder {image.size}."
-            )
-        if divisor > 1:
-            image.draft(None, (max(1, header.width // divisor), max(1, header.height // divisor)))
-            # Pillow may choose another scale for an image that is only a few pixels thin.
-            divisor = round(max(header.width, header.height) / max(image.size))
-        image.load()
+    with _open(format_name, header, divisor) as image:
+        # Pillow may choose another scale for an image that is only a few pixels thin.
+        divisor = round(max(header.width, header.height) / max(image.size))
         orientation = exif.read_orientation(image.info["exif"]) if "exif" in image.info else header.orientation
         profile = header.profile or image.info.get("icc_profile")
         left, top, right, bottom = (edge / divisor for edge in geometry.box)
         # Color and orientation come last, because on the small image they cost next to nothing.
-        image = resize.resize(
-            color.flatten(image), geometry.size, (left, top, right, bottom), "catmull_rom" if is_fast else "lanczos3"
-        )
+        flat, profile = color.flatten(image, profile)
+        image = resize.resize(flat, geometry.size, (left, top, right, bottom), "catmull_rom" if is_fast else "lanczos3")
         image = color.to_srgb(image, profile)
     if orientation in _UPRIGHT:
         image = image.transpose(_UPRIGHT[orientation])
     return image, orientation
 
 
-def _open(format_name: str, data: bytes) -> Image.Image:
-    """Open the image; its pixels are not decoded yet, unless the format has a fast decoder for this file."""
-    image_format = FORMATS[format_name]
-    if image_format.fast_decode and (decoded := image_format.fast_decode(data)):
+def _open(format_name: str, header: Header, divisor: int) -> Image.Image:
+    """Decode the image, at 1/``divisor`` of its size, by the fast decoder of its format or by Pillow."""
+    if format_name == "JPEG" and (decoded := jpeg.decode(header, divisor)):
         return decoded
-    image = image_format.pillow_decoder(io.BytesIO(data))
-    # The bytes are in memory already, so Pillow can read them in one piece. Of a WebP, it reads the decoded pixels this
-    # way; in pieces of 46 bytes, the size of its file, an image took 2 s.
-    image.decodermaxblock = max(image.decodermaxblock, len(data))
+    image_format = FORMATS[format_name]
+    image = image_format.fast_decode and image_format.fast_decode(header.stripped)
+    image = image or image_format.pillow_decoder(io.BytesIO(header.stripped))
+    if image.size != (header.width, header.height):
+        raise ImageRejectedError(
+            ErrorCode.CORRUPT, f"The header says {header.width}x{header.height}, the decoder {image.size}."
+        )
+    if isinstance(image, ImageFile):
+        # The bytes are in memory already, so Pillow can read them in one piece. Of a WebP, it reads the decoded pixels
+        # this way; in pieces of 46 bytes, the size of its file, an image took 2 s.
+        image.decodermaxblock = max(image.decodermaxblock, len(header.stripped))
+    if divisor > 1:
+        image.draft(None, (max(1, header.width // divisor), max(1, header.height // divisor)))
+    image.load()
     return image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,7 +12,6 @@ from PIL.AvifImagePlugin import AvifImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from imagelake.imaging import avif, gif, jpeg, png, webp
@@ -28,14 +28,14 @@ class Format(NamedTuple):
 
     content_type: str
     read_header: Callable[[bytes], Header]
-    pillow_decoder: type[ImageFile]
+    pillow_decoder: Callable[[io.BytesIO], ImageFile]
     fast_decode: Callable[[bytes], Image.Image | None] | None = None
 
 
 # An MPO file is a JPEG with more JPEGs after it. It is read as a JPEG.
 FORMATS = {
     "JPEG": Format("image/jpeg", jpeg.read_header, JpegImageFile),
-    "PNG": Format("image/png", png.read_header, PngImageFile, png.decode),
+    "PNG": Format("image/png", png.read_header, png.open_with_pillow, png.decode),
     "WEBP": Format("image/webp", webp.read_header, WebPImageFile, webp.decode),
     "GIF": Format("image/gif", gif.read_header, GifImageFile),
     "AVIF": Format("image/avif", avif.read_header, AvifImageFile),

@@ -17,6 +17,9 @@ MAX_PROFILE_BYTES = 4 << 20
 MAX_PARTS = 100_000
 # Together with the process itself, these are less than 400 MB, and no decoder takes more than 1 s to fill them.
 MAX_DECODER_BYTES = 320_000_000
+# Lossy WebPs of a flat color end in one zero byte for about 8,000 pixels, and no other WebP or AVIF ends in more zeros.
+_PIXELS_PER_ZERO = 4_000
+_MAX_ZEROS = 16
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Header:
     ``profile``        the ICC profile; that of a WebP or an AVIF stays in ``stripped``, too
     ``coded_pixels``   pixels of the largest frame in the file, if its size may differ from the canvas; a third of the
                        pixels of all frames together, if that is more
-    ``scan_offsets``   positions in ``stripped`` of the scans of a JPEG, if it may have more than one
+    ``channels``       number of color components of a JPEG
     ``pixel_bytes``    bytes of memory that its decoder needs for each pixel, at most
     """
 
@@ -39,13 +42,24 @@ class Header:
     orientation: int = 1
     profile: bytes | None = None
     coded_pixels: int = 0
-    scan_offsets: tuple[int, ...] = ()
+    channels: int = 0
     pixel_bytes: int = 8
 
 
 def truncated(reason: str) -> ImageRejectedError:
     """Make the error for a file that ends early."""
     return ImageRejectedError(ErrorCode.TRUNCATED, f"The file is cut off: {reason}.")
+
+
+def check_tail(data: bytes, pixels: int) -> None:
+    """Refuse coded data that end in more zeros than an encoder writes for so many pixels: they stand for lost data.
+
+    Zeros are valid data of an arithmetic coder, so the decoders of WebP and AVIF make pixels from them. All data may be
+    zeros; then the decoder finds no header.
+    """
+    length = len(data.rstrip(b"\0"))
+    if length and len(data) - length > _MAX_ZEROS + pixels // _PIXELS_PER_ZERO:
+        raise truncated(f"{len(data) - length} zeros are in place of its data")
 
 
 def corrupt(reason: str) -> ImageRejectedError:

@@ -1,12 +1,17 @@
-"""Read the header of a JPEG, and empty the refinement scans of a progressive one (ITU-T T.81)."""
+"""Read the header of a JPEG, and decode it so that missing data does not go unnoticed (ITU-T T.81)."""
 
 from __future__ import annotations
 
+import io
 import re
 import struct
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import NamedTuple
+
+import simplejpeg
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from imagelake.imaging import exif
 from imagelake.imaging.header import MAX_PARTS, Header, corrupt, truncated
@@ -15,20 +20,38 @@ from imagelake.imaging.header import MAX_PARTS, Header, corrupt, truncated
 _SEGMENT = re.compile(rb"\xff[^\xff\x00\x01\xd0-\xd8]")
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 _END, _SCAN, _COMMENT = 0xD9, 0xDA, 0xFE
 _APP0, _APP1, _APP2, _APP15 = 0xE0, 0xE1, 0xE2, 0xEF
 
-# A regular expression finds two bytes faster than ``bytes.count`` does.
 _SCANS = re.compile(rb"\xff\xda")
 # Encoders write about ten scans. A scan may have only a few bytes, but for each one the decoder goes through the whole
 # image. So the limit depends on the size of the image: 100 scans for a small one, 20 for one of 40 megapixels.
 _LOWEST_SCAN_LIMIT, _HIGHEST_SCAN_LIMIT, _MAX_SCANNED_PIXELS = 20, 100, 800_000_000
 
-# The length of the shortest header of a scan. It has the marker, the length, the number of components, one component,
-# the range of coefficients and the bits.
-_SCAN_HEADER_BYTES = 10
-# A Huffman table (number 3, for AC coefficients) with one code: the bit 0 means "nothing changes in this block".
-_NO_CHANGE_TABLE = b"\xff\xc4\0\x14\x13\x01" + bytes(16)
+# A JFIF segment without a thumbnail (T.871, 10.1). It replaces that of the file, because version and density do not
+# matter.
+_JFIF = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
+# Decoders ignore a shorter one.
+_JFIF_BODY_BYTES = 14
+# The range of coefficients and the bits of a scan that is neither progressive nor lossless (B.2.3). Some phones write
+# other values, which decoders ignore.
+_ALL_COEFFICIENTS = b"\0\x3f\0"
+
+# The color space of simplejpeg, and the mode and raw mode of Pillow, by number of components; CMYK is inverted.
+_MODES = {1: ("GRAY", "L", "L"), 3: ("RGBX", "RGB", "RGBX"), 4: ("CMYK", "CMYK", "CMYK;I")}
+# Warnings of libjpeg (jerror.h): it made up pixels, or it could not understand the data.
+_ENDS_EARLY = re.compile("premature end", re.IGNORECASE)
+_IS_DAMAGED = re.compile("bad Huffman code|bad arithmetic code|instead of RST")
+# A warning of bytes between the last pixel of a scan and the next marker. Cameras write them to align their files.
+_SURPLUS = re.compile("Corrupt JPEG data: ([0-9]+) extraneous bytes before marker 0x([0-9a-f]+)")
+_MAX_ALIGNMENT = 64
+# Bytes that are codes of many symbols, and no marker.
+_FILLER = bytes(range(1, 255)) * 8
+
+
+# Marker, start and end of a segment.
+_Segment = tuple[int, int, int]
 
 
 class _Frame(NamedTuple):
@@ -39,16 +62,16 @@ class _Frame(NamedTuple):
 
 
 def read_header(data: bytes) -> Header:
-    """Read the segments before the first scan (B.1 and B.2)."""
+    """Read the segments up to the end of the image (B.1 and B.2)."""
     frame: _Frame | None = None
     orientation = 1
     profile_chunks: list[bytes] = []
     view = memoryview(data)
     kept = [view[:2]]
-    first_scan = 0
-    for marker, start, end in _segments(data):
+    segments = _segments(data)
+    for segment in segments:
+        marker, start, end = segment
         if marker == _SCAN:
-            first_scan = start
             break
         body = data[start + 4 : end]
         if marker in _FRAMES:
@@ -61,52 +84,95 @@ def read_header(data: bytes) -> Header:
             profile_chunks.append(body[12:])
         # The JFIF and Adobe segments say how colors are stored. All other APPn segments and all comments are dropped.
         is_metadata = _APP0 <= marker <= _APP15 or marker == _COMMENT
-        if not is_metadata or body.startswith((b"JFIF\0", b"Adobe")):
+        if marker == _APP0 and body.startswith(b"JFIF\0"):
+            kept.append(memoryview(_JFIF if len(body) >= _JFIF_BODY_BYTES else b""))
+        elif not is_metadata or body.startswith(b"Adobe"):
             kept.append(view[start:end])
     if not frame:
         raise corrupt("the JPEG has no frame header")
-    dropped_bytes = first_scan - sum(map(len, kept))
-    scans = _find_scans(data, first_scan, frame)
-    kept.append(view[first_scan:])
+    kept += _keep_scans(data, segment, segments, frame)
     return Header(
         frame.width,
         frame.height,
         b"".join(kept),
         orientation,
         _join_profile(profile_chunks),
-        scan_offsets=tuple(scan - dropped_bytes for scan in scans),
+        channels=frame.components,
     )
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield marker, start and end of each segment; the last is the header of the first scan."""
+def _segments(data: bytes) -> Iterator[_Segment]:
+    """Yield all segments up to the end of the image; the segment of a scan is only its header.
+
+    After a scan, a segment that cannot be read ends the list without an error. The decoder then decides.
+    """
     position = 2
+    has_scan = False
     for _ in range(MAX_PARTS):
         match = _SEGMENT.search(data, position)
         if not match:
+            if has_scan:
+                return
             raise truncated("the JPEG ends before its first scan")
         marker, start = data[match.end() - 1], match.end() - 2
         if marker == _END:
-            raise corrupt("the JPEG has no scan")
-        (length,) = struct.unpack_from(">H", data, start + 2)
-        position = start + 2 + length
+            if not has_scan:
+                raise corrupt("the JPEG has no scan")
+            yield marker, start, match.end()
+            return
+        position = start + 2 + int.from_bytes(data[start + 2 : start + 4], "big")
         if position > len(data):
+            if has_scan:
+                return
             raise truncated("a JPEG segment ends early")
+        has_scan = has_scan or marker == _SCAN
         yield marker, start, position
-    raise corrupt(f"the JPEG has more than {MAX_PARTS} segments")
+    if not has_scan:
+        raise corrupt(f"the JPEG has more than {MAX_PARTS} segments before its first scan")
 
 
-def _find_scans(data: bytes, first_scan: int, frame: _Frame) -> list[int]:
-    """Find the positions of all scans; raise ``ImageRejectedError`` if an image of this size may not have so many."""
-    # If the first scan of a sequential JPEG has all components, a decoder reads no other scan.
-    if frame.marker not in _PROGRESSIVE and data[first_scan + 4] == frame.components:
-        return []
+def _keep_scans(data: bytes, first: _Segment, others: Iterator[_Segment], frame: _Frame) -> list[memoryview]:
+    """Return the scans; ``first`` is the header of the first one, and ``others`` are the segments after it."""
+    view = memoryview(data)
+    _, start, end = first
+    is_sequential = frame.marker not in _PROGRESSIVE | _LOSSLESS
+    parameters = memoryview(_ALL_COEFFICIENTS) if is_sequential else view[end - 3 : end]
+    # If the first scan of a JPEG that is not progressive has all components, a decoder reads no other scan.
+    has_one_scan = frame.marker not in _PROGRESSIVE and data[start + 4] == frame.components
+    end_of_image = len(data) if has_one_scan else _find_end(data, chain([first], others), frame)
+    return [view[start : end - 3], parameters, view[end:end_of_image]]
+
+
+def _find_end(data: bytes, segments: Iterable[_Segment], frame: _Frame) -> int:
+    """Find the end of the image.
+
+    Raises ``ImageRejectedError`` if an image of this size may not have so many scans, or if scans are missing.
+    """
     pixels = max(1, frame.width * frame.height)
     limit = min(max(_LOWEST_SCAN_LIMIT, _MAX_SCANNED_PIXELS // pixels), _HIGHEST_SCAN_LIMIT)
-    scans = [match.start() for match in islice(_SCANS.finditer(data, first_scan), limit + 1)]
-    if len(scans) > limit:
+    scans = end = 0
+    # By component and coefficient: the low bits that no scan has had yet (G.1.1.1).
+    missing_bits: dict[tuple[int, int], int] = {}
+    for marker, start, end in segments:
+        if marker == _SCAN:
+            scans += 1
+            first, last, bits = data[end - 3 : end]
+            for component in data[start + 5 : end - 3 : 2]:
+                coefficients = ((component, index) for index in range(first, min(last, 63) + 1))
+                missing_bits |= dict.fromkeys(coefficients, bits & 15 if frame.marker in _PROGRESSIVE else 0)
+        if marker == _END or scans > limit:
+            break
+    else:
+        # There is no end that we can find, so each of these may be a scan.
+        scans += len(list(islice(_SCANS.finditer(data, end), limit)))
+        end = len(data)
+    if scans > limit:
         raise corrupt(f"the JPEG has more than {limit} scans for {frame.width}x{frame.height} pixels")
-    return scans
+    if marker == _END and (
+        len({component for component, _ in missing_bits}) < frame.components or any(missing_bits.values())
+    ):
+        raise truncated("the JPEG ends before its last scan")
+    return end
 
 
 def _join_profile(chunks: list[bytes]) -> bytes | None:
@@ -117,35 +183,46 @@ def _join_profile(chunks: list[bytes]) -> bytes | None:
     return b"".join(chunk[2:] for chunk in chunks)
 
 
-def without_refinements(header: Header) -> bytes:
-    """Return the stripped JPEG without the data of its refinement scans (G.1.2), for the preset ``fast``.
+def decode(header: Header, divisor: int) -> Image.Image | None:
+    """Decode a stripped JPEG at 1/``divisor`` of its size; ``None`` means that Pillow has to decode it.
 
-    The first scans of a progressive JPEG hold the high bits of each coefficient. The refinement scans add one more bit
-    to coefficients that are already known. They are most of the file, and they hardly show in an image decoded at half
-    its size or less. ``benchmarks/pixels.py`` measures the time that this saves, as "Imagelake, fast" in the column
-    "progressive".
-
-    The headers of the scans stay: if a scan is missing, a decoder smooths the image, which takes time again. If only
-    the data of a scan is missing, a decoder reads zeros. So each emptied scan gets a Huffman table in which 0 means
-    "no change". A file that ends inside a refinement scan is returned unchanged, so that the decoder reports that it
-    is truncated.
+    libjpeg makes up gray pixels for missing data, and warns. Pillow hides the warning, and this decoder reports the
+    first one. Pillow gets the images with a harmless warning, and those that this decoder does not know, such as those
+    with an unusual subsampling.
     """
-    data = header.stripped
-    scans = [scan for scan in header.scan_offsets if scan + _SCAN_HEADER_BYTES <= len(data)]
-    # Table 3 must be free. Encoders use tables 0 and 1, and later scans may need these again, so they stay as they are.
-    if any(data[scan + 6] & 0x0F == 3 for scan in scans):
-        return data
-    kept: list[bytes] = []
-    start = 0
-    for scan in scans[1:]:
-        components, tables, first_coefficient, bits = (data[scan + offset] for offset in (4, 6, 7, 9))
-        # A refinement scan of AC coefficients does not begin at coefficient 0, and the high four bits of ``bits`` say
-        # that an earlier scan had the same coefficients.
-        if components == 1 and first_coefficient and bits >> 4:
-            next_segment = _SEGMENT.search(data, scan + _SCAN_HEADER_BYTES)
-            if not next_segment:
-                return data
-            use_table_3 = bytes([tables & 0xF0 | 3])
-            kept += (data[start:scan], _NO_CHANGE_TABLE, data[scan : scan + 6], use_table_3, data[scan + 7 : scan + 10])
-            start = next_segment.start()
-    return b"".join([*kept, data[start:]])
+    if header.channels not in _MODES:
+        return None
+    color_space, mode, raw_mode = _MODES[header.channels]
+    try:
+        pixels = simplejpeg.decode_jpeg(
+            header.stripped, color_space, min_height=-(-header.height // divisor), min_width=-(-header.width // divisor)
+        )
+    except ValueError as warning:
+        _check(str(warning), header.stripped)
+        return None
+    height, width, _ = pixels.shape
+    return Image.frombytes(mode, (width, height), pixels, "raw", raw_mode)
+
+
+def _check(warning: str, data: bytes) -> None:
+    """Raise ``ImageRejectedError`` if pixels are missing or wrong."""
+    if _ENDS_EARLY.search(warning):
+        raise truncated(f"the decoder says {warning!r}")
+    if _IS_DAMAGED.search(warning):
+        raise corrupt(f"the decoder says {warning!r}")
+    surplus = _SURPLUS.match(warning)
+    if surplus and int(surplus[1]) > _MAX_ALIGNMENT:
+        # Zeros are valid data. If they stand for lost data, the decoder needs some, and calls the others surplus.
+        zeros = rb"(?<!\0)\0{%d,}+(?=\xff+%b)" % (int(surplus[1]), re.escape(bytes.fromhex(surplus[2])))
+        data = re.sub(zeros, b"", data)
+    # An incomplete image takes pixels from bytes that we insert before its end.
+    *_, (marker, end, _) = _segments(data)
+    if marker == _END and _decode_small(data) != _decode_small(data[:end] + _FILLER + data[end:]):
+        raise truncated("the JPEG has fewer data than pixels")
+
+
+def _decode_small(data: bytes) -> bytes:
+    """Decode at an eighth of the size, without regard to warnings."""
+    with JpegImageFile(io.BytesIO(data)) as image:
+        image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
+        return image.tobytes()

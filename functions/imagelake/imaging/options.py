@@ -28,8 +28,7 @@ class Options:
     ``max_aspect_ratio``       largest accepted ratio of the longer side to the shorter side
     ``preset``                 ``balanced``: decode a JPEG at the smallest 1/8, 1/4, 1/2 or 1/1 that is not below the
                                target size. ``quality``: at least twice the target size, which takes longer.
-                               ``fast``: like ``balanced``, with a cheaper filter and without the refinement scans of
-                               a progressive JPEG
+                               ``fast``: like ``balanced``, with a cheaper filter
     ``encode_quality``         quality of the JPEG, 1 to 95
     ``tensor``                 also return pixels as model input, see `imagelake.imaging.tensor`; ``None`` for none
     ``max_pixels``             safety limit for the pixels of the file's canvas and of the result. A larger file is

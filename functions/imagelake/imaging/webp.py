@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from imagelake.imaging import vp8l
-from imagelake.imaging.header import MAX_PARTS, Header, corrupt, truncated
+from imagelake.imaging.header import MAX_PARTS, Header, check_tail, corrupt, truncated
 
 _decode: Any = None
 # Find libwebp through Pillow's extension module, which is linked with it; the library's file name varies by wheel.
@@ -34,6 +34,7 @@ def read_header(data: bytes) -> Header:
         raise truncated("the WebP is shorter than it says")
     width, height = _canvas_size(data[12:16], data, 20)
     _check_lossless(data, width, height)
+    check_tail(_image_chunk(data[: size + 8]), width * height)
     return Header(width, height, data, pixel_bytes=8 if data[12:16] == b"VP8 " else 20)
 
 
@@ -59,6 +60,21 @@ def _check_lossless(data: bytes, width: int, height: int) -> None:
             position = start + size + size % 2
     if b"VP8L" in data[position:] or b"ALPH" in data[position:]:
         raise corrupt(f"the WebP has more than {MAX_PARTS} chunks in front of its image")
+
+
+def _image_chunk(data: bytes) -> bytes:
+    """Find the data of the image; they are empty if the first chunks have none, as in an animation."""
+    position = 12
+    for _ in range(MAX_PARTS):
+        kind, size = struct.unpack_from("<4sI", data, position)
+        end = position + 8 + size
+        if kind in (b"VP8 ", b"VP8L"):
+            return data[position + 8 : end]
+        # A chunk of odd length has a byte after it.
+        position = end + size % 2
+        if position + 8 > len(data):
+            break
+    return b""
 
 
 def _canvas_size(kind: bytes, data: bytes, start: int) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from imagelake.run.posts import Item
 
 # Increase this number when a change of the code gives a different row for the same bytes. Each row has the number of
 # the code that made it.
-TRANSFORM_VERSION = 3
+TRANSFORM_VERSION = 4
 
 
 class Status(StrEnum):

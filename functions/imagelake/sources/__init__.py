@@ -11,6 +11,7 @@ from imagelake.run.errors import BadFeedError
 from imagelake.run.masking import REDACTED
 from imagelake.sources.contract import Bookmark, Feed, Page, RateLimit, Reject, Source
 from imagelake.sources.feed import title
+from imagelake.sources.spelling import short_form
 
 __all__ = [
     "SOURCES",
@@ -47,16 +48,17 @@ def get_source(name: str) -> Source:
     except KeyError:
         close = get_close_matches(name, SOURCES, 1)
         hint = f"did you mean {close[0]}? " if close else ""
-        if name in ("http", "https"):
-            hint = "write rss: before the URL of a feed; "
         raise BadFeedError(
             f"no network named {name!r}; {hint}the known networks are {', '.join(sorted(SOURCES))}"
         ) from None
 
 
 def parse_feed(value: Any) -> Feed:
-    """Build a feed from its short form or from a mapping; refuse a setting of another network with ``BadFeedError``."""
-    feed = Feed.of(_own_short_form(value) or value)
+    """Build a feed from a mapping or a text, in any spelling; raise ``BadFeedError`` if it is wrong.
+
+    A mapping must not have a setting of another network.
+    """
+    feed = Feed.of(_read_text(value) if isinstance(value, str) else value)
     if feed.source in SOURCES and _MASKED.search(feed.server or ""):
         raise BadFeedError(f"{title(value)}: server: it must not have a user name or a password")
     for source in SOURCES.values():
@@ -66,11 +68,13 @@ def parse_feed(value: Any) -> Feed:
     return feed
 
 
-def _own_short_form(value: Any) -> dict[str, str] | None:
-    """Read a text in the short form that its network defines."""
-    if not isinstance(value, str):
-        return None
-    name, _, text = value.strip().partition(":")
+def _read_text(value: str) -> dict[str, str] | str:
+    """Return the fields of a text that is in its network's own short form, and any other text in the usual one."""
+    try:
+        text = short_form(value, SOURCES)
+    except BadFeedError as error:
+        raise BadFeedError(f"{title(value)}: {error}") from None
+    name, _, rest = text.partition(":")
     pattern = SOURCES[name].manifest.short_form if name in SOURCES else None
-    match = pattern.fullmatch(text) if pattern else None
-    return {"source": name} | {field: part for field, part in match.groupdict().items() if part} if match else None
+    match = pattern.fullmatch(rest) if pattern else None
+    return {"source": name} | {field: part for field, part in match.groupdict().items() if part} if match else text

@@ -361,3 +361,17 @@ def test_longer_of_two_secrets_is_redacted() -> None:
 @pytest.mark.parametrize("text", [b"\\" * 200_000, b"%25" * 70_000, b"%" + b"25" * 100_000, b"&#" + b"0" * 200_000])
 def test_redaction_is_quick_whatever_the_text(text: bytes) -> None:
     assert redact_values([TOKEN, "x" * 200], text) == text
+
+
+@pytest.mark.parametrize("message", ["api.net.example has no IP address", "bluesky:alice.example: the server is down"])
+def test_network_that_does_not_answer_is_named_with_its_feed(message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Api(trusted_origins=frozenset(), contact="") as api:
+
+        def fail(*_: object) -> Response:
+            raise SourceUnavailableError(message)
+
+        monkeypatch.setattr(api, "send", fail)
+        session = Session(get_source("bluesky"), FEED, api, Secret("test/bluesky", ()))
+        with pytest.raises(SourceUnavailableError) as raised:
+            session.read(Request("https://api.net.example/"))
+    assert str(raised.value) == f"bluesky:alice.example: {message.removeprefix('bluesky:alice.example: ')}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local.__main__ import _parse, main
+from local.__main__ import main, parse
 from local.demo import Options, execution_input, no_notification
 
 
@@ -60,7 +60,7 @@ def test_feed_that_is_no_json_is_refused_with_a_sentence(capsys: pytest.CaptureF
         (["--feed", "rss:a.example"], "--feed: an rss feed's URL begins with https://"),
         (["--feed", "rss:https://user:s3cret@a.example/"], "--feed: an rss feed's URL begins with https://"),
         (["--feed", "mastodon:user:s3cret@a.example#cats"], "--feed: feed 'mastodon:REDACTED@a.example#cats': it is"),
-        (["--feed", "https://user:s3cret@a.example/"], "--feed: no network named 'https'; write rss: before the URL"),
+        (["--feed", "https://user:s3cret@a.example/"], "--feed: an rss feed's URL begins with https://"),
         (["--feed", '{"source": "bluesky", "acount": "a"}'], "acount: there is no such field; did you mean account?"),
         (["--feed", '{"source": "x", "account": "a", "limit": 0}'], "limit: it has to be more than 0, not 0"),
         (["--feed", '{"source": "x", "source": "x"}'], "is wrong: source: this name is there twice in one object"),
@@ -90,7 +90,7 @@ def test_wrong_argument_is_refused_with_a_sentence(
 
 @pytest.mark.parametrize("feed", ["mastodon:a.example,b.example#cats", "rss:http://127.0.0.1:8000/f", "bluesky:#cats"])
 def test_right_feed_is_accepted(feed: str) -> None:
-    assert _parse(["demo", "--feed", feed, "--limit", "100000"]).feeds == (feed,)
+    assert parse(["demo", "--feed", feed, "--limit", "100000"]).feed == [feed]
 
 
 @pytest.mark.parametrize(

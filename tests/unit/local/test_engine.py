@@ -54,6 +54,13 @@ def test_engine_serves_on_loopback_and_stops_when_the_block_ends(tmp_path: Path)
     assert (tmp_path / "engine.log").is_file()
 
 
+def test_engine_starts_where_another_one_was_killed(tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp" / "workers.sock").touch()
+    with Engine(tmp_path) as engine:
+        assert engine.client("s3").list_buckets()["Buckets"] == []
+
+
 def test_engine_stops_when_the_block_raises(tmp_path: Path) -> None:
     group = 0
 
@@ -94,6 +101,19 @@ def test_engine_continues_from_its_state_when_kept(tmp_path: Path) -> None:
         engine.client("s3").put_object(Bucket="pictures", Key="lake/a", Body=b"one")
     with Engine(tmp_path, keep=True) as engine:
         assert engine.client("s3").get_object(Bucket="pictures", Key="lake/a")["Body"].read() == b"one"
+
+
+def test_engine_saves_its_state_when_its_parent_is_killed(tmp_path: Path) -> None:
+    script = PARENT.replace("Engine(Path(sys.argv[1]))", "Engine(Path(sys.argv[1]), keep=True)").replace(
+        "    print", '    engine.client("sqs").create_queue(QueueName="mailbox")\n    print'
+    )
+    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        group = int(parent.stdout.readline())
+        parent.kill()
+        assert group_is_gone(group)
+    with Engine(tmp_path, keep=True) as engine:
+        assert len(engine.client("sqs").list_queues()["QueueUrls"]) == 1
 
 
 def test_engine_names_the_port_when_it_is_taken(tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ from local.__main__ import main
 
 @pytest.fixture(autouse=True)
 def _own_signal_handler() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_demo_names_the_port_when_it_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

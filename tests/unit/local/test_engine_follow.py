@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from local.follow import read_steps
+import pytest
+
+from local.follow import error_message, read_steps
 
 FETCH = "arn:aws:lambda:us-east-1:000000000000:function:fetch"
 DEFINITION = {
     "States": {
         "Check": {"Type": "Task", "Resource": "arn:aws:lambda:us-east-1:000000000000:function:check"},
-        "Each": {"Type": "Map", "ItemProcessor": {"States": {"Fetch": {"Type": "Task", "Resource": FETCH}}}},
+        "Each": {
+            "Type": "Map",
+            "ItemProcessor": {
+                "States": {
+                    "Fetch": {
+                        "Type": "Task",
+                        "Resource": FETCH,
+                        "Retry": [
+                            {"ErrorEquals": ["SourceUnavailableError"], "MaxAttempts": 1},
+                            {"ErrorEquals": ["Lambda.Unknown"], "MaxAttempts": 6},
+                        ],
+                    }
+                }
+            },
+        },
     }
 }
 START = datetime(2026, 11, 23, 6, tzinfo=UTC)
@@ -69,3 +86,32 @@ def test_read_steps_closes_the_last_step_when_the_execution_fails() -> None:
     failed = ("ExecutionFailed", {"executionFailedEventDetails": {"error": "BadInputError"}})
     step = read_steps(history(entered("Task", "Check"), failed), DEFINITION)[0]
     assert (step.exited, step.error) == (START + timedelta(seconds=1), "BadInputError")
+
+
+def test_read_steps_tells_of_each_try_of_each_feed() -> None:
+    """AWS writes ``LambdaFunctionFailed`` for a Task whose resource is a function, the local engine ``TaskFailed``."""
+
+    def failed(feed: str, prefix: str = "task", error: str = "SourceUnavailableError") -> tuple[str, dict[str, Any]]:
+        kind, details = ("TaskFailed", "taskFailedEventDetails") if prefix == "task" else (
+            "LambdaFunctionFailed", "lambdaFunctionFailedEventDetails",
+        )  # fmt: skip
+        cause = json.dumps({"errorMessage": f"{feed}: api.example has no IP address", "stackTrace": ["many", "lines"]})
+        return kind, {details: {"error": error, "cause": cause}}
+
+    events = history(
+        entered("Map", "Each"),
+        failed("x:a"),
+        failed("x:b", "lambda"),
+        failed("x:a"),
+        failed("x:c", error="FeedNotFoundError"),
+    )
+    assert read_steps(events, DEFINITION)[0].retries == [
+        "x:a cannot be reached: api.example has no IP address (try 1 of 2), trying again",
+        "x:b cannot be reached: api.example has no IP address (try 1 of 2), trying again",
+        "x:a cannot be reached: api.example has no IP address (try 2 of 2), giving up",
+    ]
+
+
+@pytest.mark.parametrize("cause", ["", "no JSON", "[]", '{"other": 1}', "null"])
+def test_error_without_a_sentence_is_shown_as_it_is(cause: str) -> None:
+    assert error_message({"error": "Lambda.Unknown", "cause": cause}) == (cause or "Lambda.Unknown")

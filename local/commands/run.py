@@ -1,0 +1,80 @@
+"""``imagelake run``: read the new posts of feeds and add their images to the lake."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from datetime import datetime
+from typing import Any
+
+from imagelake.run.errors import RETRYABLE_CODES
+from local.arguments import MAX_POSTS, add_lake, as_input, feed, number, open_lake
+from local.lake import Lake
+from local.output import Output
+from local.runs import show_result, start_run
+
+HELP = "read the new posts of feeds and add their images to the lake"
+EXAMPLES: tuple[str, ...] = (
+    "imagelake run bluesky:nasa.gov --limit 50",
+    "imagelake run https://mastodon.social/@Mastodon commons:Featured_pictures_of_cats --size 256",
+    "imagelake run",
+    "imagelake run --stack imagelake",
+)
+# Names of options, and those of the fields of the execution input that they set.
+FIELDS = {
+    "limit": "posts_per_feed",
+    "batch_size": "batch_size",
+    "size": "image_size",
+    "resize_mode": "resize_mode",
+    "quality": "encode_quality",
+    "preset": "preset",
+    "tensor": "tensor",
+}
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument(
+        "feeds", nargs="*", type=feed, metavar="FEED",
+        help="an account, a hashtag or a URL, such as bluesky:nasa.gov, or the URL of a profile (default: the feeds of"
+        " the last run with a FEED; with --stack, those of the stack)",
+    )  # fmt: skip
+    add_lake(parser)
+    parser.add_argument(
+        "--limit", type=number(MAX_POSTS), metavar="N", help="most posts to read per feed (default: 1000)"
+    )
+    parser.add_argument(
+        "--batch-size", type=number(1000), metavar="N", help="images in one Parquet file (default: 500)"
+    )
+    parser.add_argument("--size", type=number(2048, 16), metavar="PIXELS", help="size of the images (default: 512)")
+    parser.add_argument(
+        "--resize-mode", choices=("no", "border", "keep_ratio", "keep_ratio_largest", "center_crop"),
+        help="side of the image that gets the size (default: keep_ratio_largest)",
+    )  # fmt: skip
+    parser.add_argument("--quality", type=number(95), metavar="N", help="quality of the JPEGs, 1 to 95 (default: 85)")
+    parser.add_argument(
+        "--preset", choices=("fast", "balanced", "quality"), help="speed against fidelity (default: balanced)"
+    )
+    parser.add_argument("--tensor", choices=("uint8", "float32"), help="also write the input of a model")
+
+
+def main(options: Namespace, output: Output) -> int:
+    """Start a run and follow it to its end; returns 0 if it succeeded, else 1."""
+    with open_lake(options, create=True) as lake:
+        feeds = lake.prepare([as_input(feed) for feed in options.feeds])
+        run_input: dict[str, Any] = {"feeds": feeds} if feeds else {}
+        given = {field: getattr(options, name) for name, field in FIELDS.items()}
+        run_input |= {field: value for field, value in given.items() if value is not None}
+        result = start_run(lake, run_input, "run", output)
+        return finish(lake, result, output)
+
+
+def finish(lake: Lake, result: dict[str, Any], output: Output) -> int:
+    """Show the result of a run and where its files are, and return the exit code."""
+    show_result(result, output)
+    places = lake.save(result["run_id"], datetime.fromisoformat(result["started_at"]))
+    for title, place in places.items():
+        output.text(f"{title + ':':<9}{place}")
+    if any(code in RETRYABLE_CODES for code in result["errors"]):
+        output.text(f"To retry the failed images: ./imagelake retry {result['run_id']} {lake.options}")
+    output.result(result | {title.lower(): str(place) for title, place in places.items()})
+    return 0 if result["status"] == "SUCCEEDED" else 1

@@ -1,0 +1,43 @@
+"""Output of a command: text for people, or one JSON document for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+class Output:
+    """Writes for people to ``console``; with ``as_json``, that is standard error, and the result goes to the other."""
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self.console = Console(stderr=as_json)
+
+    def text(self, text: str = "") -> None:
+        """Print a line as it is."""
+        self.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, whole: int = 0) -> None:
+        """Print a table; a value that is missing is an empty cell, and the first ``whole`` columns are never folded."""
+        table = Table(box=SIMPLE, pad_edge=False)
+        for number, name in enumerate(columns):
+            table.add_column(name, overflow="fold", no_wrap=number < whole)
+        for row in rows:
+            table.add_row(*(Text(printable("" if value is None else str(value))) for value in row))
+        self.console.print(table)
+
+    def result(self, value: Any) -> None:
+        """Print the result as JSON, if the user asked for it."""
+        if self.as_json:
+            print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def printable(text: str) -> str:
+    """Replace control characters: captions and names come from strangers and could control the terminal."""
+    return "".join(character if character.isprintable() or character == "\n" else " " for character in text)

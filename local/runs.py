@@ -1,0 +1,113 @@
+"""Runs of a lake: start one, follow it to its end, and read what it reported."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from local.errors import CommandError
+from local.follow import failure_message, follow
+from local.lake import Lake
+from local.output import Output
+
+
+def start_run(lake: Lake, run_input: dict[str, Any], prefix: str, output: Output) -> dict[str, Any]:
+    """Start an execution with this input, show its progress, and return the result of the run."""
+    states, name = lake.client("stepfunctions"), f"{prefix}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    output.text(f"Run {name} in {lake.title}")
+    arn = states.start_execution(
+        stateMachineArn=lake.outputs["StateMachineArn"], name=name, input=json.dumps(run_input)
+    )["executionArn"]
+    try:
+        execution = follow(states, arn, output.console)
+    except KeyboardInterrupt:
+        output.text(lake.after_interrupt)
+        raise
+    result = {
+        "run_id": name,
+        "status": execution["status"],
+        "started_at": _utc(execution["startDate"]),
+        "execution_arn": arn,
+        **summary(lake, name),
+    }
+    if result["outcome"] is None:
+        result["error"] = failure_message(states, arn) or execution.get("error")
+    return result
+
+
+def summary(lake: Lake, run_id: str) -> dict[str, Any]:
+    """Read the report of a run: its outcome, counts and feeds; all are empty if there is no report."""
+    body = lake.read(f"reports/{run_id}/run.json")
+    run = json.loads(body) if body else {"outcome": None, "totals": {}, "errors": {}, "feeds": []}
+    feeds = [
+        {
+            "feed": feed["name"],
+            "status": feed["status"],
+            "problem": f"{feed['problem']['error']}: {feed['problem']['message']}" if feed["problem"] else None,
+            "open_batches": len(feed["open"]),
+        }
+        for feed in run["feeds"]
+    ]
+    return {"outcome": run["outcome"], "totals": run["totals"], "errors": run["errors"], "feeds": feeds}
+
+
+def list_runs(lake: Lake, most: int) -> list[dict[str, Any]]:
+    """List the newest runs, each with its outcome and counts."""
+    executions = lake.client("stepfunctions").list_executions(
+        stateMachineArn=lake.outputs["StateMachineArn"], maxResults=most
+    )["executions"]
+    runs = []
+    for execution in sorted(executions, key=lambda execution: execution["startDate"], reverse=True):
+        stopped_at = execution.get("stopDate")
+        runs.append(
+            {
+                "run_id": execution["name"],
+                "status": execution["status"],
+                "started_at": _utc(execution["startDate"]),
+                "seconds": round((stopped_at - execution["startDate"]).total_seconds(), 1) if stopped_at else None,
+                **summary(lake, execution["name"]),
+            }
+        )
+    return runs
+
+
+def _utc(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="seconds")
+
+
+def find_run(lake: Lake, run_id: str | None) -> str:
+    """Return the id of a run that has a report: the one that the user named, or the newest."""
+    if run_id is None:
+        reports = [entry for entry in lake.objects("reports/") if entry["Key"].endswith("/run.json")]
+        if not reports:
+            raise CommandError(f"{lake.title} has no report yet")
+        key: str = max(reports, key=lambda entry: entry["LastModified"])["Key"]
+        return key.split("/")[1]
+    if lake.read(f"reports/{run_id}/run.json") is None:
+        raise CommandError(f"{lake.title} has no report of a run {run_id}; list its runs with: ./imagelake status")
+    return run_id
+
+
+def show_result(result: dict[str, Any], output: Output) -> None:
+    """Print the counts of a run and what is missing, then the result for programs."""
+    output.console.rule(f"{result['run_id']}: {result['status']}")
+    if result["outcome"] is None:
+        output.text(f"The run ended before its report: {result['error']}")
+    else:
+        output.text(f"Images by status: {show_numbers(result['totals'])}")
+        output.text(f"Errors by code: {show_numbers(result['errors'])}")
+    show_gaps(result, output)
+
+
+def show_numbers(counts: dict[str, int]) -> str:
+    """Return counts as text, without those that are zero."""
+    return ", ".join(f"{name} {number}" for name, number in counts.items() if number) or "none"
+
+
+def show_gaps(result: dict[str, Any], output: Output) -> None:
+    """Print the feeds of a run that have a problem or open batches."""
+    for feed in result["feeds"]:
+        if feed["problem"] or feed["open_batches"]:
+            batches = f" ({feed['open_batches']} open batches)" if feed["open_batches"] else ""
+            output.text(f"  {feed['feed']}: {feed['status']}{batches}: {feed['problem'] or 'no error'}")

@@ -1,0 +1,76 @@
+"""A lake in an AWS account: a deployed stack, with the credentials and the region of the environment."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from local.errors import CommandError
+from local.lake import Lake, Rows
+
+_POLL_SECONDS = 0.5
+# The template may name a workgroup of its own; otherwise Athena uses that of the account.
+_WORKGROUP_OUTPUT, _DEFAULT_WORKGROUP = "AthenaWorkGroupName", "primary"
+
+
+class StackLake(Lake):
+    """The stack called ``name``."""
+
+    after_interrupt = "The run goes on in the stack; ./imagelake status shows its result."
+
+    def __init__(self, name: str, folder: Path) -> None:
+        super().__init__(f"the stack {name}", folder, name)
+        self._clients = cache(boto3.Session().client)
+
+    @property
+    def options(self) -> str:
+        """The options of the command line that lead to this lake."""
+        return f"--stack {self.stack_name}"
+
+    def client(self, service: str) -> Any:
+        """Return the boto3 client of a service."""
+        return self._clients(service)
+
+    def prepare(self, feeds: list[Any]) -> list[Any]:
+        """Change nothing: a stack is deployed with make deploy, and has feeds of its own."""
+        return feeds
+
+    def save(self, run_id: str, started_at: datetime) -> dict[str, Any]:
+        """Copy nothing: the results stay in the bucket."""
+        return {
+            "Report": f"s3://{self.outputs['BucketName']}/reports/{run_id}/index.html",
+            "Dataset": self.outputs["DatasetUri"],
+            "Logs": f"./imagelake logs {run_id} {self.options}",
+        }
+
+    def query(self, sql: str) -> Rows:
+        """Run a query with Athena."""
+        athena = self.client("athena")
+        query_id = athena.start_query_execution(
+            QueryString=sql,
+            QueryExecutionContext={"Database": self.outputs["GlueDatabaseName"]},
+            WorkGroup=self.outputs.get(_WORKGROUP_OUTPUT, _DEFAULT_WORKGROUP),
+        )["QueryExecutionId"]
+        while True:
+            status = athena.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]["Status"]
+            if status["State"] not in ("QUEUED", "RUNNING"):
+                break
+            time.sleep(_POLL_SECONDS)
+        if status["State"] != "SUCCEEDED":
+            raise CommandError(f"Athena: {status.get('StateChangeReason', status['State'])}")
+        return _read(athena, query_id)
+
+
+def _read(athena: Any, query_id: str) -> Rows:
+    columns: list[str] = []
+    rows: list[tuple[Any, ...]] = []
+    for page in athena.get_paginator("get_query_results").paginate(QueryExecutionId=query_id):
+        columns = [column["Name"] for column in page["ResultSet"]["ResultSetMetadata"]["ColumnInfo"]]
+        rows += (tuple(cell.get("VarCharValue") for cell in row["Data"]) for row in page["ResultSet"]["Rows"])
+    # The first row of the result of a SELECT has the names of the columns.
+    return Rows(columns, rows[1:] if rows and list(rows[0]) == columns else rows)

@@ -1,0 +1,264 @@
+"""The commands: what a user does wrong is one sentence, and what a user writes for a feed is understood."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from local import __main__ as command_line
+from local.__main__ import main, parse
+from local.commands import COMMANDS
+from local.local_lake import query_files
+from local.output import Output
+from tests.support.web_server import Answer, WebServer
+
+
+@pytest.fixture(autouse=True)
+def _own_signal_handler() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    """The files of a lake whose path has characters that patterns treat specially."""
+    folder = tmp_path / "[a] *b? {c}"
+    rows = folder / "lake" / "images" / "source=bluesky" / "dt=2026-11-28"
+    rows.mkdir(parents=True)
+    (folder / "state").mkdir()
+    table = pyarrow.table({"status": ["ok", "failed"], "image": [{"bytes": b"\xff\xd8", "path": "a.jpg"}, None]})
+    pyarrow.parquet.write_table(table, rows / "batch.parquet")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "nonsense"], "FEED: feed 'nonsense': it is not of the form SOURCE:ACCOUNT"),
+        (["run", "bluesky:a.example bluesky:b.example"], "it names several feeds; write each of them on its own"),
+        (
+            ["run", "https://x.com/NASA/status/1"],
+            "this URL is neither that of a profile nor that of a hashtag on x.com",
+        ),
+        (["run", "--limit", "0"], "--limit: it has to be a whole number from 1 to 100000, not '0'"),
+        (["run", "--size", "8"], "--size: it has to be a whole number from 16 to 2048, not '8'"),
+        (["run", "--quality", "100"], "--quality: it has to be a whole number from 1 to 95, not '100'"),
+        (["run", "--lake", __file__], "--lake: it is a file, not a folder"),
+        (["run", "--lake", ""], "--lake: the name of a folder is missing"),
+        (["status", "--stack", "a/b"], "--stack: the name of a stack has only letters, digits and hyphens, not 'a/b'"),
+        (["status", "--stack", "a", "--lake", "b"], "--lake: not allowed with argument --stack"),
+        (["demo", "--port", "99999"], "--port: it has to be a whole number from 1 to 65535, not '99999'"),
+    ],
+)
+def test_wrong_command_line_is_one_sentence_and_the_code_2(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert sentence in line
+    assert line.endswith(f"(see ./imagelake {arguments[0]} --help)")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["status", "--lake", "{tmp}/none"], "there is no lake in {tmp}/none; start one with: ./imagelake run FEED"),
+        (["query", "SELECT 1", "--lake", "{tmp}/none"], "there is no lake in {tmp}/none"),
+        (["run", "bluesky:a.example", "--lake", "{tmp}"], "{tmp} is neither empty nor a lake; name another folder"),
+        (["run", "bluesky:a.example", "--lake", "/dev/null/lake"], "Not a directory: /dev/null/lake"),
+        (["run", "bluesky:a.example", "--lake", "/proc/lake"], "/proc/lake"),
+        (["demo", "--state", "/proc/lake"], "/proc/lake"),
+    ],
+)
+def test_wrong_folder_is_one_sentence_and_the_code_1(
+    arguments: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main([text.replace("{tmp}", str(tmp_path)) for text in arguments]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert sentence.replace("{tmp}", str(tmp_path)) in line
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (PermissionError(13, "Permission denied", "/read/only"), "error: Permission denied: /read/only"),
+        (OSError(28, "No space left on device"), "error: No space left on device"),
+        (botocore.exceptions.NoCredentialsError(), "error: AWS cannot be asked: Unable to locate credentials"),
+        (botocore.exceptions.NoRegionError(), "error: AWS cannot be asked: You must specify a region."),
+        (
+            botocore.exceptions.ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "ListExecutions"),
+            "error: AWS refused ListExecutions: AccessDenied: no",
+        ),
+    ],
+)
+def test_error_of_a_command_is_one_sentence(
+    error: Exception, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail(monkeypatch, error)
+    assert main(["status"]) == 1
+    assert capsys.readouterr().err == f"{sentence}\n"
+
+
+def test_error_that_nobody_expected_is_one_sentence_with_the_path_of_the_details(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command_line, "DATASETS", tmp_path)
+    fail(monkeypatch, ValueError("odd\x1b[31m"))
+    assert main(["status"]) == 1
+    log = tmp_path / "error.log"
+    assert capsys.readouterr().err == (
+        f"error: this is a fault of Imagelake: ValueError: odd [31m; the details are in {log}\n"
+    )
+    assert "Traceback" in log.read_text()
+
+
+def test_interrupt_ends_with_the_code_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    fail(monkeypatch, KeyboardInterrupt())
+    assert main(["status"]) == 130
+    assert capsys.readouterr().err == ""
+
+
+def fail(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def main(options: object, output: Output) -> int:
+        raise error
+
+    monkeypatch.setattr(COMMANDS["status"], "main", main)
+
+
+@pytest.mark.parametrize(
+    ("text", "feed"),
+    [
+        ("https://bsky.app/profile/nasa.gov", "bluesky:nasa.gov"),
+        ("@alice@server.example", "mastodon:server.example@alice"),
+        (" Bluesky: nasa.gov ", "bluesky:nasa.gov"),
+        ("https://example.org/feed.xml", "rss:https://example.org/feed.xml"),
+        ('{"source": "x", "account": "NASA"}', '{"source": "x", "account": "NASA"}'),
+    ],
+)
+def test_feed_is_taken_in_any_spelling(text: str, feed: str) -> None:
+    assert parse(["run", text]).feeds == parse(["demo", "--feed", text]).feed == [feed]
+
+
+def test_query_reads_a_lake_whose_path_looks_like_a_pattern(lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sql = "SELECT status, image FROM images ORDER BY status"
+    assert query_files(lake, sql).columns == ["status", "image"]
+    assert main(["query", sql, "--lake", str(lake), "--json"]) == 0
+    rows: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+    assert rows == [{"status": "failed", "image": None}, {"status": "ok", "image": {"bytes": "/9g=", "path": "a.jpg"}}]
+    assert main(["query", sql, "--lake", str(lake)]) == 0
+    assert "<2 bytes>" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("sql", ["SELEC", "SELECT nothing FROM images", "SELECT * FROM elsewhere", ""])
+def test_wrong_query_is_an_error_of_duckdb(sql: str, lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["query", sql, "--lake", str(lake)])
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    assert (code, captured.err.startswith("error: DuckDB: ")) == ((1, True) if sql else (0, False))
+
+
+def test_query_of_a_lake_without_rows_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "state").mkdir()
+    assert main(["query", "SELECT 1", "--lake", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"error: there is no dataset file in {tmp_path} yet\n"
+
+
+def test_check_shows_login_reach_and_cost_and_asks_nobody_offline(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["feeds", "check", "x.com/NASA", "@alice@server.example", "--offline", "--json"]) == 0
+    x, mastodon = json.loads(capsys.readouterr().out)
+    assert x == {
+        "feed": "x:NASA",
+        "network": "X",
+        "login": "needed",
+        "reaches back": "a search: 7 days; a timeline: the newest 3,200 posts",
+        "costs": "0.005 USD a post",
+        "result": "not asked (--offline)",
+    }
+    assert (mastodon["feed"], mastodon["login"], mastodon["costs"]) == (
+        "mastodon:server.example@alice", "optional", "nothing",
+    )  # fmt: skip
+
+
+def test_check_splits_a_list_of_servers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["feeds", "check", "mastodon:a.example, b.example#cats", "--offline", "--json"]) == 1
+    capsys.readouterr()
+    assert main(["feeds", "check", "mastodon:a.example,b.example#cats", "--offline", "--json"]) == 0
+    feeds = [result["feed"] for result in json.loads(capsys.readouterr().out)]
+    assert feeds == ["mastodon:a.example#cats", "mastodon:b.example#cats"]
+
+
+def test_check_shows_no_password(capsys: pytest.CaptureFixture[str]) -> None:
+    texts = [
+        "mastodon:user:s3cret@a.example#cats",
+        "https://user:s3cret@a.example/",
+        "rss:https://user:s3cret@a.example",
+    ]
+    assert main(["feeds", "check", *texts, "--offline"]) == 1
+    assert "s3cret" not in capsys.readouterr().out
+
+
+def test_check_names_each_wrong_feed_and_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["feeds", "check", "nonsense", "bluesky:nasa.gov", "blusky:a.example", "--offline"]) == 1
+    out = capsys.readouterr().out
+    assert "wrong: feed 'nonsense': it is not of the form" in out
+    assert "did you mean bluesky?" in out
+    assert "feed:         bluesky:nasa.gov" in out
+
+
+def test_check_asks_the_network_and_says_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:
+    with WebServer() as site:
+        entry = {"id": "1", "date_published": "2026-11-20T10:00:00Z", "image": f"{site.origin}/a.jpg"}
+        body = {"version": "https://jsonfeed.org/version/1.1", "title": "A site", "items": [entry]}
+        found = site.put("/feed.json", Answer.of(body))
+        missing = f"{site.origin}/missing.json"
+        assert main(["feeds", "check", found, "--json"]) == 0
+        (result,) = json.loads(capsys.readouterr().out)
+        assert result["result"] == "found, 1 post with images on the first page, the newest of 2026-11-20"
+        assert main(["feeds", "check", f"rss:{missing}"]) == 1
+        assert "FeedNotFoundError" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("feed", "result"),
+    [
+        ("x:NASA", "not asked, because this network charges for each post"),
+        (
+            "facebook:NASA",
+            "not asked, because this network needs a login; with --stack NAME, that of the stack is used",
+        ),
+    ],
+)
+def test_check_costs_nothing_and_needs_no_login(feed: str, result: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["feeds", "check", feed, "--json"]) == 0
+    (checked,) = json.loads(capsys.readouterr().out)
+    assert checked["result"].startswith(result)
+
+
+def test_report_of_a_local_lake_is_opened_only_for_a_person(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("local.commands.report.find_run", lambda lake, run_id: "run-1")
+    monkeypatch.setattr("local.local_lake.LocalLake.copy", lambda lake, prefix: None)
+    (tmp_path / "state").mkdir()
+    page = tmp_path / "reports" / "run-1" / "index.html"
+    for terminal, option in ((False, []), (True, ["--no-browser"]), (True, ["--json"]), (True, [])):
+        monkeypatch.setattr("sys.stdout.isatty", lambda terminal=terminal: terminal)
+        assert main(["report", "--lake", str(tmp_path), *option]) == 0
+        assert str(page) in capsys.readouterr().out
+    assert opened == [page.as_uri()]

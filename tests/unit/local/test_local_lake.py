@@ -1,0 +1,95 @@
+"""A lake on this machine: it continues from run to run, and commands for a stack work on it through AWS's APIs."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.__main__ import main
+from local.engine import REGION
+from local.local_lake import LocalLake
+from tests.support.web_server import Answer, WebServer
+
+PHOTOS = Path(__file__).parents[3] / "samples" / "photos"
+
+
+@pytest.fixture(autouse=True)
+def _own_signal_handler() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def site() -> Iterator[WebServer]:
+    with WebServer() as site:
+        yield site
+
+
+def publish(site: WebServer, *photos: str, down: str | None = None) -> str:
+    """Serve a JSON Feed with an entry for each photo; the URL of the photo ``down`` answers 404."""
+    entries = [
+        {"id": name, "date_published": "2026-11-20T10:00:00Z", "image": f"{site.origin}/{name}.jpg"} for name in photos
+    ]
+    for name in photos:
+        photo = (PHOTOS / f"{name}.jpg").read_bytes()
+        site.put(f"/{name}.jpg", Answer(b"", 404) if name == down else Answer(photo))
+    body = {"version": "https://jsonfeed.org/version/1.1", "title": "A site", "items": entries}
+    return site.put("/feed.json", Answer.of(body))
+
+
+def test_lake_continues_from_run_to_run(
+    site: WebServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = ["--lake", str(tmp_path / "a [lake] *")]
+
+    def result(*arguments: str, code: int = 0) -> Any:
+        assert main([*arguments, *lake, "--json"]) == code
+        return json.loads(capsys.readouterr().out)
+
+    assert main(["run", "x:NASA", *lake]) == 1
+    assert "x:NASA: X needs a login, and a lake on this machine has none" in capsys.readouterr().err
+
+    first = result("run", publish(site, "gravel", "rocket", down="rocket"), code=1)
+    assert (first["outcome"], first["totals"]["ok"], first["errors"]) == ("failed", 1, {"not_found": 1})
+    assert all(Path(first[name]).exists() for name in ("report", "dataset", "logs"))
+
+    publish(site, "gravel", "rocket", "wall-clock")
+    second = result("run")
+    assert (second["status"], second["outcome"], second["totals"]["planned"]) == ("SUCCEEDED", "ok", 1)
+    assert result("query", "SELECT count(*) AS n FROM images WHERE status = 'ok'") == [{"n": 2}]
+
+    with LocalLake(tmp_path / "a [lake] *") as open_lake:
+        open_lake.client("s3")
+        # A second command meanwhile reads, and does not write.
+        status = result("status")
+        assert [run["run_id"] for run in status["runs"]] == [second["run_id"], first["run_id"]]
+        assert main(["run", *lake]) == 1
+        assert "another command is using the lake in" in capsys.readouterr().err
+        lines = result("logs", first["run_id"])
+        assert {line["correlation_id"] for line in lines} == {first["run_id"]}
+        assert_athena_finds_the_rows(open_lake, monkeypatch, capsys)
+
+
+def assert_athena_finds_the_rows(
+    lake: LocalLake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The engine's Athena runs queries with DuckDB, over the table that the template declares."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", lake.client("s3").meta.endpoint_url)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "local")
+    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+    updates = {"ResultConfigurationUpdates": {"OutputLocation": f"s3://{lake.outputs['BucketName']}/athena/"}}
+    lake.client("athena").update_work_group(WorkGroup="primary", ConfigurationUpdates=updates)
+    sql = "SELECT status, count(*) AS rows FROM images GROUP BY status ORDER BY status"
+    assert main(["query", sql, "--stack", "imagelake", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [{"status": "failed", "rows": "1"}, {"status": "ok", "rows": "2"}]
+    assert main(["query", "SELECT nothing FROM images", "--stack", "imagelake"]) == 1
+    assert capsys.readouterr().err.startswith("error: Athena: ")
