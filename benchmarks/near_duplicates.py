@@ -1,33 +1,45 @@
-"""Measure how often a changed image is found again, and how often two different images are taken for near duplicates.
+"""Measure near duplicates: how often a changed image is found, how often different images are confused, and the time.
 
     .venv/bin/python benchmarks/near_duplicates.py
 
-The images are tiles of large photos. Tiles do not overlap, so no two of them show the same thing. Tiles of one photo
-(sky, leaves, wall) look alike, so their pairs are counted separately. Tables go into ``docs/near-duplicates.md``.
+The images are whole photos, tiles of large photos, and drawn images. Tiles do not overlap, so no two of them show the
+same thing. Tiles of one photo (sky, leaves, wall) look alike, so their pairs are counted separately. Tables go into
+``docs/near-duplicates.md``.
 """
 
 from __future__ import annotations
 
 import io
+import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import product
+from statistics import median
 from typing import NamedTuple
+
+# As in Transform; NumPy reads it when it is imported.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
 from bench import ROOT, machine, publish, table
 from corpus import corpus
+from drawn import drawn
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 sys.path.insert(0, str(ROOT / "functions"))
 from imagelake.imaging import process
-from transform.near_duplicates import is_comparable
+from imagelake.imaging.hashes import fingerprints
+from imagelake.imaging.views import view_hashes
+from imagelake.lake.hash_log import HASHES, Hashes
+from imagelake.lake.rows import DuplicateKind
+from transform.comparisons import compare, hashes_of
+from transform.near_duplicates import find, is_comparable
 
 ACROSS, DOWN = 6, 5
-# How many bits of phash and of dhash may differ; 64 means no limit.
-THRESHOLDS = ((4, 8), (6, 10), (8, 12), (8, 64), (10, 14), (12, 16), (16, 20), (20, 24))
-HEAD = ["phash, dhash", *(f"{phash}, {dhash if dhash < 64 else 'any'}" for phash, dhash in THRESHOLDS)]
+KINDS = [kind for kind in DuplicateKind if kind is not DuplicateKind.BYTES]
 
 
 def saved(image: Image.Image, kind: str = "JPEG", quality: int = 85) -> bytes:
@@ -44,6 +56,18 @@ def cropped(image: Image.Image, share: float) -> Image.Image:
     """Cut ``share`` off each side."""
     x, y = round(image.width * share), round(image.height * share)
     return image.crop((x, y, image.width - x, image.height - y))
+
+
+def cropped_on(side: int, share: float) -> Callable[[Image.Image], bytes]:
+    """Cut ``share`` off the left, the top, the right or the bottom."""
+
+    def crop(image: Image.Image) -> bytes:
+        x, y = round(image.width * share), round(image.height * share)
+        full, cut = (0, 0, image.width, image.height), (x, y, image.width - x, image.height - y)
+        left, top, right, bottom = (cut[n] if n == side else full[n] for n in range(4))
+        return saved(image.crop((left, top, right, bottom)))
+
+    return crop
 
 
 def with_text(image: Image.Image) -> Image.Image:
@@ -75,39 +99,28 @@ VARIANTS: dict[str, Callable[[Image.Image], bytes]] = {
     "cropped by 1 % a side": lambda image: saved(cropped(image, 0.01)),
     "cropped by 2 % a side": lambda image: saved(cropped(image, 0.02)),
     "cropped by 5 % a side": lambda image: saved(cropped(image, 0.05)),
+    "cropped by 10 % a side": lambda image: saved(cropped(image, 0.1)),
+    "cropped by 10 % on the left": cropped_on(0, 0.1),
+    "cropped by 10 % on the top": cropped_on(1, 0.1),
+    "cropped by 10 % on the right": cropped_on(2, 0.1),
+    "cropped by 10 % on the bottom": cropped_on(3, 0.1),
+    "cropped to a square": lambda image: saved(ImageOps.fit(image, (min(image.size),) * 2)),
+    "a white frame, 3 % a side": lambda image: saved(ImageOps.expand(image, round(0.03 * min(image.size)), "white")),
     "mirrored": lambda image: saved(ImageOps.mirror(image)),
+    "turned by 90 degrees": lambda image: saved(image.transpose(Image.Transpose.ROTATE_90)),
 }
 
 
 class Measured(NamedTuple):
-    """Values of one image that decide if it is a near duplicate, and the number of its photo."""
+    """Hashes of images, one row for each, and whether they are compared at all."""
 
-    phash: int
-    dhash: int
-    contrast: float
-    is_low_information: bool
-    photo: int
+    hashes: Hashes
+    comparable: NDArray[np.bool_]
 
 
-class Measurements(NamedTuple):
-    """The originals, and each kind of variant in the same order."""
-
-    originals: list[Measured]
-    variants: dict[str, list[Measured]]
-
-
-def measure_all(images: Iterable[tuple[int, Image.Image]]) -> Measurements:
-    measurements = Measurements([], {kind: [] for kind in VARIANTS})
-    for photo, image in images:
-        measurements.originals.append(measure(saved(image), photo))
-        for kind, change in VARIANTS.items():
-            measurements.variants[kind].append(measure(change(image), photo))
-    return measurements
-
-
-def measure(data: bytes, photo: int) -> Measured:
-    result = process(data)
-    return Measured(result.phash, result.dhash, result.contrast, result.is_low_information, photo)
+def measure(files: Iterable[bytes]) -> Measured:
+    results = [vars(process(data)) for data in files]
+    return Measured(hashes_of(results), np.array([is_comparable(result) for result in results]))
 
 
 def tiles() -> Iterator[tuple[int, Image.Image]]:
@@ -125,60 +138,93 @@ def whole_photos() -> Iterator[tuple[int, Image.Image]]:
             yield number, photo.convert("RGB")
 
 
-def recall(measurements: Measurements) -> str:
-    """Tabulate for each change the share of comparable images that are found again."""
-    comparable = are_comparable(measurements.originals)
-    originals = hash_pairs(measurements.originals)
+def recall(images: list[Image.Image]) -> str:
+    """Tabulate for each change the share of comparable images that are found again, by any comparison and by each."""
+    originals = measure(map(saved, images))
     rows = []
-    for kind, changed in measurements.variants.items():
-        bits = np.bitwise_count(originals ^ hash_pairs(changed))[comparable]
-        rows.append([kind, *(f"{100 * are_near(bits, limits).mean():.1f}" for limits in THRESHOLDS)])
-    return table(HEAD, rows)
+    for name, change in VARIANTS.items():
+        changed = measure(map(change, images)).hashes
+        found: dict[DuplicateKind, set[int]] = {kind: set() for kind in KINDS}
+        for image, match in compare(changed, originals.hashes[:, :HASHES]):
+            if image == match.original and originals.comparable[image]:
+                found[match.kind].add(image)
+        counts = [len(set().union(*found.values())), *map(len, found.values())]
+        rows.append([name, *(f"{100 * count / originals.comparable.sum():.1f}" for count in counts)])
+    return table(["change", "any", *KINDS], rows)
 
 
-def precision(measurements: Measurements) -> str:
-    """Tabulate how many of a million pairs of different images are taken for near duplicates."""
-    comparable = are_comparable(measurements.originals)
-    photo = np.array([image.photo for image in measurements.originals])
-    originals = hash_pairs(measurements.originals)
-    first, second = np.triu_indices(len(originals), 1)
-    bits = np.bitwise_count(originals[first] ^ originals[second])
-    both, same_photo = comparable[first] & comparable[second], photo[first] == photo[second]
-    groups = {"two photos": both & ~same_photo, "one photo": both & same_photo, "one or both flat": ~both}
-    rows = []
-    for name, group in groups.items():
-        counts = [int(are_near(bits[group], limits).sum()) for limits in THRESHOLDS]
-        total = int(group.sum())
-        rows.append([f"{name}, {total:,} pairs", *(f"{count / total * 1e6:,.0f} ({count})" for count in counts)])
-    return table(HEAD, rows)
+def mistakes(groups: dict[str, tuple[Measured, NDArray[np.intp]]]) -> str:
+    """Tabulate how many pairs of different images are taken for near duplicates, by any comparison and by each.
+
+    The images of a group have numbers. Pairs with one number and pairs with two are counted separately, if both exist.
+    """
+    rows: list[list[str]] = []
+    for name, (images, numbers) in groups.items():
+        hashes, numbers = images.hashes[images.comparable], numbers[images.comparable]
+        same = numbers[:, None] == numbers
+        wrong: dict[DuplicateKind, set[tuple[int, int]]] = {kind: set() for kind in KINDS}
+        for image, match in compare(hashes, hashes[:, :HASHES]):
+            if image != match.original:
+                wrong[match.kind].add((min(image, match.original), max(image, match.original)))
+        for title, value in ((f"{name}, two photos", False), (f"{name}, one photo", True)):
+            total = int(np.triu(same == value, 1).sum())
+            if total:
+                pairs = [{pair for pair in found if same[pair] == value} for found in wrong.values()]
+                counts = [len(set().union(*pairs)), *map(len, pairs)]
+                rows.append([f"{title}, {total:,} pairs", *map(str, counts)])
+    return table(["different images", "any", *KINDS], rows)
 
 
-def are_near(bits: NDArray[np.uint8], limits: tuple[int, int]) -> NDArray[np.bool_]:
-    return (bits[:, 0] <= limits[0]) & (bits[:, 1] <= limits[1])
+def times(photo: Image.Image) -> str:
+    """Tabulate the time per image: to compute all hashes, and to compare a batch of 500 with so many originals."""
+    luma = photo.convert("L")
+    luma.thumbnail((512, 512))
+    small = luma.reduce(8)
+    rows = [
+        ["phash and dhash, also of the mirror image", milliseconds(lambda: fingerprints(small), 200)],
+        ["hashes of the 26 views", milliseconds(lambda: view_hashes(luma), 200)],
+    ]
+    random = np.random.default_rng(1)
+    batch = random.integers(0, 1 << 64, (500, HASHES + 16), np.uint64)
+    for count in (10_000, 100_000, 1_000_000):
+        originals = random.integers(0, 1 << 64, (count, HASHES), np.uint64)
+        taken = milliseconds(partial(find, batch, originals), 3, 500)
+        rows.append([f"comparison with {count:,} originals", taken])
+    return table(["step", "ms per image"], rows)
 
 
-def are_comparable(images: list[Measured]) -> NDArray[np.bool_]:
-    return np.array([is_comparable(image._asdict()) for image in images])
-
-
-def hash_pairs(images: list[Measured]) -> NDArray[np.uint64]:
-    return np.array([(image.phash, image.dhash) for image in images], np.int64).view(np.uint64)
+def milliseconds(call: Callable[[], object], rounds: int, images: int = 1) -> str:
+    taken = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - start)
+    return f"{1000 * median(taken) / images:.2f}"
 
 
 def main() -> None:
-    photos, parts = measure_all(whole_photos()), measure_all(tiles())
-    flat = len(parts.originals) - int(are_comparable(parts.originals).sum())
+    photos = [photo for _, photo in whole_photos()]
+    numbers, parts = zip(*tiles(), strict=True)
+    measured_parts = measure(map(saved, parts))
+    flat = len(parts) - int(measured_parts.comparable.sum())
+    drawings = measure(saved(image) for _, image in drawn(list(parts)))
+    groups = {
+        "tiles": (measured_parts, np.array(numbers)),
+        "screenshots, charts and memes": (drawings, np.arange(len(drawings.comparable))),
+    }
     publish(
         "near-duplicates",
         "\n\n".join(
             [
                 machine("numpy", "Pillow"),
-                f"Found again, % of the {len(photos.originals)} photos of the sample feed:",
+                f"Found again, % of the {len(photos)} photos of the sample feeds:",
                 recall(photos),
-                f"Found again, % of {len(parts.originals) - flat} tiles that are not flat; {flat} more are:",
-                recall(parts),
-                "Tiles wrongly taken for one another, per million pairs (and how many were):",
-                precision(parts),
+                f"Found again, % of {len(parts) - flat} tiles that are not flat; {flat} more are:",
+                recall(list(parts)),
+                "Pairs of different images that were taken for near duplicates:",
+                mistakes(groups),
+                "Time:",
+                times(photos[3]),
             ]
         ),
         ROOT / "docs" / "near-duplicates.md",

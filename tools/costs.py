@@ -34,9 +34,9 @@ GETS_PER_IMAGE = 1 / ITEMS_PER_PART
 # Per batch: PUTs of the plan (twice), the attempt, the staged rows and the dataset file, the list of its parts, and the
 # GETs of their readers; the transitions are the child's start, its Tasks and its end.
 PUTS_PER_BATCH, GETS_PER_BATCH, TRANSITIONS_PER_BATCH, CALLS_PER_BATCH = 6, 12, 1 + 4, 3
-# A batch's entry in the hash log (16 bytes per original) and its names: 9 and 8 KB, doubled by the transaction.
-WRITES_PER_BATCH = 2 * (9 + 8)
-LOG_BYTES_PER_ORIGINAL = 16.5
+# A batch's entry in the hash log (112 bytes per original) and its names: 57 and 8 KB, doubled by the transaction.
+WRITES_PER_BATCH = 2 * (57 + 8)
+LOG_BYTES_PER_ORIGINAL = 112.5
 TRANSITIONS_PER_FEED, TRANSITIONS_PER_RUN = 12, 8
 ALARMS, METRICS = 5, 30
 TRANSFORM_MB, WRITE_PARQUET_MB = 3538, 1769
@@ -45,7 +45,7 @@ TRANSFORM_MB, WRITE_PARQUET_MB = 3538, 1769
 # Images a month, one column of the table each.
 SIZES = (1_000, 100_000, 1_000_000)
 RUNS, FEEDS, BATCH_SIZE = 30, 5, 500
-# Workers of Transform that a run starts; each reads the whole hash log once.
+# Workers of Transform that a run starts; each reads the last month of the hash log once, and the snapshot of the rest.
 COLD_WORKERS = 10
 RAW_MB, PROCESSED_MB, ITEM_KB = 0.25, 0.045, 1.0
 # Wall time. Transform's depends on the hosts of the images.
@@ -73,7 +73,7 @@ def usd_per_batch() -> float:
 
 
 def hash_log_units(originals: int) -> float:
-    """Read units for the whole hash log: half a unit per 4 KB, because the read need not be consistent."""
+    """Read units for so many originals of the hash log: half a unit per 4 KB, as the read need not be consistent."""
     return originals * LOG_BYTES_PER_ORIGINAL / 4096 / 2
 
 

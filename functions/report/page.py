@@ -143,8 +143,10 @@ def _near_duplicate(row: StagedRow, numbers: Mapping[str, int]) -> str:
     original = row["duplicate_of"]
     if original is None:
         return ""
+    # Rows that were staged by an earlier version have no kind.
+    kind = f": {escape(found)}" if (found := row.get("duplicate_kind")) else ""
     href = f' href="#image-{numbers[original]}"' if original in numbers else ""
-    return f'<a class="near"{href} title="{escape(original)}">near duplicate</a> '
+    return f'<a class="near"{href} title="{escape(original)}">near duplicate{kind}</a> '
 
 
 def _link(url: str | None, text: str) -> str:

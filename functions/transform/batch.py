@@ -52,7 +52,8 @@ def transform_batch(
         decisions.check_waiting()
         rows = [decisions.rows[item.media_id] for item in plan.items if item.media_id in decisions.rows]
         rows = mark_duplicates(rows, media_index, bucket)
-        rows = mark_near_duplicates(rows, batch, hash_log_cache(config.image_hashes_table), media_index, bucket)
+        cache = hash_log_cache(config.image_hashes_table, config.bucket_name)
+        rows = mark_near_duplicates(rows, batch, cache, media_index, bucket)
         return staging.write(rows, again=counts is not None)
 
 

@@ -9,7 +9,7 @@ from imagelake.lake.bucket import Bucket
 from imagelake.lake.media_index import MediaIndex
 from imagelake.lake.originals import with_image
 from imagelake.lake.parts import StagedRow
-from imagelake.lake.rows import Status
+from imagelake.lake.rows import DuplicateKind, Status
 
 
 def mark_duplicates(rows: list[StagedRow], media_index: MediaIndex, bucket: Bucket) -> list[StagedRow]:
@@ -35,6 +35,7 @@ def _mark(row: StagedRow, owners: dict[str, str]) -> StagedRow:
         return row
     marked: StagedRow = {
         **row, "status": Status.DUPLICATE, "duplicate_of": owner, "duplicate_distance": 0,
+        "duplicate_kind": DuplicateKind.BYTES,
         "width": None, "height": None, "image": None, "tensor": None,
     }  # fmt: skip
     return marked

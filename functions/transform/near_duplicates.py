@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from imagelake.lake.bucket import Bucket
-from imagelake.lake.hash_log import Entry, Hashes, HashLog, HashLogCache
+from imagelake.lake.hash_log import HASHES, Entry, Hashes, HashLog
+from imagelake.lake.hash_log_cache import HashLogCache
+from imagelake.lake.hash_log_snapshot import HashLogSnapshot
 from imagelake.lake.media_index import MediaIndex
 from imagelake.lake.originals import with_image
 from imagelake.lake.parts import StagedRow
@@ -22,28 +22,18 @@ from imagelake.lake.rows import Status
 from imagelake.run.errors import StorageUnavailableError
 from imagelake.run.models import Batch
 from imagelake.run.retries import attempts
+from transform.comparisons import Match, compare, hashes_of
 
-# Number of the 64 bits that may differ: benchmarks/near_duplicates.py chose them, see docs/near-duplicates.md.
-PHASH_BITS, DHASH_BITS = 8, 12
 MIN_CONTRAST = 0.05
-# Originals of the log that are compared at once: with the 1,000 images of the largest batch, they take 16 MB.
-_BLOCK = 2048
 # Give up after losing the conditional write this many times.
 _TRIES = 40
 _PAUSE_SECONDS = 0.1
 
 
-class Match(NamedTuple):
-    """The original that an image looks like: the number of differing bits of phash, and the index of the original."""
-
-    distance: int
-    original: int
-
-
 @cache
-def hash_log_cache(table: str) -> HashLogCache:
+def hash_log_cache(table: str, bucket: str) -> HashLogCache:
     """Return the cache of a table, one per worker."""
-    return HashLogCache(HashLog(table))
+    return HashLogCache(HashLog(table), HashLogSnapshot(Bucket(bucket)))
 
 
 def is_comparable(row: Mapping[str, Any]) -> bool:
@@ -63,16 +53,17 @@ def mark_near_duplicates(
     compared = [row for row in rows if row["status"] == Status.OK and is_comparable(row)]
     if not compared:
         return rows
-    hashes = np.array([(row["phash"], row["dhash"]) for row in compared], np.int64).view(np.uint64)
+    hashes = hashes_of(compared)
     for tries in attempts(_TRIES, max_pause=_PAUSE_SECONDS):
         cache.refresh(consistent=tries > 0)
         seq = cache.seq_by_batch.get(batch.work_id)
         earlier = cache.before(seq or cache.next_seq)
         matches = find(hashes, earlier)
         originals = [index for index, match in enumerate(matches) if match is None]
-        entry = Entry(cache.next_seq, batch.work_id, hashes[originals].astype(">u8").tobytes())
+        entry = Entry(cache.next_seq, batch.work_id, batch.dt, hashes[originals, :HASHES])
         names = [compared[index]["media_id"] for index in originals]
         if seq or cache.log.append(entry, names):
+            cache.save_old_entries(batch.dt)
             duplicates = _name_originals(compared, matches, names, len(earlier), cache)
             named = dict.fromkeys(original for original, _ in duplicates.values())
             valid = with_image(named, rows, media_index, bucket)
@@ -85,41 +76,35 @@ def find(hashes: Hashes, earlier: Hashes) -> list[Match | None]:
 
     Indexes of originals count those in ``earlier`` first, then the images of ``hashes`` that have no match.
     """
-    nearest = _find_earlier(hashes, earlier)
+    nearest: dict[int, Match] = {}
+    for image, match in compare(hashes, earlier):
+        nearest[image] = min(nearest.get(image, match), match)
+    # Matches with images before it in the batch.
+    within: dict[int, list[Match]] = {}
+    for image, match in compare(hashes, hashes):
+        if match.original < image:
+            within.setdefault(image, []).append(match)
     matches: list[Match | None] = []
-    originals = np.empty_like(hashes)
-    count = 0
-    for index, pair in enumerate(hashes):
-        bits = np.bitwise_count(originals[:count] ^ pair)
-        (near,) = np.nonzero((bits[:, 0] <= PHASH_BITS) & (bits[:, 1] <= DHASH_BITS))
-        candidates = [Match(int(bits[other, 0]), len(earlier) + other) for other in near.tolist()]
-        if index in nearest:
-            candidates.append(nearest[index])
+    # The index of each original of this batch.
+    originals: dict[int, int] = {}
+    for image in range(len(hashes)):
+        candidates = [
+            match._replace(original=originals[match.original])
+            for match in within.get(image, ())
+            if match.original in originals
+        ]
+        if image in nearest:
+            candidates.append(nearest[image])
         matches.append(min(candidates, default=None))
         if not candidates:
-            originals[count] = pair
-            count += 1
+            originals[image] = len(earlier) + len(originals)
     return matches
-
-
-def _find_earlier(hashes: Hashes, earlier: Hashes) -> dict[int, Match]:
-    """Match images with ``earlier`` originals, by the index of the image."""
-    nearest: dict[int, Match] = {}
-    for start in range(0, len(earlier), _BLOCK):
-        block = earlier[start : start + _BLOCK]
-        bits = np.bitwise_count(hashes[:, None, 0] ^ block[:, 0])
-        pairs = np.argwhere(bits <= PHASH_BITS)
-        near = np.bitwise_count(hashes[pairs[:, 0], 1] ^ block[pairs[:, 1], 1]) <= DHASH_BITS
-        for image, original in pairs[near].tolist():
-            match = Match(int(bits[image, original]), start + original)
-            nearest[image] = min(nearest.get(image, match), match)
-    return nearest
 
 
 def _name_originals(
     compared: list[StagedRow], matches: list[Match | None], names: list[str], earlier: int, cache: HashLogCache
-) -> dict[str, tuple[str, int]]:
-    """Map the ``media_id`` of each near duplicate to its original and the distance.
+) -> dict[str, tuple[str, Match]]:
+    """Map the ``media_id`` of each near duplicate to its original and the match.
 
     ``names`` are the originals of this batch, and ``earlier`` is the number of originals before them.
     """
@@ -135,12 +120,12 @@ def _name_originals(
             if seq not in names_by_seq:
                 names_by_seq[seq] = cache.log.names(seq)
             name = names_by_seq[seq][position]
-        duplicates[row["media_id"]] = (name, match.distance)
+        duplicates[row["media_id"]] = (name, match)
     return duplicates
 
 
-def _mark(row: StagedRow, duplicate: tuple[str, int] | None, valid: set[str]) -> StagedRow:
+def _mark(row: StagedRow, duplicate: tuple[str, Match] | None, valid: set[str]) -> StagedRow:
     if duplicate is None or duplicate[0] not in valid:
         return row
-    original, distance = duplicate
-    return row | {"duplicate_of": original, "duplicate_distance": distance}
+    original, match = duplicate
+    return row | {"duplicate_of": original, "duplicate_distance": match.distance, "duplicate_kind": match.kind}

@@ -28,6 +28,7 @@ _ARROW = {
     "timestamp": pa.timestamp("us"),
     "array<string>": pa.list_(pa.string()),
     "array<float>": pa.list_(pa.float32()),
+    "array<bigint>": pa.list_(pa.int64()),
     "struct<bytes:binary,path:string>": pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
 }
 # pyarrow and pandas also take these columns from the path, as dictionaries; with another type in the files they fail.

@@ -96,6 +96,13 @@ def _report() -> str:
         for feed in feeds
         for code in ErrorCode
     ]
-    row: dict[str, Any] = {"media_id": "a", "alt_text": LONG, "caption": LONG, "duplicate_of": LONG, "permalink": None}
+    row: dict[str, Any] = {
+        "media_id": "a",
+        "alt_text": LONG,
+        "caption": LONG,
+        "duplicate_of": LONG,
+        "duplicate_kind": "mirrored",
+    }
+    row |= {"permalink": None}
     images = [ShownImage(row, IMAGE) for _ in range(48)]  # type: ignore[arg-type]
     return render(summary, images, items, "bucket-" + LONG)

@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 
-from imagelake.lake.hash_log import HashLog, HashLogCache
+from imagelake.lake.bucket import Bucket
+from imagelake.lake.hash_log import HashLog
+from imagelake.lake.hash_log_cache import HashLogCache
+from imagelake.lake.hash_log_snapshot import HashLogSnapshot
 from imagelake.run.errors import StorageUnavailableError
 from tests.support.private_parts import calls_of_aws
 
@@ -103,6 +106,6 @@ class Turns:
                 self._next(1 - number)
                 self._wait(number)
 
-    def _cache(self, table: str) -> HashLogCache:
+    def _cache(self, table: str, bucket: str) -> HashLogCache:
         caches = {} if self._current is None else self._caches[self._current]
-        return caches.setdefault(table, HashLogCache(HashLog(table)))
+        return caches.setdefault(table, HashLogCache(HashLog(table), HashLogSnapshot(Bucket(bucket))))

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from imagelake.lake.rows import COLUMNS, Column
+from imagelake.imaging.views import CROPS, SIDE_CROP
+from imagelake.lake.rows import COLUMNS, Column, DuplicateKind
 from imagelake.run.errors import ErrorCode
 from imagelake.sources import SOURCES
 from tests.support.asl import MACHINE, states
+from transform.comparisons import DHASH_BITS, PART_BITS, PHASH_BITS
 
 ROOT = Path(__file__).parents[2]
 DATASET = (ROOT / "docs" / "dataset.md").read_text()
@@ -73,14 +75,19 @@ def test_performance_shows_the_figures_of_the_benchmark() -> None:
     assert shown == measured
 
 
-def test_near_duplicates_shows_the_figures_of_the_limits_in_use() -> None:
+def test_near_duplicates_shows_the_kinds_and_limits_in_use() -> None:
     page, measured = (ROOT / "docs" / "near-duplicates.md").read_text().split("## All measurements")
-    shown = re.findall(r"^\| (.+) \| ([\d.]+) \| ([\d.]+) \|$", page, re.MULTILINE)
-    # The columns are the limits 4 and 8, 6 and 10, then 8 and 12.
-    found = re.findall(r"^\| (.+?) \|(?: [\d.]+ \|){2} ([\d.]+) \|(?: [\d.]+ \|){5}$", measured, re.MULTILINE)
-    photos, tiles = found[: len(found) // 2], found[len(found) // 2 :]
-    assert shown
-    assert shown == [(*photo, tile) for photo, (_, tile) in zip(photos, tiles, strict=True)]
+    kinds = [kind for kind in DuplicateKind if kind is not DuplicateKind.BYTES]
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == kinds
+    assert f"| {' | '.join(['change', 'any', *kinds])} |" in measured
+    rows = dict(re.findall(r"^\| `(\w+)` \| .+ \| (.+) \|$", page, re.MULTILINE))
+    numbers = {kind: {int(number) for number in re.findall(r"\d+", row)} for kind, row in rows.items()}
+    assert {PHASH_BITS, DHASH_BITS} <= numbers["whole"]
+    assert PART_BITS in numbers["parts"]
+    assert {PHASH_BITS, *(round(100 * crop) for crop in (*CROPS, SIDE_CROP))} <= numbers["crop"]
+    # The page says so: the other comparisons mistake no pair that the whole images do not.
+    (drawn,) = re.findall(r"^\| screenshots.+pairs \| (\d+) \| (\d+) \|", measured, re.MULTILINE)
+    assert drawn[0] == drawn[1]
 
 
 def test_architecture_shows_the_layers_that_are_checked() -> None:

@@ -19,7 +19,8 @@ from imagelake.lake.rows import Status
 from imagelake.run.errors import ErrorCode, ImageRejectedError
 from imagelake.sources import Feed, get_source
 from imagelake.web.messages import Response
-from transform.near_duplicates import Match, find, is_comparable
+from transform.comparisons import Match, hashes_of
+from transform.near_duplicates import find, is_comparable
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 README = (SAMPLES / "README.md").read_text("utf-8")
@@ -66,7 +67,7 @@ def near_duplicates() -> list[Match | None]:
     files = [image["file"] for post in POSTS for image in own_images(post) if "outcome" not in image]
     made = [process((SAMPLES / file).read_bytes()) for file in files]
     assert all(is_comparable(vars(picture)) for picture in made)
-    hashes = np.array([(picture.phash, picture.dhash) for picture in made], np.int64).view(np.uint64)
+    hashes = hashes_of([vars(picture) for picture in made])
     return find(hashes, hashes[:0])
 
 

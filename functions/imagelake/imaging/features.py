@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imagelake.imaging.flags import Flags, find_flags, histogram_moments
-from imagelake.imaging.hashes import dhash, phash
+from imagelake.imaging.hashes import fingerprints
 from imagelake.imaging.thumbhash import thumbhash
+from imagelake.imaging.views import view_hashes
 
 _SAMPLE_SIDE = 128
 # Twice the side that the perceptual hash needs, and the size at which CleanVision detects blur.
@@ -45,6 +46,7 @@ class Features(Flags):
     ``dominant_colors``  up to five as ``#rrggbb``, largest share first; see `find_dominant_colors`
     ``thumbhash``        see `imagelake.imaging.thumbhash`
     ``phash``, ``dhash`` see `imagelake.imaging.hashes`
+    ``view_hashes``      one for each of `imagelake.imaging.views.VIEWS`, then phash and dhash of the mirror image
     """
 
     mean_rgb: tuple[float, float, float]
@@ -57,6 +59,7 @@ class Features(Flags):
     thumbhash: str
     phash: int
     dhash: int
+    view_hashes: tuple[int, ...]
 
 
 def measure(image: Image.Image, original_size: tuple[int, int]) -> Features:
@@ -69,6 +72,7 @@ def measure(image: Image.Image, original_size: tuple[int, int]) -> Features:
     mean_rgb, colorfulness = _measure_colors(split_channels(sample))
     thumbnail = half.reduce(_step_to_fit(half, _THUMBNAIL_SIDE))
     small_channels, small_luma = split_channels(thumbnail), thumbnail.convert("L")
+    whole = fingerprints(small_luma)
     return Features(
         mean_rgb=mean_rgb,
         brightness=mean / 255,
@@ -78,8 +82,9 @@ def measure(image: Image.Image, original_size: tuple[int, int]) -> Features:
         colorfulness=colorfulness,
         dominant_colors=find_dominant_colors(small_channels),
         thumbhash=thumbhash(small_channels),
-        phash=phash(small_luma),
-        dhash=dhash(small_luma),
+        phash=whole.phash,
+        dhash=whole.dhash,
+        view_hashes=(*view_hashes(luma), whole.mirrored_phash, whole.mirrored_dhash),
         **vars(find_flags(thumbnail, small_channels, small_luma, colorfulness == 0, original_size)),
     )
 

@@ -1,6 +1,6 @@
 """The hash log: the perceptual hashes of all originals, one numbered entry per batch.
 
-Entries are only added, so they give all batches one order. An entry takes 16 bytes per original, and every batch reads
+Entries are only added, so they give all batches one order. An entry takes 112 bytes per original, and every batch reads
 it. The names of the originals are a second item, which is read only after a match: DynamoDB bills a read by its size.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import zlib
-from bisect import bisect_right
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,16 +31,19 @@ _CONFLICTS = {"None", "ConditionalCheckFailed", "TransactionConflict"}
 _THROTTLED = {"ProvisionedThroughputExceeded", "ThrottlingError"}
 
 
-# One row per original: phash and dhash.
+# One row per image: phash and dhash, then hashes of its views. An original has 14 of them.
 Hashes = NDArray[np.uint64]
+_WHOLE, _VIEWS = 2, 12
+HASHES = _WHOLE + _VIEWS
 
 
 class Entry(NamedTuple):
-    """One batch in the log: its sequence number, from 1, and its originals as big-endian pairs of phash and dhash."""
+    """One batch in the log: its sequence number, from 1, its day, and the hashes of its originals."""
 
     seq: int
     batch_id: str
-    hashes: bytes
+    dt: str
+    hashes: Hashes
 
 
 class HashLog:
@@ -63,7 +65,7 @@ class HashLog:
             )
             for page in pages:
                 for item in page["Items"]:
-                    yield Entry(int(item["seq"]["N"]), item["batch_id"]["S"], item["hashes"]["B"])
+                    yield _entry(item)
 
     def append(self, entry: Entry, names: list[str]) -> bool:
         """Add an entry and the names of its originals; return ``False`` if its sequence number is taken."""
@@ -71,7 +73,14 @@ class HashLog:
         packed = zlib.compress(json.dumps(names).encode())
         pieces = [packed[start : start + MAX_NAMES_BYTES] for start in range(0, len(packed), MAX_NAMES_BYTES)]
         items: list[dict[str, UniversalAttributeValueTypeDef]] = [
-            {"log": {"S": _HASHES}, **seq, "batch_id": {"S": entry.batch_id}, "hashes": {"B": entry.hashes}},
+            {
+                "log": {"S": _HASHES},
+                **seq,
+                "batch_id": {"S": entry.batch_id},
+                "dt": {"S": entry.dt},
+                "hashes": {"B": pack(entry.hashes[:, :_WHOLE])},
+                "views": {"B": pack(entry.hashes[:, _WHOLE:])},
+            },
             *(
                 {"log": {"S": _names(number)}, **seq, "names": {"B": piece}, "items": {"N": str(len(pieces))}}
                 for number, piece in enumerate(pieces)
@@ -119,48 +128,24 @@ class HashLog:
             return self._dynamo.get_item(TableName=self.table, Key=key, ConsistentRead=True)["Item"]
 
 
+def _entry(item: dict[str, AttributeValueTypeDef]) -> Entry:
+    whole = unpack(item["hashes"]["B"], _WHOLE)
+    # Earlier versions stored no views and no day. A view that is 0 equals no other.
+    views = unpack(item["views"]["B"], _VIEWS) if "views" in item else np.zeros((len(whole), _VIEWS), np.uint64)
+    dt = item["dt"]["S"] if "dt" in item else ""
+    return Entry(int(item["seq"]["N"]), item["batch_id"]["S"], dt, np.hstack([whole, views]))
+
+
+def pack(hashes: Hashes) -> bytes:
+    """Turn hashes into bytes, the most significant byte first."""
+    return hashes.astype(">u8").tobytes()
+
+
+def unpack(packed: bytes, columns: int) -> Hashes:
+    """Turn bytes into hashes, so many for each image."""
+    return np.frombuffer(packed, (">u8", columns)).astype(np.uint64)
+
+
 def _names(number: int) -> str:
     """Return the log of the names' first item, or of one of those after it."""
     return f"{_NAMES}/{number}" if number else _NAMES
-
-
-class HashLogCache:
-    """All entries of a log that this worker has read so far.
-
-    ``hashes`` has the originals of all entries; ``offsets[seq - 1]`` is the index of an entry's first original.
-    """
-
-    def __init__(self, log: HashLog) -> None:
-        self.log = log
-        self.hashes: Hashes = np.empty((0, 2), np.uint64)
-        self.offsets = [0]
-        self.seq_by_batch: dict[str, int] = {}
-
-    @property
-    def next_seq(self) -> int:
-        """Return the sequence number after the last entry."""
-        return len(self.offsets)
-
-    def refresh(self, *, consistent: bool) -> None:
-        """Read the entries that were added since."""
-        parts = [self.hashes]
-        try:
-            for entry in self.log.read(self.next_seq - 1, consistent=consistent):
-                if entry.seq != self.next_seq:
-                    # A read that is not consistent can miss an entry and still return the next one.
-                    break
-                parts.append(np.frombuffer(entry.hashes, (">u8", 2)))
-                self.offsets.append(self.offsets[-1] + len(parts[-1]))
-                self.seq_by_batch[entry.batch_id] = entry.seq
-        finally:
-            # Keep the hashes of the entries before an error too, because their offsets are kept.
-            self.hashes = np.concatenate(parts)
-
-    def before(self, seq: int) -> Hashes:
-        """Return the originals of all entries before this one."""
-        return self.hashes[: self.offsets[seq - 1]]
-
-    def locate(self, original: int) -> tuple[int, int]:
-        """Return the sequence number of an original's entry, and the position of the original in it."""
-        seq = bisect_right(self.offsets, original)
-        return seq, original - self.offsets[seq - 1]

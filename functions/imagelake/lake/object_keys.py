@@ -13,6 +13,8 @@ from imagelake.run.models import Batch, Run
 
 # The folder of all open markers.
 OPEN = "open/"
+# The oldest entries of the hash log.
+HASH_LOG_SNAPSHOT = "hash-log/snapshot"
 # The folder of all dataset files.
 DATASET = "lake/images/"
 

@@ -27,6 +27,16 @@ class Status(StrEnum):
     FAILED = "failed"  # the bytes could not be downloaded
 
 
+class DuplicateKind(StrEnum):
+    """The comparison that found a duplicate; of several that hold, the first one counts."""
+
+    BYTES = "bytes"  # the same bytes, so the row is a duplicate
+    WHOLE = "whole"  # the whole images look alike
+    MIRRORED = "mirrored"  # one is the mirror image of the other
+    PARTS = "parts"  # four of five parts look alike, as after a text or a box was added
+    CROP = "crop"  # one is a crop of the other
+
+
 class Column(NamedTuple):
     """Name, Athena type and meaning of one column."""
 
@@ -64,8 +74,13 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "duplicate_distance",
         "int",
-        "Number of `phash` bits that differ from the original; 0 for the same bytes, and possible for near duplicates; "
-        "`status` tells them apart",
+        "Number of bits that differ in the hashes that were compared; 0 for the same bytes, and possible for near "
+        "duplicates",
+    ),
+    Column(
+        "duplicate_kind",
+        "string",
+        "Comparison that found the duplicate: `bytes`, `whole`, `mirrored`, `parts` or `crop`; null if it is none",
     ),
     Column("run_id", "string", "Id of the run that planned the item"),
     Column("transform_version", "int", "Version of the transformation that made the row"),
@@ -98,6 +113,11 @@ COLUMNS: tuple[Column, ...] = (
     Column("thumbhash", "string", "ThumbHash placeholder, Base64"),
     Column("phash", "bigint", "64-bit DCT perceptual hash, signed"),
     Column("dhash", "bigint", "64-bit difference hash, signed"),
+    Column(
+        "view_hashes",
+        "array<bigint>",
+        "28 more hashes, of parts and crops of the image and of its mirror image, for comparisons; 0 for a flat view",
+    ),
     # Quality flags, with the names and methods of CleanVision, on a thumbnail of at most 64 pixels per side.
     Column("is_dark", "boolean", "The 99th percentile of brightness is below 0.32"),
     Column("is_light", "boolean", "The 5th percentile of brightness is above 0.95"),
@@ -139,6 +159,7 @@ class RowWithoutImage(TypedDict):
     error_message: str | None
     duplicate_of: str | None
     duplicate_distance: int | None
+    duplicate_kind: str | None
     run_id: str
     transform_version: int
     image_options: str
@@ -161,6 +182,7 @@ class RowWithoutImage(TypedDict):
     thumbhash: str | None
     phash: int | None
     dhash: int | None
+    view_hashes: Sequence[int] | None
     is_dark: bool | None
     is_light: bool | None
     is_blurry: bool | None

@@ -342,7 +342,8 @@ def test_page_marks_a_near_duplicate_and_links_to_its_original(lake: Lake) -> No
     first, second, third = item("a"), item("b"), item("c")
     made = plan(first, second, third)
     originals = ((second, first.media_id), (third, elsewhere.media_id))
-    rows = [result(one, duplicate_of=original, duplicate_distance=5) for one, original in originals]
+    changes: Any = {"duplicate_distance": 5, "duplicate_kind": "mirrored"}
+    rows = [result(one, duplicate_of=original, **changes) for one, original in originals]
     keep_file(lake, made, result(first), *rows)
     map_keys.app.handler(event("map_keys", batch=made.batch), Context())
     report(done(lake, made))
@@ -353,6 +354,7 @@ def test_page_marks_a_near_duplicate_and_links_to_its_original(lake: Lake) -> No
         ("#image-0", first.media_id),
         (None, elsewhere.media_id),
     ]
+    assert tags.text.count("near duplicate: mirrored") == 2
 
 
 def test_page_says_how_many_images_it_does_not_show_and_where_they_are(lake: Lake) -> None:

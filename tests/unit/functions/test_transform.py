@@ -30,7 +30,7 @@ from tests.support.private_parts import calls_of_aws
 from tests.support.web_server import Answer, WebServer
 from transform.app import handler
 from transform.batch import transform_batch
-from transform.near_duplicates import PHASH_BITS
+from transform.comparisons import PHASH_BITS
 from transform.results import Result
 from transform.settings import TransformSettings
 

@@ -34,6 +34,7 @@ _FEATURES: dict[str, Any] = {
     "thumbhash": "abc=",
     "phash": -(2**63) + 1,
     "dhash": 2**62 + 1,
+    "view_hashes": [0, -(2**63), 2**62 + 1],
     "width": 64,
     "height": 48,
 }
@@ -99,6 +100,7 @@ def test_columns_have_the_types_of_the_contract(lake: Lake) -> None:
         "timestamp": pa.timestamp("us"),
         "array<string>": pa.list_(pa.string()),
         "array<float>": pa.list_(pa.float32()),
+        "array<bigint>": pa.list_(pa.int64()),
         "struct<bytes:binary,path:string>": pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
     }
     for column in COLUMNS:

@@ -54,6 +54,7 @@ _PYTHON_TYPES: dict[str, Any] = {
     "timestamp": str,
     "array<string>": Sequence[str],
     "array<float>": Sequence[float],
+    "array<bigint>": Sequence[int],
     "struct<bytes:binary,path:string>": ImageFile,
 }
 
@@ -73,7 +74,7 @@ def test_row_has_the_columns_in_types_that_fit() -> None:
 def test_columns_have_one_name_and_a_type_of_athena() -> None:
     assert len({column.name for column in COLUMNS}) == len(COLUMNS)
     scalars = {"string", "binary", "int", "bigint", "float", "boolean", "timestamp"}
-    nested = {"array<string>", "array<float>", "struct<bytes:binary,path:string>"}
+    nested = {"array<string>", "array<float>", "array<bigint>", "struct<bytes:binary,path:string>"}
     assert {column.type for column in COLUMNS} <= scalars | nested
     assert all(column.meaning for column in COLUMNS)
 

@@ -73,7 +73,7 @@ def test_duplicate_keeps_its_features_but_not_its_image(lake: Lake) -> None:
     first, duplicate = mark_duplicates(before, lake.media_index, lake.bucket)
     assert first == before[0]
     assert duplicate == before[1] | {
-        "status": "duplicate", "duplicate_of": A, "duplicate_distance": 0,
+        "status": "duplicate", "duplicate_of": A, "duplicate_distance": 0, "duplicate_kind": "bytes",
         "width": None, "height": None, "image": None, "tensor": None,
     }  # fmt: skip
 

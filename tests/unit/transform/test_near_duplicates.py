@@ -13,20 +13,30 @@ import pytest
 from botocore.exceptions import ClientError
 
 from imagelake.lake.bucket import Bucket
-from imagelake.lake.hash_log import Entry, HashLog
+from imagelake.lake.hash_log import Entry, Hashes, HashLog
 from imagelake.lake.media_index import MediaIndex
 from imagelake.lake.parts import StagedRow
-from imagelake.lake.rows import Row, Status
+from imagelake.lake.rows import DuplicateKind, Row, Status
 from imagelake.run.aws import client
 from imagelake.run.errors import StorageDeniedError, StorageUnavailableError
 from imagelake.run.models import Batch
 from tests.support.factories import item, plan, result
 from tests.support.fake_lake import BUCKET, IMAGE_HASHES, IMAGE_KEYS, Lake
-from transform import near_duplicates
-from transform.near_duplicates import DHASH_BITS, MIN_CONTRAST, PHASH_BITS, find, hash_log_cache, mark_near_duplicates
+from transform import comparisons
+from transform.comparisons import COMPARISONS, DHASH_BITS, PHASH_BITS, compare
+from transform.near_duplicates import MIN_CONTRAST, find, hash_log_cache, mark_near_duplicates
 
 # Far from one another and from their complements.
 PHASH = [0x0123456789ABCDEF, 0x7FFFFFFF00000000, 0x00FF00FF00FF00FF, 0x5555555555555555]
+
+
+DAY = "2026-04-01"
+FLAT_VIEWS = (0,) * 28
+
+
+def hashes(*phashes: int) -> Hashes:
+    """The hashes of originals with these phashes and nothing else."""
+    return np.array([(phash, *(0,) * 13) for phash in phashes], np.uint64)
 
 
 def signed(bits: int) -> int:
@@ -35,7 +45,8 @@ def signed(bits: int) -> int:
 
 def looks(name: str, phash: int, dhash: int = 0, **changes: Any) -> StagedRow:
     """An image with these hashes."""
-    values = {"phash": signed(phash), "dhash": signed(dhash), "is_low_information": False, "contrast": 0.2}
+    values = {"phash": signed(phash), "dhash": signed(dhash), "view_hashes": FLAT_VIEWS}
+    values |= {"is_low_information": False, "contrast": 0.2}
     return without_image(result(item(name), **{**values, **changes}))
 
 
@@ -58,11 +69,10 @@ def mark(name: str, *rows: StagedRow) -> list[tuple[str | None, int | None]]:
     media_index = MediaIndex(IMAGE_KEYS)
     Bucket(BUCKET).put(f"open/feed/{name}.json", b"", "")
     media_index.claim((row["media_id"] for row in rows), name)
-    marked = mark_near_duplicates(list(rows), batch(name), hash_log_cache(IMAGE_HASHES), media_index, Bucket(BUCKET))
-    unmarked: list[StagedRow] = [row | {"duplicate_of": None, "duplicate_distance": None} for row in rows]
-    assert [row | {"duplicate_of": None, "duplicate_distance": None} for row in marked] == unmarked, (
-        "nothing else changes"
-    )
+    cache = hash_log_cache(IMAGE_HASHES, BUCKET)
+    marked = mark_near_duplicates(list(rows), batch(name), cache, media_index, Bucket(BUCKET))
+    unmarked: Any = {"duplicate_of": None, "duplicate_distance": None, "duplicate_kind": None}
+    assert [row | unmarked for row in marked] == [row | unmarked for row in rows], "nothing else changes"
     marks = [(row["duplicate_of"], row["duplicate_distance"]) for row in marked]
     json.dumps(marks)  # The rows are staged as JSON, which has no numbers of NumPy.
     return marks
@@ -170,7 +180,7 @@ def test_original_without_an_image_is_not_named(lake: Lake, status: Status) -> N
 
 
 def test_original_that_nobody_knows_is_not_named(lake: Lake) -> None:
-    assert lake.image_hashes.append(Entry(1, "gone", np.array([PHASH[0], 0], ">u8").tobytes()), ["gone"])
+    assert lake.image_hashes.append(Entry(1, "gone", DAY, hashes(PHASH[0])), ["gone"])
     assert mark("b2", looks("a", PHASH[0])) == [(None, None)]
 
 
@@ -240,9 +250,11 @@ def test_dhash_has_to_agree_in_one_batch(lake: Lake, bits: int, distance: int | 
 def test_log_of_many_pages_is_read_to_its_end(lake: Lake) -> None:
     log = HashLog(IMAGE_HASHES)
     # A page of a query has at most 1 MB.
-    entries = [Entry(number, f"b{number}", bytes(300_000)) for number in range(1, 6)]
+    entries = [Entry(number, f"b{number}", DAY, hashes(*range(2_700))) for number in range(1, 6)]
     assert all(log.append(entry, []) for entry in entries)
-    assert list(log.read(0, consistent=False)) == entries
+    read = list(log.read(0, consistent=False))
+    assert [entry[:3] for entry in read] == [entry[:3] for entry in entries]
+    assert all((entry.hashes == entries[0].hashes).all() for entry in read)
 
 
 def test_names_of_the_logs_stay_or_all_earlier_images_are_lost(lake: Lake) -> None:
@@ -267,16 +279,16 @@ def test_loser_of_two_batches_at_once_decides_again(lake: Lake, monkeypatch: pyt
         if not first:
             first.append(entry)
             # Another worker adds this after we have read and before we write.
-            assert append(log, Entry(1, "theirs", np.array([PHASH[0], 0], ">u8").tobytes()), ["their image"])
+            assert append(log, Entry(1, "theirs", DAY, hashes(PHASH[0])), ["their image"])
             lake.media_index.claim(["their image"], "theirs")
             lake.bucket.put("open/feed/theirs.json", b"", "")
         return append(log, entry, names)
 
     monkeypatch.setattr(HashLog, "append", late)
     assert mark("ours", looks("a", flipped(PHASH[0], 2)), looks("b", PHASH[1])) == [("their image", 2), (None, None)]
-    assert len(first[0].hashes) == 32, "at first, both of ours were originals"
+    assert len(first[0].hashes) == 2, "at first, both of ours were originals"
     (theirs, ours) = HashLog(IMAGE_HASHES).read(0, consistent=True)
-    assert (theirs.seq, ours.seq, ours.hashes) == (1, 2, np.array([PHASH[1], 0], ">u8").tobytes())
+    assert (theirs.seq, ours.seq, ours.hashes.tolist()) == (1, 2, hashes(PHASH[1]).tolist())
 
 
 def test_same_marks_when_it_died_after_its_entry(lake: Lake) -> None:
@@ -394,34 +406,77 @@ def test_log_is_read_at_the_full_price_only_after_a_lost_write(
     assert [call["ConsistentRead"] for call in called(calls, "Query")] == [False, False, True]
 
 
-def test_blocks_find_what_a_plain_loop_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+def plain_matches(image: list[int], originals: list[list[int]]) -> list[tuple[int, int, int]]:
+    """Rank, distance and index of each original that a comparison finds, by a loop over all conditions."""
+    found = []
+    for index, original in enumerate(originals):
+        for comparison in COMPARISONS:
+            pairs = [(image[one.image], original[one.original], one) for one in comparison.conditions]
+            if all(
+                (a ^ b).bit_count() <= one.bits and (one.image < 2 or a) and (one.original < 2 or b)
+                for a, b, one in pairs
+            ):
+                rank = list(DuplicateKind).index(comparison.kind)
+                found.append((rank, (pairs[0][0] ^ pairs[0][1]).bit_count(), index))
+    return found
+
+
+def test_comparisons_find_what_a_plain_loop_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(7)
-    earlier = random.integers(0, 1 << 64, (500, 2), np.uint64)
-    hashes = earlier[random.integers(0, 500, 60)] ^ (
-        np.uint64(1) << random.integers(0, 64, (60, 2), np.uint64)
-    )  # one bit off
-    hashes[::3] = random.integers(0, 1 << 64, (20, 2), np.uint64)
-    monkeypatch.setattr(near_duplicates, "_BLOCK", 7)
-    plain: list[tuple[int, int] | None] = []
+    earlier = random.integers(0, 1 << 64, (200, 14), np.uint64)
+    images = random.integers(0, 1 << 64, (160, 30), np.uint64)
+    # Each image fulfils one comparison with an original, or all of its conditions but one.
+    for number, image in enumerate(images):
+        original = earlier[random.integers(0, 200)]
+        conditions = list(COMPARISONS[number % len(COMPARISONS)].conditions)
+        for condition in conditions[: len(conditions) - (number % 5 == 0)]:
+            image[condition.image] = original[condition.original] ^ np.uint64(random.integers(0, 1 << condition.bits))
+    images[::7, 2:] = 0
+    monkeypatch.setattr(comparisons, "_IMAGES_AT_ONCE", 3)
+    monkeypatch.setattr(comparisons, "_ORIGINALS_AT_ONCE", 7)
     originals = earlier.tolist()
-    for phash, dhash in hashes.tolist():
-        matches = [
-            ((phash ^ other).bit_count(), index)
-            for index, (other, verify) in enumerate(originals)
-            if (phash ^ other).bit_count() <= PHASH_BITS and (dhash ^ verify).bit_count() <= DHASH_BITS
-        ]
+    plain = []
+    for image in images.tolist():
+        matches = plain_matches(image, originals)
         plain.append(min(matches, default=None))
         if not matches:
-            originals.append([phash, dhash])
-    assert find(hashes, earlier) == plain
-    assert sum(match is not None for match in plain) >= 40
+            originals.append(image[:14])
+    assert find(images, earlier) == plain
+    assert {match[0] for match in plain if match is not None} == {1, 2, 3, 4}
+    assert {comparison.kind for comparison in COMPARISONS} == set(DuplicateKind) - {DuplicateKind.BYTES}
+
+
+def test_flat_views_equal_no_other() -> None:
+    flat = np.zeros((1, 30), np.uint64)
+    assert {match.kind for _, match in compare(flat, flat[:, :14])} == {DuplicateKind.WHOLE}
+
+
+def test_rows_and_entries_of_an_earlier_version_are_compared_as_a_whole(lake: Lake) -> None:
+    client("dynamodb").put_item(
+        TableName=IMAGE_HASHES,
+        Item={
+            "log": {"S": "phash-1"},
+            "seq": {"N": "1"},
+            "batch_id": {"S": "old"},
+            "hashes": {"B": np.array([PHASH[0], 0], ">u8").tobytes()},
+        },
+    )
+    client("dynamodb").put_item(
+        TableName=IMAGE_HASHES,
+        Item={"log": {"S": "names-1"}, "seq": {"N": "1"}, "names": {"B": zlib.compress(b'["a"]')}},
+    )
+    lake.media_index.claim(["a"], "old")
+    lake.bucket.put("open/feed/old.json", b"", "")
+    row = looks("b", flipped(PHASH[0], 2))
+    del row["view_hashes"]  # type: ignore[misc]
+    assert mark("b2", row) == [("a", 2)]
 
 
 def test_names_above_the_size_of_an_item_are_several_items(lake: Lake) -> None:
     log = HashLog(IMAGE_HASHES)
     random = Random(1)
     names = [f"cms/{random.randbytes(250).hex()}" for _ in range(2_000)]
-    assert log.append(Entry(1, "b1", bytes(16 * len(names))), names)
+    assert log.append(Entry(1, "b1", DAY, hashes(*range(len(names)))), names)
     assert log.names(1) == names
     assert sorted(entry["log"]["S"] for entry in lake.hashes()) == ["names-1", "names-1/1", "phash-1"]
 

@@ -1,0 +1,62 @@
+"""The oldest entries of the hash log in one object, so that a new worker reads them at once.
+
+The object is a copy. The table keeps all entries, so the object can be deleted at any time. It consists of
+
+    checksum      the SHA-256 of all that follows
+    length        of the description, 8 bytes
+    description   a JSON list with the batch, the day and the number of originals of each entry
+    hashes        112 bytes per original
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+
+import numpy as np
+
+from imagelake.lake.bucket import Bucket
+from imagelake.lake.hash_log import HASHES, Entry, pack, unpack
+from imagelake.lake.object_keys import HASH_LOG_SNAPSHOT
+from imagelake.run.errors import ObjectMissingError
+from imagelake.run.observability import logger
+
+_DIGEST, _LENGTH = hashlib.sha256().digest_size, struct.Struct(">Q")
+
+
+class HashLogSnapshot:
+    """The object with the oldest entries of the log."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+
+    def read(self) -> list[Entry]:
+        """Read the entries; none if there is no snapshot yet, or if it is damaged."""
+        try:
+            body = self._bucket.get(HASH_LOG_SNAPSHOT)
+        except ObjectMissingError:
+            return []
+        content = body[_DIGEST:]
+        if hashlib.sha256(content).digest() != body[:_DIGEST]:
+            logger.warning("snapshot of the hash log is damaged", extra={"key": HASH_LOG_SNAPSHOT})
+            return []
+        start = _LENGTH.size + _LENGTH.unpack_from(content)[0]
+        described = json.loads(content[_LENGTH.size : start])
+        hashes = unpack(content[start:], HASHES)
+        ends = np.cumsum([count for _, _, count in described]).tolist()
+        return [
+            Entry(number + 1, batch_id, dt, hashes[end - count : end])
+            for number, ((batch_id, dt, count), end) in enumerate(zip(described, ends, strict=True))
+        ]
+
+    def write(self, entries: list[Entry]) -> None:
+        """Write the entries unless there are more already; what two workers write differs only in its length."""
+        version = self._bucket.version(HASH_LOG_SNAPSHOT)
+        if version is not None and len(self.read()) >= len(entries):
+            return
+        described = json.dumps([[entry.batch_id, entry.dt, len(entry.hashes)] for entry in entries]).encode()
+        packed = [pack(entry.hashes) for entry in entries]
+        content = b"".join([_LENGTH.pack(len(described)), described, *packed])
+        body = hashlib.sha256(content).digest() + content
+        self._bucket.put_if_unchanged(HASH_LOG_SNAPSHOT, body, "application/octet-stream", version)
