@@ -43,6 +43,7 @@ def render(summary: Summary, thumbnails: list[Thumbnail]) -> str:
         *(f"<li><b>{number}</b>{escape(name)}</li>" for name, number in summary.totals.items()),
         "</ul>",
         _list("Warnings", summary.warnings),
+        _list("Left out before download", summary.left_out),
         _list("Billed by the networks", summary.bills),
         "<h2>Feeds</h2>",
         _table(

@@ -12,6 +12,7 @@ from check_input.days import DAYS_AHEAD, FIRST_DAY
 from check_input.run_input import RunInput
 from imagelake.lake import object_keys
 from imagelake.lake.rows import COLUMNS
+from imagelake.run.console import DOMAINS
 from imagelake.run.models import Run
 from imagelake.sources import SOURCES
 from imagelake.sources.contract import Authorized, RefreshesUrls
@@ -336,10 +337,38 @@ def test_existing_alarms_roll_back_a_gradual_deployment() -> None:
 
 def test_every_alarm_and_rule_notifies_the_topic() -> None:
     alarms = of_type("AWS::CloudWatch::Alarm").values()
-    rule, events = (RESOURCES[name]["Properties"] for name in ("RunEndedRule", "EventsRule"))
-    assert set(of_type("AWS::Events::Rule")) == {"RunEndedRule", "EventsRule"}
+    ended, stopped, events = (
+        RESOURCES[name]["Properties"] for name in ("RunEndedRule", "RunStoppedRule", "EventsRule")
+    )
+    assert set(of_type("AWS::Events::Rule")) == {"RunEndedRule", "RunStoppedRule", "EventsRule"}
     assert [plain(target["Arn"]) for target in events["Targets"]] == ["EventsLogGroup.Arn"]
     assert {plain(target) for alarm in alarms for target in alarm["Properties"]["AlarmActions"]} == {"Topic"}
-    assert [plain(target["Arn"]) for target in rule["Targets"]] == ["Topic"]
     # No state of the run can react to these two.
-    assert rule["EventPattern"]["detail"]["status"] == ["TIMED_OUT", "ABORTED"]
+    for rule, status in ((ended, "TIMED_OUT"), (stopped, "ABORTED")):
+        assert [plain(target["Arn"]) for target in rule["Targets"]] == ["Topic"]
+        assert rule["EventPattern"]["detail"]["status"] == [status]
+
+
+def rule_text(name: str) -> str:
+    """The text of a rule, in which its link has a domain."""
+    (target,) = RESOURCES[name]["Properties"]["Targets"]
+    text, _ = target["InputTransformer"]["InputTemplate"]["Fn::Sub"]
+    return str(text)
+
+
+@pytest.mark.parametrize("name", ["RunEndedRule", "RunStoppedRule"])
+def test_text_of_a_rule_has_quotes_around_each_line(name: str) -> None:
+    """EventBridge refuses a text without them: each line is a JSON text of its own."""
+    lines = [json.loads(line) for line in rule_text(name).splitlines()]
+    assert [line for line in lines if not line.startswith(" ")][1:] == ["Where to look:", "How to resume:"]
+
+
+def test_run_that_somebody_stopped_is_not_to_be_continued() -> None:
+    assert "redrive-execution --execution-arn <arn>" in rule_text("RunEndedRule")
+    assert "redrive" not in rule_text("RunStoppedRule")
+    assert "FAILED" not in rule_text("RunStoppedRule")
+
+
+def test_template_and_code_have_the_same_consoles() -> None:
+    consoles = {partition: names["Domain"] for partition, names in TEMPLATE["Mappings"]["Console"].items()}
+    assert consoles == DOMAINS

@@ -49,6 +49,7 @@ def test_run_when_only_feeds_are_given() -> None:
         "batch_size": 500,
         "posts_per_feed": 1000,
         "failure_tolerance_percent": 20,
+        "by_hand": True,
         "preset": "balanced",
         "tensor": None,
         "retry": None,
@@ -325,3 +326,26 @@ def test_feeds_when_lists_of_servers_make_too_many_are_refused() -> None:
 def test_batch_with_tensors_fits_into_memory(tensor: str | None, asked: int | None, size: int) -> None:
     run = check(feeds=["bluesky:a.example"], tensor=tensor, batch_size=asked)["run"]
     assert (run["tensor"], run["batch_size"]) == (tensor, size)
+
+
+WINDOW = {"source": "stream", "account": "posts", "window": "stream-1"}
+
+
+@pytest.mark.parametrize(
+    ("given", "by_hand"),
+    [
+        ({"feeds": ["bluesky:alice.example"]}, True),
+        ({"feeds": ["bluesky:alice.example"], "retry": {"run_id": "daily"}, "dt": "2026-04-01"}, True),
+        ({"feeds": ["bluesky:alice.example"], "scheduled_time": None}, True),
+        ({"feeds": ["bluesky:alice.example"], "scheduled_time": "2026-04-01T05:00:00Z"}, False),
+        # Ingest Stream starts a run for each window.
+        ({"feeds": [WINDOW], "dt": "2026-04-01"}, False),
+    ],
+)
+def test_run_without_scheduled_time_was_started_by_hand(given: dict[str, Any], by_hand: bool) -> None:
+    assert check(**given)["run"]["by_hand"] is by_hand
+
+
+def test_run_of_the_parameter_may_be_started_by_hand() -> None:
+    parameter = {"name": "feeds", "value": '["bluesky:alice.example"]'}
+    assert check(feeds_parameter=parameter)["run"]["by_hand"] is True
