@@ -12,7 +12,7 @@ from relay_alert.notification import Notification
 
 Severity = Literal["failure", "warning", "ok"]
 
-# The first URL of a notification leads to the report, or to the execution if there is none.
+# The first URL of a notification leads to the execution.
 _CONSOLE = re.compile(rf"https://[a-z0-9-]+\.(?:{'|'.join(map(re.escape, DOMAINS.values()))})/[^\s\"]+")
 _OK = re.compile(r"Imagelake \S+ ok:")
 _SEVERITIES: dict[str, Severity] = {"ALARM": "failure", "OK": "ok"}

@@ -22,8 +22,9 @@ HEADLINES = {"ok": "ok", "partial": "partial", "failed": "FAILED"}
 def subject(summary: Summary) -> str:
     """Write the subject: at most 99 printable ASCII characters."""
     run = summary.run
-    text = f"Imagelake {run.dt} {_headline(summary)} ({run.run_id})"
-    return text.encode("ascii", "replace").decode()[:_MAX_SUBJECT]
+    text = f"Imagelake {run.dt} {_headline(summary)}"
+    named = f"{text} ({run.run_id})".encode("ascii", "replace").decode()
+    return named if len(named) <= _MAX_SUBJECT else text[:_MAX_SUBJECT]
 
 
 def message(summary: Summary, bucket: str, runbook: str, since: Mapping[str, str] | None = None) -> str:
@@ -91,9 +92,10 @@ def _links(summary: Summary, bucket: str, runbook: str) -> list[str]:
     console = Console.of(run.execution_arn)
     rejects = [f"Rejects:   {console.folder(bucket, 'rejects/')}"] if summary.left_out else []
     return [
+        # Relay Alert shows the first URL as a link of its own.
+        f"Execution: {console.execution(run.execution_arn)}",
         f"Report:    {console.object(bucket, object_keys.html_report(run))}",
         f"Objects:   {console.folder(bucket, object_keys.report_prefix(run))}",
         *rejects,
-        f"Execution: {console.execution(run.execution_arn)}",
         f"Runbook:   {runbook}",
     ]

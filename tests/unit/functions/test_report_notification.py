@@ -135,9 +135,9 @@ def test_message_links_to_the_console_of_its_partition(lake: Lake, partition: st
     answer = report(failed(), run=RUN.model_copy(update={"execution_arn": arn}))
     console = f"https://{region}.{domain}"
     assert section(answer, "Where to look") == [
+        f"Execution: {console}/states/home?region={region}#/v2/executions/details/{arn}",
         f"Report:    {console}/s3/object/lake?region={region}&prefix=reports/daily-2026-04-01/index.html",
         f"Objects:   {console}/s3/buckets/lake?region={region}&prefix=reports/daily-2026-04-01/",
-        f"Execution: {console}/states/home?region={region}#/v2/executions/details/{arn}",
         "Runbook:   https://example.com/runbook",
     ]
 
