@@ -50,6 +50,14 @@ class Authorizer:
         """Forget the session token of the request's origin, after the network has refused it."""
         _session_tokens.pop(self._key(request), None)
 
+    def start_over(self) -> bool:
+        """Read the secret again after the network has refused it; tell if it has changed, so that it may be accepted."""
+        changed = self._secret.reload()
+        if changed:
+            self._tried_renewal = False
+            self.warnings.clear()
+        return changed
+
     def _key(self, request: Request) -> tuple[str, str]:
         return self._secret.name, _url(request).origin
 

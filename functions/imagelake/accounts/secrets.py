@@ -36,6 +36,8 @@ class Secret(Mapping[str, str]):
         self._text: str | None = None
         self._stored: dict[str, str] | None = None
         self._overrides: dict[str, str] = {}
+        # Fields that were in use before the secret was read again: they are redacted as well.
+        self._former: list[tuple[str, str]] = []
 
     def __repr__(self) -> str:
         return f"Secret({self.name!r})"
@@ -66,13 +68,12 @@ class Secret(Mapping[str, str]):
 
     def secret_values(self, public_fields: frozenset[str]) -> list[str]:
         """Return all values seen so far, overridden ones included and those of ``public_fields`` excluded."""
-        fields = [*(self._stored or {}).items(), *self._overrides.items()]
-        return [value for name, value in fields if name not in public_fields]
+        return [value for name, value in self._seen() if name not in public_fields]
 
     @property
     def remedy(self) -> str:
         """The command that creates or replaces the secret."""
-        verb = "put-secret-value --secret-id" if self._stored else "create-secret --name"
+        verb = "create-secret --name" if self._text is None else "put-secret-value --secret-id"
         fields = json.dumps(dict.fromkeys(self._expected, "..."))
         return f"aws secretsmanager {verb} {self.name} --secret-string '{fields}'"
 
@@ -80,10 +81,12 @@ class Secret(Mapping[str, str]):
         """Use ``fields`` instead of the stored ones, without storing them."""
         self._overrides |= fields
 
-    def reload(self) -> None:
-        """Read the stored fields now, without the cache."""
-        self._text = self._read(force=True)
+    def reload(self) -> bool:
+        """Read the stored fields now, without the cache, and drop the overrides; tell if the secret has changed."""
+        before, self._former = self._text, self._seen()
+        self._text, self._overrides = self._read(force=True), {}
         self._stored = self._parse(self._text)
+        return self._text != before
 
     def save(self, fields: Mapping[str, str]) -> None:
         """Store ``fields`` beside the others, unless another worker has replaced the secret since it was read."""
@@ -101,6 +104,9 @@ class Secret(Mapping[str, str]):
                 if error.response["Error"]["Code"] != "ResourceExistsException":
                     raise
         self._read(force=True)
+
+    def _seen(self) -> list[tuple[str, str]]:
+        return [*self._former, *(self._stored or {}).items(), *self._overrides.items()]
 
     def _fields(self) -> Mapping[str, str]:
         if self._stored is None:

@@ -35,16 +35,30 @@ class Session:
         )
 
     def read(self, request: Request) -> tuple[Response, Page]:
-        """Return the response and its page; the response's URL is that of ``request``, which holds no secret."""
+        """Return the response and its page; the response's URL is that of ``request``, which holds no secret.
+
+        If the credentials are refused, the secret is read again: a worker's copy of it is up to five minutes old.
+        """
+        try:
+            try:
+                return self._read(request)
+            except CredentialsError:
+                if self._authorizer is None or not self._authorizer.start_over():
+                    raise
+                return self._read(request)
+        except CredentialsError as error:
+            if self._secret.loaded and self._secret.remedy not in str(error):
+                raise CredentialsError(f"{error}; put in a new one: {self._secret.remedy}") from None
+            raise
+
+    def _read(self, request: Request) -> tuple[Response, Page]:
         try:
             authorized = self._authorizer.authorize(request) if self._authorizer else request
             response = self._redactor.response(self._api.send(authorized), request)
             return response, self._source.parse(self._feed, response)
-        except CredentialsError as error:
+        except CredentialsError:
             if self._authorizer:
                 self._authorizer.forget_session(request)
-            if self._secret.loaded and self._secret.remedy not in str(error):
-                raise CredentialsError(f"{error}; put in a new one: {self._secret.remedy}") from None
             raise
 
     @property

@@ -144,6 +144,15 @@ def test_wrong_secret_is_named_without_its_values(
     assert "s3cret" not in "".join(traceback.format_exception(caught.value))
 
 
+@pytest.mark.parametrize("fields", [{}, {"url": "https://[s3cret"}, {"url": "http://hooks.example/x"}])
+def test_corrected_secret_is_used_at_once(hook: WebServer, change: Change, fields: dict[str, str]) -> None:
+    change(**fields)
+    with pytest.raises(CredentialsError):
+        relay()
+    change(url=hook.origin + PATH)
+    assert relay() == {"relayed": 1}
+
+
 def test_private_address_is_refused(hook: WebServer, change: Change) -> None:
     change(url="https://127.0.0.1/s3cret")
     with pytest.raises(AlertNotSentError, match="not a public IP address"):
