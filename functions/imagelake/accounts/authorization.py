@@ -51,7 +51,7 @@ class Authorizer:
         _session_tokens.pop(self._key(request), None)
 
     def start_over(self) -> bool:
-        """Read the secret again after the network has refused it; tell if it has changed, so that it may be accepted."""
+        """Read the secret again after the network has refused it; tell if it has changed."""
         changed = self._secret.reload()
         if changed:
             self._tried_renewal = False

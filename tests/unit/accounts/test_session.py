@@ -184,7 +184,8 @@ def test_secret_that_is_completed_is_used_at_once(
 
 
 def test_secret_that_is_created_is_used_at_once(api: Api, website: WebServer, manager: Any, page: str) -> None:
-    opened = Session(Strict(), FEED, api, Secret("lake/new", ("token",)), frozenset({website.origin}))
+    network: Any = Strict()
+    opened = Session(network, FEED, api, Secret("lake/new", ("token",)), frozenset({website.origin}))
     with pytest.raises(CredentialsError, match="aws secretsmanager create-secret --name lake/new"):
         opened.read(Request(page))
     manager.create_secret(Name="lake/new", SecretString=json.dumps({"token": NEW}))
