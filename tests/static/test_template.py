@@ -20,6 +20,7 @@ from local.deploy import ONLY_WITH_TLS
 from tests.support.asl import MACHINE, RESOURCES, ROOT, TEMPLATE, Json, lambda_tasks, states, tasks
 from tests.support.template_gate import EXECUTIONS, distributed_map, grants, listed, plain
 from tools.glue_projection import with_networks
+from tools.schedule import no_good_run_hours
 
 LAMBDA_TASKS = lambda_tasks(MACHINE)
 # Functions outside the state machine, by package.
@@ -333,6 +334,26 @@ def test_existing_alarms_roll_back_a_gradual_deployment() -> None:
         condition, alias, machine = schedule["Properties"]["Target"]["Arn"]["Fn::If"]
         assert (condition, plain(alias), plain(machine)) == ("HasLiveAlias", "LiveAlias", "ImagePipeline")
     assert {RESOURCES[name]["Condition"] for name in ("LiveVersion", "LiveAlias")} == {"HasLiveAlias"}
+
+
+@pytest.mark.parametrize(
+    ("watches", "expected"),
+    [
+        (True, ["NoGoodRunHours", "NoGoodRunHours", "1", "breaching"]),
+        # No sum is below 0, so this alarm stays OK, with data and without.
+        (False, ["1", "1", "0", "notBreaching"]),
+    ],
+)
+def test_alarm_of_missing_runs_is_silent_without_a_schedule_to_watch(watches: bool, expected: list[str]) -> None:
+    alarm = RESOURCES["NoGoodRunAlarm"]["Properties"]
+    names = ("EvaluationPeriods", "DatapointsToAlarm", "Threshold", "TreatMissingData")
+    conditions = {alarm[name]["Fn::If"][0] for name in names}
+    assert conditions == {"WatchesForGoodRuns"}
+    assert [plain(alarm[name]["Fn::If"][1 if watches else 2]) for name in names] == expected
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html: seven days at most.
+    assert TEMPLATE["Parameters"]["NoGoodRunHours"]["MaxValue"] * alarm["Period"] <= 604_800
+    default = TEMPLATE["Parameters"]["ScheduleExpression"]["Default"]
+    assert TEMPLATE["Parameters"]["NoGoodRunHours"]["Default"] == no_good_run_hours(default)
 
 
 def test_every_alarm_and_rule_notifies_the_topic() -> None:
