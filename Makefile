@@ -78,8 +78,8 @@ build: .venv/dev  ## build the Lambda bundle, its layer and their SBOM (needs py
 	PIP_REQUIRE_HASHES=1 PIP_ONLY_BINARY=:all: PIP_PLATFORM="$(WHEELS)" $(BIN)/sam build --build-dir $(BUILD_DIR) $(ARGS)
 	PYTHONPATH=functions $(BIN)/python -m tools.sbom $(BUILD_DIR)
 
-deploy: build  ## deploy to your AWS account; SAM asks for the parameters
-	$(BIN)/sam deploy --guided
+deploy: .venv/dev  ## deploy to your AWS account after a few questions; STACK=imagelake
+	@PYTHONPATH=functions $(BIN)/python -m tools.deploy $(STACK) $(ARGS)
 
 destroy: .venv/dev  ## delete the stack from your AWS account, except its data; STACK=imagelake
 	@$(BIN)/python -m tools.destroy $(STACK) $(ARGS)
