@@ -19,7 +19,7 @@ from tools.schedule import no_good_run_hours
 ROOT = Path(__file__).parents[1]
 _COMMANDS = {
     "NoCredentialsError": "run 'aws configure' or 'aws sso login', or set AWS_PROFILE",
-    "NoRegionError": "set AWS_REGION to the region of the stack, such as eu-central-1",
+    "NoRegionError": "set AWS_DEFAULT_REGION to the region of the stack, such as eu-central-1",
     "ExpiredToken": "they have expired; run 'aws sso login', or get new ones",
     "InvalidClientTokenId": "AWS does not know them; run 'aws configure'",
 }

@@ -51,3 +51,26 @@ def values_of(parameter: Json) -> str:
     if "MinValue" in parameter:
         return f"{parameter['MinValue']} to {parameter['MaxValue']}"
     return ", ".join(str(value) for value in parameter.get("AllowedValues", []))
+
+
+BLOCKS = re.findall(r"^ *```bash\n(.*?)^ *```$", RUNBOOK, re.MULTILINE | re.DOTALL)
+
+
+def test_every_command_of_the_runbook_is_in_a_block_that_a_test_runs() -> None:
+    """A command inside a sentence is not complete: nobody can paste it."""
+    outside = re.sub(r"^ *```bash\n.*?^ *```$", "", RUNBOOK, flags=re.MULTILINE | re.DOTALL)
+    assert re.findall(r"`aws [^`]+`", outside) == []
+    assert re.findall(r"\b(?:ARN|NAME|BUCKET|KEY)\b", outside) == []
+    assert BLOCKS
+
+
+def test_parameters_that_the_runbook_sets_exist() -> None:
+    names = {
+        name
+        for block in BLOCKS
+        for line in block.splitlines()
+        if "sam deploy" in line
+        for name in re.findall(r" ([A-Z]\w+)=", line)
+    }
+    assert names
+    assert names <= TEMPLATE["Parameters"].keys()

@@ -100,7 +100,7 @@ def deployed(commands: list[list[str]]) -> dict[str, str]:
     ("error", "sentence"),
     [
         (NoCredentialsError(), "run 'aws configure' or 'aws sso login'"),
-        (NoRegionError(), "set AWS_REGION"),
+        (NoRegionError(), "set AWS_DEFAULT_REGION"),
         (refused("ExpiredToken", "x"), "they have expired"),
         (refused("InvalidClientTokenId", "x"), "AWS does not know them"),
         (refused("AccessDenied", "not allowed"), "AccessDenied: not allowed"),
