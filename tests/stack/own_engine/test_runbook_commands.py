@@ -45,9 +45,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             "lake/images/a.parquet",
         ):
             engine.client("s3").put_object(Bucket=stack.bucket, Key=key, Body=b"x-ray")
-        bookmarks = stack.outputs["BookmarksTableName"]
-        for feed_id in ("one", "two"):
-            engine.client("dynamodb").put_item(TableName=bookmarks, Item={"feed_id": {"S": feed_id}})
+        media_index = stack.outputs["ImageKeysTableName"]
+        for media_id in ("one", "two"):
+            engine.client("dynamodb").put_item(TableName=media_index, Item={"media_id": {"S": media_id}})
         stack.run(feeds=[FEED])
         yield stack
 
