@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
@@ -238,3 +239,18 @@ def _peak_memory(handler: str) -> list[float]:
                 lines = [line for line in status.splitlines() if line.startswith("VmHWM")]
                 peaks.extend(int(line.split()[1]) / 1024 for line in lines)
     return peaks
+
+
+def test_views_are_deployed_with_the_name_of_their_database(stack: Stack) -> None:
+    database = stack.outputs["GlueDatabaseName"]
+    tables = stack.engine.client("glue").get_tables(DatabaseName=database)["TableList"]
+    views = {table["Name"]: table["ViewOriginalText"] for table in tables if table["TableType"] == "VIRTUAL_VIEW"}
+    assert views.keys() == {"images_meta", "images_unique", "images_failures"}
+    for text in views.values():
+        assert json.loads(base64.b64decode(text.split()[3]))["schema"] == database
+
+
+def test_work_group_limits_what_a_query_scans(stack: Stack) -> None:
+    name = stack.outputs["AthenaWorkGroupName"]
+    group = stack.engine.client("athena").get_work_group(WorkGroup=name)["WorkGroup"]["Configuration"]
+    assert int(group["BytesScannedCutoffPerQuery"]) == 100_000_000_000

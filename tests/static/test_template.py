@@ -289,7 +289,9 @@ def test_transform_may_not_replace_a_raw_image() -> None:
 
 def test_tables_have_point_in_time_recovery() -> None:
     for table in of_type("AWS::DynamoDB::Table").values():
-        assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+        recovery = table["Properties"]["PointInTimeRecoverySpecification"]
+        assert recovery["PointInTimeRecoveryEnabled"] is True
+        assert plain(recovery["RecoveryPeriodInDays"]) == "PointInTimeRecoveryDays"
 
 
 SCHEDULES = of_type("AWS::Scheduler::Schedule")
