@@ -75,7 +75,8 @@ def _values(stack: str, ask: Ask | None) -> dict[str, str]:
     current = _current(stack)
     known = {name: str(parameter["Default"]) for name, parameter in parameters.items()} | current
     values = ask_all(parameters, known, ask) if ask else {name: known[name] for name in QUESTIONS}
-    values["NoGoodRunHours"] = str(no_good_run_hours(values["ScheduleExpression"]))
+    if values["ScheduleExpression"] != current.get("ScheduleExpression"):
+        values["NoGoodRunHours"] = str(no_good_run_hours(values["ScheduleExpression"]))
     if not current.get("RunbookUrl") and (url := runbook_url(ROOT)):
         values["RunbookUrl"] = url
     return values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
@@ -390,6 +391,13 @@ def test_run_that_somebody_stopped_is_not_to_be_continued() -> None:
     assert "redrive-execution --execution-arn <arn>" in rule_text("RunEndedRule")
     assert "redrive" not in rule_text("RunStoppedRule")
     assert "FAILED" not in rule_text("RunStoppedRule")
+
+
+@pytest.mark.parametrize("character", ["'", '"', "{", "}", "\\", "<", ">", " ", "\n", "é"])
+def test_runbook_url_cannot_break_the_texts_that_it_becomes_part_of(character: str) -> None:
+    pattern = TEMPLATE["Parameters"]["RunbookUrl"]["AllowedPattern"]
+    assert re.fullmatch(pattern, "https://example.com/a_b/docs/runbook.md?x=1#how-to")
+    assert not re.fullmatch(pattern, f"https://example.com/{character}")
 
 
 def test_template_and_code_have_the_same_consoles() -> None:

@@ -152,6 +152,12 @@ def test_stack_that_exists_keeps_its_values(aws: Aws, commands: list[list[str]])
     }
 
 
+def test_hours_that_somebody_chose_stay_if_the_schedule_stays(aws: Aws, commands: list[list[str]]) -> None:
+    aws.parameters = DEFAULTS | {"NoGoodRunHours": "50"}
+    assert deploy.main(["imagelake"], answers()) == 0
+    assert "NoGoodRunHours" not in deployed(commands)
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
