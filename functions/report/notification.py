@@ -12,7 +12,7 @@ from report.summary import FeedSummary, Summary, count
 
 _MAX_ERRORS = 10
 # Pipeline Failed shows the message as its cause, whose length is limited.
-_MAX_FEEDS = 20
+_MAX_LINES = 20
 # It has to have less than 100 characters: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 _MAX_SUBJECT = 99
 # A failure is in capitals, so that it is seen in a list of mails.
@@ -34,10 +34,10 @@ def message(summary: Summary, bucket: str, runbook: str, since: Mapping[str, str
     sections = [
         f"Imagelake run {run.run_id} for {run.dt} {_headline(summary)}.",
         "Images: " + ", ".join(f"{number} {name}" for name, number in summary.totals.items()),
-        _section("Feeds that need attention", _problem_lines(problems, since or {})),
-        _section("Warnings", summary.warnings),
-        _section("Left out before download", summary.left_out),
-        _section("Billed by the networks", summary.bills),
+        _section("Feeds that need attention", _first([_problem_line(feed, since or {}) for feed in problems])),
+        _section("Warnings", _first(summary.warnings)),
+        _section("Left out before download", _first(summary.left_out)),
+        _section("Billed by the networks", _first(summary.bills)),
         _section("Top errors", [f"{number} x {code}" for code, number in list(summary.errors.items())[:_MAX_ERRORS]]),
         _section("Where to look", _links(summary, bucket, runbook)),
         _section("How to resume", how_to_resume(summary)),
@@ -74,10 +74,10 @@ def _section(title: str, lines: list[str]) -> str:
     return "\n".join([f"{title}:", *(f"  {line}" for line in lines)]) if lines else ""
 
 
-def _problem_lines(feeds: list[FeedSummary], since: Mapping[str, str]) -> list[str]:
-    rest = len(feeds) - _MAX_FEEDS
-    last = [f"and {rest} more: see the report"] if rest > 0 else []
-    return [_problem_line(feed, since) for feed in feeds[:_MAX_FEEDS]] + last
+def _first(lines: list[str]) -> list[str]:
+    """Take the first lines, and say how many there are more."""
+    rest = len(lines) - _MAX_LINES
+    return lines[:_MAX_LINES] + ([f"and {rest} more: see the report"] if rest > 0 else [])
 
 
 def _problem_line(feed: FeedSummary, since: Mapping[str, str]) -> str:

@@ -142,6 +142,15 @@ def test_message_links_to_the_console_of_its_partition(lake: Lake, partition: st
     ]
 
 
+def test_message_has_at_most_twenty_lines_of_each_kind(lake: Lake) -> None:
+    warned = [up_to_date(feed, stopped_by="posts", cost_usd=1.0) for feed in entries(23)]
+    reasons = {f"reason {number}": 100 - number for number in range(21)}
+    answer = report(*warned, up_to_date(ENTRY, skipped_media=reasons))
+    for title, number in (("Warnings", 23), ("Billed by the networks", 23), ("Left out before download", 21)):
+        *lines, last = section(answer, title)
+        assert (len(lines), last) == (20, f"and {number - 20} more: see the report")
+
+
 # ---- How to resume ---------------------------------------------------------------------------------------------------
 
 
