@@ -86,6 +86,14 @@ CASES = [
         error="BadInputError",
     ),
     broken("CheckInputFails", "Take Input > Has Feeds? > Check Input", "StorageDeniedError"),
+    # An error of AWS may have no cause, or one that only looks like JSON.
+    broken("CheckInputTimesOut", "Take Input > Has Feeds? > Check Input", "States.Timeout", end=BROKEN_BY_AWS),
+    broken(
+        "CheckInputIsGone",
+        "Take Input > Has Feeds? > Check Input",
+        "Lambda.ResourceNotFoundException",
+        end=BROKEN_BY_AWS,
+    ),
     # Paths of one feed to its plan.
     Case("MorePages", OK, f"{FETCHED} > {FETCHED} > {COMPLETE}", BOTH_CLOSED),
     Case("RateLimited", OK, f"{FETCHED} > Wait Until Reset > {COMPLETE}", BOTH_CLOSED),

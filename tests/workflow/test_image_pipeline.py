@@ -71,6 +71,8 @@ def test_notification_of_a_wrong_input_is_the_sentence_alone(run: Run) -> None:
         # The cause of an error of AWS is text, which may be anything.
         (f"ParameterMissing {WITHOUT_FEEDS}", "Ssm.ParameterNotFoundException: "),
         ("IterationBreaks", "States.MapFailed: "),
+        ("CheckInputTimesOut", "States.Timeout: "),
+        ("CheckInputIsGone", "Lambda.ResourceNotFoundException: "),
     ],
 )
 def test_notification_of_a_run_without_a_report_has_one_sentence(run: Run, case: str, sentence: str) -> None:
