@@ -36,8 +36,7 @@ class Secret(Mapping[str, str]):
         self._text: str | None = None
         self._stored: dict[str, str] | None = None
         self._overrides: dict[str, str] = {}
-        # Fields that were in use before the secret was read again: they are redacted as well.
-        self._former: list[tuple[str, str]] = []
+        self._forgotten: list[tuple[str, str]] = []
 
     def __repr__(self) -> str:
         return f"Secret({self.name!r})"
@@ -68,7 +67,8 @@ class Secret(Mapping[str, str]):
 
     def secret_values(self, public_fields: frozenset[str]) -> list[str]:
         """Return all values seen so far, overridden ones included and those of ``public_fields`` excluded."""
-        return [value for name, value in self._seen() if name not in public_fields]
+        fields = [*(self._stored or {}).items(), *self._overrides.items(), *self._forgotten]
+        return [value for name, value in fields if name not in public_fields]
 
     @property
     def remedy(self) -> str:
@@ -82,8 +82,9 @@ class Secret(Mapping[str, str]):
         self._overrides |= fields
 
     def reload(self) -> bool:
-        """Read the stored fields now, without the cache, and drop the overrides; tell if the secret has changed."""
-        before, self._former = self._text, self._seen()
+        """Read the stored fields now, without the cache, in place of all others; tell if the secret has changed."""
+        before = self._text
+        self._forgotten += [*(self._stored or {}).items(), *self._overrides.items()]
         self._text, self._overrides = self._read(force=True), {}
         self._stored = self._parse(self._text)
         return self._text != before
@@ -104,9 +105,6 @@ class Secret(Mapping[str, str]):
                 if error.response["Error"]["Code"] != "ResourceExistsException":
                     raise
         self._read(force=True)
-
-    def _seen(self) -> list[tuple[str, str]]:
-        return [*self._former, *(self._stored or {}).items(), *self._overrides.items()]
 
     def _fields(self) -> Mapping[str, str]:
         if self._stored is None:

@@ -35,31 +35,26 @@ class Session:
         )
 
     def read(self, request: Request) -> tuple[Response, Page]:
-        """Return the response and its page; the response's URL is that of ``request``, which holds no secret.
+        """Return the response and its page; the response's URL is that of ``request``, which holds no secret."""
+        return self._read(request, is_first_try=True)
 
-        If the credentials are refused, the secret is read again: a worker's copy of it is up to five minutes old.
-        """
+    def _read(self, request: Request, *, is_first_try: bool) -> tuple[Response, Page]:
         try:
-            try:
-                return self._read(request)
-            except CredentialsError:
-                if self._authorizer is None or not self._authorizer.start_over():
-                    raise
-                return self._read(request)
+            return self._exchange(request)
         except CredentialsError as error:
+            if self._authorizer:
+                self._authorizer.forget_session(request)
+            # A worker's copy of the secret is up to five minutes old, and somebody may have replaced the secret.
+            if is_first_try and self._authorizer and self._authorizer.start_over():
+                return self._read(request, is_first_try=False)
             if self._secret.loaded and self._secret.remedy not in str(error):
                 raise CredentialsError(f"{error}; put in a new one: {self._secret.remedy}") from None
             raise
 
-    def _read(self, request: Request) -> tuple[Response, Page]:
-        try:
-            authorized = self._authorizer.authorize(request) if self._authorizer else request
-            response = self._redactor.response(self._api.send(authorized), request)
-            return response, self._source.parse(self._feed, response)
-        except CredentialsError:
-            if self._authorizer:
-                self._authorizer.forget_session(request)
-            raise
+    def _exchange(self, request: Request) -> tuple[Response, Page]:
+        authorized = self._authorizer.authorize(request) if self._authorizer else request
+        response = self._redactor.response(self._api.send(authorized), request)
+        return response, self._source.parse(self._feed, response)
 
     @property
     def warnings(self) -> list[str]:
