@@ -83,8 +83,8 @@ build: .venv/dev  ## build the Lambda bundle, its layer and their SBOM (needs py
 	PIP_REQUIRE_HASHES=1 PIP_ONLY_BINARY=:all: PIP_PLATFORM="$(WHEELS)" $(BIN)/sam build --build-dir $(BUILD_DIR) $(ARGS)
 	PYTHONPATH=functions $(BIN)/python -m tools.sbom $(BUILD_DIR)
 
-deploy: build  ## deploy to your AWS account; SAM asks for the parameters
-	$(BIN)/sam deploy --guided
+deploy: .venv/dev  ## deploy to your AWS account after a few questions; STACK=imagelake
+	@PYTHONPATH=functions $(BIN)/python -m tools.deploy $(STACK) $(ARGS)
 
 package: build  ## upload the stack to BUCKET and print the URL of its template, for Terraform
 	@$(BIN)/python -m tools.package $(BUILD_DIR)/template.yaml "$(BUCKET)"

@@ -34,13 +34,14 @@ def _end_with_parent() -> None:
 
 
 def _accept_saved_queries() -> None:
-    # The engine does not know the resource type for saved queries, and would refuse a template that has one.
+    # The engine does not know the resource types for saved queries, and would refuse a template that has one.
     from ministack.services.cloudformation.provisioners import _RESOURCE_HANDLERS
 
-    _RESOURCE_HANDLERS["AWS::Logs::QueryDefinition"] = {
-        "create": lambda logical_id, properties, stack: (logical_id, {"QueryDefinitionId": logical_id}),
-        "delete": lambda physical_id, properties: None,
-    }
+    for kind, attribute in (("Logs::QueryDefinition", "QueryDefinitionId"), ("Athena::NamedQuery", "NamedQueryId")):
+        _RESOURCE_HANDLERS[f"AWS::{kind}"] = {
+            "create": lambda logical_id, properties, stack, name=attribute: (logical_id, {name: logical_id}),
+            "delete": lambda physical_id, properties: None,
+        }
 
 
 def _refuse_what_s3_refuses() -> None:

@@ -25,6 +25,11 @@ output "glue_database_name" {
   value       = aws_cloudformation_stack.this.outputs.GlueDatabaseName
 }
 
+output "athena_work_group_name" {
+  description = "Work group of Athena with the saved queries"
+  value       = aws_cloudformation_stack.this.outputs.AthenaWorkGroupName
+}
+
 output "image_keys_table_name" {
   description = "Media index, which maps raw images to rows"
   value       = aws_cloudformation_stack.this.outputs.ImageKeysTableName

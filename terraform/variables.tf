@@ -49,6 +49,13 @@ variable "schedule_state" {
   nullable    = false
 }
 
+variable "no_good_run_hours" {
+  description = "An alarm is raised after this many hours without a good run: the longest pause between two scheduled runs, and 2 hours more. 0 means no such alarm, for pauses of about a week or more. A paused schedule has none either"
+  type        = number
+  default     = 26
+  nullable    = false
+}
+
 variable "notification_email" {
   description = "Receives warnings and failures, after you confirm the subscription email. Empty means no email"
   type        = string
@@ -70,6 +77,13 @@ variable "failure_tolerance_percent" {
   nullable    = false
 }
 
+variable "run_failure_tolerance_percent" {
+  description = "A run fails if a larger share of its feeds fails. The others are in the dataset all the same"
+  type        = number
+  default     = 50
+  nullable    = false
+}
+
 variable "log_retention_days" {
   description = "Logs are deleted after this many days"
   type        = number
@@ -81,6 +95,20 @@ variable "raw_image_days" {
   description = "Raw images move to Glacier Instant Retrieval after this many days; they are never deleted"
   type        = number
   default     = 90
+  nullable    = false
+}
+
+variable "point_in_time_recovery_days" {
+  description = "The tables can be restored to any second of so many days"
+  type        = number
+  default     = 35
+  nullable    = false
+}
+
+variable "query_scan_limit_bytes" {
+  description = "Athena stops a query of the stack's work group that scans more bytes. 100 GB cost 0.50 USD in most regions"
+  type        = number
+  default     = 100000000000
   nullable    = false
 }
 
@@ -114,6 +142,13 @@ variable "stream_ingest" {
 
 variable "alert_webhook_secret" {
   description = "Name of the Secrets Manager secret with the webhook that receives alerts, of Discord, Slack or others. Empty means none"
+  type        = string
+  default     = ""
+  nullable    = false
+}
+
+variable "runbook_url" {
+  description = "URL of docs/runbook.md in your copy of the repository, for the links in notifications. Empty names the file"
   type        = string
   default     = ""
   nullable    = false

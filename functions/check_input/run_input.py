@@ -94,6 +94,7 @@ def _start_run(request: CheckInputRequest, settings: CheckInputSettings) -> Chec
         batch_size=run_input.batch_size or settings.batch_size,
         posts_per_feed=run_input.posts_per_feed or settings.posts_per_feed,
         failure_tolerance_percent=_tolerance(run_input, settings),
+        by_hand=run_input.scheduled_time is None and not any(map(_is_window, run_input.feeds)),
         retry=run_input.retry,
         **run_input.image_options,
     )
@@ -121,6 +122,11 @@ def _tolerance(run_input: RunInput, settings: CheckInputSettings) -> int:
         return run_input.failure_tolerance_percent
     # Every retried item failed before; failing again must not fail the feed.
     return settings.failure_tolerance_percent if run_input.retry is None else 100
+
+
+def _is_window(config: Any) -> bool:
+    """Tell if a feed is a window of a stream, whose run Ingest Stream starts."""
+    return isinstance(config, dict) and config.get("window") is not None
 
 
 def _fields(request: CheckInputRequest) -> tuple[dict[str, Any], FeedsParameter | None, _FeedList]:

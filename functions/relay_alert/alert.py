@@ -6,13 +6,15 @@ import json
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import quote
 
+from imagelake.run.console import DOMAINS, Console
 from relay_alert.notification import Notification
 
 Severity = Literal["failure", "warning", "ok"]
 
-_CONSOLE = re.compile(r"https://[a-z0-9-]+\.console\.aws\.amazon\.com/\S+")
+# The first URL of a notification leads to the execution.
+_CONSOLE = re.compile(rf"https://[a-z0-9-]+\.(?:{'|'.join(map(re.escape, DOMAINS.values()))})/[^\s\"]+")
+_OK = re.compile(r"Imagelake \S+ ok:")
 _SEVERITIES: dict[str, Severity] = {"ALARM": "failure", "OK": "ok"}
 
 
@@ -33,16 +35,23 @@ class Alert:
         alarm = _alarm(message)
         if alarm is not None:
             return _of_alarm(alarm, at)
-        title = notification.subject or message.splitlines()[0]
-        link = _CONSOLE.search(message)
-        return cls(
-            title=title,
-            text=message,
-            # Failures say FAILED in the subject, and messages of rules have no subject; the rest are warnings.
-            severity="failure" if "FAILED" in title or not notification.subject else "warning",
-            link=link[0] if link else None,
-            at=at,
-        )
+        text = message if notification.subject else _unquoted(message)
+        title = notification.subject or text.splitlines()[0]
+        link = _CONSOLE.search(text)
+        return cls(title=title, text=text, severity=_severity(notification), link=link[0] if link else None, at=at)
+
+
+def _severity(notification: Notification) -> Severity:
+    """Read the outcome in the subject; a message of a rule has no subject, and is about a run without a report."""
+    subject = notification.subject
+    if subject is None or "FAILED" in subject:
+        return "failure"
+    return "ok" if _OK.match(subject) else "warning"
+
+
+def _unquoted(text: str) -> str:
+    """Remove the quotes that EventBridge demands around each line of a rule's text."""
+    return "\n".join(line[1:-1] if len(line) > 1 and line[0] == line[-1] == '"' else line for line in text.splitlines())
 
 
 def _alarm(message: str) -> dict[str, Any] | None:
@@ -55,12 +64,8 @@ def _alarm(message: str) -> dict[str, Any] | None:
 
 def _of_alarm(alarm: dict[str, Any], at: str) -> Alert:
     name, state = alarm["AlarmName"], alarm["NewStateValue"]
-    parts = str(alarm.get("AlarmArn", "")).split(":")
-    link = None
-    if len(parts) > 3:
-        region = parts[3]
-        query = f"region={region}#alarmsV2:alarm/{quote(name, safe='')}"
-        link = f"https://{region}.console.aws.amazon.com/cloudwatch/home?{query}"
+    arn = str(alarm.get("AlarmArn", ""))
+    link = Console.of(arn).alarm(name) if arn.count(":") >= 3 else None
     lines = [
         f"What: {name} is in state {state}, after {alarm.get('OldStateValue', 'no state')}.",
         f"Since: {alarm.get('StateChangeTime', at)}",

@@ -11,6 +11,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagelake.accounts.secrets import Secret
+from imagelake.run.errors import CredentialsError
 from imagelake.run.observability import logger, metrics
 from imagelake.web.client import GuardedClient
 from relay_alert.alert import Alert
@@ -27,8 +28,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     records = SnsEvent.model_validate(event).records
     settings = RelayAlertSettings.load()
 
-    secret = Secret(settings.alert_webhook_secret, ("url",))
-    webhook = Webhook.of(secret["url"], secret.get("format"), settings.trusted_origins)
+    webhook = _webhook(settings)
     with GuardedClient(contact=settings.contact, trusted_origins=settings.trusted_origins) as client:
         for record in records:
             alert = Alert.of(record.notification)
@@ -37,3 +37,14 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
     metrics.add_metric("AlertsRelayed", MetricUnit.Count, len(records))
     return {"relayed": len(records)}
+
+
+def _webhook(settings: RelayAlertSettings) -> Webhook:
+    secret = Secret(settings.alert_webhook_secret, ("url",))
+    try:
+        return Webhook.of(secret["url"], secret.get("format"), settings.trusted_origins)
+    except CredentialsError:
+        # A worker's copy of the secret is up to five minutes old.
+        if not secret.reload():
+            raise
+        return Webhook.of(secret["url"], secret.get("format"), settings.trusted_origins)

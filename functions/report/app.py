@@ -32,7 +32,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     settings = ReportSettings.load()
     bucket = Bucket(settings.bucket_name)
 
-    summary = summarize(run, request.results, bucket)
+    summary = summarize(run, request.results, bucket, settings.run_failure_tolerance_percent)
     bucket.put_json(object_keys.run_summary(run.run_id), summary.model_dump(mode="json"))
     page = render(summary, contact_sheet(summary, bucket), item_problems(summary, bucket), bucket.name)
     bucket.put(object_keys.html_report(run), page.encode(), "text/html; charset=utf-8")
@@ -41,14 +41,14 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     publish(settings.event_bus_name, *events_of(summary, bucket.name))
     send_metrics(summary, datetime.now(UTC))
     logger.info("run reported", extra={"outcome": summary.outcome, "totals": summary.totals})
-    # Skip the notification if an earlier run today already reported every one of these problems.
-    again = "_again" if problems.all_notified else ""
     result = ReportResult.model_validate(
         {
-            "outcome": f"{summary.outcome}{again}",
+            "outcome": summary.outcome,
+            # Whoever started a run by hand waits for its result. Other runs report a problem once a day.
+            "notify": run.by_hand or (summary.outcome != "ok" and not problems.all_notified),
             "error": "RunFailed" if summary.outcome == "failed" else None,
             "subject": subject(summary),
-            "message": message(summary, bucket.name, problems.since),
+            "message": message(summary, bucket.name, settings.runbook, problems.since),
             "report_key": object_keys.html_report(run),
         }
     )

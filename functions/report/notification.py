@@ -2,118 +2,100 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Mapping
-from typing import Any
 
 from imagelake.lake import object_keys
-from imagelake.run.errors import RETRYABLE_CODES
-from imagelake.run.masking import mask
-from report.summary import FeedSummary, Summary
+from imagelake.lake.rows import Status
+from imagelake.run.console import Console
+from report.next_steps import how_to_resume, how_to_retry
+from report.summary import FeedSummary, Summary, count
 
 _MAX_ERRORS = 10
 # Pipeline Failed shows the message as its cause, whose length is limited.
-_MAX_FEEDS = 20
-_MAX_SUBJECT = 100  # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
-HEADLINES = {"ok": "complete", "partial": "complete with gaps", "failed": "FAILED"}
+_MAX_LINES = 20
+# It has to have less than 100 characters: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+_MAX_SUBJECT = 99
+# A failure is in capitals, so that it is seen in a list of mails.
+HEADLINES = {"ok": "ok", "partial": "partial", "failed": "FAILED"}
 
 
 def subject(summary: Summary) -> str:
-    """Write the subject: at most 100 printable ASCII characters."""
+    """Write the subject: at most 99 printable ASCII characters."""
     run = summary.run
-    images = _count(summary.totals["ok"], "new image", "new images")
-    text = f"Imagelake {run.dt}: {HEADLINES[summary.outcome]}, {images} ({run.run_id})"
-    return text.encode("ascii", "replace").decode()[:_MAX_SUBJECT]
+    text = f"Imagelake {run.dt} {_headline(summary)}"
+    named = f"{text} ({run.run_id})".encode("ascii", "replace").decode()
+    return named if len(named) <= _MAX_SUBJECT else text[:_MAX_SUBJECT]
 
 
-def message(summary: Summary, bucket: str, since: Mapping[str, str] | None = None) -> str:
+def message(summary: Summary, bucket: str, runbook: str, since: Mapping[str, str] | None = None) -> str:
     """Write the message; ``since`` has the first day of each older problem, by feed id."""
     run = summary.run
     problems = [feed for feed in summary.feeds if feed.problem is not None]
     sections = [
-        f"Imagelake run {run.run_id} for {run.dt}: {HEADLINES[summary.outcome]}.",
+        f"Imagelake run {run.run_id} for {run.dt} {_headline(summary)}.",
         "Images: " + ", ".join(f"{number} {name}" for name, number in summary.totals.items()),
-        _section("Feeds that need attention", _problem_lines(problems, since or {})),
-        _section("Warnings", summary.warnings),
-        _section("Billed by the networks", summary.bills),
+        _section("Feeds that need attention", _first([_problem_line(feed, since or {}) for feed in problems])),
+        _section("Warnings", _first(summary.warnings)),
+        _section("Left out before download", _first(summary.left_out)),
+        _section("Billed by the networks", _first(summary.bills)),
         _section("Top errors", [f"{number} x {code}" for code, number in list(summary.errors.items())[:_MAX_ERRORS]]),
-        _section("Where to look", _links(summary, bucket)),
-        _section("How to resume", _how_to_resume(summary)),
-        _section("How to retry temporary failures", _how_to_retry(summary)),
+        _section("Where to look", _links(summary, bucket, runbook)),
+        _section("How to resume", how_to_resume(summary)),
+        _section("How to retry temporary failures", how_to_retry(summary)),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _headline(summary: Summary) -> str:
+    """Name the outcome and what matters most: ``FAILED: 10 of 11 feeds failed, 3 new images``."""
+    facts = _feed_facts(summary) or _item_facts(summary)
+    images = count(summary.totals[Status.OK], "new image", "new images")
+    return f"{HEADLINES[summary.outcome]}: {', '.join([*facts, images])}"
+
+
+def _feed_facts(summary: Summary) -> list[str]:
+    busy = sum(feed.is_busy for feed in summary.feeds)
+    numbers = {
+        "failed": sum(feed.status == "failed" for feed in summary.feeds) - busy,
+        "incomplete": sum(feed.status == "incomplete" for feed in summary.feeds),
+        "busy": busy,
+    }
+    feeds = count(len(summary.feeds), "feed", "feeds")
+    return [f"{number} of {feeds} {status}" for status, number in numbers.items() if number]
+
+
+def _item_facts(summary: Summary) -> list[str]:
+    if missing := summary.totals[Status.FAILED] + summary.totals[Status.REJECTED]:
+        return [f"{missing} of {count(summary.totals['planned'], 'image', 'images')} failed or rejected"]
+    return [count(len(summary.warnings), "warning", "warnings")] if summary.warnings else []
 
 
 def _section(title: str, lines: list[str]) -> str:
     return "\n".join([f"{title}:", *(f"  {line}" for line in lines)]) if lines else ""
 
 
-def _problem_lines(feeds: list[FeedSummary], since: Mapping[str, str]) -> list[str]:
-    rest = len(feeds) - _MAX_FEEDS
-    last = [f"and {rest} more: see the report"] if rest > 0 else []
-    return [_problem_line(feed, since) for feed in feeds[:_MAX_FEEDS]] + last
+def _first(lines: list[str]) -> list[str]:
+    """Take the first lines, and say how many there are more."""
+    rest = len(lines) - _MAX_LINES
+    return lines[:_MAX_LINES] + ([f"and {rest} more: see the report"] if rest > 0 else [])
 
 
 def _problem_line(feed: FeedSummary, since: Mapping[str, str]) -> str:
     assert feed.problem is not None
-    open_batches = f" ({_count(len(feed.open), 'batch', 'batches')} open)" if feed.open else ""
+    open_batches = f" ({count(len(feed.open), 'batch', 'batches')} open)" if feed.open else ""
     first_day = f" since {since[feed.feed_id]}" if feed.feed_id in since else ""
     return f"{feed.name}: {feed.status}{first_day}{open_batches}: {feed.problem.error}: {feed.problem.message}"
 
 
-def _links(summary: Summary, bucket: str) -> list[str]:
+def _links(summary: Summary, bucket: str, runbook: str) -> list[str]:
     run = summary.run
-    region = run.execution_arn.split(":")[3]
+    console = Console.of(run.execution_arn)
+    rejects = [f"Rejects:   {console.folder(bucket, 'rejects/')}"] if summary.left_out else []
     return [
-        f"Execution: https://{region}.console.aws.amazon.com/states/home?region={region}"
-        f"#/v2/executions/details/{run.execution_arn}",
-        f"Report:    s3://{bucket}/{object_keys.html_report(run)}",
-        f"Failures:  s3://{bucket}/{object_keys.failures_prefix(run.run_id)}",
+        # Relay Alert shows the first URL as a link of its own.
+        f"Execution: {console.execution(run.execution_arn)}",
+        f"Report:    {console.object(bucket, object_keys.html_report(run))}",
+        f"Objects:   {console.folder(bucket, object_keys.report_prefix(run))}",
+        *rejects,
+        f"Runbook:   {runbook}",
     ]
-
-
-def _how_to_resume(summary: Summary) -> list[str]:
-    unfinished = [feed for feed in summary.feeds if feed.problem is not None and not feed.is_busy]
-    if unfinished:
-        # A removed feed has no definition. Every run that takes its feeds from the parameter resumes it.
-        feeds = [feed.config for feed in unfinished if feed.config is not None]
-        run_input = {"feeds": feeds} if feeds else {}
-        return [
-            "Nothing is lost: the next run, scheduled or started by hand, resumes open batches and reads unread posts:",
-            _start_command(summary, run_input),
-            "docs/runbook.md explains each error and how to fix it.",
-        ]
-    if any(feed.is_busy for feed in summary.feeds):
-        return ["Nothing to do: another run is already processing the busy feeds."]
-    if summary.warnings:
-        return ["Look at the warnings above; no run has to be repeated for them."]
-    return ["Nothing to do: the failed items are in the dataset, with their error codes."]
-
-
-def _how_to_retry(summary: Summary) -> list[str]:
-    codes = [code for code in RETRYABLE_CODES if code in summary.errors]
-    if not codes:
-        return []
-    feeds = [
-        feed.config for feed in summary.feeds if feed.config is not None and not feed.errors.keys().isdisjoint(codes)
-    ]
-    if not feeds:
-        return []
-    retry = {"feeds": feeds, "retry": {"run_id": summary.run.run_id, "error_codes": codes}}
-    return [
-        "This works for 14 days. It requests the failed images again and reads no new posts:",
-        _start_command(summary, retry),
-    ]
-
-
-def _start_command(summary: Summary, execution_input: dict[str, Any]) -> str:
-    machine = summary.run.execution_arn.replace(":execution:", ":stateMachine:").rsplit(":", 1)[0]
-    text = json.dumps(execution_input)
-    masked = mask(text)
-    hint = "" if masked == text else " (first put the values back in place of REDACTED)"
-    return f"aws stepfunctions start-execution --state-machine-arn {machine} --input {shlex.quote(masked)}{hint}"
-
-
-def _count(number: int, singular: str, plural: str) -> str:
-    return f"{number} {singular if number == 1 else plural}"

@@ -16,6 +16,7 @@ from imagelake.run.masking import mask
 from imagelake.run.models import Batch, FeedPlan, FeedReconciliation, FeedStatus, OpenBatch, Run
 
 Outcome = Literal["ok", "partial", "failed"]
+TOO_MANY_FAILURES = "TooManyFailures"
 
 
 class FeedSummary(FrozenModel):
@@ -39,7 +40,10 @@ class FeedSummary(FrozenModel):
 
 
 class Summary(FrozenModel):
-    """A run as a whole; ``partial`` means that something is missing, and the summary names it."""
+    """A run as a whole; ``partial`` means that something is missing, and the summary names it.
+
+    ``totals`` are the counts of all feeds, ``errors`` the numbers of failed and rejected items by error code.
+    """
 
     run: Run
     outcome: Outcome
@@ -53,6 +57,18 @@ class Summary(FrozenModel):
         return [warning for feed in self.feeds for warning in warnings_of(feed, self.run)]
 
     @property
+    def left_out(self) -> list[str]:
+        """Numbers of the rejected posts and of the skipped media items, which have no row."""
+        plans = [feed.plan for feed in self.feeds if feed.plan is not None]
+        rejected = sum(plan.rejected_posts for plan in plans)
+        skipped = sum((Counter(plan.skipped_media) for plan in plans), Counter[str]())
+        posts = [count(rejected, "rejected post", "rejected posts")] if rejected else []
+        return posts + [
+            f"{count(number, 'skipped media item', 'skipped media items')}: {reason}"
+            for reason, number in skipped.most_common()
+        ]
+
+    @property
     def bills(self) -> list[str]:
         """Cost of the posts that were read, one line for each feed of a network that bills them."""
         return [
@@ -62,8 +78,11 @@ class Summary(FrozenModel):
         ]
 
 
-def summarize(run: Run, results: list[FeedResult], bucket: Bucket) -> Summary:
-    """Join the results of the feeds with their reconciliations, in the order of the input."""
+def summarize(run: Run, results: list[FeedResult], bucket: Bucket, tolerance_percent: int) -> Summary:
+    """Join the results of the feeds with their reconciliations, in the order of the input.
+
+    The run fails if more than ``tolerance_percent`` of its feeds failed.
+    """
     feeds = [_summarize_feed(result, bucket) for result in results]
     totals: Counter[str] = Counter({"planned": 0, "shared": 0, **{status.value: 0 for status in Status}})
     errors: Counter[str] = Counter()
@@ -71,7 +90,12 @@ def summarize(run: Run, results: list[FeedResult], bucket: Bucket) -> Summary:
         totals.update(feed.counts)
         errors.update(feed.errors)
     summary = Summary(run=run, outcome="ok", totals=dict(totals), errors=dict(errors.most_common()), feeds=feeds)
-    return summary.model_copy(update={"outcome": _outcome(summary)})
+    return summary.model_copy(update={"outcome": _outcome(summary, tolerance_percent)})
+
+
+def count(number: int, singular: str, plural: str) -> str:
+    """Write a number with its noun."""
+    return f"{number:,} {singular if number == 1 else plural}"
 
 
 def warnings_of(feed: FeedSummary, run: Run) -> list[str]:
@@ -107,17 +131,18 @@ def _problem(result: FeedResult, reconciliation: FeedReconciliation | None) -> F
     if result.status == "failed":
         counts = reconciliation.counts
         message = f"{counts['failed']} of {counts['planned']} items failed, more than is tolerated"
-        return Failure(error="TooManyFailures", message=message)
+        return Failure(error=TOO_MANY_FAILURES, message=message)
     return reconciliation.open[0].failure if reconciliation.open else None
 
 
-def _outcome(summary: Summary) -> Outcome:
+def _outcome(summary: Summary, tolerance_percent: int) -> Outcome:
     problems = [feed.problem.error for feed in summary.feeds if feed.problem is not None]
     if ReconciliationError.__name__ in problems:
         return "failed"
     # Another run reads the busy feeds, so they do not count here, even if all feeds are busy.
     own_feeds = [feed for feed in summary.feeds if not feed.is_busy]
-    if own_feeds and not any(_brought_something(feed) for feed in own_feeds):
+    failed = sum(not _brought_something(feed) for feed in own_feeds)
+    if failed * 100 > len(own_feeds) * tolerance_percent:
         return "failed"
     all_well = all(feed.status in ("complete", "up_to_date") for feed in summary.feeds)
     return "ok" if all_well and not summary.errors and not summary.warnings else "partial"

@@ -51,7 +51,7 @@ def ask(cloud: Cloud, question: str) -> list[list[str]]:
     query = athena.start_query_execution(
         QueryString=question,
         QueryExecutionContext={"Database": cloud.outputs["GlueDatabaseName"]},
-        ResultConfiguration={"OutputLocation": f"s3://{cloud.bucket}/work/athena/"},
+        WorkGroup=cloud.outputs["AthenaWorkGroupName"],
     )["QueryExecutionId"]
     while (state := athena.get_query_execution(QueryExecutionId=query)["QueryExecution"]["Status"])["State"] in (
         "QUEUED",

@@ -138,10 +138,17 @@ def _caught(error: PermanentError) -> Event:
 def notified(report: Event) -> list[str]:
     """The states that send a notification, on the way from Report's outcome to the end of the execution."""
     choice = MACHINE["States"]["Any Failures?"]
-    chosen = {one["StringEquals"]: one["Next"] for one in choice["Choices"]}
-    name = chosen.get(report["outcome"], choice["Default"])
+    name = next((one["Next"] for one in choice["Choices"] if _holds(one, report)), choice["Default"])
     passed = []
     while "Next" in MACHINE["States"][name]:
         passed.append(name)
         name = MACHINE["States"][name]["Next"]
     return [name for name in passed if MACHINE["States"][name]["Resource"].endswith(":sns:publish")]
+
+
+def _holds(rule: Event, report: Event) -> bool:
+    """Tell if a rule of a Choice holds for the result of Report."""
+    if "And" in rule:
+        return all(_holds(part, report) for part in rule["And"])
+    value = report[rule["Variable"].removeprefix("$.report.")]
+    return bool(value == rule.get("StringEquals", rule.get("BooleanEquals")))

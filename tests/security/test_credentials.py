@@ -121,7 +121,7 @@ def test_password_in_a_url_is_nowhere(
     assert any(b"REDACTED@" in text for place, text in places.items() if place.startswith("raw/posts/"))
     assert any(b"url_refused" in text for place, text in places.items() if place.endswith(" rows"))
     assert any(place.startswith("rejects/") for place in places)
-    assert b"start-execution" in places["notification"]
+    assert b"No run can succeed for these feeds" in places["notification"]
     assert b"Feed Failed" in places["events"]
     assert b"run reported" in places["log"]
     assert leaks(places) == []

@@ -90,12 +90,28 @@ def test_webhook_gets_the_digest_of_the_run_once(told: dict[str, Any], webhook: 
 def test_feed_that_fails_again_on_the_day_is_one_alert(
     stack: Stack, told: dict[str, Any], feeds: list[dict[str, str]], webhook: Webhook
 ) -> None:
-    again = stack.run(feeds=feeds, dt=DAY)
+    # A run that somebody starts by hand always sends its result.
+    by_schedule = {"feeds": feeds, "scheduled_time": f"{DAY}T06:00:00Z"}
+    again = stack.run(**by_schedule)
     assert (again["status"], again["notification"]) == ("SUCCEEDED", None)
     assert len(webhook.wait_for(NOBODY)) == 1
-    next_day = stack.run(feeds=feeds, dt="2026-11-24")
+    next_day = stack.run(**by_schedule, dt="2026-11-24")
     assert f"since {DAY}" in next_day["notification"]["Message"]
     assert len(webhook.wait_for(NOBODY, 2)) == 2
+
+
+def test_run_that_somebody_stopped_is_notified_without_advice_to_redrive(stack: Stack, feeds: list[Any]) -> None:
+    # The engine may let a stopped run go on. The feed has no new posts, so the run itself sends nothing.
+    arn = stack.start("stopped", {"feeds": feeds[:1], "scheduled_time": f"{DAY}T07:00:00Z"})
+    stack.notification()
+    stack.engine.client("stepfunctions").stop_execution(executionArn=arn)
+    notification = stack.notification()
+    assert notification is not None
+    lines = [line.strip('"') for line in notification["Message"].splitlines()]
+    assert lines[0] == "Imagelake run stopped was stopped by hand before its report."
+    link = f"https://us-east-1.console.aws.amazon.com/states/home?region=us-east-1#/v2/executions/details/{arn}"
+    assert f"  Execution: {link}" in lines
+    assert "redrive" not in notification["Message"]
 
 
 @pytest.mark.parametrize(("status", "seconds"), [(400, 0.0), (429, 0.0), (503, 0.0), (200, 12.0)])

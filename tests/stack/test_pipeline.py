@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
@@ -151,7 +152,8 @@ def test_transform_stays_far_below_its_memory(stack: Stack) -> None:
 def test_same_day_again_downloads_nothing_and_adds_no_row(stack: Stack, sample: SampleServer) -> None:
     rows, objects = stack.rows(), stack.keys("raw/images/")
     asked = len(sample.requests)
-    again = stack.run(feeds=[sample.account], batch_size=10, dt="2026-11-23")
+    # A run of a schedule sends nothing if all is well.
+    again = stack.run(feeds=[sample.account], batch_size=10, scheduled_time="2026-11-23T05:30:00Z")
     assert again["status"] == "SUCCEEDED"
     assert stack.rows() == rows
     assert stack.keys("raw/images/") == objects
@@ -167,7 +169,9 @@ def test_same_day_again_downloads_nothing_and_adds_no_row(stack: Stack, sample: 
 def test_wrong_feeds_fail_alone_and_are_named(stack: Stack, sample: SampleServer) -> None:
     unknown = sample.account | {"account": "nobody.imagelake.example"}
     run = stack.run(feeds=[sample.account, unknown, "nosuch:alice", {"source": "bluesky"}])
-    assert run["status"] == "SUCCEEDED"
+    # Three of four are more than a run tolerates.
+    assert (run["status"], run["error"]) == ("FAILED", "RunFailed")
+    assert "FAILED: 3 of 4 feeds failed, 0 new images" in run["notification"]["Subject"]
     message = run["notification"]["Message"]
     assert "FeedNotFoundError" in message
     assert "nobody.imagelake.example" in message
@@ -182,7 +186,8 @@ def test_run_fails_when_every_feed_does(stack: Stack) -> None:
     run = stack.run(feeds=["nosuch:bob"])
     assert run["status"] == "FAILED"
     assert "nosuch:bob" in run["notification"]["Message"]
-    assert "start-execution" in run["notification"]["Message"]
+    # No run can succeed for this feed.
+    assert "start-execution" not in run["notification"]["Message"]
 
 
 def test_bad_input_fails_before_anything_is_fetched(stack: Stack, sample: SampleServer) -> None:
@@ -205,7 +210,8 @@ def test_what_failed_is_retried_alone(stack: Stack, sample: SampleServer, monkey
 
     monkeypatch.setattr(sample.feed, "media", allow)
     run = stack.run(feeds=[sample.account], retry={"run_id": "run-1", "error_codes": ["forbidden"]})
-    assert (run["status"], run["notification"]) == ("SUCCEEDED", None)
+    assert run["status"] == "SUCCEEDED"
+    assert " ok: 1 new image" in run["notification"]["Subject"]
     (failed,) = [row for row in rows.values() if row["status"] == "failed"]
     assert sample.requests[asked:] == [urlsplit(failed["media_url"]).path]
     after = {row["media_id"]: row for row in stack.rows(sample.url)}
@@ -233,3 +239,18 @@ def _peak_memory(handler: str) -> list[float]:
                 lines = [line for line in status.splitlines() if line.startswith("VmHWM")]
                 peaks.extend(int(line.split()[1]) / 1024 for line in lines)
     return peaks
+
+
+def test_views_are_deployed_with_the_name_of_their_database(stack: Stack) -> None:
+    database = stack.outputs["GlueDatabaseName"]
+    tables = stack.engine.client("glue").get_tables(DatabaseName=database)["TableList"]
+    views = {table["Name"]: table["ViewOriginalText"] for table in tables if table["TableType"] == "VIRTUAL_VIEW"}
+    assert views.keys() == {"images_meta", "images_unique", "images_failures"}
+    for text in views.values():
+        assert json.loads(base64.b64decode(text.split()[3]))["schema"] == database
+
+
+def test_work_group_limits_what_a_query_scans(stack: Stack) -> None:
+    name = stack.outputs["AthenaWorkGroupName"]
+    group = stack.engine.client("athena").get_work_group(WorkGroup=name)["WorkGroup"]["Configuration"]
+    assert int(group["BytesScannedCutoffPerQuery"]) == 100_000_000_000

@@ -51,3 +51,9 @@ def test_edited_feeds_are_read_without_deploying(stack: Stack) -> None:
     edit_feeds(stack, ["nosuch:another"])
     report = run(stack, schedules(stack)[0], "run-edited")
     assert [one["name"] for one in report["feeds"]] == ["nosuch:another"]
+
+
+def test_paused_stack_raises_no_alarm_for_missing_runs(stack: Stack) -> None:
+    alarms = stack.engine.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    (alarm,) = [one for one in alarms if one["MetricName"] == "ExecutionsSucceeded"]
+    assert (alarm["EvaluationPeriods"], alarm["Threshold"], alarm["TreatMissingData"]) == (1, 0, "notBreaching")

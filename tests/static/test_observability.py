@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import get_args
 
 import pytest
 
+from imagelake.run.contracts import ReportResult
+from imagelake.run.events import RunFinished
+from report.notification import HEADLINES
+from report.summary import Summary
 from tests.support.asl import RESOURCES, ROOT, TEMPLATE
 from tests.support.metrics import DASHBOARD, OWN, SEARCH, SENT, WIDGETS, Metric, drawn, lines, of_type, own, watched
 from tools import costs
@@ -105,6 +110,18 @@ def test_cost_on_the_dashboard_is_that_of_the_model() -> None:
         assert gigabytes == pytest.approx(memory / 1024, abs=0.001), word
     assert float(per_image.rsplit("*", 1)[1]) == pytest.approx(costs.usd_per_image(), rel=0.01)
     assert float(per_batch.rsplit("*", 1)[1]) == pytest.approx(costs.usd_per_batch(), rel=0.01)
+
+
+def test_outcome_of_a_run_has_one_name_everywhere() -> None:
+    outcomes = get_args(Summary.model_fields["outcome"].annotation)
+    alerts = (ROOT / "docs" / "alerts.md").read_text()
+    assert tuple(re.findall(r"^\| `(\w+)` \| .+ \| `(?:SUCCEEDED|FAILED)` \|", alerts, re.MULTILINE)) == outcomes
+    runs = [line for line in WIDGETS["Runs"]["properties"]["metrics"] if line[0] == OWN]
+    assert tuple(line[-1]["label"] for line in runs) == outcomes
+    assert tuple(HEADLINES) == outcomes
+    assert {name: word.lower() for name, word in HEADLINES.items()} == dict(zip(outcomes, outcomes, strict=True))
+    for model in (ReportResult, RunFinished):
+        assert get_args(model.model_fields["outcome"].annotation) == outcomes
 
 
 # ---- Saved queries ---------------------------------------------------------------------------------------------------

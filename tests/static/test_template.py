@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
@@ -12,6 +13,7 @@ from check_input.days import DAYS_AHEAD, FIRST_DAY
 from check_input.run_input import RunInput
 from imagelake.lake import object_keys
 from imagelake.lake.rows import COLUMNS
+from imagelake.run.console import DOMAINS
 from imagelake.run.models import Run
 from imagelake.sources import SOURCES
 from imagelake.sources.contract import Authorized, RefreshesUrls
@@ -19,6 +21,7 @@ from local.deploy import ONLY_WITH_TLS
 from tests.support.asl import MACHINE, RESOURCES, ROOT, TEMPLATE, Json, lambda_tasks, states, tasks
 from tests.support.template_gate import EXECUTIONS, distributed_map, grants, listed, plain
 from tools.glue_projection import with_networks
+from tools.schedule import no_good_run_hours
 
 LAMBDA_TASKS = lambda_tasks(MACHINE)
 # Functions outside the state machine, by package.
@@ -287,7 +290,9 @@ def test_transform_may_not_replace_a_raw_image() -> None:
 
 def test_tables_have_point_in_time_recovery() -> None:
     for table in of_type("AWS::DynamoDB::Table").values():
-        assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+        recovery = table["Properties"]["PointInTimeRecoverySpecification"]
+        assert recovery["PointInTimeRecoveryEnabled"] is True
+        assert plain(recovery["RecoveryPeriodInDays"]) == "PointInTimeRecoveryDays"
 
 
 SCHEDULES = of_type("AWS::Scheduler::Schedule")
@@ -334,12 +339,67 @@ def test_existing_alarms_roll_back_a_gradual_deployment() -> None:
     assert {RESOURCES[name]["Condition"] for name in ("LiveVersion", "LiveAlias")} == {"HasLiveAlias"}
 
 
+@pytest.mark.parametrize(
+    ("watches", "expected"),
+    [
+        (True, ["NoGoodRunHours", "NoGoodRunHours", "1", "breaching"]),
+        # No sum is below 0, so this alarm stays OK, with data and without.
+        (False, ["1", "1", "0", "notBreaching"]),
+    ],
+)
+def test_alarm_of_missing_runs_is_silent_without_a_schedule_to_watch(watches: bool, expected: list[str]) -> None:
+    alarm = RESOURCES["NoGoodRunAlarm"]["Properties"]
+    names = ("EvaluationPeriods", "DatapointsToAlarm", "Threshold", "TreatMissingData")
+    conditions = {alarm[name]["Fn::If"][0] for name in names}
+    assert conditions == {"WatchesForGoodRuns"}
+    assert [plain(alarm[name]["Fn::If"][1 if watches else 2]) for name in names] == expected
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html: seven days at most.
+    assert TEMPLATE["Parameters"]["NoGoodRunHours"]["MaxValue"] * alarm["Period"] <= 604_800
+    default = TEMPLATE["Parameters"]["ScheduleExpression"]["Default"]
+    assert TEMPLATE["Parameters"]["NoGoodRunHours"]["Default"] == no_good_run_hours(default)
+
+
 def test_every_alarm_and_rule_notifies_the_topic() -> None:
     alarms = of_type("AWS::CloudWatch::Alarm").values()
-    rule, events = (RESOURCES[name]["Properties"] for name in ("RunEndedRule", "EventsRule"))
-    assert set(of_type("AWS::Events::Rule")) == {"RunEndedRule", "EventsRule"}
+    ended, stopped, events = (
+        RESOURCES[name]["Properties"] for name in ("RunEndedRule", "RunStoppedRule", "EventsRule")
+    )
+    assert set(of_type("AWS::Events::Rule")) == {"RunEndedRule", "RunStoppedRule", "EventsRule"}
     assert [plain(target["Arn"]) for target in events["Targets"]] == ["EventsLogGroup.Arn"]
     assert {plain(target) for alarm in alarms for target in alarm["Properties"]["AlarmActions"]} == {"Topic"}
-    assert [plain(target["Arn"]) for target in rule["Targets"]] == ["Topic"]
     # No state of the run can react to these two.
-    assert rule["EventPattern"]["detail"]["status"] == ["TIMED_OUT", "ABORTED"]
+    for rule, status in ((ended, "TIMED_OUT"), (stopped, "ABORTED")):
+        assert [plain(target["Arn"]) for target in rule["Targets"]] == ["Topic"]
+        assert rule["EventPattern"]["detail"]["status"] == [status]
+
+
+def rule_text(name: str) -> str:
+    """The text of a rule, in which its link has a domain."""
+    (target,) = RESOURCES[name]["Properties"]["Targets"]
+    text, _ = target["InputTransformer"]["InputTemplate"]["Fn::Sub"]
+    return str(text)
+
+
+@pytest.mark.parametrize("name", ["RunEndedRule", "RunStoppedRule"])
+def test_text_of_a_rule_has_quotes_around_each_line(name: str) -> None:
+    """EventBridge refuses a text without them: each line is a JSON text of its own."""
+    lines = [json.loads(line) for line in rule_text(name).splitlines()]
+    assert [line for line in lines if not line.startswith(" ")][1:] == ["Where to look:", "How to resume:"]
+
+
+def test_run_that_somebody_stopped_is_not_to_be_continued() -> None:
+    assert "redrive-execution --execution-arn <arn>" in rule_text("RunEndedRule")
+    assert "redrive" not in rule_text("RunStoppedRule")
+    assert "FAILED" not in rule_text("RunStoppedRule")
+
+
+@pytest.mark.parametrize("character", ["'", '"', "{", "}", "\\", "<", ">", " ", "\n", "é"])
+def test_runbook_url_cannot_break_the_texts_that_it_becomes_part_of(character: str) -> None:
+    pattern = TEMPLATE["Parameters"]["RunbookUrl"]["AllowedPattern"]
+    assert re.fullmatch(pattern, "https://example.com/a_b/docs/runbook.md?x=1#how-to")
+    assert not re.fullmatch(pattern, f"https://example.com/{character}")
+
+
+def test_template_and_code_have_the_same_consoles() -> None:
+    consoles = {partition: names["Domain"] for partition, names in TEMPLATE["Mappings"]["Console"].items()}
+    assert consoles == DOMAINS

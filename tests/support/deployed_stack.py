@@ -39,7 +39,7 @@ class Stack:
         # Runs that were not started here may have left some.
         list(self._received(self._mailbox))
         execution = self.wait(self.start(f"run-{len(self.runs) + 1}", options))
-        execution["notification"] = self._notification()
+        execution["notification"] = self.notification()
         self.runs.append(execution)
         return execution
 
@@ -154,7 +154,8 @@ class Stack:
         sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
         return url, arn
 
-    def _notification(self) -> dict[str, str] | None:
+    def notification(self) -> dict[str, str] | None:
+        """Take the notification that came since the last call."""
         notifications = list(self._received(self._mailbox))
         assert len(notifications) <= 1, "one notification a run"
         return notifications[0] if notifications else None

@@ -31,6 +31,8 @@ ENVIRONMENT = {
     "BATCH_SIZE": "500",
     "POSTS_PER_FEED": "1000",
     "FAILURE_TOLERANCE_PERCENT": "20",
+    "RUN_FAILURE_TOLERANCE_PERCENT": "50",
+    "RUNBOOK": "https://example.com/runbook",
     "POWERTOOLS_SERVICE_NAME": "test",
 }
 

@@ -44,6 +44,7 @@ EXPLAINED = {
     "SECRETS_PREFIX, ${AWS::StackName}/, may be a secret": "a prefix of names; the function reads the secrets",
     "ALERT_WEBHOOK_SECRET, AlertWebhookSecret, may be a secret": "the name of a secret; the function reads the secret",
     "RunEndedRule: an event that does not arrive is lost": "EventBridge retries for a day, and NoGoodRunAlarm acts too",
+    "RunStoppedRule: an event that does not arrive is lost": "EventBridge retries for a day; a person knows of it",
     "EventsRule: an event that does not arrive is lost": "a log of events; the report is in the bucket",
 }
 

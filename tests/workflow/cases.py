@@ -15,7 +15,9 @@ OK = f"{RUN} > Run Complete"
 WARNED = f"{RUN} > Notify Warning > Run Complete With Warnings"
 FAILED = f"{RUN} > Notify Failure > Pipeline Failed"
 UNSENT = f"{RUN} > Notify Warning > Warning Not Sent"
-BROKEN = "Describe Failure > Notify Failure > Pipeline Failed"
+BY_HAND = f"{RUN} > Notify Success > Run Complete"
+BROKEN = "Is Cause JSON? > Read Sentence > Describe Failure > Notify Failure > Pipeline Failed"
+BROKEN_BY_AWS = "Is Cause JSON? > Take Whole Error > Describe Failure > Notify Failure > Pipeline Failed"
 
 FETCHED = "Fetch > Is Rate Limited?"
 PLANNED = f"{FETCHED} > Validate > Commit Bookmark"
@@ -26,8 +28,9 @@ RECONCILED = f"{BATCHED} > Reconcile > Is Complete?"
 CLOSED = "Transform > Write Parquet > Map Keys > Batch Closed"
 NOT_CLOSED = "Record Failure > Batch Failed"
 
-WARNING_SUBJECT = "Imagelake 2026-11-23: complete with gaps, 2 new images"
-FAILURE_SUBJECT = "Imagelake 2026-11-23: FAILED, 0 new images"
+WARNING_SUBJECT = "Imagelake 2026-11-23 partial: 1 of 1 feed incomplete, 2 new images"
+FAILURE_SUBJECT = "Imagelake 2026-11-23 FAILED: 1 of 1 feed failed, 0 new images"
+GOOD_SUBJECT = "Imagelake 2026-11-23 ok: 4 new images"
 BROKEN_SUBJECT = "Imagelake: FAILED before its report"
 
 
@@ -46,9 +49,11 @@ class Case:
     error: str | None = None
 
 
-def broken(name: str, before: str, error: str, feed: str = "", batches: tuple[str, ...] = ()) -> Case:
+def broken(
+    name: str, before: str, error: str, feed: str = "", batches: tuple[str, ...] = (), end: str = BROKEN
+) -> Case:
     """A run that ends before its report, with the error that was caught."""
-    return Case(name, f"{before} > {BROKEN}", feed, batches, notifications=(BROKEN_SUBJECT,), error=error)
+    return Case(name, f"{before} > {end}", feed, batches, notifications=(BROKEN_SUBJECT,), error=error)
 
 
 def failed(name: str, feed: str, batches: tuple[str, ...] = ()) -> Case:
@@ -67,8 +72,12 @@ WITHOUT_FEEDS = "without feeds"
 CASES = [
     Case("HappyPath", OK, COMPLETE, BOTH_CLOSED),
     Case(f"HappyPath {WITHOUT_FEEDS}", OK.replace("?", "? > Load Feeds", 1), COMPLETE, BOTH_CLOSED),
+    Case("StartedByHand", BY_HAND, COMPLETE, BOTH_CLOSED, notifications=(GOOD_SUBJECT,)),
     broken(
-        f"ParameterMissing {WITHOUT_FEEDS}", "Take Input > Has Feeds? > Load Feeds", "Ssm.ParameterNotFoundException"
+        f"ParameterMissing {WITHOUT_FEEDS}",
+        "Take Input > Has Feeds? > Load Feeds",
+        "Ssm.ParameterNotFoundException",
+        end=BROKEN_BY_AWS,
     ),
     Case(
         "InputRefused",
@@ -77,6 +86,14 @@ CASES = [
         error="BadInputError",
     ),
     broken("CheckInputFails", "Take Input > Has Feeds? > Check Input", "StorageDeniedError"),
+    # An error of AWS may have no cause, or one that only looks like JSON.
+    broken("CheckInputTimesOut", "Take Input > Has Feeds? > Check Input", "States.Timeout", end=BROKEN_BY_AWS),
+    broken(
+        "CheckInputIsGone",
+        "Take Input > Has Feeds? > Check Input",
+        "Lambda.ResourceNotFoundException",
+        end=BROKEN_BY_AWS,
+    ),
     # Paths of one feed to its plan.
     Case("MorePages", OK, f"{FETCHED} > {FETCHED} > {COMPLETE}", BOTH_CLOSED),
     Case("RateLimited", OK, f"{FETCHED} > Wait Until Reset > {COMPLETE}", BOTH_CLOSED),
@@ -98,10 +115,17 @@ CASES = [
     warned("OneBatchFails", GAPS, (f"Transform > {NOT_CLOSED}", CLOSED)),
     # The run itself breaks, or its notification cannot be sent.
     # The engine breaks on a list that is not JSON; Step Functions would raise States.ItemReaderFailed.
-    broken("IterationBreaks", START, "States.MapFailed", BATCHED),
+    broken("IterationBreaks", START, "States.MapFailed", BATCHED, end=BROKEN_BY_AWS),
     broken("ReportFails", f"{START} > Report", "StorageDeniedError", COMPLETE, BOTH_CLOSED),
     Case("FailureNotSent", FAILED, COMPLETE, BOTH_CLOSED, error="RunFailed"),
     Case("WarningNotSent", UNSENT, COMPLETE, BOTH_CLOSED, error="WarningNotSent"),
+    Case(
+        "SuccessNotSent",
+        f"{RUN} > Notify Success > Warning Not Sent",
+        COMPLETE,
+        BOTH_CLOSED,
+        error="WarningNotSent",
+    ),
     # An earlier run of the day has sent the same notification.
     Case("WarningToldBefore", f"{RUN} > Run Complete With Warnings", COMPLETE, BOTH_CLOSED),
     Case("FailureToldBefore", f"{RUN} > Pipeline Failed", COMPLETE, BOTH_CLOSED, error="RunFailed"),

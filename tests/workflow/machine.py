@@ -141,6 +141,8 @@ class Machine:
             "TopicArn": topic,
             "Region": "us-east-1",
             "Partition": "aws",
+            "ConsoleDomain": "console.aws.amazon.com",
+            "Runbook": "https://example.com/runbook",
         }
         text = re.sub(r"\$\{(\w+)\}", lambda match: values.get(match[1], step), DEFINITION.read_text())
         arn: str = self._states.create_state_machine(name=NAME, definition=text, roleArn=ROLE)["stateMachineArn"]

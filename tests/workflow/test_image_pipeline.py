@@ -56,10 +56,51 @@ def test_load_feeds_hands_the_parameter_to_check_input_when_the_input_has_no_fee
 
 
 def test_notification_of_a_wrong_input_is_the_sentence_alone(run: Run) -> None:
-    (message,) = run("InputRefused").messages
-    assert " did not start: execution input: dt: no such day -- Where to look: " in message["Message"]
+    outcome = run("InputRefused")
+    (message,) = outcome.messages
+    assert section(message, "What is wrong") == ["execution input: dt: no such day"]
     assert "stackTrace" not in message["Message"]
     assert "errorType" not in message["Message"]
+
+
+@pytest.mark.parametrize(
+    ("case", "sentence"),
+    [
+        ("CheckInputFails", "StorageDeniedError: s3:PutObject"),
+        ("ReportFails", "StorageDeniedError: s3:PutObject"),
+        # The cause of an error of AWS is text, which may be anything.
+        (f"ParameterMissing {WITHOUT_FEEDS}", "Ssm.ParameterNotFoundException: "),
+        ("IterationBreaks", "States.MapFailed: "),
+        ("CheckInputTimesOut", "States.Timeout: "),
+        ("CheckInputIsGone", "Lambda.ResourceNotFoundException: "),
+    ],
+)
+def test_notification_of_a_run_without_a_report_has_one_sentence(run: Run, case: str, sentence: str) -> None:
+    (message,) = run(case).messages
+    (line,) = section(message, "What is wrong")
+    assert line.startswith(sentence)
+    assert "errorType" not in line
+
+
+@pytest.mark.parametrize("case", ["InputRefused", "CheckInputFails", "IterationBreaks"])
+def test_notification_of_a_run_without_a_report_has_the_layout_of_all_others(run: Run, case: str) -> None:
+    outcome = run(case)
+    (message,) = outcome.messages
+    first, *sections = message["Message"].split("\n\n")
+    assert first.startswith(f"Imagelake run {outcome.arn.rsplit(':', 1)[1]} FAILED")
+    assert [text.partition(":\n")[0] for text in sections] == ["What is wrong", "Where to look", "How to resume"]
+    console = "https://us-east-1.console.aws.amazon.com/states/home?region=us-east-1#/v2/executions/details/"
+    assert section(message, "Where to look") == [
+        f"Execution: {console}{outcome.arn}",
+        "Runbook:   https://example.com/runbook",
+    ]
+    assert section(message, "How to resume")[0].startswith("First ")
+
+
+def section(message: dict[str, str], title: str) -> list[str]:
+    """Return the lines of a section of a notification, without their indent."""
+    _, _, text = message["Message"].partition(f"\n{title}:\n")
+    return [line.strip() for line in text.split("\n\n")[0].splitlines()]
 
 
 @pytest.mark.parametrize("given", [[], ["x"], "text", 3, None])
@@ -153,7 +194,7 @@ def test_message_is_that_of_the_report_or_of_the_failure(run: Run, case: str) ->
         assert "StorageDeniedError" in message["Message"]
         # Not redrive-execution: the error was caught, so a redrive would run only the Fail state again.
         machine = outcome.arn.replace(":execution:", ":stateMachine:").rsplit(":", 1)[0]
-        assert f"start-execution --state-machine-arn {machine} " in message["Message"]
+        assert f"start-execution --state-machine-arn {machine}\n" in message["Message"]
     else:
         assert message["Message"].startswith("Imagelake run for 2026-11-23")
 

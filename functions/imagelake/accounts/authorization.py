@@ -55,6 +55,14 @@ class Authorizer:
         self._tried_renewal = False
         return True
 
+    def start_over(self) -> bool:
+        """Read the secret again after the network has refused it; tell if it has changed."""
+        changed = self._secret.reload()
+        if changed:
+            self._tried_renewal = False
+            self.warnings.clear()
+        return changed
+
     def _key(self, request: Request) -> tuple[str, str]:
         return self._secret.name, _url(request).origin
 

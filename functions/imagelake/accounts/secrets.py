@@ -73,7 +73,7 @@ class Secret(Mapping[str, str]):
     @property
     def remedy(self) -> str:
         """The command that creates or replaces the secret."""
-        verb = "put-secret-value --secret-id" if self._stored else "create-secret --name"
+        verb = "create-secret --name" if self._text is None else "put-secret-value --secret-id"
         fields = json.dumps(dict.fromkeys(self._expected, "..."))
         return f"aws secretsmanager {verb} {self.name} --secret-string '{fields}'"
 
@@ -85,10 +85,13 @@ class Secret(Mapping[str, str]):
         """Use the stored fields again in place of overridden ones, whose values stay secret."""
         self._forgotten += [(name, self._overrides.pop(name)) for name in fields if name in self._overrides]
 
-    def reload(self) -> None:
-        """Read the stored fields now, without the cache."""
-        self._text = self._read(force=True)
+    def reload(self) -> bool:
+        """Read the stored fields now, without the cache, in place of all others; tell if the secret has changed."""
+        before = self._text
+        self._forgotten += [*(self._stored or {}).items(), *self._overrides.items()]
+        self._text, self._overrides = self._read(force=True), {}
         self._stored = self._parse(self._text)
+        return self._text != before
 
     def save(self, fields: Mapping[str, str]) -> None:
         """Store ``fields`` beside the others, unless another worker has replaced the secret since it was read."""

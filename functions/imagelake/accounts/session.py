@@ -37,6 +37,9 @@ class Session:
 
     def read(self, request: Request) -> tuple[Response, Page]:
         """Return the response and its page; the response's URL is that of ``request``, which holds no secret."""
+        return self._read(request, is_first_try=True)
+
+    def _read(self, request: Request, *, is_first_try: bool) -> tuple[Response, Page]:
         try:
             return self._exchange(request)
         except SourceUnavailableError as error:
@@ -48,7 +51,10 @@ class Session:
             if self._authorizer and self._authorizer.forget_session(request) and not self._has_logged_in_again:
                 # A session can end at any time; a new login tells if the credentials are still valid.
                 self._has_logged_in_again = True
-                return self.read(request)
+                return self._read(request, is_first_try=is_first_try)
+            # A worker's copy of the secret is up to five minutes old, and somebody may have replaced the secret.
+            if is_first_try and self._authorizer and self._authorizer.start_over():
+                return self._read(request, is_first_try=False)
             if self._secret.loaded and self._secret.remedy not in str(error):
                 raise CredentialsError(f"{error}; put in a new one: {self._secret.remedy}") from None
             raise

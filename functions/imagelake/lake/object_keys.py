@@ -117,6 +117,11 @@ def failures(run_id: str, feed_id: str) -> str:
     return f"{failures_prefix(run_id)}{feed_id}.jsonl"
 
 
+def report_prefix(run: Run) -> str:
+    """Name the folder of a run's report."""
+    return f"reports/{run.run_id}/"
+
+
 def run_summary(run_id: str) -> str:
     """Name the summary of a run as JSON."""
     return f"reports/{run_id}/run.json"

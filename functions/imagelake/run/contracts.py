@@ -150,11 +150,12 @@ class ReportRequest(FrozenModel):
 class ReportResult(FrozenModel):
     """Outcome of a run and its notification.
 
-    ``outcome`` ends in ``_again`` if earlier runs of that day have reported the same problems; then nothing is sent.
-    ``error`` is the error with which the execution of a failed run ends. It is ``None`` for every other run.
+    ``notify`` is false if nobody needs the notification; then it is not sent. ``error`` is the error with which the
+    execution of a failed run ends. It is ``None`` for every other run.
     """
 
-    outcome: Literal["ok", "partial", "failed", "partial_again", "failed_again"]
+    outcome: Literal["ok", "partial", "failed"]
+    notify: bool
     error: Literal["RunFailed"] | None
     subject: str
     message: str

@@ -55,6 +55,8 @@ class Run(ImageOptions):
     batch_size: PositiveInt
     posts_per_feed: PositiveInt
     failure_tolerance_percent: int = Field(ge=0, le=100)
+    # True if a person started the run: neither a schedule nor a stream did.
+    by_hand: bool = False
     retry: Retry | None = None
 
 

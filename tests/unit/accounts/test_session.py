@@ -22,9 +22,10 @@ from imagelake.run.errors import BadFeedError, CredentialsError, SourceChangedEr
 from imagelake.sources import Feed, Page, get_source
 from imagelake.sources.contract import Authorized
 from imagelake.web.messages import Request, Response
-from tests.support.web_server import Answer, WebServer
+from tests.support.web_server import Answer, Received, WebServer
 
 TOKEN, NEW = 'tok&en/with+odd%"<characters>', "another-token-of-many-characters"
+SESSION = "session-of-many-characters"
 FEED = Feed.of("bluesky:alice.example")
 
 
@@ -123,6 +124,83 @@ def test_expiry_of_the_first_token(
     assert opened.ends_at is None
     opened.read(Request(website.put("/page", b"")))
     assert opened.ends_at == (first and datetime.fromisoformat(first))
+
+
+class Strict(Network):
+    """A network that refuses every token but one."""
+
+    def parse(self, feed: Feed, response: Response) -> Page:
+        if response.status == 401:
+            raise CredentialsError("the token is refused")
+        return super().parse(feed, response)
+
+
+@pytest.fixture
+def page(website: WebServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    """URL of a page that is only for those who have the new token, or a session that was opened with it."""
+
+    def answer(request: Received) -> Answer:
+        if request.query["access_token"] not in (NEW, SESSION):
+            return Answer(quote(request.query["access_token"]).encode(), 401)
+        return Answer((SESSION if request.path == "/renew" else f"{quote(TOKEN)} {NEW}").encode())
+
+    monkeypatch.setattr(website, "answer", answer)
+    return f"{website.origin}/page"
+
+
+def replace_token(manager: Any, token: str) -> None:
+    manager.put_secret_value(SecretId="lake/net", SecretString=json.dumps({"token": token}))
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_new_token_is_used_at_once_after_the_old_one_was_refused(
+    api: Api, website: WebServer, manager: Any, page: str, keeps: bool
+) -> None:
+    network = Strict(keeps=keeps)
+    for _ in range(2):
+        with pytest.raises(
+            CredentialsError, match=r"refused.*; put in a new one: aws secretsmanager put-secret-value "
+        ):
+            session(network, api, website.origin).read(Request(page))
+    # A token that has not been replaced is not tried again.
+    assert len(website.asked) == 2
+    replace_token(manager, NEW)
+    # The worker still has the old token in its cache.
+    session(network, api, website.origin).read(Request(page))
+    assert website.asked[2].endswith(quote(TOKEN, safe=""))
+    session(network, api, website.origin).read(Request(page))
+    assert website.asked[-1] == f"/page?access_token={NEW if keeps else SESSION}"
+
+
+@pytest.mark.parametrize("text", ["{}", "no JSON", "[]", '{"token": ""}', '{"user": "alice.example"}'])
+def test_secret_that_is_completed_is_used_at_once(
+    api: Api, website: WebServer, manager: Any, page: str, text: str
+) -> None:
+    manager.put_secret_value(SecretId="lake/net", SecretString=text)
+    # The secret exists, so a command that creates it would fail.
+    with pytest.raises(CredentialsError, match="aws secretsmanager put-secret-value --secret-id lake/net"):
+        session(Strict(), api, website.origin).read(Request(page))
+    replace_token(manager, NEW)
+    session(Strict(), api, website.origin).read(Request(page))
+
+
+def test_secret_that_is_created_is_used_at_once(api: Api, website: WebServer, manager: Any, page: str) -> None:
+    network: Any = Strict()
+    opened = Session(network, FEED, api, Secret("lake/new", ("token",)), frozenset({website.origin}))
+    with pytest.raises(CredentialsError, match="aws secretsmanager create-secret --name lake/new"):
+        opened.read(Request(page))
+    manager.create_secret(Name="lake/new", SecretString=json.dumps({"token": NEW}))
+    opened.read(Request(page))
+
+
+def test_old_token_is_still_redacted_after_the_new_one_is_used(
+    api: Api, website: WebServer, manager: Any, page: str
+) -> None:
+    opened = session(Strict(), api, website.origin)
+    with pytest.raises(CredentialsError):
+        opened.read(Request(page))
+    replace_token(manager, NEW)
+    assert opened.read(Request(page))[1].cursor == "REDACTED REDACTED"
 
 
 @pytest.mark.parametrize("url", ["https://evil.example/x", "http://api.net.example/x", "https://api.net.example:81/x"])

@@ -50,6 +50,7 @@ def test_run_when_only_feeds_are_given() -> None:
         "batch_size": 500,
         "posts_per_feed": 1000,
         "failure_tolerance_percent": 20,
+        "by_hand": True,
         "image_size": 512,
         "resize_mode": "keep_ratio_largest",
         "resize_only_if_bigger": True,
@@ -353,3 +354,26 @@ def test_feeds_of_one_account_with_two_options_are_one_feed() -> None:
 def test_each_server_of_a_list_has_the_image_options_of_the_feed() -> None:
     feed = {"source": "mastodon", "server": "a.example,b.example", "hashtag": "cats", "image_size": 256}
     assert [entry["config"]["image_size"] for entry in check(feeds=[feed])["feeds"]] == [256, 256]
+
+
+WINDOW = {"source": "stream", "account": "posts", "window": "stream-1"}
+
+
+@pytest.mark.parametrize(
+    ("given", "by_hand"),
+    [
+        ({"feeds": ["bluesky:alice.example"]}, True),
+        ({"feeds": ["bluesky:alice.example"], "retry": {"run_id": "daily"}, "dt": "2026-04-01"}, True),
+        ({"feeds": ["bluesky:alice.example"], "scheduled_time": None}, True),
+        ({"feeds": ["bluesky:alice.example"], "scheduled_time": "2026-04-01T05:00:00Z"}, False),
+        # Ingest Stream starts a run for each window.
+        ({"feeds": [WINDOW], "dt": "2026-04-01"}, False),
+    ],
+)
+def test_run_without_scheduled_time_was_started_by_hand(given: dict[str, Any], by_hand: bool) -> None:
+    assert check(**given)["run"]["by_hand"] is by_hand
+
+
+def test_run_of_the_parameter_may_be_started_by_hand() -> None:
+    parameter = {"name": "feeds", "value": '["bluesky:alice.example"]'}
+    assert check(feeds_parameter=parameter)["run"]["by_hand"] is True

@@ -144,6 +144,15 @@ def test_wrong_secret_is_named_without_its_values(
     assert "s3cret" not in "".join(traceback.format_exception(caught.value))
 
 
+@pytest.mark.parametrize("fields", [{}, {"url": "https://[s3cret"}, {"url": "http://hooks.example/x"}])
+def test_corrected_secret_is_used_at_once(hook: WebServer, change: Change, fields: dict[str, str]) -> None:
+    change(**fields)
+    with pytest.raises(CredentialsError):
+        relay()
+    change(url=hook.origin + PATH)
+    assert relay() == {"relayed": 1}
+
+
 def test_private_address_is_refused(hook: WebServer, change: Change) -> None:
     change(url="https://127.0.0.1/s3cret")
     with pytest.raises(AlertNotSentError, match="not a public IP address"):
@@ -209,15 +218,32 @@ def test_alarm_is_put_into_words() -> None:
 @pytest.mark.parametrize(
     ("message", "subject", "severity", "title"),
     [
-        ("Imagelake run x ended as ABORTED, ...", None, "failure", "Imagelake run x ended as ABORTED, ..."),
+        ("Imagelake run x was stopped", None, "failure", "Imagelake run x was stopped"),
         ("all", "Imagelake: FAILED before its report", "failure", "Imagelake: FAILED before its report"),
-        ('{"not": "an alarm"}', "Imagelake: complete with gaps", "warning", "Imagelake: complete with gaps"),
+        (
+            '{"not": "an alarm"}',
+            "Imagelake 2026-04-01 partial: 2 warnings",
+            "warning",
+            "Imagelake 2026-04-01 partial: 2 warnings",
+        ),
+        # The number of failed feeds is no outcome.
+        ("all", "Imagelake x partial: 1 of 2 feeds failed", "warning", "Imagelake x partial: 1 of 2 feeds failed"),
+        ("all", "Imagelake x FAILED: 2 of 3 feeds failed", "failure", "Imagelake x FAILED: 2 of 3 feeds failed"),
+        ("all", "Imagelake x ok: 3 new images (ok: x)", "ok", "Imagelake x ok: 3 new images (ok: x)"),
         ("[1]", None, "failure", "[1]"),
     ],
 )
 def test_other_messages_keep_their_words(message: str, subject: str | None, severity: str, title: str) -> None:
     got = Alert.of(published(message, Subject=subject))
     assert (got.text, got.title, got.severity) == (message, title, severity)
+
+
+def test_text_of_a_rule_has_no_quotes_around_its_lines() -> None:
+    """EventBridge demands them if a text has several lines."""
+    link = "https://cn-north-1.console.amazonaws.cn/states/home?region=cn-north-1#/v2/executions/details/arn:x"
+    got = Alert.of(published(f'"Imagelake run x FAILED: it timed out."\n"  Execution: {link}"', Subject=None))
+    assert got.text == f"Imagelake run x FAILED: it timed out.\n  Execution: {link}"
+    assert (got.title, got.link) == ("Imagelake run x FAILED: it timed out.", link)
 
 
 LONG = "first: what\n" + "🐈<&>``` @everyone\n" * 5_000 + "last: what to do next"

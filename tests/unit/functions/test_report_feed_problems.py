@@ -17,8 +17,9 @@ TOMORROW = RUN.model_copy(update={"run_id": "tomorrow", "dt": "2026-04-02"})
 
 
 def outcome(run: Run, *results: dict[str, Any]) -> str:
-    notified: str = handler(event("report", run=run, results=list(results)), Context())["outcome"]
-    return notified
+    """The outcome of a run, with ``_again`` if its notification is not sent."""
+    answer = handler(event("report", run=run, results=list(results)), Context())
+    return str(answer["outcome"]) + ("" if answer["notify"] or answer["outcome"] == "ok" else "_again")
 
 
 def test_feed_that_fails_all_day_is_notified_once(lake: Lake) -> None:
@@ -72,3 +73,29 @@ def test_message_says_since_when(lake: Lake) -> None:
 def test_feed_that_is_well_leaves_nothing(lake: Lake, run: Run) -> None:
     assert outcome(run, up_to_date()) == "ok"
     assert not lake.bucket.exists(object_keys.feed_problem(ENTRY.feed_id))
+
+
+BY_HAND = RUN.model_copy(update={"run_id": "by-hand", "by_hand": True})
+
+
+@pytest.mark.parametrize(
+    ("results", "expected"),
+    [
+        ([up_to_date()], "ok"),
+        ([up_to_date(), failed()], "partial"),
+        ([up_to_date(stopped_by="posts")], "partial"),
+        ([failed()], "failed"),
+    ],
+)
+def test_run_started_by_hand_always_reports_its_result(
+    lake: Lake, results: list[dict[str, Any]], expected: str
+) -> None:
+    """An operator who fixes something and hears nothing believes that it works."""
+    outcome(MORNING, *results)
+    for _ in range(2):
+        answer = handler(event("report", run=BY_HAND, results=results), Context())
+        assert (answer["outcome"], answer["notify"]) == (expected, True)
+
+
+def test_scheduled_run_without_problems_sends_nothing(lake: Lake) -> None:
+    assert handler(event("report", run=MORNING, results=[up_to_date()]), Context())["notify"] is False

@@ -1,0 +1,139 @@
+"""The views of the dataset in ``template.yaml``, made from the columns; ``make docs`` writes them.
+
+Athena keeps a view as a Glue table whose text is JSON in Base64. The JSON has a type for every column, so a view with
+``SELECT *`` would break with the next new column.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from imagelake.lake.rows import COLUMNS, Column
+
+BEGIN, END = "  # ---- views: begin\n", "  # ---- views: end\n"
+# https://docs.aws.amazon.com/athena/latest/ug/data-types.html
+_TYPES = {"string": "varchar", "int": "integer", "float": "real", "binary": "varbinary", "timestamp": "timestamp(3)"}
+_BYTES = ("image", "tensor")
+_REASON = (
+    "dt", "source", "feed", "post_id", "permalink", "media_id", "media_url", "status", "error_code", "error_message",
+    "run_id",
+)  # fmt: skip
+
+
+class View(NamedTuple):
+    """A view: its logical id, its name, a sentence about it, its columns and its condition, which may be empty."""
+
+    logical_id: str
+    name: str
+    meaning: str
+    columns: tuple[str, ...]
+    condition: str = ""
+
+    @property
+    def sql(self) -> str:
+        """The query that makes the view."""
+        where = f" WHERE {self.condition}" if self.condition else ""
+        return f"SELECT {', '.join(self.columns)} FROM images{where}"
+
+
+_ALL = tuple(column.name for column in COLUMNS)
+VIEWS = (
+    View(
+        "GlueImagesMetaView",
+        "images_meta",
+        "All rows without the bytes of the images, so that a query scans little",
+        tuple(name for name in _ALL if name not in _BYTES),
+    ),
+    View(
+        "GlueImagesUniqueView",
+        "images_unique",
+        "One row for each image: neither duplicates nor near duplicates",
+        _ALL,
+        "status = 'ok' AND duplicate_of IS NULL",
+    ),
+    View(
+        "GlueImagesFailuresView",
+        "images_failures",
+        "Rows without an image, with the reason",
+        _REASON,
+        "status IN ('failed', 'rejected')",
+    ),
+)
+
+
+def with_views(template: str) -> str:
+    """Return the template with the resources of all views between their markers."""
+    head, found_begin, rest = template.partition(BEGIN)
+    _, found_end, tail = rest.partition(END)
+    if not (found_begin and found_end):
+        raise ValueError("template.yaml has no place for the views")
+    return head + BEGIN + "\n".join(map(_resource, VIEWS)) + END + tail
+
+
+def trino_type(hive: str) -> str:
+    """Translate a type of the Glue table into the type of the same column in a query."""
+    if found := re.fullmatch(r"array<(\w+)>", hive):
+        return f"array({trino_type(found[1])})"
+    if found := re.fullmatch(r"struct<(.+)>", hive):
+        fields = (field.split(":") for field in found[1].split(","))
+        return f"row({', '.join(f'{name} {trino_type(kind)}' for name, kind in fields)})"
+    return _TYPES.get(hive, hive)
+
+
+def _resource(view: View) -> str:
+    columns = [column for name in view.columns for column in COLUMNS if column.name == name]
+    listed = ", ".join(f'{{ Name: {column.name}, Type: "{column.type}" }}' for column in columns)
+    return f"""\
+  {view.logical_id}:
+    Type: AWS::Glue::Table
+    Properties:
+      CatalogId: !Ref AWS::AccountId
+      DatabaseName: !Ref GlueDatabase
+      TableInput:
+        Name: {view.name}
+        Description: "{view.meaning}"
+        TableType: VIRTUAL_VIEW
+        Parameters: {{ presto_view: "true", comment: Presto View }}
+        ViewExpandedText: /* Presto View */
+        ViewOriginalText: !Sub
+          - "/* Presto View: ${{View}} */"
+          - View:
+              Fn::Base64: !Sub |-
+{textwrap.indent(_definition(view, columns), " " * 16)}
+        StorageDescriptor:
+          SerdeInfo: {{}}
+          Columns:
+{_wrapped("[" + listed + "]", " " * 12)}
+"""
+
+
+def _definition(view: View, columns: list[Column]) -> str:
+    """Write the JSON of a view; CloudFormation fills in the name of the database."""
+    types = ", ".join(json.dumps({"name": column.name, "type": trino_type(column.type)}) for column in columns)
+    lines = [
+        f'{{"originalSql": {json.dumps(view.sql)},',
+        '"catalog": "awsdatacatalog", "schema": "${GlueDatabase}", "columns": [',
+        *_lines(types),
+        "]}",
+    ]
+    return "\n".join(lines)
+
+
+def _wrapped(text: str, indent: str) -> str:
+    return textwrap.indent("\n".join(_lines(text)), indent)
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Break a list of objects after a comma, so that a line has at most about 100 characters."""
+    line = ""
+    for part in re.split(r"(?<=\}), ", text):
+        if line and len(line) + len(part) > 100:
+            yield f"{line},"
+            line = part
+        else:
+            line = f"{line}, {part}" if line else part
+    yield line
