@@ -41,6 +41,7 @@ _SERVICES = {
     "Load Feeds": {"Return": {"Parameter": {"Name": "feeds", "Value": '["bluesky:alice.example"]'}}},
     "Commit Bookmark": {"Return": {}},
     MAP: {"Return": {}},
+    "Notify Success": {"Return": {"MessageId": "1"}},
     "Notify Warning": {"Return": {"MessageId": "1"}},
     "Notify Failure": {"Return": {"MessageId": "1"}},
 }

@@ -179,7 +179,8 @@ def coded_webp(groups: int, side: int, *, cache_bits: int = 0, deep: bool = Fals
     pairs = (numbers & 255) << 8 | numbers >> 8
     indexes = (pairs[:, None] >> np.arange(15, -1, -1, dtype=np.uint32) & 1).astype(np.uint8).ravel()
     group = np.array(_long_code() * 5 if deep else one_symbol * 5, np.uint8)
-    pixels = np.zeros(32 * side * side if deep else 64, np.uint8)
+    # A file that ends in zeros is refused before it is decoded.
+    pixels = np.append(np.zeros(32 * side * side if deep else 64, np.uint8), np.ones(16, np.uint8))
     stream = np.concatenate([np.array(head, np.uint8), indexes, np.tile(group, groups), pixels])
     return _riff(_part(b"VP8L", np.packbits(stream, bitorder="little").tobytes()))
 

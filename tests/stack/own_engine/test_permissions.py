@@ -44,6 +44,7 @@ s3:GetObject
     Bucket/raw/images/* Transform
 s3:PutObject
     Bucket/aws/lambda/* IngestStream
+    Bucket/hash-log/* Transform
 s3:ListBucket
     Bucket IngestStream MapKeys Reconcile Report WriteParquet
 secretsmanager:GetSecretValue

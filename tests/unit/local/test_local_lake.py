@@ -87,7 +87,8 @@ def assert_athena_finds_the_rows(
         monkeypatch.setenv(name, "local")
     monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
     updates = {"ResultConfigurationUpdates": {"OutputLocation": f"s3://{lake.outputs['BucketName']}/athena/"}}
-    lake.client("athena").update_work_group(WorkGroup="primary", ConfigurationUpdates=updates)
+    # The engine knows no results that Athena manages.
+    lake.client("athena").update_work_group(WorkGroup=lake.outputs["AthenaWorkGroupName"], ConfigurationUpdates=updates)
     sql = "SELECT status, count(*) AS rows FROM images GROUP BY status ORDER BY status"
     assert main(["query", sql, "--stack", "imagelake", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [{"status": "failed", "rows": "1"}, {"status": "ok", "rows": "2"}]
