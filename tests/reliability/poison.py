@@ -53,7 +53,7 @@ Change = Callable[[dict[str, Any]], object]
 # How a good post is spoilt, and the kind and reason under which it is kept.
 POSTS: dict[str, tuple[Change, str, str]] = {
     "no date": (lambda post: (post["record"].pop("createdAt"), post.pop("indexedAt")), "post", "indexedAt"),
-    "no URL": (lambda post: post["embed"]["images"][0].pop("fullsize"), "post", "an image without a URL"),
+    "no URL": (lambda post: post["embed"]["images"][0].pop("fullsize"), "media", "image without a URL"),
     "no author": (lambda post: post.pop("author"), "post", "author"),
     "video": (lambda post: post.update(embed={"$type": "app.bsky.embed.video#view"}), "media", "video is not an image"),
 }
