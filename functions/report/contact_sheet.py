@@ -10,9 +10,11 @@ from PIL import Image
 
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.parts import StagedRow
+from imagelake.lake.rows import Status
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import DamagedObjectError, ObjectMissingError
 from imagelake.run.models import Batch
+from report.shares import fair_shares
 from report.summary import FeedSummary, Summary
 
 _MAX_IMAGES = 48
@@ -29,9 +31,9 @@ class ShownImage(NamedTuple):
 
 def contact_sheet(summary: Summary, bucket: Bucket) -> list[ShownImage]:
     """Read up to 48 images, the same number for every feed that has enough; sensitive images are left out."""
-    feeds = [feed for feed in summary.feeds if feed.closed]
-    share = -(-_MAX_IMAGES // len(feeds)) if feeds else 0
-    return [image for feed in feeds for image in _of_feed(feed, share, bucket)][:_MAX_IMAGES]
+    shares = fair_shares([feed.counts.get(Status.OK, 0) for feed in summary.feeds], _MAX_IMAGES)
+    feeds = zip(summary.feeds, shares, strict=True)
+    return [image for feed, share in feeds for image in _of_feed(feed, share, bucket)]
 
 
 def _of_feed(feed: FeedSummary, limit: int, bucket: Bucket) -> list[ShownImage]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.run.masking import mask
+from report.shares import fair_shares
 from report.summary import Summary
 
 MAX_SHOWN = 200
@@ -26,12 +27,12 @@ class ItemProblem(NamedTuple):
 def item_problems(summary: Summary, bucket: Bucket) -> list[ItemProblem]:
     """List up to 200 items, the same number for every feed that has enough; Reconcile has stored all of them."""
     feeds = [feed for feed in summary.feeds if feed.errors]
-    share = -(-MAX_SHOWN // len(feeds)) if feeds else 0
+    shares = fair_shares([sum(feed.errors.values()) for feed in feeds], MAX_SHOWN)
     problems: list[ItemProblem] = []
-    for feed in feeds:
+    for feed, share in zip(feeds, shares, strict=True):
         rows = bucket.get_lines(object_keys.failures(summary.run.run_id, feed.feed_id))
         problems += [_item_problem(feed.name, row) for row in rows[:share]]
-    return problems[:MAX_SHOWN]
+    return problems
 
 
 def _item_problem(feed: str, row: dict[str, Any]) -> ItemProblem:
