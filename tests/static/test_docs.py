@@ -14,6 +14,7 @@ from imagelake.lake.rows import COLUMNS, Column, DuplicateKind
 from imagelake.run.errors import ErrorCode
 from imagelake.sources import SOURCES
 from tests.support.asl import MACHINE, states
+from tools import costs
 from transform.comparisons import DHASH_BITS, PART_BITS, PHASH_BITS
 
 ROOT = Path(__file__).parents[2]
@@ -127,3 +128,21 @@ def test_index_lists_every_decision_with_its_title() -> None:
         (*re.findall(r"\A# (\d+)\. (.+)\n", page.read_text())[0], page.name) for page in sorted(DECISIONS.glob("0*.md"))
     ]
     assert listed == existing
+
+
+def test_index_of_docs_lists_every_page_once() -> None:
+    text = (ROOT / "docs" / "README.md").read_text()
+    linked = re.findall(r"^- .*", text, re.MULTILINE)
+    pages = re.findall(r"\]\((\w[\w-]*\.md)\)", "\n".join(linked))
+    assert sorted(pages) == sorted(page.name for page in (ROOT / "docs").glob("*.md") if page.name != "README.md")
+    assert len(text.split("\n## ")) == 4
+
+
+def test_first_screen_of_the_readme_has_commands_costs_and_images() -> None:
+    screen = README.split("\n## ")[0]
+    assert "\nmake demo " in screen
+    assert "\nmake test " in screen
+    months = [sum(costs.month(images).values()) for images in costs.SIZES]
+    assert "about {:.0f}, {:.0f} and {:.0f} USD a month".format(*months) in " ".join(screen.split())
+    assert "```mermaid" in screen
+    assert (ROOT / "docs" / "images" / "report.jpg").is_file()
