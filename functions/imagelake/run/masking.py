@@ -60,7 +60,7 @@ _USER_WITH_SLASH = re.compile(
 )
 # Browsers also read https:/user:password@host and https:user:password@host.
 _USER_WITHOUT_SLASHES = re.compile(
-    r"""(\bhttps?:[/\\]?)(?![/\\%&])[^\s"'<>/\\?#@]{1,256}+@(?=[\w-]+[.:/]|\[)""", re.IGNORECASE
+    r"""(\bhttps?:(?:\\{0,7}/)?)(?![/\\%&])[^\s"'<>/\\?#@]{1,256}+@(?=[\w-]+[.:/]|\[)""", re.IGNORECASE
 )
 # Separators in front of a parameter and the equals sign behind its name, plain, of full width, or escaped in JSON or in
 # another URL. References of HTML end with a semicolon, which is a separator. An escaped equals sign separates, too:

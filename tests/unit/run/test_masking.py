@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -44,7 +45,7 @@ USERS = [
     ("https:/user:s3cret@a.example/", "https:/REDACTED@a.example/"),
     ("https:user:s3cret@a.example/", "https:REDACTED@a.example/"),
     ("rss:HTTP:s3cret@a.example/", "rss:HTTP:REDACTED@a.example/"),
-    (r"https:\user:s3cret@a.example:8080/", r"https:\REDACTED@a.example:8080/"),
+    (r"https:\/user:s3cret@a.example:8080/", r"https:\/REDACTED@a.example:8080/"),
 ]
 TOKENS = [
     ("https://a.example/?a=1&api_key=s3cret&b=2", "https://a.example/?a=1&api_key=REDACTED&b=2"),
@@ -162,6 +163,24 @@ def test_message_holds_no_credential(text: str, masked: str) -> None:
 @pytest.mark.parametrize(("text", "masked"), USERS)
 def test_page_holds_no_password_of_a_url(text: str, masked: str) -> None:
     assert mask_users_in_bytes(b"\xff" + text.encode()) == b"\xff" + masked.encode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http:\nalice@b.example",
+        'a?token=b"c',
+        "?token=\\",
+        "?x\\=1&token=\n",
+        'https:"alice@b.example',
+        "?key=a;\t",
+        "https:\\user:s3cret@a.example",
+    ],
+)
+def test_log_line_in_json_stays_json(text: str) -> None:
+    masked = mask(json.dumps({"text": text, "more": 1}))
+    assert json.loads(masked)["more"] == 1
+    assert mask(masked) == masked
 
 
 @pytest.mark.parametrize("text", PLAIN)
