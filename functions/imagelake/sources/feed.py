@@ -113,12 +113,12 @@ class Feed(ImageOptionChanges):
     @field_validator("server")
     @classmethod
     def _normalize_server(cls, value: str | None) -> str | None:
-        # Different spellings of one server have to be the same feed. The lower case of a whole word would end with
-        # another sigma in Greek.
         if value is None:
             return None
         if not all(map(str.strip, value.removesuffix(",").split(","))):
             raise ValueError("it has a comma without the name of a server in front of it")
+        # Different spellings of one server have to be the same feed. The lower case of a whole word would end with
+        # another sigma in Greek.
         return "".join(map(str.lower, value)).rstrip("/")
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ import re
 
 from imagelake.sources.hashtags import without_sign
 
-_HOST = re.compile(r"(?:https?://)[^/?#@]*", re.IGNORECASE)
+_HOST = re.compile(r"^https?://[^/?#@]*", re.IGNORECASE)
 _DEFAULT_PORT = re.compile(r"(?<=^https://)([^/?#@]+):443(?=[/?#]|$)|(?<=^http://)([^/?#@]+):80(?=[/?#]|$)")
 # Networks whose adapters drop an @ in front of an account. The usual spelling of Instagram has it.
 _WITHOUT_AT = frozenset({"bluesky", "facebook", "mastodon", "x"})
@@ -35,7 +35,7 @@ def usual_name(source: str, server: str | None, account: str | None, hashtag: st
     if account is not None and source == "bluesky" and not account.startswith("did:"):
         account = account.lower()
     if account is not None and source == "rss":
-        account = _without_default_port(_HOST.sub(lambda host: host[0].lower(), account, count=1))
+        account = _without_default_port(_HOST.sub(lambda host: host[0].lower(), account))
     return short_name(source, server, account, hashtag and without_sign(hashtag))
 
 
