@@ -28,7 +28,11 @@ def check(text: str, *, offline: bool, stack: str | None) -> list[dict[str, Any]
     except ArgumentTypeError as error:
         return [{"feed": mask(mask_feed(text))[:120], "result": f"wrong: {error}"}]
     servers = [server.strip() for server in (parsed.server or "").split(",")]
-    feeds = [parsed] if len(servers) == 1 else [parsed.model_copy(update={"server": server}) for server in servers]
+    feeds = (
+        [parsed]
+        if len(servers) == 1
+        else [parsed.model_copy(update={"server": server}) for server in servers if server]
+    )
     return [_facts(one, offline, stack) for one in feeds]
 
 

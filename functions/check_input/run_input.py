@@ -19,17 +19,21 @@ from imagelake.lake.bucket import Bucket
 from imagelake.lake.open_batches import open_batches
 from imagelake.run.contracts import CheckInputRequest, CheckInputResult
 from imagelake.run.errors import BadFeedError, BadInputError
-from imagelake.run.image_option_models import ImageOptions
+from imagelake.run.image_option_models import ImageOptions, refuse_impossible_sizes
 from imagelake.run.masking import mask, mask_feed
 from imagelake.run.models import MAX_BATCH_SIZE, MAX_POSTS_PER_FEED, FeedEntry, Retry, Run
 from imagelake.run.sentences import faults, show
 from imagelake.run.user_json import check_user_json
-from imagelake.sources import parse_feed
+from imagelake.sources import Feed, parse_feed
 
 # The state machine carries the definition of every feed and, if the feed fails, its error: 256 KiB for all together.
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 MAX_FEEDS = 50
-MAX_FEED_CHARACTERS = 500
+# Bytes of a feed, and of all feeds with each server of a list counted: the state has each of them about five times.
+MAX_FEED_BYTES = 500
+MAX_FEEDS_BYTES = 12_000
+# Files of the time zone database that are no time zones of a place, or count leap seconds.
+_NO_ZONES = ("Factory", "localtime", "posixrules", "right/")
 _MAX_FAULTS = 5
 
 
@@ -59,6 +63,8 @@ class RunInput(ImageOptions):
     @classmethod
     def _known_zone(cls, value: str) -> str:
         try:
+            if value.startswith(_NO_ZONES):
+                raise ValueError
             ZoneInfo(value)
         except (KeyError, ValueError, OSError) as error:
             raise ValueError("it has to be a time zone of the IANA database, such as Europe/Berlin") from error
@@ -87,6 +93,8 @@ def _start_run(request: CheckInputRequest, settings: CheckInputSettings) -> Chec
     fields, parameter, feed_list = _fields(request)
     run_input = _parse(fields, feed_list)
     execution = request.execution
+    if run_input.retry is not None and run_input.retry.run_id == execution.name:
+        raise BadInputError("execution input: retry.run_id: it is the name of this run; write that of an earlier one")
     run = Run(
         run_id=execution.name,
         execution_arn=execution.arn,
@@ -98,7 +106,7 @@ def _start_run(request: CheckInputRequest, settings: CheckInputSettings) -> Chec
         retry=run_input.retry,
         **run_input.image_options,
     )
-    feeds = _entries(run_input.feeds, feed_list)
+    feeds = _entries(run_input, feed_list)
     if parameter is not None and run.retry is None:
         feeds += _removed_feeds(parameter, run, MAX_FEEDS - len(feeds), Bucket(settings.bucket_name))
     return CheckInputResult(run=run, feeds=feeds)
@@ -157,31 +165,57 @@ def _parse(fields: dict[str, Any], feed_list: _FeedList) -> RunInput:
         raise BadInputError("; ".join(f"{title}: {'; '.join(texts)}" for title, texts in problems.items())) from None
 
 
-def _entries(feeds: list[Any], feed_list: _FeedList) -> list[FeedEntry]:
+def _entries(run_input: RunInput, feed_list: _FeedList) -> list[FeedEntry]:
+    """Make the entries of the feeds; refuse what would end the run, or what nobody can have meant."""
     entries: list[FeedEntry] = []
     index_of: dict[str, int] = {}
-    for index, config in enumerate(feeds):
+    _check_sizes(_INPUT.title, run_input)
+    for index, config in enumerate(run_input.feeds):
         place = f"{feed_list.title}: {feed_list.name}.{index}"
-        if len(_text(config)) > MAX_FEED_CHARACTERS:
-            raise BadInputError(f"{place}: a feed has at most {MAX_FEED_CHARACTERS} characters as JSON")
-        for entry in map(_entry, _per_server(config)):
-            if entry.feed_id in index_of:
-                raise BadInputError(
-                    f"{place} duplicates {feed_list.name}.{index_of[entry.feed_id]} ({entry.name}); remove one of them"
-                )
-            index_of[entry.feed_id] = index
+        if len(_text(config).encode()) > MAX_FEED_BYTES:
+            raise BadInputError(f"{place}: a feed has at most {MAX_FEED_BYTES} bytes as JSON in UTF-8")
+        for feed, entry in map(_entry, _per_server(config)):
+            identity = feed.identity if feed else entry.feed_id
+            if identity in index_of:
+                raise BadInputError(_repeated(place, index_of[identity], index, entry, feed_list))
+            _check_sizes(place, run_input, feed)
+            index_of[identity] = index
             entries.append(entry)
-    if len(entries) > MAX_FEEDS:
-        raise BadInputError(
-            f"{feed_list.title}: {feed_list.name}: {len(entries)} feeds, each server of a list counted; {MAX_FEEDS} are"
-            " allowed"
-        )
+    _check_total(entries, f"{feed_list.title}: {feed_list.name}")
     return entries
+
+
+def _repeated(place: str, first: int, index: int, entry: FeedEntry, feed_list: _FeedList) -> str:
+    if first == index:
+        return f"{place}: server: it has the server of {entry.name} twice; remove one of them"
+    return f"{place} duplicates {feed_list.name}.{first} ({entry.name}); remove one of them"
+
+
+def _check_total(entries: list[FeedEntry], place: str) -> None:
+    if len(entries) > MAX_FEEDS:
+        raise BadInputError(f"{place}: {len(entries)} feeds, each server of a list counted; {MAX_FEEDS} are allowed")
+    total = sum(len(json.dumps(entry.config, ensure_ascii=False).encode()) for entry in entries)
+    if total > MAX_FEEDS_BYTES:
+        raise BadInputError(
+            f"{place}: all feeds together have {total:,} bytes as JSON in UTF-8, each server of a list counted;"
+            f" {MAX_FEEDS_BYTES:,} are allowed, so put some of them into another run"
+        )
+
+
+def _check_sizes(place: str, run_input: RunInput, feed: Feed | None = None) -> None:
+    """Refuse two sizes that reject every image; a feed may have only one of them. The default of a run is no wish."""
+    wished = run_input.min_image_size if "min_image_size" in run_input.model_fields_set else None
+    try:
+        refuse_impossible_sizes(
+            (feed and feed.min_image_size) or wished, (feed and feed.max_image_area) or run_input.max_image_area
+        )
+    except ValueError as error:
+        raise BadInputError(f"{place}: {error}") from None
 
 
 def _removed_feeds(parameter: FeedsParameter, run: Run, room: int, bucket: Bucket) -> list[FeedEntry]:
     """Make at most ``room`` entries of feeds that have open batches and that no schedule lists."""
-    listed = {entry.feed_id for config in parameter.all_feeds() for entry in map(_entry, _per_server(config))}
+    listed = {entry.feed_id for config in parameter.all_feeds() for _, entry in map(_entry, _per_server(config))}
     removed = {*open_batches(bucket).values()} - listed
     # Each day has another order, so that a feed that fails again and again does not keep out the others.
     ordered = sorted(removed, key=lambda feed_id: hashlib.sha256(f"{run.dt} {feed_id}".encode()).digest())
@@ -201,14 +235,15 @@ def _per_server(config: Any) -> list[Any]:
     return [feed.model_dump(exclude_none=True) | {"server": server} for server in servers if server]
 
 
-def _entry(config: Any) -> FeedEntry:
+def _entry(config: Any) -> tuple[Feed | None, FeedEntry]:
     try:
         feed = parse_feed(config)
     except BadFeedError:
         # Fetch raises the same error, so that it fails this one feed and not the run.
         text = _text(config)
-        return FeedEntry(feed_id=f"bad-{hashlib.sha256(text.encode()).hexdigest()[:8]}", name=text[:120], config=config)
-    return FeedEntry(feed_id=feed.feed_id, name=feed.name, config=config)
+        feed_id = f"bad-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        return None, FeedEntry(feed_id=feed_id, name=text[:120], config=config)
+    return feed, FeedEntry(feed_id=feed.feed_id, name=feed.name, config=config)
 
 
 def _text(config: Any) -> str:

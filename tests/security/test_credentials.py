@@ -144,6 +144,23 @@ def test_token_in_the_url_of_a_feed_is_in_no_message(
 
 
 @pytest.mark.parametrize(
+    "feed",
+    [
+        f"rss:https://a.example/?url=https://b.example/?token={SECRET}",
+        f"rss:https://a.example/?url=https%3A%2F%2Fb.example%2F%3Ftoken%3D{SECRET}",
+        f"rss:https://a.example/?user[token]={SECRET}",
+        f"rss:https:/user:{SECRET}@a.example/",
+        {"source": "rss", "account": "https://a.example/", "api_key": [SECRET]},
+    ],
+)
+def test_accepted_feed_is_logged_without_its_token(lake: Lake, bus: Bus, log: io.StringIO, feed: Any) -> None:
+    result = check_input.app.handler(event("check_input", input={"feeds": [feed]}), Context())
+    assert "input accepted" in log.getvalue()
+    places = {"log": log.getvalue().encode(), "events": json.dumps(bus.published).encode()}
+    assert leaks(places | {"feed id": result["feeds"][0]["feed_id"].encode()}) == []
+
+
+@pytest.mark.parametrize(
     "given",
     [
         {"feeds": [WRONG[0], WRONG[0]]},

@@ -65,12 +65,12 @@ def test_run_retry_status_report_and_logs_work_on_a_stack(
 
 
 def test_run_that_fails_before_its_report_has_the_reason_and_logs_it(capsys: pytest.CaptureFixture[str]) -> None:
-    # The feed is right for the command line, and wrong as JSON of more than 500 characters.
+    # The feed is right for the command line, and wrong as JSON of more than 500 bytes.
     feed = json.dumps({"source": "rss", "account": f"https://a.example/{'a' * 480}"})
     assert main(["run", feed, "--stack", STACK_NAME, "--json"]) == 1
     run = json.loads(capsys.readouterr().out)
     assert (run["status"], run["outcome"]) == ("FAILED", None)
-    assert run["error"] == "execution input: feeds.0: a feed has at most 500 characters as JSON"
+    assert run["error"] == "execution input: feeds.0: a feed has at most 500 bytes as JSON in UTF-8"
     lines = result(capsys, "logs", run["run_id"], "--problems")
     assert [line["message"] for line in lines] == [f"[ERROR] BadInputError: {run['error']}"]
 

@@ -6,6 +6,7 @@ import inspect
 import re
 from pathlib import Path
 
+from check_input import run_input
 from fetch import pager
 from imagelake.imaging import Options, avif, exif, gif, header, png, vp8l
 from imagelake.lake import hash_log
@@ -74,6 +75,9 @@ NUMBERS = {
     "failures of the decoder on one image[^failures]": decoder.MAX_FAILURES,
     "bytes of memory of the decoder's process[^failures]": decoder.LIMITS.memory_bytes,
     "seconds of CPU time of the decoder for one image[^failures]": decoder.LIMITS.cpu_seconds,
+    "feeds of a run, each server of a list counted": run_input.MAX_FEEDS,
+    "bytes of a feed as JSON[^bytes]": run_input.MAX_FEED_BYTES,
+    "bytes of all feeds of a run as JSON[^bytes]": run_input.MAX_FEEDS_BYTES,
     "items of a batch": models.MAX_BATCH_SIZE,
     "bytes of the items of a batch": planner.MAX_BATCH_BYTES,
     "bytes of the images and tensors of a batch, by an estimate": batch_size.MAX_IMAGE_BYTES,

@@ -32,6 +32,8 @@ def feed_cases(field: str, source: str, *values: Any) -> list[tuple[str, Any]]:
     return [(field, {"source": source, "account": "nasa", field: value}) for value in values]
 
 
+_SIDE = {"source": "bluesky", "account": "a.example", "min_image_size": 200}
+
 # The field that the refusal names, and the execution input.
 INPUTS: list[tuple[str, Any]] = [
     # No object.
@@ -98,7 +100,22 @@ INPUTS: list[tuple[str, Any]] = [
     ("scheduled_time", given(scheduled_time="9999-12-31T23:59:59Z", time_zone="Asia/Tokyo")),
     # The time zone.
     *cases(
-        "time_zone", "Europe/Atlantis", "../../etc/passwd", "/etc/passwd", "", "America", "x" * 5000, "UTC\x00", 0, []
+        "time_zone",
+        "Europe/Atlantis",
+        "../../etc/passwd",
+        "/etc/passwd",
+        "",
+        "America",
+        "x" * 5000,
+        "UTC\x00",
+        0,
+        [],
+        # Files beside the zones (https://man7.org/linux/man-pages/man5/localtime.5.html, tz's Makefile).
+        "Factory",
+        "localtime",
+        "posixrules",
+        "right/UTC",
+        "right/Europe/Berlin",
     ),
     ("time_zone", given(time_zone=None)),
     # Numbers.
@@ -130,6 +147,14 @@ INPUTS: list[tuple[str, Any]] = [
     ("imagesize: there is no such field; did you mean image_size?", given(imagesize=512)),
     ("quality: there is no such field; did you mean encode_quality?", given(quality=85)),
     ("max_pixels: there is no such field", given(max_pixels=10**9)),
+    # Two sizes that reject every image: a square of the smallest side has already more pixels.
+    *[
+        ("min_image_size", given(min_image_size=side, max_image_area=area))
+        for side, area in ((6000, 35_999_999), (2, 3), (1000, 40_000), (200, 200))
+    ],
+    ("max_image_area", given(min_image_size=200, max_image_area=200)),
+    ("feeds.0: min_image_size 200", {"feeds": [_SIDE], "max_image_area": 39_999}),
+    ("max_image_area 9", {"feeds": [{"source": "x", "account": "a", "max_image_area": 9}], "min_image_size": 4}),
     *cases("schedule", "", 5, None, [], "x" * 65),
     # A retry.
     *cases("retry", "daily-2026-03-31", True, [], 5),
@@ -137,6 +162,7 @@ INPUTS: list[tuple[str, Any]] = [
         ("retry.run_id", given(retry={"run_id": value}))
         for value in ("", "../raw", "..", "a b", "a/b", "a\nb", "x" * 81, "a*", "a\x00b", 5, None, ["a"])
     ],
+    ("retry.run_id: it is the name of this run", given(retry={"run_id": "daily-2026-04-01"})),
     ("retry.run_id", given(retry={})),
     ("retry.run_id", given(retry={"error_codes": ["timed_out"]})),
     ("retry.error_codes", given(retry={"run_id": "a", "error_codes": []})),
@@ -163,11 +189,40 @@ INPUTS: list[tuple[str, Any]] = [
     ("feeds.0", {"feeds": ["rss:https://a.example/\x00"]}),
     ("feeds.1", {"feeds": [GOOD_FEED, NAN]}),
     ("feeds.0", {"feeds": ["x" * 501]}),
+    ("feeds.0: a feed has at most 500 bytes", {"feeds": ["日" * 167]}),
+    ("feeds.0: a feed has at most 500 bytes", {"feeds": [{"source": "x", "hashtag": "🐈" * 120}]}),
+    ("feeds: all feeds together have", {"feeds": [f"rss:https://a.example/{n:02}{'x' * 300}" for n in range(50)]}),
+    ("feeds: all feeds together have", {"feeds": [f"rss:https://a.example/{n:02}{'日' * 150}" for n in range(26)]}),
+    (
+        "feeds: all feeds together have",
+        {"feeds": [f"mastodon:{','.join(f's{n}.{a}.test' for n in range(20))}#{'t' * 250}" for a in "ab"]},
+    ),
     ("feeds.0", {"feeds": [{"source": "rss", "account": "x" * 490}]}),
     ("feeds.0.limit", {"feeds": [{"source": "rss", "account": "x", "limit": 10**40}]}),
     ("feeds.1 duplicates feeds.0", {"feeds": [GOOD_FEED, GOOD_FEED]}),
     ("feeds.1 duplicates feeds.0", {"feeds": [GOOD_FEED, {"source": "bluesky", "account": "alice.example"}]}),
     ("feeds.1 duplicates feeds.0", {"feeds": ["nonsense", "nonsense"]}),
+    # Spellings that a network does not distinguish.
+    *[
+        ("feeds.1 duplicates feeds.0", {"feeds": [one, other]})
+        for one, other in (
+            ("x:nasa", "x:@nasa"),
+            ("x:nasa", "x:NASA"),
+            ("x:#cats", "x:#Cats"),
+            ("bluesky:a.example", "bluesky:@A.example"),
+            ("instagram:@nasa", "instagram:nasa"),
+            ("facebook:NASA", "facebook:@nasa"),
+            ("mastodon:a.example@alice", "mastodon:https://A.example@Alice"),
+            ("mastodon:a.example#cats", "mastodon:a.example:443#cats"),
+            ("rss:https://a.example/F", "rss:HTTPS://A.example:443/F"),
+            ("rss:http://a.example", "rss:http://a.example:80"),
+            ({"source": "x", "hashtag": "cats"}, {"source": "x", "hashtag": "#cats"}),
+        )
+    ],
+    *[
+        ("feeds.0: server: it has the server of mastodon:a.example#cats twice", {"feeds": [feed]})
+        for feed in ("mastodon:a.example,a.example#cats", "mastodon:b.test,a.example,A.example#cats")
+    ],
 ]
 
 # The field that the refusal names, and the value of the parameter.
@@ -223,6 +278,31 @@ FEEDS: list[tuple[str, Any]] = [
     ("server", {"source": "mastodon", "hashtag": "cats", "server": []}),
     ("server", {"source": "mastodon", "hashtag": "cats", "server": "https://a.example/path"}),
     ("name the server", "mastodon:#cats"),
+    *[
+        ("server: it has a comma without the name of a server", value)
+        for value in (
+            "mastodon:,#cats",
+            "mastodon:,,@alice",
+            "mastodon:a.example,,b.example#cats",
+            "mastodon:,a.example#cats",
+            {"source": "mastodon", "server": "a.example, ,b.example", "hashtag": "cats"},
+        )
+    ],
+    *[
+        ("server", f"mastodon:{server}@alice")
+        for server in ("a.example:99999", "a.example:abc", "a..example", "https://a..example", "https://a.example:x")
+    ],
+    *[
+        ("account", f"rss:https://{host}/feed")
+        for host in ("a.example:99999", "a.example:abc", "a..example", ".a.example", "a.example:-1", "1.2.3.999")
+    ],
+    *feed_cases("server", "stream", "a.example"),
+    *feed_cases("limit", "stream", 5),
+    ("hashtag", "stream:#cats"),
+    *[
+        ("min_image_size", {"source": "bluesky", "account": "a.example", "min_image_size": side, "max_image_area": 99})
+        for side in (10, 100, 6000)
+    ],
     *feed_cases("limit", "bluesky", 0, -1, 100_001, True, "5", 1.5, []),
     *feed_cases("cost_cap_usd", "x", 0, -1, True, "1", []),
     ("cost_cap_usd is a setting of x feeds only", {"source": "bluesky", "account": "a.example", "cost_cap_usd": 1}),
@@ -293,6 +373,8 @@ RIGHT: list[dict[str, Any]] = [
     *[given(resize_only_if_bigger=value) for value in (True, False)],
     *[given(min_image_size=value) for value in (1, 6000)],
     *[given(max_image_area=value) for value in (1, 40_000_000, None)],
+    *[given(min_image_size=side, max_image_area=side**2) for side in (1, 200, 6000)],
+    {"feeds": [_SIDE | {"max_image_area": 40_000}], "max_image_area": 5},
     *[given(max_aspect_ratio=value) for value in (1, 1.5, 1000)],
     {"feeds": [{"source": "bluesky", "account": "a.example", "image_size": 1024, "tensor": "uint8", "preset": None}]},
     *[given(schedule=value) for value in ("daily", "frequent", "hourly")],
@@ -304,5 +386,8 @@ RIGHT: list[dict[str, Any]] = [
     {"feeds": ["mastodon:https://a.example:8443@alice", {"source": "mastodon", "server": "b.test", "hashtag": "🐈"}]},
     {"feeds": [{"source": "x", "account": "nasa", "cost_cap_usd": 5}]},
     {"feeds": [{"source": "x", "account": "nasa", "cost_cap_usd": 0.5, "form": "search", "limit": 100_000}]},
+    {"feeds": ["rss:https://a.example/F", "rss:https://a.example/f", "rss:http://a.example/F", "rss:https://a.example:80/F"]},
+    {"feeds": ["commons:Cats", "commons:CATS", "mastodon:a.test@a", "mastodon:http://a.test@a", "x:#nasa", "x:nasa"]},
+    {"feeds": ["commons:" + "日" * 164, "rss:https://a.example/" + "🐈" * 119]},
     {"feeds": ["commons:Quality_images", "bluesky:#cats", "stream:posts"]},
 ]  # fmt: skip

@@ -21,6 +21,15 @@ _Area = Annotated[int, Field(ge=1, le=MAX_PIXELS, strict=True)]
 _Ratio = Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False, strict=True)]
 
 
+def refuse_impossible_sizes(min_image_size: int | None, max_image_area: int | None) -> None:
+    """Raise ``ValueError`` with a sentence if the smallest image that one option allows is too large for the other."""
+    if min_image_size is not None and max_image_area is not None and min_image_size**2 > max_image_area:
+        raise ValueError(
+            f"min_image_size {min_image_size:,} and max_image_area {max_image_area:,} reject every image: the smallest"
+            f" one that min_image_size allows has {min_image_size**2:,} pixels"
+        )
+
+
 class ImageOptionChanges(FrozenModel):
     """Options of a feed that differ from those of its run; ``None`` takes the run's."""
 

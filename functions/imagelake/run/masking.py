@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from unicodedata import normalize
 from urllib.parse import unquote
 
 REDACTED = "REDACTED"
@@ -57,15 +58,28 @@ _USER_WITH_SLASH = re.compile(
     r"""(?:[^\s"'<>\\:]|:(?!/)){0,512}|"""
     r"""[^/?#\s"'<>\\:@.]{1,256}(?::[0-9]{0,5})?[/?#][^/?\s"'<>\\]{0,511}[^/?\s"'<>\\])@(?=[\w-]+[.:]|\[)"""
 )
-_PARAMETER = re.compile(
-    r"""((?:[?&;#]|\\u0026|%3f|%26|%23)((?:[\w.-]|%[0-9a-f]{2}){1,60})(?:=|%3d))[^&\s"'<>\\#;]{1,8192}""",
-    re.IGNORECASE | re.ASCII,
+# Browsers also read https:/user:password@host and https:user:password@host.
+_USER_WITHOUT_SLASHES = re.compile(
+    r"""(\bhttps?:(?:\\{0,7}/)?)(?![/\\%&])[^\s"'<>/\\?#@]{1,256}+@(?=[\w-]+[.:/]|\[)""", re.IGNORECASE
 )
+# Separators in front of a parameter and the equals sign behind its name, plain, of full width, or escaped in JSON or in
+# another URL. References of HTML end with a semicolon, which is a separator. An escaped equals sign separates, too:
+# behind it is the text of an escaped parameter.
+_ESCAPED = r"(?:%(?:25){0,3}|\\u00)(?:3[bdf]|2[36])"
+_NAME = re.compile(
+    rf"""(?:[?&;#？＆；＃]|{_ESCAPED})((?:[^\s"'<>\\/=＝?&;#？＆；＃%]|%(?!(?:25){{0,3}}(?:3[bdf]|2[36])))++)"""
+    r"""(?=(=|＝|(?:%(?:25){0,3}|\\{1,7}u00)3d|&(?:\#61|\#x3d|equals);))""",
+    re.IGNORECASE,
+)
+# A quote inside a word is part of a value. So is a semicolon, unless a space or another parameter follows.
+_VALUE = re.compile(r"""(?:[^&\s"'<>\\#;]|'(?=\w)|;(?!\s|$|[^\s"'<>\\/=?&;#]++=))++""")
 # A parameter is a credential if its name has one of these parts, or one of these words.
 _SECRET_PARTS = re.compile(
-    "token|secret|passw|passphrase|pwd|signature|credential|proof|(?:api|access|auth|private)key"
+    "token|secret|passw|passphrase|pwd|signature|credential|proof|bearer|(?:api|access|auth|private|user)key"
 )
 _SECRET_WORDS = frozenset({"auth", "authorization", "hmac", "jwt", "key", "pass", "pw", "session", "sid", "sig"})
+# These are one only as the whole name: an OAuth code and a CloudFront policy, but not a country code.
+_SECRET_NAMES = frozenset({"code", "policy"})
 _WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+")
 # A whole URL: its scheme with slashes, the rest, and in the rest the end of the host.
 _URL = re.compile(r"\s*((?:[a-z][a-z0-9+.-]*:)*[/\\]{2,8})(.*)", re.IGNORECASE | re.DOTALL)
@@ -85,14 +99,23 @@ _USER_OF_SERVER = re.compile(r"([a-z][a-z0-9_]*:)[^@\s/:]+:(?![0-9]{1,5}@|//)\S*
 
 def mask(text: str) -> str:
     """Replace user names, passwords and tokens in the URLs of a message by ``REDACTED``."""
-    return _PARAMETER.sub(lambda found: f"{found[1]}{REDACTED}" if _is_secret(found[2]) else found[0], mask_users(text))
+    text = mask_users(text)
+    parts, done, place = [], 0, 0
+    while found := _NAME.search(text, place):
+        place = found.end()
+        value = _VALUE.match(text, found.end(2)) if _is_secret(found[1]) else None
+        if value:
+            parts += [text[done : value.start()], REDACTED]
+            done = place = value.end()
+    return "".join(parts) + text[done:]
 
 
 def mask_users(text: str) -> str:
     """Replace only user names and passwords in URLs, which no request of ours may have anyway."""
     if not _HAS_AT.search(text):
         return text
-    return _USER_WITH_SLASH.sub(rf"\1{REDACTED}@", _USER.sub(_masked_user, text))
+    text = _USER_WITHOUT_SLASHES.sub(rf"\1{REDACTED}@", _USER.sub(_masked_user, text))
+    return _USER_WITH_SLASH.sub(rf"\1{REDACTED}@", text)
 
 
 def mask_users_in_bytes(data: bytes) -> bytes:
@@ -136,10 +159,10 @@ def mask_feed(config: Any) -> Any:
 
 
 def _mask_field(name: str, value: Any) -> Any:
-    if not isinstance(value, str):
-        return mask_feed(value)
     if _is_secret(name):
         return REDACTED
+    if not isinstance(value, str):
+        return mask_feed(value)
     masked: str = mask_url(mask_feed(value))
     if name == "server" and "@" in masked and "://" not in masked:
         return f"{REDACTED}@{masked.rpartition('@')[2]}"
@@ -148,9 +171,13 @@ def _mask_field(name: str, value: Any) -> Any:
 
 def _is_secret(name: str) -> bool:
     """Return whether a parameter or a field is named like a credential."""
-    name = unquote(unquote(name))
+    name = normalize("NFKC", unquote(unquote(unquote(name))))
     letters = re.sub("[^a-z]", "", name.lower())
-    return bool(_SECRET_PARTS.search(letters)) or not _SECRET_WORDS.isdisjoint(map(str.lower, _WORD.findall(name)))
+    return (
+        letters in _SECRET_NAMES
+        or bool(_SECRET_PARTS.search(letters))
+        or not _SECRET_WORDS.isdisjoint(map(str.lower, _WORD.findall(name)))
+    )
 
 
 def _masked_user(match: re.Match[str]) -> str:

@@ -29,6 +29,7 @@ MAX_POST_BYTES = 10_000_000
 
 # Characters that programs drop or read as an end, and those that cannot be encoded.
 _NOT_IN_ID = re.compile("^\\s|\\s$|[\0-\x1f\x7f-\x9f\ud800-\udfff]")
+_HALF = re.compile("[\ud800-\udfff]")
 _PREFIX = re.compile(r"[a-z][a-z0-9_-]{0,31}(?=/)")
 
 
@@ -47,14 +48,22 @@ def _short_media_id(value: Any) -> Any:
     return f"{prefix[0] if prefix else 'media'}/sha256-{hashlib.sha256(data).hexdigest()}"
 
 
+def _refuse_half_characters(text: str) -> str:
+    if _HALF.search(text):
+        raise ValueError("it has half of a character (a lone surrogate)")
+    return text
+
+
 def _check_post_id(text: str) -> str:
     if len(text.encode()) > MAX_POST_ID_BYTES:
         raise ValueError(f"longer than {MAX_POST_ID_BYTES:,} bytes")
     return text
 
 
+# Text that can be written as UTF-8.
+Text = Annotated[str, AfterValidator(_refuse_half_characters)]
 # A page is masked before it is decoded, and its texts are masked again after that: the decoder has resolved escapes.
-MaskedText = Annotated[str, AfterValidator(mask_users)]
+MaskedText = Annotated[Text, AfterValidator(mask_users)]
 MaskedUrl = Annotated[str, AfterValidator(mask_url)]
 MediaId = Annotated[str, BeforeValidator(_short_media_id)]
 
@@ -84,12 +93,12 @@ class Post(FrozenModel):
     post_id: Annotated[MaskedText, Field(min_length=1), AfterValidator(_check_post_id)]
     author_id: str = Field(min_length=1, max_length=MAX_AUTHOR_ID)
     author_name: MaskedText | None = None
-    permalink: MaskedUrl | None = None
+    permalink: Annotated[MaskedUrl, AfterValidator(_refuse_half_characters)] | None = None
     posted_at: AwareDatetime
     text: MaskedText = ""
-    tags: list[str] = Field(default_factory=list)
+    tags: list[Text] = Field(default_factory=list)
     sensitive: bool = False
-    license: str | None = None
+    license: Text | None = None
     media: list[Media] = Field(default_factory=list)
 
     @model_validator(mode="after")

@@ -61,6 +61,9 @@ def parse_feed(value: Any) -> Feed:
     feed = Feed.of(_read_text(value) if isinstance(value, str) else value)
     if feed.source in SOURCES and _MASKED.search(feed.server or ""):
         raise BadFeedError(f"{title(value)}: server: it must not have a user name or a password")
+    for field in SOURCES[feed.source].manifest.unused if feed.source in SOURCES else ():
+        if getattr(feed, field) is not None:
+            raise BadFeedError(f"{title(value)}: {field}: a feed of the network {feed.source} has no {field}")
     for source in SOURCES.values():
         for setting in source.manifest.settings:
             if source.name != feed.source and getattr(feed, setting) is not None:

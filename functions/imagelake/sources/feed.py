@@ -21,10 +21,11 @@ from pydantic import (
 
 from imagelake.run.errors import BadFeedError
 from imagelake.run.frozen_model import FrozenModel
-from imagelake.run.image_option_models import ImageOptionChanges
+from imagelake.run.image_option_models import ImageOptionChanges, refuse_impossible_sizes
 from imagelake.run.masking import mask, mask_feed
 from imagelake.run.models import MAX_POSTS_PER_FEED
 from imagelake.run.sentences import faults, show
+from imagelake.sources.identity import identity, short_name, usual_name
 
 _TEXT = re.compile(
     r"(?P<source>[a-z][a-z0-9_]*):(?:(?:(?P<server>[^#@\s]+)?#|\uff03)(?P<hashtag>[^#@\s]+)"
@@ -112,14 +113,23 @@ class Feed(ImageOptionChanges):
     @field_validator("server")
     @classmethod
     def _normalize_server(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not all(map(str.strip, value.removesuffix(",").split(","))):
+            raise ValueError("it has a comma without the name of a server in front of it")
         # Different spellings of one server have to be the same feed. The lower case of a whole word would end with
         # another sigma in Greek.
-        return "".join(map(str.lower, value)).rstrip("/") if value is not None else None
+        return "".join(map(str.lower, value)).rstrip("/")
 
     @model_validator(mode="after")
     def _one_target(self) -> Feed:
         if (self.account is None) == (self.hashtag is None):
             raise ValueError("a feed names either an account or a hashtag")
+        return self
+
+    @model_validator(mode="after")
+    def _possible_sizes(self) -> Feed:
+        refuse_impossible_sizes(self.min_image_size, self.max_image_area)
         return self
 
     @classmethod
@@ -134,16 +144,19 @@ class Feed(ImageOptionChanges):
     @property
     def name(self) -> str:
         """The feed in its short text form, such as ``bluesky:alice.example`` or ``mastodon:server.example#cats``."""
-        server = self.server or ""
-        if self.hashtag is not None:
-            return f"{self.source}:{server}#{self.hashtag}"
-        return f"{self.source}:{server + '@' if server else ''}{self.account}"
+        return short_name(self.source, self.server, self.account, self.hashtag)
 
     @property
     def feed_id(self) -> str:
         """The feed's id: unique, made of characters that are safe in object keys, and independent of all options."""
-        slug = re.sub(r"[^a-z0-9.]+", "-", mask(self.name).lower()).strip("-.")[:64]
-        return f"{slug}-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
+        name = usual_name(self.source, self.server, self.account, self.hashtag)
+        slug = re.sub(r"[^a-z0-9.]+", "-", mask(name).lower()).strip("-.")[:64]
+        return f"{slug}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+    @property
+    def identity(self) -> str:
+        """A text that all spellings of the feed have in common, also those that have different ids."""
+        return identity(self.source, self.server, self.account, self.hashtag)
 
 
 def title(value: Any) -> str:

@@ -13,8 +13,9 @@ class Manifest:
     ``feeds`` are examples in the short text form. ``credentials`` are the fields of the network's secret, none for a
     network without a login. ``page_size`` is the largest number of posts in one response, ``None`` if the network
     decides. ``post_usd`` is the price of reading one post in US dollars, ``None`` if reading is free. ``settings`` are
-    the fields of ``Feed`` that only feeds of this network may set. ``short_form`` is a pattern for the text after
-    ``network:`` that goes before the usual short forms; the names of its groups are fields of ``Feed``.
+    the fields of ``Feed`` that only feeds of this network may set, ``unused`` those that they must not set.
+    ``short_form`` is a pattern for the text after ``network:`` that goes before the usual short forms; the names of its
+    groups are fields of ``Feed``.
     """
 
     title: str
@@ -28,4 +29,5 @@ class Manifest:
     terms: str
     notes: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
     short_form: re.Pattern[str] | None = None

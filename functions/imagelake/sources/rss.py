@@ -127,9 +127,15 @@ def _url(feed: Feed) -> str:
         usable = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
     except ValueError:
         usable = False
+    # No error repeats the URL, which can contain a password.
     if not usable:
-        # The error does not repeat the URL, which can contain a password.
         raise BadFeedError("an rss feed's URL begins with https:// or http:// and has no user name or password")
+    try:
+        Url.parse(feed.account)
+    except UrlRefusedError:
+        raise BadFeedError(
+            "an rss feed's URL (the field account) has a host name, a port or a character that no URL can have"
+        ) from None
     return feed.account
 
 

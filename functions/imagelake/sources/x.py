@@ -220,7 +220,7 @@ def _page_size(feed: Feed, form: str) -> int:
     smallest, size = _MIN_PAGE_SIZE[form], min(feed.limit or _PAGE_SIZE, _PAGE_SIZE)
     if feed.cost_cap_usd is not None:
         lookup = USER_USD if _start(feed).startswith(_LOOKUP) else 0.0
-        affordable = int((feed.cost_cap_usd - lookup) / POST_USD + 1e-6)
+        affordable = int(min((feed.cost_cap_usd - lookup) / POST_USD + 1e-6, _PAGE_SIZE))
         if affordable < smallest:
             page = smallest * POST_USD + lookup
             raise BadFeedError(f"{feed.name}: cost_cap_usd is {feed.cost_cap_usd:g}, but one page can cost {page:g}")

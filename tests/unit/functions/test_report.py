@@ -220,7 +220,8 @@ def test_message_says_how_to_retry_what_may_not_fail_again(lake: Lake) -> None:
     command = [line for line in message.splitlines() if "start-execution" in line][-1]
     given = json.loads(shlex.split(command)[-1])
     assert given == {"feeds": [ENTRY.config], "retry": {"run_id": RUN.run_id, "error_codes": ["timed_out"]}}
-    run = check_input.app.handler(event("check_input", input=given), Context())["run"]
+    execution = event("check_input")["execution"] | {"name": "another-run"}
+    run = check_input.app.handler(event("check_input", input=given, execution=execution), Context())["run"]
     assert Retry.model_validate(run["retry"]) == Retry.model_validate(given["retry"])
 
 

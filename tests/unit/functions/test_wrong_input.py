@@ -135,5 +135,24 @@ def test_right_input_is_accepted(given: dict[str, Any]) -> None:
     assert [parse_feed(entry["config"]) for entry in accepted["feeds"]] == [parse_feed(feed) for feed in given["feeds"]]
 
 
+@pytest.mark.parametrize("field", ["post_id", "author_name", "text", "permalink", "license", "tags", "alt_text"])
+def test_half_of_a_character_in_a_record_is_a_reason_that_names_the_field(field: str) -> None:
+    """RFC 8259, section 8.2: a lone surrogate is no character, so no encoding of Unicode can write it."""
+    broken = ["a", "b\ud800"] if field == "tags" else "a\udfff"
+    post: dict[str, Any] = {"post_id": "1", "author_id": "a", "posted_at": "2026-04-01T05:00:00Z"}
+    media = {"media_id": "m/1", "index": 0, "kind": "image", "url": None, "alt_text": broken}
+    post |= {"media": [media]} if field == "alt_text" else {field: broken}
+    sentence = reason_of({"schema": "imagelake.post/1", "post": post})
+    assert re.match(rf"post\.(media\.0\.)?{field}", sentence)
+    assert is_plain(sentence), sentence
+
+
+@pytest.mark.parametrize("cap", [2e307, 1e308, 1.7e308, 10**15])
+@pytest.mark.parametrize("form", ["search", "timeline"])
+def test_huge_cost_cap_is_none(cap: float, form: str) -> None:
+    capped = request_of({"source": "x", "account": "12345", "form": form, "cost_cap_usd": cap})
+    assert capped.params == request_of({"source": "x", "account": "12345", "form": form}).params
+
+
 def test_parameter_may_begin_with_a_byte_order_mark() -> None:
     assert len(check({}, "\ufeff" + json.dumps([GOOD_FEED]))["feeds"]) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -40,6 +41,11 @@ USERS = [
     ("https://user:s3/cret@a.example/", "https://REDACTED@a.example/"),
     ("https://user:1/s3cret@a.example/", "https://REDACTED@a.example/"),
     ("https://user/s3cret@a.example/feed", "https://REDACTED@a.example/feed"),
+    # Browsers read one slash, or none, as two (https://url.spec.whatwg.org/#special-authority-slashes-state).
+    ("https:/user:s3cret@a.example/", "https:/REDACTED@a.example/"),
+    ("https:user:s3cret@a.example/", "https:REDACTED@a.example/"),
+    ("rss:HTTP:s3cret@a.example/", "rss:HTTP:REDACTED@a.example/"),
+    (r"https:\/user:s3cret@a.example:8080/", r"https:\/REDACTED@a.example:8080/"),
 ]
 TOKENS = [
     ("https://a.example/?a=1&api_key=s3cret&b=2", "https://a.example/?a=1&api_key=REDACTED&b=2"),
@@ -64,8 +70,50 @@ TOKENS = [
             "hmac",
             "PWD",
             "client%255Fsecret",
+            # Names of PHP and Rails for the fields of an object, and the characters of any other program.
+            "user[token]",
+            "apikey[]",
+            "token[0]",
+            "user%5Btoken%5D",
+            "filter(password)",
+            "$access~token",
+            "access+token",
+            "to\u200bken",
+            "ｔｏｋｅｎ",
+            "token%20",
+            # An OAuth code (RFC 6749, 4.1.2), a bearer token (RFC 6750, 2.3) and a signed policy of CloudFront.
+            "code",
+            "bearer",
+            "userkey",
+            "Policy",
         )
     ),
+    # A URL in a parameter of another one, plain and escaped.
+    (
+        "https://a.example/?url=https://b.example/?token=s3cret",
+        "https://a.example/?url=https://b.example/?token=REDACTED",
+    ),
+    ("https://a.example/?a=b?token=s3cret&c=1", "https://a.example/?a=b?token=REDACTED&c=1"),
+    ("a?u=https%3A%2F%2Fb.example%2F%3Ftoken%3Ds3cret&c=1", "a?u=https%3A%2F%2Fb.example%2F%3Ftoken%3DREDACTED&c=1"),
+    ("a?u=b%3Fx%3D1%26apikey%3Ds3cret", "a?u=b%3Fx%3D1%26apikey%3DREDACTED"),
+    ("https://a.example/f%253Ftoken%253Ds3cret", "https://a.example/f%253Ftoken%253DREDACTED"),
+    ("https://a.example/f?x%3Dtoken=s3cret", "https://a.example/f?x%3Dtoken=REDACTED"),
+    (r'"a\u003ftoken=s3cret"', r'"a\u003ftoken=REDACTED"'),
+    (r'"a\u003fx=1\u0026token\u003ds3cret"', r'"a\u003fx=1\u0026token\u003dREDACTED"'),
+    ("a&#63;token=s3cret", "a&#63;token=REDACTED"),
+    ("https://a.example/f？token＝s3cret", "https://a.example/f？token＝REDACTED"),
+    ("https://a.example/#!access_token=s3cret", "https://a.example/#!access_token=REDACTED"),
+    ("https://a.example/#/cb?x&access_token=s3cret", "https://a.example/#/cb?x&access_token=REDACTED"),
+    # Characters that RFC 3986 allows in a query.
+    ("https://a.example/?token=ab;s3cret", "https://a.example/?token=REDACTED"),
+    ("https://a.example/?token=ab's3cret", "https://a.example/?token=REDACTED"),
+    ("https://a.example/?token=a;b'c;s3cret;d=1", "https://a.example/?token=REDACTED;d=1"),
+    (
+        "'https://a.example/?token=s3cret', https://b.example/",
+        "'https://a.example/?token=REDACTED', https://b.example/",
+    ),
+    ("see https://a.example/?token=s3cret; remove it", "see https://a.example/?token=REDACTED; remove it"),
+    ("https://a.example/?token=" + "a" * 9000 + "s3cret", "https://a.example/?token=REDACTED"),
 ]
 PLAIN = [
     "mastodon:https://a.example@alice: failed",
@@ -82,6 +130,7 @@ PLAIN = [
     "https%3A%2F%2Fa.example%2F%40alice",
     "https://a.example:8443/x@b.example",
     "https://a.example/?sort=asc&monkey=1&design=2&compass=3&author=4&keyword=x&passport=5",
+    "https://a.example/?country_code=US&codec=h264&zipcode=1&policy_id=3&url=https://b.example/?page=2",
     "https://a.example/#/v2/executions/details/arn:aws:states:eu-central-1:1:execution:M:x",
 ]
 
@@ -94,6 +143,8 @@ CAPTIONS = [
     "16:9//10:3@home.example",
     "ssh://git@a.example/a/b",
     "at://did:plc:abc/app@x",
+    "see https: alice@b.example or http:alice",
+    "tea & token; code = love #key",
     "https://a.example/a:b@c, https://a.example/?u=x:y@z",
 ]
 
@@ -112,6 +163,24 @@ def test_message_holds_no_credential(text: str, masked: str) -> None:
 @pytest.mark.parametrize(("text", "masked"), USERS)
 def test_page_holds_no_password_of_a_url(text: str, masked: str) -> None:
     assert mask_users_in_bytes(b"\xff" + text.encode()) == b"\xff" + masked.encode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http:\nalice@b.example",
+        'a?token=b"c',
+        "?token=\\",
+        "?x\\=1&token=\n",
+        'https:"alice@b.example',
+        "?key=a;\t",
+        "https:\\user:s3cret@a.example",
+    ],
+)
+def test_log_line_in_json_stays_json(text: str) -> None:
+    masked = mask(json.dumps({"text": text, "more": 1}))
+    assert json.loads(masked)["more"] == 1
+    assert mask(masked) == masked
 
 
 @pytest.mark.parametrize("text", PLAIN)
@@ -158,6 +227,12 @@ def test_definition_of_a_feed_holds_no_password(config: object, masked: object) 
         "//a:b@",
         "/",
         "://" + "x" * 300 + ":y ",
+        "http:",
+        "%3f",
+        "?token=a;",
+        "?token=;a",
+        "%25",
+        "&x[" + "a" * 99,
     ],
 )
 def test_hostile_page_is_read_in_linear_time(hostile: str) -> None:
@@ -208,10 +283,18 @@ def test_url_of_an_image_without_a_password_stays_as_it_is(url: str) -> None:
         {"source": "rss", "account": "https://a.example/", "https://user:s3cret@b.example": 1},
         {"source": "rss", "url": "https://a.example/", "password": "s3cret"},
         {"source": "rss", "url": "https://a.example/", "apiKey": "s3cret"},
+        {"source": "rss", "url": "https://a.example/", "apiKey": ["s3cret"]},
+        {"source": "rss", "url": "https://a.example/", "credentials": {"user": "a", "value": "s3cret"}},
+        {"source": "rss", "url": "https://a.example/", "login": {"token": {"a": [["s3cret"]]}}},
     ],
 )
 def test_password_anywhere_in_a_feed_is_masked(config: object) -> None:
     assert "s3cret" not in str(mask_feed(config))
+
+
+@pytest.mark.parametrize("value", [20260401, 1.5, True, [1234], {"pin": 1234}])
+def test_secret_of_any_type_in_a_feed_is_masked(value: object) -> None:
+    assert mask_feed({"source": "rss", "password": value}) == {"source": "rss", "password": "REDACTED"}
 
 
 @pytest.mark.parametrize(

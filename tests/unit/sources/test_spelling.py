@@ -65,6 +65,75 @@ def test_spelling_of_a_feed_is_read(text: str, feed: str) -> None:
     assert parse_feed(text).name == feed
 
 
+# Bookmarks and open batches of earlier versions have these ids.
+IDS = [
+    ("bluesky:alice.example", "bluesky-alice.example-9b21cd99"),
+    ("bluesky:did:plc:Abc", "bluesky-did-plc-abc-9661a114"),
+    ("bluesky:http://127.0.0.1:5000@sample.example", "bluesky-http-127.0.0.1-5000-sample.example-2816a01e"),
+    ("x:NASA", "x-nasa-ab6ad60a"),
+    ("x:nasa", "x-nasa-4b512cae"),
+    ("x:#Cats", "x-cats-27a94d0a"),
+    ("instagram:@natgeo", "instagram-natgeo-8aba9b7a"),
+    ("instagram:me", "instagram-me-359911b9"),
+    ("facebook:NASA", "facebook-nasa-a101bef7"),
+    ("mastodon:server.example@alice", "mastodon-server.example-alice-91908ac4"),
+    ("mastodon:http://127.0.0.1:8000#cats", "mastodon-http-127.0.0.1-8000-cats-12cfcf21"),
+    ("mastodon:a.example:8443@Alice", "mastodon-a.example-8443-alice-3c66011a"),
+    ("mastodon:server.example#Café", "mastodon-server.example-caf-d81c11a0"),
+    ("rss:https://a.example/Feed.xml?a=B", "rss-https-a.example-feed.xml-a-b-9b18ac57"),
+    ("rss:http://127.0.0.1:8000/feed", "rss-http-127.0.0.1-8000-feed-5e7b59ff"),
+    ("rss:https://a.example:8443/", "rss-https-a.example-8443-276c4aac"),
+    ("rss:https://a.example/?token=abc", "rss-https-a.example-token-redacted-4260f38a"),
+    ("commons:Featured_pictures_of_cats", "commons-featured-pictures-of-cats-46bd2ca1"),
+    ("stream:posts", "stream-posts-40fa7252"),
+]
+
+
+@pytest.mark.parametrize(("feed", "feed_id"), IDS)
+def test_id_of_a_feed_in_its_usual_spelling_never_changes(feed: str, feed_id: str) -> None:
+    assert parse_feed(feed).feed_id == feed_id
+
+
+@pytest.mark.parametrize(
+    ("spelling", "usual"),
+    [
+        # A handle of Bluesky is a host name (https://atproto.com/specs/handle): capital letters mean nothing.
+        ("bluesky:@Alice.Example", "bluesky:alice.example"),
+        ("bluesky:https://pds.example:443@alice.example", "bluesky:pds.example@alice.example"),
+        ("x:@NASA", "x:NASA"),
+        ("facebook:@NASA", "facebook:NASA"),
+        ({"source": "x", "hashtag": "#cats"}, "x:#cats"),
+        ({"source": "mastodon", "server": "a.example", "hashtag": "＃cats"}, "mastodon:a.example#cats"),
+        ("mastodon:https://a.example@alice", "mastodon:a.example@alice"),
+        ("mastodon:HTTPS://A.example:443/#cats", "mastodon:a.example#cats"),
+        ("mastodon:a.example:443#cats", "mastodon:a.example#cats"),
+        ("mastodon:http://127.0.0.1:80@alice", "mastodon:http://127.0.0.1@alice"),
+        # RFC 3986, 6.2.2.1 and 6.2.3: scheme and host have no case, and the default port may be left out.
+        ("rss:HTTPS://A.Example:443/Feed", "rss:https://a.example/Feed"),
+        ("rss:http://a.example:80?x=:80", "rss:http://a.example?x=:80"),
+        ("A.Example/Feed", "rss:https://a.example/Feed"),
+    ],
+)
+def test_spellings_that_the_network_does_not_distinguish_have_one_id(spelling: Any, usual: str) -> None:
+    assert parse_feed(spelling).feed_id == parse_feed(usual).feed_id
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("rss:https://a.example/F", "rss:https://a.example/f"),
+        ("rss:https://a.example/", "rss:http://a.example/"),
+        ("rss:https://a.example:80/", "rss:https://a.example/"),
+        ("rss:https://a.example/?u=https://B.example:443/", "rss:https://a.example/?u=https://b.example/"),
+        ("mastodon:http://a.example@alice", "mastodon:a.example@alice"),
+        ("bluesky:did:plc:Abc", "bluesky:did:plc:abc"),
+        ("x:nasa", "x:#nasa"),
+    ],
+)
+def test_different_feeds_have_different_ids(one: str, other: str) -> None:
+    assert parse_feed(one).feed_id != parse_feed(other).feed_id
+
+
 @pytest.mark.parametrize("feed", [feed for source in SOURCES.values() for feed in source.manifest.feeds])
 def test_short_form_of_every_network_stays_as_it_is(feed: str) -> None:
     assert short_form(feed, SOURCES) == feed
