@@ -242,7 +242,8 @@ def test_hostile_page_is_read_in_linear_time(hostile: str) -> None:
         mask(text[: size // 10])
         return time.process_time() - before
 
-    assert seconds(2_000_000) < 1
+    # A quadratic search takes minutes.
+    assert seconds(2_000_000) < 8
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8", "latin-1"])
