@@ -20,6 +20,7 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLE = Path(__file__).with_name("page.css").read_text()
 _WEB_URL = re.compile(r"https?://[^\s\\]+", re.ASCII | re.IGNORECASE)
 _FEED_COLUMNS = ("feed", "result", "posts", "planned", *Status, "problem")
+_MAX_FILES = 10
 _ITEM_COLUMNS = ("feed", "post", "result", "reason")
 
 
@@ -66,8 +67,14 @@ def _list(title: str, entries: list[str]) -> str:
 
 def _table(columns: Sequence[str], rows: Iterable[Iterable[int | str]]) -> str:
     """Write a table; a cell is a number, or HTML."""
-    lines = ["<tr>" + "".join(f"<th>{escape(column)}</th>" for column in columns) + "</tr>"]
-    for row in rows:
+    cells_of_rows = [list(row) for row in rows]
+    numeric = [all(isinstance(row[index], int) for row in cells_of_rows) for index in range(len(columns))]
+    heads = (
+        f'<th class="number">{escape(column)}</th>' if is_number else f"<th>{escape(column)}</th>"
+        for column, is_number in zip(columns, numeric, strict=True)
+    )
+    lines = ["<tr>" + "".join(heads) + "</tr>"]
+    for row in cells_of_rows:
         cells = (_cell(column, value) for column, value in zip(columns, row, strict=True))
         lines.append("<tr>" + "".join(cells) + "</tr>")
     return "<table>" + "\n".join(lines) + "</table>"
@@ -115,14 +122,13 @@ def _images(summary: Summary, images: list[ShownImage], bucket: str) -> str:
     total = summary.totals[Status.OK]
     if not total:
         return ""
-    folder = f"s3://{bucket}/{object_keys.DATASET}"
-    query = f"SELECT image FROM images WHERE run_id = '{summary.run.run_id}' AND status = 'ok'"
     note = f"<p>{len(images):,} of {total:,} new images are shown; click one to enlarge it."
     if len(images) < total:
-        note += (
-            f" The others, and those marked as sensitive, are in <code>{escape(folder)}</code>:"
-            f" <code>{escape(query)}</code>"
-        )
+        keys = [object_keys.parquet(batch) for feed in summary.feeds for batch in feed.closed]
+        files = ", ".join(f"<code>{escape(key)}</code>" for key in keys[:_MAX_FILES])
+        more = f" and {len(keys) - _MAX_FILES:,} more files" if len(keys) > _MAX_FILES else ""
+        note += f" The others, and those marked as sensitive, are in the bucket <code>{escape(bucket)}</code>:"
+        note += f" {files}{more}."
     numbers = {image.row["media_id"]: number for number, image in enumerate(images)}
     figures = "\n".join(_figure(number, image, numbers) for number, image in enumerate(images))
     return _section('<span id="images">New images</span>', f'{note}</p>\n<div class="images">{figures}</div>')

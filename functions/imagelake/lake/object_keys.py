@@ -15,8 +15,6 @@ from imagelake.run.models import Batch, Run
 OPEN = "open/"
 # The oldest entries of the hash log.
 HASH_LOG_SNAPSHOT = "hash-log/snapshot"
-# The folder of all dataset files.
-DATASET = "lake/images/"
 
 
 def batch_id(feed_id: str, dt: str, media_ids: Iterable[str]) -> str:
@@ -99,7 +97,7 @@ def batch_failure(run_id: str, batch_id: str) -> str:
 
 def parquet(batch: Batch) -> str:
     """Name the Parquet file of a batch."""
-    return f"{DATASET}source={batch.source}/dt={batch.dt}/{batch.batch_id}.parquet"
+    return f"lake/images/source={batch.source}/dt={batch.dt}/{batch.batch_id}.parquet"
 
 
 def rejects(run: Run, source: str, feed_id: str) -> str:

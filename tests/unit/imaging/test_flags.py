@@ -33,6 +33,15 @@ def test_a_dark_and_a_light_image_are_flagged() -> None:
     assert not {"is_dark", "is_light"} & flags_of(gradient(0, 255))
 
 
+@pytest.mark.parametrize(
+    ("gray", "flag", "is_set"),
+    [(81, "is_dark", True), (82, "is_dark", False), (242, "is_light", False), (243, "is_light", True)],
+)
+def test_brightness_is_flagged_beyond_the_thresholds(gray: int, flag: str, is_set: bool) -> None:
+    """The thresholds are 0.32 and 0.95 of 255: https://github.com/cleanlab/cleanvision."""
+    assert (flag in flags_of(Image.new("RGB", (64, 64), (gray,) * 3))) is is_set
+
+
 def test_a_blurred_photo_is_flagged() -> None:
     soft = gradient(60, 140).filter(ImageFilter.GaussianBlur(20))
     assert "is_blurry" in flags_of(soft)
