@@ -13,7 +13,7 @@ from imagelake.imaging.header import MAX_PARTS, Header, check_tail, corrupt, tru
 
 # Time for each pixel and for each byte of the image: in the simple lossy format, lossless, and lossy in the extended
 # format, which Pillow decodes.
-_LOSSY, _LOSSLESS, _EXTENDED = (9e-9, 45e-9), (22e-9, 20e-9), (22e-9, 45e-9)
+_LOSSY, _LOSSLESS, _EXTENDED = (10e-9, 50e-9), (22e-9, 20e-9), (22e-9, 50e-9)
 
 _decode: Any = None
 # Find libwebp through Pillow's extension module, which is linked with it; the library's file name varies by wheel.
