@@ -35,6 +35,8 @@ _MAX_TABLE_BYTES = 64 << 10
 _FULL_FRAMES = 3
 # The frame size is behind up to 32 operating points of 89 bits, and 159 other bits.
 _SEQUENCE_HEADER_BYTES = 512
+# Version, flags, rows, columns, and a width and height of up to 32 bits.
+_GRID_BYTES = 12
 # Time for each pixel of all frames, and for each byte.
 _SECONDS_PER_PIXEL, _SECONDS_PER_BYTE = 26e-9, 60e-9
 
@@ -83,7 +85,7 @@ def read_header(data: bytes) -> Header:
     if sum(end - start for item in frames for start, end in item.pieces if start < end) > 2 * len(data):
         raise corrupt("the items of the AVIF overlap")
     pixels, seconds = _count_pixels(data, frames)
-    grids = [_grid_pixels(_join(data, pieces)) for item, pieces in places if kinds.get(item) == b"grid"]
+    grids = [_grid_pixels(data, pieces) for item, pieces in places if kinds.get(item) == b"grid"]
     return Header(
         width,
         height,
@@ -212,8 +214,10 @@ def _item_pieces(data: bytes, location: _Box, item_data: _Box | None) -> Iterato
         yield item, pieces
 
 
-def _grid_pixels(item: bytes) -> int:
+def _grid_pixels(data: bytes, pieces: list[tuple[int, int]]) -> int:
     """Read the size of the image that a grid of tiles makes (ISO/IEC 23008-12, 6.6.2.3.2)."""
+    # Many items may have all bytes of the file.
+    item = _join(data, ((start, min(end, start + _GRID_BYTES)) for start, end in pieces))
     width, height = struct.unpack_from(">II" if item[1] & 1 else ">HH", item, 4)
     return int(width * height)
 
