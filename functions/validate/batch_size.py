@@ -5,7 +5,8 @@ Write Parquet and Transform hold several copies of a batch in memory.
 
 from __future__ import annotations
 
-from imagelake.run.image_option_models import MAX_PIXELS, ImageOptions
+from imagelake.run.image_option_models import ImageOptions
+from imagelake.run.image_options import MAX_RESULT_PIXELS
 
 MAX_IMAGE_BYTES = 60_000_000
 TENSOR_BYTES = {None: 0, "uint8": 3 * 224 * 224, "float32": 4 * 3 * 224 * 224}
@@ -26,7 +27,7 @@ def max_images(options: ImageOptions) -> int:
 def max_area(options: ImageOptions) -> float:
     """Return the number of pixels of the largest image that these options make."""
     area: float = options.image_size**2
-    largest = options.max_image_area or MAX_PIXELS
+    largest = min(options.max_image_area or MAX_RESULT_PIXELS, MAX_RESULT_PIXELS)
     if options.resize_mode == "no":
         return largest
     if options.resize_mode == "keep_ratio" or (options.resize_mode == "center_crop" and options.resize_only_if_bigger):
@@ -34,4 +35,4 @@ def max_area(options: ImageOptions) -> float:
         area *= options.max_aspect_ratio
     # An enlarged image, or one with a border, can be larger than the accepted originals.
     can_grow = options.resize_mode == "border" or not options.resize_only_if_bigger
-    return min(area, MAX_PIXELS if can_grow else largest)
+    return min(area, MAX_RESULT_PIXELS if can_grow else largest)

@@ -19,7 +19,10 @@ ROOT = Path(__file__).parents[2]
 # On a quiet machine, all take less than 1 s. Other programs make this one slower: they share its caches.
 SECONDS, MEMORY = 1.5, 400_000_000
 # The others take seconds to make.
-FAST = ("PNG RGBA of 16 bits", "WebP of codes", "WebP of one color", "GIF canvas", "WebP animated")
+FAST = (
+    "PNG RGBA of 16 bits", "WebP of codes", "WebP of one color", "GIF canvas", "WebP animated", "AVIF of tiles",
+    "JPEG arithmetic",
+)  # fmt: skip
 
 
 def cases() -> list[object]:

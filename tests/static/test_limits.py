@@ -10,7 +10,7 @@ from check_input import run_input
 from fetch import pager
 from imagelake.imaging import Options, avif, exif, gif, header, png, vp8l
 from imagelake.lake import hash_log
-from imagelake.run import models, posts
+from imagelake.run import image_options, models, posts
 from imagelake.sources import (
     contract,
     feed,
@@ -61,6 +61,8 @@ NUMBERS = {
     "JSON values of a record of a stream": stream.MAX_RECORD_VALUES,
     "pixels of an image": Options().max_pixels,
     "bytes of memory of a decoder[^pixels]": header.MAX_DECODER_BYTES,
+    "seconds of CPU time of a decoder, by an estimate[^time]": header.MAX_DECODER_SECONDS,
+    "pixels of the result": image_options.MAX_RESULT_PIXELS,
     "bytes of a color profile": header.MAX_PROFILE_BYTES,
     "segments of a JPEG, chunks of a PNG, chunks of a WebP in front of a lossless image": header.MAX_PARTS,
     "bytes of the unpacked texts of a PNG": png._MAX_TEXT_BYTES,

@@ -49,7 +49,7 @@ def _jpeg() -> Bombs:
         "JPEG huge": (_sized(image, frame, 65_500, 65_500), PIXELS),
         "JPEG progressive huge": (_sized(progressive, second, 65_500, 65_500), PIXELS),
         "JPEG arithmetic huge": (_sized(image.replace(b"\xff\xc0", b"\xff\xc9"), frame, 60_000, 60_000), PIXELS),
-        "JPEG lossless huge": (_sized(image.replace(b"\xff\xc0", b"\xff\xc3"), frame, 60_000, 60_000), PIXELS),
+        "JPEG lossless huge": (_sized(image.replace(b"\xff\xc0", b"\xff\xc3"), frame, 60_000, 60_000), FORMAT),
         "JPEG CMYK huge": (
             (lambda data: _sized(data, data.index(b"\xff\xc0"), 40_000, 40_000))(encoded(quarters().convert("CMYK"))),
             PIXELS,

@@ -134,6 +134,11 @@ def _avif() -> PartBombs:
         "AVIF of names of EXIF": (lambda: avif([(0, 100)], b"infe\2" * (FULL // 5)), CORRUPT),
         "AVIF of frames": (lambda: avif([(0, 50 * len(_huge_frame()))], _huge_frame() * 50), PIXELS),
         "AVIF of items that share a frame": (lambda: avif([(0, len(_huge_frame()))] * 900, _huge_frame()), PIXELS),
+        "AVIF of grids": (
+            lambda: avif([(0, len(_still()[1])), *[(len(_still()[1]), FULL)] * 900], _still()[1] + bytes(FULL)).replace(
+                b"av01", b"grid"
+            ).replace(b"grid", b"av01", 1), CORRUPT,
+        ),
         "AVIF of sequence headers": (
             lambda: avif([(0, 258 * 9_900)], (b"\x0a\xff\x01" + b"\x18" + bytes(254)) * 9_900), CORRUPT,
         ),

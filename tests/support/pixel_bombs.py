@@ -13,11 +13,15 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
+from tests.support.avif_grid import Tiles, avif_grid
 from tests.support.images import chunk, encoded, png_of
 
 ACCEPTED, CORRUPT, PIXELS = "accepted", "corrupt", "too_many_pixels"
 # The sides of squares just within the limits and just beyond them.
-AT_20, BEYOND_20, AT_16, BEYOND_16, AT_40, BEYOND_40 = 4_472, 4_473, 4_000, 4_001, 6_324, 6_325
+AT_20, BEYOND_20, AT_16, BEYOND_16, AT_40, BEYOND_40 = 4_472, 4_473, 4_103, 4_104, 6_324, 6_325
+AVIF_SIDE, CMYK_SIDE = 4_000, 5_656
+# A file with much data has fewer pixels.
+WITH_DATA = 3_700
 SEVEN_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 Bombs = dict[str, tuple[Callable[[], bytes], str]]
 
@@ -38,6 +42,20 @@ def _blocks(side: int, channels: int) -> Image.Image:
     return Image.fromarray(np.kron(small, np.ones((8, 8, 1), np.uint8))[:side, :side].copy())
 
 
+def _noise(side: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(1).integers(0, 255, (side, side, 3), dtype=np.uint8))
+
+
+def _paeth_png(side: int) -> bytes:
+    """A PNG of 16-bit RGBA whose rows are many short matches, with the filter that takes longest."""
+    random = np.random.default_rng(1)
+    pattern = random.integers(0, 4, (256, side * 8), dtype=np.uint8) * (random.random((256, side * 8)) < 0.08)
+    rows = np.full((side, 1 + side * 8), 4, np.uint8)
+    rows[:, 1:] = pattern[np.arange(side) * 7 % 256]
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 16, 6, 0, 0, 0))
+    return png_of(1, 1, b"")[:8] + head + chunk(b"IDAT", zlib.compress(rows.tobytes(), 1)) + chunk(b"IEND", b"")
+
+
 def flat_png(side: int, depth: int, kind: int, *, interlaced: bool = False) -> bytes:
     """A PNG of zeros of this bit depth and color type."""
     pixel_bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[kind]
@@ -51,19 +69,22 @@ def flat_png(side: int, depth: int, kind: int, *, interlaced: bool = False) -> b
 
 
 def _png() -> Bombs:
-    kinds = {"RGB": (8, 2), "RGBA": (8, 6), "RGB of 16 bits": (16, 2), "RGBA of 16 bits": (16, 6), "LA": (16, 4)}
-    small = {"gray": (8, 0), "gray of 16 bits": (16, 0), "palette": (8, 3), "one bit": (1, 0)}
+    # The largest side, the bits of a sample and the color type. Time is the limit for rows of more than 66 MB.
+    kinds = {
+        "RGB": (AT_20, 8, 2), "RGBA": (4_082, 8, 6), "LA": (4_082, 16, 4), "gray": (AT_40, 8, 0),
+        "RGB of 16 bits": (3_333, 16, 2), "RGBA of 16 bits": (2_886, 16, 6), "gray of 16 bits": (5_773, 16, 0),
+        "palette": (AT_40, 8, 3), "one bit": (AT_40, 1, 0),
+    }  # fmt: skip
 
     def transparent(side: int) -> bytes:
         return encoded(Image.new("P", (side, side), 3), "PNG", transparency=b"\1" * 256)
 
     return {
-        **{f"PNG {name} at its limit": (partial(flat_png, AT_20, *kind), ACCEPTED) for name, kind in kinds.items()},
-        **{f"PNG {name} beyond": (partial(flat_png, BEYOND_20, *kind), PIXELS) for name, kind in kinds.items()},
-        **{f"PNG {name} at its limit": (partial(flat_png, AT_40, *kind), ACCEPTED) for name, kind in small.items()},
-        **{f"PNG {name} beyond": (partial(flat_png, BEYOND_40, *kind), PIXELS) for name, kind in small.items()},
-        "PNG in seven passes": (lambda: flat_png(AT_20, 16, 6, interlaced=True), ACCEPTED),
-        "PNG in seven passes beyond": (lambda: flat_png(AT_40, 16, 6, interlaced=True), PIXELS),
+        **{f"PNG {name} at its limit": (partial(flat_png, *kind), ACCEPTED) for name, kind in kinds.items()},
+        **{f"PNG {name} beyond": (partial(flat_png, kind[0] + 1, *kind[1:]), PIXELS) for name, kind in kinds.items()},
+        "PNG in seven passes": (lambda: flat_png(2_499, 16, 6, interlaced=True), ACCEPTED),
+        "PNG in seven passes beyond": (lambda: flat_png(2_500, 16, 6, interlaced=True), PIXELS),
+        "PNG of the slowest filter": (lambda: _paeth_png(2_886), ACCEPTED),
         "PNG transparent palette": (lambda: transparent(AT_20), ACCEPTED),
         "PNG transparent palette beyond": (lambda: transparent(BEYOND_20), PIXELS),
     }
@@ -103,8 +124,11 @@ def _webp() -> Bombs:
         "WebP animated beyond": (lambda: animated(BEYOND_16), PIXELS),
         "WebP lossy": (lambda: lossy(AT_40, 3), ACCEPTED),
         "WebP lossy beyond": (lambda: lossy(BEYOND_40, 3), PIXELS),
+        "WebP lossy of noise": (lambda: encoded(_noise(4_472), "WEBP", quality=50, method=0), ACCEPTED),
+        "WebP lossy of much noise": (lambda: encoded(_noise(AT_40), "WEBP", quality=45, method=0), PIXELS),
+        "WebP lossless of noise": (lambda: encoded(_noise(2_700), "WEBP", lossless=True, method=0), ACCEPTED),
         "WebP lossy cut": (lambda: _cut(lossy(AT_40, 3)), CORRUPT),
-        "WebP transparent": (lambda: lossy(AT_16, 4), ACCEPTED),
+        "WebP transparent": (lambda: lossy(WITH_DATA, 4), ACCEPTED),
         "WebP transparent beyond": (lambda: lossy(BEYOND_16, 4), PIXELS),
         "WebP of codes": (lambda: coded_webp(65_536, 1_024), CORRUPT),
         "WebP of codes and a cache": (lambda: coded_webp(65_536, 1_024, cache_bits=11), CORRUPT),
@@ -125,23 +149,53 @@ def _cut(webp: bytes) -> bytes:
 
 def _avif() -> Bombs:
     return {
-        "AVIF of squares": (lambda: encoded(_blocks(AT_16, 4), "AVIF", speed=10, quality=40), ACCEPTED),
+        "AVIF of squares": (lambda: encoded(_blocks(WITH_DATA, 4), "AVIF", speed=10, quality=40), ACCEPTED),
         "AVIF of squares beyond": (lambda: encoded(_blocks(4_100, 3), "AVIF", speed=10, quality=40), PIXELS),
-        "AVIF of one color": (lambda: encoded(Image.new("RGBA", (AT_16, AT_16)), "AVIF", speed=10), ACCEPTED),
+        "AVIF of one color": (lambda: encoded(Image.new("RGBA", (AVIF_SIDE, AVIF_SIDE)), "AVIF", speed=10), ACCEPTED),
+        "AVIF of noise": (lambda: encoded(_noise(2_500), "AVIF", speed=10, quality=80, subsampling="4:4:4"), ACCEPTED),
+        "AVIF of much noise": (
+            lambda: encoded(_noise(AVIF_SIDE), "AVIF", speed=10, quality=60, subsampling="4:4:4"),
+            PIXELS,
+        ),
+        "AVIF of tiles without a sequence header": (lambda: avif_grid(8, Tiles(frame=AVIF_SIDE)), PIXELS),
+        "AVIF of 900 tiles without a sequence header": (lambda: avif_grid(30, Tiles(frame=AVIF_SIDE)), PIXELS),
         "AVIF of one color beyond": (lambda: encoded(Image.new("RGB", (4_100, 4_100)), "AVIF", speed=10), PIXELS),
     }
 
 
 def _jpeg() -> Bombs:
-    def jpeg(mode: str, **options: object) -> bytes:
-        return encoded(Image.new(mode, (AT_40, AT_40), 9), "JPEG", **options)
+    def jpeg(mode: str, side: int = AT_40, **options: object) -> bytes:
+        return encoded(Image.new(mode, (side, side), 9), "JPEG", **options)
 
     return {
         "JPEG at its limit": (lambda: jpeg("RGB"), ACCEPTED),
         "JPEG progressive at its limit": (lambda: jpeg("RGB", progressive=True), ACCEPTED),
-        "JPEG CMYK progressive at its limit": (lambda: jpeg("CMYK", progressive=True), ACCEPTED),
+        "JPEG CMYK progressive at its limit": (lambda: jpeg("CMYK", CMYK_SIDE, progressive=True), ACCEPTED),
+        "JPEG CMYK progressive beyond": (lambda: jpeg("CMYK", CMYK_SIDE + 1, progressive=True), PIXELS),
+        "JPEG of random data": (lambda: random_jpeg(0xC2, 6_324, 23_000_000), PIXELS),
+        "JPEG of some random data": (lambda: random_jpeg(0xC2, 6_324, 10_000_000), CORRUPT),
+        "JPEG arithmetic of many scans": (lambda: random_jpeg(0xCA, 6_324, 5_000), PIXELS),
+        "JPEG arithmetic of a few megapixels": (lambda: random_jpeg(0xCA, 2_000, 5_000), PIXELS),
         "JPEG of noise": (lambda: encoded(_blocks(AT_40, 3), "JPEG", quality=30, progressive=True), ACCEPTED),
     }
+
+
+def _segment(marker: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
+
+
+def random_jpeg(marker: int, side: int, size: int) -> bytes:
+    """A progressive JPEG of 17 scans of random data; 0xC2 has Huffman codes, 0xCA an arithmetic coder."""
+    codes = bytes([0, 2, 3, *bytes(13)])
+    tables = _segment(0xDB, b"\0" + b"\1" * 64) + _segment(0xC4, b"\0" + codes + bytes(range(5)))
+    tables += _segment(0xC4, b"\x10" + codes + b"\x01\x11\x00\x02\x21")
+    frame = _segment(marker, struct.pack(">BHHB", 8, side, side, 3) + b"\1\x11\0\2\x11\0\3\x11\0")
+    ones = [bytes([1, one, 0]) for one in (1, 2, 3)]
+    scans = [b"\3\1\0\2\0\3\0" + bits for bits in (b"\0\0\1", b"\0\0\x10")]
+    scans += [one + b"\1\x3f" + bits for bits in (b"\1", *[b"\x10"] * 4) for one in ones]
+    # No byte is 255, which would begin a marker.
+    data = np.random.default_rng(1).integers(0, 255, size // len(scans), dtype=np.uint8).tobytes()
+    return b"\xff\xd8" + tables + frame + b"".join(_segment(0xDA, scan) + data for scan in scans) + b"\xff\xd9"
 
 
 # ---- Lossless WebPs of many groups of prefix codes (RFC 9649, 3.7.2) ----

@@ -49,8 +49,8 @@ def process(data: bytes, options: Options = _DEFAULTS) -> ProcessedImage:
 
     Raises only ``ImageRejectedError``, whatever the bytes are. The same bytes always give the same result. Many threads
     may call it, and it changes no state of the process. An image of more than ``options.max_pixels`` is refused before
-    any pixel is decoded, and so is one whose decoder would need more than 320 MB: 20 bytes for each pixel of most WebPs
-    and of an AVIF, 16 of most PNGs and of a GIF, and at most 8 of any other image.
+    any pixel is decoded, and so is one whose decoder would need more than 320 MB or more than a second, by an estimate:
+    see `imagelake.imaging.header.Header`.
     """
     (result,) = process_all([data], options)
     if isinstance(result, ImageRejectedError):

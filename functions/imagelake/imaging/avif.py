@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from imagelake.imaging.header import Header, check_tail, corrupt, truncated
@@ -20,8 +20,8 @@ _EXIF_ITEM = re.compile(rb"(infe(?:\x02.{7}|\x03.{9}))Exif", re.DOTALL)
 _SEQUENCE_HEADER = 1
 # Units of all frames of a file. A still frame has about ten; with units of two bytes, 24 MB took more than 5 s.
 _MAX_UNITS = 10_000
-# Frame headers, and frames with their header.
-_FRAME_UNITS = (3, 6)
+# Frame headers, frames with their header, and repeated headers, which a decoder also takes for first ones.
+_FRAME_UNITS = (3, 6, 7)
 # Boxes in one box, and entries of the list of locations. libheif accepts 1,000 items (max_items in security_limits.cc).
 _MAX_BOXES = 1_000
 # Pieces of all items. Encoders write one for each item, or one for each layer of a progressive image.
@@ -33,14 +33,27 @@ _MAX_TABLE_BYTES = 64 << 10
 # All frames of a file together may have this many times the largest number of pixels: the image, its transparency, and
 # another one such as a gain map. Otherwise a grid of 1,000 tiles, or 1,000 frames in one item, are all decoded.
 _FULL_FRAMES = 3
-# The frame size is within the first 64 bytes of a sequence header, unless it has many operating points.
-_SEQUENCE_HEADER_BYTES = 256
+# The frame size is behind up to 32 operating points of 89 bits, and 159 other bits.
+_SEQUENCE_HEADER_BYTES = 512
+# Version, flags, rows, columns, and a width and height of up to 32 bits.
+_GRID_BYTES = 12
+# Time for each pixel of all frames, and for each byte.
+_SECONDS_PER_PIXEL, _SECONDS_PER_BYTE = 26e-9, 60e-9
+
+_Size = tuple[int, int]
 
 
 class _Box(NamedTuple):
     kind: bytes
     start: int
     end: int
+
+
+class _Frames(NamedTuple):
+    """The start and end of each piece of an item, and its pixels according to the container."""
+
+    pieces: tuple[tuple[int, int], ...]
+    stated_pixels: int
 
 
 def read_header(data: bytes) -> Header:
@@ -53,18 +66,34 @@ def read_header(data: bytes) -> Header:
     _check_tables(data, meta.start + 4, meta.end)
     if not inner.keys() >= {b"iprp", b"iloc", b"iinf"}:
         raise corrupt("the still image of the AVIF is not described")
-    width, height, largest = _image_size(data, inner)
-    frames = set(_frame_items(data, inner[b"iinf"]))
-    items = Counter(
-        tuple((start, min(end, len(data))) for start, end in pieces)
-        for item, pieces in _item_pieces(data, inner[b"iloc"], inner.get(b"idat"))
-        if item in frames
+    all_sizes, sizes = _read_sizes(data, inner[b"iprp"])
+    largest = max(all_sizes, key=_area)
+    primary = inner.get(b"pitm")
+    image = int.from_bytes(data[primary.start + 4 : primary.end], "big") if primary else 0
+    width, height = sizes.get(image, [largest])[0]
+    kinds = _item_kinds(data, inner[b"iinf"])
+    places = list(_item_pieces(data, inner[b"iloc"], inner.get(b"idat")))
+    frames = Counter(
+        _Frames(
+            tuple((start, min(end, len(data))) for start, end in pieces),
+            max(map(_area, sizes.get(item, [largest]))),
+        )
+        for item, pieces in places
+        if kinds.get(item) == b"av01"
     )
     # Without this, thousands of items that share the same bytes would be scanned one by one.
-    if sum(end - start for pieces in items for start, end in pieces if start < end) > 2 * len(data):
+    if sum(end - start for item in frames for start, end in item.pieces if start < end) > 2 * len(data):
         raise corrupt("the items of the AVIF overlap")
-    stripped = _strip(data, brands, top.get(b"moov"))
-    return Header(width, height, stripped, coded_pixels=max(largest, _count_pixels(data, items)), pixel_bytes=20)
+    pixels, seconds = _count_pixels(data, frames)
+    grids = [_grid_pixels(data, pieces) for item, pieces in places if kinds.get(item) == b"grid"]
+    return Header(
+        width,
+        height,
+        _strip(data, brands, top.get(b"moov")),
+        coded_pixels=max(_area(largest), pixels, *grids),
+        pixel_bytes=20,
+        seconds=seconds,
+    )
 
 
 def _boxes(data: bytes, position: int, end: int) -> Iterator[_Box]:
@@ -96,59 +125,57 @@ def _check_tables(data: bytes, start: int, end: int) -> None:
         raise corrupt(f"the lists of items of the AVIF have more than {_MAX_TABLE_BYTES} bytes")
 
 
-def _image_size(data: bytes, inner: dict[bytes, _Box]) -> tuple[int, int, int]:
-    """Find width and height of the image, and the largest number of pixels of any item.
+def _read_sizes(data: bytes, container: _Box) -> tuple[list[_Size], dict[int, list[_Size]]]:
+    """Read all sizes of items, and those of each item (8.11.14).
 
-    Other items may be larger than the image, such as a gain map. Tiles, masks and thumbnails are not.
+    Other items may be larger than the image, such as a gain map.
     """
-    properties: list[_Box] = []
-    associations: _Box | None = None
-    for box in _boxes(data, inner[b"iprp"].start, inner[b"iprp"].end):
-        if box.kind == b"ipco":
-            properties += _boxes(data, box.start, box.end)
-        elif box.kind == b"ipma":
-            associations = box
-    sizes = {
+    boxes = list(_boxes(data, container.start, container.end))
+    properties = [prop for box in boxes if box.kind == b"ipco" for prop in _boxes(data, box.start, box.end)]
+    sizes: dict[int, _Size] = {
         number: struct.unpack_from(">II", data, prop.start + 4)
         for number, prop in enumerate(properties, 1)
         if prop.kind == b"ispe"
     }
     if not sizes:
         raise corrupt("the AVIF states no size")
-    largest = max(sizes.values(), key=lambda size: size[0] * size[1])
-    own = _primary_properties(data, inner.get(b"pitm"), associations)
-    width, height = next((sizes[number] for number in own if number in sizes), largest)
-    return width, height, largest[0] * largest[1]
+    by_item: dict[int, list[_Size]] = {}
+    for box in boxes:
+        for item, number in _links(data, box) if box.kind == b"ipma" else ():
+            if number in sizes:
+                by_item.setdefault(item, []).append(sizes[number])
+    return list(sizes.values()), by_item
 
 
-def _primary_properties(data: bytes, primary: _Box | None, associations: _Box | None) -> list[int]:
-    """List the numbers of the properties of the image itself (8.11.4 and 8.11.14)."""
-    if not primary or not associations:
-        return []
-    image = int.from_bytes(data[primary.start + 4 : primary.end], "big")
-    id_size = 4 if data[associations.start] else 2
-    number_size = 2 if data[associations.start + 3] & 1 else 1
-    position = associations.start + 8
-    while position < associations.end:
+def _links(data: bytes, box: _Box) -> Iterator[tuple[int, int]]:
+    """Yield each item, and the number of each of its properties."""
+    id_size = 4 if data[box.start] else 2
+    number_size = 2 if data[box.start + 3] & 1 else 1
+    # The highest bit says that the property is essential.
+    mask = (1 << (8 * number_size - 1)) - 1
+    position = box.start + 8
+    while position < box.end:
         item = int.from_bytes(data[position : position + id_size], "big")
         start = position + id_size + 1
         position = start + number_size * data[start - 1]
-        if item == image:
-            # The highest bit says that the property is essential.
-            mask = (1 << (8 * number_size - 1)) - 1
-            numbers = range(start, position, number_size)
-            return [int.from_bytes(data[at : at + number_size], "big") & mask for at in numbers]
-    return []
+        for at in range(start, position, number_size):
+            yield item, int.from_bytes(data[at : at + number_size], "big") & mask
 
 
-def _frame_items(data: bytes, information: _Box) -> Iterator[int]:
-    """Yield the numbers of the items that are AV1 frames (8.11.6)."""
+def _area(size: _Size) -> int:
+    return size[0] * size[1]
+
+
+def _item_kinds(data: bytes, information: _Box) -> dict[int, bytes]:
+    """Read the type of each item (8.11.6)."""
     count_size = 4 if data[information.start] else 2
+    kinds = {}
     for entry in _boxes(data, information.start + 4 + count_size, information.end):
         id_size = 4 if data[entry.start] > 2 else 2
         position = entry.start + 4
-        if data[position + id_size + 2 : position + id_size + 6] == b"av01":
-            yield int.from_bytes(data[position : position + id_size], "big")
+        item = int.from_bytes(data[position : position + id_size], "big")
+        kinds[item] = data[position + id_size + 2 : position + id_size + 6]
+    return kinds
 
 
 def _item_pieces(data: bytes, location: _Box, item_data: _Box | None) -> Iterator[tuple[int, list[tuple[int, int]]]]:
@@ -187,26 +214,46 @@ def _item_pieces(data: bytes, location: _Box, item_data: _Box | None) -> Iterato
         yield item, pieces
 
 
-def _count_pixels(data: bytes, items: Counter[tuple[tuple[int, int], ...]]) -> int:
+def _grid_pixels(data: bytes, pieces: list[tuple[int, int]]) -> int:
+    """Read the size of the image that a grid of tiles makes (ISO/IEC 23008-12, 6.6.2.3.2)."""
+    # Many items may have all bytes of the file.
+    item = _join(data, ((start, min(end, start + _GRID_BYTES)) for start, end in pieces))
+    width, height = struct.unpack_from(">II" if item[1] & 1 else ">HH", item, 4)
+    return int(width * height)
+
+
+def _join(data: bytes, pieces: Iterable[tuple[int, int]]) -> bytes:
+    return b"".join(data[start:end] for start, end in pieces)
+
+
+def _count_pixels(data: bytes, items: Counter[_Frames]) -> tuple[int, float]:
     """Count the pixels of the largest frame, or of an average one if there are more than `_FULL_FRAMES`.
 
-    ``items`` are the starts and ends of the pieces of an item, each with the number of items that share them.
+    Also estimate the decoder's time. ``items`` has each item with the number of items that share its bytes. A decoder
+    keeps the last sequence header, also from one tile of a grid to the next. So a frame in front of the first one of
+    its item may have the largest size in the file.
     """
-    largest = total = 0
+    largest = total = total_bytes = 0
+    unknown_frames = 0
     remaining_units = _MAX_UNITS
-    for pieces, count in items.items():
-        pixels = frames = 0
-        item = b"".join(data[start:end] for start, end in pieces)
+    for frames, count in items.items():
+        pixels = number = 0
+        item = _join(data, frames.pieces)
         for kind, payload in _units(item, remaining_units):
             remaining_units -= 1
             if kind == _SEQUENCE_HEADER:
-                pixels = max(pixels, _sequence_pixels(payload))
-            frames += kind in _FRAME_UNITS
-        if frames:
+                pixels = max(pixels, _sequence_pixels(payload), frames.stated_pixels)
+                largest = max(largest, pixels)
+            elif kind in _FRAME_UNITS:
+                number += 1
+                total += pixels * count
+                unknown_frames += count if not pixels else 0
+        if number:
             check_tail(item, pixels)
-        largest = max(largest, pixels)
-        total += pixels * frames * count
-    return max(largest, total // _FULL_FRAMES)
+        largest = max(largest, frames.stated_pixels)
+        total_bytes += len(item) * count
+    total += unknown_frames * largest
+    return max(largest, total // _FULL_FRAMES), total * _SECONDS_PER_PIXEL + total_bytes * _SECONDS_PER_BYTE
 
 
 def _units(item: bytes, limit: int) -> Iterator[tuple[int, bytes]]:

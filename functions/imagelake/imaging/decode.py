@@ -10,10 +10,11 @@ from PIL.ImageFile import ImageFile
 
 from imagelake.imaging import color, exif, jpeg, resize
 from imagelake.imaging.formats import FORMATS, read_header
-from imagelake.imaging.header import MAX_DECODER_BYTES, Header
+from imagelake.imaging.header import MAX_DECODER_BYTES, MAX_DECODER_SECONDS, Header
 from imagelake.imaging.options import Options
 from imagelake.imaging.sniff import refusal, sniff_format
 from imagelake.run.errors import ErrorCode, ImageRejectedError
+from imagelake.run.image_options import MAX_RESULT_PIXELS
 
 # The longest side that a JPEG, the format of the result, can have.
 _MAX_SIDE = 65_500
@@ -71,19 +72,19 @@ def _check_limits(format_name: str, header: Header, geometry: resize.ResizeGeome
     """Refuse an image beyond a limit; the limits on pixels, which protect memory, come first."""
     width, height = header.width, header.height
     pixels = max(width * height, header.coded_pixels)
-    max_pixels = min(options.max_pixels, MAX_DECODER_BYTES // header.pixel_bytes)
+    max_pixels = min(options.max_pixels, (MAX_DECODER_BYTES - header.file_bytes) // header.pixel_bytes)
     if pixels > max_pixels:
         raise ImageRejectedError(
             ErrorCode.TOO_MANY_PIXELS,
             f"The image has {pixels} pixels; the limit for this kind of {format_name} is {max_pixels}.",
         )
-    new_width, new_height = geometry.size
-    if new_width * new_height > options.max_pixels or max(geometry.size) > _MAX_SIDE:
+    if header.seconds > MAX_DECODER_SECONDS:
         raise ImageRejectedError(
             ErrorCode.TOO_MANY_PIXELS,
-            f"The image would become {new_width}x{new_height}; the limit is {options.max_pixels} pixels, and "
-            f"{_MAX_SIDE} for each side.",
+            f"The {format_name} decoder would need about {header.seconds:.1f} s for {pixels} pixels of this kind; the "
+            f"limit is {MAX_DECODER_SECONDS:g} s.",
         )
+    _check_result(geometry.size, options)
     if width * height > options.max_image_area:
         raise ImageRejectedError(
             ErrorCode.TOO_MANY_PIXELS, f"The image is {width}x{height}; the limit is {options.max_image_area} pixels."
@@ -97,6 +98,18 @@ def _check_limits(format_name: str, header: Header, geometry: resize.ResizeGeome
         raise ImageRejectedError(
             ErrorCode.ODD_ASPECT_RATIO,
             f"The image is {width}x{height}; the limit is {options.max_aspect_ratio:g} to 1.",
+        )
+
+
+def _check_result(size: tuple[int, int], options: Options) -> None:
+    width, height = size
+    max_pixels = min(options.max_pixels, MAX_RESULT_PIXELS)
+    if width * height > max_pixels or max(size) > _MAX_SIDE:
+        option = "another resize_mode" if options.resize_mode == "no" else "a smaller image_size"
+        raise ImageRejectedError(
+            ErrorCode.TOO_MANY_PIXELS,
+            f"The result would be {width}x{height}; the limit is {max_pixels} pixels, and {_MAX_SIDE} for each side. "
+            f"Choose {option}.",
         )
 
 

@@ -15,8 +15,10 @@ from imagelake.run.errors import ErrorCode, ImageRejectedError
 MAX_PROFILE_BYTES = 4 << 20
 # An image of 40 megapixels has about ten thousand chunks; millions of empty chunks only cost time.
 MAX_PARTS = 100_000
-# Together with the process itself, these are less than 400 MB, and no decoder takes more than 1 s to fill them.
+# Together with the process itself, these are less than 400 MB.
 MAX_DECODER_BYTES = 320_000_000
+# CPU time on one processor of 2024. The formats estimate it from pixels and bytes; we measured the times with noise.
+MAX_DECODER_SECONDS = 1.0
 # Lossy WebPs of a flat color end in one zero byte for about 8,000 pixels, and no other WebP or AVIF ends in more zeros.
 _PIXELS_PER_ZERO = 4_000
 _MAX_ZEROS = 16
@@ -34,6 +36,8 @@ class Header:
                        pixels of all frames together, if that is more
     ``channels``       number of color components of a JPEG
     ``pixel_bytes``    bytes of memory that its decoder needs for each pixel, at most
+    ``file_bytes``     bytes of memory that its decoder needs for the file
+    ``seconds``        CPU time that its decoder needs, by an estimate; 0 if the limit on memory is enough
     """
 
     width: int
@@ -44,6 +48,8 @@ class Header:
     coded_pixels: int = 0
     channels: int = 0
     pixel_bytes: int = 8
+    file_bytes: int = 0
+    seconds: float = 0
 
 
 def truncated(reason: str) -> ImageRejectedError:

@@ -15,12 +15,14 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from imagelake.imaging import exif
 from imagelake.imaging.header import MAX_PARTS, Header, corrupt, truncated
+from imagelake.imaging.sniff import refusal
 
 # Every marker that begins a segment. Like decoders, we skip bytes between segments and repeated bytes 0xFF.
 _SEGMENT = re.compile(rb"\xff[^\xff\x00\x01\xd0-\xd8]")
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
+_ARITHMETIC = frozenset({0xC9, 0xCA, 0xCD, 0xCE})
 _END, _SCAN, _COMMENT = 0xD9, 0xDA, 0xFE
 _APP0, _APP1, _APP2, _APP15 = 0xE0, 0xE1, 0xE2, 0xEF
 
@@ -28,6 +30,10 @@ _SCANS = re.compile(rb"\xff\xda")
 # Encoders write about ten scans. A scan may have only a few bytes, but for each one the decoder goes through the whole
 # image. So the limit depends on the size of the image: 100 scans for a small one, 20 for one of 40 megapixels.
 _LOWEST_SCAN_LIMIT, _HIGHEST_SCAN_LIMIT, _MAX_SCANNED_PIXELS = 20, 100, 800_000_000
+
+# Time for each pixel of each component of a scan, and for each byte. An arithmetic coder can make thousands of cheap
+# decisions for a byte.
+_SEQUENTIAL, _PROGRESSION, _DECISIONS = (1e-9, 20e-9), (0.5e-9, 36e-9), (90e-9, 20e-9)
 
 # A JFIF segment without a thumbnail (T.871, 10.1). It replaces that of the file, because version and density do not
 # matter.
@@ -78,6 +84,9 @@ def read_header(data: bytes) -> Header:
             if frame:
                 raise corrupt("the JPEG has two frame headers")
             frame = _Frame(marker, *struct.unpack_from(">HHB", body, 1))
+            if marker in _LOSSLESS:
+                # Browsers do not show it, and our decoder crashes when it makes it smaller.
+                raise refusal("lossless JPEG")
         elif marker == _APP1 and body.startswith(b"Exif\0\0") and orientation == 1:
             orientation = exif.read_orientation(body)
         elif marker == _APP2 and body.startswith(b"ICC_PROFILE\0"):
@@ -90,14 +99,18 @@ def read_header(data: bytes) -> Header:
             kept.append(view[start:end])
     if not frame:
         raise corrupt("the JPEG has no frame header")
-    kept += _keep_scans(data, segment, segments, frame)
+    scans, planes = _keep_scans(data, segment, segments, frame)
+    rates = _DECISIONS if frame.marker in _ARITHMETIC else _PROGRESSION if planes > frame.components else _SEQUENTIAL
     return Header(
         frame.width,
         frame.height,
-        b"".join(kept),
+        b"".join(kept + scans),
         orientation,
         _join_profile(profile_chunks),
         channels=frame.components,
+        # Of an image in several scans, the decoder keeps all coefficients, of two bytes each.
+        pixel_bytes=max(8, 2 + 2 * frame.components),
+        seconds=frame.width * frame.height * planes * rates[0] + sum(map(len, scans)) * rates[1],
     )
 
 
@@ -131,31 +144,39 @@ def _segments(data: bytes) -> Iterator[_Segment]:
         raise corrupt(f"the JPEG has more than {MAX_PARTS} segments before its first scan")
 
 
-def _keep_scans(data: bytes, first: _Segment, others: Iterator[_Segment], frame: _Frame) -> list[memoryview]:
-    """Return the scans; ``first`` is the header of the first one, and ``others`` are the segments after it."""
+def _keep_scans(
+    data: bytes, first: _Segment, others: Iterator[_Segment], frame: _Frame
+) -> tuple[list[memoryview], int]:
+    """Return the scans, and the number of their components.
+
+    ``first`` is the header of the first scan, and ``others`` are the segments after it.
+    """
     view = memoryview(data)
     _, start, end = first
-    is_sequential = frame.marker not in _PROGRESSIVE | _LOSSLESS
+    is_sequential = frame.marker not in _PROGRESSIVE
     parameters = memoryview(_ALL_COEFFICIENTS) if is_sequential else view[end - 3 : end]
     # If the first scan of a JPEG that is not progressive has all components, a decoder reads no other scan.
     has_one_scan = frame.marker not in _PROGRESSIVE and data[start + 4] == frame.components
-    end_of_image = len(data) if has_one_scan else _find_end(data, chain([first], others), frame)
-    return [view[start : end - 3], parameters, view[end:end_of_image]]
+    end_of_image, planes = len(data), frame.components
+    if not has_one_scan:
+        end_of_image, planes = _find_end(data, chain([first], others), frame)
+    return [view[start : end - 3], parameters, view[end:end_of_image]], planes
 
 
-def _find_end(data: bytes, segments: Iterable[_Segment], frame: _Frame) -> int:
-    """Find the end of the image.
+def _find_end(data: bytes, segments: Iterable[_Segment], frame: _Frame) -> tuple[int, int]:
+    """Find the end of the image, and count the components of its scans.
 
     Raises ``ImageRejectedError`` if an image of this size may not have so many scans, or if scans are missing.
     """
     pixels = max(1, frame.width * frame.height)
     limit = min(max(_LOWEST_SCAN_LIMIT, _MAX_SCANNED_PIXELS // pixels), _HIGHEST_SCAN_LIMIT)
-    scans = end = 0
+    scans = end = planes = 0
     # By component and coefficient: the low bits that no scan has had yet (G.1.1.1).
     missing_bits: dict[tuple[int, int], int] = {}
     for marker, start, end in segments:
         if marker == _SCAN:
             scans += 1
+            planes += data[start + 4]
             first, last, bits = data[end - 3 : end]
             for component in data[start + 5 : end - 3 : 2]:
                 coefficients = ((component, index) for index in range(first, min(last, 63) + 1))
@@ -164,7 +185,8 @@ def _find_end(data: bytes, segments: Iterable[_Segment], frame: _Frame) -> int:
             break
     else:
         # There is no end that we can find, so each of these may be a scan.
-        scans += len(list(islice(_SCANS.finditer(data, end), limit)))
+        more = len(list(islice(_SCANS.finditer(data, end), limit)))
+        scans, planes = scans + more, planes + more * frame.components
         end = len(data)
     if scans > limit:
         raise corrupt(f"the JPEG has more than {limit} scans for {frame.width}x{frame.height} pixels")
@@ -172,7 +194,7 @@ def _find_end(data: bytes, segments: Iterable[_Segment], frame: _Frame) -> int:
         len({component for component, _ in missing_bits}) < frame.components or any(missing_bits.values())
     ):
         raise truncated("the JPEG ends before its last scan")
-    return end
+    return end, planes
 
 
 def _join_profile(chunks: list[bytes]) -> bytes | None:

@@ -31,8 +31,9 @@ class Options:
                                ``fast``: like ``balanced``, with a cheaper filter
     ``encode_quality``         quality of the JPEG, 1 to 95
     ``tensor``                 also return pixels as model input, see `imagelake.imaging.tensor`; ``None`` for none
-    ``max_pixels``             safety limit for the pixels of the file's canvas and of the result. A larger file is
-                               refused from its header, before any pixel is decoded
+    ``max_pixels``             safety limit for the pixels of the file's canvas and of the result; a result has at most
+                               ``MAX_RESULT_PIXELS`` too. A larger file is refused from its header, before any pixel is
+                               decoded
     ``formats``                names of the accepted formats, out of `FORMATS`
 
     Raises ``ValueError`` for a value out of range.

@@ -8,4 +8,6 @@ Preset = Literal["fast", "balanced", "quality"]
 Tensor = Literal["uint8", "float32"]
 ResizeMode = Literal["no", "border", "keep_ratio", "keep_ratio_largest", "center_crop"]
 
+# A result of this size takes 425 MB. Photos of 24 megapixels are common.
+MAX_RESULT_PIXELS = 25_000_000
 DEFAULT_PRESET: Preset = "balanced"

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from imagelake.imaging import Options, process, resize
 from imagelake.lake import object_keys
 from imagelake.run.image_option_models import ImageOptions
+from imagelake.run.image_options import MAX_RESULT_PIXELS
 from imagelake.run.models import Batch, FeedEntry, PlannedBatch
 from local.sample_feed import SAMPLES
 from tests.support.asl import ROOT
@@ -119,8 +120,8 @@ def test_no_image_is_larger_than_the_estimate_says(values: dict[str, Any], width
     size = resize.compute_geometry(width, height, options).size
     if options.resize_mode == "border":
         size = (max(options.image_size, *size),) * 2
-    # A side is rounded, and it has at least one pixel; a larger result than 40 million pixels is rejected.
-    assert size[0] * size[1] <= max_area(chosen) + max(size) or size[0] * size[1] > options.max_pixels
+    # A side is rounded, and it has at least one pixel; a larger result than 25 million pixels is rejected.
+    assert size[0] * size[1] <= max_area(chosen) + max(size) or size[0] * size[1] > MAX_RESULT_PIXELS
     assert max_images(chosen) == 1 or max_images(chosen) * TENSOR_BYTES[chosen.tensor] < MAX_IMAGE_BYTES
 
 

@@ -9,6 +9,7 @@ import pytest
 from imagelake.imaging import process
 from imagelake.imaging.avif import _sequence_pixels, read_header
 from imagelake.run.errors import ErrorCode, ImageRejectedError
+from tests.support.avif_grid import Tiles, avif_grid, units
 from tests.support.images import encoded, quarters
 from tests.support.part_bombs import avif, box, full_box
 
@@ -126,6 +127,51 @@ def test_the_size_is_read_behind_video_timing(timing: str) -> None:
     bits = "000" + "1" + "0" + timing + points + "0111" + "0110" + f"{199:08b}" + f"{99:07b}"
     payload = int(bits.ljust(8 * 40, "0"), 2).to_bytes(40, "big")
     assert _sequence_pixels(payload) == 200 * 100
+
+
+def test_a_grid_of_tiles_is_read() -> None:
+    for headers in ("first", "all"):
+        result = process(avif_grid(4, Tiles(headers=headers)))
+        assert (result.width, result.height) == (256, 256)
+
+
+HUGE_GRIDS = {
+    "frames larger than they say": (8, Tiles(frame=1_024)),
+    "frames larger than they say, with headers": (8, Tiles(frame=1_024, headers="all")),
+    "frames in front of a small header": (8, Tiles(frame=1_024, headers="small")),
+    "frames without a size": (8, Tiles(frame=1_024, own_sizes=False)),
+    "tiles larger than their frames": (8, Tiles(tile=1_024, output=7_200, image=64)),
+    "a grid larger than its image": (2, Tiles(tile=4_096, output=8_192, image=64)),
+    "many small tiles": (30, Tiles(frame=256)),
+}
+
+
+@pytest.mark.parametrize("name", HUGE_GRIDS)
+def test_all_tiles_of_a_grid_count(name: str) -> None:
+    """A decoder keeps the last sequence header (AV1 specification, 7.5), also from one tile to the next."""
+    with pytest.raises(ImageRejectedError) as refused:
+        process(avif_grid(*HUGE_GRIDS[name]))
+    assert refused.value.code is ErrorCode.TOO_MANY_PIXELS
+
+
+@pytest.mark.parametrize("kind", [3, 7])
+def test_a_header_of_a_frame_counts_as_a_frame(kind: int) -> None:
+    """AV1 specification, 6.2.2: 3 is a frame header and 7 a redundant one, which dav1d also takes for the first one."""
+    header, frame, _ = units(2_000)
+    data = header + (bytes([kind << 3 | 2]) + frame[1:]) * 20
+    assert read_header(avif([(0, len(data))], data)).coded_pixels >= 20_000_000
+
+
+def test_a_size_behind_32_operating_points_is_read() -> None:
+    """AV1 specification, 5.5.1: each point may have 89 bits, so the size begins behind 370 bytes."""
+    timing = "1" + "0" * 64 + "1" + "1" + "1" + "11111" + "0" * 42
+    point = "0" * 12 + "01000" + "0" + "1" + "0" * 65 + "1" + "0" * 4
+    bits = "000" + "0" + "0" + timing + "1" + "11111" + point * 32 + "1111" + "1111" + "1" * 32
+    payload = int(bits.ljust(8 * 400, "0"), 2).to_bytes(400, "big")
+    unit = b"\x0a\x90\x03" + payload + UNITS
+    with pytest.raises(ImageRejectedError) as refused:
+        process(avif([(0, len(unit))], unit))
+    assert refused.value.code is ErrorCode.TOO_MANY_PIXELS
 
 
 @pytest.mark.parametrize("pieces", [1_001, 65_535])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import struct
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -11,6 +13,7 @@ import pytest
 from PIL.JpegImagePlugin import JpegImageFile
 
 from imagelake.imaging import Options, jpeg, process
+from imagelake.imaging.header import MAX_DECODER_BYTES, MAX_DECODER_SECONDS
 from imagelake.imaging.jpeg import read_header
 from imagelake.run.errors import ErrorCode, ImageRejectedError
 from imagelake.run.image_options import Preset
@@ -180,6 +183,47 @@ def test_a_cut_progressive_jpeg_is_called_truncated_when_its_last_scan_is_not_re
         with pytest.raises(ImageRejectedError) as refused:
             process(data[: len(data) * percent // 100], Options(preset="fast"))
         assert refused.value.code is ErrorCode.TRUNCATED, percent
+
+
+@pytest.mark.parametrize("marker", [0xC3, 0xC7, 0xCB, 0xCF])
+@pytest.mark.parametrize("size", [(600, 400), (64, 9), (16, 1_000)])
+def test_a_lossless_jpeg_is_refused_by_every_preset(marker: int, size: tuple[int, int]) -> None:
+    """T.81, B.2.2: SOF3, SOF7, SOF11 and SOF15 are lossless; a decoder that scales one may crash."""
+    data = encoded(photo(*size)).replace(b"\xff\xc0", bytes([0xFF, marker]))
+    assert set(codes_of(data)) == {"format_not_allowed"}
+
+
+def resized(data: bytes, width: int, height: int) -> bytes:
+    start = re.search(rb"\xff[\xc0\xc2]", data)
+    assert start
+    return data[: start.start() + 5] + struct.pack(">HH", height, width) + data[start.start() + 9 :]
+
+
+@pytest.mark.parametrize("megabytes", [0, 8, 15])
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("kind", ["baseline", "progressive"])
+def test_a_photo_of_24_megapixels_is_within_the_limits(kind: str, mode: str, megabytes: int) -> None:
+    data = resized(sample(kind, mode), 6_000, 4_000)
+    header = read_header(data[:-2] + b"\1" * (megabytes * 1_000_000) + END)
+    assert header.seconds < MAX_DECODER_SECONDS
+    assert 24_000_000 * header.pixel_bytes < MAX_DECODER_BYTES
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "fits"),
+    [
+        ("baseline", (2_000, 1_500), True),
+        ("baseline", (2_400, 2_000), False),
+        ("progressive", (900, 700), True),
+        ("progressive", (1_400, 1_000), False),
+        ("progressive", (6_000, 4_000), False),
+    ],
+)
+def test_an_arithmetic_coder_has_time_for_few_pixels(kind: str, size: tuple[int, int], fits: bool) -> None:
+    """It may decide a coefficient's bits one by one for almost no data (T.81, F.1.4): 16 megapixels took 1.5 s."""
+    data = resized(sample(kind), *size)
+    header = read_header(data.replace(b"\xff\xc0", b"\xff\xc9").replace(b"\xff\xc2", b"\xff\xca"))
+    assert (header.seconds < MAX_DECODER_SECONDS) == fits
 
 
 def test_all_scans_are_kept_and_nothing_after_them() -> None:

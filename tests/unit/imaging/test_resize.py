@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from imagelake.imaging import Options, process, resize
+from imagelake.imaging import Options, decode, process, resize
 from imagelake.run.errors import ErrorCode, ImageRejectedError
 from imagelake.run.image_options import Preset, ResizeMode
-from tests.support.images import decoded, encoded, photo, psnr, quarters
+from tests.support.images import decoded, encoded, photo, png_of, psnr, quarters
 
 LANCZOS = Image.Resampling.LANCZOS
 
@@ -98,6 +98,30 @@ def test_a_result_beyond_the_pixel_limit_is_refused() -> None:
     with pytest.raises(ImageRejectedError) as refused:
         process(sliver, enlarged)
     assert refused.value.code is ErrorCode.TOO_MANY_PIXELS
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "advice"),
+    [
+        ((5_100, 5_000), {"resize_mode": "no"}, "another resize_mode"),
+        ((700, 70), {"resize_mode": "keep_ratio", "image_size": 2_048, "resize_only_if_bigger": False}, "image_size"),
+        ((16_000, 2_100), {"resize_mode": "keep_ratio", "image_size": 2_048}, "image_size"),
+        ((20_400, 1_500), {"resize_mode": "center_crop", "image_size": 2_048}, "image_size"),
+    ],
+)
+def test_a_result_of_more_than_25_megapixels_is_refused(
+    size: tuple[int, int], options: dict[str, Any], advice: str
+) -> None:
+    data = png_of(*size, b"") if size[0] > 1_000 else encoded(Image.new("RGB", size), "PNG")
+    with pytest.raises(ImageRejectedError, match=rf"result.*25000000 pixels.*Choose.*{advice}") as refused:
+        process(data, Options(**options))
+    assert refused.value.code is ErrorCode.TOO_MANY_PIXELS
+
+
+def test_a_photo_of_24_megapixels_may_keep_its_size() -> None:
+    options = Options(resize_mode="no")
+    geometry = resize.compute_geometry(6_000, 4_000, options)
+    decode._check_result(geometry.size, options)
 
 
 def test_a_result_no_jpeg_can_hold_is_refused() -> None:
