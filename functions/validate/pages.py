@@ -51,11 +51,15 @@ def read_pages(
 
 def _merged(first: Post, again: Post) -> Post:
     """Add the media items of ``again`` that ``first`` has not, or has without a usable URL."""
-    media = {item.media_id: item for item in first.media}
+    media = list(first.media)
+    places = {item.media_id: place for place, item in reversed(list(enumerate(media)))}
     for item in again.media:
-        if item.media_id not in media or (_is_usable(item) and not _is_usable(media[item.media_id])):
-            media[item.media_id] = item
-    return first if list(media.values()) == first.media else first.model_copy(update={"media": list(media.values())})
+        place = places.setdefault(item.media_id, len(media))
+        if place == len(media):
+            media.append(item)
+        elif _is_usable(item) and not _is_usable(media[place]):
+            media[place] = item
+    return first if media == first.media else first.model_copy(update={"media": media})
 
 
 def _is_usable(media: Media) -> bool:
