@@ -24,6 +24,9 @@ from imagelake.sources.wire import read_entries
 _TIMES = ("published", "created", "updated")
 _FEED_TIMES = ("updated", "published", "created")
 
+# https://www.rfc-editor.org/rfc/rfc4287#section-4.2.7.2
+_RELATIONS = "http://www.iana.org/assignments/relation/"
+
 # These patterns take quadratic time, so a longer name is not searched.
 _MAX_NAME = 1_000
 _EMAIL = re.compile(r"\S+@\S+")
@@ -52,8 +55,9 @@ def read_items(feed: Feed, document: Document) -> tuple[list[Post], list[Reject]
 
 
 def next_page(document: Document) -> str | None:
-    """Return the URL of older entries (RFC 5005), if the feed has one."""
-    return next((link.get("href") or None for link in _links(document.about, "next")), None)
+    """Return the URL of older entries (RFC 5005), if the feed has one: the next page, or the archive before."""
+    links = _links(document.about, "next") + _links(document.about, "prev-archive")
+    return next((link.get("href") or None for link in links), None)
 
 
 def _entry(entry: dict[str, Any], document: Document, odd_dates: list[str]) -> Entry:
@@ -102,7 +106,12 @@ def _link(entry: dict[str, Any]) -> str | None:
 
 
 def _links(element: dict[str, Any], relation: str) -> list[dict[str, Any]]:
-    return [link for link in element.get("links", []) if link.get("rel") == relation]
+    return [link for link in element.get("links", []) if _relation(link) == relation]
+
+
+def _relation(link: dict[str, Any]) -> str:
+    """Return the name of a relation, which can also be written as an IRI."""
+    return (link.get("rel") or "").strip().lower().removeprefix(_RELATIONS)
 
 
 def _author(element: dict[str, Any]) -> tuple[str | None, str | None] | None:
