@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
+from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import unquote
 
 from imagelake.sources.entry import Enclosure
-from imagelake.sources.signatures import without_signature
+from imagelake.sources.signatures import is_signed, without_signature
 from imagelake.web.errors import UrlRefusedError
 from imagelake.web.urls import Url
 
@@ -32,12 +34,14 @@ class _Parts(NamedTuple):
     width: int | None
 
 
-def largest_of_each(files: list[Enclosure]) -> list[Enclosure]:
-    """Return each image once, in its largest size, and each other file once, in their order."""
+def largest_of_each(*elements: list[Enclosure]) -> list[Enclosure]:
+    """Return each image once, in its largest size, and each other file once, in their order.
+
+    Each list has the files of one element. A feed may state one file in several elements.
+    """
     by_url: dict[str, Enclosure] = {}
-    for index, file in enumerate(files):
-        # A feed may state one file in several elements.
-        by_url.setdefault(_spelled(file.url) if file.url else f" {index}", file)
+    for index, file in enumerate(_without_signed_twice(elements)):
+        by_url.setdefault(spelled(file.url) if file.url else f" {index}", file)
     members = [
         (_parts(url) if file.kind == "image" and file.url else _Parts(f" {url}", (), None), file)
         for url, file in by_url.items()
@@ -64,7 +68,21 @@ def _largest(group: list[tuple[_Parts, Enclosure]]) -> Enclosure:
     return max(group, key=lambda member: member[1].width or member[0].width or math.inf)[1]
 
 
-def _spelled(text: str) -> str:
+def _without_signed_twice(elements: Iterable[list[Enclosure]]) -> list[Enclosure]:
+    """Leave out a file that an element before has with another signature, if only one file of each can be it."""
+    files: list[Enclosure] = []
+    for element in elements:
+        before, here = Counter(map(_signed, files)), Counter(map(_signed, element))
+        files += [file for file in element if not ((name := _signed(file)) and before[name] == 1 and here[name] == 1)]
+    return files
+
+
+def _signed(file: Enclosure) -> str | None:
+    """Return the URL without its signature, or ``None`` if it has none beyond doubt."""
+    return without_signature(spelled(file.url)) if file.url and is_signed(file.url) else None
+
+
+def spelled(text: str) -> str:
     """Return one spelling for all URLs that lead to the same file; it is only compared, never requested."""
     try:
         url = Url.parse(text)

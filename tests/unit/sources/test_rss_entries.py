@@ -210,6 +210,74 @@ def test_file_in_two_spellings_is_one_file(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "query",
+    [
+        "X-Amz-Date={0}&X-Amz-Expires=9&X-Amz-Signature=beef{0}",
+        "Expires={0}&Signature=aa{0}~&Key-Pair-Id=K1",
+        "sv=2022-11-02&se={0}&sig=aa{0}%3D",
+        "_nc_cat=1{0}&oh=00_Af{0}&oe={0}",
+    ],
+)
+def test_image_that_two_elements_sign_at_different_times_is_one(query: str) -> None:
+    """See signatures.py for the parameters of each service."""
+    first, second = (f"https://site.example/a.jpg?id=1&{query.format(at)}" for at in (1, 2))
+    escaped = [url.replace("&", "&amp;") for url in (first, second)]
+    inside = f'<enclosure url="{escaped[1]}" type="image/png"/><media:content url="{escaped[0]}" medium="image"/>'
+    assert images(rss(item(inside))) == [("image", first)]
+    assert images(json_feed(json_item(image=first, attachments=[{"url": second}]))) == [("image", first)]
+
+
+@pytest.mark.parametrize(
+    ("media", "enclosures"),
+    [
+        # A parameter that only looks like a signature can name a file.
+        (["/i?token=a"], ["/i?token=b"]),
+        (["/i?X-Amz-Signature=1&id=1"], ["/i?X-Amz-Signature=2&id=2"]),
+        (["/i"], ["/i?X-Amz-Signature=2"]),
+        # Nothing says which of them are the same.
+        (["/i?X-Amz-Signature=1", "/i?X-Amz-Signature=2"], ["/i?X-Amz-Signature=3"]),
+        (["/i?X-Amz-Signature=1"], ["/i?X-Amz-Signature=2", "/i?X-Amz-Signature=3"]),
+    ],
+)
+def test_images_of_two_elements_stay_apart_if_they_can_be_different(media: list[str], enclosures: list[str]) -> None:
+    inside = "".join(f'<media:content url="{url.replace("&", "&amp;")}" medium="image"/>' for url in media)
+    inside += "".join(f'<enclosure url="{url.replace("&", "&amp;")}" type="image/png"/>' for url in enclosures)
+    assert [url for _, url in images(rss(item(inside)))] == [f"https://site.example{url}" for url in media + enclosures]
+
+
+@pytest.mark.parametrize("small", ["/s.jpg", "/s.jpg#a", "HTTP://Site.Example:80/s.jpg", "/%73.jpg"])
+@pytest.mark.parametrize("element", ['<enclosure url="{}" type="image/jpeg"/>', '<media:content url="{}"/>'])
+def test_small_size_in_a_group_is_no_second_image_beside_it(small: str, element: str) -> None:
+    """https://www.rssboard.org/media-rss#media-group: the files of a group are representations of the same content."""
+    group = (
+        '<media:group><media:content url="/s.jpg" width="10" height="10"/>'
+        '<media:content url="/l.jpg" width="20" height="20"/></media:group>'
+    )
+    for inside in (element.format(small) + group, group + element.format(small)):
+        assert images(rss(item(inside))) == [("image", "https://site.example/l.jpg")]
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        f'<media:content url="/s.jpg"/><media:content url="/{"x" * 9_000}.jpg" width="20" height="20"/>',
+        '<media:content url="/s.jpg" type="application/pdf"/><media:content url="/v.mp4" width="20" height="20"/>',
+    ],
+)
+def test_image_beside_a_group_whose_choice_cannot_be_collected_is_kept(group: str) -> None:
+    inside = f'<media:group>{group}</media:group><enclosure url="/s.jpg" type="image/jpeg"/>'
+    assert ("image", "https://site.example/s.jpg") in images(rss(item(inside)))
+
+
+def test_video_in_a_group_that_is_also_the_enclosure_stays_a_skipped_media_item() -> None:
+    group = '<media:group><media:content url="/a.jpg"/><media:content url="/v.mp4"/></media:group>'
+    assert images(rss(item(f'{group}<enclosure url="/v.mp4" type="video/mp4"/>'))) == [
+        ("image", "https://site.example/a.jpg"),
+        ("video", "https://site.example/v.mp4"),
+    ]
+
+
+@pytest.mark.parametrize(
     ("one", "other"),
     [
         ("https://a.example/A.jpg", "https://a.example/a.jpg"),
