@@ -196,6 +196,15 @@ def test_images_of_a_post_with_one_id_are_one_and_the_others_are_skipped(
     assert [line["raw"]["url"] for line in kept] == [other.url for other in others]
 
 
+def test_image_of_a_later_page_with_the_id_of_another_one_is_skipped_too(lake: Lake, network: Network) -> None:
+    """The rest of an album of Facebook is a post with the same id."""
+    one = media("one", url="https://cdn.example/1.jpg?sig=1&expires=2")
+    moved = one.model_copy(update={"index": 1, "url": "https://cdn.example/1.jpg?sig=3&expires=4"})
+    other = one.model_copy(update={"index": 100, "url": "https://cdn.example/2.jpg?sig=5&expires=6"})
+    answer = validate(lake, page(post("a", one), cursor="1"), page(post("a", moved, other)))
+    assert (answer["items"], answer["skipped_media"]) == (1, {SAME_ID: 1})
+
+
 def test_image_that_two_posts_show_is_one_without_a_reason(lake: Lake, network: Network) -> None:
     """An album and a post of Facebook show one photo, each with another URL of it."""
     shown = media("one", url="https://cdn.example/1.jpg")
