@@ -107,7 +107,12 @@ class Pager:
             is_last = is_last or is_at_end or self._repeats_itself(page, before)
         stopped_by = None if is_last else self._limit_reached(progress, page, bookmark)
         status = "done" if is_last or stopped_by else "more"
-        return progress.model_copy(update={"status": status, "stopped_by": stopped_by, "is_at_end": is_at_end})
+        update: dict[str, object] = {"status": status, "stopped_by": stopped_by, "is_at_end": is_at_end}
+        # One post is the bookmark's own.
+        if is_at_end and page.cursor and progress.read_again > 1 and self._is_of_one_time(page, bookmark):
+            text = f"{self._feed.name}: more posts than the limit have the time of the bookmark; some may not be read"
+            update["warnings"] = list(dict.fromkeys([*progress.warnings, text]))
+        return progress.model_copy(update=update)
 
     def _refuse_long_url(self, request: Request, is_first: bool) -> None:
         """Raise if the metadata of the raw page could not hold the request's URL."""
@@ -195,17 +200,24 @@ class Pager:
         """Tell if a listing that starts at the newest post has reached the bookmark, and the overlap is read."""
         # The first run has read as many posts as its limit; a post behind them would become a new row.
         next_is_too_old = progress.read_again + len(page.posts) + len(page.rejects) > self._max_posts
-        is_read = progress.read_again >= self._source.overlap or next_is_too_old
-        return is_read and self._reaches_bookmark(page, bookmark)
+        is_read = progress.read_again >= self._source.overlap and not self._is_of_one_time(page, bookmark)
+        return (is_read or next_is_too_old) and self._reaches_bookmark(page, bookmark)
 
     def _reaches_bookmark(self, page: Page, bookmark: Bookmark | None) -> bool:
-        """Tell if all posts of a page are behind the bookmark, in a listing that starts at the newest post."""
+        """Tell if no post of a page is newer than the bookmark, in a listing that starts at the newest post."""
         return (
             self._source.newest_first
             and bookmark is not None
             and page.newest is not None
             and page.newest.newest_at <= bookmark.newest_at
         )
+
+    def _is_of_one_time(self, page: Page, bookmark: Bookmark | None) -> bool:
+        """Tell if all posts of a page have the bookmark's own time; new ones with that time can follow."""
+        if bookmark is None or page.newest is None or [post.post_id for post in page.posts] == [bookmark.newest_id]:
+            return False
+        times = {page.newest.newest_at, *(post.posted_at for post in page.posts)}
+        return times == {bookmark.newest_at}
 
     def _newest(self, progress: Progress, page: Page, bookmark: Bookmark | None) -> dict[str, str]:
         """Return the newest post after this page, as fields of ``Progress``."""

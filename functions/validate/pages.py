@@ -11,6 +11,7 @@ from imagelake.lake.bucket import Bucket, named_if_damaged
 from imagelake.run.models import Run
 from imagelake.run.posts import Media, Post
 from imagelake.sources import Feed, Reject, Source
+from imagelake.sources.signatures import without_signature
 from imagelake.web.messages import Response
 
 # The memory holds the rejects of all pages of a feed.
@@ -50,12 +51,26 @@ def read_pages(
 
 
 def _merged(first: Post, again: Post) -> Post:
-    """Add the media items of ``again`` that ``first`` has not, or has without a usable URL."""
-    media = {item.media_id: item for item in first.media}
+    """Add the media items of ``again`` that ``first`` has not, or has without a usable URL.
+
+    An item at another place with another URL is another one, even if it has the same id.
+    """
+    media = list(first.media)
+    places = {item.media_id: place for place, item in reversed(list(enumerate(media)))}
+    known = {_name(item) for item in media}
     for item in again.media:
-        if item.media_id not in media or (_is_usable(item) and not _is_usable(media[item.media_id])):
-            media[item.media_id] = item
-    return first if list(media.values()) == first.media else first.model_copy(update={"media": list(media.values())})
+        place = places.setdefault(item.media_id, len(media))
+        if place == len(media):
+            media.append(item)
+        elif _is_usable(item) and not _is_usable(media[place]):
+            media[place] = item
+        elif _is_usable(item) and item.index != media[place].index and _name(item) not in known:
+            media.append(item)
+    return first if media == first.media else first.model_copy(update={"media": media})
+
+
+def _name(media: Media) -> tuple[str, str]:
+    return media.media_id, without_signature(media.url or "")
 
 
 def _is_usable(media: Media) -> bool:

@@ -18,6 +18,7 @@ from imagelake.run.image_option_models import ImageOptions
 from imagelake.run.models import Batch, BookmarkUpdate, FeedPlan, PlannedBatch
 from imagelake.run.posts import Item, Media, Post
 from imagelake.sources import Feed, Reject
+from imagelake.sources.signatures import without_signature
 from validate.batch_size import max_images
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -26,6 +27,7 @@ MAX_BATCH_BYTES = 20_000_000
 # The state of a run holds the counts, and at most 256 KB in all.
 MAX_SKIP_REASONS = 20
 _OTHER_REASONS = "other reasons"
+_SAME_ID = "another image of the post has the same id"
 
 
 @dataclass(frozen=True)
@@ -189,12 +191,20 @@ class Planner:
 
 
 def _images(feed: Feed, posts: list[Post]) -> tuple[list[Item], list[Reject]]:
-    """List every image once, and the skipped media items, each with its reason."""
+    """List every image once, and the skipped media items, each with its reason.
+
+    Two posts can show one image, but in one post, an id with two URLs stands for two images.
+    """
     items: dict[str, Item] = {}
     skipped: list[Reject] = []
     for post in posts:
+        urls: dict[str, str] = {}
         for media in post.media:
             if media.kind == "image" and media.url is not None and media.skip_reason is None:
+                url = without_signature(media.url)
+                if urls.setdefault(media.media_id, url) != url:
+                    skipped.append(Reject(post.post_id, _SAME_ID, media.model_dump(mode="json")))
+                    continue
                 items.setdefault(media.media_id, Item.of(feed.source, feed.name, post, media))
             else:
                 skipped.append(Reject(post.post_id, _skip_reason(media), media.model_dump(mode="json")))

@@ -47,6 +47,7 @@ _KINDS: Mapping[str, MediaKind] = {
 _LINKS = frozenset({"link", "share", "multi_share", "fallback", "map", "event", "note", "offer", "question", "job"})
 _NO_URL = "facebook gives no URL for this media item"
 _SHARED = "shared from another post"
+_WHOSE = "facebook gives an image, but not if it is the post's own or that of a link"
 
 
 class _Image(WireModel):
@@ -251,6 +252,8 @@ def _more(post_id: str, index: int, why: str) -> Media:
 
 def _media(entry: _Entry) -> list[Media]:
     """Return the Page's own media; link cards are left out, and media of shared posts are skipped."""
+    if not _attached(entry) and entry.full_picture and entry.status_type not in ("added_photos", "shared_story"):
+        return [skipped(f"facebook/{entry.id}/0", 0, _WHOSE)]
     parts = [raw for raw in _parts(entry) if not _is_link(raw)]
     instead = entry.full_picture if len(parts) == 1 else None
     media = _read(parts, entry.id, instead=instead)
@@ -259,12 +262,15 @@ def _media(entry: _Entry) -> list[Media]:
     return [skipped(item.media_id, item.index, _SHARED) for item in media]
 
 
+def _attached(entry: _Entry) -> list[Any]:
+    return entry.attachments.data if entry.attachments else []
+
+
 def _parts(entry: _Entry) -> Iterator[Any]:
-    if entry.attachments is None:
-        if entry.full_picture and entry.status_type == "added_photos":
-            yield {"media_type": "photo"}
-        return
-    for raw in entry.attachments.data:
+    attached = _attached(entry)
+    if not attached and entry.full_picture:
+        yield {"media_type": "photo"}
+    for raw in attached:
         inner = _inner(raw)
         yield from inner.data if inner and inner.data else [raw]
 

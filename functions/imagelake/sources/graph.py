@@ -169,18 +169,24 @@ def read_page(
     cursor: str | None,
     in_order: bool = True,
 ) -> Page:
-    """Build the page of a listing; an entry for which ``to_post`` raises ``ValueError`` is a reject."""
+    """Build the page of a listing; an entry for which ``to_post`` raises ``ValueError`` is a reject.
+
+    The bookmark is never later than the response, because a Page can give a post a date in the future.
+    """
     entries = listing.get("data")
     if not isinstance(entries, list):
         raise SourceChangedError(f"{feed.name}: the response has no list named data")
     posts, rejects = read_entries(feed, entries, to_post, _id)
     newest = max(posts, key=lambda post: post.posted_at, default=None) if in_order else None
+    clock = responded_at(response)
     return Page(
         posts=posts,
         rejects=rejects,
         cursor=cursor,
         rate=DIALECT.rate(response),
-        newest=Bookmark(newest_id=newest.post_id, newest_at=newest.posted_at) if newest else None,
+        newest=Bookmark(newest_id=newest.post_id, newest_at=min(newest.posted_at, clock) if clock else newest.posted_at)
+        if newest
+        else None,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -84,7 +83,7 @@ def _entry(item: _Item, about: _Feed, base: str, odd_dates: list[str]) -> Entry:
         author_name=author.name or None,
         author_uri=absolute(base, author.url),
         tags=item.tags or [],
-        enclosures=largest_of_each(list(_enclosures(item, base))),
+        enclosures=largest_of_each(*_enclosures(item, base)),
     )
 
 
@@ -96,20 +95,19 @@ def _posted_at(item: _Item, odd_dates: list[str]) -> datetime:
     return posted_at
 
 
-def _enclosures(item: _Item, base: str) -> Iterator[Enclosure]:
-    """Yield the files of an item. Its banner is decoration, and images inside the text can be icons or counters.
+def _enclosures(item: _Item, base: str) -> tuple[list[Enclosure], list[Enclosure]]:
+    """Return the image and the attachments. A banner is decoration, and images in the text can be icons or counters.
 
     Attachments with the same title are one file in several representations, of which the largest is taken.
     """
-    if item.image:
-        yield _file(base, {"url": item.image, "mime_type": "image/*"})[0]
+    image = [_file(base, {"url": item.image, "mime_type": "image/*"})[0]] if item.image else []
     groups: dict[object, list[tuple[Enclosure, int]]] = {}
     for index, raw in enumerate(item.attachments or []):
         title = raw.get("title") if isinstance(raw, dict) else None
         name = title if title and isinstance(title, str) else index
         groups.setdefault(name, []).append(_file(base, raw))
-    for group in groups.values():
-        yield max(group, key=lambda file: (file[0].kind == "image", file[1]))[0]
+    largest = [max(group, key=lambda file: (file[0].kind == "image", file[1]))[0] for group in groups.values()]
+    return image, largest
 
 
 def _file(base: str, raw: Any) -> tuple[Enclosure, int]:

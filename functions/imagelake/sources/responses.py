@@ -26,6 +26,14 @@ from imagelake.sources.contract import Feed, RateLimit
 from imagelake.web.messages import Response
 from imagelake.web.retry_after import http_date, retry_time
 
+_OFFSET = r"[Zz]|[+-]\d\d:\d\d"
+_DAY_IN_ZONE = re.compile(rf"(\d{{4}}-\d\d-\d\d)({_OFFSET})", re.ASCII)
+_ISO_TIME = re.compile(
+    r"(?:\d{4}-?\d\d-?\d\d|\d{4}-?W\d\d(?:-?\d)?)"
+    rf"(?:[Tt ]\d\d(?::?\d\d(?::?\d\d(?:[.,]\d+)?)?)?(?:{_OFFSET}|[+-]\d\d(?:\d\d)?)?)?",
+    re.ASCII,
+)
+
 T = TypeVar("T")
 
 _BY_STATUS: Mapping[int, type[ImagelakeError]] = {
@@ -161,8 +169,15 @@ def unix_time(text: str) -> datetime:
 
 
 def iso_time(text: str) -> datetime:
-    """Read ISO 8601 as an aware time in UTC; a time without an offset is in UTC."""
-    time = datetime.fromisoformat(text)
+    """Read ISO 8601 as an aware time in UTC; a time without an offset is in UTC.
+
+    A day with an offset is its start there: https://www.w3.org/TR/xmlschema11-2/#date. Python takes any sign between
+    date and time, so the day ``2026-09-30+02:00`` would be two o'clock.
+    """
+    day = _DAY_IN_ZONE.fullmatch(text)
+    if not day and not _ISO_TIME.fullmatch(text):
+        raise ValueError("not a time in ISO 8601")
+    time = datetime.fromisoformat(f"{day[1]}T00:00{day[2]}" if day else text.upper())
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 

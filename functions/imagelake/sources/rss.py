@@ -70,7 +70,8 @@ class Rss:
             "there is none, it is rejected. A warning says that a date cannot be read.",
             "Dates are read in ISO 8601, in RFC 822 and in what programs write instead: names of months, AM and PM, "
             "`GMT+0100`, `Europe/Berlin`. A date without a time zone is in UTC, and so is one with an unknown "
-            "abbreviation; `IST`, which has three meanings, cannot be read.",
+            "abbreviation; `IST`, which has three meanings, cannot be read. A day with a zone, such as "
+            "`2026-09-30+02:00`, begins at midnight there.",
             "Older pages are read if they are on the same host. If their link has http or the port of the other "
             "scheme, the scheme and the port of the feed are used. A reject says which other page is not read.",
             "A feed that has moved fails, and the error states its new URL.",

@@ -88,7 +88,8 @@ def _has_any(patterns: list[re.Pattern[str]], name: str) -> bool:
 def _with_bare_value(part: str) -> str:
     """Remove the signature of the URL in a value, which is the file's own URL if a proxy serves it."""
     name, _, value = part.partition("=")
-    inner = unquote_plus(value)
+    # Bytes that are not UTF-8 stay different.
+    inner = unquote_plus(value, errors="backslashreplace")
     if not inner.startswith(("http://", "https://")):
         return part
     bare = _bare(inner)

@@ -18,11 +18,14 @@ from imagelake.sources.dates import first_moment
 from imagelake.sources.entry import Enclosure, Entry, absolute, kind, post, resolved
 from imagelake.sources.feed_document import Document
 from imagelake.sources.plain_text import plain_text
-from imagelake.sources.renditions import largest_of_each
+from imagelake.sources.renditions import largest_of_each, spelled
 from imagelake.sources.wire import read_entries
 
 _TIMES = ("published", "created", "updated")
 _FEED_TIMES = ("updated", "published", "created")
+
+# https://www.rfc-editor.org/rfc/rfc4287#section-4.2.7.2
+_RELATIONS = "http://www.iana.org/assignments/relation/"
 
 # These patterns take quadratic time, so a longer name is not searched.
 _MAX_NAME = 1_000
@@ -52,8 +55,9 @@ def read_items(feed: Feed, document: Document) -> tuple[list[Post], list[Reject]
 
 
 def next_page(document: Document) -> str | None:
-    """Return the URL of older entries (RFC 5005), if the feed has one."""
-    return next((link.get("href") or None for link in _links(document.about, "next")), None)
+    """Return the URL of older entries (RFC 5005), if the feed has one: the next page, or the archive before."""
+    links = _links(document.about, "next") + _links(document.about, "prev-archive")
+    return next((link.get("href") or None for link in links), None)
 
 
 def _entry(entry: dict[str, Any], document: Document, odd_dates: list[str]) -> Entry:
@@ -102,7 +106,12 @@ def _link(entry: dict[str, Any]) -> str | None:
 
 
 def _links(element: dict[str, Any], relation: str) -> list[dict[str, Any]]:
-    return [link for link in element.get("links", []) if link.get("rel") == relation]
+    return [link for link in element.get("links", []) if _relation(link) == relation]
+
+
+def _relation(link: dict[str, Any]) -> str:
+    """Return the name of a relation, which can also be written as an IRI."""
+    return (link.get("rel") or "").strip().lower().removeprefix(_RELATIONS)
 
 
 def _author(element: dict[str, Any]) -> tuple[str | None, str | None] | None:
@@ -127,13 +136,31 @@ def _license(element: dict[str, Any], is_atom: bool) -> str | None:
 def _enclosures(entry: dict[str, Any]) -> list[Enclosure]:
     files = entry.get("media_content", [])
     grouped = [file for file in files if file["group"] is not None]
-    attached = [_best(list(group)) for _, group in groupby(grouped, key=lambda file: file["group"])]
-    attached += [file for file in files if file["group"] is None]
-    attached += _links(entry, "enclosure")
-    attached += [content for content in entry.get("content", []) if content.get("src")]
-    if not attached and (thumbnails := entry.get("media_thumbnail")):
-        attached = [max(thumbnails, key=_area) | {"medium": "image"}]
-    return largest_of_each([_enclosure(file) for file in attached])
+    groups = [list(group) for _, group in groupby(grouped, key=lambda file: file["group"])]
+    chosen = [_enclosure(_best(group)) for group in groups]
+    # A size of an image that is chosen from a group is no second image.
+    sizes = {
+        spelled(file.url)
+        for group, best in zip(groups, chosen, strict=True)
+        for file in map(_enclosure, group)
+        if best.url and file.url and file.kind == "image"
+    }
+    single, links, contents = (
+        [file for file in map(_enclosure, element) if not _is_one_of(sizes, file)]
+        for element in (
+            [file for file in files if file["group"] is None],
+            _links(entry, "enclosure"),
+            [content for content in entry.get("content", []) if content.get("src")],
+        )
+    )
+    media = chosen + single
+    if not (media or links or contents) and (thumbnails := entry.get("media_thumbnail")):
+        media = [_enclosure(max(thumbnails, key=_area) | {"medium": "image"})]
+    return largest_of_each(media, links, contents)
+
+
+def _is_one_of(sizes: set[str], file: Enclosure) -> bool:
+    return file.kind == "image" and file.url is not None and spelled(file.url) in sizes
 
 
 def _best(group: list[dict[str, Any]]) -> dict[str, Any]:

@@ -94,6 +94,43 @@ def test_first_run_that_ends_at_its_limit_leaves_older_posts_unread(feed: str) -
     assert [runs.run() for _ in range(3)] == [set()] * 3
 
 
+@every_listing
+@pytest.mark.parametrize("new", [1, 9, 24, 35, 99, 260])
+def test_posts_with_the_time_of_the_bookmark_are_read_however_many_they_are(feed: str, new: int) -> None:
+    """A feed with dates alone gives one time to all entries of a day (full-date of RFC 3339), and an import one second.
+
+    The bookmark's post is the last of its time, so the pages of the next run begin with the new posts.
+    """
+    runs = reading(feed, *range(1_000, 3_000, 10))
+    runs.run()
+    last = runs.listing.newest_first[0].place
+    added = [Entry(last, number) for number in range(1, new + 1)]
+    runs.listing.entries += added
+    assert {entry.name for entry in added} <= runs.run()
+    assert runs.progress.warnings == []
+    later = [Entry(last, number) for number in range(new + 1, 2 * new + 1)]
+    runs.listing.entries += [*later, Entry(last + 10)]
+    assert {entry.name for entry in [*later, Entry(last + 10)]} <= runs.run()
+    assert runs.run() == set()
+
+
+BY_TIME = ["bluesky:alice.example", "facebook:NASA", "instagram:me", "rss:https://example.org/"]
+
+
+@pytest.mark.parametrize("feed", BY_TIME)
+def test_posts_with_the_time_of_the_bookmark_end_at_the_limit_with_a_warning(feed: str) -> None:
+    runs = reading(feed, 1_000, limit=50)
+    runs.run()
+    assert runs.run() == set()
+    assert runs.progress.warnings == []
+    runs.listing.entries += [Entry(1_000, number) for number in range(1, 300)]
+    assert 25 <= len(runs.run()) <= 60
+    assert runs.progress.warnings == [
+        f"{feed}: more posts than the limit have the time of the bookmark; some may not be read"
+    ]
+    assert runs.progress.stopped_by is None
+
+
 @pytest.mark.parametrize("feed", FORWARD)
 @FEW
 @given(limit=st.integers(1, 50), new=st.integers(0, 200))

@@ -175,6 +175,43 @@ def test_media_that_are_no_images_are_skipped_with_a_reason(lake: Lake, network:
     ]
 
 
+SAME_ID = "another image of the post has the same id"
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_images_of_a_post_with_one_id_are_one_and_the_others_are_skipped(
+    lake: Lake, network: Network, again: bool
+) -> None:
+    """Attachments of Facebook can have one target, and records of a stream have the ids that their producer gives."""
+    one = media("one", url="https://cdn.example/1.jpg?sig=1&expires=2")
+    others = [one.model_copy(update={"index": index, "url": f"https://cdn.example/{index}.jpg"}) for index in (2, 3)]
+    same = one.model_copy(update={"index": 4, "url": "https://cdn.example/1.jpg?sig=9&expires=8"})
+    of_the_network = post("a", one, *others, same, media("two"))
+    pages = [page(of_the_network, cursor="1"), page(of_the_network)] if again else [page(of_the_network)]
+    answer = validate(lake, *pages)
+    (made,) = planned(lake, answer)
+    assert {item.media_url for item in made.items} == {one.url, media("two").url}
+    assert answer["skipped_media"] == {SAME_ID: 2}
+    kept = lake.bucket.get_lines(object_keys.rejects(RUN, "bluesky", ENTRY.feed_id))
+    assert [line["raw"]["url"] for line in kept] == [other.url for other in others]
+
+
+def test_image_of_a_later_page_with_the_id_of_another_one_is_skipped_too(lake: Lake, network: Network) -> None:
+    """The rest of an album of Facebook is a post with the same id."""
+    one = media("one", url="https://cdn.example/1.jpg?sig=1&expires=2")
+    moved = one.model_copy(update={"index": 1, "url": "https://cdn.example/1.jpg?sig=3&expires=4"})
+    other = one.model_copy(update={"index": 100, "url": "https://cdn.example/2.jpg?sig=5&expires=6"})
+    answer = validate(lake, page(post("a", one), cursor="1"), page(post("a", moved, other)))
+    assert (answer["items"], answer["skipped_media"]) == (1, {SAME_ID: 1})
+
+
+def test_image_that_two_posts_show_is_one_without_a_reason(lake: Lake, network: Network) -> None:
+    """An album and a post of Facebook show one photo, each with another URL of it."""
+    shown = media("one", url="https://cdn.example/1.jpg")
+    answer = validate(lake, page(post("a", shown), post("b", shown.model_copy(update={"url": "https://b.example/1"}))))
+    assert (answer["items"], answer["skipped_media"]) == (1, {})
+
+
 def test_media_item_with_a_skip_reason_is_skipped_even_if_it_has_a_url(lake: Lake, network: Network) -> None:
     answer = validate(lake, page(post("one", media("one", skip_reason="copyrighted"))))
     assert (answer["items"], answer["skipped_media"]) == (0, {"copyrighted": 1})

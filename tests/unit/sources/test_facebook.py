@@ -190,9 +190,31 @@ def test_image_when_nothing_is_attached_is_the_full_one_of_a_photo_post_only() -
     bare = entry()
     del bare["attachments"]
     assert shape(bare) == [("facebook/100_1/0", "image", signed("full"))]
-    assert shape(bare | {"status_type": "shared_story"}) == []
-    assert shape(bare | {"status_type": "mobile_status_update"}) == []
     assert shape({**bare, "full_picture": None}) == []
+
+
+@pytest.mark.parametrize("attachments", [None, {}, {"data": []}, {"data": [], "paging": {}}, [], ""])
+@pytest.mark.parametrize(
+    ("status_type", "reason"),
+    [
+        ("added_photos", None),
+        ("mobile_status_update", "facebook gives an image, but not if it is the post's own or that of a link"),
+        ("created_event", "facebook gives an image, but not if it is the post's own or that of a link"),
+        (None, "facebook gives an image, but not if it is the post's own or that of a link"),
+        ("shared_story", "shared from another post"),
+    ],
+)
+def test_image_when_nothing_is_attached_is_collected_or_skipped_with_its_reason(
+    attachments: Any, status_type: str | None, reason: str | None
+) -> None:
+    """``full_picture`` is that of the post or of a link: https://developers.facebook.com/docs/graph-api/reference/post"""
+    (media,) = only(entry(attachments=attachments, status_type=status_type)).media
+    assert (media.media_id, media.skip_reason) == ("facebook/100_1/0", reason)
+    assert media.url == (signed("full") if reason is None else None)
+
+
+def test_image_of_a_link_that_is_attached_is_not_one_of_the_post() -> None:
+    assert shape(entry("100_1", LINK, status_type="mobile_status_update")) == []
 
 
 def test_image_when_the_attachment_has_no_url_is_the_full_one() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -200,3 +202,31 @@ def test_error_that_names_no_permission_is_known_by_its_code(error: dict[str, An
         source.parse(feed, answer(source.request(feed, None, None), {"error": error}, 400))
     assert type(caught.value) is kind
     assert "Meta names" not in str(caught.value)
+
+
+DATED = {"date": "Fri, 20 Nov 2026 12:00:00 GMT"}
+
+
+@pytest.mark.parametrize("name", ["facebook", "instagram"])
+@pytest.mark.parametrize(
+    ("times", "newest_at"),
+    [
+        # A Page can give a post any date; the responses are of 2026-11-20, 12:00.
+        (["2030-01-01T00:00:00+0000", "2026-11-19T08:00:00+0000"], "2026-11-20T12:00:00"),
+        (["2026-11-20T12:00:01+0000"], "2026-11-20T12:00:00"),
+        (["2026-11-20T14:00:00+0300", "2026-11-20T10:00:00+0000"], "2026-11-20T11:00:00"),
+        (["2026-11-19T08:00:00+0000"], "2026-11-19T08:00:00"),
+    ],
+)
+def test_bookmark_is_never_later_than_the_response(name: str, times: list[str], newest_at: str) -> None:
+    """Otherwise the posts of the days until then would count as known."""
+    feed = Feed(source=name, account="NASA" if name == "facebook" else "me")
+    data = [
+        {"id": f"100_{number}", "created_time": at, "timestamp": at, "media_type": "IMAGE", "media_url": "https://a/"}
+        for number, at in enumerate(times)
+    ]
+    source = get_source(name)
+    page = source.parse(feed, replace(answer(source.request(feed, None, None), {"data": data}), headers=DATED))
+    assert len(page.posts) == len(times)
+    assert page.newest is not None
+    assert page.newest.newest_at == datetime.fromisoformat(newest_at).replace(tzinfo=UTC)

@@ -142,6 +142,22 @@ def test_iso_time_when_it_has_an_offset_is_utc(text: str) -> None:
     assert iso_time("2026-10-01T12:05:00").tzinfo is UTC
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["2026-10-01P12:05", "2026-10-01+12:05:00", "2026-10-01912:05", "2026-W40-4+02:00", "2026-10-01T12:05:00 Z", ""],
+)
+def test_iso_time_with_another_sign_between_date_and_time_is_refused(text: str) -> None:
+    """https://www.rfc-editor.org/rfc/rfc3339#section-5.6"""
+    with pytest.raises(ValueError, match="not a time in ISO 8601"):
+        iso_time(text)
+
+
+def test_iso_time_of_a_day_with_a_zone_is_its_start_there() -> None:
+    """https://www.w3.org/TR/xmlschema11-2/#date"""
+    assert iso_time("2026-10-01+02:00") == datetime(2026, 9, 30, 22, tzinfo=UTC)
+    assert iso_time("2026-10-01") == datetime(2026, 10, 1, tzinfo=UTC)
+
+
 @pytest.mark.parametrize("name", ["Date", "DATE", "date"])
 def test_header_when_in_another_case_is_found(name: str) -> None:
     answer = Response(200, {name: DATE}, b"", "https://a.example/")

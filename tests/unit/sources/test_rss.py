@@ -214,6 +214,19 @@ def test_media_id_when_read_again_is_the_same_and_differs_by_feed() -> None:
     assert first.media[0].media_id == again.media[0].media_id != other.media[0].media_id
 
 
+# https://www.rfc-editor.org/rfc/rfc4287#section-4.2.7.2
+IANA = "http://www.iana.org/assignments/relation/"
+
+
+def test_relations_of_an_entry_may_be_iris() -> None:
+    links = "".join(
+        f'<link rel="{IANA}{name}" href="/{name}" type="image/png"/>' for name in ("alternate", "enclosure", "license")
+    )
+    post = only(atom(links))
+    assert (post.permalink, post.license) == ("https://site.example/alternate", "https://site.example/license")
+    assert [media.url for media in post.media] == ["https://site.example/enclosure"]
+
+
 @pytest.mark.parametrize(
     ("body", "following"),
     [
@@ -221,6 +234,22 @@ def test_media_id_when_read_again_is_the_same_and_differs_by_feed() -> None:
         (atom("", about='<link rel="next" href="feed.xml?page=2"/>'), f"{URL}?page=2"),
         (atom("", '<link rel="next" href="2"/>', 'xml:base="/a/"'), "https://site.example/a/2"),
         (rss(about='<atom:link rel="next" href="https://SITE.example/2"/>'), "https://SITE.example/2"),
+        # Archived feeds: https://www.rfc-editor.org/rfc/rfc5005#section-4
+        (atom("", '<link rel="prev-archive" href="2025.xml"/>'), "https://site.example/blog/2025.xml"),
+        (rss(about='<atom:link rel="prev-archive" href="/2025"/>'), "https://site.example/2025"),
+        (
+            rss(about='<atom:link rel="prev-archive" href="/a"/><atom:link rel="next" href="/2"/>'),
+            "https://site.example/2",
+        ),
+        (rss(about='<atom:link rel="next-archive" href="/2025"/><atom:link rel="current" href="/3"/>'), None),
+        (rss(about='<atom:link rel="previous" href="/2025"/>'), None),
+        # A relation is its name or its IRI: https://www.rfc-editor.org/rfc/rfc4287#section-4.2.7.2
+        (atom("", f'<link rel="{IANA}next" href="/2"/>'), "https://site.example/2"),
+        (rss(about=f'<atom:link rel="{IANA}prev-archive" href="/2"/>'), "https://site.example/2"),
+        # https://www.rfc-editor.org/rfc/rfc8288#section-2.1.1
+        (rss(about='<atom:link rel="Next" href="/2"/>'), "https://site.example/2"),
+        (rss(about='<atom:link rel="http://other.example/next" href="/2"/>'), None),
+        (rss(about='<atom:link rel="prev-archive" href="https://evil.example/2"/>'), None),
         (rss(about='<atom:link rel="next" href="https://evil.example/2"/>'), None),
         (rss(about='<atom:link rel="next" href="http://site.example/2"/>'), "https://site.example/2"),
         (rss(about='<atom:link rel="next" href="https://site.example:443/2"/>'), "https://site.example:443/2"),

@@ -116,13 +116,17 @@ def test_file_without_a_type_is_an_image_until_its_bytes_say_another_thing(attri
     assert [found for found, _ in images(rss(item(f"<media:content {attributes}/>")))] == [kind]
 
 
+# https://docs.imgix.com/en-US/getting-started/setup/securing-assets: an MD5 is the signature.
+GUARDIAN = "quality=85&amp;auto=format&amp;fit=max&amp;s="
+
+
 @pytest.mark.parametrize(
     ("files", "kept"),
     [
         # The Guardian's feeds.
         (
-            ["/a.jpg?width=140&amp;s=x", "/a.jpg?width=460&amp;quality=85&amp;s=y", "/b.jpg"],
-            ["/a.jpg?width=460&quality=85&s=y", "/b.jpg"],
+            [f"/a.jpg?width=140&amp;{GUARDIAN}{'a1' * 16}", f"/a.jpg?width=460&amp;{GUARDIAN}{'b2' * 16}", "/b.jpg"],
+            [f"/a.jpg?width=460&{GUARDIAN.replace('amp;', '')}{'b2' * 16}", "/b.jpg"],
         ),
         (["/a-300x200.jpg", "/a-150x150.jpg", "/a-1024x683.jpg"], ["/a-1024x683.jpg"]),
         # A URL without a size is usually the original: WordPress.
@@ -137,11 +141,155 @@ def test_file_without_a_type_is_an_image_until_its_bytes_say_another_thing(attri
         (["/a.jpg?q=cats", "/a.jpg?q=dogs"], ["/a.jpg?q=cats", "/a.jpg?q=dogs"]),
         (["/a.jpg?size=large", "/a.jpg?size=small"], ["/a.jpg?size=large", "/a.jpg?size=small"]),
         (["/a-2024.jpg", "/a-2025.jpg"], ["/a-2024.jpg", "/a-2025.jpg"]),
+        # A signature may differ if the sizes differ.
+        (["/a.jpg?w=300&amp;sig=1", "/a.jpg?w=600&amp;sig=2"], ["/a.jpg?w=600&sig=2"]),
+        (["/a.jpg?h=300", "/a.jpg?h=600"], ["/a.jpg?h=600"]),
+        (["/a.jpg?resize=300%2C200", "/a.jpg?resize=600%2C200"], ["/a.jpg?resize=600%2C200"]),
+        (["/b.jpg", "/a.jpg?w=300", "/c.jpg", "/a.jpg?w=600"], ["/b.jpg", "/a.jpg?w=600", "/c.jpg"]),
     ],
 )
 def test_image_in_several_sizes_is_one_image(files: list[str], kept: list[str]) -> None:
     inside = "".join(f'<media:content url="{url}" medium="image"/>' for url in files)
     assert [url for _, url in images(rss(item(inside)))] == [f"https://site.example{url}" for url in kept]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("/th?q=Cats&w=300&h=200", "/th?q=Dogs&w=300&h=200"),
+        ("/th?q=Cats&w=300", "/th?q=Dogs&w=600"),
+        ("/i.php?s=17&w=300", "/i.php?s=18&w=300"),
+        ("/i.php?s=17&w=300", "/i.php?s=18&w=600"),
+        ("/a.jpg?crop=0,0,9,9&w=300", "/a.jpg?crop=9,9,9,9&w=300"),
+        ("/a.jpg?crop=0,0,9,9&w=300", "/a.jpg?crop=9,9,9,9&w=600"),
+        ("/a.jpg?fit=1&w=300", "/a.jpg?fit=2&w=300"),
+        ("/i?sig=cat&w=300", "/i?sig=dog&w=300"),
+        ("/i?token=1&w=300&h=200", "/i?token=2&h=200&w=300"),
+        (f"/i?s={'a1' * 16}", f"/i?s={'b2' * 16}"),
+        # Bytes that are not UTF-8 differ too: https://url.spec.whatwg.org/#percent-encoded-bytes
+        ("/i?f=caf%E9&w=300", "/i?f=caf%E8&w=300"),
+        ("/i?f=caf%E9&w=300", "/i?f=caf%E8&w=600"),
+        ("/i?f=%ff&size=99", "/i?f=%fe&size=98"),
+        ("/i?url=https%3A%2F%2Fa%2F%E9%3Fsig=1&w=30", "/i?url=https%3A%2F%2Fa%2F%E8%3Fsig=1&w=60"),
+        ("/i?a=1+2&w=300", "/i?a=1%2B2&w=600"),
+        ("/i?a&w=300", "/i?a=&w=600"),
+        ("/a-300x200.jpg?v=1", "/a-600x400.jpg?v=2"),
+        ("/i?a=b%26c=d&w=300", "/i?a=b&c=d&w=600"),
+    ],
+)
+def test_two_images_that_differ_in_more_than_a_size_stay_two(one: str, other: str) -> None:
+    files = [{"url": f"https://site.example{path}", "mime_type": "image/png"} for path in (one, other)]
+    assert [url for _, url in images(json_feed(json_item(attachments=files)))] == [file["url"] for file in files]
+
+
+def test_two_images_of_one_size_stay_two_beside_a_third_size() -> None:
+    """A signature can also be the name of a file, and nothing says to which of the two the third one belongs."""
+    urls = [f"https://site.example/i?token={number}&w={width}" for number, width in ((1, 300), (2, 300), (3, 600))]
+    assert [url for _, url in images(json_feed(json_item(attachments=[{"url": url} for url in urls])))] == urls
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        # https://www.rfc-editor.org/rfc/rfc3986#section-6.2.2 and 6.2.3; the client sends the same bytes for both.
+        ("https://a.example/a b.jpg", "https://a.example/a%20b.jpg"),
+        ("https://a.example/caf\u00e9.jpg", "https://a.example/caf%C3%A9.jpg"),
+        ("https://a.example/caf%c3%a9.jpg", "https://a.example/caf%C3%A9.jpg"),
+        ("https://a.example/%7Eann/a.jpg", "https://a.example/~ann/a.jpg"),
+        ("https://A.Example/a.jpg", "https://a.example/a.jpg"),
+        ("https://b\u00fccher.example/a.jpg", "https://xn--bcher-kva.example/a.jpg"),
+        ("https://a.example:443/a.jpg", "https://a.example/a.jpg"),
+        ("http://a.example/a.jpg", "https://a.example/a.jpg"),
+        ("https://a.example/a.jpg#x", "https://a.example/a.jpg"),
+    ],
+)
+def test_file_in_two_spellings_is_one_file(one: str, other: str) -> None:
+    for first, second in ((one, other), (other, one)):
+        inside = f'<media:content url="{second}" medium="image"/><enclosure url="{first}" type="image/png"/>'
+        assert images(rss(item(inside))) == [("image", second)]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "X-Amz-Date={0}&X-Amz-Expires=9&X-Amz-Signature=beef{0}",
+        "Expires={0}&Signature=aa{0}~&Key-Pair-Id=K1",
+        "sv=2022-11-02&se={0}&sig=aa{0}%3D",
+        "_nc_cat=1{0}&oh=00_Af{0}&oe={0}",
+    ],
+)
+def test_image_that_two_elements_sign_at_different_times_is_one(query: str) -> None:
+    """See signatures.py for the parameters of each service."""
+    first, second = (f"https://site.example/a.jpg?id=1&{query.format(at)}" for at in (1, 2))
+    escaped = [url.replace("&", "&amp;") for url in (first, second)]
+    inside = f'<enclosure url="{escaped[1]}" type="image/png"/><media:content url="{escaped[0]}" medium="image"/>'
+    assert images(rss(item(inside))) == [("image", first)]
+    assert images(json_feed(json_item(image=first, attachments=[{"url": second}]))) == [("image", first)]
+
+
+@pytest.mark.parametrize(
+    ("media", "enclosures"),
+    [
+        # A parameter that only looks like a signature can name a file.
+        (["/i?token=a"], ["/i?token=b"]),
+        (["/i?X-Amz-Signature=1&id=1"], ["/i?X-Amz-Signature=2&id=2"]),
+        (["/i"], ["/i?X-Amz-Signature=2"]),
+        # Nothing says which of them are the same.
+        (["/i?X-Amz-Signature=1", "/i?X-Amz-Signature=2"], ["/i?X-Amz-Signature=3"]),
+        (["/i?X-Amz-Signature=1"], ["/i?X-Amz-Signature=2", "/i?X-Amz-Signature=3"]),
+    ],
+)
+def test_images_of_two_elements_stay_apart_if_they_can_be_different(media: list[str], enclosures: list[str]) -> None:
+    inside = "".join(f'<media:content url="{url.replace("&", "&amp;")}" medium="image"/>' for url in media)
+    inside += "".join(f'<enclosure url="{url.replace("&", "&amp;")}" type="image/png"/>' for url in enclosures)
+    assert [url for _, url in images(rss(item(inside)))] == [f"https://site.example{url}" for url in media + enclosures]
+
+
+@pytest.mark.parametrize("small", ["/s.jpg", "/s.jpg#a", "HTTP://Site.Example:80/s.jpg", "/%73.jpg"])
+@pytest.mark.parametrize("element", ['<enclosure url="{}" type="image/jpeg"/>', '<media:content url="{}"/>'])
+def test_small_size_in_a_group_is_no_second_image_beside_it(small: str, element: str) -> None:
+    """https://www.rssboard.org/media-rss#media-group: the files of a group are representations of the same content."""
+    group = (
+        '<media:group><media:content url="/s.jpg" width="10" height="10"/>'
+        '<media:content url="/l.jpg" width="20" height="20"/></media:group>'
+    )
+    for inside in (element.format(small) + group, group + element.format(small)):
+        assert images(rss(item(inside))) == [("image", "https://site.example/l.jpg")]
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        f'<media:content url="/s.jpg"/><media:content url="/{"x" * 9_000}.jpg" width="20" height="20"/>',
+        '<media:content url="/s.jpg" type="application/pdf"/><media:content url="/v.mp4" width="20" height="20"/>',
+    ],
+)
+def test_image_beside_a_group_whose_choice_cannot_be_collected_is_kept(group: str) -> None:
+    inside = f'<media:group>{group}</media:group><enclosure url="/s.jpg" type="image/jpeg"/>'
+    assert ("image", "https://site.example/s.jpg") in images(rss(item(inside)))
+
+
+def test_video_in_a_group_that_is_also_the_enclosure_stays_a_skipped_media_item() -> None:
+    group = '<media:group><media:content url="/a.jpg"/><media:content url="/v.mp4"/></media:group>'
+    assert images(rss(item(f'{group}<enclosure url="/v.mp4" type="video/mp4"/>'))) == [
+        ("image", "https://site.example/a.jpg"),
+        ("video", "https://site.example/v.mp4"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("https://a.example/A.jpg", "https://a.example/a.jpg"),
+        ("https://a.example:8443/a.jpg", "https://a.example/a.jpg"),
+        ("https://a.example/a%2Fb.jpg", "https://a.example/a/b.jpg"),
+        ("https://a.example/?a=%26", "https://a.example/?a=&"),
+        ("https://a.example/caf%E9.jpg", "https://a.example/caf%E8.jpg"),
+    ],
+)
+def test_files_with_other_bytes_in_their_paths_are_two(one: str, other: str) -> None:
+    files = [{"url": url, "mime_type": "image/png"} for url in (one, other)]
+    assert [url for _, url in images(json_feed(json_item(attachments=files)))] == [one, other]
 
 
 @pytest.mark.parametrize("kind", ["image/png", "video/mp4", "application/pdf"])
