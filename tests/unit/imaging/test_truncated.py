@@ -178,6 +178,50 @@ def test_a_webp_with_missing_data_and_right_lengths_is_refused(name: str, percen
     assert code_of(b"RIFF" + struct.pack("<I", len(cut)) + cut) in ("truncated", "corrupt")
 
 
+SECOND = photo(300, 200, seed=8)
+ANIMATED: dict[str, bytes] = {
+    "lossy": encoded(PHOTO, "WEBP", save_all=True, append_images=[SECOND]),
+    "lossless": encoded(PHOTO, "WEBP", save_all=True, append_images=[SECOND], lossless=True),
+    "RGBA": encoded(TRANSLUCENT, "WEBP", save_all=True, append_images=[SECOND.convert("RGBA")]),
+    "lossless RGBA": encoded(TRANSLUCENT, "WEBP", save_all=True, append_images=[SECOND], lossless=True),
+}
+
+
+@pytest.mark.parametrize("name", ANIMATED)
+@pytest.mark.parametrize("percent", [30, 50, 75])
+def test_an_animated_webp_with_zeros_in_its_first_frame_is_truncated(name: str, percent: int) -> None:
+    """The frames are in the chunks ANMF (RFC 9649, 2.7.1.1), each with chunks of its own."""
+    data = ANIMATED[name]
+    assert code_of(data) == "ok"
+    start = min(data.index(kind) for kind in (b"VP8 ", b"VP8L") if kind in data)
+    end = data.index(b"ANMF", start)
+    middle = start + (end - start) * percent // 100
+    assert code_of(data[:middle] + bytes(end - middle) + data[end:]) == "truncated"
+    assert code_of(data[:middle] + bytes(len(data) - middle)) == "truncated"
+
+
+@pytest.mark.parametrize("data", [FILES["WebP of RGBA"], ANIMATED["RGBA"]], ids=["still", "animated"])
+@pytest.mark.parametrize("percent", [30, 50, 75])
+def test_a_webp_with_zeros_in_its_transparency_is_refused(data: bytes, percent: int) -> None:
+    """The chunk ALPH has a stream of its own (RFC 9649, 2.7.1.2)."""
+    start = data.index(b"ALPH") + 8
+    end = start + int.from_bytes(data[start - 4 : start], "little")
+    middle = start + (end - start) * percent // 100
+    assert code_of(data[:middle] + bytes(end - middle) + data[end:]) in ("truncated", "corrupt")
+
+
+@pytest.mark.parametrize("alpha_quality", [1, 60, 100])
+@pytest.mark.parametrize("shape", ["top", "bottom", "left", "spots", "none"])
+def test_a_webp_with_flat_transparency_is_read(shape: str, alpha_quality: int) -> None:
+    mask = Image.new("L", (600, 500), 255 if shape != "none" else 0)
+    box = {"top": (0, 0, 600, 99), "bottom": (0, 399, 600, 500), "left": (0, 0, 300, 500)}.get(shape, (7, 7, 9, 9))
+    mask.paste(0, box)
+    image = photo(600, 500)
+    image.putalpha(mask)
+    assert code_of(encoded(image, "WEBP", alpha_quality=alpha_quality, method=1)) == "ok"
+    assert code_of(encoded(image, "WEBP", lossless=True, exact=False, method=1)) == "ok"
+
+
 @pytest.mark.parametrize("kind", ["WEBP", "AVIF"])
 @pytest.mark.parametrize("color", ["white", "black", "#7f8280"])
 @pytest.mark.parametrize("options", [{}, {"quality": 10}, {"lossless": True}])
