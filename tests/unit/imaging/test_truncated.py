@@ -233,3 +233,31 @@ def test_a_flat_image_that_ends_in_zeros_is_read(kind: str, color: str, options:
     assert code_of(encoded(image, kind, **options)) == "ok"
     image.paste(PHOTO, (0, 0))
     assert code_of(encoded(image, kind, **options)) == "ok"
+
+
+def without_end(png: bytes) -> bytes:
+    assert png.endswith(chunk(b"IEND", b""))
+    return png[:-12]
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if "PNG" in name])
+def test_a_png_with_all_rows_and_no_end_is_read(name: str) -> None:
+    """Browsers show it; other data that follow the image are ignored, too (PNG third edition, 13.2)."""
+    data = without_end(FILES[name])
+    expected = process(FILES[name]).image
+    for rest in (
+        b"",
+        b"\0\0",
+        b"\0\0\0\0IEND",
+        chunk(b"tEXt", b"Planted\0text"),
+        chunk(b"tEXt", bytes(99))[:40],
+    ):
+        assert process(data + rest).image == expected, rest
+    assert code_of(data[:-20]) == "truncated"
+
+
+@pytest.mark.parametrize("name", ["AVIF", "AVIF of RGBA"])
+@pytest.mark.parametrize("rest", [b"\n", b"\0", b"\0" * 7, b"\r\n\r\n", b"x" * 100, bytes(900), b"\0\0\1\0mdatabc"])
+def test_data_after_an_avif_are_ignored(name: str, rest: bytes) -> None:
+    """All data of the image are in the boxes before (ISO/IEC 14496-12, 4.2)."""
+    assert process(FILES[name] + rest).image == process(FILES[name]).image
