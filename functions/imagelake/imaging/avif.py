@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from imagelake.imaging.header import Header, check_tail, corrupt, truncated
+from imagelake.run.errors import ImageRejectedError
 
 # An entry of the list of items, for an item of type Exif (8.11.6.2). MIAF tells readers to ignore its orientation.
 _EXIF_ITEM = re.compile(rb"(infe(?:\x02.{7}|\x03.{9}))Exif", re.DOTALL)
@@ -58,7 +59,7 @@ class _Frames(NamedTuple):
 
 def read_header(data: bytes) -> Header:
     """Read the boxes of the container and the sequence headers of its frames."""
-    top = {box.kind: box for box in _boxes(data, 0, len(data))}
+    top = {box.kind: box for box in _top_boxes(data)}
     meta, brands = top.get(b"meta"), top.get(b"ftyp")
     if meta is None or brands is None:
         raise corrupt("the AVIF has no still image")
@@ -115,6 +116,18 @@ def _boxes(data: bytes, position: int, end: int) -> Iterator[_Box]:
         yield _Box(kind, start, position + size)
         position += size
     raise corrupt(f"a box of the AVIF has more than {_MAX_BOXES} boxes")
+
+
+def _top_boxes(data: bytes) -> Iterator[_Box]:
+    """Yield the boxes of the file; data after the image are ignored, as in other formats."""
+    kinds: set[bytes] = set()
+    try:
+        for box in _boxes(data, 0, len(data)):
+            kinds.add(box.kind)
+            yield box
+    except (struct.error, ImageRejectedError):
+        if not kinds >= {b"meta", b"mdat"}:
+            raise
 
 
 def _check_tables(data: bytes, start: int, end: int) -> None:

@@ -37,7 +37,7 @@ FORMATS = {
     "JPEG": Format("image/jpeg", jpeg.read_header, JpegImageFile),
     "PNG": Format("image/png", png.read_header, png.open_with_pillow, png.decode),
     "WEBP": Format("image/webp", webp.read_header, WebPImageFile, webp.decode),
-    "GIF": Format("image/gif", gif.read_header, GifImageFile),
+    "GIF": Format("image/gif", gif.read_header, GifImageFile, gif.decode),
     "AVIF": Format("image/avif", avif.read_header, AvifImageFile),
 }
 

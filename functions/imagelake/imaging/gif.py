@@ -1,9 +1,13 @@
-"""Read the header of a GIF, and cut the file after its first frame (GIF89a, 15 to 23)."""
+"""Read the header of a GIF, cut the file after its first frame, and decode it on its canvas (GIF89a, 15 to 23)."""
 
 from __future__ import annotations
 
+import io
 import re
 import struct
+
+from PIL import Image
+from PIL.GifImagePlugin import GifImageFile
 
 from imagelake.imaging.header import Header, corrupt, truncated
 
@@ -40,6 +44,23 @@ def read_header(data: bytes) -> Header:
     # A frame may be larger than the canvas; decoders then enlarge the canvas.
     stripped = b"".join((*kept, data[start:end], b";"))
     return Header(max(width, left + frame_width), max(height, top + frame_height), stripped, pixel_bytes=16)
+
+
+def decode(data: bytes) -> Image.Image | None:
+    """Decode a stripped GIF whose frame does not cover the canvas; ``None`` means that Pillow decodes it right.
+
+    Browsers show nothing outside of the frame, but Pillow puts the first color of the palette there.
+    """
+    image = GifImageFile(io.BytesIO(data))
+    box = image.tile[0].extents if image.tile else None
+    if box is None or box == (0, 0, *image.size) or "transparency" in image.info:
+        return None
+    image.load()
+    mask = Image.new("L", image.size, 0)
+    mask.paste(255, box)
+    colors = image.convert("RGB")
+    colors.putalpha(mask)
+    return colors
 
 
 def _palette_bytes(flags: int) -> int:

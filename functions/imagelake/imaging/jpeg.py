@@ -6,7 +6,7 @@ import io
 import re
 import struct
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from typing import NamedTuple
 
 import simplejpeg
@@ -52,6 +52,12 @@ _IS_DAMAGED = re.compile("bad Huffman code|bad arithmetic code|instead of RST")
 # A warning of bytes between the last pixel of a scan and the next marker. Cameras write them to align their files.
 _SURPLUS = re.compile("Corrupt JPEG data: ([0-9]+) extraneous bytes before marker 0x([0-9a-f]+)")
 _MAX_ALIGNMENT = 64
+# Webcams write one or two before a restart marker. More of them inside of the image stand for lost data.
+_MAX_INNER_SURPLUS = 8
+_RESTART = re.compile(rb"\xff([\xd0-\xd7])")
+_FIRST_RESTART, _DIFFERENT_RESTARTS = 0xD0, 8
+# After these markers, the image goes on; the header has no bytes between its segments anymore.
+_INNER = frozenset({0xC4, _SCAN}) | frozenset(range(_FIRST_RESTART, _FIRST_RESTART + _DIFFERENT_RESTARTS))
 # Bytes that are codes of many symbols, and no marker.
 _FILLER = bytes(range(1, 255)) * 8
 
@@ -220,27 +226,58 @@ def decode(header: Header, divisor: int) -> Image.Image | None:
             header.stripped, color_space, min_height=-(-header.height // divisor), min_width=-(-header.width // divisor)
         )
     except ValueError as warning:
-        _check(str(warning), header.stripped)
+        _check(str(warning), header.stripped, color_space)
         return None
     height, width, _ = pixels.shape
     return Image.frombytes(mode, (width, height), pixels, "raw", raw_mode)
 
 
-def _check(warning: str, data: bytes) -> None:
+def _check(warning: str, data: bytes, color_space: str) -> None:
     """Raise ``ImageRejectedError`` if pixels are missing or wrong."""
+    _check_warning(warning)
+    surplus = _SURPLUS.match(warning)
+    size, marker = (int(surplus[1]), int(surplus[2], 16)) if surplus else (0, 0)
+    if marker in _INNER:
+        if size > _MAX_INNER_SURPLUS:
+            raise corrupt(f"the decoder says {warning!r}")
+        _check_restarts(data)
+    plain = data
+    if size > _MAX_ALIGNMENT:
+        # Zeros are valid data. If they stand for lost data, the decoder needs some, and calls the others surplus.
+        plain = re.sub(rb"(?<!\0)\0{%d,}+(?=\xff+%b)" % (size, re.escape(bytes([marker]))), b"", data)
+    # An incomplete image takes pixels from bytes that we insert before its end.
+    *_, (last, end, _) = _segments(plain)
+    if last == _END and _decode_small(plain) != _decode_small(plain[:end] + _FILLER + plain[end:]):
+        raise truncated("the JPEG has fewer data than pixels")
+    if last == marker == _END:
+        *_, (_, end, _) = _segments(data)
+        # Without its surplus, the file shows the next warning.
+        _check_warning(_warning_of(data[: end - size] + data[end:], color_space))
+
+
+def _check_warning(warning: str) -> None:
     if _ENDS_EARLY.search(warning):
         raise truncated(f"the decoder says {warning!r}")
     if _IS_DAMAGED.search(warning):
         raise corrupt(f"the decoder says {warning!r}")
-    surplus = _SURPLUS.match(warning)
-    if surplus and int(surplus[1]) > _MAX_ALIGNMENT:
-        # Zeros are valid data. If they stand for lost data, the decoder needs some, and calls the others surplus.
-        zeros = rb"(?<!\0)\0{%d,}+(?=\xff+%b)" % (int(surplus[1]), re.escape(bytes.fromhex(surplus[2])))
-        data = re.sub(zeros, b"", data)
-    # An incomplete image takes pixels from bytes that we insert before its end.
-    *_, (marker, end, _) = _segments(data)
-    if marker == _END and _decode_small(data) != _decode_small(data[:end] + _FILLER + data[end:]):
-        raise truncated("the JPEG has fewer data than pixels")
+
+
+def _warning_of(data: bytes, color_space: str) -> str:
+    """Decode at an eighth of the size, and return the first warning."""
+    try:
+        simplejpeg.decode_jpeg(data, color_space, min_height=1, min_width=1)
+    except ValueError as warning:
+        return str(warning)
+    return ""
+
+
+def _check_restarts(data: bytes) -> None:
+    """Refuse scans whose restart markers are not in turn (B.2.1). The decoder reports only its first warning."""
+    for (marker, _, start), (_, end, _) in pairwise([*_segments(data), (0, len(data), 0)]):
+        if marker == _SCAN:
+            numbers = [code[0] - _FIRST_RESTART for code in _RESTART.findall(data, start, end)]
+            if any(number != index % _DIFFERENT_RESTARTS for index, number in enumerate(numbers)):
+                raise corrupt("restart markers of the JPEG are missing")
 
 
 def _decode_small(data: bytes) -> bytes:

@@ -34,6 +34,7 @@ _LOWEST_EXPONENT, _HIGHEST_EXPONENT = 0.1, 10
 
 # Bits per sample and color type of the PNGs in which Pillow misreads the transparent value, and the bytes of the value.
 _GRAY_16 = b"\x10\0"
+_GRAY_ALPHA_16 = b"\x10\4"
 _VALUE_BYTES = {b"\2\0": 2, b"\4\0": 2, _GRAY_16: 2, b"\x10\2": 6}
 
 # Samples of a pixel by color type (11.2.1), and the first pixel and the distances of pixels of each pass (8.2).
@@ -51,6 +52,8 @@ _PLAIN_MODES = {b"\x08\x02\0\0\0": "RGB", b"\x08\x06\0\0\0": "RGBA"}
 
 # Time for each byte of the rows, without and with interlacing: they are inflated twice and have the slowest filter.
 _SECONDS_PER_BYTE = (15e-9, 20e-9)
+_END = b"\0\0\0\0IEND\xae\x42\x60\x82"
+
 # Gray and palette (11.2.1): without transparency, their pixels are small.
 _SMALL_TYPES = (0, 3)
 
@@ -79,6 +82,8 @@ def read_header(data: bytes) -> Header:
             colors.setdefault(kind, data[start:end])
         elif kind in (b"zTXt", b"iTXt"):
             remaining_text -= _inflated_size(_packed_text(kind, data[start:end]), remaining_text)
+    if kind != b"IEND":
+        kept.append(memoryview(_END))
     profile = _find_profile(colors, is_gray=not data[25] & 2)
     pixel_bytes = 8 if data[25] in _SMALL_TYPES and not has_transparency else 16
     seconds = _count_bytes(data) * _SECONDS_PER_BYTE[data[28] > 0]
@@ -118,16 +123,26 @@ def _profile_of_numbers(gamma: bytes, points: bytes, is_gray: bool) -> bytes | N
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the type of each chunk and the start and end of its data, up to the end chunk."""
+    """Yield the type of each chunk and the start and end of its data, up to the end chunk.
+
+    The data may break off after the rows; if rows are missing, the decoder finds that.
+    """
     position = 8
+    has_rows = False
     for _ in range(MAX_PARTS):
+        if has_rows and position + 8 > len(data):
+            return
         length, kind = struct.unpack_from(">I4s", data, position)
         end = position + 8 + length
         if end + 4 > len(data):
+            if has_rows and kind != b"IDAT":
+                return
             raise truncated("a PNG chunk ends early")
         yield kind, position + 8, end
         if kind == b"IEND":
             return
+        # Zeros in place of chunks may stand for lost rows, too.
+        has_rows = kind.isalpha() and (has_rows or kind == b"IDAT")
         position = end + 4
     raise corrupt(f"the PNG has more than {MAX_PARTS} chunks")
 
@@ -175,6 +190,10 @@ def decode(data: bytes) -> Image.Image | None:
     for kind, start, end in _chunks(data) if shape in _VALUE_BYTES else ():
         if kind == b"tRNS" and end - start == _VALUE_BYTES[shape]:
             return _decode_transparent(data, shape, data[start:end])
+    if shape == _GRAY_ALPHA_16:
+        # Pillow makes RGBA of it, to which no gray profile applies.
+        image = _load(data)
+        return Image.merge("LA", (image.getchannel("R"), image.getchannel("A")))
     return _decode_plain(data)
 
 
@@ -249,7 +268,7 @@ def _load(data: bytes, raw_mode: str | None = None) -> Image.Image:
     if raw_mode:
         image.tile = [tile._replace(args=raw_mode) for tile in image.tile]
     image.load()
-    del image.info["transparency"]
+    image.info.pop("transparency", None)
     return image
 
 

@@ -37,8 +37,7 @@ def read_header(data: bytes) -> Header:
     if size + 8 > len(data):
         raise truncated("the WebP is shorter than it says")
     width, height = _canvas_size(data[12:16], data, 20)
-    is_lossless, coded_bytes = _check_frame(data, width, height)
-    check_tail(_image_chunk(data[: size + 8]), width * height)
+    is_lossless, coded_bytes = _check_first_frame(data[: size + 8], width, height)
     is_simple = data[12:16] == b"VP8 "
     per_pixel, per_byte = _LOSSLESS if is_lossless else _LOSSY if is_simple else _EXTENDED
     # A lossy image may go on behind its chunk.
@@ -48,51 +47,39 @@ def read_header(data: bytes) -> Header:
     return Header(width, height, data, pixel_bytes=19, file_bytes=2 * len(data), seconds=seconds)
 
 
-def _check_frame(data: bytes, width: int, height: int) -> tuple[bool, int]:
-    """Check the lossless streams of the first frame: its pixels, or the transparency of a lossy frame.
+def _check_first_frame(data: bytes, width: int, height: int) -> tuple[bool, int]:
+    """Check the coded data of the first frame: its lossless streams, and that no zeros stand for lost data.
 
     Return if its pixels are lossless, and the number of its bytes.
     """
-    position = 12
-    transparency = 0
+    position, transparency = 12, 0
     for _ in range(MAX_PARTS):
-        kind, start = data[position : position + 4], position + 8
-        if not kind:
+        if position + 8 > len(data):
             return False, 0
-        if kind in (b"VP8 ", b"VP8L"):
-            (size,) = struct.unpack_from("<I", data, position + 4)
-            if kind == b"VP8L":
-                width, height = _canvas_size(kind, data, start)
-                vp8l.check_blocks(data, start + 5, width, height)
-            return kind == b"VP8L", transparency + size
-        if kind == b"ALPH" and data[start] & 3 == 1:
+        kind, size = struct.unpack_from("<4sI", data, position)
+        start = position + 8
+        if kind == b"VP8L":
+            width, height = _canvas_size(kind, data, start)
+            vp8l.check_blocks(data, start + 5, width, height)
+        # Transparency that is not compressed may end in zeros.
+        is_packed_alpha = kind == b"ALPH" and data[start] & 3 == 1
+        if is_packed_alpha:
             vp8l.check_blocks(data, start + 1, width, height)
+        if is_packed_alpha or kind in (b"VP8 ", b"VP8L"):
+            check_tail(data[start : start + size], width * height)
+        if kind in (b"VP8 ", b"VP8L"):
+            return kind == b"VP8L", transparency + size
         if kind == b"ANMF":
             width = 1 + int.from_bytes(data[start + 6 : start + 9], "little")
             height = 1 + int.from_bytes(data[start + 9 : start + 12], "little")
             position = start + 16
         else:
-            (size,) = struct.unpack_from("<I", data, position + 4)
+            # A chunk of odd length has a byte after it.
             position = start + size + size % 2
             transparency += size if kind == b"ALPH" else 0
     if b"VP8L" in data[position:] or b"ALPH" in data[position:]:
         raise corrupt(f"the WebP has more than {MAX_PARTS} chunks in front of its image")
     return False, 0
-
-
-def _image_chunk(data: bytes) -> bytes:
-    """Find the data of the image; they are empty if the first chunks have none, as in an animation."""
-    position = 12
-    for _ in range(MAX_PARTS):
-        kind, size = struct.unpack_from("<4sI", data, position)
-        end = position + 8 + size
-        if kind in (b"VP8 ", b"VP8L"):
-            return data[position + 8 : end]
-        # A chunk of odd length has a byte after it.
-        position = end + size % 2
-        if position + 8 > len(data):
-            break
-    return b""
 
 
 def _canvas_size(kind: bytes, data: bytes, start: int) -> tuple[int, int]:

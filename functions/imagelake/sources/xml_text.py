@@ -34,6 +34,10 @@ _NO_CHARSET = frozenset({"idna", "punycode", "raw_unicode_escape", "undefined", 
 _SUPERSETS = {"gbk": "gb18030"}
 # Encodings that browsers know but do not decode.
 _NOT_DECODED = frozenset({"replacement", "x-user-defined"})
+_JAPANESE = frozenset({"euc_jp", "iso2022_jp"})
+# Cells that browsers and Windows read differently from Python: https://encoding.spec.whatwg.org/#index-jis0208
+_JAPANESE_CELLS = str.maketrans("〜‖−¢£¬", "～∥－￠￡￢")
+_JIS_SIDE = 94
 # The codec for the label iso-8859-1, which is also the default of many programs.
 _WESTERN = "cp1252"
 # For browsers these are Windows-1252 too, but bytes that are not ASCII are as they are without a declaration.
@@ -69,11 +73,40 @@ def _decoded(data: bytes, content_type: str | None) -> str:
         encoding = "utf-8"
     if encoding and encoding != "utf-8":
         try:
-            return data.decode(encoding, "replace")
+            text = data.decode(encoding, _ERRORS)
+            return text.translate(_JAPANESE_CELLS) if encoding in _JAPANESE else text
         except (LookupError, UnicodeError):  # the codec is unknown or does not make text
             pass
     # Bytes that are not UTF-8 are Windows-1252, which authors paste into pages in UTF-8.
     return data.decode("utf-8", "surrogateescape").translate(_WINDOWS_1252)
+
+
+def _decode_more(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Decode the characters of browsers that Python's codecs do not have; replace all other bytes."""
+    if isinstance(error, UnicodeDecodeError):
+        pair = error.object[error.start : error.start + 2]
+        if error.encoding == "gb18030" and pair[:1] == b"\x80":
+            return "€", error.start + 1
+        if error.encoding in _JAPANESE and len(pair) == 2:
+            first = 0xA1 if error.encoding == "euc_jp" else 0x21
+            row, cell = pair[0] - first, pair[1] - first
+            if 0 <= row < _JIS_SIDE and 0 <= cell < _JIS_SIDE:
+                return _windows_31j(row, cell), error.start + 2
+    return codecs.replace_errors(error)
+
+
+def _windows_31j(row: int, cell: int) -> str:
+    """Decode a cell of JIS X 0208 with the additions of NEC and IBM, as Windows-31J has it."""
+    lead = row // 2 + (0x81 if row < 62 else 0xC1)
+    trail = cell + (0x9F if row % 2 else 0x40 if cell < 63 else 0x41)
+    try:
+        return bytes((lead, trail)).decode("cp932")
+    except UnicodeDecodeError:
+        return "\ufffd"
+
+
+_ERRORS = "imagelake.browser"
+codecs.register_error(_ERRORS, _decode_more)
 
 
 def _of_header(content_type: str | None, data: bytes) -> str | None:

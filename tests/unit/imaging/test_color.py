@@ -209,6 +209,20 @@ def test_gray_with_alpha_is_converted_before_it_gets_its_background(level: int, 
     assert_near(middle(data), (round((own * alpha + 255 * (255 - alpha)) / 255),))
 
 
+@pytest.mark.parametrize("interlace", [0, 1])
+@pytest.mark.parametrize("chunks", [icc(gray_profile(LINEAR)), gamma(1.0), codes(1, 8)], ids=["iCCP", "gAMA", "cICP"])
+@pytest.mark.parametrize(("level", "alpha"), [(55, 255), (55, 128), (200, 255), (0, 0), (120, 30)])
+def test_gray_of_16_bits_with_alpha_has_its_profile(level: int, alpha: int, chunks: bytes, interlace: int) -> None:
+    """A gray PNG may have a gray profile with any number of bits (PNG third edition, 11.3.2.3)."""
+    steps = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    sizes = [(len(range(x, 32, dx)), len(range(y, 32, dy))) for x, y, dx, dy in steps] if interlace else [(32, 32)]
+    pixel = bytes((level, level, alpha, alpha))
+    body = zlib.compress(b"".join((b"\0" + pixel * columns) * rows for columns, rows in sizes))
+    data = png_with(png_of(32, 32, body, 16, 4, interlace), chunks)
+    own = from_linear(level / 255)[0]
+    assert_near(middle(data), (round((own * alpha + 255 * (255 - alpha)) / 255),))
+
+
 @pytest.mark.parametrize("alpha", [255, 128, 0])
 def test_color_with_alpha_is_converted_before_it_gets_its_background(alpha: int) -> None:
     data = flat((200, 60, 60, alpha), mode="RGBA", icc_profile=P3_PROFILE)

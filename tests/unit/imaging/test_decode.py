@@ -290,3 +290,30 @@ def test_a_format_is_refused_when_the_options_leave_it_out() -> None:
 def test_options_are_refused_when_out_of_range(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Options(**wrong)
+
+
+def gif_on_canvas(image: Image.Image, canvas: tuple[int, int], left: int, top: int, **options: Any) -> bytes:
+    """Make the canvas of a GIF larger than its frame (GIF89a, 18 and 20)."""
+    data = encoded(image, "GIF", **options)
+    frame = data.rindex(b"," + bytes(4) + struct.pack("<HH", *image.size))
+    moved = data[: frame + 1] + struct.pack("<HH", left, top) + data[frame + 5 :]
+    return moved[:6] + struct.pack("<HH", *canvas) + moved[10:]
+
+
+@pytest.mark.parametrize("options", [{}, {"interlace": 1}, {"transparency": 200}], ids=str)
+@pytest.mark.parametrize("place", [(0, 0), (16, 8), (32, 32)])
+def test_a_gif_is_white_outside_of_its_frame(place: tuple[int, int], options: dict[str, Any]) -> None:
+    """Browsers show nothing there, whatever the background color of the canvas (GIF89a, 18)."""
+    frame = quarters().quantize(16)
+    data = gif_on_canvas(frame, (128, 96), *place, **options)
+    expected = Image.new("RGB", (128, 96), "white")
+    expected.paste(frame.convert("RGB"), place)
+    assert psnr(decoded(process(data).image), np.asarray(expected)) > 24
+    assert np.abs(decoded(process(data).image)[0, -1] - 255).max() <= 3 or place[0] == 32
+
+
+def test_a_gray_gif_is_white_outside_of_its_frame() -> None:
+    data = gif_on_canvas(Image.new("L", (64, 64), 40), (96, 64), 0, 0)
+    pixels = decoded(process(data).image)
+    assert np.abs(pixels[:, :60] - 40).max() <= 3
+    assert np.abs(pixels[:, 68:] - 255).max() <= 3

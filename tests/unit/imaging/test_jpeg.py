@@ -6,6 +6,7 @@ import io
 import re
 import struct
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, get_args
 
 import numpy as np
@@ -94,6 +95,48 @@ def test_a_progressive_jpeg_that_ends_between_two_scans_is_truncated() -> None:
 def test_a_jpeg_with_data_that_mean_nothing_is_corrupt(damage: Any) -> None:
     """The sources of the warnings are JWRN_HUFF_BAD_CODE and JWRN_MUST_RESYNC in jerror.h."""
     assert set(codes_of(damage(sample("restart markers")))) == {"corrupt"}
+
+
+RESTARTS: dict[str, dict[str, Any]] = {
+    "rows": {"restart_marker_rows": 1},
+    "blocks": {"restart_marker_blocks": 4},
+    "each block": {"restart_marker_blocks": 1},
+    "progressive rows": {"restart_marker_rows": 1, "progressive": True},
+    "gray rows": {"restart_marker_rows": 3},
+}
+
+
+@pytest.mark.parametrize("kind", RESTARTS)
+def test_a_jpeg_with_restart_markers_and_zeros_in_its_middle_is_refused(kind: str) -> None:
+    """Decoders go on at the next restart marker (T.81, F.2.2.4), so only bytes before it are left of the damage."""
+    data = encoded(photo(600, 400).convert("L" if "gray" in kind else "RGB"), quality=90, **RESTARTS[kind])
+    assert codes_of(data) == ["ok"] * len(PRESETS)
+    third = len(data) // 3
+    for start in range(len(data) // 10, 2 * third - 50, len(data) // 23):
+        damaged = data[:start] + bytes(third) + data[start + third :]
+        assert set(codes_of(damaged)) <= {"corrupt", "truncated"}, start
+
+
+@pytest.mark.parametrize("padding", [b"\0", b"\xa5\x5a", bytes(7)])
+def test_few_bytes_before_restart_markers_are_read_unless_they_hide_damage(padding: bytes) -> None:
+    """Webcams write them: "Corrupt JPEG data: 2 extraneous bytes before marker 0xd1"."""
+    data = sample("restart markers")
+    first, second = data.index(b"\xff\xd0"), data.index(b"\xff\xd1")
+    padded = data[:first] + padding + data[first:second] + padding + data[second:]
+    assert process(padded).image == process(data).image
+    # Later restart markers are missing.
+    fourth, last = padded.index(b"\xff\xd3"), padded.rindex(b"\xff\xd2")
+    assert set(codes_of(padded[:fourth] + bytes(last - fourth) + padded[last:])) == {"corrupt"}
+
+
+def test_a_progressive_jpeg_with_zeros_at_the_end_of_an_inner_scan_is_refused() -> None:
+    data = sample("progressive")
+    scans = [at for at in range(len(data)) if data.startswith(SCAN, at)]
+    # The coefficients of the first scans are not refined, so their zeros become more pixels than there are.
+    for scan, following in list(pairwise(scans))[:4]:
+        end = data.rindex(b"\xff\xc4", scan, following) if b"\xff\xc4" in data[scan:following] else following
+        middle = (scan + 10 + end) // 2
+        assert set(codes_of(data[:middle] + bytes(end - middle) + data[end:])) == {"corrupt"}
 
 
 HARMLESS: dict[str, Callable[[bytes], bytes]] = {

@@ -178,6 +178,50 @@ def test_a_webp_with_missing_data_and_right_lengths_is_refused(name: str, percen
     assert code_of(b"RIFF" + struct.pack("<I", len(cut)) + cut) in ("truncated", "corrupt")
 
 
+SECOND = photo(300, 200, seed=8)
+ANIMATED: dict[str, bytes] = {
+    "lossy": encoded(PHOTO, "WEBP", save_all=True, append_images=[SECOND]),
+    "lossless": encoded(PHOTO, "WEBP", save_all=True, append_images=[SECOND], lossless=True),
+    "RGBA": encoded(TRANSLUCENT, "WEBP", save_all=True, append_images=[SECOND.convert("RGBA")]),
+    "lossless RGBA": encoded(TRANSLUCENT, "WEBP", save_all=True, append_images=[SECOND], lossless=True),
+}
+
+
+@pytest.mark.parametrize("name", ANIMATED)
+@pytest.mark.parametrize("percent", [30, 50, 75])
+def test_an_animated_webp_with_zeros_in_its_first_frame_is_truncated(name: str, percent: int) -> None:
+    """The frames are in the chunks ANMF (RFC 9649, 2.7.1.1), each with chunks of its own."""
+    data = ANIMATED[name]
+    assert code_of(data) == "ok"
+    start = min(data.index(kind) for kind in (b"VP8 ", b"VP8L") if kind in data)
+    end = data.index(b"ANMF", start)
+    middle = start + (end - start) * percent // 100
+    assert code_of(data[:middle] + bytes(end - middle) + data[end:]) == "truncated"
+    assert code_of(data[:middle] + bytes(len(data) - middle)) == "truncated"
+
+
+@pytest.mark.parametrize("data", [FILES["WebP of RGBA"], ANIMATED["RGBA"]], ids=["still", "animated"])
+@pytest.mark.parametrize("percent", [30, 50, 75])
+def test_a_webp_with_zeros_in_its_transparency_is_refused(data: bytes, percent: int) -> None:
+    """The chunk ALPH has a stream of its own (RFC 9649, 2.7.1.2)."""
+    start = data.index(b"ALPH") + 8
+    end = start + int.from_bytes(data[start - 4 : start], "little")
+    middle = start + (end - start) * percent // 100
+    assert code_of(data[:middle] + bytes(end - middle) + data[end:]) in ("truncated", "corrupt")
+
+
+@pytest.mark.parametrize("alpha_quality", [1, 60, 100])
+@pytest.mark.parametrize("shape", ["top", "bottom", "left", "spots", "none"])
+def test_a_webp_with_flat_transparency_is_read(shape: str, alpha_quality: int) -> None:
+    mask = Image.new("L", (600, 500), 255 if shape != "none" else 0)
+    box = {"top": (0, 0, 600, 99), "bottom": (0, 399, 600, 500), "left": (0, 0, 300, 500)}.get(shape, (7, 7, 9, 9))
+    mask.paste(0, box)
+    image = photo(600, 500)
+    image.putalpha(mask)
+    assert code_of(encoded(image, "WEBP", alpha_quality=alpha_quality, method=1)) == "ok"
+    assert code_of(encoded(image, "WEBP", lossless=True, exact=False, method=1)) == "ok"
+
+
 @pytest.mark.parametrize("kind", ["WEBP", "AVIF"])
 @pytest.mark.parametrize("color", ["white", "black", "#7f8280"])
 @pytest.mark.parametrize("options", [{}, {"quality": 10}, {"lossless": True}])
@@ -189,3 +233,31 @@ def test_a_flat_image_that_ends_in_zeros_is_read(kind: str, color: str, options:
     assert code_of(encoded(image, kind, **options)) == "ok"
     image.paste(PHOTO, (0, 0))
     assert code_of(encoded(image, kind, **options)) == "ok"
+
+
+def without_end(png: bytes) -> bytes:
+    assert png.endswith(chunk(b"IEND", b""))
+    return png[:-12]
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if "PNG" in name])
+def test_a_png_with_all_rows_and_no_end_is_read(name: str) -> None:
+    """Browsers show it; other data that follow the image are ignored, too (PNG third edition, 13.2)."""
+    data = without_end(FILES[name])
+    expected = process(FILES[name]).image
+    for rest in (
+        b"",
+        b"\0\0",
+        b"\0\0\0\0IEND",
+        chunk(b"tEXt", b"Planted\0text"),
+        chunk(b"tEXt", bytes(99))[:40],
+    ):
+        assert process(data + rest).image == expected, rest
+    assert code_of(data[:-20]) == "truncated"
+
+
+@pytest.mark.parametrize("name", ["AVIF", "AVIF of RGBA"])
+@pytest.mark.parametrize("rest", [b"\n", b"\0", b"\0" * 7, b"\r\n\r\n", b"x" * 100, bytes(900), b"\0\0\1\0mdatabc"])
+def test_data_after_an_avif_are_ignored(name: str, rest: bytes) -> None:
+    """All data of the image are in the boxes before (ISO/IEC 14496-12, 4.2)."""
+    assert process(FILES[name] + rest).image == process(FILES[name]).image

@@ -136,6 +136,70 @@ def test_text_when_markup_is_hidden_is_left_out(markup: str, text: str) -> None:
     assert plain_text(markup) == text
 
 
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        # https://html.spec.whatwg.org/multipage/parsing.html#parsing-main-inhead says what can be in the head.
+        ("<html><head><title>T</title><style>a{}</style><body><p>Hello</p></body></html>", "Hello"),
+        ("<head><meta name=x><link rel=y><div>Hi</div>", "Hi"),
+        ("<head><title>T</title><p>one</p>two", "one\n\ntwo"),
+        ("<head>\n<script>a</script>\nHi", "Hi"),
+        ("<head><title>T</title><noscript>a</noscript><template><p>b</p></template><base><b>Hi</b>", "Hi"),
+        ("one<head>two", "onetwo"),
+        # "The rp element's end tag can be omitted if it is followed by an rt or rp element", and the same for rt.
+        ("<ruby>漢<rp>(<rt>kan<rp>)</ruby>", "漢kan"),
+        ("<ruby>漢<rp>(<rt>kan<rp>)<rt>ji</ruby>z", "漢kanjiz"),
+        # An element of SVG or MathML ends with "/>": "self-closing flag".
+        ("<svg hidden/>Hi", "Hi"),
+        ('<svg width="1" hidden />Hi', "Hi"),
+        ("<math hidden/>one<svg hidden>two</svg>three", "onethree"),
+    ],
+)
+def test_text_when_end_tags_are_left_out_is_whole(markup: str, text: str) -> None:
+    assert plain_text(markup) == text
+
+
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        # https://www.w3.org/TR/CSS22/visufx.html#visibility: its children inherit it.
+        ('<div style="visibility:hidden">one<b>two</b></div>three', "three"),
+        ('<span style="visibility: collapse;font-size:0">one</span>two', "two"),
+        ('<div style="visibility:hidden">one<b style="visibility:visible">two</b>three</div>four', "two\nfour"),
+        # https://www.w3.org/TR/css-cascade-4/#importance and https://www.w3.org/TR/css-syntax-3/#consume-comment
+        ('<div style="display:none!important;display:block">one</div>two', "two"),
+        ('<div style="display:block ! IMPORTANT;display:none">one</div>two', "one\ntwo"),
+        ('<div style="/*x*/display:none">one</div>two', "two"),
+        ('<div style="color:red;/* a;b */display/**/:/**/none">one</div>two', "two"),
+        ("<div style='background:url(\"a;display:block\");display:none'>one</div>two", "two"),
+        ("<div style='background:url(data:a;display:none;b)'>one</div>two", "one\ntwo"),
+        ('<div style="display:none;display:nonsense">one</div>two', "two"),
+        ('<p hidden style="display:block">one</p>two', "one\n\ntwo"),
+        # https://html.spec.whatwg.org/multipage/rendering.html: dialog:not([open]), and the contents of details
+        ("<dialog>one</dialog>two", "two"),
+        ("<dialog open>one</dialog>two", "one\ntwo"),
+        ("<details><summary>one</summary>two<p>three</p></details>four", "one\nfour"),
+        ("<details open><summary>one</summary>two</details>three", "one\ntwo\nthree"),
+        ("<div hidden><details><summary>one</summary></details></div>two", "two"),
+        ("<details open hidden><summary>one</summary></details>two", "two"),
+        ("<details style='display:none'><summary>one</summary></details>two", "two"),
+        ("<details><details><summary>one</summary></details></details>two", "two"),
+        # Lines are those of the display of an element, rather than of its name.
+        ('<span style="display:block">one</span><span style="display:block">two</span>', "one\ntwo"),
+        ('one<a style="display:flex">two</a><a style="display:table">three</a>four', "one\ntwo\nthree\nfour"),
+        ('<div style="display:inline">one</div><div style="display:inline-block">two</div>', "onetwo"),
+        # https://www.w3.org/TR/css-text-3/#white-space-property
+        ('<div style="white-space:pre-wrap">one\n  two</div>three\nfour', "one\n  two\nthree four"),
+        ('<div style="white-space:pre">one\ntwo</div>', "one\ntwo"),
+        ('<div style="white-space:nowrap">one\n two</div>', "one two"),
+        # Only Outlook hides these. Authors write it at buttons, which all other readers see.
+        ('<a style="mso-hide:all">one</a>', "one"),
+    ],
+)
+def test_text_when_an_element_has_a_style_is_that_of_a_browser(markup: str, text: str) -> None:
+    assert plain_text(markup) == text
+
+
 @FIXED
 @given(st.text(st.sampled_from("<>&;/!-'\"ap#x1³٩ \u00a0é猫\u0301\n")))
 def test_text_when_it_is_escaped_is_the_same_text(text: str) -> None:

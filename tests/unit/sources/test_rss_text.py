@@ -101,6 +101,32 @@ def test_text_when_its_label_is_of_browsers_is_read(label: str, codec: str, text
 
 
 @pytest.mark.parametrize(
+    ("label", "data", "text"),
+    [
+        # Row 13 of NEC and the characters of IBM are in "index jis0208": https://encoding.spec.whatwg.org/#index-jis0208
+        ("euc-jp", b"\xad\xa1\xad\xea\xad\xb5\xa4\xa2", "①㈱Ⅰあ"),
+        ("x-euc-jp", b"A\xfc\xe2\xf9\xaeB", "A髙仡B"),
+        ("iso-2022-jp", b'\x1b$B-!$"-j\x1b(Bx', "①あ㈱x"),
+        ("csiso2022jp", b'\x1b$B-!-"\x1b(B', "①②"),
+        # The index has these cells of row 1 and 2 as Windows has them.
+        ("euc-jp", b"10\xa1\xc120\xa1\xdd\xa1\xc2\xa1\xf1\xa1\xf2\xa2\xcc", "10～20－∥￠￡￢"),
+        ("iso-2022-jp", b"\x1b$B!A!]\x1b(B", "～－"),
+        # https://encoding.spec.whatwg.org/#gb18030-decoder: byte 0x80 is the euro sign
+        ("gbk", b"\x80 5", "€ 5"),
+        ("gb2312", b"5 \x80\xc3\xa8", "5 €猫"),
+        ("gb18030", b"\x80", "€"),
+        # Bytes that mean nothing stay what they were.
+        ("gbk", b"a\xff", "a\ufffd"),
+        ("euc-jp", b"a\xff\xffb\xa9\xa1c", "a\ufffd\ufffdb\ufffdc"),
+        ("euc-jp", b"a\xad", "a\ufffd"),
+    ],
+)
+def test_text_of_east_asia_is_that_of_browsers(label: str, data: bytes, text: str) -> None:
+    decoded = xml_text(b"<t>" + data + b"</t>", f"text/xml; charset={label}")
+    assert decoded == f"<t>{text}</t>"
+
+
+@pytest.mark.parametrize(
     ("encoding", "mark", "header", "declared"),
     [
         # RFC 7303, section 3: the byte order mark, then the header, then the declaration
