@@ -24,7 +24,7 @@ try:
     from local.arguments import DATASETS
     from local.commands import COMMANDS
     from local.errors import CommandError
-    from local.output import Output, printable
+    from local.output import Output, print_error
 except ModuleNotFoundError as missing:
     sys.exit(f"error: {missing.name} is not installed; run: {sys.executable} -m pip install -r requirements/local.txt")
 
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        print(printable(f"error: {_sentence(error)}"), file=sys.stderr)
+        print_error(_sentence(error))
         return 1
 
 

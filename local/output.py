@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ class Output:
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
-        self.console = Console(stderr=as_json)
+        self.console = Console(stderr=as_json, emoji=False)
 
     def text(self, text: str = "") -> None:
         """Print a line as it is."""
@@ -36,6 +37,11 @@ class Output:
         """Print the result as JSON, if the user asked for it."""
         if self.as_json:
             print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_error(sentence: str) -> None:
+    """Print the sentence about an error on standard error."""
+    print(printable(f"error: {sentence}"), file=sys.stderr)
 
 
 def printable(text: str) -> str:
