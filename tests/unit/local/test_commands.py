@@ -57,6 +57,13 @@ def lake(tmp_path: Path) -> Path:
         (["run", "--lake", ""], "--lake: the name of a folder is missing"),
         (["status", "--stack", "a/b"], "--stack: the name of a stack has only letters, digits and hyphens, not 'a/b'"),
         (["status", "--stack", "a", "--lake", "b"], "--lake: not allowed with argument --stack"),
+        (["retry", "run-1", "--code", "bogus"], "--code: there is no error code 'bogus'; the codes are url_refused,"),
+        (
+            ["retry", "run-1", "--code", "time_out"],
+            "--code: there is no error code 'time_out'; did you mean timed_out?",
+        ),
+        (["retry", "run-1", "--code", "TIMED_OUT"], "--code: there is no error code 'TIMED_OUT'; did you mean"),
+        (["retry", "run-1", "--code", ""], "--code: there is no error code ''; the codes are"),
         (["demo", "--port", "99999"], "--port: it has to be a whole number from 1 to 65535, not '99999'"),
     ],
 )
