@@ -19,7 +19,7 @@ if str(FUNCTIONS) not in sys.path:
     sys.path.append(str(FUNCTIONS))
 
 try:
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
     from local.arguments import DATASETS
     from local.commands import COMMANDS
@@ -39,6 +39,10 @@ exit codes:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; no error ends in a traceback."""
     options = parse(arguments)
+    # boto3 reads only the second variable; if both are set, the AWS CLI prefers the first.
+    # https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-envvars.html
+    if region := os.environ.get("AWS_REGION"):
+        os.environ["AWS_DEFAULT_REGION"] = region
     # These signals become an exception, so that every ``with`` block stops what it has started.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
@@ -106,6 +110,8 @@ def _sentence(error: Exception) -> str:
         case ClientError():
             answer = error.response["Error"]
             return f"AWS refused {error.operation_name}: {answer.get('Code')}: {answer.get('Message')}"
+        case NoRegionError():
+            return "no region is set; set AWS_REGION or AWS_DEFAULT_REGION, such as AWS_REGION=eu-central-1"
         case BotoCoreError():
             return f"AWS cannot be asked: {error}"
         case OSError() if error.strerror:

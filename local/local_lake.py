@@ -22,6 +22,7 @@ from local.lake import Lake, Rows
 
 # The engine checks the role of each function, as AWS does.
 ENGINE_SETTINGS = {"AUTH": "true"}
+DEMO_LOG = "functions.log"
 _LOCK = "engine.lock"
 _LOOPBACK = re.compile(r"https?://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?(?![\w.-])")
 _GLOB = re.compile(r"[\[*?]")
@@ -66,6 +67,12 @@ class LocalLake(Lake):
 
     def _start(self) -> Engine:
         """Start the engine, or use the one that another command has started."""
+        # A demo without --state leaves its results, and no state.
+        if not self._create and (self.folder / DEMO_LOG).exists() and not any(self.folder.glob("state/*.json")):
+            raise CommandError(
+                f"{self.folder} is of a demo, whose lake is gone: use ./imagelake query,"
+                " or start a lake with ./imagelake run FEED"
+            )
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = self._opened.enter_context((self.folder / _LOCK).open("a+"))
         try:

@@ -15,6 +15,7 @@ import pytest
 
 from local import __main__ as command_line
 from local.__main__ import main, parse
+from local.arguments import open_lake
 from local.commands import COMMANDS
 from local.local_lake import query_files
 from local.output import Output
@@ -105,7 +106,10 @@ def test_wrong_folder_is_one_sentence_and_the_code_1(
         (PermissionError(13, "Permission denied", "/read/only"), "error: Permission denied: /read/only"),
         (OSError(28, "No space left on device"), "error: No space left on device"),
         (botocore.exceptions.NoCredentialsError(), "error: AWS cannot be asked: Unable to locate credentials"),
-        (botocore.exceptions.NoRegionError(), "error: AWS cannot be asked: You must specify a region."),
+        (
+            botocore.exceptions.NoRegionError(),
+            "error: no region is set; set AWS_REGION or AWS_DEFAULT_REGION, such as AWS_REGION=eu-central-1",
+        ),
         (
             botocore.exceptions.ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "ListExecutions"),
             "error: AWS refused ListExecutions: AccessDenied: no",
@@ -118,6 +122,45 @@ def test_error_of_a_command_is_one_sentence(
     fail(monkeypatch, error)
     assert main(["status"]) == 1
     assert capsys.readouterr().err == f"{sentence}\n"
+
+
+@pytest.mark.parametrize(
+    ("variables", "region"),
+    [
+        ({"AWS_REGION": "eu-central-1"}, "eu-central-1"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-west-1"}, "eu-central-1"),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+    ],
+)
+def test_region_is_that_of_the_environment(
+    variables: dict[str, str], region: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """AWS_REGION overrides AWS_DEFAULT_REGION: docs.aws.amazon.com/cli/latest/userguide/cli-configure-envvars.html."""
+    regions: list[str] = []
+
+    def status(options: Any, output: Output) -> int:
+        regions.append(open_lake(options).client("s3").meta.region_name)
+        return 0
+
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, variables.get(name, ""))
+        if name not in variables:
+            monkeypatch.delenv(name)
+    monkeypatch.setattr(COMMANDS["status"], "main", status)
+    assert main(["status", "--stack", "imagelake"]) == 0
+    assert regions == [region]
+
+
+@pytest.mark.parametrize("command", [["status"], ["report"], ["logs"], ["logs", "demo-1"], ["retry", "demo-1"]])
+def test_folder_of_a_demo_is_named(command: list[str], lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (lake / "functions.log").touch()
+    assert main([*command, "--lake", str(lake)]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {lake} is of a demo, whose lake is gone: use ./imagelake query,"
+        " or start a lake with ./imagelake run FEED\n"
+    )
+    assert main(["query", "SELECT 1", "--lake", str(lake)]) == 0
 
 
 def test_error_that_nobody_expected_is_one_sentence_with_the_path_of_the_details(
