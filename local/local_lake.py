@@ -31,7 +31,7 @@ _GLOB = re.compile(r"[\[*?]")
 class LocalLake(Lake):
     """A lake in ``folder``; one command at a time may change it, and others may read it meanwhile."""
 
-    after_interrupt = "Stopped. The next run continues where this one ended."
+    after_interrupt = "The next run continues where this one ended."
 
     def __init__(self, folder: Path, *, create: bool = False) -> None:
         super().__init__(f"the lake in {folder}", folder, STACK_NAME)
@@ -52,7 +52,7 @@ class LocalLake(Lake):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._opened.close()
+        self._opened.__exit__(kind, error, trace)
 
     @property
     def options(self) -> str:
