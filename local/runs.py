@@ -77,6 +77,7 @@ def list_runs(lake: Lake, most: int) -> list[dict[str, Any]]:
             {
                 "run_id": execution["name"],
                 "status": execution["status"],
+                "execution_arn": execution["executionArn"],
                 "started_at": _utc(execution["startDate"]),
                 "seconds": round((stopped_at - execution["startDate"]).total_seconds(), 1) if stopped_at else None,
                 **summary(lake, execution["name"]),
@@ -129,10 +130,13 @@ def reason(result: dict[str, Any]) -> str:
     if not failed:
         return str(result.get("error") or f"its status is {result['status']}")
     first = failed[0]
-    # Most messages begin with the feed.
-    text = first["problem"].replace(f": {first['feed']}: ", ": ", 1)
     more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-    return f"{first['feed']}: {text}{more}"
+    return f"{first['feed']}: {_problem(first)}{more}"
+
+
+def _problem(feed: dict[str, Any]) -> str:
+    # Most messages begin with the feed.
+    return str(feed["problem"]).replace(f": {feed['feed']}: ", ": ", 1)
 
 
 def next_step(result: dict[str, Any], lake: Lake) -> str:
@@ -141,12 +145,17 @@ def next_step(result: dict[str, Any], lake: Lake) -> str:
     open_batches = sum(feed["open_batches"] for feed in result["feeds"])
     again = f"./imagelake run {lake.options}"
     if open_batches:
-        batches = "open batch" if open_batches == 1 else "open batches"
-        return f"run again, it continues {open_batches} {batches}: {again}"
+        return run_again(open_batches, lake)
     for error, step in _NEXT_STEPS.items():
         if error in errors:
             return step.format(again=again, report=f"./imagelake report {result['run_id']} {lake.options}")
     return f"see ./imagelake logs {result['run_id']} --problems {lake.options}"
+
+
+def run_again(open_batches: int, lake: Lake) -> str:
+    """Say how to continue open batches."""
+    batches = "open batch" if open_batches == 1 else "open batches"
+    return f"run again, it continues {open_batches} {batches}: ./imagelake run {lake.options}"
 
 
 def show_numbers(counts: dict[str, int]) -> str:
@@ -159,4 +168,6 @@ def show_gaps(result: dict[str, Any], output: Output) -> None:
     for feed in result["feeds"]:
         if feed["problem"] or feed["open_batches"]:
             batches = f" ({feed['open_batches']} open batches)" if feed["open_batches"] else ""
-            output.text(f"  {feed['feed']}: {feed['status']}{batches}: {feed['problem'] or 'no error'}")
+            output.text(
+                f"  {feed['feed']}: {feed['status']}{batches}: {_problem(feed) if feed['problem'] else 'no error'}"
+            )
