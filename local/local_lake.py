@@ -167,6 +167,8 @@ def query_files(folder: Path, sql: str) -> Rows:
     # Otherwise the name of a table could lead to a variable of this program.
     with duckdb.connect(config={"python_enable_replacements": False}) as connection:
         try:
+            if not connection.extract_statements(sql):
+                raise CommandError("the query is empty")
             connection.read_parquet(pattern).create_view("images")
             result = connection.sql(sql)
             return Rows(result.columns, result.fetchall()) if result is not None else Rows([], [])

@@ -33,6 +33,16 @@ class Output:
             table.add_row(*(Text(printable("" if value is None else str(value))) for value in row))
         self.console.print(table)
 
+    def rows(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Print a table, or each row as lines of names and values if the names do not fit into one line."""
+        if sum(len(name) + 3 for name in columns) <= self.console.width:
+            self.table(columns, rows)
+            return
+        for number, row in enumerate(rows, 1):
+            self.text(f"row {number}")
+            for name, value in zip(columns, row, strict=True):
+                self.text(f"  {name}: {'' if value is None else value}".rstrip())
+
     def result(self, value: Any) -> None:
         """Print the result as JSON, if the user asked for it."""
         if self.as_json:

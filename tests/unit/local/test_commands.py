@@ -58,6 +58,8 @@ def lake(tmp_path: Path) -> Path:
         (["run", "--lake", ""], "--lake: the name of a folder is missing"),
         (["status", "--stack", "a/b"], "--stack: the name of a stack has only letters, digits and hyphens, not 'a/b'"),
         (["status", "--stack", "a", "--lake", "b"], "--lake: not allowed with argument --stack"),
+        (["query", ""], "SQL: the query is empty"),
+        (["query", " \n"], "SQL: the query is empty"),
         (["retry", "run-1", "--code", "bogus"], "--code: there is no error code 'bogus'; the codes are url_refused,"),
         (
             ["retry", "run-1", "--code", "time_out"],
@@ -213,12 +215,33 @@ def test_query_reads_a_lake_whose_path_looks_like_a_pattern(lake: Path, capsys: 
     assert "<2 bytes>" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("sql", ["SELEC", "SELECT nothing FROM images", "SELECT * FROM elsewhere", ""])
+@pytest.mark.parametrize("sql", ["SELEC", "SELECT nothing FROM images", "SELECT * FROM elsewhere"])
 def test_wrong_query_is_an_error_of_duckdb(sql: str, lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = main(["query", sql, "--lake", str(lake)])
-    captured = capsys.readouterr()
-    assert "Traceback" not in captured.err
-    assert (code, captured.err.startswith("error: DuckDB: ")) == ((1, True) if sql else (0, False))
+    assert main(["query", sql, "--lake", str(lake)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: DuckDB: ")
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("sql", [";", "-- a comment", "/* a */ ;"])
+def test_query_without_a_statement_is_an_error(sql: str, lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["query", "--lake", str(lake), "--", sql]) == 1
+    assert capsys.readouterr().err == "error: the query is empty\n"
+
+
+@pytest.mark.parametrize(("number", "is_table"), [(1, True), (10, True), (11, False), (70, False)])
+def test_row_with_more_columns_than_fit_is_printed_as_lines(
+    number: int, is_table: bool, lake: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    columns = ", ".join(f"{n} AS name{n}" for n in range(number))
+    assert main(["query", f"SELECT {columns} FROM images", "--lake", str(lake)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    if is_table:
+        assert lines[1].split() == [f"name{n}" for n in range(number)]
+    else:
+        row = [f"  name{n}: {n}" for n in range(number)]
+        assert lines == ["row 1", *row, "row 2", *row]
 
 
 def test_query_of_a_lake_without_rows_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
