@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import runpy
 import signal
 import sys
 import traceback
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from difflib import get_close_matches
+from itertools import takewhile
 from pathlib import Path
 from typing import NoReturn
 
@@ -64,8 +67,24 @@ class _Parser(ArgumentParser):
         """Print one sentence; the whole usage would hide it."""
         self.exit(2, f"{self.prog}: error: {message} (see ./{self.prog} --help)\n")
 
+    def command(self, name: str) -> ArgumentParser:
+        """Return the parser of a command."""
+        (commands,) = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+        parser: ArgumentParser = commands.choices[name]
+        return parser
 
-def parser() -> ArgumentParser:
+
+def _refuse_unknown_options(command: ArgumentParser, words: Sequence[str]) -> None:
+    """Name the option that was meant; argparse would first complain about the value after an unknown option."""
+    known = command._option_string_actions
+    for name in takewhile(lambda word: word != "--", words):
+        name = name.partition("=")[0]
+        if re.fullmatch("--?[a-z][a-z-]*", name) and not any(option.startswith(name) for option in known):
+            close = get_close_matches(name, known, 1)
+            command.error(f"there is no option {name}" + (f"; did you mean {close[0]}?" if close else ""))
+
+
+def parser() -> _Parser:
     """Make the parser of the command line."""
     top = _Parser(
         prog="imagelake",
@@ -92,7 +111,12 @@ def parser() -> ArgumentParser:
 def parse(arguments: Sequence[str] | None) -> Namespace:
     """Read the command line; an error ends the program with the exit code 2."""
     top = parser()
-    options = top.parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    if words and words[0] in COMMANDS:
+        _refuse_unknown_options(top.command(words[0]), words)
+    options, rest = top.parse_known_args(words)
+    if rest:
+        top.command(options.command).error(f"unrecognized arguments: {' '.join(rest)}")
     if options.command == "demo" and options.stream and options.feed:
         top.error("--stream works with the sample feed only; leave out --feed")
     return options
