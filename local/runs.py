@@ -13,8 +13,8 @@ from local.output import Output
 
 # Names of errors, and what helps, in the order in which a user has to do it.
 _NEXT_STEPS = {
-    "BadFeedError": "correct the feed and run again: {again}",
-    "FeedNotFoundError": "correct the feed and run again: {again}",
+    "BadFeedError": "name the right feed: {right}",
+    "FeedNotFoundError": "name the right feed: {right}",
     "CredentialsError": "put a valid token into the secret and run again: {again}",
     "RateLimitedError": "run again after that time: {again}",
     "FeedBusyError": "wait until the other run ends",
@@ -119,7 +119,7 @@ def show_result(result: dict[str, Any], output: Output) -> None:
 
 def _nothing_new(feed: dict[str, Any]) -> str:
     if feed["posts"]:
-        return f"no new images in {feed['posts']} new posts"
+        return f"no new images in {feed['posts']} new post{'' if feed['posts'] == 1 else 's'}"
     since = f" since {feed['newest_at'][:16].replace('T', ' ')} UTC" if feed["newest_at"] else ""
     return f"no new posts{since}"
 
@@ -148,7 +148,11 @@ def next_step(result: dict[str, Any], lake: Lake) -> str:
         return run_again(open_batches, lake)
     for error, step in _NEXT_STEPS.items():
         if error in errors:
-            return step.format(again=again, report=f"./imagelake report {result['run_id']} {lake.options}")
+            return step.format(
+                again=again,
+                right=f"./imagelake run FEED {lake.options}",
+                report=f"./imagelake report {result['run_id']} {lake.options}",
+            )
     return f"see ./imagelake logs {result['run_id']} --problems {lake.options}"
 
 

@@ -46,7 +46,7 @@ def result(*feeds: dict[str, Any], **fields: Any) -> dict[str, Any]:
         ),
         (
             result(feed("x:a", "FeedNotFoundError: x:a: gone"), feed("x:b", "FeedNotFoundError: x:b: gone")),
-            "x:a: FeedNotFoundError: gone (and 1 more); correct the feed and run again: ./imagelake run --stack s",
+            "x:a: FeedNotFoundError: gone (and 1 more); name the right feed: ./imagelake run FEED --stack s",
         ),
         (
             result(feed("x:a", "BatchDeadlineError: late", status="incomplete", open_batches=6)),
@@ -84,6 +84,7 @@ def test_run_that_succeeded_writes_no_error(lake: StackLake, capsys: pytest.Capt
     [
         (0, "2026-11-20T10:00:00Z", "x:a: no new posts since 2026-11-20 10:00 UTC"),
         (0, "", "x:a: no new posts"),
+        (1, "", "x:a: no new images in 1 new post"),
         (7, "2026-11-20T10:00:00Z", "x:a: no new images in 7 new posts"),
     ],
 )
