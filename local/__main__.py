@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import runpy
 import signal
 import sys
 import traceback
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from difflib import get_close_matches
+from itertools import takewhile
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,12 +22,12 @@ if str(FUNCTIONS) not in sys.path:
     sys.path.append(str(FUNCTIONS))
 
 try:
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
     from local.arguments import DATASETS
     from local.commands import COMMANDS
     from local.errors import CommandError
-    from local.output import Output, printable
+    from local.output import Output, print_error
 except ModuleNotFoundError as missing:
     sys.exit(f"error: {missing.name} is not installed; run: {sys.executable} -m pip install -r requirements/local.txt")
 
@@ -39,6 +42,10 @@ exit codes:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; no error ends in a traceback."""
     options = parse(arguments)
+    # boto3 reads only the second variable; if both are set, the AWS CLI prefers the first.
+    # https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-envvars.html
+    if region := os.environ.get("AWS_REGION"):
+        os.environ["AWS_DEFAULT_REGION"] = region
     # These signals become an exception, so that every ``with`` block stops what it has started.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
@@ -51,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        print(printable(f"error: {_sentence(error)}"), file=sys.stderr)
+        print_error(_sentence(error))
         return 1
 
 
@@ -60,8 +67,24 @@ class _Parser(ArgumentParser):
         """Print one sentence; the whole usage would hide it."""
         self.exit(2, f"{self.prog}: error: {message} (see ./{self.prog} --help)\n")
 
+    def command(self, name: str) -> ArgumentParser:
+        """Return the parser of a command."""
+        (commands,) = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+        parser: ArgumentParser = commands.choices[name]
+        return parser
 
-def parser() -> ArgumentParser:
+
+def _refuse_unknown_options(command: ArgumentParser, words: Sequence[str]) -> None:
+    """Name the option that was meant; argparse would first complain about the value after an unknown option."""
+    known = command._option_string_actions
+    for name in takewhile(lambda word: word != "--", words):
+        name = name.partition("=")[0]
+        if re.fullmatch("--?[a-z][a-z-]*", name) and not any(option.startswith(name) for option in known):
+            close = get_close_matches(name, known, 1)
+            command.error(f"there is no option {name}" + (f"; did you mean {close[0]}?" if close else ""))
+
+
+def parser() -> _Parser:
     """Make the parser of the command line."""
     top = _Parser(
         prog="imagelake",
@@ -88,7 +111,12 @@ def parser() -> ArgumentParser:
 def parse(arguments: Sequence[str] | None) -> Namespace:
     """Read the command line; an error ends the program with the exit code 2."""
     top = parser()
-    options = top.parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    if words and words[0] in COMMANDS:
+        _refuse_unknown_options(top.command(words[0]), words)
+    options, rest = top.parse_known_args(words)
+    if rest:
+        top.command(options.command).error(f"unrecognized arguments: {' '.join(rest)}")
     if options.command == "demo" and options.stream and options.feed:
         top.error("--stream works with the sample feed only; leave out --feed")
     return options
@@ -106,6 +134,8 @@ def _sentence(error: Exception) -> str:
         case ClientError():
             answer = error.response["Error"]
             return f"AWS refused {error.operation_name}: {answer.get('Code')}: {answer.get('Message')}"
+        case NoRegionError():
+            return "no region is set; set AWS_REGION or AWS_DEFAULT_REGION, such as AWS_REGION=eu-central-1"
         case BotoCoreError():
             return f"AWS cannot be asked: {error}"
         case OSError() if error.strerror:

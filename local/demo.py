@@ -22,7 +22,7 @@ from local.deploy import ONLY_WITH_TLS, TEMPLATE, deploy
 from local.engine import REGION, Engine
 from local.feed_server import PHOTO_BLOG, FeedServer
 from local.follow import follow
-from local.local_lake import ENGINE_SETTINGS, loopback_origins, query_files
+from local.local_lake import DEMO_LOG, ENGINE_SETTINGS, loopback_origins, query_files
 from local.output import printable
 from local.stream import put_records, sample_records
 
@@ -70,7 +70,7 @@ def demo(options: Options, console: Console) -> int:
         execution = run(engine, outputs, run_input, console)
         for prefix in ("lake/", "reports/"):
             copy_objects(engine.client("s3"), outputs["BucketName"], prefix, options.folder)
-        copy_logs(engine.client("logs"), options.folder / "functions.log")
+        copy_logs(engine.client("logs"), options.folder / DEMO_LOG)
         _summarize(execution, _notification(engine, mailbox), options.folder, console)
         if options.keep_running:
             _hold(engine, outputs, console)
@@ -178,7 +178,7 @@ def _summarize(
     for title, file in (
         ("Report", report / "index.html"),
         ("Dataset", folder / "lake" / "images"),
-        ("Logs", folder / "functions.log"),
+        ("Logs", folder / DEMO_LOG),
     ):
         if file.exists():
             _print_text(f"{title + ':':<9}{file}", console)

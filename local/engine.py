@@ -94,6 +94,8 @@ class Engine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is KeyboardInterrupt and self._keep:
+            print("Stopping: the engine saves its state ...", file=sys.stderr, flush=True)
         self._stop()
 
     def client(self, service: str) -> Any:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions.type_defs import DescribeExecutionOutputTypeDef, HistoryEventTypeDef
 
 POLL_SECONDS = 0.25
+# Longest time without a line.
+QUIET_SECONDS = 15
 _CONTROL_FLOW = ("Choice", "Pass", "Succeed")
 _FAILURES = ("TaskFailed", "LambdaFunctionFailed")
 
@@ -61,6 +63,7 @@ def follow(client: SFNClient, execution_arn: str, console: Console) -> DescribeE
     definition = json.loads(client.describe_state_machine_for_execution(executionArn=execution_arn)["definition"])
     feeds: dict[str, str] = {}
     printed: set[str] = set()
+    last_line = time.monotonic()
     live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
     with live or nullcontext():
         while True:
@@ -69,8 +72,11 @@ def follow(client: SFNClient, execution_arn: str, console: Console) -> DescribeE
             batches = list(_batches(client, execution_arn, feeds))
             if live:
                 live.update(_display(steps, batches), refresh=True)
-            else:
-                _print_new(console, _lines(steps, batches), printed)
+            elif _print_new(console, _lines(steps, batches), printed):
+                last_line = time.monotonic()
+            elif time.monotonic() - last_line >= QUIET_SECONDS:
+                last_line = time.monotonic()
+                _print_new(console, _running(steps), set())
             if execution["status"] != "RUNNING":
                 break
             time.sleep(POLL_SECONDS)
@@ -128,20 +134,23 @@ def _details(event: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _retry_line(details: Mapping[str, Any], definition: dict[str, Any], tries: Counter[str]) -> Iterator[str]:
     """Tell of a failure after which the state machine tries again; ``tries`` counts those of each feed."""
-    most = _attempts(definition).get(details["error"], 0)
+    rule = _rules(definition).get(details["error"])
     # The message of an error begins with the feed.
     feed, _, reason = error_message(details).partition(": ")
     tries[feed] += 1
-    if most:
-        again = "trying again" if tries[feed] <= most else "giving up"
+    if rule:
+        most, waits = rule["MaxAttempts"], rule["IntervalSeconds"] * rule["BackoffRate"] ** (tries[feed] - 1)
+        # With jitter, the state machine may wait less.
+        seconds = min(waits, rule["MaxDelaySeconds"])
+        again = f"trying again within {seconds:.0f} s" if tries[feed] <= most else "giving up"
         fault = "cannot be reached" if details["error"] == "SourceUnavailableError" else details["error"]
         yield f"{feed} {fault}: {reason} (try {tries[feed]} of {most + 1}), {again}"
 
 
-def _attempts(definition: dict[str, Any]) -> dict[str, int]:
-    """The number of retries after each error that the states name, apart from those of Lambda itself."""
+def _rules(definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The rule for retries after each error that the states name, apart from those of Lambda itself."""
     rules = (rule for _, state in _states(definition) for rule in state.get("Retry", []))
-    return {error: rule["MaxAttempts"] for rule in rules for error in rule["ErrorEquals"] if error.endswith("Error")}
+    return {error: rule for rule in rules for error in rule["ErrorEquals"] if error.endswith("Error")}
 
 
 def error_message(details: Mapping[str, Any]) -> str:
@@ -224,6 +233,12 @@ def _lines(steps: list[Step], batches: list[Batches]) -> Iterator[str]:
             yield f"{number:>2}  {step.name}  {_seconds(step)}" + (f"  {step.note}" if step.note else "")
 
 
+def _running(steps: list[Step]) -> Iterator[str]:
+    for number, step in enumerate(_without_control_flow(steps), 1):
+        if step.exited is None:
+            yield f"{number:>2}  {step.name}  {time.time() - step.entered.timestamp():.0f} s so far"
+
+
 def _without_control_flow(steps: list[Step]) -> list[Step]:
     return [step for step in steps if step.type not in _CONTROL_FLOW]
 
@@ -233,8 +248,11 @@ def _seconds(step: Step) -> str:
     return f"{(step.exited - step.entered).total_seconds():.1f} s"
 
 
-def _print_new(console: Console, lines: Iterable[str], printed: set[str]) -> None:
+def _print_new(console: Console, lines: Iterable[str], printed: set[str]) -> bool:
+    """Print the lines that are not among ``printed``, and tell if there were any."""
+    before = len(printed)
     for line in lines:
         if line not in printed:
             printed.add(line)
             console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return len(printed) > before

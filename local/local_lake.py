@@ -22,6 +22,7 @@ from local.lake import Lake, Rows
 
 # The engine checks the role of each function, as AWS does.
 ENGINE_SETTINGS = {"AUTH": "true"}
+DEMO_LOG = "functions.log"
 _LOCK = "engine.lock"
 _LOOPBACK = re.compile(r"https?://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?(?![\w.-])")
 _GLOB = re.compile(r"[\[*?]")
@@ -30,7 +31,7 @@ _GLOB = re.compile(r"[\[*?]")
 class LocalLake(Lake):
     """A lake in ``folder``; one command at a time may change it, and others may read it meanwhile."""
 
-    after_interrupt = "Stopped. The next run continues where this one ended."
+    after_interrupt = "The next run continues where this one ended."
 
     def __init__(self, folder: Path, *, create: bool = False) -> None:
         super().__init__(f"the lake in {folder}", folder, STACK_NAME)
@@ -51,7 +52,7 @@ class LocalLake(Lake):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._opened.close()
+        self._opened.__exit__(kind, error, trace)
 
     @property
     def options(self) -> str:
@@ -66,6 +67,12 @@ class LocalLake(Lake):
 
     def _start(self) -> Engine:
         """Start the engine, or use the one that another command has started."""
+        # A demo without --state leaves its results, and no state.
+        if not self._create and (self.folder / DEMO_LOG).exists() and not any(self.folder.glob("state/*.json")):
+            raise CommandError(
+                f"{self.folder} is of a demo, whose lake is gone: use ./imagelake query,"
+                " or start a lake with ./imagelake run FEED"
+            )
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = self._opened.enter_context((self.folder / _LOCK).open("a+"))
         try:
@@ -160,6 +167,8 @@ def query_files(folder: Path, sql: str) -> Rows:
     # Otherwise the name of a table could lead to a variable of this program.
     with duckdb.connect(config={"python_enable_replacements": False}) as connection:
         try:
+            if not connection.extract_statements(sql):
+                raise CommandError("the query is empty")
             connection.read_parquet(pattern).create_view("images")
             result = connection.sql(sql)
             return Rows(result.columns, result.fetchall()) if result is not None else Rows([], [])

@@ -11,6 +11,17 @@ from local.follow import failure_message, follow
 from local.lake import Lake
 from local.output import Output
 
+# Names of errors, and what helps, in the order in which a user has to do it.
+_NEXT_STEPS = {
+    "BadFeedError": "name the right feed: {right}",
+    "FeedNotFoundError": "name the right feed: {right}",
+    "CredentialsError": "put a valid token into the secret and run again: {again}",
+    "RateLimitedError": "run again after that time: {again}",
+    "FeedBusyError": "wait until the other run ends",
+    "SourceUnavailableError": "run again when the network is there: {again}",
+    "TooManyFailures": "see why in the report: {report}",
+}
+
 
 def start_run(lake: Lake, run_input: dict[str, Any], prefix: str, output: Output) -> dict[str, Any]:
     """Start an execution with this input, show its progress, and return the result of the run."""
@@ -46,6 +57,8 @@ def summary(lake: Lake, run_id: str) -> dict[str, Any]:
             "status": feed["status"],
             "problem": f"{feed['problem']['error']}: {feed['problem']['message']}" if feed["problem"] else None,
             "open_batches": len(feed["open"]),
+            "posts": feed["plan"]["posts"] if feed["plan"] else None,
+            "newest_at": feed["plan"]["bookmark"]["newest_at"] if feed["plan"] else None,
         }
         for feed in run["feeds"]
     ]
@@ -64,6 +77,7 @@ def list_runs(lake: Lake, most: int) -> list[dict[str, Any]]:
             {
                 "run_id": execution["name"],
                 "status": execution["status"],
+                "execution_arn": execution["executionArn"],
                 "started_at": _utc(execution["startDate"]),
                 "seconds": round((stopped_at - execution["startDate"]).total_seconds(), 1) if stopped_at else None,
                 **summary(lake, execution["name"]),
@@ -94,10 +108,58 @@ def show_result(result: dict[str, Any], output: Output) -> None:
     output.console.rule(f"{result['run_id']}: {result['status']}")
     if result["outcome"] is None:
         output.text(f"The run ended before its report: {result['error']}")
+    elif result["feeds"] and all(feed["status"] == "up_to_date" for feed in result["feeds"]):
+        for feed in result["feeds"]:
+            output.text(f"  {feed['feed']}: {_nothing_new(feed)}")
     else:
         output.text(f"Images by status: {show_numbers(result['totals'])}")
         output.text(f"Errors by code: {show_numbers(result['errors'])}")
     show_gaps(result, output)
+
+
+def _nothing_new(feed: dict[str, Any]) -> str:
+    if feed["posts"]:
+        return f"no new images in {feed['posts']} new post{'' if feed['posts'] == 1 else 's'}"
+    since = f" since {feed['newest_at'][:16].replace('T', ' ')} UTC" if feed["newest_at"] else ""
+    return f"no new posts{since}"
+
+
+def reason(result: dict[str, Any]) -> str:
+    """Say in a sentence why a run failed."""
+    failed = [feed for feed in result["feeds"] if feed["problem"]]
+    if not failed:
+        return str(result.get("error") or f"its status is {result['status']}")
+    first = failed[0]
+    more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+    return f"{first['feed']}: {_problem(first)}{more}"
+
+
+def _problem(feed: dict[str, Any]) -> str:
+    # Most messages begin with the feed.
+    return str(feed["problem"]).replace(f": {feed['feed']}: ", ": ", 1)
+
+
+def next_step(result: dict[str, Any], lake: Lake) -> str:
+    """Say what the user can do about a run that failed."""
+    errors = [feed["problem"].partition(":")[0] for feed in result["feeds"] if feed["problem"]]
+    open_batches = sum(feed["open_batches"] for feed in result["feeds"])
+    again = f"./imagelake run {lake.options}"
+    if open_batches:
+        return run_again(open_batches, lake)
+    for error, step in _NEXT_STEPS.items():
+        if error in errors:
+            return step.format(
+                again=again,
+                right=f"./imagelake run FEED {lake.options}",
+                report=f"./imagelake report {result['run_id']} {lake.options}",
+            )
+    return f"see ./imagelake logs {result['run_id']} --problems {lake.options}"
+
+
+def run_again(open_batches: int, lake: Lake) -> str:
+    """Say how to continue open batches."""
+    batches = "open batch" if open_batches == 1 else "open batches"
+    return f"run again, it continues {open_batches} {batches}: ./imagelake run {lake.options}"
 
 
 def show_numbers(counts: dict[str, int]) -> str:
@@ -110,4 +172,6 @@ def show_gaps(result: dict[str, Any], output: Output) -> None:
     for feed in result["feeds"]:
         if feed["problem"] or feed["open_batches"]:
             batches = f" ({feed['open_batches']} open batches)" if feed["open_batches"] else ""
-            output.text(f"  {feed['feed']}: {feed['status']}{batches}: {feed['problem'] or 'no error'}")
+            output.text(
+                f"  {feed['feed']}: {feed['status']}{batches}: {_problem(feed) if feed['problem'] else 'no error'}"
+            )

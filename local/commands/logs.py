@@ -6,6 +6,7 @@ import json
 import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ HELP = "print the lines that the functions have logged"
 EXAMPLES: tuple[str, ...] = ("imagelake logs run-20261128T053000", "imagelake logs --problems --stack imagelake")
 _PROBLEMS = ("WARNING", "ERROR", "CRITICAL")
 # https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
+_LOG_GROUP = re.compile("([A-Za-z]+)LogGroup")
 _ERROR = re.compile(r"^\[ERROR\]|Task timed out after|^RequestId: \S+ Error:")
 
 
@@ -34,13 +36,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(options: Namespace, output: Output) -> int:
     """Print the newest lines, the oldest of them first."""
     with open_lake(options) as lake:
-        lines = sorted(_lines(lake, options.run_id), key=lambda line: str(line.get("timestamp", "")))
+        lines = sorted(_lines(lake, options.run_id), key=lambda line: line["timestamp"])
         if options.problems:
             lines = [line for line in lines if line.get("level") in _PROBLEMS]
         lines = lines[-options.lines :]
         for line in () if output.as_json else lines:
             output.text(" ".join(str(line.get(name, "")) for name in ("timestamp", "level", "service", "message")))
-        for line in () if output.as_json else lines:
             if "exception" in line:
                 output.text(str(line["exception"]))
         output.result(lines)
@@ -61,7 +62,7 @@ def _lines(lake: Lake, run_id: str | None) -> Iterator[dict[str, Any]]:
             for event in page["events"]:
                 for text in event["message"].splitlines():
                     line = _read(text, event["timestamp"], group)
-                    if line and (run_id is None or run_id in text or line["service"] == group):
+                    if line and (run_id is None or run_id in text or line["message"] == text):
                         yield line
 
 
@@ -83,11 +84,22 @@ def _time_of(lake: Lake, run_id: str) -> dict[str, int]:
 
 def _read(text: str, milliseconds: int, group: str) -> dict[str, Any] | None:
     """Read a line of a function, which is JSON with a level, or of Lambda; only its errors are of interest."""
+    time = datetime.fromtimestamp(milliseconds / 1000, UTC)
     try:
         line = json.loads(text)
     except ValueError:
         if _ERROR.search(text) is None:
             return None
-        time = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
-        return {"timestamp": time, "level": "ERROR", "service": group, "message": text}
-    return line if isinstance(line, dict) and "level" in line and "service" in line else None
+        line = {"level": "ERROR", "service": _service(group), "message": text}
+    if not isinstance(line, dict) or not line.keys() >= {"level", "service"}:
+        return None
+    # The line was written before CloudWatch received it.
+    with suppress(KeyError, TypeError, ValueError):
+        time = datetime.strptime(line["timestamp"], "%Y-%m-%d %H:%M:%S,%f%z").astimezone(UTC)
+    return {"message": ""} | line | {"timestamp": time.isoformat(timespec="milliseconds")}
+
+
+def _service(group: str) -> str:
+    """Return the name that a function has in its own lines: ``check_input`` for a group ``…CheckInputLogGroup…``."""
+    match = _LOG_GROUP.search(group)
+    return re.sub("(?<!^)(?=[A-Z])", "_", match[1]).lower() if match else group

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import Any
 
 from local.arguments import add_lake, open_lake
@@ -18,7 +18,9 @@ EXAMPLES: tuple[str, ...] = (
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("sql", metavar="SQL", help="the query, in the dialect of DuckDB or, for a stack, of Athena")
+    parser.add_argument(
+        "sql", type=_sql, metavar="SQL", help="the query, in the dialect of DuckDB or, for a stack, of Athena"
+    )
     add_lake(parser)
 
 
@@ -29,8 +31,14 @@ def main(options: Namespace, output: Output) -> int:
     if output.as_json:
         output.result([dict(zip(result.columns, map(_as_json, row), strict=True)) for row in result.rows])
     elif result.columns:
-        output.table(result.columns, ([_as_text(value) for value in row] for row in result.rows))
+        output.rows(result.columns, [[_as_text(value) for value in row] for row in result.rows])
     return 0
+
+
+def _sql(text: str) -> str:
+    if not text.strip():
+        raise ArgumentTypeError("the query is empty")
+    return text
 
 
 def _as_json(value: Any) -> Any:

@@ -9,8 +9,8 @@ from typing import Any
 from imagelake.run.errors import RETRYABLE_CODES
 from local.arguments import MAX_POSTS, add_lake, as_input, feed, number, open_lake
 from local.lake import Lake
-from local.output import Output
-from local.runs import show_result, start_run
+from local.output import Output, print_error
+from local.runs import next_step, reason, show_result, start_run
 
 HELP = "read the new posts of feeds and add their images to the lake"
 EXAMPLES: tuple[str, ...] = (
@@ -77,4 +77,7 @@ def finish(lake: Lake, result: dict[str, Any], output: Output) -> int:
     if any(code in RETRYABLE_CODES for code in result["errors"]):
         output.text(f"To retry the failed images: ./imagelake retry {result['run_id']} {lake.options}")
     output.result(result | {title.lower(): str(place) for title, place in places.items()})
-    return 0 if result["status"] == "SUCCEEDED" else 1
+    if result["status"] == "SUCCEEDED":
+        return 0
+    print_error(f"the run {result['run_id']} failed: {reason(result)}; {next_step(result, lake)}")
+    return 1

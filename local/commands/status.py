@@ -7,11 +7,15 @@ from collections import Counter
 from typing import Any
 
 from local.arguments import add_lake, number, open_lake
+from local.follow import failure_message
+from local.lake import Lake
 from local.output import Output
-from local.runs import list_runs, show_gaps, show_numbers
+from local.runs import list_runs, run_again, show_gaps, show_numbers
 
 HELP = "show the newest runs, what is missing, and the open batches"
 EXAMPLES: tuple[str, ...] = ("imagelake status", "imagelake status --stack imagelake --json")
+
+_FAILED = ("FAILED", "TIMED_OUT", "ABORTED")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -28,18 +32,35 @@ def main(options: Namespace, output: Output) -> int:
         open_batches = Counter(key.split("/")[1] for key in keys if key.endswith(".json"))
         output.text(f"Status of {lake.title}")
         output.table(("run", "started (UTC)", "status", "images"), map(_row, runs), whole=3)
+        if runs and runs[0]["status"] in _FAILED and runs[0]["outcome"] is None:
+            output.text(f"{runs[0]['run_id']} failed: {_reason(runs[0], lake)}")
         reported = next((run for run in runs if run["outcome"] is not None), None)
         if reported is not None:
-            output.text(f"Missing in {reported['run_id']}: {show_numbers(reported['errors'])}")
-            show_gaps(reported, output)
-        output.text("Open batches:" + ("" if open_batches else " none"))
+            _show_missing(reported, output)
+        total = open_batches.total()
+        output.text(f"Open batches: {run_again(total, lake) if total else 'none'}")
         for feed_id, batches in sorted(open_batches.items()):
             output.text(f"  {feed_id}: {batches}")
         output.result({"runs": runs, "open_batches": dict(open_batches)})
     return 0
 
 
+def _reason(run: dict[str, Any], lake: Lake) -> str:
+    """Say why a run without a report ended."""
+    if run["status"] == "ABORTED":
+        return "it was stopped before its report"
+    return failure_message(lake.client("stepfunctions"), run["execution_arn"]) or f"its status is {run['status']}"
+
+
+def _show_missing(run: dict[str, Any], output: Output) -> None:
+    has_gaps = any(feed["problem"] or feed["open_batches"] for feed in run["feeds"])
+    missing = show_numbers(run["errors"]) if run["errors"] or not has_gaps else ""
+    output.text(f"Missing in {run['run_id']}: {missing}".rstrip())
+    show_gaps(run, output)
+
+
 def _row(run: dict[str, Any]) -> tuple[str, str, str, str]:
     started_at = run["started_at"][:16].replace("T", " ")
-    outcome = f"{run['status']}, {run['outcome']}" if run["outcome"] else run["status"]
-    return run["run_id"], started_at, outcome, show_numbers(run["totals"])
+    adds = run["outcome"] and run["outcome"] != run["status"].lower()
+    status = f"{run['status']}, {run['outcome']}" if adds else run["status"]
+    return run["run_id"], started_at, status, show_numbers(run["totals"])

@@ -10,7 +10,7 @@ from typing import Any
 from imagelake.run.errors import BadFeedError
 from imagelake.run.masking import REDACTED
 from imagelake.sources.contract import Bookmark, Feed, Page, RateLimit, Reject, Source
-from imagelake.sources.feed import title
+from imagelake.sources.feed import FORMS, title
 from imagelake.sources.spelling import short_form
 
 __all__ = [
@@ -36,6 +36,7 @@ _NETWORKS = (
     "stream",
     "x",
 )
+_DOMAIN = re.compile(r"(?:[a-z0-9-]+\.)+[a-z]{2,}", re.IGNORECASE)
 # What masking leaves of a user name and a password.
 _MASKED = re.compile(rf"(?:^|//){REDACTED}(?:@|$)", re.IGNORECASE)
 SOURCES: dict[str, Source] = {name: import_module(f"{__name__}.{name}").ADAPTER for name in _NETWORKS}
@@ -77,6 +78,12 @@ def _read_text(value: str) -> dict[str, str] | str:
         text = short_form(value, SOURCES)
     except BadFeedError as error:
         raise BadFeedError(f"{title(value)}: {error}") from None
+    if ":" not in text and not text.startswith(("{", "[")):
+        # Bluesky's handles are the names of domains.
+        hint = f"did you mean bluesky:{text}? " if _DOMAIN.fullmatch(text) else ""
+        raise BadFeedError(
+            f"{title(value)}: it is not of the form {FORMS}; {hint}the networks are {', '.join(sorted(SOURCES))}"
+        )
     name, _, rest = text.partition(":")
     pattern = SOURCES[name].manifest.short_form if name in SOURCES else None
     match = pattern.fullmatch(rest) if pattern else None

@@ -31,6 +31,7 @@ _TEXT = re.compile(
     r"(?P<source>[a-z][a-z0-9_]*):(?:(?:(?P<server>[^#@\s]+)?#|\uff03)(?P<hashtag>[^#@\s]+)"
     r"|(?P<account_server>[^#@\s]+)@(?P<server_account>[^#@\s]+)|(?P<account>[^#\s]+))"
 )
+FORMS = "SOURCE:ACCOUNT, SOURCE:SERVER#TAG or SOURCE:SERVER@ACCOUNT, such as bluesky:nasa.gov"
 # The state of a run holds the id in the bookmark.
 MAX_BOOKMARK = 4_096
 # Halves of a character, which cannot be encoded.
@@ -72,7 +73,7 @@ class Feed(ImageOptionChanges):
             raise ValueError("write a feed as text, such as bluesky:alice.example, or as an object")
         match = _TEXT.fullmatch(value.strip())
         if match is None:
-            raise ValueError("it is not of the form SOURCE:ACCOUNT, SOURCE:SERVER#TAG or SOURCE:SERVER@ACCOUNT")
+            raise ValueError(f"it is not of the form {FORMS}")
         parts = match.groupdict()
         fields = {
             "source": parts["source"],

@@ -27,9 +27,13 @@ _SAFE = re.compile(r"[^\s#@/?]+")
 _MASTODON_ACCOUNT = re.compile(r"/(?:web/)?@(?P<account>[\w.-]+)(?:@(?P<server>[\w.-]+))?(?P<rest>/.*)?")
 _MASTODON_ID = re.compile(r"/users/(?P<account>[\w.-]+)/?")
 _MASTODON_TAG = re.compile(r"/(?:web/)?tags/(?P<tag>[^/]+)/?")
-_FEED_FILE = re.compile(r"\.(?:rss|atom|xml|json)/?$")
+_FEED_FILE = re.compile(r"\.(?:rss|atom|xml|json|gne)/?$")
 # Sites whose profiles look like those of Mastodon.
-_NOT_MASTODON = frozenset({"youtube.com", "tiktok.com", "medium.com", "threads.net", "threads.com", "substack.com"})
+_NOT_MASTODON = frozenset({"medium.com", "substack.com"})
+# Sites whose pages are no feeds, and which no adapter reads. Some of them have feeds at other URLs.
+_NOT_READ = frozenset(
+    {"youtube.com", "youtu.be", "tiktok.com", "threads.net", "threads.com", "reddit.com", "flickr.com"}
+)
 
 
 def short_form(text: str, networks: Collection[str]) -> str:
@@ -90,6 +94,8 @@ def _from_url(url: str) -> str:
         return found
     if site in _NOT_MASTODON or _FEED_FILE.search(parts.path):
         return f"rss:{url}"
+    if site in _NOT_READ:
+        raise BadFeedError(f"no network here reads the pages of {site}; write the URL of an RSS or Atom feed")
     return _mastodon(parts) or f"rss:{url}"
 
 

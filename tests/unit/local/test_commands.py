@@ -15,6 +15,7 @@ import pytest
 
 from local import __main__ as command_line
 from local.__main__ import main, parse
+from local.arguments import open_lake
 from local.commands import COMMANDS
 from local.local_lake import query_files
 from local.output import Output
@@ -57,6 +58,22 @@ def lake(tmp_path: Path) -> Path:
         (["run", "--lake", ""], "--lake: the name of a folder is missing"),
         (["status", "--stack", "a/b"], "--stack: the name of a stack has only letters, digits and hyphens, not 'a/b'"),
         (["status", "--stack", "a", "--lake", "b"], "--lake: not allowed with argument --stack"),
+        (["run", "nasa.gov"], "did you mean bluesky:nasa.gov? the networks are bluesky,"),
+        (["run", "bluesky:a.example", "--limt", "5"], "there is no option --limt; did you mean --limit?"),
+        (["run", "--limt=5"], "there is no option --limt; did you mean --limit?"),
+        (["run", "--limt", "5", "bluesky:a.example"], "there is no option --limt; did you mean --limit?"),
+        (["logs", "--problem-lines"], "there is no option --problem-lines; did you mean --problems?"),
+        (["status", "-x"], "there is no option -x"),
+        (["status", "run-1"], "unrecognized arguments: run-1"),
+        (["query", ""], "SQL: the query is empty"),
+        (["query", " \n"], "SQL: the query is empty"),
+        (["retry", "run-1", "--code", "bogus"], "--code: there is no error code 'bogus'; the codes are url_refused,"),
+        (
+            ["retry", "run-1", "--code", "time_out"],
+            "--code: there is no error code 'time_out'; did you mean timed_out?",
+        ),
+        (["retry", "run-1", "--code", "TIMED_OUT"], "--code: there is no error code 'TIMED_OUT'; did you mean"),
+        (["retry", "run-1", "--code", ""], "--code: there is no error code ''; the codes are"),
         (["demo", "--port", "99999"], "--port: it has to be a whole number from 1 to 65535, not '99999'"),
     ],
 )
@@ -98,7 +115,10 @@ def test_wrong_folder_is_one_sentence_and_the_code_1(
         (PermissionError(13, "Permission denied", "/read/only"), "error: Permission denied: /read/only"),
         (OSError(28, "No space left on device"), "error: No space left on device"),
         (botocore.exceptions.NoCredentialsError(), "error: AWS cannot be asked: Unable to locate credentials"),
-        (botocore.exceptions.NoRegionError(), "error: AWS cannot be asked: You must specify a region."),
+        (
+            botocore.exceptions.NoRegionError(),
+            "error: no region is set; set AWS_REGION or AWS_DEFAULT_REGION, such as AWS_REGION=eu-central-1",
+        ),
         (
             botocore.exceptions.ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "ListExecutions"),
             "error: AWS refused ListExecutions: AccessDenied: no",
@@ -111,6 +131,45 @@ def test_error_of_a_command_is_one_sentence(
     fail(monkeypatch, error)
     assert main(["status"]) == 1
     assert capsys.readouterr().err == f"{sentence}\n"
+
+
+@pytest.mark.parametrize(
+    ("variables", "region"),
+    [
+        ({"AWS_REGION": "eu-central-1"}, "eu-central-1"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-west-1"}, "eu-central-1"),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+    ],
+)
+def test_region_is_that_of_the_environment(
+    variables: dict[str, str], region: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """AWS_REGION overrides AWS_DEFAULT_REGION: docs.aws.amazon.com/cli/latest/userguide/cli-configure-envvars.html."""
+    regions: list[str] = []
+
+    def status(options: Any, output: Output) -> int:
+        regions.append(open_lake(options).client("s3").meta.region_name)
+        return 0
+
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, variables.get(name, ""))
+        if name not in variables:
+            monkeypatch.delenv(name)
+    monkeypatch.setattr(COMMANDS["status"], "main", status)
+    assert main(["status", "--stack", "imagelake"]) == 0
+    assert regions == [region]
+
+
+@pytest.mark.parametrize("command", [["status"], ["report"], ["logs"], ["logs", "demo-1"], ["retry", "demo-1"]])
+def test_folder_of_a_demo_is_named(command: list[str], lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (lake / "functions.log").touch()
+    assert main([*command, "--lake", str(lake)]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {lake} is of a demo, whose lake is gone: use ./imagelake query,"
+        " or start a lake with ./imagelake run FEED\n"
+    )
+    assert main(["query", "SELECT 1", "--lake", str(lake)]) == 0
 
 
 def test_error_that_nobody_expected_is_one_sentence_with_the_path_of_the_details(
@@ -163,12 +222,33 @@ def test_query_reads_a_lake_whose_path_looks_like_a_pattern(lake: Path, capsys: 
     assert "<2 bytes>" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("sql", ["SELEC", "SELECT nothing FROM images", "SELECT * FROM elsewhere", ""])
+@pytest.mark.parametrize("sql", ["SELEC", "SELECT nothing FROM images", "SELECT * FROM elsewhere"])
 def test_wrong_query_is_an_error_of_duckdb(sql: str, lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = main(["query", sql, "--lake", str(lake)])
-    captured = capsys.readouterr()
-    assert "Traceback" not in captured.err
-    assert (code, captured.err.startswith("error: DuckDB: ")) == ((1, True) if sql else (0, False))
+    assert main(["query", sql, "--lake", str(lake)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: DuckDB: ")
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("sql", [";", "-- a comment", "/* a */ ;"])
+def test_query_without_a_statement_is_an_error(sql: str, lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["query", "--lake", str(lake), "--", sql]) == 1
+    assert capsys.readouterr().err == "error: the query is empty\n"
+
+
+@pytest.mark.parametrize(("number", "is_table"), [(1, True), (10, True), (11, False), (70, False)])
+def test_row_with_more_columns_than_fit_is_printed_as_lines(
+    number: int, is_table: bool, lake: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    columns = ", ".join(f"{n} AS name{n}" for n in range(number))
+    assert main(["query", f"SELECT {columns} FROM images", "--lake", str(lake)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    if is_table:
+        assert lines[1].split() == [f"name{n}" for n in range(number)]
+    else:
+        row = [f"  name{n}: {n}" for n in range(number)]
+        assert lines == ["row 1", *row, "row 2", *row]
 
 
 def test_query_of_a_lake_without_rows_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

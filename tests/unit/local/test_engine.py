@@ -10,11 +10,13 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from local import engine as engine_module
 from local.engine import Engine, EngineError
+from local.local_lake import LocalLake
 
 ROOT = Path(__file__).parents[3]
 # Starts an engine, prints its process id, and waits for a signal.
@@ -74,6 +76,38 @@ def test_engine_stops_when_the_block_raises(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="stop"):
         fail()
     assert group_is_gone(group, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("error", "keep", "line"),
+    [
+        (KeyboardInterrupt, True, "Stopping: the engine saves its state ...\n"),
+        (KeyboardInterrupt, False, ""),
+        (RuntimeError, True, ""),
+        (SystemExit, True, ""),
+    ],
+)
+def test_engine_says_at_once_that_it_saves_its_state(
+    error: type[BaseException],
+    keep: bool,
+    line: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(Engine, "_stop", lambda engine: said.append(capsys.readouterr().err))
+    Engine(tmp_path, keep=keep).__exit__(error, error(), None)
+    assert said == [line]
+
+
+def test_lake_tells_its_engine_about_an_interrupt(tmp_path: Path) -> None:
+    kinds: list[Any] = []
+    lake = LocalLake(tmp_path, create=True)
+    lake._opened.push(lambda kind, error, trace: kinds.append(kind))
+    with pytest.raises(KeyboardInterrupt), lake:
+        raise KeyboardInterrupt
+    assert kinds == [KeyboardInterrupt]
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

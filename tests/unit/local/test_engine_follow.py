@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from io import StringIO
+from typing import Any, cast
 
 import pytest
+from rich.console import Console
 
-from local.follow import error_message, read_steps
+from local.follow import error_message, follow, read_steps
 
 FETCH = "arn:aws:lambda:us-east-1:000000000000:function:fetch"
 DEFINITION = {
@@ -22,7 +24,13 @@ DEFINITION = {
                         "Type": "Task",
                         "Resource": FETCH,
                         "Retry": [
-                            {"ErrorEquals": ["SourceUnavailableError"], "MaxAttempts": 1},
+                            {
+                                "ErrorEquals": ["SourceUnavailableError"],
+                                "IntervalSeconds": 5,
+                                "MaxAttempts": 2,
+                                "BackoffRate": 2.0,
+                                "MaxDelaySeconds": 8,
+                            },
                             {"ErrorEquals": ["Lambda.Unknown"], "MaxAttempts": 6},
                         ],
                     }
@@ -103,15 +111,52 @@ def test_read_steps_tells_of_each_try_of_each_feed() -> None:
         failed("x:a"),
         failed("x:b", "lambda"),
         failed("x:a"),
+        failed("x:a"),
         failed("x:c", error="FeedNotFoundError"),
     )
     assert read_steps(events, DEFINITION)[0].retries == [
-        "x:a cannot be reached: api.example has no IP address (try 1 of 2), trying again",
-        "x:b cannot be reached: api.example has no IP address (try 1 of 2), trying again",
-        "x:a cannot be reached: api.example has no IP address (try 2 of 2), giving up",
+        "x:a cannot be reached: api.example has no IP address (try 1 of 3), trying again within 5 s",
+        "x:b cannot be reached: api.example has no IP address (try 1 of 3), trying again within 5 s",
+        "x:a cannot be reached: api.example has no IP address (try 2 of 3), trying again within 8 s",
+        "x:a cannot be reached: api.example has no IP address (try 3 of 3), giving up",
     ]
 
 
 @pytest.mark.parametrize("cause", ["", "no JSON", "[]", '{"other": 1}', "null"])
 def test_error_without_a_sentence_is_shown_as_it_is(cause: str) -> None:
     assert error_message({"error": "Lambda.Unknown", "cause": cause}) == (cause or "Lambda.Unknown")
+
+
+class SlowExecution:
+    """The client of an execution that stays in one state for a minute of a clock that ``sleep`` moves."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.events = history(entered("Task", "Check"))
+
+    def __getattr__(self, name: str) -> Any:
+        ended = self.seconds >= 59
+        answers = {
+            "describe_state_machine_for_execution": {"definition": json.dumps(DEFINITION)},
+            "describe_execution": {"status": "SUCCEEDED" if ended else "RUNNING"},
+            "list_map_runs": {"mapRuns": []},
+        }
+        return lambda **_: answers[name]
+
+    def get_paginator(self, _: str) -> SlowExecution:
+        return self
+
+    def paginate(self, **_: Any) -> list[dict[str, Any]]:
+        return [{"events": self.events}]
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+def test_follow_prints_a_line_at_least_every_15_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, lines = SlowExecution(), StringIO()
+    monkeypatch.setattr("local.follow.time.sleep", slow.sleep)
+    monkeypatch.setattr("local.follow.time.monotonic", lambda: slow.seconds)
+    monkeypatch.setattr("local.follow.time.time", lambda: START.timestamp() + slow.seconds)
+    follow(cast(Any, slow), "arn", Console(file=lines))
+    assert lines.getvalue().splitlines() == [f" 1  Check  {seconds} s so far" for seconds in (15, 30, 45)]

@@ -7,6 +7,7 @@ https://www.facebook.com/NAME or profile.php?id=NUMBER, https://commons.wikimedi
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +18,45 @@ from hypothesis import strategies as st
 from imagelake.run.errors import BadFeedError
 from imagelake.sources import SOURCES, parse_feed
 from imagelake.sources.spelling import short_form
+
+# The feeds of sites whose pages are no feeds: https://www.reddit.com/wiki/rss, https://www.flickr.com/services/feeds/,
+# and the links rel="alternate" of YouTube's channels.
+FEEDS_OF_SITES = (
+    "www.youtube.com/feeds/videos.xml?channel_id=UCLA_DiR1FfKNvjuUpBHmylQ",
+    "www.reddit.com/r/EarthPorn/.rss",
+    "www.reddit.com/r/EarthPorn.rss",
+    "old.reddit.com/user/alice/.json",
+    "www.flickr.com/services/feeds/photos_public.gne?id=44494372@N05",
+)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://www.youtube.com/@NASA", "youtube.com/channel/UCLA", "https://youtu.be/abc", "https://m.youtube.com/@NASA/",
+        "https://www.tiktok.com/@nasa", "https://www.threads.net/@nasa", "threads.com/@nasa/media",
+        "https://www.reddit.com/r/EarthPorn/", "old.reddit.com/user/alice", "https://www.flickr.com/photos/nasahqphoto/",
+    ],
+)  # fmt: skip
+def test_page_that_no_network_reads_is_refused(url: str) -> None:
+    with pytest.raises(BadFeedError, match=r"no network here reads the pages of [a-z.]+; write the URL of an RSS or"):
+        parse_feed(url)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("nasa.gov", "did you mean bluesky:nasa.gov? the networks are bluesky, commons,"),
+        ("Alice.Example.org", "did you mean bluesky:Alice.Example.org? the networks are"),
+        ("nasa", "such as bluesky:nasa.gov; the networks are bluesky, commons, facebook, instagram, mastodon, rss,"),
+        ("@nasa", "such as bluesky:nasa.gov; the networks are bluesky"),
+        ("", "such as bluesky:nasa.gov; the networks are bluesky"),
+        ("bluesky:a b", "such as bluesky:nasa.gov"),
+    ],
+)
+def test_text_without_a_network_is_refused_with_an_example_and_the_networks(text: str, hint: str) -> None:
+    with pytest.raises(BadFeedError, match=re.escape(hint)):
+        parse_feed(text)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +88,9 @@ from imagelake.sources.spelling import short_form
         ("https://example.org/feed.xml", "rss:https://example.org/feed.xml"),
         ("blog.example/feed/", "rss:https://blog.example/feed/"),
         ("https://mastodon.social/@alice.rss", "rss:https://mastodon.social/@alice.rss"),
-        ("https://www.youtube.com/@NASA", "rss:https://www.youtube.com/@NASA"),
+        ("https://medium.com/@alice", "rss:https://medium.com/@alice"),
+        ("rss:https://www.youtube.com/@NASA", "rss:https://www.youtube.com/@NASA"),
+        *((f"https://{url}", f"rss:https://{url}") for url in FEEDS_OF_SITES),
         ("https://[::1", "rss:https://[::1"),
         ("Bluesky: nasa.gov", "bluesky:nasa.gov"),
         ("  MASTODON :server.example#cats ", "mastodon:server.example#cats"),

@@ -1,0 +1,109 @@
+"""``imagelake status``: the newest runs, and what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.__main__ import main
+from local.local_lake import LocalLake
+
+
+def run(name: str, status: str, outcome: str | None, **fields: Any) -> dict[str, Any]:
+    usual = {"run_id": name, "status": status, "outcome": outcome, "started_at": "2026-11-28T05:30:00+00:00"}
+    return usual | {"execution_arn": "arn", "seconds": 1.0, "totals": {}, "errors": {}, "feeds": []} | fields
+
+
+FAILED_FEED = {"feed": "x:a", "status": "failed", "problem": "SourceUnavailableError: x:a: down", "open_batches": 0}
+OPEN_FEED = {"feed": "x:a", "status": "incomplete", "problem": "BatchDeadlineError: late", "open_batches": 2}
+GOOD = run("run-0", "SUCCEEDED", "ok")
+
+
+def shown(
+    runs: list[dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    open_batches: int = 0,
+) -> list[str]:
+    """The lines of the command, without those above and below the table."""
+    (tmp_path / "state").mkdir()
+    monkeypatch.setattr(LocalLake, "options", "--lake L")
+    monkeypatch.setattr(LocalLake, "client", lambda lake, service: None)
+    keys = [{"Key": f"open/x-a/{number}.json"} for number in range(open_batches)]
+    monkeypatch.setattr(LocalLake, "objects", lambda lake, prefix: keys)
+    monkeypatch.setattr("local.commands.status.list_runs", lambda lake, most: runs)
+    monkeypatch.setattr("local.commands.status.failure_message", lambda client, arn: "execution input: dt: no day")
+    assert main(["status", "--lake", str(tmp_path)]) == 0
+    return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("runs", "open_batches", "lines"),
+    [
+        ([GOOD], 0, ["Missing in run-0: none", "Open batches: none"]),
+        (
+            [run("run-1", "FAILED", None), GOOD],
+            0,
+            ["run-1 failed: execution input: dt: no day", "Missing in run-0: none", "Open batches: none"],
+        ),
+        (
+            [run("run-1", "ABORTED", None), GOOD],
+            6,
+            [
+                "run-1 failed: it was stopped before its report",
+                "Missing in run-0: none",
+                "Open batches: run again, it continues 6 open batches: ./imagelake run --lake L",
+                "x-a: 6",
+            ],
+        ),
+        (
+            [run("run-1", "FAILED", "failed", feeds=[FAILED_FEED])],
+            0,
+            ["Missing in run-1:", "x:a: failed: SourceUnavailableError: down", "Open batches: none"],
+        ),
+        (
+            [run("run-1", "FAILED", "failed", feeds=[OPEN_FEED], errors={"timed_out": 3})],
+            1,
+            [
+                "Missing in run-1: timed_out 3",
+                "x:a: incomplete (2 open batches): BatchDeadlineError: late",
+                "Open batches: run again, it continues 1 open batch: ./imagelake run --lake L",
+                "x-a: 1",
+            ],
+        ),
+    ],
+)
+def test_status_names_what_is_missing_and_why(
+    runs: list[dict[str, Any]],
+    open_batches: int,
+    lines: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert shown(runs, tmp_path, monkeypatch, capsys, open_batches)[-len(lines) :] == lines
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "text"),
+    [
+        ("FAILED", "failed", "FAILED"),
+        ("FAILED", None, "FAILED"),
+        ("FAILED", "partial", "FAILED, partial"),
+        ("SUCCEEDED", "partial", "SUCCEEDED, partial"),
+        ("RUNNING", None, "RUNNING"),
+    ],
+)
+def test_status_of_a_run_repeats_no_word(
+    status: str,
+    outcome: str | None,
+    text: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = shown([run("run-1", status, outcome)], tmp_path, monkeypatch, capsys)
+    assert f"run-1 2026-11-28 05:30 {text} none" in lines
