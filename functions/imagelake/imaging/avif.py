@@ -10,19 +10,17 @@ from __future__ import annotations
 import re
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from imagelake.imaging.av1 import FRAME_UNITS, SEQUENCE_HEADER, sequence_pixels, units
 from imagelake.imaging.header import Header, check_tail, corrupt, truncated
 from imagelake.run.errors import ImageRejectedError
 
 # An entry of the list of items, for an item of type Exif (8.11.6.2). MIAF tells readers to ignore its orientation.
 _EXIF_ITEM = re.compile(rb"(infe(?:\x02.{7}|\x03.{9}))Exif", re.DOTALL)
-_SEQUENCE_HEADER = 1
 # Units of all frames of a file. A still frame has about ten; with units of two bytes, 24 MB took more than 5 s.
 _MAX_UNITS = 10_000
-# Frame headers, frames with their header, and repeated headers, which a decoder also takes for first ones.
-_FRAME_UNITS = (3, 6, 7)
 # Boxes in one box, and entries of the list of locations. libheif accepts 1,000 items (max_items in security_limits.cc).
 _MAX_BOXES = 1_000
 # Pieces of all items. Encoders write one for each item, or one for each layer of a progressive image.
@@ -34,8 +32,6 @@ _MAX_TABLE_BYTES = 64 << 10
 # All frames of a file together may have this many times the largest number of pixels: the image, its transparency, and
 # another one such as a gain map. Otherwise a grid of 1,000 tiles, or 1,000 frames in one item, are all decoded.
 _FULL_FRAMES = 3
-# The frame size is behind up to 32 operating points of 89 bits, and 159 other bits.
-_SEQUENCE_HEADER_BYTES = 512
 # Version, flags, rows, columns, and a width and height of up to 32 bits.
 _GRID_BYTES = 12
 # Time for each pixel of all frames, and for each byte.
@@ -252,12 +248,12 @@ def _count_pixels(data: bytes, items: Counter[_Frames]) -> tuple[int, float]:
     for frames, count in items.items():
         pixels = number = 0
         item = _join(data, frames.pieces)
-        for kind, payload in _units(item, remaining_units):
+        for kind, payload in units(item, remaining_units):
             remaining_units -= 1
-            if kind == _SEQUENCE_HEADER:
-                pixels = max(pixels, _sequence_pixels(payload), frames.stated_pixels)
+            if kind == SEQUENCE_HEADER:
+                pixels = max(pixels, sequence_pixels(payload), frames.stated_pixels)
                 largest = max(largest, pixels)
-            elif kind in _FRAME_UNITS:
+            elif kind in FRAME_UNITS:
                 number += 1
                 total += pixels * count
                 unknown_frames += count if not pixels else 0
@@ -267,77 +263,6 @@ def _count_pixels(data: bytes, items: Counter[_Frames]) -> tuple[int, float]:
         total_bytes += len(item) * count
     total += unknown_frames * largest
     return max(largest, total // _FULL_FRAMES), total * _SECONDS_PER_PIXEL + total_bytes * _SECONDS_PER_BYTE
-
-
-def _units(item: bytes, limit: int) -> Iterator[tuple[int, bytes]]:
-    """Yield the type of each unit of an item, and the first bytes of its payload (AV1 specification, 5.3)."""
-    position = 0
-    for _ in range(limit):
-        if position >= len(item):
-            return
-        header = item[position]
-        position += 2 if header & 4 else 1
-        length, shift = 0, 0
-        if header & 2:
-            # A number in LEB128: seven bits per byte, the lowest first; the eighth bit says that more follow.
-            while position < len(item) and shift < 56:
-                length |= (item[position] & 0x7F) << shift
-                shift += 7
-                position += 1
-                if not item[position - 1] & 0x80:
-                    break
-        else:
-            length = len(item) - position
-        yield header >> 3 & 15, item[position : position + min(length, _SEQUENCE_HEADER_BYTES)]
-        position += length
-    if position < len(item):
-        raise corrupt(f"the frames of the AVIF have more than {_MAX_UNITS} units")
-
-
-def _sequence_pixels(payload: bytes) -> int:
-    """Read the largest frame size from a sequence header (AV1 specification, 5.5.1)."""
-    bits = f"{int.from_bytes(payload, 'big'):0{8 * len(payload)}b}"
-    position = 0
-
-    def take(count: int) -> int:
-        nonlocal position
-        position += count
-        return int(bits[position - count : position] or "0", 2)
-
-    take(4)  # profile, still image
-    if take(1):  # the reduced header of a still image
-        take(5)
-    else:
-        delay_bits = 0
-        if take(1):
-            delay_bits = _skip_timing(take)
-        delays = take(1)
-        for _ in range(take(5) + 1):
-            take(12)
-            if take(5) > 7:
-                take(1)
-            if delay_bits and take(1):
-                take(2 * delay_bits + 1)
-            if delays and take(1):
-                take(4)
-    width_bits, height_bits = take(4) + 1, take(4) + 1
-    return (take(width_bits) + 1) * (take(height_bits) + 1)
-
-
-def _skip_timing(take: Callable[[int], int]) -> int:
-    """Skip timing and decoder model (5.5.3 and 5.5.4); return the bits of a buffer delay, 0 if there is no model."""
-    take(64)
-    if take(1):
-        # A number with as many bits as there are zeros before its first one (4.10.3).
-        zeros = 0
-        while zeros < 32 and not take(1):
-            zeros += 1
-        take(zeros % 32)
-    if not take(1):
-        return 0
-    delay_bits = take(5) + 1
-    take(42)
-    return delay_bits
 
 
 def _strip(data: bytes, brands: _Box, movie: _Box | None) -> bytes:

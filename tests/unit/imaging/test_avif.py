@@ -7,7 +7,8 @@ import struct
 import pytest
 
 from imagelake.imaging import process
-from imagelake.imaging.avif import _sequence_pixels, read_header
+from imagelake.imaging.av1 import sequence_pixels
+from imagelake.imaging.avif import read_header
 from imagelake.run.errors import ErrorCode, ImageRejectedError
 from tests.support.avif_grid import Tiles, avif_grid, units
 from tests.support.images import encoded, quarters
@@ -126,7 +127,7 @@ def test_the_size_is_read_behind_video_timing(timing: str) -> None:
     points = "0" + "00000" + "0" * 12 + "01000" + "0" + ("1" + "0" * 9 if timing.endswith("1" * 42) else "")
     bits = "000" + "1" + "0" + timing + points + "0111" + "0110" + f"{199:08b}" + f"{99:07b}"
     payload = int(bits.ljust(8 * 40, "0"), 2).to_bytes(40, "big")
-    assert _sequence_pixels(payload) == 200 * 100
+    assert sequence_pixels(payload) == 200 * 100
 
 
 def test_a_grid_of_tiles_is_read() -> None:
