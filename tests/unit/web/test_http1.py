@@ -34,7 +34,7 @@ BOMB = gzip.compress(bytes(50_000_000))
 
 
 def packed(body: bytes) -> bytes:
-    """Compress without the time, because it would be in the names of tests, and those differ from process to process."""
+    """Compress without the time. It would be in the names of tests, which have to be the same in every process."""
     return gzip.compress(body, mtime=0)
 
 
