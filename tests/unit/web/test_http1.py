@@ -34,7 +34,7 @@ BOMB = gzip.compress(bytes(50_000_000))
 
 
 def packed(body: bytes) -> bytes:
-    """Compress without the time. It would be in the names of tests, which have to be the same in every process."""
+    """Compress without the time of day, because the names of tests contain the bytes and must not change."""
     return gzip.compress(body, mtime=0)
 
 
