@@ -10,6 +10,7 @@ from imagelake.lake.dataset_file import find_difference
 from imagelake.lake.media_index import MediaIndex, is_of
 from imagelake.lake.originals import originals_of, with_image
 from imagelake.lake.parts import StagedRow
+from imagelake.lake.rows import is_nameless
 from imagelake.run.errors import ReconciliationError
 from imagelake.run.models import Batch, PlannedBatch
 
@@ -27,9 +28,10 @@ def check_batch(
 
 def _differences(plan: PlannedBatch, rows: list[StagedRow], bucket: Bucket, media_index: MediaIndex) -> Iterator[str]:
     planned = dict.fromkeys(item.media_id for item in plan.items)
-    with_row = dict.fromkeys(row["media_id"] for row in rows)
-    if len(rows) != len(with_row):
-        yield f"{len(rows)} rows of {len(with_row)} items"
+    named = [row for row in rows if not is_nameless(row)]
+    with_row = dict.fromkeys(row["media_id"] for row in named)
+    if len(named) != len(with_row):
+        yield f"{len(named)} rows of {len(with_row)} items"
     unplanned = [media_id for media_id in with_row if media_id not in planned]
     if unplanned:
         yield f"{len(unplanned)} rows were not planned, the first is {unplanned[0]}"
@@ -37,7 +39,8 @@ def _differences(plan: PlannedBatch, rows: list[StagedRow], bucket: Bucket, medi
     without_row = [media_id for media_id in planned if media_id not in with_row]
     mapped = media_index.get_many(without_row)
     lost = [media_id for media_id in without_row if media_id not in mapped or is_of(mapped[media_id], plan.batch)]
-    if lost:
+    # An erased row without ids stands for an item that Transform has not claimed.
+    if len(lost) > len(rows) - len(named):
         yield f"{len(lost)} of {len(planned)} planned items have no row, the first is {lost[0]}"
     valid = with_image(originals_of(rows), rows, media_index, bucket)
     for row in rows:

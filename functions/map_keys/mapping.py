@@ -7,7 +7,7 @@ from contextlib import suppress
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket, named_if_damaged
 from imagelake.lake.media_index import MediaIndex
-from imagelake.lake.rows import Status, select
+from imagelake.lake.rows import Status, is_nameless, select
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import ObjectMissingError
 from imagelake.run.models import Batch, PlannedBatch
@@ -32,11 +32,12 @@ def close(batch: Batch, bucket: Bucket) -> None:
 
 
 def map_rows(batch: Batch, bucket: Bucket, media_index: MediaIndex) -> int:
-    """Check a batch, then complete the items of all its rows; return their number."""
+    """Check a batch, then complete the items of all its rows; return the number of rows."""
     rows, staged_sha256 = Staging(bucket, batch).read_rows()
     check_batch(batch, rows, staged_sha256, bucket, media_index)
-    media_ids = [row["media_id"] for row in rows]
-    row_numbers = {media_id: number for number, media_id in enumerate(media_ids)}
+    named = [row for row in rows if not is_nameless(row)]
+    media_ids = [row["media_id"] for row in named]
+    row_numbers = {row["media_id"]: number for number, row in enumerate(rows)}
     if batch.retried_by:
         # A retry replaces rows in place, so their row numbers stay.
         row_numbers = {media_id: item["row"] for media_id, item in media_index.get_many(media_ids).items()}
@@ -46,5 +47,5 @@ def map_rows(batch: Batch, bucket: Bucket, media_index: MediaIndex) -> int:
     media_index.note_rejected(
         {row["raw_sha256"]: row["media_id"] for row in rows if row["status"] == Status.REJECTED and row["raw_sha256"]}
     )
-    media_index.complete([select(row, _COLUMNS) | location | {"row": row_numbers[row["media_id"]]} for row in rows])
+    media_index.complete([select(row, _COLUMNS) | location | {"row": row_numbers[row["media_id"]]} for row in named])
     return len(rows)

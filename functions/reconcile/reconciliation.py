@@ -18,7 +18,7 @@ from imagelake.lake.dataset_file import find_difference
 from imagelake.lake.media_index import CLAIMED, MediaIndex, is_of
 from imagelake.lake.open_batches import open_batches
 from imagelake.lake.parts import StagedRow
-from imagelake.lake.rows import Status, select
+from imagelake.lake.rows import Status, is_nameless, select
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import ObjectMissingError, ReconciliationError
 from imagelake.run.failures import Failure
@@ -84,7 +84,8 @@ def _audit(run: Run, batch: Batch, bucket: Bucket, media_index: MediaIndex) -> B
         raise ReconciliationError(f"batch {batch.batch_id} of {batch.feed_id}, {batch.dt}: {problem}")
 
     counts = Counter(row["status"] for row in rows)
-    counts.update(planned=len(rows), shared=len(mapped) - len(ours))
+    others = sum(item["batch_id"] != batch.batch_id for item in mapped.values())
+    counts.update(planned=len(rows), shared=others)
     failures = [select(row, _FAILURE_COLUMNS) for row in rows if row["error_code"] is not None]
     return BatchAudit(batch, counts=counts, failures=failures)
 
@@ -109,14 +110,16 @@ def _contradictions(
     plan: PlannedBatch, rows: list[StagedRow], mapped: Collection[str], ours: dict[str, str]
 ) -> Iterator[str]:
     """Compare plan, rows and mapping; ``ours`` is the status of the items that this batch claimed."""
-    if len(mapped) != len(plan.items):
+    named = [row for row in rows if not is_nameless(row)]
+    # An erased row without ids stands for an item that nobody has claimed.
+    if len(plan.items) - len(mapped) > len(rows) - len(named):
         yield f"{len(plan.items)} items planned, {len(mapped)} mapped or in an open batch"
-    media_ids = {row["media_id"] for row in rows}
-    if len(rows) != len(media_ids):
-        yield f"{len(rows)} rows of {len(media_ids)} items"
+    media_ids = {row["media_id"] for row in named}
+    if len(named) != len(media_ids):
+        yield f"{len(named)} rows of {len(media_ids)} items"
     if len(media_ids) != len(ours):
         yield f"{len(ours)} items mapped, {len(media_ids)} rows"
-    for row in rows:
+    for row in named:
         status = ours.get(row["media_id"], CLAIMED)
         if row["status"] != status:
             yield f"media {row['media_id']} is {row['status']} in its row and {status} in its mapping"

@@ -12,7 +12,7 @@ from imagelake.lake.staging import Staging
 from imagelake.run.errors import ObjectMissingError, StorageUnavailableError
 from imagelake.run.models import Batch
 from imagelake.run.retries import attempts
-from write_parquet.table import read, replace_rows, to_parquet, to_table
+from write_parquet.table import erase_ids, read, replace_rows, to_parquet, to_table
 
 _TRIES = 5
 
@@ -31,7 +31,7 @@ def write_batch(batch: Batch, bucket: Bucket) -> int:
         if not rows or (version is not None and is_made_from(version, staged_sha256)):
             return len(rows)
         table = _new_table(batch, bucket, rows, version)
-        if table is not None and write_file(bucket, batch, to_parquet(table), staged_sha256, version):
+        if table is not None and write_file(bucket, batch, to_parquet(erase_ids(table)), staged_sha256, version):
             return len(rows)
         version = read_version(bucket, batch)
     raise StorageUnavailableError(f"{key}: {_TRIES} times another worker was first")

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from botocore.exceptions import BotoCoreError, ClientError
 
 from imagelake.lake.bucket import CONDITION_FAILED, Bucket, Version
-from imagelake.lake.rows import COLUMNS, Row
+from imagelake.lake.rows import COLUMNS, ERASED_IDS, Row, Status
 from imagelake.run.aws import aws_errors
 from imagelake.run.errors import DamagedObjectError
 
@@ -74,9 +74,18 @@ def read(bucket: Bucket, key: str, version: Version) -> pd.DataFrame | None:
 
 
 def replace_rows(table: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
-    """Put new rows in the places of the rows of the same items."""
-    others = table[~table["media_id"].isin(new["media_id"])]
-    return pd.concat([others, new]).set_index("media_id", drop=False).loc[table["media_id"]]
+    """Put new rows in the places of the rows of the same items; erased rows, which name no item, stay."""
+    places = {media_id: place for place, media_id in enumerate(new["media_id"], len(table)) if pd.notna(media_id)}
+    order = [
+        place if pd.isna(media_id) else places.get(media_id, place) for place, media_id in enumerate(table["media_id"])
+    ]
+    return pd.concat([table, new], ignore_index=True).iloc[order]
+
+
+def erase_ids(table: pd.DataFrame) -> pd.DataFrame:
+    """Remove the ids of erased rows, which only the steps before needed."""
+    is_erased = table["status"] == Status.ERASED
+    return table.assign(**{name: table[name].mask(is_erased) for name in ERASED_IDS}) if is_erased.any() else table
 
 
 def to_parquet(table: pd.DataFrame) -> bytes:

@@ -89,7 +89,7 @@ def _report() -> str:
         )
         for name in ("bluesky:alice.example", f"rss:https://example.org/{LONG}", "mastodon:example.org#चित्र")
     ]
-    totals = {"planned": 3, "shared": 0, "ok": 4_000_000, "duplicate": 0, "rejected": 0, "failed": 3_000}
+    totals = {"planned": 3, "shared": 0, "ok": 4_000_000, "duplicate": 0, "rejected": 0, "failed": 3_000, "erased": 0}
     summary = Summary(run=RUN, outcome="partial", totals=totals, errors=feeds[0].errors, feeds=feeds)
     items = [
         ItemProblem(feed.name, LONG, f"https://example.org/{LONG}", "failed", code, LONG)

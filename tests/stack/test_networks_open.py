@@ -128,7 +128,7 @@ def second_run(networks: Networks, first_run: dict[str, Any]) -> dict[str, Any]:
 
 def test_second_run_adds_what_is_new_and_nothing_else(networks: Networks, second_run: dict[str, Any]) -> None:
     assert second_run["totals"] | {"shared": 0} == {
-        "planned": 3, "shared": 0, "ok": 3, "duplicate": 0, "rejected": 0, "failed": 0,
+        "planned": 3, "shared": 0, "ok": 3, "duplicate": 0, "rejected": 0, "failed": 0, "erased": 0,
     }  # fmt: skip
     photos = [
         asked.path.rpartition("/")[2]

@@ -22,7 +22,7 @@ from tests.support.metrics import OWN, SENT, drawn, watched
 from tests.support.servers import Servers
 from tests.support.wire.sample import SampleServer
 
-EXPECTED = {"planned": 36, "shared": 0, "ok": 31, "duplicate": 1, "rejected": 3, "failed": 1}
+EXPECTED = {"planned": 36, "shared": 0, "ok": 31, "duplicate": 1, "rejected": 3, "failed": 1, "erased": 0}
 ERRORS = {"forbidden": 1, "not_an_image": 1, "too_many_pixels": 1, "truncated": 1}
 
 

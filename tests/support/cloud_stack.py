@@ -114,7 +114,15 @@ def expected_totals() -> dict[str, int]:
     """The counts of a run over the staged feed."""
     images = len(list((SAMPLES / "photos").iterdir())) + len(list((SAMPLES / "cases").iterdir()))
     ok = images - len(REJECTED)
-    return {"planned": images + 1, "shared": 0, "ok": ok, "duplicate": 1, "rejected": len(REJECTED), "failed": 0}
+    return {
+        "planned": images + 1,
+        "shared": 0,
+        "ok": ok,
+        "duplicate": 1,
+        "rejected": len(REJECTED),
+        "failed": 0,
+        "erased": 0,
+    }
 
 
 def deploy(stack: str) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from imagelake.lake import object_keys
 from imagelake.lake.dataset_file import read_version, write_file
 from imagelake.lake.parts import Parts, StagedRow
-from imagelake.lake.rows import Row, Status, image_file, new_row
+from imagelake.lake.rows import Row, Status, image_file, new_row, tombstone
 from imagelake.lake.staging import Staging
 from imagelake.run.image_option_models import ImageOptions
 from imagelake.run.models import Batch, FeedEntry, PlannedBatch, Run
@@ -132,6 +132,8 @@ def result(item: Item, status: Status = Status.OK, **changes: Any) -> Row:
         row |= {"error_code": "not_found", "error_message": "cdn.test answered 404"}
     elif status is Status.REJECTED:
         row |= {"error_code": "corrupt", "error_message": "the decoder refused it"}
+    if status is Status.ERASED:
+        return tombstone(row, with_ids=True)
     if status is not Status.FAILED:
         sha256 = (item.media_id.encode().hex() * 64)[:64]
         row |= {"raw_key": object_keys.raw_image(sha256), "raw_sha256": sha256, "raw_bytes": 1000}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple, TypedDict, cast
+from typing import Any, NamedTuple, TypedDict, TypeVar, cast
 
 from imagelake.run.posts import Item
 
@@ -25,6 +25,13 @@ class Status(StrEnum):
     DUPLICATE = "duplicate"  # another row, named in ``duplicate_of``, has the same bytes
     REJECTED = "rejected"  # the bytes were downloaded, but they are not acceptable
     FAILED = "failed"  # the bytes could not be downloaded
+    ERASED = "erased"  # the item was erased on request; the row only keeps its place
+
+
+# The columns of an erased row: they say nothing about a person or a post.
+_KEPT = ("source", "status", "run_id", "transform_version", "image_options", "dt")
+# The columns by which the steps know an erased row until its batch is closed.
+ERASED_IDS = ("media_id", "feed", "post_id", "author_id")
 
 
 class DuplicateKind(StrEnum):
@@ -63,7 +70,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("license", "string", "License that the network states; null if it states none"),
     Column("sensitive", "boolean", "True if the author or the network marked the post as sensitive"),
     # The result.
-    Column("status", "string", "`ok`, `duplicate`, `rejected` or `failed`"),
+    Column("status", "string", "`ok`, `duplicate`, `rejected`, `failed` or `erased`"),
     Column("error_code", "string", "Reason of a rejected or failed row, from a closed list; else null"),
     Column("error_message", "string", "The same reason as a sentence; else null"),
     Column(
@@ -137,7 +144,7 @@ class ImageFile(TypedDict):
 
 
 class RowWithoutImage(TypedDict):
-    """Every column except ``image`` and ``tensor``; a new row has no ``status`` yet."""
+    """Every column except ``image`` and ``tensor``; a new row has no ``status`` yet, an erased one little else."""
 
     media_id: str
     source: str
@@ -199,12 +206,27 @@ class Row(RowWithoutImage):
     tensor: bytes | None
 
 
+AnyRow = TypeVar("AnyRow", bound=RowWithoutImage)
+
+
 def new_row(item: Item, *, run_id: str, dt: str, image_options: str) -> Row:
     """Make a row with the values that are known from the plan; every other column is ``None``."""
     row: dict[str, Any] = {column.name: None for column in COLUMNS}
     row.update(item.model_dump(mode="json", exclude={"expires_at"}))
     row.update(run_id=run_id, dt=dt, image_options=image_options, transform_version=TRANSFORM_VERSION)
     return cast(Row, row)
+
+
+def tombstone(row: AnyRow, *, with_ids: bool = False) -> AnyRow:
+    """Make the erased row that takes the place of a row; ``with_ids`` keeps the ids that the steps need."""
+    kept = {*_KEPT, *(ERASED_IDS if with_ids else ())}
+    erased = {name: value if name in kept else None for name, value in row.items()} | {"status": Status.ERASED}
+    return cast(AnyRow, erased)
+
+
+def is_nameless(row: RowWithoutImage) -> bool:
+    """Tell if a row is an erased one without ids, which belongs to no entry of the media index."""
+    return row["status"] == Status.ERASED and row["media_id"] is None
 
 
 def image_file(media_id: str, jpeg: bytes) -> ImageFile:

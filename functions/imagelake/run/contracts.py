@@ -93,6 +93,7 @@ class TransformResult(FrozenModel):
     duplicate: NonNegativeInt
     rejected: NonNegativeInt
     failed: NonNegativeInt
+    erased: NonNegativeInt
 
 
 class WriteParquetResult(FrozenModel):

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
-from imagelake.lake.rows import TRANSFORM_VERSION, Row, Status
+from imagelake.lake.dataset_file import write_file
+from imagelake.lake.parts import StagedRow
+from imagelake.lake.rows import TRANSFORM_VERSION, Row, Status, tombstone
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import DamagedObjectError, ObjectMissingError, ReconciliationError
 from imagelake.run.models import PlannedBatch
 from map_keys.app import handler
-from tests.support.factories import RUN, Context, event, item, keep_file, keep_plan, keep_rows, plan, result, stage
+from tests.support.factories import (
+    RUN,
+    Context,
+    decide,
+    event,
+    item,
+    keep_file,
+    keep_plan,
+    keep_rows,
+    plan,
+    result,
+    stage,
+)
 from tests.support.fake_bus import Bus
 from tests.support.fake_lake import BUCKET, Lake
 from tests.support.sent_metrics import sent_metrics
@@ -57,10 +71,45 @@ def test_mapping_of_every_status(lake: Lake) -> None:
     map_keys(keep_file(lake, planned, *rows))
     mapping = lake.mapping()
     assert [mapping[one.media_id]["status"] for one in planned.items] == list(Status)
-    duplicate, rejected, failed = (mapping[one.media_id] for one in planned.items[1:])
+    duplicate, rejected, failed, erased = (mapping[one.media_id] for one in planned.items[1:])
     assert duplicate["duplicate_of"] == planned.items[0].media_id
     assert (rejected["error_code"], failed["error_code"]) == ("corrupt", "not_found")
     assert "raw_key" not in failed
+    assert (erased["author_id"], erased["row"]) == ("did:plc:alice", 4)
+    assert not {"raw_key", "raw_sha256"} & erased.keys()
+
+
+def nameless(name: str) -> Row:
+    """The row of an item that Transform has not claimed, because it is on the list of what must not come back."""
+    return tombstone(result(item(name)))
+
+
+def keep_staged(lake: Lake, planned: PlannedBatch, claimed: list[Row], *staged: Row) -> PlannedBatch:
+    """Store a batch of which only some items are claimed."""
+    keep_plan(lake, planned)
+    lake.media_index.claim([row["media_id"] for row in claimed], planned.batch.batch_id)
+    rows = {row["media_id"]: row for row in decide(lake, planned.batch, *claimed)}
+    Staging(lake.bucket, planned.batch).write([rows.get(row["media_id"]) or cast(StagedRow, row) for row in staged])
+    _, staged_sha256 = Staging(lake.bucket, planned.batch).read_rows()
+    assert write_file(lake.bucket, planned.batch, b"PAR1", staged_sha256, None)
+    return planned
+
+
+def test_erased_rows_without_ids_only_keep_their_places(lake: Lake) -> None:
+    one, two = result(item("one")), result(item("two"))
+    planned = plan(*(item(name) for name in ("gone", "one", "gone too", "two")))
+    keep_staged(lake, planned, [one, two], nameless("gone"), one, nameless("gone too"), two)
+    assert map_keys(planned) == {"mapped": 4}
+    assert {key: entry["row"] for key, entry in lake.mapping().items()} == {one["media_id"]: 1, two["media_id"]: 3}
+    assert lake.bucket.list("open/") == []
+
+
+def test_error_when_more_items_are_lost_than_erased(lake: Lake) -> None:
+    one = result(item("one"))
+    planned = plan(*(item(name) for name in ("gone", "one", "lost")))
+    keep_staged(lake, planned, [one], nameless("gone"), one)
+    with pytest.raises(ReconciliationError, match="2 of 3 planned items have no row"):
+        map_keys(planned)
 
 
 def test_retried_item_keeps_its_place(lake: Lake) -> None:

@@ -9,7 +9,8 @@ import pytest
 import map_keys.app
 import record_failure.app
 from imagelake.lake import object_keys
-from imagelake.lake.rows import Row, Status
+from imagelake.lake.dataset_file import read_version, write_file
+from imagelake.lake.rows import Row, Status, tombstone
 from imagelake.lake.staging import Staging
 from imagelake.run.aws import client
 from imagelake.run.errors import DamagedObjectError, ReconciliationError
@@ -55,7 +56,7 @@ def test_counts_when_everything_agrees(lake: Lake) -> None:
     one = close(lake, plan(item("a"), item("b"), item("c")), Status.OK, Status.DUPLICATE, Status.REJECTED)
     two = close(lake, plan(*(item(f"p{n}") for n in range(4))), Status.FAILED, Status.OK, Status.OK, Status.OK)
     answer = reconcile(lake, one, two)
-    counts = {"planned": 7, "shared": 0, "ok": 4, "duplicate": 1, "rejected": 1, "failed": 1}
+    counts = {"planned": 7, "shared": 0, "ok": 4, "duplicate": 1, "rejected": 1, "failed": 1, "erased": 0}
     assert answer == {
         "status": "complete",
         "reconciliation_key": object_keys.feed_reconciliation(RUN, ENTRY.feed_id),
@@ -93,7 +94,7 @@ def test_metrics_count_items_by_status_and_open_batches(lake: Lake, capsys: pyte
     sent_metrics(capsys)
     reconcile(lake, closed, keep_plan(lake, plan(item("a"))))
     assert sent_metrics(capsys) == {
-        "BatchesOpen": 1, "ItemsOk": 1, "ItemsDuplicate": 2, "ItemsRejected": 3, "ItemsFailed": 4
+        "BatchesOpen": 1, "ItemsOk": 1, "ItemsDuplicate": 2, "ItemsRejected": 3, "ItemsFailed": 4, "ItemsErased": 5
     }  # fmt: skip
 
 
@@ -124,7 +125,7 @@ def test_open_batch_when_its_failure_is_recorded(lake: Lake) -> None:
 def test_open_batch_when_no_failure_is_recorded(lake: Lake) -> None:
     answer = reconcile(lake, keep_plan(lake, plan(item("a"))))
     assert answer["status"] == "incomplete"
-    assert answer["counts"] == dict.fromkeys(("planned", "shared", "ok", "duplicate", "rejected", "failed"), 0)
+    assert answer["counts"] == dict.fromkeys(("planned", "shared", *Status), 0)
     failure = reconciliation(lake)["open"][0]["failure"]
     assert failure["error"] == "NotRecorded"
     assert failure["message"].startswith("the batch ended without a recorded error")
@@ -134,8 +135,43 @@ def test_items_that_another_batch_took_are_shared(lake: Lake) -> None:
     close(lake, plan(item("theirs"), feed_id="another"))
     ours = close_rows(lake, plan(item("ours"), item("theirs")), result(item("ours")))
     assert reconcile(lake, ours)["counts"] == {
-        "planned": 1, "shared": 1, "ok": 1, "duplicate": 0, "rejected": 0, "failed": 0
+        "planned": 1, "shared": 1, "ok": 1, "duplicate": 0, "rejected": 0, "failed": 0, "erased": 0
     }  # fmt: skip
+
+
+def test_erased_rows_without_ids_count_as_planned(lake: Lake) -> None:
+    """Rows of a batch from which an erasure has removed two items while the run was at work, out of the plan too."""
+    close(lake, plan(item("theirs"), feed_id="another"))
+    planned = plan(item("gone"), item("ours"), item("theirs"), item("gone too"))
+    ours = result(item("ours"))
+    close_rows(lake, planned, result(item("gone")), ours, result(item("gone too")))
+    erase(lake, planned, "gone", "gone too")
+    assert reconcile(lake, planned)["counts"] == {
+        "planned": 3, "shared": 1, "ok": 1, "duplicate": 0, "rejected": 0, "failed": 0, "erased": 2
+    }  # fmt: skip
+    kept = planned.model_copy(update={"items": [item("ours"), item("theirs")]})
+    lake.bucket.put_json(object_keys.planned_batch(planned.batch), kept.model_dump(mode="json"))
+    assert reconcile(lake, planned)["counts"]["shared"] == 1
+
+
+def test_error_when_more_items_are_lost_than_erased(lake: Lake) -> None:
+    planned = close(lake, plan(item("gone"), item("lost")))
+    erase(lake, planned, "gone")
+    client("dynamodb").delete_item(TableName=IMAGE_KEYS, Key={"media_id": {"S": item("lost").media_id}})
+    with pytest.raises(ReconciliationError, match="2 items planned, 0 mapped or in an open batch"):
+        reconcile(lake, planned)
+
+
+def erase(lake: Lake, planned: PlannedBatch, *names: str) -> None:
+    """Erase items of a closed batch, as far as Reconcile sees it."""
+    staging, media_ids = Staging(lake.bucket, planned.batch), {item(name).media_id for name in names}
+    rows = [tombstone(row) if row["media_id"] in media_ids else row for row in staging.rows()]
+    staging.write(rows, again=True)
+    _, staged_sha256 = staging.read_rows()
+    before = read_version(lake.bucket, planned.batch)
+    assert write_file(lake.bucket, planned.batch, b"PAR1", staged_sha256, before)
+    for media_id in media_ids:
+        client("dynamodb").delete_item(TableName=IMAGE_KEYS, Key={"media_id": {"S": media_id}})
 
 
 def test_item_that_another_batch_claimed_is_shared_only_while_that_batch_is_open(lake: Lake) -> None:

@@ -84,7 +84,15 @@ def test_run_when_all_is_well(lake: Lake) -> None:
     assert answer["subject"] == "Imagelake 2026-04-01 ok: 1 new image (daily-2026-04-01)"
     assert answer["report_key"] == "reports/daily-2026-04-01/index.html"
     summary = lake.bucket.get_json(object_keys.run_summary(RUN.run_id))
-    assert summary["totals"] == {"planned": 1, "shared": 0, "ok": 1, "duplicate": 0, "rejected": 0, "failed": 0}
+    assert summary["totals"] == {
+        "planned": 1,
+        "shared": 0,
+        "ok": 1,
+        "duplicate": 0,
+        "rejected": 0,
+        "failed": 0,
+        "erased": 0,
+    }
     assert [(feed["name"], feed["status"], feed["problem"]) for feed in summary["feeds"]] == [
         (ENTRY.name, "complete", None),
         (OTHER_ENTRY.name, "up_to_date", None),

@@ -50,6 +50,7 @@ def sent(capsys: pytest.CaptureFixture[str], *feeds: FeedSummary, **totals: int)
         "duplicate": 0,
         "rejected": 0,
         "failed": 0,
+        "erased": 0,
     } | totals
     errors = {"not_found": totals.get("failed", 0)} if totals.get("failed") else {}
     send_metrics(Summary(run=RUN, outcome="ok", totals=counts, errors=errors, feeds=list(feeds)), NOW)

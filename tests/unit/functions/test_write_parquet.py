@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from imagelake.lake import object_keys
 from imagelake.lake.dataset_file import is_made_from, read_version, write_file
-from imagelake.lake.rows import COLUMNS, Status
+from imagelake.lake.rows import COLUMNS, Status, tombstone
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import DamagedObjectError, ObjectMissingError, StorageDeniedError, StorageUnavailableError
 from imagelake.run.models import PlannedBatch
@@ -81,7 +81,7 @@ def one_of_each(lake: Lake) -> PlannedBatch:
 def test_file_is_one_object_under_the_batch(lake: Lake) -> None:
     planned = one_of_each(lake)
     key = f"lake/images/source=bluesky/dt=2026-04-01/{planned.batch.batch_id}.parquet"
-    assert write(planned) == {"key": key, "rows": 4}
+    assert write(planned) == {"key": key, "rows": 5}
     assert lake.bucket.list("lake/") == [key]
 
 
@@ -131,10 +131,11 @@ def test_rows_are_those_that_were_staged(lake: Lake) -> None:
     write(planned)
     rows = file_of(lake, planned).read().to_pylist()
     staged = Staging(lake.bucket, planned.batch).read()[0]
-    for row, expected in zip(rows, staged, strict=True):
+    for row, expected in zip(rows[:4], staged[:4], strict=True):
         assert row == expected | {"posted_at": datetime(2026, 4, 1, 12)}
+    assert rows[4] == tombstone(staged[4])
     assert rows[0]["image"] == {"bytes": jpeg(), "path": "57a1567f776789ed6615bd06eb17e9bc.jpg"}
-    assert [row["image"] for row in rows[1:]] == [None, None, None]
+    assert [row["image"] for row in rows[1:]] == [None, None, None, None]
 
 
 def test_times_are_utc_to_the_microsecond(lake: Lake) -> None:
@@ -232,8 +233,9 @@ def test_error_when_the_file_may_not_be_written(lake: Lake, monkeypatch: pytest.
     ids=["new file", "file of a version before"],
 )
 def test_retried_rows_take_the_places_of_those_that_failed(lake: Lake, lacking: list[str]) -> None:
-    planned = plan(*(item(status) for status in Status))
-    results = [result(one, status) for one, status in zip(planned.items, Status, strict=True)]
+    statuses = [*Status, Status.ERASED]
+    planned = plan(*(item(str(number)) for number in range(len(statuses))))
+    results = [result(one, status) for one, status in zip(planned.items, statuses, strict=True)]
     results[0]["tensor"] = b"numbers"
     write(keep_rows(lake, planned, *results))
     columns, before = file_of(lake, planned).schema_arrow, file_of(lake, planned).read().to_pylist()
@@ -252,7 +254,7 @@ def test_retried_rows_take_the_places_of_those_that_failed(lake: Lake, lacking: 
     assert write(again) == write(again) == {"key": object_keys.parquet(planned.batch), "rows": 1}
     file = file_of(lake, planned)
     after = file.read().to_pylist()
-    assert after[:3] == before[:3]
+    assert (after[:3], after[4:]) == (before[:3], before[4:])
     assert (before[3]["status"], after[3]["status"]) == ("failed", "ok")
     assert after[3]["image"]["bytes"] == jpeg()
     assert after[3]["phash"] == _FEATURES["phash"]
@@ -407,3 +409,16 @@ def test_file_names_its_first_rows_after_many_retries(lake: Lake) -> None:
     assert is_made_from(version, f"{39:064}")
     assert not is_made_from(version, f"{1:064}")
     assert len(str(version.metadata)) < 2048
+
+
+def test_retry_that_is_erased_takes_the_place_of_the_failed_row(lake: Lake) -> None:
+    planned = plan(item("one"), item("two"))
+    write(keep_rows(lake, planned, *(result(each, Status.FAILED) for each in planned.items)))
+    before = file_of(lake, planned).read().to_pylist()
+    write(retried(lake, planned, "retry-1", item("one"), status=Status.ERASED))
+    after = file_of(lake, planned).read().to_pylist()
+    assert after[1] == before[1]
+    assert {name for name, value in after[0].items() if value is not None} == {
+        "source", "status", "run_id", "transform_version", "image_options", "dt",
+    }  # fmt: skip
+    assert after[0]["status"] == "erased"

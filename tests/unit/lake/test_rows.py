@@ -7,10 +7,20 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import Any, cast, get_args, get_type_hints
 
 from imagelake.lake.parts import StagedRow
-from imagelake.lake.rows import COLUMNS, TRANSFORM_VERSION, ImageFile, Row, Status, image_file, new_row
+from imagelake.lake.rows import (
+    COLUMNS,
+    TRANSFORM_VERSION,
+    ImageFile,
+    Row,
+    Status,
+    image_file,
+    is_nameless,
+    new_row,
+    tombstone,
+)
 from imagelake.run.posts import Item, Media, Post
 
 ITEM = Item.of(
@@ -82,6 +92,23 @@ def test_columns_have_one_name_and_a_type_of_athena() -> None:
 def test_every_status_is_named_in_its_column() -> None:
     (meaning,) = (column.meaning for column in COLUMNS if column.name == "status")
     assert all(f"`{status}`" in meaning for status in Status)
+
+
+def test_erased_row_says_nothing_about_a_person() -> None:
+    full = {column.name: f"a {column.name}" for column in COLUMNS} | {"status": "ok"}
+    erased = tombstone(cast(Row, full))
+    assert list(erased) == list(full)
+    assert {name: value for name, value in erased.items() if value is not None} == {
+        "source": "a source", "status": "erased", "run_id": "a run_id", "transform_version": "a transform_version",
+        "image_options": "a image_options", "dt": "a dt",
+    }  # fmt: skip
+    assert is_nameless(erased)
+    with_ids = tombstone(cast(Row, full), with_ids=True)
+    ids = {name: with_ids[name] for name in ("media_id", "feed", "post_id", "author_id")}
+    assert with_ids == {**erased, **ids}
+    assert not is_nameless(with_ids)
+    assert None not in ids.values()
+    assert tombstone(with_ids) == erased
 
 
 def test_path_of_an_image_is_a_plain_file_name() -> None:
