@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket, named_if_damaged
-from imagelake.lake.media_index import MediaIndex
+from imagelake.lake.media_index import MediaIndex, author_key, post_key
 from imagelake.lake.rows import Status, is_nameless, select
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import ObjectMissingError
@@ -15,7 +15,7 @@ from map_keys.check import check_batch
 
 # Columns of a row that its item in the media index also has.
 _COLUMNS = (
-    "media_id", "source", "feed", "author_id", "status", "error_code", "duplicate_of", "raw_key", "raw_sha256",
+    "media_id", "source", "feed", "status", "error_code", "duplicate_of", "raw_key", "raw_sha256",
     "run_id", "transform_version", "dt",
 )  # fmt: skip
 
@@ -47,5 +47,16 @@ def map_rows(batch: Batch, bucket: Bucket, media_index: MediaIndex) -> int:
     media_index.note_rejected(
         {row["raw_sha256"]: row["media_id"] for row in rows if row["status"] == Status.REJECTED and row["raw_sha256"]}
     )
-    media_index.complete([select(row, _COLUMNS) | location | {"row": row_numbers[row["media_id"]]} for row in named])
+    media_index.complete(
+        [
+            select(row, _COLUMNS)
+            | location
+            | {
+                "row": row_numbers[row["media_id"]],
+                "author": author_key(row["source"], row["author_id"]),
+                "post_id": post_key(row["post_id"]),
+            }
+            for row in named
+        ]
+    )
     return len(rows)

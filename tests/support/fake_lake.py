@@ -52,16 +52,18 @@ def _empty_lake() -> bytes:
     dynamodb.create_table(
         TableName=IMAGE_KEYS,
         BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("media_id", "author_id")],
+        AttributeDefinitions=[
+            {"AttributeName": name, "AttributeType": "S"} for name in ("media_id", "author", "post_id")
+        ],
         KeySchema=[{"AttributeName": "media_id", "KeyType": "HASH"}],
         GlobalSecondaryIndexes=[
             {
-                "IndexName": "by-author-id",
-                "KeySchema": [{"AttributeName": "author_id", "KeyType": "HASH"}],
-                "Projection": {
-                    "ProjectionType": "INCLUDE",
-                    "NonKeyAttributes": ["processed_key", "row", "raw_key"],
-                },
+                "IndexName": "by-author",
+                "KeySchema": [
+                    {"AttributeName": "author", "KeyType": "HASH"},
+                    {"AttributeName": "post_id", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
             }
         ],
     )

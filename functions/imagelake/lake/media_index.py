@@ -6,6 +6,7 @@ later replaces each claim by the complete entry. A claim belongs to an open batc
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -29,6 +30,8 @@ CLAIMED = "claimed"
 _HELD, _REJECTED = "held", "rejected"
 _KEYS_PER_CALL = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 _GET_TRIES = 8
+# Two such ids and the rest of an entry stay below 1 KB, unless its media id is very long.
+_MAX_INDEXED_BYTES = 128
 
 _to_dynamo = TypeSerializer().serialize
 _from_dynamo = TypeDeserializer().deserialize
@@ -196,6 +199,21 @@ class MediaIndex:
 def is_of(entry: Mapping[str, Any], batch: Batch) -> bool:
     """Return whether an entry is of this batch, and not of a retry of it, or of this retry."""
     return bool(entry["batch_id"] == batch.batch_id) and entry.get("retried_by", "") == batch.retried_by
+
+
+def author_key(source: str, author_id: str) -> str:
+    """Return the key of an author in the index ``by-author``; ids of different networks never meet."""
+    return f"{source}#{_short(author_id)}"
+
+
+def post_key(post_id: str) -> str:
+    """Return the sort key of a post in the index ``by-author``."""
+    return _short(post_id)
+
+
+def _short(text: str) -> str:
+    """Return an id as it is, or its digest if an entry with it could be larger than one write unit, 1 KB."""
+    return text if len(text.encode()) <= _MAX_INDEXED_BYTES else f"sha256-{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def raw_image_id(sha256: str) -> str:

@@ -20,7 +20,7 @@ RAW_IMAGE_ID = "sha256/"
 # Limits of every network; docs/limits.md has them all. A post above one is a reject, except for a long media id.
 MAX_MEDIA_ID_BYTES = 512
 MAX_POST_ID_BYTES = 2048
-# The author id is the key of an index in DynamoDB, which has at most 2,048 bytes; a character has at most 4.
+# A longer author id is a mistake: it is in every row of the author.
 MAX_AUTHOR_ID = 512
 MAX_SKIP_REASON = 200
 MAX_MEDIA = 1000

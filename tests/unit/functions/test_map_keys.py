@@ -9,6 +9,7 @@ import pytest
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.dataset_file import write_file
+from imagelake.lake.media_index import author_key
 from imagelake.lake.parts import StagedRow
 from imagelake.lake.rows import TRANSFORM_VERSION, Row, Status, tombstone
 from imagelake.lake.staging import Staging
@@ -49,7 +50,8 @@ def test_mapping_leads_from_raw_image_to_row_and_back(lake: Lake) -> None:
         "media_id": item("two").media_id,
         "source": "bluesky",
         "feed": "bluesky:alice.example.com",
-        "author_id": "did:plc:alice",
+        "author": "bluesky#did:plc:alice",
+        "post_id": "two",
         "status": "ok",
         "raw_key": row["raw_key"],
         "raw_sha256": row["raw_sha256"],
@@ -60,7 +62,34 @@ def test_mapping_leads_from_raw_image_to_row_and_back(lake: Lake) -> None:
         "processed_key": object_keys.parquet(planned.batch),
         "row": 1,
     }
-    assert lake.indexed("by-author-id", "author_id", "did:plc:alice") == sorted(one.media_id for one in planned.items)
+    assert lake.indexed("by-author", "author", "bluesky#did:plc:alice") == sorted(one.media_id for one in planned.items)
+
+
+@pytest.mark.parametrize("author_id", ["did:plc:" + "a" * 120, "圖" * 512, "https://example.org/" + "a" * 400])
+@pytest.mark.parametrize("post_id", ["at://did:plc:" + "a" * 24 + "/app.bsky.feed.post/" + "3" * 13, "図" * 682])
+def test_entry_takes_one_write_unit(lake: Lake, author_id: str, post_id: str) -> None:
+    """A write unit is 1 KB: names and values of all attributes, a number up to 21 bytes.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
+    """
+    first = item("first")
+    second = item("second").model_copy(
+        update={"media_id": "bluesky/" + "m" * 120, "author_id": author_id, "post_id": post_id}
+    )
+    planned = plan(first, second)
+    duplicate = result(second, Status.DUPLICATE, duplicate_of=first.media_id, raw_sha256=result(first)["raw_sha256"])
+    map_keys(keep_file(lake, planned, result(first), duplicate))
+    entry = lake.mapping()[second.media_id]
+    sizes = [len(name) + (len(value.encode()) if isinstance(value, str) else 21) for name, value in entry.items()]
+    assert sum(sizes) <= 1024
+    assert lake.indexed("by-author", "author", author_key("bluesky", author_id)) == [second.media_id]
+
+
+def test_authors_and_posts_of_different_networks_do_not_meet(lake: Lake) -> None:
+    ours, theirs = item("1"), item("2").model_copy(update={"source": "x", "post_id": "1"})
+    map_keys(keep_file(lake, plan(ours, theirs)))
+    assert lake.indexed("by-author", "author", "bluesky#did:plc:alice") == [ours.media_id]
+    assert lake.indexed("by-author", "author", "x#did:plc:alice") == [theirs.media_id]
 
 
 def test_mapping_of_every_status(lake: Lake) -> None:
@@ -75,7 +104,7 @@ def test_mapping_of_every_status(lake: Lake) -> None:
     assert duplicate["duplicate_of"] == planned.items[0].media_id
     assert (rejected["error_code"], failed["error_code"]) == ("corrupt", "not_found")
     assert "raw_key" not in failed
-    assert (erased["author_id"], erased["row"]) == ("did:plc:alice", 4)
+    assert (erased["author"], erased["row"]) == ("bluesky#did:plc:alice", 4)
     assert not {"raw_key", "raw_sha256"} & erased.keys()
 
 
