@@ -40,6 +40,11 @@ output "image_hashes_table_name" {
   value       = aws_cloudformation_stack.this.outputs.ImageHashesTableName
 }
 
+output "suppression_table_name" {
+  description = "Keyed hashes of what must not come back"
+  value       = aws_cloudformation_stack.this.outputs.SuppressionTableName
+}
+
 output "bookmarks_table_name" {
   description = "Bookmark and lease of each feed"
   value       = aws_cloudformation_stack.this.outputs.BookmarksTableName

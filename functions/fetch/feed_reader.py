@@ -14,6 +14,7 @@ from fetch.settings import FetchSettings
 from fetch.window_reader import reader_for
 from imagelake.accounts.api import Api
 from imagelake.lake.bucket import Bucket
+from imagelake.lake.suppression import suppressions
 from imagelake.run.contracts import FeedRequest
 from imagelake.run.models import Progress
 from imagelake.run.observability import metrics
@@ -46,8 +47,10 @@ def _read_pages(
     bucket = Bucket(settings.bucket_name)
     with Api(trusted_origins=settings.trusted_origins, contact=settings.contact) as api:
         reader = reader_for(source, feed, bucket, api, settings)
-        pager = Pager(source, feed, feed_id, request.run, reader, bucket)
-        progress = pager.read(request.progress, read_bookmark(settings.bookmarks_table, feed_id), seconds_left)
+        bookmark = read_bookmark(settings.bookmarks_table, feed_id)
+        listed = suppressions(settings.suppression_table, settings.suppression_key).read()
+        pager = Pager(source, feed, feed_id, request.run, reader, bucket, listed)
+        progress = pager.read(request.progress, bookmark, seconds_left)
     if reader.ends_at is not None:
         days = (reader.ends_at - datetime.now(UTC)) / timedelta(days=1)
         metrics.add_metric("TokenExpiresInDays", MetricUnit.NoUnit, days)

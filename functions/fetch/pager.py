@@ -6,11 +6,13 @@ import gzip
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from fetch.suppressed import remove_suppressed
 from fetch.window_reader import WindowReader
 from imagelake.accounts.redaction import redact
 from imagelake.accounts.session import Session
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
+from imagelake.lake.suppression import SuppressionList
 from imagelake.run.errors import BadFeedError, RateLimitedError, SourceChangedError
 from imagelake.run.models import Progress, Run, Stop
 from imagelake.sources import Bookmark, Feed, Page, RateLimit, Source
@@ -39,7 +41,14 @@ class Pager:
     """Reads one feed's pages in one run."""
 
     def __init__(
-        self, source: Source, feed: Feed, feed_id: str, run: Run, reader: Session | WindowReader, bucket: Bucket
+        self,
+        source: Source,
+        feed: Feed,
+        feed_id: str,
+        run: Run,
+        reader: Session | WindowReader,
+        bucket: Bucket,
+        listed: SuppressionList,
     ) -> None:
         self._max_posts = min(feed.limit or run.posts_per_feed, run.posts_per_feed)
         self._source = source
@@ -48,6 +57,7 @@ class Pager:
         self._run = run
         self._reader = reader
         self._bucket = bucket
+        self._listed = listed
         self._seen: set[str] = set()
 
     def read(self, progress: Progress, bookmark: Bookmark | None, seconds_left: Callable[[], float]) -> Progress:
@@ -73,7 +83,8 @@ class Pager:
         if self._is_full(progress) and self._count_new(page, bookmark):
             # The limit was reached before, so this page only shows that there are more new posts. It is not kept.
             return progress.model_copy(update={"status": "done", "stopped_by": Stop.POSTS})
-        self._store(response, progress.pages)
+        kept, suppressed = remove_suppressed(self._source, self._feed, response, page, self._listed)
+        self._store(kept, progress.pages)
 
         before = progress
         new = self._count_new(page, bookmark)
@@ -86,6 +97,7 @@ class Pager:
                 "posts": progress.posts + posts,
                 "new_posts": progress.new_posts + new,
                 "read_again": progress.read_again + known,
+                "suppressed": progress.suppressed + suppressed,
                 "page_bytes": progress.page_bytes + len(response.body),
                 "cost_usd": round(progress.cost_usd + page.cost_usd, 6),
                 "warnings": list(dict.fromkeys([*progress.warnings, *page.warnings])),

@@ -10,6 +10,9 @@ class FetchSettings(Settings):
 
     bucket_name: ResourceName
     bookmarks_table: ResourceName
+    suppression_table: ResourceName
+    # The secret with the key of the hashes in that table.
+    suppression_key: ResourceName
     trusted_origins: TrustedOrigins
     # Email or URL in the User-Agent, so that a network can reach the person who runs this.
     contact: str

@@ -58,11 +58,13 @@ class Summary(FrozenModel):
 
     @property
     def left_out(self) -> list[str]:
-        """Numbers of the rejected posts and of the skipped media items, which have no row."""
+        """Numbers of the rejected and suppressed posts and of the skipped media items, which have no row."""
         plans = [feed.plan for feed in self.feeds if feed.plan is not None]
         rejected = sum(plan.rejected_posts for plan in plans)
         skipped = sum((Counter(plan.skipped_media) for plan in plans), Counter[str]())
+        suppressed = sum(plan.suppressed for plan in plans)
         posts = [count(rejected, "rejected post", "rejected posts")] if rejected else []
+        posts += [count(suppressed, "suppressed post", "suppressed posts")] if suppressed else []
         return posts + [
             f"{count(number, 'skipped media item', 'skipped media items')}: {reason}"
             for reason, number in skipped.most_common()

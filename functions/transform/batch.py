@@ -12,7 +12,9 @@ from imagelake.lake.media_index import MediaIndex
 from imagelake.lake.open_batches import open_batches
 from imagelake.lake.originals import originals_of, with_image
 from imagelake.lake.parts import StagedRow
+from imagelake.lake.rows import Status
 from imagelake.lake.staging import Staging
+from imagelake.lake.suppression import SuppressionList, suppressions
 from imagelake.run.errors import BatchDeadlineError, DamagedObjectError, ObjectMissingError
 from imagelake.run.models import Batch, PlannedBatch
 from imagelake.run.posts import Item
@@ -25,35 +27,40 @@ from transform.image_urls import SignedUrls
 from transform.near_duplicates import hash_log_cache, mark_near_duplicates
 from transform.results import make_results
 from transform.settings import TransformSettings
+from transform.suppressed import SuppressedItems
 
 
 def transform_batch(
     batch: Batch, config: TransformSettings, bucket: Bucket, seconds_left: Callable[[], float]
 ) -> dict[str, int]:
-    """Stage the rows of a batch and count them by status; a batch that is staged stays so if its duplicates are valid.
+    """Stage the rows of a batch and count them by status; a batch that is staged stays so if its rows are valid.
 
     Rows are decided part by part, so that the next try goes on from there. If the time is too short, raises
     ``BatchDeadlineError``. If a worker died on the batch, each image is decoded in a process of its own.
     """
     staging = Staging(bucket, batch)
     media_index = MediaIndex(config.image_keys_table)
+    listed = suppressions(config.suppression_table, config.suppression_key).read()
     counts = staging.counts()
-    if counts is not None and _has_originals(staging.rows(), media_index, bucket):
+    if counts is not None and _is_valid(staging.rows(), listed, media_index, bucket):
         return counts
 
     plan = bucket.get_model(object_keys.planned_batch(batch), PlannedBatch)
-    claimed = _claim(plan, media_index, bucket)
+    suppressed = SuppressedItems(plan, listed, media_index)
+    claimed = _claim(plan, suppressed, media_index, bucket)
     with Attempts(bucket, batch) as attempts:
         decisions = Decisions(bucket, batch)
-        _decide_rows(plan, claimed - decisions.rows.keys(), decisions, attempts, config, seconds_left)
+        _decide_rows(plan, claimed - decisions.rows.keys(), decisions, suppressed, attempts, config, seconds_left)
         done = len(claimed & (decisions.rows.keys() | decisions.waiting.keys()))
         if done < len(claimed):
             raise BatchDeadlineError(f"batch {batch.batch_id}: out of time after {done} of {len(claimed)} items")
         decisions.check_waiting()
-        rows = [decisions.rows[item.media_id] for item in plan.items if item.media_id in decisions.rows]
+        decided = (decisions.rows[item.media_id] for item in plan.items if item.media_id in decisions.rows)
+        rows = [row for row in decided if suppressed.is_living(row)]
         rows = mark_duplicates(rows, media_index, bucket)
         cache = hash_log_cache(config.image_hashes_table, config.bucket_name)
         rows = mark_near_duplicates(rows, batch, cache, media_index, bucket)
+        rows = suppressed.with_erased(rows, decisions.rows)
         return staging.write(rows, again=counts is not None)
 
 
@@ -61,6 +68,7 @@ def _decide_rows(
     plan: PlannedBatch,
     media_ids: set[str],
     decisions: Decisions,
+    suppressed: SuppressedItems,
     attempts: Attempts,
     config: TransformSettings,
     seconds_left: Callable[[], float],
@@ -84,20 +92,22 @@ def _decide_rows(
         # Close the results as soon as a decision fails, so that no download goes on.
         with closing(results):
             for number, part in results:
-                decisions.decide(number, part)
+                decisions.decide(number, suppressed.erase(part))
                 del part  # Otherwise it stays in memory until the next part is complete.
 
 
-def _claim(plan: PlannedBatch, media_index: MediaIndex, bucket: Bucket) -> set[str]:
+def _claim(plan: PlannedBatch, suppressed: SuppressedItems, media_index: MediaIndex, bucket: Bucket) -> set[str]:
     """Claim the items of a plan; return those that belong to its batch."""
-    media_ids = [item.media_id for item in plan.items]
+    media_ids = [item.media_id for item in plan.items if item.media_id not in suppressed.media_ids]
     if plan.batch.retried_by:
         return media_index.claim_again(media_ids, plan.batch)
     return media_index.claim(media_ids, plan.batch.batch_id, list_open=lambda: open_batches(bucket))
 
 
-def _has_originals(rows: list[StagedRow], media_index: MediaIndex, bucket: Bucket) -> bool:
-    """Return whether the original of every duplicate still has an image; otherwise duplicates are marked again."""
+def _is_valid(rows: list[StagedRow], listed: SuppressionList, media_index: MediaIndex, bucket: Bucket) -> bool:
+    """Tell if no row has to be erased, and the original of every duplicate still has an image."""
+    if any(row["status"] != Status.ERASED and listed.covers_item(row) for row in rows):
+        return False
     originals = originals_of(rows)
     return with_image(originals, rows, media_index, bucket) == originals.keys()
 

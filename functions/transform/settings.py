@@ -11,6 +11,9 @@ class TransformSettings(Settings):
     bucket_name: ResourceName
     image_keys_table: ResourceName
     image_hashes_table: ResourceName
+    suppression_table: ResourceName
+    # The secret with the key of the hashes in that table.
+    suppression_key: ResourceName
     trusted_origins: TrustedOrigins
     # Email or URL in the User-Agent, so that a server can reach the person who runs this.
     contact: str

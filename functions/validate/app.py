@@ -9,6 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.media_index import MediaIndex
+from imagelake.lake.suppression import suppressions
 from imagelake.run.contracts import FeedRequest
 from imagelake.run.observability import RUN_ID, logger, metrics
 from imagelake.sources import get_source, parse_feed
@@ -35,8 +36,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         selection = planner.select_open_batches()
     else:
         feed = parse_feed(request.feed.config)
-        posts, rejects = read_pages(get_source(feed.source), feed, feed_id, run, request.progress.pages, bucket)
-        selection = planner.select(feed, posts, rejects)
+        listed = suppressions(settings.suppression_table, settings.suppression_key).read()
+        pages = request.progress.pages
+        entries = read_pages(get_source(feed.source), feed, feed_id, run, pages, bucket, listed)
+        selection = planner.select(feed, entries)
     plan = planner.write(selection, warnings)
 
     metrics.add_metric("ItemsPlanned", MetricUnit.Count, plan.items)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 from dataclasses import replace
+from typing import NamedTuple
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket, named_if_damaged
+from imagelake.lake.suppression import SuppressionList
 from imagelake.run.models import Run
 from imagelake.run.posts import Media, Post
 from imagelake.sources import Feed, Reject, Source
@@ -18,17 +20,26 @@ from imagelake.web.messages import Response
 MAX_REJECT_BYTES = 20_000_000
 
 
+class Entries(NamedTuple):
+    """The posts and the rejects of a feed's pages, and the number of those on the suppression list."""
+
+    posts: list[Post]
+    rejects: list[Reject]
+    suppressed: int
+
+
 def read_pages(
-    source: Source, feed: Feed, feed_id: str, run: Run, pages: int, bucket: Bucket
-) -> tuple[list[Post], list[Reject]]:
+    source: Source, feed: Feed, feed_id: str, run: Run, pages: int, bucket: Bucket, listed: SuppressionList
+) -> Entries:
     """Read all posts of the run's pages, each post once and in the order of the listing, and all rejects.
 
     A post that comes again, because it was edited or its images were not ready, adds its new media items. When the
-    entries of the rejects have too many bytes, further rejects have only their reason.
+    entries of the rejects have too many bytes, further rejects have only their reason. Posts and rejects on the
+    suppression list are left out.
     """
     posts: dict[tuple[str, str], Post] = {}
     rejects: list[Reject] = []
-    reject_bytes = 0
+    reject_bytes = suppressed = 0
     for number in range(pages):
         key = object_keys.raw_page(run, source.name, feed_id, number)
         body, version = bucket.get_with_version(key)
@@ -36,18 +47,26 @@ def read_pages(
             text = gzip.decompress(body)
             if not body:
                 raise ValueError("it is empty")
+        if not text:
+            # Fetch has stored nothing of it, because all its posts are on the suppression list.
+            continue
         status, url = int(version.metadata["status"]), version.metadata["url"]
         # Pages of earlier versions have no type.
         headers = {name: version.metadata[name] for name in ("content-type",) if name in version.metadata}
         page = source.parse(feed, Response(status, headers, text, url))
+        suppressed += sum(listed.covers(source.name, entry) for entry in page.entries)
         for post in page.posts:
+            if listed.covers(source.name, post):
+                continue
             # A stream has posts of many networks, and two networks may use the same post id.
             name = (post.author_id, post.post_id)
             posts[name] = _merged(posts[name], post) if name in posts else post
         for reject in page.rejects:
+            if listed.covers(source.name, reject):
+                continue
             reject_bytes += len(json.dumps(reject.raw)) if reject_bytes <= MAX_REJECT_BYTES else 0
             rejects.append(reject if reject_bytes <= MAX_REJECT_BYTES else replace(reject, raw=None))
-    return list(posts.values()), rejects
+    return Entries(list(posts.values()), rejects, suppressed)
 
 
 def _merged(first: Post, again: Post) -> Post:

@@ -20,6 +20,7 @@ from imagelake.run.posts import Item, Media, Post
 from imagelake.sources import Feed, Reject
 from imagelake.sources.signatures import without_signature
 from validate.batch_size import max_images
+from validate.pages import Entries
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 # Transform holds several copies of a batch's texts in memory.
@@ -42,6 +43,7 @@ class Selection:
     already_known: int = 0
     rejected_posts: list[Reject] = field(default_factory=list)
     skipped_media: list[Reject] = field(default_factory=list)
+    suppressed: int = 0
 
 
 class Planner:
@@ -54,11 +56,11 @@ class Planner:
         self._bucket = bucket
         self._media_index = media_index
 
-    def select(self, feed: Feed, posts: list[Post], rejects: list[Reject]) -> Selection:
+    def select(self, feed: Feed, entries: Entries) -> Selection:
         """Choose the batches to process, by reading open batches and the media index; nothing is written."""
         own_batches = self._open_batches()
         resumed = [planned for planned in own_batches if self._resumes(planned, feed.window)]
-        images, skipped = _images(feed, posts)
+        images, skipped = _images(feed, entries.posts)
         new = self._new_items(images, own_batches)
         options = self._run.changed_by(feed)
         # Items that an earlier try of this call has planned count as new, not as already known.
@@ -67,10 +69,11 @@ class Planner:
             resumed=resumed,
             new=[self._plan_batch(feed, items, options) for items in self._groups(new, options)],
             source=feed.source,
-            posts=len(posts),
+            posts=len(entries.posts),
             already_known=sum(item.media_id not in ours for item in images) - len(new),
-            rejected_posts=rejects,
+            rejected_posts=entries.rejects,
             skipped_media=skipped,
+            suppressed=entries.suppressed,
         )
 
     def select_open_batches(self) -> Selection:
@@ -107,6 +110,7 @@ class Planner:
             posts=selection.posts,
             already_known=selection.already_known,
             rejected_posts=len(selection.rejected_posts),
+            suppressed=progress.suppressed + selection.suppressed,
             skipped_media=_count_reasons(selection.skipped_media),
             bookmark=BookmarkUpdate(newest_id=progress.newest_id, newest_at=progress.newest_at),
             stopped_by=progress.stopped_by,

@@ -10,3 +10,6 @@ class ValidateSettings(Settings):
 
     bucket_name: ResourceName
     image_keys_table: ResourceName
+    suppression_table: ResourceName
+    # The secret with the key of the hashes in that table.
+    suppression_key: ResourceName

@@ -9,6 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
+from imagelake.lake.suppression import suppressions
 from imagelake.run.contracts import BatchRequest, WriteParquetResult
 from imagelake.run.observability import RUN_ID, logger, metrics
 from write_parquet.file import write_batch
@@ -20,9 +21,11 @@ from write_parquet.settings import WriteParquetSettings
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Take a ``BatchRequest`` and return a ``WriteParquetResult``."""
     batch = BatchRequest.model_validate(event).batch
-    bucket = Bucket(WriteParquetSettings.load().bucket_name)
+    settings = WriteParquetSettings.load()
+    bucket = Bucket(settings.bucket_name)
 
-    rows = write_batch(batch, bucket)
+    listed = suppressions(settings.suppression_table, settings.suppression_key).read()
+    rows = write_batch(batch, bucket, listed)
     key = object_keys.parquet(batch)
 
     metrics.add_metric("RowsWritten", MetricUnit.Count, rows)

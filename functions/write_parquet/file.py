@@ -9,16 +9,17 @@ from imagelake.lake.bucket import Bucket, Version
 from imagelake.lake.dataset_file import is_made_from, read_version, write_file
 from imagelake.lake.rows import Row
 from imagelake.lake.staging import Staging
+from imagelake.lake.suppression import SuppressionList
 from imagelake.run.errors import ObjectMissingError, StorageUnavailableError
 from imagelake.run.models import Batch
 from imagelake.run.retries import attempts
-from write_parquet.table import erase_ids, read, replace_rows, to_parquet, to_table
+from write_parquet.table import erase, read, replace_rows, to_parquet, to_table
 
 _TRIES = 5
 
 
-def write_batch(batch: Batch, bucket: Bucket) -> int:
-    """Write the file of a batch unless it is there; return the number of the batch's rows.
+def write_batch(batch: Batch, bucket: Bucket, listed: SuppressionList) -> int:
+    """Write the file of a batch unless it is there, without what is listed; return the number of the batch's rows.
 
     If another worker writes the file first, start over: it may have made it from a newer staged result.
     """
@@ -31,7 +32,7 @@ def write_batch(batch: Batch, bucket: Bucket) -> int:
         if not rows or (version is not None and is_made_from(version, staged_sha256)):
             return len(rows)
         table = _new_table(batch, bucket, rows, version)
-        if table is not None and write_file(bucket, batch, to_parquet(erase_ids(table)), staged_sha256, version):
+        if table is not None and write_file(bucket, batch, to_parquet(erase(table, listed)), staged_sha256, version):
             return len(rows)
         version = read_version(bucket, batch)
     raise StorageUnavailableError(f"{key}: {_TRIES} times another worker was first")

@@ -9,3 +9,6 @@ class WriteParquetSettings(Settings):
     """Access to the lake."""
 
     bucket_name: ResourceName
+    suppression_table: ResourceName
+    # The secret with the key of the hashes in that table.
+    suppression_key: ResourceName

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 from botocore.exceptions import BotoCoreError, ClientError
 
 from imagelake.lake.bucket import CONDITION_FAILED, Bucket, Version
-from imagelake.lake.rows import COLUMNS, ERASED_IDS, Row, Status
+from imagelake.lake.rows import COLUMNS, KEPT, Row, Status
+from imagelake.lake.suppression import SuppressionList
 from imagelake.run.aws import aws_errors
 from imagelake.run.errors import DamagedObjectError
 
@@ -82,10 +83,15 @@ def replace_rows(table: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([table, new], ignore_index=True).iloc[order]
 
 
-def erase_ids(table: pd.DataFrame) -> pd.DataFrame:
-    """Remove the ids of erased rows, which only the steps before needed."""
-    is_erased = table["status"] == Status.ERASED
-    return table.assign(**{name: table[name].mask(is_erased) for name in ERASED_IDS}) if is_erased.any() else table
+def erase(table: pd.DataFrame, listed: SuppressionList) -> pd.DataFrame:
+    """Make tombstones of the rows on the suppression list, and of the erased rows, which still have their ids."""
+    ids = table[["source", "author_id", "post_id", "media_id", "raw_sha256"]].astype(object)
+    named = ids.where(ids.notna(), None).to_dict("records")
+    gone = (table["status"] == Status.ERASED).to_numpy(bool) | [listed.covers_item(row) for row in named]
+    if not gone.any():
+        return table
+    columns = {name: table[name] if name in KEPT else table[name].mask(gone) for name in table}
+    return pd.DataFrame({**columns, "status": table["status"].mask(gone, Status.ERASED)})
 
 
 def to_parquet(table: pd.DataFrame) -> bytes:

@@ -15,6 +15,7 @@ from PIL import Image
 
 import fetch.feed_reader
 import validate.app
+from imagelake.lake.suppression import suppressions
 from imagelake.run.posts import Post
 from imagelake.sources import Bookmark, Feed
 from imagelake.web.messages import Request
@@ -148,3 +149,4 @@ def stored() -> Stored:
 def forget() -> None:
     """Drop the state that a process loses when it dies."""
     hash_log_cache.cache_clear()
+    suppressions.cache_clear()

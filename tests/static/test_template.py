@@ -237,7 +237,8 @@ def test_every_parameter_and_output_has_a_description(section: str) -> None:
 
 def test_resources_with_data_outlive_the_stack() -> None:
     kept = {name for name, resource in RESOURCES.items() if resource.get("DeletionPolicy") == "Retain"}
-    assert kept == {*of_type("AWS::S3::Bucket"), *of_type("AWS::DynamoDB::Table")}
+    with_data = ("AWS::S3::Bucket", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret")
+    assert kept == {name for kind in with_data for name in of_type(kind)}
     assert all(RESOURCES[name]["UpdateReplacePolicy"] == "Retain" for name in kept)
 
 

@@ -93,6 +93,7 @@ def feed_plan(**changes: Any) -> dict[str, Any]:
         "posts": 0,
         "already_known": 0,
         "rejected_posts": 0,
+        "suppressed": 0,
         "skipped_media": {},
         "bookmark": {"newest_id": "", "newest_at": ""},
         "stopped_by": None,

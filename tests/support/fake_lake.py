@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -13,10 +13,12 @@ from moto import mock_aws
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.hash_log import HashLog
 from imagelake.lake.media_index import MediaIndex
+from imagelake.lake.suppression import hash_of
 from imagelake.run.aws import client
 from tests.support.private_parts import improved_moto, stored_in_memory
 
 BUCKET, IMAGE_KEYS, IMAGE_HASHES, BOOKMARKS = "lake", "image-keys", "image-hashes", "bookmarks"
+SUPPRESSIONS, SUPPRESSION_KEY = "suppressions", "suppression-key"
 
 # The variables of all functions, as ``template.yaml`` sets them.
 ENVIRONMENT = {
@@ -24,6 +26,8 @@ ENVIRONMENT = {
     "IMAGE_KEYS_TABLE": IMAGE_KEYS,
     "IMAGE_HASHES_TABLE": IMAGE_HASHES,
     "BOOKMARKS_TABLE": BOOKMARKS,
+    "SUPPRESSION_TABLE": SUPPRESSIONS,
+    "SUPPRESSION_KEY": SUPPRESSION_KEY,
     "TRUSTED_ORIGINS": "",
     "CONTACT": "",
     "SECRETS_PREFIX": "imagelake/",
@@ -77,6 +81,12 @@ def _empty_lake() -> bytes:
         KeySchema=[{"AttributeName": "log", "KeyType": "HASH"}, {"AttributeName": "seq", "KeyType": "RANGE"}],
     )
     dynamodb.create_table(
+        TableName=SUPPRESSIONS,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("list", "entry")],
+        KeySchema=[{"AttributeName": "list", "KeyType": "HASH"}, {"AttributeName": "entry", "KeyType": "RANGE"}],
+    )
+    dynamodb.create_table(
         TableName=BOOKMARKS,
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[{"AttributeName": "feed_id", "AttributeType": "S"}],
@@ -110,6 +120,21 @@ class Lake:
         """Write a bookmark as the state Commit Bookmark does."""
         values = {"feed_id": feed_id, "newest_id": newest_id, "newest_at": newest_at, "run_id": "run-0"}
         client("dynamodb").put_item(TableName=BOOKMARKS, Item={name: {"S": value} for name, value in values.items()})
+
+    def suppress(self, *names: tuple[str, ...]) -> None:
+        """Add hashes to the suppression list; each is of a kind and its ids, as ``hash_of`` takes them."""
+        with suppress(client("secretsmanager").exceptions.ResourceExistsException):
+            client("secretsmanager").create_secret(Name=SUPPRESSION_KEY, SecretString="a key")
+        for name in names:
+            entry = {"list": {"S": "hashes"}, "entry": {"S": hash_of(b"a key", *name)}}
+            client("dynamodb").put_item(TableName=SUPPRESSIONS, Item=entry)
+        client("dynamodb").update_item(
+            TableName=SUPPRESSIONS,
+            Key={"list": {"S": "version"}, "entry": {"S": "version"}},
+            UpdateExpression="ADD #number :one",
+            ExpressionAttributeNames={"#number": "number"},
+            ExpressionAttributeValues={":one": {"N": "1"}},
+        )
 
     def mapping(self) -> dict[str, dict[str, Any]]:
         """Every media item of the media index, by media id."""

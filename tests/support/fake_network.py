@@ -11,6 +11,7 @@ from typing import Any
 from imagelake.run.errors import RateLimitedError, SourceChangedError, SourceUnavailableError
 from imagelake.run.posts import Post
 from imagelake.sources import Bookmark, Feed, Page, RateLimit, Reject, get_source
+from imagelake.sources.contract import IsRemoved
 from imagelake.web.messages import Request, Response
 from tests.support.web_server import Answer, WebServer
 
@@ -34,6 +35,12 @@ class Network:
 
     def request(self, feed: Feed, bookmark: Bookmark | None, cursor: str | None) -> Request:
         return Request(f"{self._website.origin}/page/{cursor or 0}", {"access_token": "s3cret"})
+
+    def without(self, feed: Feed, response: Response, is_removed: IsRemoved) -> bytes:
+        body = json.loads(response.body)
+        body["posts"] = [one for one in body["posts"] if not is_removed(Post.model_validate(one))]
+        body["rejects"] = [one for one in body["rejects"] if not is_removed(Reject(**one))]
+        return json.dumps(body).encode()
 
     def price(self, request: Request) -> float:
         return 0.2

@@ -15,6 +15,7 @@ import pytest
 import fetch.feed_reader
 import validate.app
 from imagelake.accounts import secrets
+from imagelake.lake.suppression import suppressions
 from imagelake.run import aws
 from imagelake.run.settings import Settings
 from tests.support.factories import Context
@@ -55,6 +56,7 @@ def clients() -> Iterator[None]:
 def lake(environment: None, clients: None) -> Iterator[Lake]:
     """An empty lake."""
     hash_log_cache.cache_clear()
+    suppressions.cache_clear()
     with aws_in_memory():
         yield Lake()
 

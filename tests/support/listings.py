@@ -10,6 +10,7 @@ from urllib.parse import urlencode, urlsplit
 
 from fetch.pager import Pager
 from imagelake.lake.bucket import Bucket
+from imagelake.lake.suppression import SuppressionList
 from imagelake.run.models import Progress, Run
 from imagelake.sources import Bookmark, Feed, Page, Source, get_source
 from imagelake.web.messages import Request, Response
@@ -221,7 +222,8 @@ class Reading:
         self._pages = []
         run: Run = RUN.model_copy(update={"posts_per_feed": self._limit})
         bucket = cast(Bucket, _NoBucket())
-        pager = Pager(self._source, self.listing.feed, self.listing.feed.feed_id, run, cast(Any, self), bucket)
+        feed = self.listing.feed
+        pager = Pager(self._source, feed, feed.feed_id, run, cast(Any, self), bucket, SuppressionList())
         self.progress = pager.read(Progress(), self.bookmark, lambda: 300.0)
         # Fetch drops a page beyond the limit.
         kept = self._pages[: self.progress.pages]

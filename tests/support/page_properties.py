@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -14,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imagelake.run.errors import ImagelakeError, SourceChangedError
-from imagelake.run.posts import Media
-from imagelake.sources import Bookmark, Feed, Page, Source
+from imagelake.run.posts import Media, Post
+from imagelake.sources import Bookmark, Feed, Page, Reject, Source
 from imagelake.web.messages import Request, Response
 from tests.support.json_mutations import FIXED, changed, damaged, paths, rendered
 
@@ -119,6 +120,24 @@ class PageProperties:
             page = self.source.parse(asked.feed, Response(200, headers, text.encode(), asked.url))
             if page.cursor is not None:
                 self.source.request(asked.feed, None, page.cursor)
+
+    @PROPERTY
+    @given(data=st.data())
+    def test_removed_entries_leave_the_others_as_they_were(self, data: st.DataObject) -> None:
+        bad = data.draw(st.lists(self._damaged_entries, max_size=2))
+        entries = data.draw(st.permutations([*self.good, *bad]))
+        before = self._page(entries)
+        gone = data.draw(st.sets(st.sampled_from([entry.post_id for entry in before.entries])))
+
+        def is_removed(entry: Post | Reject) -> bool:
+            return entry.post_id in gone
+
+        response = self._response(entries)
+        body = self.source.without(self.feed, response, is_removed)
+        after = self.source.parse(self.feed, replace(response, body=body))
+        assert after.posts == [post for post in before.posts if post.post_id not in gone]
+        assert after.rejects == [reject for reject in before.rejects if reject.post_id not in gone]
+        assert after.cursor == before.cursor
 
     def test_odd_optional_field_keeps_the_post_and_its_images(self) -> None:
         for entry in self.full:

@@ -29,9 +29,9 @@ class Status(StrEnum):
 
 
 # The columns of an erased row: they say nothing about a person or a post.
-_KEPT = ("source", "status", "run_id", "transform_version", "image_options", "dt")
+KEPT = ("source", "status", "run_id", "transform_version", "image_options", "dt")
 # The columns by which the steps know an erased row until its batch is closed.
-ERASED_IDS = ("media_id", "feed", "post_id", "author_id")
+_IDS = ("media_id", "feed", "post_id", "author_id")
 
 
 class DuplicateKind(StrEnum):
@@ -219,7 +219,7 @@ def new_row(item: Item, *, run_id: str, dt: str, image_options: str) -> Row:
 
 def tombstone(row: AnyRow, *, with_ids: bool = False) -> AnyRow:
     """Make the erased row that takes the place of a row; ``with_ids`` keeps the ids that the steps need."""
-    kept = {*_KEPT, *(ERASED_IDS if with_ids else ())}
+    kept = {*KEPT, *(_IDS if with_ids else ())}
     erased = {name: value if name in kept else None for name, value in row.items()} | {"status": Status.ERASED}
     return cast(AnyRow, erased)
 

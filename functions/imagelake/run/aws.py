@@ -16,8 +16,10 @@ from imagelake.run.errors import ObjectMissingError, StorageDeniedError, Storage
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_stepfunctions import SFNClient
 
+Service = Literal["s3", "dynamodb", "stepfunctions", "secretsmanager"]
 # Batches call S3 and DynamoDB from this many threads; a smaller pool would drop connections.
 THREADS = 16
 _CONFIG = Config(
@@ -44,14 +46,16 @@ def client(service: Literal["s3"]) -> S3Client: ...
 def client(service: Literal["dynamodb"]) -> DynamoDBClient: ...
 @overload
 def client(service: Literal["stepfunctions"]) -> SFNClient: ...
-def client(service: Literal["s3", "dynamodb", "stepfunctions"]) -> Any:
+@overload
+def client(service: Literal["secretsmanager"]) -> SecretsManagerClient: ...
+def client(service: Service) -> Any:
     """One thread-safe client per service and worker."""
     return _client(service)
 
 
 # `client` is not cached itself, because its overloads would hide `cache_clear` from mypy.
 @cache
-def _client(service: Literal["s3", "dynamodb", "stepfunctions"]) -> Any:
+def _client(service: Service) -> Any:
     return boto3.client(service, config=_CONFIG)
 
 

@@ -120,6 +120,8 @@ class Progress(FrozenModel):
     new_posts: NonNegativeInt = 0
     # Posts and rejects behind the bookmark; their number ends the overlap.
     read_again: NonNegativeInt = 0
+    # Posts and rejects that were not stored, because they are on the suppression list.
+    suppressed: NonNegativeInt = 0
     # True if the reading ends as soon as all media items of the posts are read.
     is_at_end: bool = False
     # Bytes of all pages so far.
@@ -156,6 +158,8 @@ class FeedPlan(FrozenModel):
     # Images that have a row or are in an open batch.
     already_known: NonNegativeInt
     rejected_posts: NonNegativeInt
+    # Posts and rejects that are on the suppression list; nothing else is known of them.
+    suppressed: NonNegativeInt
     # Number of media items by the reason why they are skipped.
     skipped_media: dict[str, int]
     bookmark: BookmarkUpdate

@@ -23,12 +23,12 @@ from imagelake.run.errors import (
 )
 from imagelake.run.posts import Post
 from imagelake.sources.bluesky_posts import WireEntry, WirePost, refuse_repost, sort_time, to_post
-from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Source
+from imagelake.sources.contract import Authorized, Bookmark, Feed, IsRemoved, Page, Source
 from imagelake.sources.hashtags import without_sign
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.responses import Dialect, check, rate_limit, read_json, unix_time
-from imagelake.sources.wire import read_entries
+from imagelake.sources.wire import read_entries, without_entries
 from imagelake.web.messages import Request, Response
 
 _PUBLIC_API = "https://public.api.bsky.app"
@@ -136,6 +136,12 @@ class Bluesky(Authorized):
             cursor=cursor or None,
             rate=_DIALECT.rate(response),
             newest=max(positions, key=lambda position: position.newest_at, default=None),
+        )
+
+    def without(self, feed: Feed, response: Response, is_removed: IsRemoved) -> bytes:
+        """Remove entries from the list."""
+        return without_entries(
+            self, feed, response, is_removed, lambda body: body["feed"] if "feed" in body else body["posts"]
         )
 
     def authorize(self, request: Request, secret: Mapping[str, str]) -> Request:

@@ -29,13 +29,13 @@ from imagelake.run.errors import (
     SourceUnavailableError,
 )
 from imagelake.run.posts import Media, Post
-from imagelake.sources.contract import Bookmark, Feed, Page, Source
+from imagelake.sources.contract import Bookmark, Feed, IsRemoved, Page, Source
 from imagelake.sources.entry import kind
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.plain_text import plain_text
 from imagelake.sources.responses import Dialect, check, read_json, refusal
-from imagelake.sources.wire import Flag, Moment, Pixels, WireModel, read_entries
+from imagelake.sources.wire import Flag, Moment, Pixels, WireModel, read_entries, without_entries
 from imagelake.web.messages import Request, Response
 
 _COMMONS = "https://commons.wikimedia.org"
@@ -207,6 +207,10 @@ class Commons:
         # This page is the overlap. Only the rest of an incomplete one is asked for.
         cursor = f"{forward}&{_BEGIN}" if "batchcomplete" in body else page.cursor
         return replace(page, cursor=cursor, newest=None, positions=[])
+
+    def without(self, feed: Feed, response: Response, is_removed: IsRemoved) -> bytes:
+        """Remove entries from the list."""
+        return without_entries(self, feed, response, is_removed, lambda body: body["query"]["pages"])
 
 
 ADAPTER: Source = Commons()

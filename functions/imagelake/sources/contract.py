@@ -13,7 +13,7 @@ network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
@@ -23,7 +23,18 @@ from imagelake.sources.feed import Bookmark, Feed
 from imagelake.sources.manifest import Manifest
 from imagelake.web.messages import Request, Response
 
-__all__ = ["Authorized", "Bookmark", "Feed", "Page", "Priced", "RateLimit", "RefreshesUrls", "Reject", "Source"]
+__all__ = [
+    "Authorized",
+    "Bookmark",
+    "Feed",
+    "IsRemoved",
+    "Page",
+    "Priced",
+    "RateLimit",
+    "RefreshesUrls",
+    "Reject",
+    "Source",
+]
 
 # The URL of a page is stored in the metadata of its raw page, which has at most 2 KB in all.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
@@ -70,6 +81,15 @@ class Page:
     continues_posts: bool = False
     warnings: tuple[str, ...] = ()
 
+    @property
+    def entries(self) -> list[Post | Reject]:
+        """All posts, then all rejects."""
+        return [*self.posts, *self.rejects]
+
+
+# Says if an entry of a page must not be stored.
+IsRemoved = Callable[[Post | Reject], bool]
+
 
 class Source(Protocol):
     """An adapter of one network."""
@@ -95,6 +115,10 @@ class Source(Protocol):
 
     def parse(self, feed: Feed, response: Response) -> Page:
         """Parse a page; raise only ``ImagelakeError``s, whatever the bytes."""
+        ...
+
+    def without(self, feed: Feed, response: Response, is_removed: IsRemoved) -> bytes:
+        """Return the body of a page without some of its entries, and with all others as they were."""
         ...
 
 

@@ -14,12 +14,12 @@ from pydantic import Field
 from imagelake.run.errors import BadFeedError, FeedNotFoundError, FeedNotPermittedError, SourceChangedError
 from imagelake.run.posts import Media, MediaKind, Post
 from imagelake.sources import facebook_albums, graph
-from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Source
+from imagelake.sources.contract import Authorized, Bookmark, Feed, IsRemoved, Page, Source
 from imagelake.sources.facebook_albums import Unread
 from imagelake.sources.hashtags import hashtags
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
-from imagelake.sources.wire import DECISIVE, Flag, Moment, Pixels, WireModel, read_media, skipped
+from imagelake.sources.wire import DECISIVE, Flag, Moment, Pixels, WireModel, read_media, skipped, without_entries
 from imagelake.web.messages import Request, Response
 
 # With all attachments of the posts, Facebook refuses most of the larger pages: "reduce the amount of data".
@@ -174,6 +174,10 @@ class Facebook(Authorized):
             cursor=unread.position,
         )
         return replace(page, cursor=unread.cursor, is_unfinished=bool(unread.albums))
+
+    def without(self, feed: Feed, response: Response, is_removed: IsRemoved) -> bytes:
+        """Remove entries from the list."""
+        return without_entries(self, feed, response, is_removed, lambda body: body["data"])
 
     def authorize(self, request: Request, secret: Mapping[str, str]) -> Request:
         """Add the token of the Page."""

@@ -20,12 +20,12 @@ from pydantic import Field
 from imagelake.run.errors import BadFeedError, FeedNotFoundError, SourceChangedError
 from imagelake.run.posts import Media, MediaKind, Post
 from imagelake.sources import graph
-from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Source
+from imagelake.sources.contract import Authorized, Bookmark, Feed, IsRemoved, Page, Source
 from imagelake.sources.hashtags import hashtags, is_hashtag, without_sign
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.responses import iso_time
-from imagelake.sources.wire import DECISIVE, Moment, WireModel, read_media, skipped
+from imagelake.sources.wire import DECISIVE, Moment, WireModel, read_media, skipped, without_entries
 from imagelake.web.messages import Request, Response
 
 _OWN_API = "https://graph.instagram.com"
@@ -174,6 +174,10 @@ class Instagram(Authorized):
             cursor=_cursor(response, position) if position else None,
             in_order=feed.hashtag is None,
         )
+
+    def without(self, feed: Feed, response: Response, is_removed: IsRemoved) -> bytes:
+        """Remove entries from the list."""
+        return without_entries(self, feed, response, is_removed, lambda body: _find_listing(feed, body)[0]["data"])
 
     def authorize(self, request: Request, secret: Mapping[str, str]) -> Request:
         """Add the token of the login that the request needs, and fill in ``{user_id}``."""

@@ -24,14 +24,14 @@ from pydantic import Field
 
 from imagelake.run.errors import FeedNotFoundError, FeedNotPermittedError, SourceChangedError
 from imagelake.run.posts import Media, MediaKind, Post
-from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Source
+from imagelake.sources.contract import Authorized, Bookmark, Feed, IsRemoved, Page, Source
 from imagelake.sources.entry import kind
 from imagelake.sources.hashtags import without_sign
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import host, origin
 from imagelake.sources.plain_text import plain_text
 from imagelake.sources.responses import Dialect, check, header, iso_time, rate_limit, read_json, responded_at
-from imagelake.sources.wire import DECISIVE, Flag, Moment, Pixels, WireModel, read_entries, read_media
+from imagelake.sources.wire import DECISIVE, Flag, Moment, Pixels, WireModel, read_entries, read_media, without_entries
 from imagelake.web.errors import UrlRefusedError
 from imagelake.web.messages import Request, Response
 from imagelake.web.urls import Url
@@ -180,6 +180,10 @@ class Mastodon(Authorized):
         if not isinstance(body, list):
             raise SourceChangedError(f"{feed.name}: the response is not a list of posts")
         return _listing(feed, response, body)
+
+    def without(self, feed: Feed, response: Response, is_removed: IsRemoved) -> bytes:
+        """Remove entries from the list."""
+        return without_entries(self, feed, response, is_removed, lambda body: body)
 
 
 ADAPTER: Source = Mastodon()

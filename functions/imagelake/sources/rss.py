@@ -15,9 +15,10 @@ from urllib.parse import urljoin, urlsplit
 from imagelake.run.errors import BadFeedError, SourceChangedError
 from imagelake.run.posts import Post
 from imagelake.sources import json_feed
-from imagelake.sources.contract import MAX_PAGE_URL, Bookmark, Feed, Page, Reject, Source
+from imagelake.sources.contract import MAX_PAGE_URL, Bookmark, Feed, IsRemoved, Page, Reject, Source
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.responses import Dialect, check, content_type, described, header, read_json, responded_at
+from imagelake.sources.wire import without_entries
 from imagelake.web.errors import UrlRefusedError
 from imagelake.web.messages import Request, Response
 from imagelake.web.urls import Url
@@ -116,6 +117,14 @@ class Rss:
             warnings=(f"{feed.name}: {_ODD_DATES}",) if has_odd_dates else (),
         )
 
+    def without(self, feed: Feed, response: Response, is_removed: IsRemoved) -> bytes:
+        """Remove entries from the text of the feed."""
+        if _is_json(response):
+            return without_entries(self, feed, response, is_removed, lambda body: body["items"])
+        from imagelake.sources import xml_removal
+
+        return xml_removal.remove_entries(self, feed, response, is_removed)
+
 
 ADAPTER: Source = Rss()
 
@@ -168,7 +177,7 @@ def _read(feed: Feed, response: Response) -> tuple[list[Post], list[Reject], boo
 
     The bytes decide the format: servers name any type.
     """
-    if response.body.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
+    if _is_json(response):
         body = read_json(feed, response)
         if not json_feed.is_json_feed(body):
             raise SourceChangedError(f"{feed.name}: JSON, but not a JSON Feed: {described(response)}")
@@ -183,6 +192,10 @@ def _read(feed: Feed, response: Response) -> tuple[list[Post], list[Reject], boo
     if document is None:
         raise SourceChangedError(f"{feed.name}: neither RSS, Atom nor JSON Feed: {described(response)}")
     return *xml_feed.read_items(feed, document), xml_feed.next_page(document)
+
+
+def _is_json(response: Response) -> bool:
+    return response.body.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
 
 
 def _next_page(url: str, reference: str) -> str | None:

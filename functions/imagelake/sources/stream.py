@@ -20,11 +20,11 @@ from imagelake.run.errors import ImagelakeError, SourceChangedError
 from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.posts import RAW_IMAGE_ID, Post
 from imagelake.sources.bluesky import Bluesky
-from imagelake.sources.contract import Bookmark, Feed, Page, Source
+from imagelake.sources.contract import Bookmark, Feed, IsRemoved, Page, Source
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.mastodon import Mastodon
 from imagelake.sources.responses import has_more_values, read_json
-from imagelake.sources.wire import PLAUSIBLE_YEARS, read_entries
+from imagelake.sources.wire import PLAUSIBLE_YEARS, read_entries, without_entries
 from imagelake.web.messages import Request, Response
 
 POST_SCHEMA = "imagelake.post/1"
@@ -162,6 +162,10 @@ class Stream:
             raise SourceChangedError(f"{feed.name}: the staged window is not a list of records")
         posts, rejects = read_entries(feed, body, to_post, lambda _: None)
         return Page(posts=posts, rejects=rejects, cursor=None)
+
+    def without(self, feed: Feed, response: Response, is_removed: IsRemoved) -> bytes:
+        """Remove records from the list."""
+        return without_entries(self, feed, response, is_removed, lambda body: body)
 
 
 ADAPTER: Source = Stream()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -21,8 +23,9 @@ from imagelake.run.errors import SourceChangedError
 from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.posts import MAX_SKIP_REASON, Media, Post
 from imagelake.run.sentences import faults
-from imagelake.sources.contract import Feed, Reject
-from imagelake.sources.responses import iso_time
+from imagelake.sources.contract import Feed, IsRemoved, Reject, Source
+from imagelake.sources.responses import iso_time, read_json
+from imagelake.web.messages import Response
 
 # A client that sets no time sends the year 1. Data frames count nanoseconds, so they cannot hold a time after 2262.
 PLAUSIBLE_YEARS = range(1970, 2201)
@@ -111,6 +114,30 @@ def read_entries(
         except ValueError as error:
             rejects.append(Reject(id_of(raw), reason(error), raw))
     return posts, rejects
+
+
+def without_entries(
+    source: Source, feed: Feed, response: Response, is_removed: IsRemoved, find: Callable[[Any], list[Any]]
+) -> bytes:
+    """Return the JSON of a page without the entries for which ``is_removed`` is true.
+
+    ``find`` returns the list of entries in the decoded body. Each entry is parsed alone, as the only one of its page.
+    """
+    # The limit of values was checked before the page was parsed.
+    body = read_json(feed, response, max_values=None)
+    entries = find(body)
+    kept = []
+    for raw in list(entries):
+        entries[:] = [raw]
+        page = source.parse(feed, replace(response, body=_to_bytes(body)))
+        if not any(map(is_removed, page.entries)):
+            kept.append(raw)
+    entries[:] = kept
+    return _to_bytes(body)
+
+
+def _to_bytes(body: Any) -> bytes:
+    return json.dumps(body, ensure_ascii=False).encode()
 
 
 def read_media(parts: Iterable[Any], to_media: Callable[[Any, int], Media], post: str, first: int = 0) -> list[Media]:

@@ -29,13 +29,13 @@ from imagelake.run.errors import (
     SourceUnavailableError,
 )
 from imagelake.run.posts import Post
-from imagelake.sources.contract import Authorized, Bookmark, Feed, Page, Source
+from imagelake.sources.contract import Authorized, Bookmark, Feed, IsRemoved, Page, Source
 from imagelake.sources.hashtags import is_hashtag, without_sign
 from imagelake.sources.manifest import Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.responses import Dialect, check, described, rate_limit, read_json, refusal, unix_time
-from imagelake.sources.wire import read_entries
-from imagelake.sources.x_posts import WirePost, posted_at, to_post
+from imagelake.sources.wire import read_entries, without_entries
+from imagelake.sources.x_posts import WirePost, posted_at, remove_unused, to_post
 from imagelake.web.messages import Request, Response
 
 _API = "https://api.x.com"
@@ -163,6 +163,10 @@ class X(Authorized):
             timeline = f"users/{_user_id(feed, body)}/tweets"
             return Page([], [], timeline, _DIALECT.rate(response), cost_usd=USER_USD)
         return _listing(feed, response, path, body)
+
+    def without(self, feed: Feed, response: Response, is_removed: IsRemoved) -> bytes:
+        """Remove posts, and what only they refer to."""
+        return remove_unused(without_entries(self, feed, response, is_removed, lambda body: body["data"]))
 
     def authorize(self, request: Request, secret: Mapping[str, str]) -> Request:
         """Add the app's bearer token."""

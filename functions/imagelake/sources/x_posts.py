@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -126,3 +127,22 @@ def _large(url: str) -> str:
     """Return the URL of the large size of a photo; X gives that of the medium size."""
     match = _PHOTO.fullmatch(url)
     return f"https://pbs.twimg.com/media/{match[1]}?format={match[2]}&name=large" if match else url
+
+
+def remove_unused(body: bytes) -> bytes:
+    """Remove media, authors, errors and ids from a page to which none of its posts refers."""
+    page = json.loads(body)
+    posts = json.dumps(page["data"])
+
+    def is_used(entry: Any) -> bool:
+        names = ("media_key", "id", "resource_id", "value")
+        return isinstance(entry, dict) and any(json.dumps(entry[name]) in posts for name in names if name in entry)
+
+    includes = page.get("includes")
+    for part in (page, includes):
+        for name in ("errors", "media", "users", "posts", "tweets"):
+            if isinstance(part, dict) and isinstance(part.get(name), list):
+                part[name] = [entry for entry in part[name] if is_used(entry)]
+    if isinstance(page.get("meta"), dict):
+        page["meta"] = {name: page["meta"][name] for name in page["meta"] if not name.endswith("est_id")}
+    return json.dumps(page, ensure_ascii=False).encode()

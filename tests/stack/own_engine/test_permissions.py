@@ -34,8 +34,9 @@ from tests.support.wire.webhook import PATH, Webhook
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "permissions.md").read_text()
 (MATRIX,) = re.findall(r"```text\n(.*?)```", DOCUMENT, re.DOTALL)
 # The grants that no call on the engine needs. Most are for what Lambda does in the function's name, which the engine
-# does without asking. No run here reads Facebook, and none resumes a batch, so Transform looks for no raw image. And an
-# object that is not there is 404 to everybody, where S3 answers 403 to who may not list:
+# does without asking. No run here reads Facebook, the suppression list is empty, and no run resumes a batch, so
+# Transform looks for no raw image. And an object that is not there is 404 to everybody, where S3 answers 403 to who may
+# not list:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 OUT_OF_REACH = """
 kinesis:DescribeStream kinesis:DescribeStreamSummary kinesis:GetRecords kinesis:GetShardIterator kinesis:ListShards
@@ -57,6 +58,9 @@ secretsmanager:GetSecretValue
     imagelake/bluesky-?????? Fetch
     imagelake/mastodon-?????? Fetch
     imagelake/x-?????? Fetch
+    SuppressionKey Fetch Validate Transform WriteParquet
+dynamodb:Query
+    SuppressionTable Fetch Validate Transform WriteParquet
 sqs:SendMessage
     AlertDeadLetters RelayAlert
 """
@@ -100,6 +104,9 @@ class Deployed:
     def __post_init__(self) -> None:
         resources = self.engine.client("cloudformation").describe_stack_resources(StackName=STACK_NAME)
         self.names = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in resources["StackResources"]}
+        # The physical id of a secret is its name here and its ARN on AWS, which ends with six more letters.
+        key = self.engine.client("secretsmanager").describe_secret(SecretId=self.names["SuppressionKey"])
+        self.names["SuppressionKey"] = key["ARN"]
         self.roles = {
             re.sub("(Function)?Role$", "", one["LogicalResourceId"]): one["PhysicalResourceId"]
             for one in resources["StackResources"]

@@ -17,6 +17,7 @@ from fetch.window_reader import WindowReader
 from imagelake.accounts.redaction import redact
 from imagelake.accounts.session import Session
 from imagelake.lake import object_keys
+from imagelake.lake.suppression import SuppressionList
 from imagelake.run.aws import client
 from imagelake.run.errors import (
     BadFeedError,
@@ -70,6 +71,7 @@ def test_listing_when_it_ends(lake: Lake, network: Network) -> None:
         "posts": 3,
         "new_posts": 3,
         "read_again": 0,
+        "suppressed": 0,
         "is_at_end": False,
         "page_bytes": sum(len(gzip.decompress(lake.bucket.get(raw_key(number)))) for number in range(2)),
         "waits": 0,
@@ -433,7 +435,7 @@ def test_each_warning_of_the_reader_is_kept_once(lake: Lake, network: Network) -
             return Response(200, {}, b"", request.url), Page(posts=[], rejects=[], cursor=None)
 
     reader = Reader(network, FEED, lake.bucket)
-    pager = Pager(network, FEED, ENTRY.feed_id, RUN, reader, lake.bucket)
+    pager = Pager(network, FEED, ENTRY.feed_id, RUN, reader, lake.bucket, SuppressionList())
     progress = pager.read(Progress(warnings=["first", "a token ends soon"]), None, lambda: 300.0)
     assert progress.warnings == ["first", "a token ends soon", "a token ended"]
 
@@ -672,3 +674,56 @@ def test_feed_whose_url_is_too_long_is_an_error(lake: Lake, website: WebServer) 
     entry = FeedEntry(feed_id="rss-x", name="rss", config=f"rss:{website.origin}/{'図' * 400}")
     with pytest.raises(BadFeedError, match=r"the URL of a page has 3,\d\d\d characters, more than 1,900"):
         read(feed=entry)
+
+
+BOB = ("author", "bluesky", "did:plc:bob")
+
+
+def stored_posts(lake: Lake, number: int) -> list[str]:
+    return [one["post_id"] for one in json.loads(gzip.decompress(lake.bucket.get(raw_key(number))))["posts"]]
+
+
+def test_suppressed_posts_are_not_stored(lake: Lake, network: Network) -> None:
+    lake.suppress(BOB, ("post", "bluesky", "did:plc:alice", "three"))
+    gone = [post("two", author_id="did:plc:bob", posted_at=LATER), post("three")]
+    rejects = (Reject("r1", "a repost", {"by": "did:plc:bob"}), Reject("r2", "a repost", {"by": "did:plc:carol"}))
+    network.put_pages(page(post("one"), *gone, rejects=rejects))
+    answer = read()
+    # Their number, and the bookmark, are those of the page as it came.
+    assert (answer["posts"], answer["suppressed"], answer["newest_id"]) == (3, 3, "two")
+    assert stored_posts(lake, 0) == ["one"]
+    body = gzip.decompress(lake.bucket.get(raw_key(0)))
+    assert b"did:plc:bob" not in body
+    assert b"did:plc:carol" in body
+
+
+def test_page_of_suppressed_posts_alone_has_no_body_and_no_url(lake: Lake, network: Network) -> None:
+    lake.suppress(BOB)
+    network.put_pages(page(post("two", author_id="did:plc:bob"), cursor="1"), page(post("one")))
+    answer = read()
+    assert (answer["pages"], answer["suppressed"]) == (2, 1)
+    body, version = lake.bucket.get_with_version(raw_key(0))
+    assert (gzip.decompress(body), version.metadata) == (b"", {"url": "", "status": "200"})
+    assert stored_posts(lake, 1) == ["one"]
+
+
+def test_page_without_entries_is_not_stored_if_anybody_is_suppressed(lake: Lake, network: Network) -> None:
+    """The page of a lookup describes an account, whose id may be in it in another form than in a post."""
+    network.put_pages(page(cursor="1"), page(post("one")))
+    read()
+    assert gzip.decompress(lake.bucket.get(raw_key(0))) != b""
+    lake.suppress(BOB)
+    assert read()["suppressed"] == 0
+    assert gzip.decompress(lake.bucket.get(raw_key(0))) == b""
+
+
+@pytest.mark.parametrize("body", [page(post("one"), post("two", author_id="did:plc:bob")), page(), b"no page"])
+def test_page_is_not_stored_if_the_posts_cannot_be_removed(
+    lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    lake.suppress(BOB)
+    monkeypatch.setattr(network, "without", lambda *_: body)
+    network.put_pages(page(post("one"), post("two", author_id="did:plc:bob")))
+    with pytest.raises(SourceChangedError):
+        read()
+    assert lake.bucket.list("raw/") == []

@@ -16,15 +16,16 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+import map_keys.app
 import write_parquet.app
 from imagelake.imaging import Options, process
 from imagelake.lake import object_keys
-from imagelake.lake.rows import COLUMNS, Status
+from imagelake.lake.rows import COLUMNS, Status, tombstone
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import BatchDeadlineError, ObjectMissingError, StorageUnavailableError
 from imagelake.run.image_option_models import ImageOptions
 from imagelake.run.models import PlannedBatch
-from tests.support.factories import Context, decide, event, item, jpeg, keep_plan, plan, result
+from tests.support.factories import Context, decide, event, item, jpeg, keep_file, keep_plan, plan, result
 from tests.support.fake_lake import Lake
 from tests.support.private_parts import calls_of_aws
 from tests.support.web_server import Answer, WebServer
@@ -81,7 +82,7 @@ def test_raw_image_is_never_written_without_if_none_match(
 def test_row_when_the_image_is_ok(lake: Lake, website: WebServer) -> None:
     body = jpeg("teal", (1024, 512))
     planned = keep_plan(lake, plan(item("one", website.put("/one", body))))
-    assert transform(planned) == {"ok": 1, "duplicate": 0, "rejected": 0, "failed": 0}
+    assert transform(planned) == {"ok": 1, "duplicate": 0, "rejected": 0, "failed": 0, "erased": 0}
     (row,) = rows_of(lake, planned)
     sha256 = hashlib.sha256(body).hexdigest()
     assert list(row) == [column.name for column in COLUMNS]
@@ -117,7 +118,7 @@ def test_rows_keep_the_order_of_the_plan(lake: Lake, website: WebServer) -> None
 
 def test_row_when_the_image_cannot_be_downloaded(lake: Lake, website: WebServer) -> None:
     planned = keep_plan(lake, plan(item("gone", f"{website.origin}/gone?sig=s3cret")))
-    assert transform(planned) == {"ok": 0, "duplicate": 0, "rejected": 0, "failed": 1}
+    assert transform(planned) == {"ok": 0, "duplicate": 0, "rejected": 0, "failed": 1, "erased": 0}
     (row,) = rows_of(lake, planned)
     assert (row["status"], row["error_code"]) == ("failed", "not_found")
     assert "404" in row["error_message"]
@@ -151,7 +152,7 @@ def test_row_when_the_url_is_not_allowed(lake: Lake, website: WebServer) -> None
 def test_first_item_of_the_plan_has_the_image_that_others_of_its_batch_have_too(lake: Lake, website: WebServer) -> None:
     url = website.put("/same", jpeg())
     planned = keep_plan(lake, plan(item("a", url), item("b", url), item("c", url)))
-    assert transform(planned) == {"ok": 1, "duplicate": 2, "rejected": 0, "failed": 0}
+    assert transform(planned) == {"ok": 1, "duplicate": 2, "rejected": 0, "failed": 0, "erased": 0}
     rows = rows_of(lake, planned)
     first, *copies = rows
     assert [row["status"] for row in rows] == ["ok", "duplicate", "duplicate"]
@@ -176,7 +177,7 @@ def test_near_duplicate_keeps_its_image_and_names_the_original(lake: Lake, websi
     transform(keep_plan(lake, plan(item("cat", website.put("/cat", photo)))))
     later = [item("small", website.put("/small", out.getvalue())), item("again", website.put("/again", photo))]
     planned = keep_plan(lake, plan(*later, dt="2026-04-02"))
-    assert transform(planned) == {"ok": 1, "duplicate": 1, "rejected": 0, "failed": 0}
+    assert transform(planned) == {"ok": 1, "duplicate": 1, "rejected": 0, "failed": 0, "erased": 0}
     near, exact = rows_of(lake, planned)
     assert (near["duplicate_of"], exact["duplicate_of"]) == (item("cat").media_id,) * 2
     assert exact["duplicate_distance"] == 0
@@ -235,7 +236,7 @@ def test_same_rows_when_urls_expire_before_the_next_try(lake: Lake, website: Web
     planned = keep_plan(lake, plan(item("one", website.put("/one", jpeg()))))
     counts, stored = transform(planned), lake.stored()
     website.put("/one", Answer(b"gone", 410))
-    assert transform(planned) == counts == {"ok": 1, "duplicate": 0, "rejected": 0, "failed": 0}
+    assert transform(planned) == counts == {"ok": 1, "duplicate": 0, "rejected": 0, "failed": 0, "erased": 0}
     assert lake.stored() == stored
 
 
@@ -323,7 +324,7 @@ def test_later_tries_go_on_from_what_was_made(lake: Lake, website: WebServer) ->
         with pytest.raises(BatchDeadlineError):
             transform(planned, time_for(begun))
     website.put("/red", Answer(b"expired", 410))
-    assert transform(planned) == {"ok": 8, "duplicate": 0, "rejected": 0, "failed": 1}
+    assert transform(planned) == {"ok": 8, "duplicate": 0, "rejected": 0, "failed": 1, "erased": 0}
     assert sorted(website.asked) == sorted([*(f"/{color}" for color in colors), "/gone"])
     rows = rows_of(lake, planned)
     assert [row["media_id"] for row in rows] == [one.media_id for one in planned.items]
@@ -511,3 +512,89 @@ def test_items_without_a_row_are_counted_whatever_rows_other_items_have(lake: La
     lake.media_index.claim([item("theirs").media_id], theirs)
     with pytest.raises(BatchDeadlineError, match="out of time after 0 of 1 items"):
         transform(planned, time_for(0))
+
+
+BOB = ("author", "bluesky", "did:plc:bob")
+ONE_OF_EACH = {"ok": 1, "duplicate": 0, "rejected": 0, "failed": 0, "erased": 1}
+
+
+def with_bob(website: WebServer) -> tuple[PlannedBatch, str]:
+    """A plan with a suppressed item between two others that show one image, and the URL of the suppressed one."""
+    url = website.put("/gone", jpeg("red"))
+    return plan(item("gone", url, author_id="did:plc:bob"), item("one", website.put("/one", jpeg("teal")))), url
+
+
+def ids_of(rows: list[Any]) -> list[str | None]:
+    return [row["media_id"] for row in rows]
+
+
+def test_suppressed_item_is_neither_claimed_nor_downloaded(lake: Lake, website: WebServer) -> None:
+    planned, url = with_bob(website)
+    keep_plan(lake, planned)
+    lake.suppress(BOB)
+    assert transform(planned) == ONE_OF_EACH
+    gone, one = rows_of(lake, planned)
+    assert gone == tombstone(one) | {"status": "erased"}
+    assert [*lake.mapping()] == [item("one").media_id]
+    assert website.asked == ["/one"]
+    work = [lake.bucket.get(key) for key in lake.bucket.list("work/") if not key.startswith("work/plans/")]
+    assert not [body for body in work if b"bob" in body or url.encode() in body]
+    write_parquet.app.handler(event("write_parquet", batch=planned.batch), Context())
+    assert map_keys.app.handler(event("map_keys", batch=planned.batch), Context()) == {"mapped": 2}
+    assert lake.mapping()[item("one").media_id]["row"] == 1
+
+
+def test_suppressed_image_is_not_stored(lake: Lake, website: WebServer) -> None:
+    """Its item stays in the media index as erased, so that no later run downloads it again."""
+    planned = keep_plan(lake, with_bob(website)[0])
+    sha256 = hashlib.sha256(jpeg("red")).hexdigest()
+    lake.suppress(("image", sha256))
+    assert transform(planned) == ONE_OF_EACH
+    gone, one = rows_of(lake, planned)
+    assert {name for name, value in gone.items() if value is not None} == {
+        "media_id", "source", "feed", "post_id", "author_id", "status", "run_id", "transform_version", "image_options",
+        "dt",
+    }  # fmt: skip
+    assert lake.bucket.list("raw/images/") == [one["raw_key"]]
+    assert not [key for key in lake.bucket.list("work/") if jpeg("red") in lake.bucket.get(key)]
+    write_parquet.app.handler(event("write_parquet", batch=planned.batch), Context())
+    map_keys.app.handler(event("map_keys", batch=planned.batch), Context())
+    entry = lake.mapping()[item("gone").media_id]
+    assert (entry["status"], entry["author"], entry.get("raw_sha256")) == ("erased", "bluesky#did:plc:bob", None)
+
+
+@pytest.mark.parametrize("name", [BOB, ("image", hashlib.sha256(jpeg("red")).hexdigest())])
+def test_row_that_was_staged_before_it_was_suppressed_is_erased(
+    lake: Lake, website: WebServer, name: tuple[str, ...]
+) -> None:
+    planned = keep_plan(lake, with_bob(website)[0])
+    assert transform(planned)["ok"] == 2
+    lake.suppress(name)
+    assert transform(planned) == ONE_OF_EACH
+    gone, one = rows_of(lake, planned)
+    # This batch has claimed it, so Map Keys needs its ids; the erasure then finds it by its author.
+    assert (gone["status"], gone["media_id"], gone["media_url"], gone["image"]) == (
+        "erased", item("gone").media_id, None, None,
+    )  # fmt: skip
+    assert one["status"] == "ok"
+    staged = lake.stored()
+    assert transform(planned) == ONE_OF_EACH
+    assert lake.stored() == staged
+
+
+def test_row_that_was_decided_before_it_was_suppressed_is_erased(lake: Lake, website: WebServer) -> None:
+    planned, _ = with_bob(website)
+    lake.media_index.claim([item("gone").media_id], planned.batch.batch_id)
+    keep_plan(lake, planned)
+    decide(lake, planned.batch, result(planned.items[0], Status.FAILED))
+    lake.suppress(BOB)
+    assert transform(planned) == ONE_OF_EACH
+    assert rows_of(lake, planned)[0]["media_url"] is None
+
+
+def test_suppressed_item_of_another_batch_has_its_row_there(lake: Lake, website: WebServer) -> None:
+    planned = keep_plan(lake, with_bob(website)[0])
+    theirs = plan(planned.items[0], feed_id="another")
+    map_keys.app.handler(event("map_keys", batch=keep_file(lake, theirs).batch), Context())
+    lake.suppress(BOB)
+    assert transform(planned) == ONE_OF_EACH | {"erased": 0}

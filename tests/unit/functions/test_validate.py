@@ -12,6 +12,7 @@ import pytest
 from fetch.pager import Pager
 from imagelake.accounts.session import Session
 from imagelake.lake import object_keys
+from imagelake.lake.suppression import SuppressionList
 from imagelake.run.aws import client
 from imagelake.run.errors import DamagedObjectError, SourceChangedError
 from imagelake.run.models import Batch, FeedEntry, PlannedBatch, Progress
@@ -70,6 +71,7 @@ def test_posts_become_a_batch(lake: Lake, network: Network) -> None:
         "posts": 2,
         "already_known": 0,
         "rejected_posts": 0,
+        "suppressed": 0,
         "skipped_media": {},
         "bookmark": {"newest_id": "one", "newest_at": "2026-04-01T12:00:00.000000Z"},
         "stopped_by": None,
@@ -105,11 +107,13 @@ def test_charset_of_the_header_is_stored_for_validate(lake: Lake, charset: str |
     body = rss(rss_item(f"<title>{text}</title>")).encode(charset or "utf-8")
     kind = f"text/xml; charset={charset}" if charset else "text/xml"
     reader = OnePage(RSS, RSS_FEED, body, {"Content-Type": kind, "etag": "x"})
-    Pager(RSS, RSS_FEED, "feed", RUN, cast(Session, reader), lake.bucket).read(Progress(), None, lambda: 1_000.0)
+    Pager(RSS, RSS_FEED, "feed", RUN, cast(Session, reader), lake.bucket, SuppressionList()).read(
+        Progress(), None, lambda: 1_000.0
+    )
     _, version = lake.bucket.get_with_version(object_keys.raw_page(RUN, "rss", "feed", 0))
     assert version.metadata == {"url": RSS_FEED.account, "status": "200", "content-type": kind}
-    (read,), rejects = read_pages(RSS, RSS_FEED, "feed", RUN, 1, lake.bucket)
-    assert (read.text, rejects) == (text, [])
+    read = read_pages(RSS, RSS_FEED, "feed", RUN, 1, lake.bucket, SuppressionList())
+    assert ([post.text for post in read.posts], read.rejects) == ([text], [])
 
 
 @pytest.mark.parametrize("kind", [f"text/xml; charset=koi8-r; x={'y' * 100}", "text/xml; charset=koi8-r; x=ä"])
@@ -462,3 +466,30 @@ def test_batch_of_long_texts_is_split(lake: Lake, network: Network) -> None:
 def test_item_with_a_long_or_unusual_id_is_planned(lake: Lake, network: Network, end: str) -> None:
     (made,) = planned(lake, validate(lake, page(post("one", media("one", media_id=f"bluesky/{end}")))))
     assert made.items[0].media_id.startswith("bluesky/sha256-")
+
+
+def test_suppressed_posts_of_stored_pages_are_left_out(lake: Lake, network: Network) -> None:
+    lake.suppress(("author", "bluesky", "did:plc:bob"), ("media", "bluesky/alice/three/1"))
+    rejects = (Reject("r1", "a repost", {"by": "did:plc:bob"}), Reject("r2", "a repost", {"by": "did:plc:carol"}))
+    posts = [
+        post("one"),
+        post("two", author_id="did:plc:bob"),
+        post("three", media("three"), media("three", media_id="bluesky/alice/three/1", index=1)),
+    ]
+    answer = validate(lake, page(*posts, rejects=rejects))
+    assert (answer["posts"], answer["rejected_posts"], answer["suppressed"]) == (1, 1, 3)
+    assert names(planned(lake, answer)) == [["one"]]
+    (key,) = lake.bucket.list("rejects/")
+    assert b"bob" not in lake.bucket.get(key)
+
+
+def test_suppressed_posts_of_fetch_and_validate_are_added(lake: Lake, network: Network) -> None:
+    lake.suppress(("author", "bluesky", "did:plc:bob"))
+    validate(lake, page(post("two", author_id="did:plc:bob")))
+    progress = event("validate")["progress"] | {"pages": 1, "suppressed": 4}
+    assert handler(event("validate", progress=progress), Context())["suppressed"] == 5
+
+
+def test_page_of_which_nothing_is_left_has_no_posts(lake: Lake, network: Network) -> None:
+    answer = validate(lake, page(post("one")), b"", page(post("two")))
+    assert names(planned(lake, answer)) == [["one", "two"]]

@@ -23,7 +23,7 @@ from imagelake.run.models import PlannedBatch
 from imagelake.run.posts import Item
 from tests.support.factories import Context, event, item, jpeg, keep_rows, plan, result, stage
 from tests.support.fake_lake import Lake
-from tests.support.private_parts import calls_of_aws
+from tests.support.watched_calls import watch
 from write_parquet.app import handler
 from write_parquet.table import read, to_parquet
 
@@ -47,27 +47,6 @@ def write(planned: PlannedBatch) -> dict[str, Any]:
 
 def file_of(lake: Lake, planned: PlannedBatch) -> pq.ParquetFile:
     return pq.ParquetFile(io.BytesIO(lake.bucket.get(object_keys.parquet(planned.batch))))
-
-
-def watch(monkeypatch: pytest.MonkeyPatch, *watched: str) -> list[str]:
-    """Collect the names of these calls of S3, or the codes of their errors."""
-    made: list[str] = []
-    client_class, method = calls_of_aws()
-    call = getattr(client_class, method)
-
-    def make(client: Any, operation: str, arguments: dict[str, Any]) -> Any:
-        try:
-            answer = call(client, operation, arguments)
-        except ClientError as error:
-            if operation in watched:
-                made.append(error.response["Error"]["Code"])
-            raise
-        if operation in watched:
-            made.append(operation)
-        return answer
-
-    monkeypatch.setattr(client_class, method, make)
-    return made
 
 
 def one_of_each(lake: Lake) -> PlannedBatch:
@@ -422,3 +401,30 @@ def test_retry_that_is_erased_takes_the_place_of_the_failed_row(lake: Lake) -> N
         "source", "status", "run_id", "transform_version", "image_options", "dt",
     }  # fmt: skip
     assert after[0]["status"] == "erased"
+
+
+@pytest.mark.parametrize("name", [("author", "bluesky", "did:plc:bob"), ("media", "bluesky/alice/gone/0")])
+def test_rows_on_the_suppression_list_are_tombstones(lake: Lake, name: tuple[str, ...]) -> None:
+    planned = plan(item("one"), item("gone", author_id="did:plc:bob"), item("two"))
+    keep_rows(lake, planned, *(result(one, **_FEATURES, tensor=b"numbers") for one in planned.items))
+    other = one_of_each(lake)
+    write(other)
+    lake.suppress(name)
+    write(planned)
+    rows = file_of(lake, planned).read().to_pylist()
+    assert rows[1] == tombstone(rows[0])
+    assert [row["status"] for row in rows] == ["ok", "erased", "ok"]
+    assert b"did:plc:bob" not in lake.bucket.get(object_keys.parquet(planned.batch))
+    assert file_of(lake, planned).schema_arrow.equals(file_of(lake, other).schema_arrow, check_metadata=True)
+
+
+def test_retry_makes_tombstones_of_earlier_rows_on_the_suppression_list(lake: Lake) -> None:
+    planned = plan(*(item(name) for name in ("one", "gone", "two")))
+    write(keep_rows(lake, planned, result(item("one")), result(item("gone")), result(item("two"), Status.FAILED)))
+    before = file_of(lake, planned).read().to_pylist()
+    sha256 = before[1]["raw_sha256"]
+    lake.suppress(("image", sha256))
+    write(retried(lake, planned, "retry-1", item("two")))
+    after = file_of(lake, planned).read().to_pylist()
+    assert [row["status"] for row in after] == ["ok", "erased", "ok"]
+    assert (after[0], after[1]) == (before[0], tombstone(before[1]))

@@ -48,7 +48,7 @@ def damage(lake: Lake, key: str, change: Callable[[bytes], bytes]) -> None:
 
 
 def test_rows_come_back_with_their_images(staging: Staging, decided: list[StagedRow]) -> None:
-    assert staging.write(decided) == {"ok": 2, "duplicate": 0, "rejected": 0, "failed": 1}
+    assert staging.write(decided) == {"ok": 2, "duplicate": 0, "rejected": 0, "failed": 1, "erased": 0}
     rows, sha256 = staging.read()
     assert rows == some_rows()
     assert staging.read_rows() == (decided, sha256)

@@ -1,0 +1,159 @@
+"""The list of what must not come back: authors, posts, media items and images that were erased.
+
+The table has keyed hashes and no names. Their key is a secret, so nobody without it can test who is on the list. Each
+worker keeps the list, and reads it again after the version item has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any, NamedTuple, Protocol
+
+from imagelake.run.aws import aws_errors, client
+from imagelake.run.posts import Item, Post
+
+# Partitions of the table: all hashes, and the one item with the version.
+_HASHES, _VERSION = "hashes", "version"
+
+
+class NoPost(Protocol):
+    """An entry of a page that is no post: its id, if it has one, and the entry as JSON."""
+
+    @property
+    def post_id(self) -> str | None: ...
+    @property
+    def raw(self) -> Any: ...
+
+
+class SuppressionList(NamedTuple):
+    """The hashes on the list, and their key."""
+
+    key: bytes = b""
+    hashes: frozenset[str] = frozenset()
+
+    def has_author(self, source: str, author_id: str) -> bool:
+        """Tell if everything of an author is suppressed."""
+        return self._has("author", source, author_id)
+
+    def has_post(self, source: str, author_id: str, post_id: str) -> bool:
+        """Tell if a post is suppressed; an author's id is part of it, because a stream has posts of many networks."""
+        return self._has("post", source, author_id, post_id)
+
+    def has_media(self, media_id: str) -> bool:
+        """Tell if a media item is suppressed."""
+        return self._has("media", media_id)
+
+    def has_image(self, sha256: str | None) -> bool:
+        """Tell if an image is suppressed, by the SHA-256 of its bytes."""
+        return sha256 is not None and self._has("image", sha256)
+
+    def covers_item(self, item: Item | Mapping[str, Any]) -> bool:
+        """Tell if a planned item or a row is suppressed; an erased row without ids is not."""
+        values = item if isinstance(item, Mapping) else vars(item)
+        if not self.hashes or values["media_id"] is None:
+            return False
+        source, author_id, media_id = values["source"], values["author_id"], values["media_id"]
+        return (
+            self.has_author(source, author_id)
+            or self.has_post(source, author_id, values["post_id"])
+            or self.has_media(media_id)
+            or self.has_image(values.get("raw_sha256"))
+        )
+
+    def covers(self, source: str, entry: Post | NoPost) -> bool:
+        """Tell if an entry of a page is suppressed."""
+        if not self.hashes:
+            return False
+        return self._covers_post(source, entry) if isinstance(entry, Post) else self._names_listed(source, entry)
+
+    def _covers_post(self, source: str, post: Post) -> bool:
+        """Tell if a post is suppressed, as a whole even if only one of its media items is."""
+        return (
+            self.has_author(source, post.author_id)
+            or self.has_post(source, post.author_id, post.post_id)
+            or any(self.has_media(media.media_id) for media in post.media)
+        )
+
+    def _names_listed(self, source: str, entry: NoPost) -> bool:
+        """Tell if one of the texts of an entry is a suppressed author, or together with its id a suppressed post."""
+        return any(
+            self.has_author(source, text) or (entry.post_id is not None and self.has_post(source, text, entry.post_id))
+            for text in set(_texts(entry.raw))
+        )
+
+    def _has(self, *parts: str) -> bool:
+        return bool(self.hashes) and hash_of(self.key, *parts) in self.hashes
+
+
+class Suppressions:
+    """The table and its key; raises only ``StorageDeniedError`` and ``StorageUnavailableError``."""
+
+    def __init__(self, table: str, secret: str) -> None:
+        self._table = table
+        self._secret = secret
+        self._version = 0
+        self._list = SuppressionList()
+
+    def read(self) -> SuppressionList:
+        """Return the list as it is now."""
+        # The version comes first: if the list changes after this, the next call reads it again.
+        version = self._read_version()
+        if version != self._version:
+            self._list = SuppressionList(self._read_key(), frozenset(self._read_hashes()))
+            self._version = version
+        return self._list
+
+    def _read_version(self) -> int:
+        with aws_errors(self._table):
+            item = client("dynamodb").get_item(
+                TableName=self._table,
+                Key={"list": {"S": _VERSION}, "entry": {"S": _VERSION}},
+                ConsistentRead=True,
+            )
+        return int(item["Item"]["number"]["N"]) if "Item" in item else 0
+
+    def _read_hashes(self) -> Iterator[str]:
+        with aws_errors(self._table):
+            pages = (
+                client("dynamodb")
+                .get_paginator("query")
+                .paginate(
+                    TableName=self._table,
+                    KeyConditionExpression="#list = :hashes",
+                    ExpressionAttributeNames={"#list": "list"},
+                    ExpressionAttributeValues={":hashes": {"S": _HASHES}},
+                    ConsistentRead=True,
+                )
+            )
+            for page in pages:
+                yield from (item["entry"]["S"] for item in page["Items"])
+
+    def _read_key(self) -> bytes:
+        with aws_errors("the key of the suppression list"):
+            return client("secretsmanager").get_secret_value(SecretId=self._secret)["SecretString"].encode()
+
+
+@cache
+def suppressions(table: str, secret: str) -> Suppressions:
+    """Return the list of a table, one per worker."""
+    return Suppressions(table, secret)
+
+
+def hash_of(key: bytes, *parts: str) -> str:
+    """Hash the kind and the ids of what is suppressed."""
+    # As JSON, two lists of parts never give the same text.
+    return hmac.new(key, json.dumps(parts).encode(), hashlib.sha256).hexdigest()
+
+
+def _texts(raw: Any) -> Iterator[str]:
+    """Yield every text and whole number inside a value of JSON."""
+    if isinstance(raw, str | int):
+        yield str(raw)
+    elif isinstance(raw, dict | list):
+        values: Iterable[Any] = raw.values() if isinstance(raw, dict) else raw
+        for value in values:
+            yield from _texts(value)

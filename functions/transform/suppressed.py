@@ -1,0 +1,55 @@
+"""Items of a batch that are on the suppression list: no download, no stored bytes, and an erased row in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+from imagelake.lake.media_index import CLAIMED, MediaIndex, is_of
+from imagelake.lake.parts import StagedRow
+from imagelake.lake.rows import Status, new_row, tombstone
+from imagelake.lake.suppression import SuppressionList
+from imagelake.run.models import PlannedBatch
+from transform.results import Result
+
+
+class SuppressedItems:
+    """The items of a plan that are on the list, by media id; those of other batches have their rows there."""
+
+    def __init__(self, plan: PlannedBatch, listed: SuppressionList, media_index: MediaIndex) -> None:
+        self._plan = plan
+        self._listed = listed
+        self.media_ids = {item.media_id for item in plan.items if listed.covers_item(item)}
+        self._entries = media_index.get_many(self.media_ids) if self.media_ids else {}
+
+    def erase(self, results: list[Result]) -> list[Result]:
+        """Take the bytes from results whose image is on the list."""
+        return [
+            Result(tombstone(result.row, with_ids=True), None)
+            if self._listed.has_image(result.row["raw_sha256"])
+            else result
+            for result in results
+        ]
+
+    def is_living(self, row: StagedRow) -> bool:
+        """Tell if a decided row is neither erased nor on the list."""
+        return row["status"] != Status.ERASED and not self._listed.covers_item(row)
+
+    def with_erased(self, living: list[StagedRow], decided: Mapping[str, StagedRow]) -> list[StagedRow]:
+        """Add the erased rows to the others, in the order of the plan."""
+        rows = {media_id: tombstone(row, with_ids=True) for media_id, row in decided.items()}
+        rows |= {row["media_id"]: row for row in living}
+        rows |= self._never_claimed()
+        return [rows[item.media_id] for item in self._plan.items if item.media_id in rows]
+
+    def _never_claimed(self) -> dict[str, StagedRow]:
+        """Make the erased rows of items on the list; only those that this batch has claimed keep their ids."""
+        batch, rows = self._plan.batch, {}
+        for item in self._plan.items:
+            entry = self._entries.get(item.media_id)
+            is_theirs = entry is not None and entry["batch_id"] != batch.batch_id and entry["status"] != CLAIMED
+            if item.media_id in self.media_ids and not is_theirs:
+                is_claimed = entry is not None and is_of(entry, batch)
+                row = new_row(item, run_id=self._plan.run_id, dt=batch.dt, image_options=self._plan.image_options_json)
+                rows[item.media_id] = cast(StagedRow, tombstone(row, with_ids=is_claimed))
+        return rows
