@@ -45,6 +45,11 @@ output "suppression_table_name" {
   value       = aws_cloudformation_stack.this.outputs.SuppressionTableName
 }
 
+output "suppression_key_arn" {
+  description = "Secret with the key of those hashes"
+  value       = aws_cloudformation_stack.this.outputs.SuppressionKeyArn
+}
+
 output "bookmarks_table_name" {
   description = "Bookmark and lease of each feed"
   value       = aws_cloudformation_stack.this.outputs.BookmarksTableName

@@ -24,6 +24,7 @@ METRIC_HOUR = 0.30 / 720
 ALARM_MONTH = 0.10
 DASHBOARD_MONTH = 3.00
 KMS_KEY_MONTH = 1.00
+SECRET_MONTH = 0.40
 
 # ---- Counted from the code -------------------------------------------------------------------------------------------
 # Per image: one PUT of the raw object and a share of a part; one write for the claim, two for the mapping, which is in
@@ -103,7 +104,7 @@ def month(images: int) -> dict[str, float]:
         * ((RAW_MB + PROCESSED_MB) / 1024 * S3_GB_MONTH + ITEM_KB / 1024**2 * DYNAMO_GB_MONTH),
         "Logs": (count * LOG_KB_PER_BATCH + RUNS * LOG_KB_PER_RUN) / 1024**2 * LOGS_GB,
         "Metrics, alarms": METRICS * RUNS * METRIC_HOUR + ALARMS * ALARM_MONTH,
-        "Dashboard, KMS key of the topic": DASHBOARD_MONTH + KMS_KEY_MONTH,
+        "Dashboard, key of the topic, a secret": DASHBOARD_MONTH + KMS_KEY_MONTH + SECRET_MONTH,
     }
 
 
