@@ -33,7 +33,7 @@ from local.proxy import Answer, Call, EngineProxy
 from tools import costs
 
 # Attributes that the media index is also indexed by: a write of an item with one of them is also a write of that index.
-INDEX_KEYS = ("author",)
+INDEX_KEYS = ("author", "duplicate_of")
 _OBJECT = re.compile(r"/[^/?]+(?:/|/?\?.*prefix=)(\w+)(?:/|%2F)(\w*)")
 # Prefixes and tables whose calls grow with the images; those of pages and reports grow with feeds and runs.
 _COUNTED_PER = {

@@ -57,7 +57,8 @@ def _empty_lake() -> bytes:
         TableName=IMAGE_KEYS,
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[
-            {"AttributeName": name, "AttributeType": "S"} for name in ("media_id", "author", "post_id")
+            {"AttributeName": name, "AttributeType": "S"}
+            for name in ("media_id", "author", "post_id", "duplicate_of", "dt")
         ],
         KeySchema=[{"AttributeName": "media_id", "KeyType": "HASH"}],
         GlobalSecondaryIndexes=[
@@ -68,7 +69,15 @@ def _empty_lake() -> bytes:
                     {"AttributeName": "post_id", "KeyType": "RANGE"},
                 ],
                 "Projection": {"ProjectionType": "KEYS_ONLY"},
-            }
+            },
+            {
+                "IndexName": "by-duplicate-of",
+                "KeySchema": [
+                    {"AttributeName": "duplicate_of", "KeyType": "HASH"},
+                    {"AttributeName": "dt", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            },
         ],
     )
     dynamodb.create_table(

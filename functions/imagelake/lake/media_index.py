@@ -51,6 +51,18 @@ class MediaIndex:
             results = pool.map(lambda group: self._get_group(group, consistent), groups)
             return {item["media_id"]: item for items in results for item in items}
 
+    def of_author(self, source: str, author_id: str) -> list[str]:
+        """Find the media items of an author; of an item that was mapped just now, the index may not know yet."""
+        return self._query("by-author", author=author_key(source, author_id))
+
+    def of_post(self, source: str, author_id: str, post_id: str) -> list[str]:
+        """Find the media items of a post."""
+        return self._query("by-author", author=author_key(source, author_id), post_id=post_key(post_id))
+
+    def duplicates_of(self, media_id: str) -> list[str]:
+        """Find the duplicates and near duplicates of a media item, the oldest first."""
+        return self._query("by-duplicate-of", duplicate_of=media_id)
+
     def claim(
         self, media_ids: Iterable[str], batch_id: str, list_open: Callable[[], Container[str]] | None = None
     ) -> set[str]:
@@ -104,6 +116,17 @@ class MediaIndex:
         """Link raw images without an owner, by SHA-256, to a rejected item, so that its row is found by the image."""
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(lambda sha256: self._put_rejected(sha256, media_ids[sha256]), media_ids))
+
+    def _query(self, index: str, **keys: str) -> list[str]:
+        """Find the media ids of the entries with these keys in an index, in the order of the index and of their ids."""
+        with aws_errors(self._table):
+            pages = self._dynamo.get_paginator("query").paginate(
+                TableName=self._table,
+                IndexName=index,
+                KeyConditionExpression=" AND ".join(f"{name} = :{name}" for name in keys),
+                ExpressionAttributeValues={f":{name}": {"S": value} for name, value in keys.items()},
+            )
+            return [item["media_id"]["S"] for page in pages for item in page["Items"]]
 
     def _put_owner(self, sha256: str, media_id: str, former: str | None) -> str:
         """Write the owner of an image unless there is another one than ``former``; return the owner that is there."""

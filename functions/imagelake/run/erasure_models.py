@@ -1,0 +1,114 @@
+"""The request to erase somebody's data, as the input of the execution states it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
+
+from imagelake.run.errors import BadInputError
+from imagelake.run.frozen_model import FrozenModel
+from imagelake.run.posts import MAX_AUTHOR_ID, MAX_MEDIA_ID_BYTES, MAX_POST_ID_BYTES
+from imagelake.run.sentences import faults
+from imagelake.run.user_json import check_user_json
+
+# More do not fit the state of an execution, which has at most 256 KB, with their long ids.
+MAX_ENTRIES = 100
+MAX_REFERENCE = 200
+
+
+class ErasureReason(StrEnum):
+    """Reasons to erase data; the closed list of the field ``reason``."""
+
+    AUTHOR_REQUEST = "author_request"  # the person asked you
+    OPT_OUT = "opt_out"  # the person does not want to be in any dataset
+    TAKEDOWN = "takedown"  # somebody with a right to the image asked you
+    DELETED_AT_SOURCE = "deleted_at_source"  # the network no longer has the post
+    ACCOUNT_GONE = "account_gone"  # the account is deleted or suspended
+    PROTECTED = "protected"  # the account or the post is no longer public
+    WITHHELD = "withheld"  # the network does not show it in some countries
+    BLOCKED_HASH = "blocked_hash"  # the bytes are on a list of illegal content
+    RETENTION = "retention"  # your own rule says that it is old enough
+
+
+def _check_ends(value: str) -> str:
+    if value != value.strip():
+        raise ValueError("it begins or ends with a space")
+    return value
+
+
+# An id with a space at an end was not copied as it is, and would match nothing.
+_WHOLE = AfterValidator(_check_ends)
+Source = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+
+
+class _Strict(FrozenModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class AuthorName(_Strict):
+    """An author, with the values of the columns of the dataset."""
+
+    source: Source
+    author_id: Annotated[str, Field(min_length=1, max_length=MAX_AUTHOR_ID), _WHOLE]
+
+
+class PostName(AuthorName):
+    """A post, with the values of the columns of the dataset."""
+
+    post_id: Annotated[str, Field(min_length=1, max_length=MAX_POST_ID_BYTES), _WHOLE]
+
+
+class Selection(_Strict):
+    """Everything that one of these lists names is to be erased."""
+
+    authors: list[AuthorName] = Field(default_factory=list, max_length=MAX_ENTRIES)
+    posts: list[PostName] = Field(default_factory=list, max_length=MAX_ENTRIES)
+    media_ids: list[Annotated[str, Field(min_length=1, max_length=MAX_MEDIA_ID_BYTES), _WHOLE]] = Field(
+        default_factory=list, max_length=MAX_ENTRIES
+    )
+    sha256: list[Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(default_factory=list, max_length=MAX_ENTRIES)
+    # The known near duplicates of erased images are erased too.
+    near_duplicates: bool = False
+
+    @property
+    def names(self) -> Iterator[tuple[str, ...]]:
+        """Yield the kind and the ids of everything that is named, as the suppression list hashes them."""
+        yield from (("author", author.source, author.author_id) for author in self.authors)
+        yield from (("post", post.source, post.author_id, post.post_id) for post in self.posts)
+        yield from (("media", media_id) for media_id in self.media_ids)
+        yield from (("image", sha256) for sha256 in self.sha256)
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if not (self.authors or self.posts or self.media_ids or self.sha256):
+            raise ValueError("name at least one of authors, posts, media_ids and sha256")
+        return self
+
+
+class ErasureRequest(_Strict):
+    """A request to erase data; with ``dry_run``, it is only found, counted and priced.
+
+    ``reference`` is the operator's own, such as the number of a ticket, and must not be a name: the receipt has it.
+    """
+
+    erase: Selection
+    # An enum is strict about its type, and JSON has only text.
+    reason: Annotated[ErasureReason, Field(strict=False)]
+    reference: Annotated[str, Field(min_length=1, max_length=MAX_REFERENCE), _WHOLE]
+    dry_run: bool = False
+
+    @classmethod
+    def read(cls, value: Any) -> Self:
+        """Check the input of an execution; raise ``BadInputError`` with one sentence for each wrong field."""
+        try:
+            check_user_json(value)
+            return cls.model_validate(value)
+        except ValidationError as error:
+            # Without the values, because they can name a person, and the message is sent.
+            problems = [f"{name}: {fault}" if name else fault for name, fault in faults(error, cls, with_values=False)]
+            raise BadInputError(f"erasure request: {'; '.join(problems)}") from None
+        except ValueError as error:
+            raise BadInputError(f"erasure request: {error}") from None

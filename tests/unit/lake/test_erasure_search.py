@@ -1,0 +1,147 @@
+"""The search for what a request erases: items, their copies, the duplicates that take their places, open batches."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+import map_keys.app
+from imagelake.lake import object_keys
+from imagelake.lake.erasure_search import Found, Search
+from imagelake.lake.rows import Row, Status
+from imagelake.run.erasure_models import Selection
+from imagelake.run.models import PlannedBatch
+from imagelake.run.posts import Item
+from tests.support.factories import Context, event, item, keep_file, keep_plan, plan, result
+from tests.support.fake_lake import Lake
+
+ALICE, BOB = "did:plc:alice", "did:plc:bob"
+SHA256 = "ab" * 32
+
+
+def name(author_id: str, **more: str) -> dict[str, str]:
+    return {"source": "bluesky", "author_id": author_id, **more}
+
+
+def search(lake: Lake, **selection: Any) -> Found:
+    before = lake.stored()
+    found = Search(lake.media_index, lake.bucket).find(Selection.model_validate(selection))
+    assert lake.stored() == before
+    return found
+
+
+def close(lake: Lake, *rows: Row, dt: str = "2026-04-01", feed_id: str = "feed") -> PlannedBatch:
+    """Carry rows through a batch of their own; an accepted image gets its owner as in Transform."""
+    items = [item(row["post_id"], author_id=row["author_id"]) for row in rows]
+    dated = [cast(Row, {**row, "dt": dt}) for row in rows]
+    planned = keep_file(lake, plan(*items, dt=dt, feed_id=feed_id), *dated)
+    lake.media_index.own(
+        {str(row["raw_sha256"]): row["media_id"] for row in rows if row["status"] == Status.OK and row["raw_sha256"]}
+    )
+    map_keys.app.handler(event("map_keys", batch=planned.batch), Context())
+    return planned
+
+
+def shown(name: str, author_id: str = ALICE, sha256: str = SHA256, **more: Any) -> Row:
+    raw: dict[str, Any] = {"raw_sha256": sha256, "raw_key": object_keys.raw_image(sha256)}
+    return result(item(name, author_id=author_id), **raw, **more)
+
+
+def copy_of(original: Item, name: str, author_id: str, sha256: str = SHA256) -> Row:
+    return shown(name, author_id, sha256, status=Status.DUPLICATE, duplicate_of=original.media_id)
+
+
+def media_ids(*names: str) -> list[str]:
+    return sorted(item(one).media_id for one in names)
+
+
+def test_nothing_is_found(lake: Lake) -> None:
+    close(lake, shown("one"))
+    authors = [name(BOB), {"source": "x", "author_id": ALICE}]
+    found = search(lake, authors=authors, media_ids=["x/1"], sha256=["cd" * 32])
+    assert found == Found({}, {}, set(), {})
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        {"authors": [name(BOB)]},
+        {"posts": [name(BOB, post_id="two")]},
+        {"media_ids": [item("two").media_id]},
+        {"sha256": ["cd" * 32]},
+        {"authors": [name(BOB)], "media_ids": [item("two").media_id]},
+    ],
+)
+def test_item_is_found_by_each_of_its_ids(lake: Lake, selection: dict[str, Any]) -> None:
+    planned = close(lake, shown("one"), shown("two", BOB, "cd" * 32))
+    found = search(lake, **selection)
+    assert found.files == {object_keys.parquet(planned.batch): media_ids("two")}
+    assert found.entries[item("two").media_id]["row"] == 1
+    assert found.raw_images == {object_keys.raw_image("cd" * 32)}
+    assert (found.successors, found.open_batches) == ({}, {})
+
+
+def test_failed_and_rejected_items_are_found(lake: Lake) -> None:
+    rows = [shown("bad", BOB, status=Status.REJECTED), result(item("gone", author_id=BOB), Status.FAILED)]
+    close(lake, *rows)
+    found = search(lake, authors=[name(BOB)])
+    assert sorted(found.entries) == media_ids("bad", "gone")
+    assert found.raw_images == {object_keys.raw_image(SHA256)}
+
+
+@pytest.mark.parametrize("selection", [{"authors": [name(ALICE)]}, {"sha256": [SHA256]}])
+def test_image_of_a_person_goes_with_all_its_copies(lake: Lake, selection: dict[str, Any]) -> None:
+    first = close(lake, shown("one"))
+    second = close(lake, copy_of(item("one"), "two", BOB), shown("other", BOB, "cd" * 32), dt="2026-04-02")
+    found = search(lake, **selection)
+    assert found.files == {
+        object_keys.parquet(first.batch): media_ids("one"),
+        object_keys.parquet(second.batch): media_ids("two"),
+    }
+    assert (found.successors, found.raw_images) == ({}, {object_keys.raw_image(SHA256)})
+
+
+def test_person_who_shows_the_image_of_another_one_loses_only_that_row(lake: Lake) -> None:
+    close(lake, shown("one"), copy_of(item("one"), "two", BOB))
+    found = search(lake, authors=[name(BOB)])
+    assert sorted(found.entries) == media_ids("two")
+    assert (found.successors, found.raw_images) == ({}, set())
+
+
+@pytest.mark.parametrize("selection", [{"posts": [name(ALICE, post_id="one")]}, {"media_ids": media_ids("one")}])
+def test_oldest_duplicate_takes_the_place_of_a_post(lake: Lake, selection: dict[str, Any]) -> None:
+    close(lake, shown("one"))
+    close(lake, copy_of(item("one"), "a", BOB), dt="2026-04-03")
+    close(lake, copy_of(item("one"), "c", BOB), copy_of(item("one"), "b", BOB), dt="2026-04-02")
+    found = search(lake, **selection)
+    assert sorted(found.entries) == media_ids("one")
+    assert found.successors == {item("one").media_id: item("b").media_id}
+    assert found.raw_images == set()
+
+
+def test_duplicate_that_is_erased_too_takes_no_place(lake: Lake) -> None:
+    close(lake, shown("one"), copy_of(item("one"), "two", BOB), copy_of(item("one"), "three", "did:plc:carol"))
+    found = search(lake, media_ids=media_ids("one", "three"))
+    assert found.successors == {item("one").media_id: item("two").media_id}
+    assert search(lake, media_ids=media_ids("one", "two", "three")).successors == {}
+
+
+@pytest.mark.parametrize("near_duplicates", [False, True])
+def test_near_duplicates_only_if_asked(lake: Lake, near_duplicates: bool) -> None:
+    near = shown("near", BOB, "cd" * 32, duplicate_of=item("one").media_id)
+    close(lake, shown("one"), near)
+    close(lake, copy_of(item("near"), "same", BOB, "cd" * 32), dt="2026-04-02")
+    found = search(lake, media_ids=media_ids("one"), near_duplicates=near_duplicates)
+    assert sorted(found.entries) == media_ids(*(["near", "one", "same"] if near_duplicates else ["one"]))
+    assert found.successors == {}
+
+
+def test_items_of_open_batches_are_found(lake: Lake) -> None:
+    planned = keep_plan(lake, plan(item("one"), item("two", author_id=BOB), item("three", author_id=BOB)))
+    keep_plan(lake, plan(item("four"), feed_id="another"))
+    key = object_keys.open_batch(planned.batch)
+    both = [item("two").media_id, item("three").media_id]
+    assert search(lake, authors=[name(BOB)]).open_batches == {key: both}
+    assert search(lake, posts=[name(BOB, post_id="two")]).open_batches == {key: both[:1]}
+    assert search(lake, media_ids=both[1:]).open_batches == {key: both[1:]}
