@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aws_lambda_powertools.metrics import MetricUnit
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
+from imagelake.lake.suppression import SuppressionList, suppressions
 from imagelake.run.observability import logger, metrics
+from imagelake.sources.stream import ADAPTER, to_post
 from ingest_stream.execution import start
 from ingest_stream.records import ReadRecord
 from ingest_stream.settings import IngestStreamSettings
@@ -14,10 +18,14 @@ from ingest_stream.window import Window
 
 
 def stage(window: Window, read: list[ReadRecord], settings: IngestStreamSettings) -> None:
-    """Store rejects and posts, and start the execution; a window without posts needs none."""
+    """Store rejects and posts, and start the execution; a window without posts needs none.
+
+    Posts on the suppression list are left out.
+    """
     bucket = Bucket(settings.bucket_name)
     rejects = [record.reject for record in read if record.reject is not None]
-    posts = [record.post for record in read if record.post is not None]
+    listed = suppressions(settings.suppression_table, settings.suppression_key).read()
+    posts = [record.post for record in read if record.post is not None and not _is_listed(record.post, listed)]
     if rejects:
         bucket.put_lines(window.rejects_key, rejects)
     if posts:
@@ -28,5 +36,10 @@ def stage(window: Window, read: list[ReadRecord], settings: IngestStreamSettings
     logger.info(
         "window staged",
         extra={"window": window.name, "shard": window.shard, "first": window.first, "last": window.last,
-               "posts": len(posts), "rejected": len(rejects)},
+               "posts": len(posts), "rejected": len(rejects), "suppressed": len(read) - len(posts) - len(rejects)},
     )  # fmt: skip
+
+
+def _is_listed(record: dict[str, Any], listed: SuppressionList) -> bool:
+    # Reading the post a second time takes longer than a look at the list.
+    return bool(listed.hashes) and listed.covers(ADAPTER.name, to_post(record))

@@ -58,9 +58,9 @@ secretsmanager:GetSecretValue
     imagelake/bluesky-?????? Fetch
     imagelake/mastodon-?????? Fetch
     imagelake/x-?????? Fetch
-    SuppressionKey Fetch Validate Transform WriteParquet
+    SuppressionKey Fetch Validate Transform WriteParquet IngestStream
 dynamodb:Query
-    SuppressionTable Fetch Validate Transform WriteParquet
+    SuppressionTable Fetch Validate Transform WriteParquet IngestStream
 sqs:SendMessage
     AlertDeadLetters RelayAlert
 """

@@ -330,3 +330,11 @@ def test_many_records_plan_every_post_once_and_store_all_bad_records(lake: Lake,
     assert len(planned) == len(set(planned))
     assert set(planned) == {f"cms/{number}/0" for number in numbers}
     assert sorted(base64.b64decode(reject["raw"]["data_base64"]) for reject in rejects(lake)) == sorted(bad)
+
+
+def test_suppressed_posts_are_not_staged(lake: Lake, machine: Machine) -> None:
+    lake.suppress(("author", "stream", "bob"))
+    assert consume(post(1), post(2, author_id="bob")) == []
+    assert staged(lake) == [post(1)]
+    assert consume(post(3, author_id="bob"), first=2) == []
+    assert (staged(lake), len(machine.started)) == ([post(1)], 1)
