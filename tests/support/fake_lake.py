@@ -13,7 +13,7 @@ from moto import mock_aws
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.hash_log import HashLog
 from imagelake.lake.media_index import MediaIndex
-from imagelake.lake.suppression import hash_of
+from imagelake.lake.suppression import Suppressions
 from imagelake.run.aws import client
 from tests.support.private_parts import improved_moto, stored_in_memory
 
@@ -131,19 +131,10 @@ class Lake:
         client("dynamodb").put_item(TableName=BOOKMARKS, Item={name: {"S": value} for name, value in values.items()})
 
     def suppress(self, *names: tuple[str, ...]) -> None:
-        """Add hashes to the suppression list; each is of a kind and its ids, as ``hash_of`` takes them."""
+        """Put names on the suppression list."""
         with suppress(client("secretsmanager").exceptions.ResourceExistsException):
             client("secretsmanager").create_secret(Name=SUPPRESSION_KEY, SecretString="a key")
-        for name in names:
-            entry = {"list": {"S": "hashes"}, "entry": {"S": hash_of(b"a key", *name)}}
-            client("dynamodb").put_item(TableName=SUPPRESSIONS, Item=entry)
-        client("dynamodb").update_item(
-            TableName=SUPPRESSIONS,
-            Key={"list": {"S": "version"}, "entry": {"S": "version"}},
-            UpdateExpression="ADD #number :one",
-            ExpressionAttributeNames={"#number": "number"},
-            ExpressionAttributeValues={":one": {"N": "1"}},
-        )
+        Suppressions(SUPPRESSIONS, SUPPRESSION_KEY).add(names)
 
     def mapping(self) -> dict[str, dict[str, Any]]:
         """Every media item of the media index, by media id."""

@@ -10,14 +10,19 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from imagelake.run.aws import aws_errors, client
+from imagelake.run.aws import THREADS, aws_errors, client
 from imagelake.run.posts import Item, Post
 
-# Partitions of the table: all hashes, and the one item with the version.
-_HASHES, _VERSION = "hashes", "version"
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+# Partitions of the table: all hashes, and one item with the version.
+_HASHES = "hashes"
+_VERSION_ITEM: Mapping[str, AttributeValueTypeDef] = {"list": {"S": "version"}, "entry": {"S": "version"}}
 
 
 class NoPost(Protocol):
@@ -107,11 +112,37 @@ class Suppressions:
             self._version = version
         return self._list
 
+    def add(self, names: Iterable[tuple[str, ...]], **facts: str) -> None:
+        """Put names on the list, each a kind and its ids, with facts such as the reason; to add them again is no harm.
+
+        Every call of a worker that begins after this has them.
+        """
+        key = self._read_key()
+        with ThreadPoolExecutor(THREADS) as pool:
+            # Take every result: an error is raised only then.
+            list(pool.map(lambda name: self._put(hash_of(key, *name), facts), names))
+        # The version comes last: a worker that has read it then reads all of these hashes.
+        with aws_errors(self._table):
+            client("dynamodb").update_item(
+                TableName=self._table,
+                Key=_VERSION_ITEM,
+                UpdateExpression="ADD #number :one",
+                ExpressionAttributeNames={"#number": "number"},
+                ExpressionAttributeValues={":one": {"N": "1"}},
+            )
+
+    def _put(self, entry: str, facts: Mapping[str, str]) -> None:
+        values = {"list": _HASHES, "entry": entry, **facts}
+        with aws_errors(self._table):
+            client("dynamodb").put_item(
+                TableName=self._table, Item={name: {"S": value} for name, value in values.items()}
+            )
+
     def _read_version(self) -> int:
         with aws_errors(self._table):
             item = client("dynamodb").get_item(
                 TableName=self._table,
-                Key={"list": {"S": _VERSION}, "entry": {"S": _VERSION}},
+                Key=_VERSION_ITEM,
                 ConsistentRead=True,
             )
         return int(item["Item"]["number"]["N"]) if "Item" in item else 0

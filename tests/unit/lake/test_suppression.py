@@ -18,6 +18,7 @@ from tests.support.fake_lake import SUPPRESSION_KEY, SUPPRESSIONS, Lake
 from tests.support.watched_calls import watch
 
 ALICE = ("author", "bluesky", "did:plc:alice")
+BOB_MEDIA = ("media", "bluesky/bob/1/0")
 KEY = b"a key"
 
 
@@ -142,3 +143,24 @@ def test_long_list_has_several_pages(lake: Lake) -> None:
 def test_post_of_an_author_with_odd_characters() -> None:
     odd = Post.model_validate(post("one").model_dump() | {"author_id": '\u56fe\u0000"]'})
     assert listed(("author", "rss", odd.author_id)).covers("rss", odd)
+
+
+def test_names_that_are_added_again_stay_once(lake: Lake) -> None:
+    lake.suppress(ALICE)
+    table = Suppressions(SUPPRESSIONS, SUPPRESSION_KEY)
+    table.add([ALICE, BOB_MEDIA], reason="opt_out", erasure="e-1")
+    assert Suppressions(SUPPRESSIONS, SUPPRESSION_KEY).read().hashes == {
+        hash_of(KEY, *ALICE),
+        hash_of(KEY, *BOB_MEDIA),
+    }
+    items = client("dynamodb").scan(TableName=SUPPRESSIONS)["Items"]
+    facts = sorted(item["reason"]["S"] for item in items if "reason" in item)
+    assert facts == ["opt_out", "opt_out"]
+
+
+def test_version_changes_after_the_hashes(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that dies in between begins again; no worker has read a version without its hashes."""
+    lake.suppress()
+    calls = watch(monkeypatch, "PutItem", "UpdateItem", "GetSecretValue")
+    Suppressions(SUPPRESSIONS, SUPPRESSION_KEY).add([ALICE, BOB_MEDIA])
+    assert calls == ["GetSecretValue", "PutItem", "PutItem", "UpdateItem"]
