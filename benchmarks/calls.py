@@ -39,6 +39,7 @@ _OBJECT = re.compile(r"/[^/?]+(?:/|/?\?.*prefix=)(\w+)(?:/|%2F)(\w*)")
 _COUNTED_PER = {
     "raw/images": "image", "ImageKeys": "image",
     "work/parts": "part", "work": "batch", "open": "batch", "lake": "batch", "ImageHashes": "batch",
+    "Suppression": "batch",
 }  # fmt: skip
 # The batches of the counted run have one part each.
 _PRICED_IMAGES = {"image": 1, "part": costs.ITEMS_PER_PART, "batch": costs.BATCH_SIZE}

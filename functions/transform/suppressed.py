@@ -37,19 +37,21 @@ class SuppressedItems:
 
     def with_erased(self, living: list[StagedRow], decided: Mapping[str, StagedRow]) -> list[StagedRow]:
         """Add the erased rows to the others, in the order of the plan."""
-        rows = {media_id: tombstone(row, with_ids=True) for media_id, row in decided.items()}
-        rows |= {row["media_id"]: row for row in living}
-        rows |= self._never_claimed()
+        rows = {row["media_id"]: row for row in living}
+        rows |= {one: tombstone(row, with_ids=True) for one, row in decided.items() if one not in rows}
+        rows |= self._listed_by_id()
         return [rows[item.media_id] for item in self._plan.items if item.media_id in rows]
 
-    def _never_claimed(self) -> dict[str, StagedRow]:
-        """Make the erased rows of items on the list; only those that this batch has claimed keep their ids."""
+    def _listed_by_id(self) -> dict[str, StagedRow]:
+        """Make the erased rows of the items on the list; only those that this batch has claimed keep their ids."""
         batch, rows = self._plan.batch, {}
         for item in self._plan.items:
+            if item.media_id not in self.media_ids:
+                continue
             entry = self._entries.get(item.media_id)
-            is_theirs = entry is not None and entry["batch_id"] != batch.batch_id and entry["status"] != CLAIMED
-            if item.media_id in self.media_ids and not is_theirs:
-                is_claimed = entry is not None and is_of(entry, batch)
-                row = new_row(item, run_id=self._plan.run_id, dt=batch.dt, image_options=self._plan.image_options_json)
-                rows[item.media_id] = cast(StagedRow, tombstone(row, with_ids=is_claimed))
+            if entry is not None and entry["batch_id"] != batch.batch_id and entry["status"] != CLAIMED:
+                continue  # the row is in the other batch
+            row = new_row(item, run_id=self._plan.run_id, dt=batch.dt, image_options=self._plan.image_options_json)
+            is_claimed = entry is not None and is_of(entry, batch)
+            rows[item.media_id] = cast(StagedRow, tombstone(row, with_ids=is_claimed))
         return rows

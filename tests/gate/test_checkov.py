@@ -23,6 +23,7 @@ EXPLAINED = {
     "CKV_AWS_116": "Step Functions waits and catches; template_gate.py holds the functions that others call to a queue",
     "CKV_AWS_117": "nothing in a VPC is to be reached, and a way from there to the networks is billed by the hour",
     "CKV_AWS_119": "DynamoDB's own key encrypts the tables; one of ours is billed, and the posts are public",
+    "CKV_AWS_149": "Secrets Manager's own key encrypts the secret of the suppression list; one of ours is billed",
     "CKV_AWS_158": "CloudWatch's own key encrypts the logs; one of ours is billed, and the lines are keys and counts",
     "CKV_AWS_173": "Lambda's own key encrypts the variables, and template_gate.py sees that none is a secret",
 }
