@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     BeforeValidator,
@@ -26,6 +26,8 @@ from imagelake.run.sentences import faults
 from imagelake.sources.contract import Feed, IsRemoved, Reject, Source
 from imagelake.sources.responses import iso_time, read_json
 from imagelake.web.messages import Response
+
+T = TypeVar("T")
 
 # A client that sets no time sends the year 1. Data frames count nanoseconds, so they cannot hold a time after 2262.
 PLAUSIBLE_YEARS = range(1970, 2201)
@@ -121,19 +123,29 @@ def without_entries(
 ) -> bytes:
     """Return the JSON of a page without the entries for which ``is_removed`` is true.
 
-    ``find`` returns the list of entries in the decoded body. Each entry is parsed alone, as the only one of its page.
+    ``find`` returns the list of entries in the decoded body.
     """
     # The limit of values was checked before the page was parsed.
     body = read_json(feed, response, max_values=None)
     entries = find(body)
-    kept = []
-    for raw in list(entries):
-        entries[:] = [raw]
-        page = source.parse(feed, replace(response, body=_to_bytes(body)))
-        if not any(map(is_removed, page.entries)):
-            kept.append(raw)
-    entries[:] = kept
+
+    def has_removed(part: list[Any]) -> bool:
+        entries[:] = part
+        return any(map(is_removed, source.parse(feed, replace(response, body=_to_bytes(body))).entries))
+
+    entries[:] = keep(list(entries), has_removed)
     return _to_bytes(body)
+
+
+def keep(entries: list[T], has_removed: Callable[[list[T]], bool]) -> list[T]:
+    """Return the entries without those to remove; ``has_removed`` tells if one of several is among these.
+
+    It is asked about halves, because a few of many entries are to be removed, and each answer parses a page.
+    """
+    if not entries or not has_removed(entries):
+        return entries
+    half = len(entries) // 2
+    return [*keep(entries[:half], has_removed), *keep(entries[half:], has_removed)] if half else []
 
 
 def _to_bytes(body: Any) -> bytes:

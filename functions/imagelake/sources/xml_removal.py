@@ -10,6 +10,7 @@ from html import unescape
 from imagelake.run.posts import Post
 from imagelake.sources.contract import Feed, IsRemoved, Reject, Source
 from imagelake.sources.responses import content_type
+from imagelake.sources.wire import keep
 from imagelake.sources.xml_text import xml_text
 from imagelake.web.messages import Response
 
@@ -24,19 +25,18 @@ _LISTED = re.compile(r"""<(?:[\w.-]{1,64}:)?li\s[^<>]*resource\s*=\s*["']([^"'<>
 
 
 def remove_entries(source: Source, feed: Feed, response: Response, is_removed: IsRemoved) -> bytes:
-    """Return the feed without the entries for which ``is_removed`` is true, each parsed as the only one of the feed."""
+    """Return the feed without the entries for which ``is_removed`` is true."""
     text = xml_text(response.body, content_type(response))
     spans = list(_spans(text))
-    removed: list[tuple[int, int]] = []
     urls: set[str] = set()
-    for start, end in spans:
-        alone = _without(text, [span for span in spans if span != (start, end)])
-        page = source.parse(feed, replace(response, body=_to_bytes(alone)))
-        entries = [entry for entry in page.entries if is_removed(entry)]
-        if entries:
-            removed.append((start, end))
-            urls |= {text for entry in entries for text in (entry.post_id, _permalink(entry)) if text}
-    kept = _without(text, removed)
+
+    def has_removed(part: list[tuple[int, int]]) -> bool:
+        page = source.parse(feed, replace(response, body=_to_bytes(_with_only(text, spans, part))))
+        removed = [entry for entry in page.entries if is_removed(entry)]
+        urls.update(url for entry in removed for url in (entry.post_id, _permalink(entry)) if url)
+        return bool(removed)
+
+    kept = _with_only(text, spans, keep(spans, has_removed))
     return _to_bytes(_LISTED.sub(lambda match: "" if unescape(match[1]) in urls else match[0], kept))
 
 
@@ -59,12 +59,15 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
         yield start, len(text)
 
 
-def _without(text: str, spans: list[tuple[int, int]]) -> str:
-    kept, place = [], 0
+def _with_only(text: str, spans: list[tuple[int, int]], kept: list[tuple[int, int]]) -> str:
+    """Return the text without the entries at ``spans`` that are not among those at ``kept``."""
+    pieces, place, wanted = [], 0, set(kept)
     for start, end in spans:
-        kept.append(text[place:start])
+        pieces.append(text[place:start])
         place = end
-    return "".join([*kept, text[place:]])
+        if (start, end) in wanted:
+            pieces.append(text[start:end])
+    return "".join([*pieces, text[place:]])
 
 
 def _to_bytes(text: str) -> bytes:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from imagelake.run.posts import Post
 from imagelake.sources import Feed, Reject, get_source
 from imagelake.sources.contract import IsRemoved
+from imagelake.sources.wire import keep
 from imagelake.web.messages import Response
 from tests.support.feed_bodies import FEED, NAMESPACES, SOURCE, WHEN, item, response, rss
 from tests.support.json_mutations import FIXED
@@ -157,3 +158,16 @@ def test_records_of_two_networks_with_one_post_id() -> None:
         lambda entry: isinstance(entry, Post) and entry.author_id == "alice",
     )
     assert json.loads(smaller) == records[1:]
+
+
+@FIXED
+@given(gone=st.sets(st.integers(0, 99)))
+def test_few_pages_are_parsed_to_remove_few_entries(gone: set[int]) -> None:
+    asked: list[int] = []
+
+    def has_removed(part: list[int]) -> bool:
+        asked.append(len(part))
+        return not gone.isdisjoint(part)
+
+    assert keep([*range(100)], has_removed) == [number for number in range(100) if number not in gone]
+    assert len(asked) <= 1 + 14 * len(gone)
