@@ -26,12 +26,14 @@ _VERSION_ITEM: Mapping[str, AttributeValueTypeDef] = {"list": {"S": "version"}, 
 
 
 class NoPost(Protocol):
-    """An entry of a page that is no post: its id, if it has one, and the entry as JSON."""
+    """An entry of a page that is no post: its id, if it has one, the entry as JSON, and its known authors."""
 
     @property
     def post_id(self) -> str | None: ...
     @property
     def raw(self) -> Any: ...
+    @property
+    def author_ids(self) -> tuple[str, ...]: ...
 
 
 class SuppressionList(NamedTuple):
@@ -84,10 +86,10 @@ class SuppressionList(NamedTuple):
         )
 
     def _names_listed(self, source: str, entry: NoPost) -> bool:
-        """Tell if one of the texts of an entry is a suppressed author, or together with its id a suppressed post."""
+        """Tell if an author or a text of an entry is a suppressed author, or together with its id a suppressed post."""
         return any(
             self.has_author(source, text) or (entry.post_id is not None and self.has_post(source, text, entry.post_id))
-            for text in set(_texts(entry.raw))
+            for text in {*entry.author_ids, *_texts(entry.raw)}
         )
 
     def _has(self, *parts: str) -> bool:

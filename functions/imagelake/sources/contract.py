@@ -51,11 +51,15 @@ class RateLimit:
 
 @dataclass(frozen=True)
 class Reject:
-    """An entry that does not become a post: its id if it has one, the reason, and the entry as JSON."""
+    """An entry that does not become a post: its id if it has one, the reason, and the entry as JSON.
+
+    ``author_ids`` are those of its people, if no text of the entry is such an id.
+    """
 
     post_id: str | None
     reason: str
     raw: Any = None
+    author_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

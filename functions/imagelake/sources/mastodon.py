@@ -14,7 +14,7 @@ ids are taken from a ``Link`` header, never its host. A cursor to posts behind t
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated, Any
@@ -240,7 +240,7 @@ def _listing(feed: Feed, response: Response, entries: list[Any]) -> Page:
         positions.append(Bookmark(newest_id=status.id, newest_at=seen_at))
         return _post(status, server)
 
-    posts, rejects = read_entries(feed, entries, read, _id)
+    posts, rejects = read_entries(feed, entries, read, _id, lambda raw: tuple(_authors(raw, server)))
     query = dict(parse_qsl(urlsplit(response.url).query))
     if _BEHIND in query:
         return Page(posts, rejects, _next_behind(response, query), _DIALECT.rate(response), positions=[])
@@ -256,12 +256,11 @@ def _post(status: _Status, server: str) -> Post:
         raise ValueError(f"visibility: {status.visibility[:40]}, not public")
     if status.account.noindex:
         raise ValueError("the author asks not to be indexed")
-    acct = (status.account.acct or "unknown").lower()
+    acct = status.account.acct or "unknown"
     return Post(
         post_id=status.id,
-        # Account ids count from 1 on every server; the full handle is the same on all servers.
-        author_id=acct if "@" in acct else f"{acct}@{server}",
-        author_name=status.account.display_name or acct,
+        author_id=_author_id_of(acct, server),
+        author_name=status.account.display_name or acct.lower(),
         permalink=status.url or None,
         posted_at=status.created_at,
         text="\n\n".join(filter(None, [status.spoiler_text, plain_text(status.content)])),
@@ -271,6 +270,21 @@ def _post(status: _Status, server: str) -> Post:
             status.media_attachments, lambda raw, index: _media(raw, index, server), f"mastodon/{server}/{status.id}"
         ),
     )
+
+
+def _author_id_of(acct: str, server: str) -> str:
+    """Return the full handle, which is the same on all servers; account ids count from 1 on every server."""
+    return acct.lower() if "@" in acct else f"{acct.lower()}@{server}"
+
+
+def _authors(raw: Any, server: str) -> Iterator[str]:
+    """Yield the authors of an entry that is no post: its own one, and that of the post that it repeats."""
+    match raw:
+        case {"account": {"acct": str(acct)}}:
+            yield _author_id_of(acct, server)
+    match raw:
+        case {"reblog": dict(repeated)}:
+            yield from _authors(repeated, server)
 
 
 def _media(raw: Any, index: int, server: str) -> Media:

@@ -100,7 +100,11 @@ Moment = Annotated[datetime, BeforeValidator(moment)]
 
 
 def read_entries(
-    feed: Feed, entries: Collection[Any], to_post: Callable[[Any], Post], id_of: Callable[[Any], str | None]
+    feed: Feed,
+    entries: Collection[Any],
+    to_post: Callable[[Any], Post],
+    id_of: Callable[[Any], str | None],
+    authors_of: Callable[[Any], tuple[str, ...]] = lambda _: (),
 ) -> tuple[list[Post], list[Reject]]:
     """Turn the entries of a page into posts; an entry for which ``to_post`` raises ``ValueError`` is a reject.
 
@@ -114,7 +118,7 @@ def read_entries(
         try:
             posts.append(to_post(raw))
         except ValueError as error:
-            rejects.append(Reject(id_of(raw), reason(error), raw))
+            rejects.append(Reject(id_of(raw), reason(error), raw, authors_of(raw)))
     return posts, rejects
 
 

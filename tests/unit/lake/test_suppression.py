@@ -89,6 +89,12 @@ def test_reject_is_covered_if_it_names_an_author(raw: Any, expected: bool) -> No
     assert not listed(ALICE).covers("x", Reject("one", "a reason", raw))
 
 
+def test_reject_is_covered_by_the_author_that_its_adapter_knows() -> None:
+    suppressed = listed(("author", "mastodon", "alice@server.example"))
+    assert suppressed.covers("mastodon", Reject("1", "a reason", {"acct": "Alice"}, ("alice@server.example",)))
+    assert not suppressed.covers("mastodon", Reject("1", "a reason", {"acct": "Alice"}, ("alice@other.example",)))
+
+
 def test_reject_is_covered_as_a_post_of_its_author() -> None:
     suppressed = listed(("post", "x", "8", "17"))
     assert suppressed.covers("x", Reject("17", "a reason", {"id": "17", "author_id": 8}))

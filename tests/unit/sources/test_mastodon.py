@@ -504,6 +504,15 @@ def test_limit_when_reached_ends_at_the_servers_reset() -> None:
     assert caught.value.reset_at == datetime(2026, 10, 1, 12, 5, 0, 123456, tzinfo=UTC)
 
 
+def test_reject_names_its_authors_by_their_full_handles() -> None:
+    """So that nothing of an erased author is stored; in an entry, a local account has its name alone."""
+    theirs = status("200") | {"account": {"acct": "Bob@Other.example"}}
+    rejects = page(status("113", reblog=theirs), status("114", visibility="private"), None, {"account": 7}).rejects
+    assert [reject.author_ids for reject in rejects] == [
+        ("alice@social.example", "bob@other.example"), ("alice@social.example",), (), (),
+    ]  # fmt: skip
+
+
 class TestPage(PageProperties):
     source, feed, url = SOURCE, ACCOUNT, STATUSES
     good = [
