@@ -162,6 +162,26 @@ class Bucket:
             pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
             return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
+    def all_versions(self, key: str) -> dict[str, str | None]:
+        """List the ids of all versions of an object, each with its ETag, the current one first.
+
+        A delete marker is a version without an ETag.
+        """
+        found: list[tuple[bool, str, str | None]] = []
+        with aws_errors(key):
+            # Other keys can begin with this one.
+            for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=key):
+                versions = [one for one in page.get("Versions", []) if one["Key"] == key]
+                markers = [one for one in page.get("DeleteMarkers", []) if one["Key"] == key]
+                found += [(one["IsLatest"], one["VersionId"], one["ETag"]) for one in versions]
+                found += [(one["IsLatest"], one["VersionId"], None) for one in markers]
+        return {version_id: etag for _, version_id, etag in sorted(found, key=lambda one: not one[0])}
+
+    def delete_version(self, key: str, version_id: str) -> None:
+        """Delete one version of an object for ever; one that is gone is no error."""
+        with aws_errors(key):
+            self._s3.delete_object(Bucket=self.name, Key=key, VersionId=version_id)
+
     def delete(self, key: str, version: Version | None = None) -> None:
         """Delete an object, which may not exist; with ``version``, only if it is still this version."""
         condition: Any = {} if version is None else {"IfMatch": version.etag}

@@ -138,3 +138,38 @@ def feed_problem(feed_id: str) -> str:
 def feed_reconciliation(run: Run, feed_id: str) -> str:
     """Name the checked result of a feed."""
     return f"reports/{run.run_id}/feeds/{feed_id}.json"
+
+
+def erasure_prefix(erasure_id: str) -> str:
+    """Name the folder of an erasure's working objects, which are deleted at its end."""
+    return f"work/erasures/{erasure_id}/"
+
+
+def erasure_request(erasure_id: str) -> str:
+    """Name the request of an erasure."""
+    return f"{erasure_prefix(erasure_id)}request.json"
+
+
+def erasure_list(erasure_id: str, name: str) -> str:
+    """Name a list of what an erasure found: its files, days, runs or media items."""
+    return f"{erasure_prefix(erasure_id)}{name}.json"
+
+
+def erasure_notes(erasure_id: str) -> str:
+    """Name the folder of the notes of an erasure."""
+    return f"{erasure_prefix(erasure_id)}notes/"
+
+
+def erasure_note(erasure_id: str, key: str) -> str:
+    """Name the note of one object that an erasure changes."""
+    return f"{erasure_notes(erasure_id)}{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+
+
+def receipt(erasure_id: str) -> str:
+    """Name the receipt of an erasure."""
+    return f"erasures/{erasure_id}.json"
+
+
+def receipt_page(erasure_id: str) -> str:
+    """Name the page of a receipt."""
+    return f"erasures/{erasure_id}.html"

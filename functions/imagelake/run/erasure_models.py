@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    ValidationError,
+    model_validator,
+)
 
 from imagelake.run.errors import BadInputError
 from imagelake.run.frozen_model import FrozenModel
@@ -112,3 +121,118 @@ class ErasureRequest(_Strict):
             raise BadInputError(f"erasure request: {'; '.join(problems)}") from None
         except ValueError as error:
             raise BadInputError(f"erasure request: {error}") from None
+
+
+class Erasure(FrozenModel):
+    """One erasure, as its states pass it on. It names nobody; the request is an object that ends with the erasure."""
+
+    erasure_id: str
+    execution_arn: str
+    started_at: AwareDatetime
+    reason: ErasureReason
+    reference: str
+    dry_run: bool
+
+
+class ErasedDay(FrozenModel):
+    """A day of a network, whose raw pages, rejects and stream windows an erasure reads."""
+
+    source: str
+    dt: str
+
+
+class FileChanges(FrozenModel):
+    """The changes of one dataset file, by media id; an object, because an execution's history must name no item.
+
+    ``promote`` has the erased owner whose image a duplicate gets, and the key of the owner's file. ``relink`` has the
+    new original of a row whose original is erased; ``None`` if it has none any more.
+    """
+
+    key: str
+    erase: list[str] = Field(default_factory=list)
+    promote: dict[str, tuple[str, str]] = Field(default_factory=dict)
+    relink: dict[str, str | None] = Field(default_factory=dict)
+
+
+class FoundCounts(FrozenModel):
+    """The numbers of what was found, and the price in US dollars of erasing it."""
+
+    items: NonNegativeInt
+    files: NonNegativeInt
+    open_batches: NonNegativeInt
+    raw_images: NonNegativeInt
+    pages: NonNegativeInt
+    reports: NonNegativeInt
+    usd: NonNegativeFloat
+
+
+class SuppressRequest(FrozenModel):
+    """Puts on the list what the request names, or what the search has found."""
+
+    erasure: Erasure
+    what: Literal["request", "found"]
+
+
+class SuppressResult(FrozenModel):
+    """The number of hashes that were put on the list."""
+
+    entries: NonNegativeInt
+
+
+class ErasureCall(FrozenModel):
+    """Request of Find Erased, Erase Images and Write Receipt."""
+
+    erasure: Erasure
+
+
+class FindErasedResult(FrozenModel):
+    """The result of one search.
+
+    ``must_wait`` is true while a run is in progress that began before the suppression. ``left`` is the number of items,
+    open batches and raw images that are not erased yet. The keys are those of lists for the Distributed Maps.
+    """
+
+    must_wait: bool
+    left: NonNegativeInt
+    counts: FoundCounts
+    promotions_key: str
+    files_key: str
+    days_key: str
+    reports_key: str
+
+
+class EraseRowsRequest(FrozenModel):
+    """One dataset file, by the number of its ``FileChanges``; promotions of all files come before everything else."""
+
+    erasure: Erasure
+    step: Literal["promote", "erase"]
+    number: NonNegativeInt
+
+
+class ErasePagesRequest(FrozenModel):
+    """One day of a network."""
+
+    erasure: Erasure
+    day: ErasedDay
+
+
+class EraseReportsRequest(FrozenModel):
+    """The report of one run."""
+
+    erasure: Erasure
+    run_id: str
+
+
+class EraseResult(FrozenModel):
+    """The number of objects or table items that were changed, and of the entries that were erased in them."""
+
+    changed: NonNegativeInt
+    erased: NonNegativeInt
+
+
+class WriteReceiptResult(FrozenModel):
+    """The key of the receipt, which is empty after a dry run, and the notification."""
+
+    receipt_key: str
+    subject: str
+    message: str

@@ -30,7 +30,7 @@ def test_dynamodb_refuses_long_keys_and_large_items(lake: Lake) -> None:
         lake.media_index.get_many(["x" * 2_049])
     for item in (
         {"media_id": "図" * 683},
-        {"media_id": "a", "author_id": "図" * 683},
+        {"media_id": "a", "author": "図" * 683},
         {"media_id": "a", "x": "y" * 410_000},
     ):
         with pytest.raises(ClientError, match="ValidationException"):

@@ -1,0 +1,153 @@
+"""The objects that one erasure rewrites or deletes, and the note that it keeps of each for its receipt.
+
+An object is replaced only if nobody has changed it since it was read, then its older versions are deleted. The note is
+written first. So an erasure that was killed in between, or that runs again, still knows what it has erased.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterator
+from enum import StrEnum
+from typing import NamedTuple
+
+from pydantic import Field
+
+from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket, Version
+from imagelake.run.errors import ObjectMissingError, StorageUnavailableError
+from imagelake.run.frozen_model import FrozenModel
+from imagelake.run.retries import attempts
+
+_TRIES = 5
+
+
+class Place(StrEnum):
+    """Places with personal data; docs/erasure.md has a row for each."""
+
+    DATASET_FILES = "dataset_files"
+    RAW_IMAGES = "raw_images"
+    RAW_PAGES = "raw_pages"
+    REJECTS = "rejects"
+    FAILURE_LISTS = "failure_lists"
+    REPORT_PAGES = "report_pages"
+    SUMMARIES = "summaries"
+    OPEN_BATCHES = "open_batches"
+    STAGED_BATCHES = "staged_batches"
+    PARTS = "parts"
+    STREAM_WINDOWS = "stream_windows"
+    DISCARDED_RECORDS = "discarded_records"
+    MEDIA_INDEX = "media_index"
+    HASH_LOG = "hash_log"
+
+
+class Change(NamedTuple):
+    """The new body of an object, or ``None`` to delete it, and the ids of what is erased in it."""
+
+    body: bytes | None
+    items: Collection[str]
+    metadata: dict[str, str] | None = None
+
+
+class ErasedObject(FrozenModel):
+    """The note of one object. It is deleted with the erasure's other working objects, so it may have ids."""
+
+    place: Place
+    key: str
+    items: list[str]
+    sha256_before: str | None = None
+    sha256_after: str | None = None
+    versions: list[str] = Field(default_factory=list)
+
+
+class ErasedObjects:
+    """All objects that one erasure changes."""
+
+    def __init__(self, bucket: Bucket, erasure_id: str) -> None:
+        self._bucket = bucket
+        self._erasure_id = erasure_id
+
+    def rewrite(
+        self, place: Place, key: str, content_type: str, change: Callable[[bytes, Version], Change | None]
+    ) -> None:
+        """Replace an object by what ``change`` makes of it, and delete its older versions.
+
+        ``change`` returns ``None`` if there is nothing to erase; then older versions go only if this erasure has
+        changed the object before. A missing object is no error.
+        """
+        for _ in attempts(_TRIES):
+            try:
+                body, version = self._bucket.get_with_version(key)
+            except ObjectMissingError:
+                break
+            changed = change(body, version)
+            if changed is None:
+                break
+            self.note(place, key, changed.items, body, changed.body)
+            if changed.body is None:
+                # The next try finds either nothing, or what somebody has written in between.
+                self._bucket.delete(key, version)
+                continue
+            metadata = version.metadata if changed.metadata is None else changed.metadata
+            if self._bucket.put_if_unchanged(key, changed.body, content_type, version, metadata):
+                break
+        else:
+            raise StorageUnavailableError(f"{key}: {_TRIES} times another worker was first")
+        self._delete_older_versions(key)
+
+    def remove(self, place: Place, key: str, items: Collection[str]) -> None:
+        """Delete all versions of an object."""
+        if self._bucket.all_versions(key):
+            self.note(place, key, items)
+            self._bucket.delete(key)
+        self._delete_older_versions(key)
+
+    def note(
+        self, place: Place, key: str, items: Collection[str], before: bytes | None = None, after: bytes | None = None
+    ) -> None:
+        """Add to the note of an object, or of an item of a table; what was noted before stays."""
+        noted = self._read(key)
+        first = noted.sha256_before if noted else _sha256(before)
+        self._write(
+            ErasedObject(
+                place=place,
+                key=key,
+                items=sorted({*items, *(noted.items if noted else ())}),
+                sha256_before=first,
+                sha256_after=_sha256(after),
+                versions=noted.versions if noted else [],
+            )
+        )
+
+    def notes(self) -> Iterator[ErasedObject]:
+        """Read all notes of this erasure."""
+        for key in self._bucket.list(object_keys.erasure_notes(self._erasure_id)):
+            yield self._bucket.get_model(key, ErasedObject)
+
+    def _delete_older_versions(self, key: str) -> None:
+        """Delete the versions of an object that this erasure has changed, except the current one."""
+        noted = self._read(key)
+        if noted is None:
+            return
+        versions = self._bucket.all_versions(key)
+        # A delete marker is no copy of the data: it goes too, and it is not counted.
+        current = next(iter(versions), "")
+        old = [one for one in versions if one != current or versions[one] is None]
+        bodies = {one for one in old if versions[one] is not None}
+        if bodies:
+            self._write(noted.model_copy(update={"versions": sorted({*noted.versions, *bodies})}))
+        for version_id in old:
+            self._bucket.delete_version(key, version_id)
+
+    def _read(self, key: str) -> ErasedObject | None:
+        try:
+            return self._bucket.get_model(object_keys.erasure_note(self._erasure_id, key), ErasedObject)
+        except ObjectMissingError:
+            return None
+
+    def _write(self, noted: ErasedObject) -> None:
+        self._bucket.put_json(object_keys.erasure_note(self._erasure_id, noted.key), noted.model_dump(mode="json"))
+
+
+def _sha256(body: bytes | None) -> str | None:
+    return None if body is None else hashlib.sha256(body).hexdigest()

@@ -1,0 +1,129 @@
+"""Objects that an erasure rewrites or deletes, with all their versions, however often it is killed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from imagelake.lake.bucket import Version
+from imagelake.lake.erased_objects import Change, ErasedObject, ErasedObjects, Place
+from imagelake.run.aws import client
+from tests.support.fake_lake import BUCKET, Lake
+
+KEY = "rejects/one.jsonl"
+TEXT = "text/plain"
+
+
+@pytest.fixture
+def objects(lake: Lake) -> ErasedObjects:
+    client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    return ErasedObjects(lake.bucket, "e1")
+
+
+def without_bob(body: bytes, version: Version) -> Change | None:
+    lines = body.split()
+    kept = [line for line in lines if line != b"bob"]
+    return None if kept == lines else Change(b" ".join(kept) or None, ["post of bob"])
+
+
+def bodies(key: str = KEY) -> list[bytes]:
+    s3 = client("s3")
+    found = s3.list_object_versions(Bucket=BUCKET, Prefix=key)
+    return [
+        s3.get_object(Bucket=BUCKET, Key=key, VersionId=one["VersionId"])["Body"].read()
+        for one in found.get("Versions", [])
+        if one["Key"] == key
+    ] + [b"" for one in found.get("DeleteMarkers", []) if one["Key"] == key]
+
+
+def only_note(objects: ErasedObjects) -> ErasedObject:
+    (note,) = objects.notes()
+    return note
+
+
+def test_older_versions_go_and_metadata_stays(lake: Lake, objects: ErasedObjects) -> None:
+    for body in (b"bob", b"bob ann", b"ann bob cat"):
+        lake.bucket.put(KEY, body, TEXT, {"url": "https://example.org"})
+    lake.bucket.put(KEY + ".other", b"bob", TEXT)
+    objects.rewrite(Place.REJECTS, KEY, TEXT, without_bob)
+    assert bodies() == [b"ann cat"]
+    assert bodies(KEY + ".other") == [b"bob"]
+    assert lake.bucket.get_with_version(KEY)[1].metadata == {"url": "https://example.org"}
+    note = only_note(objects)
+    assert (note.items, len(note.versions), note.place) == (["post of bob"], 3, "rejects")
+    assert note.sha256_before != note.sha256_after
+
+
+def test_an_object_of_which_nothing_stays_is_deleted_with_its_marker(lake: Lake, objects: ErasedObjects) -> None:
+    lake.bucket.put(KEY, b"bob", TEXT)
+    objects.rewrite(Place.REJECTS, KEY, TEXT, without_bob)
+    assert bodies() == []
+    assert only_note(objects).sha256_after is None
+
+
+@pytest.mark.parametrize("calls", range(8))
+def test_the_second_try_ends_what_a_killed_one_began(
+    lake: Lake, objects: ErasedObjects, monkeypatch: pytest.MonkeyPatch, calls: int
+) -> None:
+    for body in (b"bob", b"ann bob"):
+        lake.bucket.put(KEY, body, TEXT)
+    made = []
+
+    def watched(name: str) -> Any:
+        real = getattr(lake.bucket, name)
+
+        def call(*args: Any, **options: Any) -> Any:
+            made.append(name)
+            if len(made) > calls:
+                raise KeyboardInterrupt
+            return real(*args, **options)
+
+        return call
+
+    for name in ("get_with_version", "put_json", "put_if_unchanged", "all_versions", "delete_version"):
+        monkeypatch.setattr(lake.bucket, name, watched(name))
+    try:
+        objects.rewrite(Place.REJECTS, KEY, TEXT, without_bob)
+    except KeyboardInterrupt:
+        made.clear()
+        monkeypatch.undo()
+        objects.rewrite(Place.REJECTS, KEY, TEXT, without_bob)
+    assert bodies() == [b"ann"]
+    note = only_note(objects)
+    assert (note.items, len(note.versions)) == (["post of bob"], 2)
+    assert note.sha256_before != note.sha256_after
+
+
+def test_a_change_by_somebody_else_in_between_is_kept(
+    lake: Lake, objects: ErasedObjects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.bucket.put(KEY, b"ann bob", TEXT)
+    others = [b"ann bob dan"]
+
+    def change(body: bytes, version: Version) -> Change | None:
+        if others:
+            lake.bucket.put(KEY, others.pop(), TEXT)
+        return without_bob(body, version)
+
+    objects.rewrite(Place.REJECTS, KEY, TEXT, change)
+    assert bodies() == [b"ann dan"]
+
+
+def test_nothing_to_erase_changes_nothing(lake: Lake, objects: ErasedObjects) -> None:
+    for body in (b"ann", b"ann cat"):
+        lake.bucket.put(KEY, body, TEXT)
+    objects.rewrite(Place.REJECTS, KEY, TEXT, without_bob)
+    objects.rewrite(Place.REJECTS, "rejects/missing", TEXT, without_bob)
+    assert sorted(bodies()) == [b"ann", b"ann cat"]
+    assert list(objects.notes()) == []
+
+
+def test_remove_deletes_all_versions(lake: Lake, objects: ErasedObjects) -> None:
+    for body in (b"one", b"two"):
+        lake.bucket.put(KEY, body, TEXT)
+    objects.remove(Place.RAW_IMAGES, KEY, ["a"])
+    objects.remove(Place.RAW_IMAGES, KEY, ["a"])
+    objects.remove(Place.RAW_IMAGES, "raw/missing", ["b"])
+    assert bodies() == []
+    assert (only_note(objects).items, len(only_note(objects).versions)) == (["a"], 2)
