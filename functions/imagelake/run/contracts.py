@@ -20,6 +20,7 @@ from imagelake.run.erasure_models import (
     FindErasedResult,
     SuppressRequest,
     SuppressResult,
+    WriteReceiptRequest,
     WriteReceiptResult,
 )
 from imagelake.run.errors import (
@@ -233,5 +234,5 @@ CONTRACTS: dict[str, Contract] = {
     "erase_pages": Contract(ErasePagesRequest, EraseResult, STORAGE_ERRORS),
     "erase_reports": Contract(EraseReportsRequest, EraseResult, STORAGE_ERRORS),
     "erase_images": Contract(ErasureCall, EraseResult, STORAGE_ERRORS),
-    "write_receipt": Contract(ErasureCall, WriteReceiptResult, STORAGE_ERRORS),
+    "write_receipt": Contract(WriteReceiptRequest, WriteReceiptResult, STORAGE_ERRORS),
 }
