@@ -24,7 +24,9 @@ from tools.glue_projection import with_networks
 from tools.schedule import no_good_run_hours
 
 # The functions of each workflow, by their stems.
-STEPS = [(workflow, stem) for workflow, machine in MACHINES.items() for stem in dict.fromkeys(lambda_tasks(machine).values())]
+STEPS = [
+    (workflow, stem) for workflow, machine in MACHINES.items() for stem in dict.fromkeys(lambda_tasks(machine).values())
+]
 # Functions outside the state machine, by package.
 OUTSIDE = {"ingest_stream": "IngestStream", "relay_alert": "RelayAlert"}
 ARN = "arn:${AWS::Partition}:%s:${AWS::Region}:${AWS::AccountId}:"
