@@ -158,10 +158,12 @@ def _parse(fields: dict[str, Any], feed_list: _FeedList) -> RunInput:
         return RunInput.model_validate(fields)
     except ValidationError as error:
         problems: defaultdict[str, list[str]] = defaultdict(list)
-        for name, fault in islice(faults(error, RunInput), _MAX_FAULTS):
+        # Lambda logs this message, so it has no value of a feed, which can be a name.
+        with_values, without = faults(error, RunInput), faults(error, RunInput, with_values=False)
+        for (name, fault), (_, plain) in islice(zip(with_values, without, strict=True), _MAX_FAULTS):
             first, dot, rest = name.partition(".")
             place = feed_list if first == "feeds" else _FeedList(_INPUT.title, first)
-            problems[place.title].append(f"{place.name}{dot}{rest}: {fault}")
+            problems[place.title].append(f"{place.name}{dot}{rest}: {plain if first == 'feeds' else fault}")
         raise BadInputError("; ".join(f"{title}: {'; '.join(texts)}" for title, texts in problems.items())) from None
 
 
