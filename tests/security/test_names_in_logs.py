@@ -79,7 +79,7 @@ def failing_feeds(website: WebServer) -> list[Any]:
 
 @pytest.fixture
 def logged(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """What the functions log; Lambda's runtime adds the message of each error."""
+    """The log of all functions; Lambda's runtime adds the message of each error."""
     log = io.StringIO()
     monkeypatch.setattr(logger.registered_handler, "stream", log)
     caught = pipeline._caught
