@@ -192,7 +192,8 @@ def _names(history: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     for event in history:
         exited = event.get("stateExitedEventDetails")
         if exited is not None and exited["name"] == "Check Input" and "output" in exited:
-            return {feed["feed_id"]: feed["name"] for feed in json.loads(exited["output"])["feeds"]}
+            # Of a wrong input, the output has the error and no feeds.
+            return {feed["feed_id"]: feed["name"] for feed in json.loads(exited["output"]).get("feeds", ())}
     return {}
 
 

@@ -105,6 +105,11 @@ def test_read_steps_names_the_feed_of_an_error() -> None:
     assert line.startswith("x:b cannot be reached: no answer ")
 
 
+def test_read_steps_when_the_input_is_wrong_finds_no_names() -> None:
+    read = ("TaskStateExited", {"stateExitedEventDetails": {"name": "Check Input", "output": '{"error": {}}'}})
+    assert [step.name for step in read_steps(history(entered("Map", "Each"), read), DEFINITION)] == ["Each"]
+
+
 def test_read_steps_tells_of_each_try_of_each_feed() -> None:
     """AWS writes ``LambdaFunctionFailed`` for a Task whose resource is a function, the local engine ``TaskFailed``."""
 
