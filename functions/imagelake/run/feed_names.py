@@ -14,6 +14,7 @@ from typing import Any
 
 from imagelake.run.masking import mask, mask_feed
 from imagelake.run.models import FeedEntry
+from imagelake.run.sentences import show
 
 _HOST = re.compile(r"[^/?#@:\s]+\.[^/?#@:\s]+")
 
@@ -50,9 +51,10 @@ def _with_id(message: str, feed: FeedEntry) -> str:
 def _names(feed: FeedEntry) -> Iterator[str]:
     """Return everything that can name the feed: its definition as messages show it, and each part of it."""
     yield title(feed.config)
+    wholes = [text for text in (feed.name, feed.config) if isinstance(text, str)]
     fields = feed.config if isinstance(feed.config, dict) else {}
-    texts = [feed.name, feed.config, *(value for field, value in fields.items() if field != "source")]
-    for text in filter(lambda text: isinstance(text, str), texts):
-        target = text.partition(":")[2] if text in (feed.name, feed.config) else text
-        yield from (text, mask(text), target, mask(target), *_HOST.findall(target))
-        yield from re.split("[#@]", target)
+    # Other fields are settings, and their values help. A wrong field of the three can be a number.
+    parts = [str(fields[field]) for field in ("account", "hashtag", "server") if field in fields]
+    for text in (*wholes, *(whole.partition(":")[2] for whole in wholes), *parts):
+        # A message about a wrong value shows its beginning.
+        yield from (text, mask(text), show(text).strip('"…'), *_HOST.findall(text), *re.split("[#@]", text))

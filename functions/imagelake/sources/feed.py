@@ -138,7 +138,7 @@ class Feed(ImageOptionChanges):
         try:
             return cls.model_validate(value)
         except ValidationError as error:
-            field, fault = next(faults(error, cls, with_values=False))
+            field, fault = next(faults(error, cls))
             raise BadFeedError(f"{title(value)}: {field + ': ' if field else ''}{fault}") from None
 
     @property

@@ -10,6 +10,7 @@ import pytest
 from imagelake.run.errors import BadFeedError, RateLimitedError
 from imagelake.run.feed_names import errors_with_id, title, with_name
 from imagelake.run.models import FeedEntry
+from imagelake.run.sentences import show
 
 ID = "bluesky-15a360c6a1ba98dc"
 
@@ -39,6 +40,19 @@ def logged(feed: FeedEntry, error: Exception) -> str:
         ("mastodon:a.example:8443@alice", None, "a.example did not answer alice", f"{ID} did not answer {ID}"),
         ("mastodon:a.example#Café", None, "a.example has no #café", f"{ID} has no #{ID}"),
         ("rss:https://alice.example/feed", None, "alice.example has no IP address", f"{ID} has no IP address"),
+        (
+            "x:NASA",
+            {"account": 12345, "limit": 0},
+            "account: it has to be text, not 12345",
+            f"account: it has to be text, not {ID}",
+        ),
+        (
+            "x:NASA",
+            {"account": "a", "limit": 0},
+            "limit: it has to be more than 0, not 0",
+            "limit: it has to be more than 0, not 0",
+        ),
+        ("x:NASA", {"hashtag": "é" * 90}, f"hashtag: not {show('é' * 90)}", f'hashtag: not "{ID}…'),
         ("rss:https://a.example/f?a=b", None, "https://a.example/f?a=b has moved", f"{ID} has moved"),
     ],
 )
