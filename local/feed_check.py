@@ -42,6 +42,7 @@ def _facts(checked: Feed, offline: bool, stack: str | None) -> dict[str, Any]:
     login = "needed" if manifest.credentials_required else "optional" if manifest.credentials else "none"
     return {
         "feed": checked.name,
+        "feed id": checked.feed_id,
         "network": manifest.title,
         "login": login,
         "reaches back": manifest.lookback,
@@ -63,7 +64,7 @@ def _answer(source: Source, checked: Feed, offline: bool, stack: str | None) -> 
     except CredentialsError as error:
         return f"needs a login: {error}"
     except ImagelakeError as error:
-        return f"{error} ({type(error).__name__})"
+        return f"{'; '.join([str(error), *getattr(error, '__notes__', ())])} ({type(error).__name__})"
     number = f"{len(page.posts)} post{'' if len(page.posts) == 1 else 's'} with images on the first page"
     newest = max((post.posted_at for post in page.posts), default=None)
     return f"found, {number}" + (f", the newest of {newest:%Y-%m-%d}" if newest else "")

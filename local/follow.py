@@ -71,8 +71,9 @@ def follow(client: SFNClient, execution_arn: str, console: Console) -> DescribeE
     with live or nullcontext():
         while True:
             execution = client.describe_execution(executionArn=execution_arn)
-            steps = read_steps(_history(client, execution_arn), definition)
-            batches = list(_batches(client, execution_arn, feeds))
+            history = _history(client, execution_arn)
+            steps = read_steps(history, definition)
+            batches = list(_batches(client, execution_arn, feeds, _names(history)))
             if live:
                 live.update(_display(steps, batches), refresh=True)
             elif _print_new(console, _lines(steps, batches), printed):
@@ -101,6 +102,8 @@ def read_steps(events: Iterable[Mapping[str, Any]], definition: dict[str, Any]) 
     }
     steps: list[Step] = []
     tries: Counter[str] = Counter()
+    events = list(events)
+    names = _names(events)
     for event in events:
         kind = event["type"]
         if kind.endswith("StateEntered"):
@@ -123,7 +126,7 @@ def read_steps(events: Iterable[Mapping[str, Any]], definition: dict[str, Any]) 
             if steps[-1].type == "Task":
                 steps[-1].error = _details(event)["error"]
             else:
-                steps[-1].retries += _retry_line(_details(event), definition, tries)
+                steps[-1].retries += _retry_line(_details(event), definition, names, tries)
         elif kind == "ExecutionFailed" and steps:
             steps[-1].exited = event["timestamp"]
             steps[-1].error = event["executionFailedEventDetails"].get("error", "failed")
@@ -135,11 +138,14 @@ def _details(event: Mapping[str, Any]) -> Mapping[str, Any]:
     return details
 
 
-def _retry_line(details: Mapping[str, Any], definition: dict[str, Any], tries: Counter[str]) -> Iterator[str]:
+def _retry_line(
+    details: Mapping[str, Any], definition: dict[str, Any], names: Mapping[str, str], tries: Counter[str]
+) -> Iterator[str]:
     """Tell of a failure after which the state machine tries again; ``tries`` counts those of each feed."""
     rule = _rules(definition).get(details["error"])
-    # The message of an error begins with the feed.
-    feed, _, reason = error_message(details).partition(": ")
+    # The message of an error begins with the feed's id.
+    feed_id, _, reason = error_message(details).partition(": ")
+    feed = names.get(feed_id, feed_id)
     tries[feed] += 1
     if rule:
         most, waits = rule["MaxAttempts"], rule["IntervalSeconds"] * rule["BackoffRate"] ** (tries[feed] - 1)
@@ -184,7 +190,19 @@ def _history(client: SFNClient, execution_arn: str) -> list[HistoryEventTypeDef]
     return [event for page in pages for event in page["events"]]
 
 
-def _batches(client: SFNClient, execution_arn: str, feeds: dict[str, str]) -> Iterator[Batches]:
+def _names(history: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the names of the run's feeds by their ids, from the output of Check Input."""
+    for event in history:
+        exited = event.get("stateExitedEventDetails")
+        if exited is not None and exited["name"] == "Check Input" and "output" in exited:
+            # Of a wrong input, the output has the error and no feeds.
+            return {feed["feed_id"]: feed["name"] for feed in json.loads(exited["output"]).get("feeds", ())}
+    return {}
+
+
+def _batches(
+    client: SFNClient, execution_arn: str, feeds: dict[str, str], names: Mapping[str, str]
+) -> Iterator[Batches]:
     runs = client.list_map_runs(executionArn=execution_arn)["mapRuns"]
     for run in sorted(runs, key=lambda run: run["startDate"]):
         arn = run["mapRunArn"]
@@ -196,18 +214,18 @@ def _batches(client: SFNClient, execution_arn: str, feeds: dict[str, str]) -> It
             feeds[arn] = feed
         counts = client.describe_map_run(mapRunArn=arn)["itemCounts"]
         failed = counts["failed"] + counts["timedOut"] + counts["aborted"]
-        unit = "batches" if label == _LABEL else "done"
-        yield Batches(feeds.get(arn, "?"), unit, counts["succeeded"] + failed, failed, counts["total"])
+        feed_id, unit = feeds.get(arn, "?"), "batches" if label == _LABEL else "done"
+        yield Batches(names.get(feed_id, feed_id), unit, counts["succeeded"] + failed, failed, counts["total"])
 
 
 def _feed(client: SFNClient, map_run_arn: str) -> str | None:
-    """The feed of a Map Run, from the input of its first child."""
+    """The id of the feed of a Map Run, from the input of its first child."""
     children = client.list_executions(mapRunArn=map_run_arn, maxResults=1)["executions"]
     if not children:
         return None
     child_input = json.loads(client.describe_execution(executionArn=children[0]["executionArn"])["input"])
-    feed: str = child_input["batch"]["feed_id"]
-    return feed
+    feed_id: str = child_input["batch"]["feed_id"]
+    return feed_id
 
 
 def _display(steps: list[Step], batches: list[Batches]) -> RenderableType:

@@ -5,6 +5,11 @@ output "state_machine_arn" {
   value       = aws_cloudformation_stack.this.outputs.StateMachineArn
 }
 
+output "erasure_state_machine_arn" {
+  description = "To erase data on request, run aws stepfunctions start-execution with this ARN; see docs/erasure.md"
+  value       = aws_cloudformation_stack.this.outputs.ErasureStateMachineArn
+}
+
 output "console_url" {
   description = "Runs and their graphs in the console"
   value       = aws_cloudformation_stack.this.outputs.ConsoleUrl

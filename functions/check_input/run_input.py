@@ -22,9 +22,9 @@ from imagelake.run.errors import BadFeedError, BadInputError
 from imagelake.run.image_option_models import ImageOptions, refuse_impossible_sizes
 from imagelake.run.masking import mask, mask_feed
 from imagelake.run.models import MAX_BATCH_SIZE, MAX_POSTS_PER_FEED, FeedEntry, Retry, Run
-from imagelake.run.sentences import faults, show
+from imagelake.run.sentences import faults
 from imagelake.run.user_json import check_user_json
-from imagelake.sources import Feed, parse_feed
+from imagelake.sources import Feed, get_source, parse_feed
 
 # The state machine carries the definition of every feed and, if the feed fails, its error: 256 KiB for all together.
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
@@ -140,7 +140,7 @@ def _is_window(config: Any) -> bool:
 def _fields(request: CheckInputRequest) -> tuple[dict[str, Any], FeedsParameter | None, _FeedList]:
     """Return the fields of the input, the feeds parameter if the feeds come from there, and the place of the feeds."""
     if not isinstance(request.input, dict):
-        raise BadInputError(f"execution input: it has to be an object, such as {{}}, not {show(request.input)}")
+        raise BadInputError("execution input: it has to be an object, such as {}")
     fields = dict(request.input)
     try:
         check_user_json(fields)
@@ -158,10 +158,12 @@ def _parse(fields: dict[str, Any], feed_list: _FeedList) -> RunInput:
         return RunInput.model_validate(fields)
     except ValidationError as error:
         problems: defaultdict[str, list[str]] = defaultdict(list)
-        for name, fault in islice(faults(error, RunInput), _MAX_FAULTS):
+        # Lambda logs this message, so it has no value of a feed, which can be a name.
+        with_values, without = faults(error, RunInput), faults(error, RunInput, with_values=False)
+        for (name, fault), (_, plain) in islice(zip(with_values, without, strict=True), _MAX_FAULTS):
             first, dot, rest = name.partition(".")
             place = feed_list if first == "feeds" else _FeedList(_INPUT.title, first)
-            problems[place.title].append(f"{place.name}{dot}{rest}: {fault}")
+            problems[place.title].append(f"{place.name}{dot}{rest}: {plain if first == 'feeds' else fault}")
         raise BadInputError("; ".join(f"{title}: {'; '.join(texts)}" for title, texts in problems.items())) from None
 
 
@@ -177,7 +179,7 @@ def _entries(run_input: RunInput, feed_list: _FeedList) -> list[FeedEntry]:
         for feed, entry in map(_entry, _per_server(config)):
             identity = feed.identity if feed else entry.feed_id
             if identity in index_of:
-                raise BadInputError(_repeated(place, index_of[identity], index, entry, feed_list))
+                raise BadInputError(_repeated(place, index_of[identity], index, feed_list))
             _check_sizes(place, run_input, feed)
             index_of[identity] = index
             entries.append(entry)
@@ -185,10 +187,11 @@ def _entries(run_input: RunInput, feed_list: _FeedList) -> list[FeedEntry]:
     return entries
 
 
-def _repeated(place: str, first: int, index: int, entry: FeedEntry, feed_list: _FeedList) -> str:
+def _repeated(place: str, first: int, index: int, feed_list: _FeedList) -> str:
+    # Lambda logs this message, so it has no name of a feed.
     if first == index:
-        return f"{place}: server: it has the server of {entry.name} twice; remove one of them"
-    return f"{place} duplicates {feed_list.name}.{first} ({entry.name}); remove one of them"
+        return f"{place}: server: it has the same server twice; remove one of them"
+    return f"{place} duplicates {feed_list.name}.{first}; remove one of them"
 
 
 def _check_total(entries: list[FeedEntry], place: str) -> None:
@@ -238,10 +241,12 @@ def _per_server(config: Any) -> list[Any]:
 def _entry(config: Any) -> tuple[Feed | None, FeedEntry]:
     try:
         feed = parse_feed(config)
+        # An unknown network can be any text, also a name, and the id of a feed has its network.
+        get_source(feed.source)
     except BadFeedError:
         # Fetch raises the same error, so that it fails this one feed and not the run.
         text = _text(config)
-        feed_id = f"bad-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        feed_id = f"bad-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
         return None, FeedEntry(feed_id=feed_id, name=text[:120], config=config)
     return feed, FeedEntry(feed_id=feed.feed_id, name=feed.name, config=config)
 

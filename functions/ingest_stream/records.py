@@ -6,6 +6,7 @@ These models take 1 ms of import time; the batch processor of Powertools takes 1
 from __future__ import annotations
 
 import base64
+import traceback
 from typing import Any, NamedTuple
 
 from pydantic import Field
@@ -19,7 +20,7 @@ from imagelake.sources.wire import reason
 
 
 class BrokenRecordError(ImagelakeError):
-    """Our code broke on the first record of a batch; the message has the error."""
+    """Our code broke on the first record of a batch; the message has the kind and the place of the error."""
 
 
 class KinesisData(FrozenModel):
@@ -60,11 +61,17 @@ def read_records(records: list[Record]) -> list[ReadRecord]:
             read.append(_read(record))
         except Exception as error:
             # Lambda redelivers from this record on, so this record and the rest belong to the next window.
-            logger.exception("record not read", extra={"sequence_number": record.kinesis.sequence_number})
+            # The message of such an error can have any part of the record.
+            where = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+            broken = type(error).__name__
+            logger.error(
+                "record not read",
+                extra={"sequence_number": record.kinesis.sequence_number, "error": broken, "where": where},
+            )
             if not read:
                 # An error makes Lambda halve the batch until the record is alone. A report of the record would bring
                 # the same batch again.
-                raise BrokenRecordError(f"{type(error).__name__}: {error}") from error
+                raise BrokenRecordError(f"{broken} at {where[-1]}") from error
             break
     return read
 

@@ -39,5 +39,5 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     for status in Status:
         metrics.add_metric(f"Items{status.capitalize()}", MetricUnit.Count, reconciliation.counts[status])
     result = ReconcileResult(status=reconciliation.status, reconciliation_key=key, counts=reconciliation.counts)
-    logger.info("feed reconciled", extra={"feed": feed.name, "counts": result.counts, "status": result.status})
+    logger.info("feed reconciled", extra={"feed_id": feed.feed_id, "counts": result.counts, "status": result.status})
     return result.model_dump(mode="json")

@@ -33,7 +33,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         for record in records:
             alert = Alert.of(record.notification)
             webhook.send(FORMATS[webhook.format](alert), client)
-            logger.info("alert relayed", extra={"title": alert.title, "format": webhook.format})
+            logger.info("alert relayed", extra={"severity": alert.severity, "format": webhook.format})
 
     metrics.add_metric("AlertsRelayed", MetricUnit.Count, len(records))
     return {"relayed": len(records)}

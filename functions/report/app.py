@@ -40,7 +40,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     problems = FeedProblems(summary, bucket)
     publish(settings.event_bus_name, *events_of(summary, bucket.name))
     send_metrics(summary, datetime.now(UTC))
-    logger.info("run reported", extra={"outcome": summary.outcome, "totals": summary.totals})
+    failed = {feed.feed_id: feed.problem.error for feed in summary.feeds if feed.problem is not None}
+    logger.info("run reported", extra={"outcome": summary.outcome, "totals": summary.totals, "feed_problems": failed})
     result = ReportResult.model_validate(
         {
             "outcome": summary.outcome,

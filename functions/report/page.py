@@ -94,7 +94,8 @@ def _feed_cells(feed: FeedSummary) -> list[int | str]:
     problem = f"{feed.problem.error}: {feed.problem.message}" if feed.problem is not None else ""
     posts = feed.plan.posts if feed.plan is not None else 0
     counts = [feed.counts.get(name, 0) for name in ("planned", *Status)]
-    return [escape(feed.name), feed.status.replace("_", " "), posts, *counts, escape(problem)]
+    name = f"{escape(feed.name)}<br><small><code>{escape(feed.feed_id)}</code></small>"
+    return [name, feed.status.replace("_", " "), posts, *counts, escape(problem)]
 
 
 def _items(summary: Summary, items: list[ItemProblem], bucket: str) -> str:

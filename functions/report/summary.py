@@ -11,6 +11,7 @@ from imagelake.lake.rows import Status
 from imagelake.run.contracts import FeedResult
 from imagelake.run.errors import FeedBusyError, ReconciliationError
 from imagelake.run.failures import Failure
+from imagelake.run.feed_names import with_name
 from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.masking import mask
 from imagelake.run.models import Batch, FeedPlan, FeedReconciliation, FeedStatus, OpenBatch, Run
@@ -126,6 +127,12 @@ def _summarize_feed(result: FeedResult, bucket: Bucket) -> FeedSummary:
 
 
 def _problem(result: FeedResult, reconciliation: FeedReconciliation | None) -> Failure | None:
+    """Return the problem of a feed, whose message has the name of the feed in place of its id."""
+    failure = _failure(result, reconciliation)
+    return failure and failure.model_copy(update={"message": with_name(failure.message, result.feed)})
+
+
+def _failure(result: FeedResult, reconciliation: FeedReconciliation | None) -> Failure | None:
     if result.error is not None:
         return Failure.of(result.error)
     if reconciliation is None:

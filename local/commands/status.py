@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from typing import Any
@@ -40,9 +41,15 @@ def main(options: Namespace, output: Output) -> int:
         total = open_batches.total()
         output.text(f"Open batches: {run_again(total, lake) if total else 'none'}")
         for feed_id, batches in sorted(open_batches.items()):
-            output.text(f"  {feed_id}: {batches}")
+            key = next(key for key in keys if key.startswith(f"open/{feed_id}/"))
+            output.text(f"  {_name(lake.read(key), feed_id)}: {batches}")
         output.result({"runs": runs, "open_batches": dict(open_batches)})
     return 0
+
+
+def _name(open_marker: bytes | None, feed_id: str) -> str:
+    """Return the name and the id of the feed of an open batch; another run may have finished the batch meanwhile."""
+    return f"{json.loads(open_marker)['items'][0]['feed']} ({feed_id})" if open_marker else feed_id
 
 
 def _reason(run: dict[str, Any], lake: Lake) -> str:

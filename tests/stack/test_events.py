@@ -54,12 +54,14 @@ def told(stack: Stack, sample: SampleServer, feeds: list[dict[str, str]]) -> dic
     (example,) = yaml.safe_load(text.replace("!GetAtt ", "")).values()
     before = set(stack.keys("lake/images/"))
     with (
-        stack.listen("as-the-log", json.loads(deployed["EventPattern"])) as events,
+        stack.listen("everything", {"source": ["imagelake"]}) as events,
+        stack.listen("as-the-log", json.loads(deployed["EventPattern"])) as logged,
         stack.listen("as-documented", example["Properties"]["EventPattern"]) as documented,
     ):
         run = stack.run(feeds=feeds, batch_size=10, dt=DAY)
         return run | {
-            "events": events(), "documented": documented(), "files": set(stack.keys("lake/images/")) - before,
+            "events": events(), "logged": logged(), "documented": documented(),
+            "files": set(stack.keys("lake/images/")) - before,
         }  # fmt: skip
 
 
@@ -78,6 +80,15 @@ def test_run_tells_the_bus_as_documented(stack: Stack, sample: SampleServer, tol
     assert {detail["key"] for detail in written} == told["files"]
     assert sum(detail["rows"] for detail in written) == len(stack.rows(sample.url))
     assert len({event["detail"]["event_id"] for event in events}) == len(events)
+
+
+def test_log_gets_the_events_that_name_no_feed(sample: SampleServer, told: dict[str, Any]) -> None:
+    names = (NOBODY, sample.account["account"])
+    with_names = [event for event in told["events"] if any(name in json.dumps(event["detail"]) for name in names)]
+    assert {event["detail-type"] for event in with_names} == {"Run Started", "Feed Failed"}
+    assert [event["detail"]["event_id"] for event in told["logged"]] == [
+        event["detail"]["event_id"] for event in told["events"] if event not in with_names
+    ]
 
 
 def test_webhook_gets_the_digest_of_the_run_once(told: dict[str, Any], webhook: Webhook) -> None:

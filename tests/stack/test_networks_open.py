@@ -190,3 +190,17 @@ def test_responses_that_are_no_pages_fail_their_feed_and_name_it(networks: Netwo
     ]
     for name, feed in report["feeds"].items():
         assert feed["problem"] is None or name in feed["problem"]["message"]
+
+
+def test_no_log_line_names_a_feed_a_post_or_an_author(networks: Networks, first_run: dict[str, Any]) -> None:
+    names = {*first_run["feeds"], *(feed["account"] for feed in networks.feeds)} - {"Cats"}
+    for row in networks.stack.rows():
+        names |= {
+            row[column] for column in ("feed", "author_id", "author_name", "permalink", "media_url") if row[column]
+        }
+        # A number of a post can also be another number.
+        names |= {row["post_id"]} if not row["post_id"].isdigit() else set()
+    lines = networks.stack.log_lines("")
+    assert len(names) > 20
+    assert any(first_run["feeds"][name]["feed_id"] in line for line in lines for name in first_run["feeds"])
+    assert [(name, line[:300]) for line in lines for name in names if name in line] == []

@@ -189,7 +189,8 @@ def test_message_is_that_of_the_report_or_of_the_failure(run: Run, case: str) ->
     outcome = run(case)
     (message,) = outcome.messages
     if outcome.error:
-        assert message["Message"] == outcome.cause
+        # The message names feeds, and causes are logged.
+        assert message["Subject"] == outcome.cause
     if case == "ReportFails":
         assert "StorageDeniedError" in message["Message"]
         # Not redrive-execution: the error was caught, so a redrive would run only the Fail state again.

@@ -13,7 +13,8 @@ _building = threading.RLock()
 class FrozenModel(BaseModel):
     """A model that cannot change; pydantic builds its validator at the first use, so an import stays cheap."""
 
-    model_config = ConfigDict(frozen=True, defer_build=True)
+    # An error that nobody catches is logged, so it must not have the value.
+    model_config = ConfigDict(frozen=True, defer_build=True, hide_input_in_errors=True)
 
     @classmethod
     def model_rebuild(cls, **options: Any) -> bool | None:

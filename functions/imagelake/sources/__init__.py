@@ -8,9 +8,10 @@ from importlib import import_module
 from typing import Any
 
 from imagelake.run.errors import BadFeedError
+from imagelake.run.feed_names import title
 from imagelake.run.masking import REDACTED
 from imagelake.sources.contract import Bookmark, Feed, Page, RateLimit, Reject, Source
-from imagelake.sources.feed import FORMS, title
+from imagelake.sources.feed import FORMS
 from imagelake.sources.spelling import short_form
 
 __all__ = [

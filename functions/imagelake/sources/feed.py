@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -20,9 +19,9 @@ from pydantic import (
 )
 
 from imagelake.run.errors import BadFeedError
+from imagelake.run.feed_names import title
 from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.image_option_models import ImageOptionChanges, refuse_impossible_sizes
-from imagelake.run.masking import mask, mask_feed
 from imagelake.run.models import MAX_POSTS_PER_FEED
 from imagelake.run.sentences import faults, show
 from imagelake.sources.identity import identity, short_name, usual_name
@@ -149,22 +148,14 @@ class Feed(ImageOptionChanges):
 
     @property
     def feed_id(self) -> str:
-        """The feed's id: unique, made of characters that are safe in object keys, and independent of all options."""
+        """The feed's id: unique, safe in object keys, the same with all options, and without the name of anybody."""
         name = usual_name(self.source, self.server, self.account, self.hashtag)
-        slug = re.sub(r"[^a-z0-9.]+", "-", mask(name).lower()).strip("-.")[:64]
-        return f"{slug}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        return f"{self.source}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
     @property
     def identity(self) -> str:
         """A text that all spellings of the feed have in common, also those that have different ids."""
         return identity(self.source, self.server, self.account, self.hashtag)
-
-
-def title(value: Any) -> str:
-    """Name a feed's definition in a message, without credentials; it can be wrong in any way."""
-    if isinstance(value, str):
-        return f"feed {mask(mask_feed(value))[:120]!r}"
-    return f"feed {mask(json.dumps(mask_feed(value), default=str))[:120]}"
 
 
 class Bookmark(FrozenModel):

@@ -68,8 +68,10 @@ _JSON_TEXT_OR_MARK = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[,{\[]', re.DOTALL)
 # The URL of the page takes most of its metadata.
 MAX_CONTENT_TYPE = 100
 
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _TOKEN_LIKE = re.compile(r"[\w.~+/=%|-]{20,}")
+# A code and no sentence, which can name a person.
+_ERROR_CODE = re.compile(r"[\w.-]{1,40}", re.ASCII)
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,15 @@ def refusal(feed: Feed, response: Response, dialect: Dialect) -> ImagelakeError:
     kind = _coded(body, dialect) or _BY_STATUS.get(response.status)
     if kind is None:
         kind = SourceUnavailableError if response.status >= 500 else SourceChangedError
-    message = f"{feed.name}: {_MEANING.get(kind, 'refused')} (HTTP {response.status}, {described(response)})"
+    code = dialect.code(body)
+    named = f", error {code}" if isinstance(code, str) and _ERROR_CODE.fullmatch(code) else ""
+    meaning = _MEANING.get(kind, "refused")
+    message = f"{feed.name}: {meaning} (HTTP {response.status}{named}, {described(response)})"
     if remedy := dialect.remedy(body):
         message = f"{message}; {remedy}"
-    if kind is RateLimitedError:
-        return RateLimitedError(message, reset_at=_reset_at(response, dialect))
-    return kind(message)
+    error = RateLimitedError(message, _reset_at(response, dialect)) if kind is RateLimitedError else kind(message)
+    error.add_note(excerpt(response))
+    return error
 
 
 def read_json(feed: Feed, response: Response, *, max_values: int | None = MAX_VALUES) -> Any:
@@ -114,7 +119,9 @@ def read_json(feed: Feed, response: Response, *, max_values: int | None = MAX_VA
     try:
         return _decoded(response.body)
     except (ValueError, RecursionError):
-        raise SourceChangedError(f"{feed.name}: expected JSON, got {described(response)}") from None
+        error = SourceChangedError(f"{feed.name}: expected JSON, got {described(response)}")
+        error.add_note(excerpt(response))
+        raise error from None
 
 
 def has_more_values(body: bytes, limit: int) -> bool:
@@ -133,10 +140,18 @@ def has_more_values(body: bytes, limit: int) -> bool:
 
 
 def described(response: Response) -> str:
-    """Describe the body for an error message: its type and first characters, with everything masked like a token."""
+    """Describe the body for an error message: its type and size. Its text can be that of a post, or name a person."""
     kind = (header(response, "content-type") or "no content type").partition(";")[0][:40]
+    return f"{kind}, {len(response.body):,} bytes"
+
+
+def excerpt(response: Response) -> str:
+    """Return the first characters of the body for a note of an error, with everything masked like a token.
+
+    A note is not part of the message, so it is not logged: ``imagelake feeds check`` shows it.
+    """
     start = _TOKEN_LIKE.sub("…", response.body[:4096].decode("utf-8", "replace"))
-    return f"{kind}: {' '.join(start.split())[:80]!r}"
+    return repr(" ".join(start.split())[:80])
 
 
 def header(response: Response, name: str) -> str | None:

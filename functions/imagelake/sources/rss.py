@@ -169,7 +169,10 @@ def _refuse_moved(feed: Feed, response: Response) -> None:
         new_url = f"{target.scheme}://{target.hostname}{port}{target.path}"[:200]
     except ValueError:
         new_url = "an invalid URL"
-    raise BadFeedError(f"{feed.name}: the feed has moved (HTTP {response.status}) to {new_url!r}")
+    # The new URL can name a person, and Lambda logs the message but not the note.
+    error = BadFeedError(f"{feed.name}: the feed has moved (HTTP {response.status}); imagelake feeds check shows where")
+    error.add_note(f"the new URL is {new_url!r}")
+    raise error
 
 
 def _read(feed: Feed, response: Response) -> tuple[list[Post], list[Reject], bool, str | None]:

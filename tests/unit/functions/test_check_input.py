@@ -279,7 +279,7 @@ def test_removed_feeds_fill_a_run_up_to_its_limit_in_another_order_each_day(lake
 
 def test_error_when_feed_is_there_twice() -> None:
     twice = ["bluesky:a.example", "bluesky:b.example", {"source": "bluesky", "account": "a.example", "limit": 5}]
-    with pytest.raises(BadInputError, match=r"feeds\.2 duplicates feeds\.0 \(bluesky:a\.example\)"):
+    with pytest.raises(BadInputError, match=r"feeds\.2 duplicates feeds\.0; remove one"):
         check(feeds=twice)
 
 
@@ -318,7 +318,7 @@ def test_feed_when_it_names_several_servers_is_one_for_each(config: Any) -> None
 
 
 def test_feed_when_a_server_of_a_list_is_named_again_is_refused() -> None:
-    with pytest.raises(BadInputError, match=r"feeds\.1 duplicates feeds\.0 \(mastodon:a\.example#cats\)"):
+    with pytest.raises(BadInputError, match=r"feeds\.1 duplicates feeds\.0; remove one"):
         check(feeds=["mastodon:b.example,a.example#cats", "mastodon:a.example#cats"])
 
 
@@ -347,7 +347,7 @@ def test_image_options_are_those_of_the_input() -> None:
 def test_feeds_of_one_account_with_two_options_are_one_feed() -> None:
     """The media index has an image once, so a second list of options would never get an image."""
     twice = [{"source": "bluesky", "account": "a.example", "image_size": size} for size in (256, 1024)]
-    with pytest.raises(BadInputError, match=r"feeds\.1 duplicates feeds\.0 \(bluesky:a\.example\)"):
+    with pytest.raises(BadInputError, match=r"feeds\.1 duplicates feeds\.0; remove one"):
         check(feeds=twice)
 
 

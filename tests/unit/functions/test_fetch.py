@@ -620,7 +620,7 @@ def test_error_when_the_answer_is_no_page(lake: Lake, network: Network) -> None:
 
 
 def test_error_when_the_feed_is_bad(lake: Lake) -> None:
-    with pytest.raises(BadFeedError, match="nonsense"):
+    with pytest.raises(BadFeedError, match=f"^{ENTRY.feed_id}: it is not of the form"):
         read(feed=ENTRY.model_copy(update={"config": "nonsense"}))
     with pytest.raises(BadFeedError, match="no network named 'myspace'"):
         read(feed=ENTRY.model_copy(update={"config": "myspace:tom"}))

@@ -262,6 +262,7 @@ def test_check_shows_login_reach_and_cost_and_asks_nobody_offline(capsys: pytest
     x, mastodon = json.loads(capsys.readouterr().out)
     assert x == {
         "feed": "x:NASA",
+        "feed id": "x-ab6ad60aca4c7b0b",
         "network": "X",
         "login": "needed",
         "reaches back": "a search: 7 days; a timeline: the newest 3,200 posts",

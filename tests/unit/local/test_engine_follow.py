@@ -96,6 +96,20 @@ def test_read_steps_closes_the_last_step_when_the_execution_fails() -> None:
     assert (step.exited, step.error) == (START + timedelta(seconds=1), "BadInputError")
 
 
+def test_read_steps_names_the_feed_of_an_error() -> None:
+    output = json.dumps({"feeds": [{"feed_id": "x-0a1b", "name": "x:a"}, {"feed_id": "x-2c3d", "name": "x:b"}]})
+    read = ("TaskStateExited", {"stateExitedEventDetails": {"name": "Check Input", "output": output}})
+    cause = json.dumps({"errorMessage": "x-2c3d: no answer"})
+    failed = ("TaskFailed", {"taskFailedEventDetails": {"error": "SourceUnavailableError", "cause": cause}})
+    (line,) = read_steps(history(entered("Map", "Each"), read, failed), DEFINITION)[0].retries
+    assert line.startswith("x:b cannot be reached: no answer ")
+
+
+def test_read_steps_when_the_input_is_wrong_finds_no_names() -> None:
+    read = ("TaskStateExited", {"stateExitedEventDetails": {"name": "Check Input", "output": '{"error": {}}'}})
+    assert [step.name for step in read_steps(history(entered("Map", "Each"), read), DEFINITION)] == ["Each"]
+
+
 def test_read_steps_tells_of_each_try_of_each_feed() -> None:
     """AWS writes ``LambdaFunctionFailed`` for a Task whose resource is a function, the local engine ``TaskFailed``."""
 

@@ -32,7 +32,10 @@ def shown(
     (tmp_path / "state").mkdir()
     monkeypatch.setattr(LocalLake, "options", "--lake L")
     monkeypatch.setattr(LocalLake, "client", lambda lake, service: None)
-    keys = [{"Key": f"open/x-a/{number}.json"} for number in range(open_batches)]
+    keys = [{"Key": f"open/x-0a1b/{number}.json"} for number in range(open_batches)]
+    # With six open batches, another run closes the first one meanwhile.
+    marker = None if open_batches == 6 else b'{"items": [{"feed": "x:a"}]}'
+    monkeypatch.setattr(LocalLake, "read", lambda lake, key: marker)
     monkeypatch.setattr(LocalLake, "objects", lambda lake, prefix: keys)
     monkeypatch.setattr("local.commands.status.list_runs", lambda lake, most: runs)
     monkeypatch.setattr("local.commands.status.failure_message", lambda client, arn: "execution input: dt: no day")
@@ -56,7 +59,7 @@ def shown(
                 "run-1 failed: it was stopped before its report",
                 "Missing in run-0: none",
                 "Open batches: run again, it continues 6 open batches: ./imagelake run --lake L",
-                "x-a: 6",
+                "x-0a1b: 6",
             ],
         ),
         (
@@ -71,7 +74,7 @@ def shown(
                 "Missing in run-1: timed_out 3",
                 "x:a: incomplete (2 open batches): BatchDeadlineError: late",
                 "Open batches: run again, it continues 1 open batch: ./imagelake run --lake L",
-                "x-a: 1",
+                "x:a (x-0a1b): 1",
             ],
         ),
     ],

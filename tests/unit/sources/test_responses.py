@@ -24,10 +24,12 @@ from imagelake.sources.responses import (
     Dialect,
     check,
     described,
+    excerpt,
     header,
     iso_time,
     rate_limit,
     read_json,
+    refusal,
     responded_at,
     unix_time,
 )
@@ -193,8 +195,10 @@ def test_check_when_headers_are_arbitrary_raises_only_imagelake_errors(
     ],
 )
 def test_json_when_it_is_none_says_what_came_instead(body: bytes) -> None:
-    with pytest.raises(SourceChangedError, match=r"^bluesky:alice\.example: expected JSON, got application/json: "):
+    with pytest.raises(SourceChangedError, match=rf"got application/json, {len(body):,} bytes") as caught:
         read_json(FEED, response(body, content_type="application/json; charset=utf-8"))
+    assert str(caught.value).startswith("bluesky:alice.example: expected JSON, ")
+    assert caught.value.__notes__ == [excerpt(response(body))]
 
 
 @pytest.mark.parametrize(
@@ -219,9 +223,22 @@ def test_json_when_nested_deeply_is_cut_off() -> None:
     assert json.dumps(value) == "[" * 65 + "null" + "]" * 65
 
 
-def test_description_when_the_body_holds_a_token_masks_it() -> None:
+def test_description_has_no_text_of_the_body() -> None:
+    assert described(response('{"message": "No profile of Planted Name"}')) == "no content type, 41 bytes"
+
+
+@pytest.mark.parametrize(("code", "is_shown"), [("InvalidRequest", True), ("100.33", True), ("No user alice", False)])
+def test_refusal_has_the_error_code_of_the_network_but_no_sentence(code: str, is_shown: bool) -> None:
+    dialect = Dialect(rate=lambda _: None, code=lambda body: body["error"])
+    error = refusal(FEED, response(json.dumps({"error": code}), 400), dialect)
+    assert (f"(HTTP 400, error {code}, " in str(error)) == is_shown
+    assert (code in str(error)) == is_shown
+    assert code in error.__notes__[0]
+
+
+def test_excerpt_when_the_body_holds_a_token_masks_it() -> None:
     token = "EAAB" + "x9Y-z_" * 20
-    said = described(response(f'{{"error": "bad", "access_token": "{token}"}} ' + "word " * 500))
+    said = excerpt(response(f'{{"error": "bad", "access_token": "{token}"}} ' + "word " * 500))
     assert token[:20] not in said
     assert "bad" in said
     assert len(said) < 160
