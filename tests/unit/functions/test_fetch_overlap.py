@@ -11,7 +11,7 @@ from tests.support.json_mutations import FIXED
 from tests.support.listings import LISTINGS, Entry, Reading
 from tests.support.sample import pairs
 
-FEW = settings(FIXED, max_examples=12)
+FEW = settings(FIXED, max_examples=FIXED.max_examples // 10)
 every_listing = pytest.mark.parametrize("feed", LISTINGS)
 FORWARD = ["mastodon:server.example#cats", "commons:Cats"]
 
