@@ -13,6 +13,9 @@ from imagelake.run.models import Batch, Run
 
 # The folder of all open markers.
 OPEN = "open/"
+# Stream records that Lambda has given up, in folders by mapping, shard, year, month and day.
+# https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
+DISCARDED_RECORDS = "aws/lambda/"
 # The oldest entries of the hash log.
 HASH_LOG_SNAPSHOT = "hash-log/snapshot"
 
@@ -27,12 +30,27 @@ def batch_id(feed_id: str, dt: str, media_ids: Iterable[str]) -> str:
 
 def raw_page(run: Run, source: str, feed_id: str, page: int) -> str:
     """Name one page of posts as the network sent it."""
-    return f"raw/posts/source={source}/dt={run.dt}/{run.run_id}/{feed_id}-{page:05d}.json.gz"
+    return f"{raw_pages_prefix(source, run.dt)}{run.run_id}/{feed_id}-{page:05d}.json.gz"
+
+
+def raw_pages_prefix(source: str, dt: str) -> str:
+    """Name the folder of a network's pages of one day; below it, each run has a folder."""
+    return f"raw/posts/source={source}/dt={dt}/"
+
+
+def feed_definition(source: str, dt: str, run_id: str, feed_id: str) -> str:
+    """Name the definition of a feed, with which its pages of one run are parsed."""
+    return f"{raw_pages_prefix(source, dt)}{run_id}/{feed_id}.json"
 
 
 def staged_window(window: str) -> str:
     """Name the decoded records of a stream window, which Fetch reads as one page."""
     return f"work/stream/{window}.json"
+
+
+def staged_windows_prefix(dt: str) -> str:
+    """Name the start of the keys of a day's stream windows."""
+    return f"work/stream/stream-{dt}-"
 
 
 def raw_image(sha256: str) -> str:
@@ -102,7 +120,12 @@ def parquet(batch: Batch) -> str:
 
 def rejects(run: Run, source: str, feed_id: str) -> str:
     """Name the rejected posts and skipped media items of a feed, one JSON object per line."""
-    return f"rejects/source={source}/dt={run.dt}/{run.run_id}-{feed_id}.jsonl"
+    return f"{rejects_prefix(source, run.dt)}{run.run_id}-{feed_id}.jsonl"
+
+
+def rejects_prefix(source: str, dt: str) -> str:
+    """Name the folder of a network's rejected posts of one day."""
+    return f"rejects/source={source}/dt={dt}/"
 
 
 def failures_prefix(run_id: str) -> str:
