@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.25
 # Longest time without a line.
 QUIET_SECONDS = 15
+# The label of the pipeline's only Distributed Map.
+_LABEL = "Batches"
 _CONTROL_FLOW = ("Choice", "Pass", "Succeed")
 _FAILURES = ("TaskFailed", "LambdaFunctionFailed")
 
@@ -50,9 +52,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Batches:
-    """Progress of the Distributed Map of one feed."""
+    """Progress of a Distributed Map: the batches of one feed, or what else its ``unit`` names."""
 
     feed: str
+    unit: str
     done: int
     failed: int
     total: int
@@ -185,11 +188,16 @@ def _batches(client: SFNClient, execution_arn: str, feeds: dict[str, str]) -> It
     runs = client.list_map_runs(executionArn=execution_arn)["mapRuns"]
     for run in sorted(runs, key=lambda run: run["startDate"]):
         arn = run["mapRunArn"]
-        if arn not in feeds and (feed := _feed(client, arn)) is not None:
+        # The ARN of a Map Run has the label of its Map.
+        label = arn.rpartition("/")[2].partition(":")[0]
+        if label != _LABEL:
+            feeds[arn] = label
+        elif arn not in feeds and (feed := _feed(client, arn)) is not None:
             feeds[arn] = feed
         counts = client.describe_map_run(mapRunArn=arn)["itemCounts"]
         failed = counts["failed"] + counts["timedOut"] + counts["aborted"]
-        yield Batches(feeds.get(arn, "?"), counts["succeeded"] + failed, failed, counts["total"])
+        unit = "batches" if label == _LABEL else "done"
+        yield Batches(feeds.get(arn, "?"), unit, counts["succeeded"] + failed, failed, counts["total"])
 
 
 def _feed(client: SFNClient, map_run_arn: str) -> str | None:
@@ -213,7 +221,9 @@ def _display(steps: list[Step], batches: list[Batches]) -> RenderableType:
             states.add_row(mark, step.name, _seconds(step), step.note)
     bars = Table.grid(padding=(0, 2))
     for entry in batches:
-        counts = f"{entry.done}/{entry.total} batches" + (f", [red]{entry.failed} failed[/]" if entry.failed else "")
+        counts = f"{entry.done}/{entry.total} {entry.unit}" + (
+            f", [red]{entry.failed} failed[/]" if entry.failed else ""
+        )
         bars.add_row(" ", entry.feed, ProgressBar(total=entry.total or 1, completed=entry.done, width=24), counts)
     # Only the newest try of each feed, because a terminal has few lines.
     tries = {line.partition(" ")[0]: line for step in steps for line in step.retries}
@@ -227,7 +237,7 @@ def _lines(steps: list[Step], batches: list[Batches]) -> Iterator[str]:
             yield f"{number:>2}  {step.name} …"
             for entry in batches:
                 failed = f", {entry.failed} failed" if entry.failed else ""
-                yield f"      {entry.feed}: {entry.done} of {entry.total} batches{failed}"
+                yield f"      {entry.feed}: {entry.done} of {entry.total} {entry.unit}{failed}"
             yield from (f"      {line}" for line in step.retries)
         if step.exited is not None:
             yield f"{number:>2}  {step.name}  {_seconds(step)}" + (f"  {step.note}" if step.note else "")

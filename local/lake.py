@@ -59,6 +59,10 @@ class Lake:
         """Copy the results of a run to where a user can reach them; return the place of each by its title."""
         raise NotImplementedError
 
+    def save_receipt(self, key: str) -> dict[str, Any]:
+        """Copy a receipt to where a user can reach it, and erase in older copies too; return the places by title."""
+        raise NotImplementedError
+
     @property
     def options(self) -> str:
         """The options of the command line that lead to this lake."""

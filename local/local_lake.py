@@ -138,6 +138,14 @@ class LocalLake(Lake):
         }
         return {title: place for title, place in places.items() if place.exists()}
 
+    def save_receipt(self, key: str) -> dict[str, Any]:
+        """Copy the receipt; replace the copies of the dataset and of reports, and delete those of logs."""
+        for copied in ("lake", "reports", "logs"):
+            shutil.rmtree(self.folder / copied, ignore_errors=True)
+        for prefix in ("lake/", "reports/", "erasures/"):
+            self.copy(prefix)
+        return {"Receipt": self.folder / key, "Page": self.folder / f"{key.removesuffix('json')}html"}
+
     def query(self, sql: str) -> Rows:
         """Run a query with DuckDB over the dataset files in ``folder``."""
         return query_files(self.folder, sql)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from datetime import datetime
 from functools import cache
@@ -47,6 +48,12 @@ class StackLake(Lake):
             "Dataset": self.outputs["DatasetUri"],
             "Logs": f"./imagelake logs {run_id} {self.options}",
         }
+
+    def save_receipt(self, key: str) -> dict[str, Any]:
+        """Copy nothing; but reports that were copied before the erasure are deleted."""
+        shutil.rmtree(self.folder / "reports", ignore_errors=True)
+        bucket = self.outputs["BucketName"]
+        return {"Receipt": f"s3://{bucket}/{key}", "Page": f"s3://{bucket}/{key.removesuffix('json')}html"}
 
     def query(self, sql: str) -> Rows:
         """Run a query with Athena."""

@@ -4,202 +4,131 @@ from __future__ import annotations
 
 import json
 import re
-import types
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from check_input.run_input import RunInput
 from imagelake.run.contracts import CONTRACTS, FeedResult
+from imagelake.run.erasure_models import ErasedDay
 from imagelake.run.errors import TransientError
-from imagelake.run.failures import CaughtError
-from imagelake.run.models import Batch, Progress
-from tests.support.asl import (
-    MACHINE,
-    ROOT,
-    Json,
-    lambda_tasks,
-    package,
-    reachable,
-    retried_errors,
-    scopes,
-    states,
-    tasks,
-)
+from imagelake.run.models import Batch, FeedEntry, Progress
+from tests.support.asl import MACHINES, ROOT, reachable, retried_errors, scopes
+from tests.support.asl_types import Missing, Place, Workflow, keys, paths, without_none
 
 FEED, BATCH = "For Each Feed", "For Each Batch"
-LAMBDA_TASKS = list(lambda_tasks(MACHINE))
-TASKS = dict(tasks(MACHINE))
-STATES = dict(states(MACHINE))
-# A path into a state's input, as in ``$.feed.feed_id``; ``$$`` is the context object of Step Functions.
-PATH = re.compile(r"(?<!\$)\$(?:\.[a-z_A-Z]+)+")
 README = (ROOT / "README.md").read_text()
+# Lambda writes the cause of a function's error.
+CAUSE = {"cause": {"json": {"errorMessage": str}}}
+PIPELINE = Workflow(
+    "ImagePipeline",
+    MACHINES["ImagePipeline"],
+    # Validate writes the list of batches that For Each Batch reads.
+    {"": {"input": RunInput, "results": list[FeedResult], **CAUSE}, FEED: {"progress": Progress}},
+    {FEED: FeedEntry, BATCH: Batch},
+)
+ERASURE = Workflow(
+    "Erasure",
+    MACHINES["Erasure"],
+    {"": {"input": dict, "failure": dict.fromkeys(("error", "subject", "message"), str), **CAUSE}},
+    {
+        "Promote Duplicates": {"number": int},
+        "Rewrite Files": {"number": int},
+        "Erase Pages": ErasedDay,
+        "Erase Reports": {"run_id": str},
+    },
+)
+WORKFLOWS = {workflow.name: workflow for workflow in (PIPELINE, ERASURE)}
+PLACES = [place for workflow in WORKFLOWS.values() for place in workflow.places]
+TASKS = [place for place in PLACES if place.name in WORKFLOWS[place.workflow].tasks]
+LAMBDA_TASKS = [place for place in TASKS if place.name in WORKFLOWS[place.workflow].packages]
 
 
-# ---- The type of every variable --------------------------------------------------------------------------------------
-
-
-class Missing(Exception):  # noqa: N818
-    """A path that leads to no field."""
-
-
-def variables(scope: str) -> dict[str, Any]:
-    """The top-level variables of a scope, each with its type: a model, or a dict of types."""
-    match scope:
-        case "":
-            # Lambda writes the cause of a function's error.
-            types_of: dict[str, Any] = {
-                "input": RunInput,
-                "results": list[FeedResult],
-                "cause": {"json": {"errorMessage": str}},
-            }
-        case "For Each Feed":
-            types_of = {"run": typed("", "$.run"), "feed": get_args(typed("", "$.feeds"))[0], "progress": Progress}
-        case _:
-            # Validate writes the list of batches that ItemReader reads.
-            types_of = {"run": typed(FEED, "$.run"), "batch": Batch}
-    for name, state in next(one.states for one in scopes(MACHINE) if one.name == scope).items():
-        for catch in state.get("Catch", []):
-            types_of |= assigned(catch["ResultPath"], CaughtError)
-        if name in LAMBDA_TASKS:
-            types_of |= assigned(state["ResultPath"], CONTRACTS[package(name)].result)
-        elif "ResultSelector" in state:
-            types_of |= assigned(state["ResultPath"], dict.fromkeys(keys(state["ResultSelector"]), str))
-    return types_of
-
-
-def assigned(result_path: str | None, kind: Any) -> dict[str, Any]:
-    """The variables that a result becomes."""
-    if result_path is None:
-        return {}
-    if result_path == "$":
-        return {name: field.annotation for name, field in kind.model_fields.items()}
-    return {result_path.removeprefix("$."): kind}
-
-
-def typed(scope: str, path: str) -> Any:
-    """The type of what a path leads to; raises ``Missing``."""
-    kind: Any = variables(scope)
-    for name in path.split(".")[1:]:
-        kind = field_of(kind, name)
-    return kind
-
-
-def field_of(kind: Any, name: str) -> Any:
-    kind = without_none(kind)
-    if isinstance(kind, dict) and name in kind:
-        return kind[name]
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        for field_name, field in kind.model_fields.items():
-            if name == (field.alias or field_name):
-                return field.annotation
-    raise Missing(f"{name} is not a field of {kind}")
-
-
-def without_none(kind: Any) -> Any:
-    if get_origin(kind) in (Union, types.UnionType):
-        (kind,) = (part for part in get_args(kind) if part is not types.NoneType)
-    return kind
-
-
-def keys(parameters: Json) -> set[str]:
-    return {key.removesuffix(".$") for key in parameters}
-
-
-def paths(value: Any) -> Iterator[str]:
-    """Every path in a part of a state, also inside intrinsic functions."""
-    match value:
-        case str():
-            yield from PATH.findall(value)
-        case dict():
-            for key, inner in value.items():
-                # The first two do not read the state's input; the states of a Map are checked by themselves.
-                if key not in ("ResultSelector", "ResultPath", "ItemProcessor"):
-                    yield from paths(inner)
-        case list():
-            for inner in value:
-                yield from paths(inner)
-
-
-class Place(NamedTuple):
-    """A state and its scope."""
-
-    scope: str
-    name: str
-
-
-PLACES = [Place(scope.name, name) for scope in scopes(MACHINE) for name in scope.states]
+def name_of(place: Place) -> str:
+    return place.name
 
 
 # ---- State machine and models ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
+def test_every_state_machine_is_checked() -> None:
+    assert WORKFLOWS.keys() == MACHINES.keys()
+
+
+@pytest.mark.parametrize("place", PLACES, ids=name_of)
 def test_every_path_leads_to_a_field(place: Place) -> None:
-    for path in paths(STATES[place.name]):
-        assert typed(place.scope, path)
+    workflow = WORKFLOWS[place.workflow]
+    for path in paths(workflow.states[place.name]):
+        assert workflow.typed(place.scope, path)
 
 
 @pytest.mark.parametrize("path", ["$.plan.batch", "$.progres.status", "$.reconciliation.counts.planned.x", "$.batch"])
 def test_a_path_that_leads_nowhere_is_found(path: str) -> None:
     with pytest.raises(Missing):
-        typed(FEED, path)
+        PIPELINE.typed(FEED, path)
 
 
-@pytest.mark.parametrize("name", LAMBDA_TASKS)
-def test_state_passes_the_request_of_its_function(name: str) -> None:
-    request = CONTRACTS[package(name)].request
-    parameters = TASKS[name]["Parameters"]
+@pytest.mark.parametrize("place", LAMBDA_TASKS, ids=name_of)
+def test_state_passes_the_request_of_its_function(place: Place) -> None:
+    workflow = WORKFLOWS[place.workflow]
+    request = CONTRACTS[workflow.packages[place.name]].request
+    parameters = workflow.tasks[place.name]["Parameters"]
     assert keys(parameters) == set(request.model_fields)
-    (scope,) = (place.scope for place in PLACES if place.name == name)
     for key, value in parameters.items():
         expected = request.model_fields[key.removesuffix(".$")].annotation
         if isinstance(value, dict):
             assert keys(value) == set(without_none(expected).model_fields)
-        elif isinstance(kind := typed(scope, value), dict):
+        elif not key.endswith(".$"):
+            TypeAdapter(expected).validate_python(value)
+        elif isinstance(kind := workflow.typed(place.scope, value), dict):
             assert kind.keys() == without_none(expected).model_fields.keys()
         else:
             # Only the input of an execution is not checked yet.
-            assert kind == (RunInput if expected is Any else expected)
+            assert expected in (kind, Any)
 
 
 def test_map_passes_the_variables_of_its_scope() -> None:
-    for name in (FEED, BATCH):
-        selected = keys(STATES[name]["ItemSelector"])
-        assert selected <= variables(name).keys()
-        assert all(typed(name, f"$.{key}") for key in selected)
+    for workflow in WORKFLOWS.values():
+        for name in [name for name, state in workflow.states.items() if state["Type"] == "Map"]:
+            selected = keys(workflow.states[name]["ItemSelector"])
+            assert selected <= workflow.variables(name).keys()
+            assert all(workflow.typed(name, f"$.{key}") for key in selected)
 
 
-def test_failure_before_the_report_has_what_the_next_states_read() -> None:
-    described = keys(STATES["Describe Failure"]["Parameters"])
-    after = reachable(next(scopes(MACHINE)), STATES["Describe Failure"]["Next"])
-    assert described == {path.removeprefix("$.report.") for name in after for path in paths(STATES[name])}
+@pytest.mark.parametrize(("workflow", "result"), [(PIPELINE, "report"), (ERASURE, "failure")], ids=WORKFLOWS)
+def test_failure_before_the_result_has_what_the_next_states_read(workflow: Workflow, result: str) -> None:
+    described = keys(workflow.states["Describe Failure"]["Parameters"])
+    after = reachable(next(scopes(workflow.machine)), workflow.states["Describe Failure"]["Next"])
+    read = {path for name in after for path in paths(workflow.states[name])}
+    assert described == {path.removeprefix(f"$.{result}.") for path in read}
 
 
 def test_first_progress_is_that_of_the_model() -> None:
-    assert Progress.model_validate(STATES[FEED]["ItemSelector"]["progress"]) == Progress()
+    assert Progress.model_validate(PIPELINE.states[FEED]["ItemSelector"]["progress"]) == Progress()
 
 
 @pytest.mark.parametrize(
-    "name", [place.name for place in PLACES if place.scope == FEED and STATES[place.name].get("End")]
+    "name", [place.name for place in PIPELINE.places if place.scope == FEED and PIPELINE.states[place.name].get("End")]
 )
 def test_feed_ends_in_a_feed_result(name: str) -> None:
-    parameters = STATES[name]["Parameters"]
+    parameters = PIPELINE.states[name]["Parameters"]
     assert keys(parameters) <= set(FeedResult.model_fields)
     TypeAdapter(FeedResult.model_fields["status"].annotation).validate_python(parameters["status"])
     for key, path in parameters.items():
         if key.endswith(".$"):
-            assert without_none(FeedResult.model_fields[key.removesuffix(".$")].annotation) == typed(FEED, path)
+            assert without_none(FeedResult.model_fields[key.removesuffix(".$")].annotation) == PIPELINE.typed(
+                FEED, path
+            )
 
 
-@pytest.mark.parametrize("place", [place for place in PLACES if place.name.endswith("?")], ids=lambda place: place.name)
+@pytest.mark.parametrize("place", [place for place in PLACES if place.name.endswith("?")], ids=name_of)
 def test_choice_compares_with_values_that_occur(place: Place) -> None:
-    for choice in STATES[place.name]["Choices"]:
+    workflow = WORKFLOWS[place.workflow]
+    for choice in workflow.states[place.name]["Choices"]:
         if "StringEquals" in choice:
-            kind = typed(place.scope, choice["Variable"])
+            kind = workflow.typed(place.scope, choice["Variable"])
             assert get_origin(kind) is Literal
             assert choice["StringEquals"] in get_args(kind)
 
@@ -207,11 +136,11 @@ def test_choice_compares_with_values_that_occur(place: Place) -> None:
 # ---- Errors ----------------------------------------------------------------------------------------------------------
 
 
-def table() -> dict[str, list[str]]:
-    """Cells of the README's table of states, by state."""
-    lines = README.split("| state | does | raises (**bold**: retried) | then |\n|---|---|---|---|\n")[1].split("\n\n")[
-        0
-    ]
+def table(workflow: str) -> dict[str, list[str]]:
+    """Cells of the table of a workflow's states, by state."""
+    page = README if workflow == "ImagePipeline" else (ROOT / "docs" / f"{workflow.lower()}.md").read_text()
+    header = "| state | does | raises (**bold**: retried) | then |\n|---|---|---|---|\n"
+    lines = page.split(header)[1].split("\n\n")[0]
     rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines.splitlines())
     return {name: cells for name, *cells in rows}
 
@@ -223,24 +152,27 @@ def raised(cell: str) -> tuple[set[str], set[str]]:
     return set(re.findall(r"`(\w+)`", text)), set(re.findall(r"\*\*`(\w+)`\*\*", text))
 
 
-def test_readme_lists_every_task() -> None:
-    assert sorted(table()) == sorted(TASKS)
+@pytest.mark.parametrize("workflow", WORKFLOWS.values(), ids=WORKFLOWS)
+def test_table_has_every_task(workflow: Workflow) -> None:
+    assert sorted(table(workflow.name)) == sorted(workflow.tasks)
 
 
-@pytest.mark.parametrize("name", LAMBDA_TASKS)
-def test_readme_lists_the_errors_of_the_function_and_of_the_retries(name: str) -> None:
-    declared = CONTRACTS[package(name)].errors
-    names, bold = raised(table()[name][1])
+@pytest.mark.parametrize("place", LAMBDA_TASKS, ids=name_of)
+def test_table_has_the_errors_of_the_function_and_of_the_retries(place: Place) -> None:
+    workflow = WORKFLOWS[place.workflow]
+    declared = CONTRACTS[workflow.packages[place.name]].errors
+    names, bold = raised(table(workflow.name)[place.name][1])
     assert names == {error.__name__ for error in declared}
     assert bold == {error.__name__ for error in declared if issubclass(error, TransientError)}
-    assert bold == retried_errors(TASKS[name])
+    assert bold == retried_errors(workflow.tasks[place.name])
 
 
-@pytest.mark.parametrize("name", TASKS)
-def test_readme_names_the_state_after_an_error(name: str) -> None:
-    (scope,) = (scope for scope in scopes(MACHINE) if name in scope.states)
-    after = reachable(scope, TASKS[name]["Catch"][-1]["Next"])
-    assert any(table()[name][2].startswith(state) for state in after)
+@pytest.mark.parametrize("place", TASKS, ids=name_of)
+def test_table_names_the_state_after_an_error(place: Place) -> None:
+    workflow = WORKFLOWS[place.workflow]
+    (scope,) = (scope for scope in scopes(workflow.machine) if place.name in scope.states)
+    after = reachable(scope, workflow.tasks[place.name]["Catch"][-1]["Next"])
+    assert any(table(workflow.name)[place.name][2].startswith(state) for state in after)
 
 
 # ---- Examples --------------------------------------------------------------------------------------------------------
@@ -252,10 +184,10 @@ def test_mocked_results_are_those_of_the_models() -> None:
     checked = set()
     for state, response in {(state, name) for case in cases.values() for state, name in case.items()}:
         for call in mocks["MockedResponses"][response].values():
-            if "Return" in call and state in LAMBDA_TASKS:
-                CONTRACTS[package(state)].result.model_validate(call["Return"], extra="forbid")
+            if "Return" in call and state in PIPELINE.packages:
+                CONTRACTS[PIPELINE.packages[state]].result.model_validate(call["Return"], extra="forbid")
                 checked.add(state)
-    assert checked == set(LAMBDA_TASKS)
+    assert checked == set(PIPELINE.packages)
 
 
 @pytest.mark.parametrize("name", CONTRACTS)
@@ -273,7 +205,7 @@ def test_event_with_an_unknown_field_is_found(name: str) -> None:
 
 
 def test_contracts_are_those_of_the_states() -> None:
-    assert {package(name) for name in LAMBDA_TASKS} == set(CONTRACTS)
+    assert {name for workflow in WORKFLOWS.values() for name in workflow.packages.values()} == set(CONTRACTS)
 
 
 def test_example_events_are_those_of_all_functions() -> None:

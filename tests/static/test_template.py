@@ -18,12 +18,15 @@ from imagelake.run.models import Run
 from imagelake.sources import SOURCES
 from imagelake.sources.contract import Authorized, RefreshesUrls
 from local.deploy import ONLY_WITH_TLS
-from tests.support.asl import MACHINE, RESOURCES, ROOT, TEMPLATE, Json, lambda_tasks, states, tasks
+from tests.support.asl import MACHINE, MACHINES, RESOURCES, ROOT, TEMPLATE, Json, lambda_tasks, package, states, tasks
 from tests.support.template_gate import EXECUTIONS, distributed_map, grants, listed, plain
 from tools.glue_projection import with_networks
 from tools.schedule import no_good_run_hours
 
-LAMBDA_TASKS = lambda_tasks(MACHINE)
+# The functions of each workflow, by their stems.
+STEPS = [
+    (workflow, stem) for workflow, machine in MACHINES.items() for stem in dict.fromkeys(lambda_tasks(machine).values())
+]
 # Functions outside the state machine, by package.
 OUTSIDE = {"ingest_stream": "IngestStream", "relay_alert": "RelayAlert"}
 ARN = "arn:${AWS::Partition}:%s:${AWS::Region}:${AWS::AccountId}:"
@@ -32,14 +35,13 @@ INTEGRATED = {
     "ssm:GetParameter": ARN % "ssm" + "parameter/${FeedsParameter}",
     "dynamodb:UpdateItem": "BookmarksTable.Arn",
     "sns:Publish": "Topic",
-    "s3:GetObject": "${Bucket.Arn}/work/lists/*",
     "s3:PutObject": "${Bucket.Arn}/work/results/*",
 }
-DISTRIBUTED_MAP = {
-    *distributed_map("ImagePipeline"),
-    ("s3:GetObject", INTEGRATED["s3:PutObject"]),
-    ("s3:AbortMultipartUpload", INTEGRATED["s3:PutObject"]),
-    ("s3:ListMultipartUploadParts", INTEGRATED["s3:PutObject"]),
+# The lists that the Distributed Maps of each workflow read.
+LISTS = {"ImagePipeline": "${Bucket.Arn}/work/lists/*", "Erasure": "${Bucket.Arn}/work/erasures/*"}
+RESULTS = {
+    (action, INTEGRATED["s3:PutObject"])
+    for action in ("s3:GetObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
 }
 # Grants that no state needs: for the log, the traces and the topic's key.
 PLATFORM = ("DeliverLogs", "SendTraces", "PublishToTheEncryptedTopic")
@@ -52,31 +54,30 @@ def of_type(kind: str) -> dict[str, Json]:
 # ---- One stem --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("state", LAMBDA_TASKS)
-def test_step_has_one_stem_everywhere(state: str) -> None:
-    stem, package = state.replace(" ", ""), state.replace(" ", "_").lower()
+@pytest.mark.parametrize(("workflow", "stem"), STEPS)
+def test_step_has_one_stem_everywhere(workflow: str, stem: str) -> None:
     function = RESOURCES[f"{stem}Function"]["Properties"]
-    assert LAMBDA_TASKS[state] == stem
-    assert function["Handler"] == f"{package}.app.handler"
-    assert function["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == package
+    assert function["Handler"] == f"{package(stem)}.app.handler"
+    assert function["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == package(stem)
     assert function["LoggingConfig"] == {"LogGroup": {"Ref": f"{stem}LogGroup"}}
     assert RESOURCES[f"{stem}LogGroup"]["Type"] == "AWS::Logs::LogGroup"
-    substitutions = RESOURCES["ImagePipeline"]["Properties"]["DefinitionSubstitutions"]
+    substitutions = RESOURCES[workflow]["Properties"]["DefinitionSubstitutions"]
     assert plain(substitutions[f"{stem}FunctionArn"]) == f"{stem}Function.Arn"
-    assert (ROOT / "functions" / package / "app.py").is_file()
+    assert (ROOT / "functions" / package(stem) / "app.py").is_file()
+    assert (ROOT / "tests" / "unit" / "functions" / f"test_{package(stem)}.py").is_file()
 
 
-@pytest.mark.parametrize("state", LAMBDA_TASKS)
-def test_step_has_its_unit_tests(state: str) -> None:
-    package = state.replace(" ", "_").lower()
-    assert (ROOT / "tests" / "unit" / "functions" / f"test_{package}.py").is_file()
+def test_states_of_the_pipeline_have_the_names_of_their_functions() -> None:
+    assert {name.replace(" ", ""): stem for name, stem in lambda_tasks(MACHINE).items()} == {
+        stem: stem for stem in lambda_tasks(MACHINE).values()
+    }
 
 
-def test_every_function_is_a_step_or_outside_the_state_machine() -> None:
-    stems = {*LAMBDA_TASKS.values(), *OUTSIDE.values()}
+def test_every_function_is_a_step_or_outside_the_state_machines() -> None:
+    stems = {*(stem for _, stem in STEPS), *OUTSIDE.values()}
     assert {name.removesuffix("Function") for name in of_type("AWS::Serverless::Function")} == stems
     packages = {app.parent.name for app in (ROOT / "functions").glob("*/app.py")}
-    assert packages == {*(state.replace(" ", "_").lower() for state in LAMBDA_TASKS), *OUTSIDE}
+    assert packages == {*(package(stem) for _, stem in STEPS), *OUTSIDE}
 
 
 @pytest.mark.parametrize("package", OUTSIDE)
@@ -111,17 +112,19 @@ def test_alert_that_the_webhook_refuses_goes_to_a_queue() -> None:
 # ---- Grants ----------------------------------------------------------------------------------------------------------
 
 
-def actions_of_the_states() -> Iterator[tuple[str, str]]:
+def actions_of_the_states(workflow: str) -> Iterator[tuple[str, str]]:
     """List every action of a state with its resource."""
-    for _, task in tasks(MACHINE):
+    machine = MACHINES[workflow]
+    for _, task in tasks(machine):
         if ":::" in task["Resource"]:
             yield integration(task["Resource"])
-    for _, state in states(MACHINE):
-        for key in ("ItemReader", "ResultWriter"):
-            if key in state:
-                yield integration(state[key]["Resource"])
-    yield from (("lambda:InvokeFunction", f"{stem}Function.Arn") for stem in LAMBDA_TASKS.values())
-    yield from DISTRIBUTED_MAP
+    for _, state in states(machine):
+        if "ItemReader" in state:
+            yield "s3:GetObject", LISTS[workflow]
+        if "ResultWriter" in state:
+            yield integration(state["ResultWriter"]["Resource"])
+    yield from (("lambda:InvokeFunction", f"{stem}Function.Arn") for stem in lambda_tasks(machine).values())
+    yield from distributed_map(workflow) | RESULTS
 
 
 def integration(resource: str) -> tuple[str, str]:
@@ -130,21 +133,42 @@ def integration(resource: str) -> tuple[str, str]:
     return action, INTEGRATED[action]
 
 
-def role_statements() -> list[Json]:
-    (role,) = RESOURCES["ImagePipelineRole"]["Properties"]["Policies"]
-    map_run = RESOURCES["ImagePipelineMapRunPolicy"]["Properties"]
-    assert [plain(name) for name in map_run["Roles"]] == ["ImagePipelineRole"]
+def role_statements(workflow: str) -> list[Json]:
+    (role,) = RESOURCES[f"{workflow}Role"]["Properties"]["Policies"]
+    map_run = RESOURCES[f"{workflow}MapRunPolicy"]["Properties"]
+    assert [plain(name) for name in map_run["Roles"]] == [f"{workflow}Role"]
     return [*role["PolicyDocument"]["Statement"], *map_run["PolicyDocument"]["Statement"]]
 
 
-def test_state_machine_may_do_what_its_states_do_and_nothing_more() -> None:
-    granted = {grant for s in role_statements() if s["Sid"] not in PLATFORM for grant in grants(s)}
-    assert granted == set(actions_of_the_states())
+@pytest.mark.parametrize("workflow", MACHINES)
+def test_state_machine_may_do_what_its_states_do_and_nothing_more(workflow: str) -> None:
+    granted = {grant for s in role_statements(workflow) if s["Sid"] not in PLATFORM for grant in grants(s)}
+    assert granted == set(actions_of_the_states(workflow))
 
 
-def test_state_machine_has_no_other_grants_for_the_platform() -> None:
-    services = {(a.split(":")[0], r) for s in role_statements() if s["Sid"] in PLATFORM for a, r in grants(s)}
+@pytest.mark.parametrize("workflow", MACHINES)
+def test_state_machine_has_no_other_grants_for_the_platform(workflow: str) -> None:
+    platform = [statement for statement in role_statements(workflow) if statement["Sid"] in PLATFORM]
+    services = {(action.split(":")[0], resource) for one in platform for action, resource in grants(one)}
     assert services == {("logs", "*"), ("xray", "*"), ("kms", "TopicKey.Arn")}
+
+
+def test_log_of_an_erasure_has_no_request() -> None:
+    """The request names a person, and an operator may keep logs for a year."""
+    assert RESOURCES["Erasure"]["Properties"]["Logging"]["IncludeExecutionData"] is False
+
+
+def test_only_functions_of_the_erasure_delete_what_is_stored() -> None:
+    """Map Keys closes batches, and Transform may replace its parts."""
+    may_delete = {
+        name.removesuffix("Function")
+        for name, function in of_type("AWS::Serverless::Function").items()
+        for policy in function["Properties"].get("Policies", [])
+        for statement in policy["Statement"]
+        for action, _ in grants(statement)
+        if "Delete" in action
+    }
+    assert may_delete <= {"MapKeys", *lambda_tasks(MACHINES["Erasure"]).values()}
 
 
 def test_fetch_may_ask_about_runs_of_this_state_machine_and_no_others() -> None:
@@ -154,16 +178,17 @@ def test_fetch_may_ask_about_runs_of_this_state_machine_and_no_others() -> None:
     assert grants(statement) == {("states:DescribeExecution", EXECUTIONS % "ImagePipeline" + ":*")}
 
 
-def test_role_can_reach_the_objects_of_for_each_batch() -> None:
+def test_role_can_reach_the_objects_of_its_maps() -> None:
     run = Run(
         run_id="r", execution_arn="a", dt="2026-01-01", batch_size=1, posts_per_feed=1, failure_tolerance_percent=0
     )
     writer = dict(states(MACHINE))["For Each Batch"]["ResultWriter"]["Parameters"]["Prefix.$"]
-    for action, key in (
-        ("s3:GetObject", object_keys.batch_list(run, "feed")),
-        ("s3:PutObject", writer.removeprefix("States.Format('")),
+    for key, pattern in (
+        (object_keys.batch_list(run, "feed"), LISTS["ImagePipeline"]),
+        (object_keys.erasure_list("id", "files"), LISTS["Erasure"]),
+        (writer.removeprefix("States.Format('"), INTEGRATED["s3:PutObject"]),
     ):
-        assert fnmatchcase(key, INTEGRATED[action].removeprefix("${Bucket.Arn}/"))
+        assert fnmatchcase(key, pattern.removeprefix("${Bucket.Arn}/"))
 
 
 def statement_of(function: str, sid: str) -> Json:
@@ -197,7 +222,8 @@ def test_transform_may_read_the_secrets_whose_adapters_refresh_image_urls() -> N
 
 def test_every_statement_has_a_sid() -> None:
     policies = [p for f in of_type("AWS::Serverless::Function").values() for p in f["Properties"].get("Policies", [])]
-    assert all(s.get("Sid") for s in (*role_statements(), *(s for policy in policies for s in policy["Statement"])))
+    of_roles = [statement for workflow in MACHINES for statement in role_statements(workflow)]
+    assert all(s.get("Sid") for s in (*of_roles, *(s for policy in policies for s in policy["Statement"])))
 
 
 # ---- The dataset -----------------------------------------------------------------------------------------------------
@@ -365,7 +391,11 @@ def test_every_alarm_and_rule_notifies_the_topic() -> None:
     ended, stopped, events = (
         RESOURCES[name]["Properties"] for name in ("RunEndedRule", "RunStoppedRule", "EventsRule")
     )
-    assert set(of_type("AWS::Events::Rule")) == {"RunEndedRule", "RunStoppedRule", "EventsRule"}
+    rules = {"RunEndedRule", "RunStoppedRule", "ErasureStoppedRule", "EventsRule"}
+    assert set(of_type("AWS::Events::Rule")) == rules
+    erasure = RESOURCES["ErasureStoppedRule"]["Properties"]
+    assert [plain(target["Arn"]) for target in erasure["Targets"]] == ["Topic"]
+    assert erasure["EventPattern"]["detail"]["status"] == ["TIMED_OUT", "ABORTED"]
     assert [plain(target["Arn"]) for target in events["Targets"]] == ["EventsLogGroup.Arn"]
     assert {plain(target) for alarm in alarms for target in alarm["Properties"]["AlarmActions"]} == {"Topic"}
     # No state of the run can react to these two.
@@ -381,7 +411,7 @@ def rule_text(name: str) -> str:
     return str(text)
 
 
-@pytest.mark.parametrize("name", ["RunEndedRule", "RunStoppedRule"])
+@pytest.mark.parametrize("name", ["RunEndedRule", "RunStoppedRule", "ErasureStoppedRule"])
 def test_text_of_a_rule_has_quotes_around_each_line(name: str) -> None:
     """EventBridge refuses a text without them: each line is a JSON text of its own."""
     lines = [json.loads(line) for line in rule_text(name).splitlines()]

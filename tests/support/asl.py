@@ -1,4 +1,4 @@
-"""The state machine and the template for the static tests, and rules for the state machine.
+"""The state machines and the template for the static tests, and rules for a state machine.
 
 A rule takes a machine and returns its breaches as sentences, so that a test can apply it to a good one and a bad one.
 """
@@ -17,7 +17,6 @@ from imagelake.run.errors import TransientError
 from local.package import read_template
 
 ROOT = Path(__file__).parents[2]
-DEFINITION = ROOT / "statemachine" / "image_pipeline.asl.json"
 
 Json = dict[str, Any]
 Rule = Callable[[Json], list[str]]
@@ -25,8 +24,8 @@ Rule = Callable[[Json], list[str]]
 # First the kind of state, then its input, its result, its errors and the next state.
 KEY_ORDER = (
     "Comment", "Type", "Label", "MaxConcurrency", "ToleratedFailurePercentage", "ItemsPath", "ItemReader",
-    "ItemSelector", "ItemProcessor", "ResultWriter", "Choices", "Default", "TimestampPath", "Resource", "Parameters",
-    "ResultSelector", "ResultPath", "TimeoutSeconds", "Retry", "Catch", "Error", "ErrorPath", "CausePath",
+    "ItemSelector", "ItemProcessor", "ResultWriter", "Choices", "Default", "TimestampPath", "Seconds", "Resource",
+    "Parameters", "ResultSelector", "ResultPath", "TimeoutSeconds", "Retry", "Catch", "Error", "ErrorPath", "CausePath",
     "Next", "End",
 )  # fmt: skip
 FUNCTION_ARN = re.compile(r"\$\{(\w+)FunctionArn\}")
@@ -56,7 +55,13 @@ def strict_json(text: str) -> Json:
     return machine
 
 
-MACHINE = strict_json(DEFINITION.read_text())
+# Every state machine, by its resource in the template: ImagePipeline for image_pipeline.asl.json.
+DEFINITIONS = {
+    "".join(map(str.title, path.name.split(".")[0].split("_"))): path
+    for path in sorted((ROOT / "statemachine").glob("*.asl.json"))
+}
+MACHINES = {name: strict_json(path.read_text()) for name, path in DEFINITIONS.items()}
+DEFINITION, MACHINE = DEFINITIONS["ImagePipeline"], MACHINES["ImagePipeline"]
 TEMPLATE = read_template(ROOT / "template.yaml")
 RESOURCES: dict[str, Json] = TEMPLATE["Resources"]
 
@@ -86,9 +91,14 @@ def lambda_tasks(machine: Json) -> dict[str, str]:
     return {name: match[1] for name, match in matches if match}
 
 
-def package(state_name: str) -> str:
-    """Name the package of a state's function: ``write_parquet`` for ``Write Parquet``."""
-    return state_name.replace(" ", "_").lower()
+def packages(machine: Json) -> dict[str, str]:
+    """Map every Task that calls a function to the package of that function: ``Write Parquet`` to ``write_parquet``."""
+    return {name: package(stem) for name, stem in lambda_tasks(machine).items()}
+
+
+def package(stem: str) -> str:
+    """Name the package of a function: ``write_parquet`` for ``WriteParquet``."""
+    return re.sub("(?<=[a-z])(?=[A-Z])", "_", stem).lower()
 
 
 def targets(state: Json) -> list[str]:
@@ -207,8 +217,8 @@ def the_last_catch_takes_the_rest(machine: Json) -> list[str]:
 
 def functions_are_retried_on_their_transient_errors(machine: Json) -> list[str]:
     breaches = []
-    for name in lambda_tasks(machine):
-        declared = {error.__name__ for error in CONTRACTS[package(name)].errors if issubclass(error, TransientError)}
+    for name, function in packages(machine).items():
+        declared = {error.__name__ for error in CONTRACTS[function].errors if issubclass(error, TransientError)}
         retried = retried_errors(dict(tasks(machine))[name])
         if retried != declared:
             breaches.append(f"{name} retries {sorted(retried)}, and its function can raise {sorted(declared)}")
@@ -221,10 +231,12 @@ def retried_errors(state: Json) -> set[str]:
 
 
 def no_failure_ends_as_success(machine: Json) -> list[str]:
-    """Every caught error has to end in a notification and a Fail; in a feed in ``Feed Failed``, in a batch in
-    ``Batch Failed``.
+    """Every caught error has to end in a notification and a Fail; in a feed in ``Feed Failed``, in the child of a
+    Distributed Map in a Fail.
     """
-    return [breach for scope in scopes(machine) for breach in _FAILURE_RULES[scope.name](scope)]
+    return [
+        breach for scope in scopes(machine) for breach in _FAILURE_RULES.get(scope.name, _a_failed_child_fails)(scope)
+    ]
 
 
 def _a_failed_run_notifies_and_fails(scope: Scope) -> Iterator[str]:
@@ -255,19 +267,17 @@ def _a_failed_feed_is_a_result(scope: Scope) -> Iterator[str]:
         yield "Feed Failed does not pass on the failure and its error"
 
 
-def _a_failed_batch_fails(scope: Scope) -> Iterator[str]:
+def _a_failed_child_fails(scope: Scope) -> Iterator[str]:
     for name, state in scope.states.items():
         for catch in state.get("Catch", []):
-            if ends(scope, reachable(scope, catch["Next"])) != {"Batch Failed"}:
-                yield f"{name}: a caught error does not end in Batch Failed"
-    if scope.states.get("Batch Failed", {}).get("Type") != "Fail":
-        yield "Batch Failed is not a Fail"
+            for end in sorted(ends(scope, reachable(scope, catch["Next"]))):
+                if scope.states[end]["Type"] != "Fail":
+                    yield f"{name}: a caught error can end in {end}, which is a success"
 
 
 _FAILURE_RULES: dict[str, Callable[[Scope], Iterator[str]]] = {
     "": _a_failed_run_notifies_and_fails,
     "For Each Feed": _a_failed_feed_is_a_result,
-    "For Each Batch": _a_failed_batch_fails,
 }
 
 RULES: tuple[Rule, ...] = (

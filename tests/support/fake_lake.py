@@ -36,6 +36,8 @@ ENVIRONMENT = {
     "POSTS_PER_FEED": "1000",
     "FAILURE_TOLERANCE_PERCENT": "20",
     "RUN_FAILURE_TOLERANCE_PERCENT": "50",
+    "POINT_IN_TIME_RECOVERY_DAYS": "35",
+    "LOG_RETENTION_DAYS": "30",
     "RUNBOOK": "https://example.com/runbook",
     "POWERTOOLS_SERVICE_NAME": "test",
 }

@@ -167,15 +167,20 @@ class Bucket:
 
         A delete marker is a version without an ETag.
         """
-        found: list[tuple[bool, str, str | None]] = []
-        with aws_errors(key):
-            # Other keys can begin with this one.
-            for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=key):
-                versions = [one for one in page.get("Versions", []) if one["Key"] == key]
-                markers = [one for one in page.get("DeleteMarkers", []) if one["Key"] == key]
-                found += [(one["IsLatest"], one["VersionId"], one["ETag"]) for one in versions]
-                found += [(one["IsLatest"], one["VersionId"], None) for one in markers]
-        return {version_id: etag for _, version_id, etag in sorted(found, key=lambda one: not one[0])}
+        # Other keys can begin with this one.
+        found = [one for one in self._versions(key) if one["Key"] == key]
+        return {one["VersionId"]: one.get("ETag") for one in sorted(found, key=lambda one: not one["IsLatest"])}
+
+    def delete_folder(self, prefix: str) -> None:
+        """Delete all versions of all objects below a prefix for ever."""
+        for one in list(self._versions(prefix)):
+            self.delete_version(one["Key"], one["VersionId"])
+
+    def _versions(self, prefix: str) -> Iterator[dict[str, Any]]:
+        with aws_errors(prefix):
+            for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=prefix):
+                pieces: Any = page
+                yield from (*pieces.get("Versions", ()), *pieces.get("DeleteMarkers", ()))
 
     def delete_version(self, key: str, version_id: str) -> None:
         """Delete one version of an object for ever; one that is gone is no error."""

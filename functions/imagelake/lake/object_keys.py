@@ -178,6 +178,11 @@ def erasure_list(erasure_id: str, name: str) -> str:
     return f"{erasure_prefix(erasure_id)}{name}.json"
 
 
+def erasure_files(erasure_id: str) -> str:
+    """Name the folder of the changes of dataset files, which are numbered from 0."""
+    return f"{erasure_prefix(erasure_id)}files/"
+
+
 def erasure_notes(erasure_id: str) -> str:
     """Name the folder of the notes of an erasure."""
     return f"{erasure_prefix(erasure_id)}notes/"
@@ -188,11 +193,11 @@ def erasure_note(erasure_id: str, key: str) -> str:
     return f"{erasure_notes(erasure_id)}{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
 
 
-def receipt(erasure_id: str) -> str:
-    """Name the receipt of an erasure."""
-    return f"erasures/{erasure_id}.json"
+def receipt(erasure_id: str, number: int = 1) -> str:
+    """Name the receipt of an erasure; one that was repeated later and found more has several."""
+    return f"erasures/{erasure_id}{f'-{number}' if number > 1 else ''}.json"
 
 
-def receipt_page(erasure_id: str) -> str:
+def receipt_page(receipt_key: str) -> str:
     """Name the page of a receipt."""
-    return f"erasures/{erasure_id}.html"
+    return receipt_key.removesuffix("json") + "html"

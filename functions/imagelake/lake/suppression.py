@@ -110,7 +110,7 @@ class Suppressions:
         # The version comes first: if the list changes after this, the next call reads it again.
         version = self._read_version()
         if version != self._version:
-            self._list = SuppressionList(self._read_key(), frozenset(self._read_hashes()))
+            self._list = SuppressionList(read_key(self._secret), frozenset(self._read_hashes()))
             self._version = version
         return self._list
 
@@ -119,7 +119,7 @@ class Suppressions:
 
         Every call of a worker that begins after this has them.
         """
-        key = self._read_key()
+        key = read_key(self._secret)
         with ThreadPoolExecutor(THREADS) as pool:
             # Take every result: an error is raised only then.
             list(pool.map(lambda name: self._put(hash_of(key, *name), facts), names))
@@ -165,15 +165,17 @@ class Suppressions:
             for page in pages:
                 yield from (item["entry"]["S"] for item in page["Items"])
 
-    def _read_key(self) -> bytes:
-        with aws_errors("the key of the suppression list"):
-            return client("secretsmanager").get_secret_value(SecretId=self._secret)["SecretString"].encode()
-
 
 @cache
 def suppressions(table: str, secret: str) -> Suppressions:
     """Return the list of a table, one per worker."""
     return Suppressions(table, secret)
+
+
+def read_key(secret: str) -> bytes:
+    """Read the key of the hashes."""
+    with aws_errors("the key of the suppression list"):
+        return client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"].encode()
 
 
 def hash_of(key: bytes, *parts: str) -> str:

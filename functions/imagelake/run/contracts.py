@@ -10,12 +10,26 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import AwareDatetime, NonNegativeInt
 
+from imagelake.run.erasure_models import (
+    ErasePagesRequest,
+    EraseReportsRequest,
+    EraseResult,
+    EraseRowsRequest,
+    Erasure,
+    ErasureCall,
+    FindErasedResult,
+    SuppressRequest,
+    SuppressResult,
+    WriteReceiptRequest,
+    WriteReceiptResult,
+)
 from imagelake.run.errors import (
     BadFeedError,
     BadInputError,
     BatchDeadlineError,
     CredentialsError,
     DamagedObjectError,
+    ErasureIncompleteError,
     FeedBusyError,
     FeedNotFoundError,
     FeedNotPermittedError,
@@ -163,6 +177,19 @@ class ReportResult(FrozenModel):
     report_key: str
 
 
+class CheckErasureRequest(FrozenModel):
+    """The execution of an erasure and its input, which has not been checked yet."""
+
+    input: Any
+    execution: Execution
+
+
+class CheckErasureResult(FrozenModel):
+    """The erasure; nothing of the input is passed on, because it can have names."""
+
+    erasure: Erasure
+
+
 class Contract(NamedTuple):
     """The request, the result and the errors of one function."""
 
@@ -200,4 +227,12 @@ CONTRACTS: dict[str, Contract] = {
     "record_failure": Contract(RecordFailureRequest, Failure, AWS_ERRORS),
     "reconcile": Contract(ReconcileRequest, ReconcileResult, STORAGE_ERRORS | {ReconciliationError}),
     "report": Contract(ReportRequest, ReportResult, STORAGE_ERRORS),
+    "check_erasure": Contract(CheckErasureRequest, CheckErasureResult, AWS_ERRORS | {BadInputError}),
+    "suppress": Contract(SuppressRequest, SuppressResult, STORAGE_ERRORS),
+    "find_erased": Contract(ErasureCall, FindErasedResult, STORAGE_ERRORS | {ErasureIncompleteError}),
+    "erase_rows": Contract(EraseRowsRequest, EraseResult, STORAGE_ERRORS),
+    "erase_pages": Contract(ErasePagesRequest, EraseResult, STORAGE_ERRORS),
+    "erase_reports": Contract(EraseReportsRequest, EraseResult, STORAGE_ERRORS),
+    "erase_images": Contract(ErasureCall, EraseResult, STORAGE_ERRORS),
+    "write_receipt": Contract(WriteReceiptRequest, WriteReceiptResult, STORAGE_ERRORS),
 }

@@ -180,7 +180,7 @@ class SuppressResult(FrozenModel):
 
 
 class ErasureCall(FrozenModel):
-    """Request of Find Erased, Erase Images and Write Receipt."""
+    """Request of Find Erased and Erase Images."""
 
     erasure: Erasure
 
@@ -228,6 +228,13 @@ class EraseResult(FrozenModel):
 
     changed: NonNegativeInt
     erased: NonNegativeInt
+
+
+class WriteReceiptRequest(FrozenModel):
+    """The erasure, and what its last search found: nothing, or after a dry run everything."""
+
+    erasure: Erasure
+    found: FindErasedResult
 
 
 class WriteReceiptResult(FrozenModel):

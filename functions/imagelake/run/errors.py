@@ -18,6 +18,7 @@
     │   ├── ObjectMissingError        an object a step relies on is not there
     │   ├── DamagedObjectError        an object a step relies on is not as it was written
     │   ├── ReconciliationError       planned items, rows and mappings do not add up
+    │   ├── ErasureIncompleteError    an erasure still finds something after several rounds
     │   ├── DownloadError             one image could not be fetched; carries an ErrorCode
     │   └── ImageRejectedError        one image is not acceptable; carries an ErrorCode
     ├── HttpError                     one HTTP exchange failed; in imagelake.web.errors
@@ -162,6 +163,10 @@ class DamagedObjectError(PermanentError):
 
 class ReconciliationError(PermanentError):
     """Planned items, rows and mappings do not add up."""
+
+
+class ErasureIncompleteError(PermanentError):
+    """An erasure still finds something after several rounds."""
 
 
 class DownloadError(PermanentError):

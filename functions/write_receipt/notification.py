@@ -1,0 +1,67 @@
+"""The notification of an erasure: what was done, where the receipt is, and what remains. It names nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from imagelake.lake import object_keys
+from imagelake.run.console import Console
+from imagelake.run.erasure_models import Erasure, FoundCounts, WriteReceiptResult
+from write_receipt.receipt import Receipt
+
+
+def describe_receipt(receipt: Receipt, key: str, bucket: str, execution_arn: str) -> WriteReceiptResult:
+    """Write the notification of a receipt."""
+    console = Console.of(execution_arn)
+    erased = f"{receipt.items:,} items erased" if receipt.items else "nothing was found"
+    places = [
+        f"{one.place.replace('_', ' ')}: {one.erased:,} entries in {one.changed:,} objects, {one.versions:,} versions"
+        for one in receipt.places
+        if one.changed
+    ]
+    remains = [f"{one.place}: {one.until or 'until you delete it'}" for one in receipt.remains]
+    sections = [
+        f"Imagelake erasure {receipt.erasure_id} is complete: {erased}. What the request names cannot come back.",
+        f"Reference: {receipt.reference}\nReason:    {receipt.reason}",
+        _section("What was erased", places or ["nothing: no data matches the request"]),
+        _section("What remains, and until when", remains),
+        _section(
+            "Where to look",
+            [
+                f"Receipt:   {console.object(bucket, key)}",
+                f"Page:      {console.object(bucket, object_keys.receipt_page(key))}",
+                f"Execution: {console.execution(execution_arn)}",
+            ],
+        ),
+    ]
+    return WriteReceiptResult(
+        receipt_key=key, subject=f"Imagelake erasure complete: {erased}", message="\n\n".join(sections) + "\n"
+    )
+
+
+def describe_dry_run(erasure: Erasure, found: FoundCounts) -> WriteReceiptResult:
+    """Write the notification of a dry run, which has changed nothing."""
+    lines = [
+        f"items:        {found.items:,}",
+        f"files:        {found.files:,}",
+        f"open batches: {found.open_batches:,}",
+        f"raw images:   {found.raw_images:,}",
+        f"raw pages:    {found.pages:,} to read",
+        f"reports:      {found.reports:,} to read",
+        f"price:        about {found.usd:.2f} USD",
+    ]
+    sections = [
+        f"Imagelake erasure {erasure.erasure_id}, dry run: {found.items:,} items found. Nothing was changed.",
+        f"Reference: {erasure.reference}\nReason:    {erasure.reason}",
+        _section("What would be erased", lines),
+        _section("How to go on", ["Start the erasure again without dry_run."]),
+    ]
+    return WriteReceiptResult(
+        receipt_key="",
+        subject=f"Imagelake erasure dry run: {found.items:,} items found",
+        message="\n\n".join(sections) + "\n",
+    )
+
+
+def _section(title: str, lines: Iterable[str]) -> str:
+    return "\n".join([f"{title}:", *(f"  {line}" for line in lines)])

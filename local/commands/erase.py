@@ -1,0 +1,136 @@
+"""``imagelake erase``: erase a person, posts or images on request, and keep them out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from datetime import UTC, datetime
+from typing import Any
+
+from imagelake.run.erasure_models import ErasureReason, ErasureRequest
+from imagelake.run.errors import BadInputError
+from local.arguments import add_lake, open_lake
+from local.errors import CommandError
+from local.follow import failure_message, follow
+from local.lake import Lake
+from local.output import Output, print_error
+
+HELP = "erase a person, posts or images on request, and keep them out"
+EXAMPLES: tuple[str, ...] = (
+    "imagelake erase --author bluesky did:plc:z72i7hdynmk6r22z27h6tvur --reason author_request --reference 'ticket 17'",
+    "imagelake erase --post mastodon 13179 110 --reason deleted_at_source --reference sync-3 --stack imagelake",
+)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_lake(parser)
+    parser.add_argument(
+        "--author", action="append", nargs=2, default=[], metavar=("SOURCE", "AUTHOR_ID"),
+        help="everything of an author, with the values of these columns; repeatable, as the next three are",
+    )  # fmt: skip
+    parser.add_argument(
+        "--post", action="append", nargs=3, default=[], metavar=("SOURCE", "AUTHOR_ID", "POST_ID"), help="one post"
+    )
+    parser.add_argument("--media", action="append", default=[], metavar="MEDIA_ID", help="one media item")
+    parser.add_argument(
+        "--sha256",
+        action="append",
+        default=[],
+        metavar="HEX",
+        help="an image in all posts, by its column raw_sha256",
+    )
+    parser.add_argument("--near-duplicates", action="store_true", help="also the known near duplicates")
+    parser.add_argument("--reason", required=True, choices=list(ErasureReason), help="the reason for the receipt")
+    parser.add_argument(
+        "--reference", required=True, metavar="TEXT", help="your own reference, such as a ticket; not a name"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="find, count and price; change nothing")
+    parser.add_argument("--yes", action="store_true", help="do not ask before the erasure")
+
+
+def main(options: Namespace, output: Output) -> int:
+    """Show what would be erased, ask, erase, and print where the receipt is; returns 0 if it is complete, else 1."""
+    request = _request(options)
+    with open_lake(options) as lake:
+        lake.prepare([])
+        found = _execute(lake, request | {"dry_run": True}, output)
+        if found["status"] != "SUCCEEDED":
+            return _fail(found)
+        counts = found["found"]["counts"]
+        output.table(("found", "number"), [*_named(counts)])
+        if options.dry_run:
+            output.result(found)
+            return 0
+        _ask(options, counts, output)
+        result = _execute(lake, request, output)
+        if result["status"] != "SUCCEEDED":
+            output.result(result)
+            return _fail(result)
+        key = result["receipt"]["receipt_key"]
+        places = lake.save_receipt(key)
+        output.text(result["receipt"]["message"])
+        for title, place in places.items():
+            output.text(f"{title + ':':<9}{place}")
+        output.result(result | {title.lower(): str(place) for title, place in places.items()})
+        return 0
+
+
+def _request(options: Namespace) -> dict[str, Any]:
+    """Make the request, and check it before anything is started."""
+    request = {
+        "erase": {
+            "authors": [{"source": source, "author_id": author_id} for source, author_id in options.author],
+            "posts": [
+                {"source": source, "author_id": author_id, "post_id": post_id}
+                for source, author_id, post_id in options.post
+            ],
+            "media_ids": options.media,
+            "sha256": options.sha256,
+            "near_duplicates": options.near_duplicates,
+        },
+        "reason": options.reason,
+        "reference": options.reference,
+    }
+    try:
+        ErasureRequest.read(request)
+    except BadInputError as error:
+        raise CommandError(str(error)) from None
+    return request
+
+
+def _execute(lake: Lake, request: dict[str, Any], output: Output) -> dict[str, Any]:
+    """Run the state machine, show its progress, and return its output."""
+    states = lake.client("stepfunctions")
+    kind = "erasure-dry-run" if request.get("dry_run") else "erasure"
+    name = f"{kind}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    output.text(f"{name} in {lake.title}")
+    arn = states.start_execution(
+        stateMachineArn=lake.outputs["ErasureStateMachineArn"], name=name, input=json.dumps(request)
+    )["executionArn"]
+    execution = follow(states, arn, output.console)
+    result = json.loads(execution.get("output") or "{}")
+    if execution["status"] != "SUCCEEDED":
+        result["error"] = failure_message(states, arn) or execution.get("error") or execution["status"]
+    return {"status": execution["status"], "execution_arn": arn, **result}
+
+
+def _named(counts: dict[str, Any]) -> list[tuple[str, str]]:
+    numbers = [(name.replace("_", " "), f"{number:,}") for name, number in counts.items() if name != "usd"]
+    return [*numbers, ("price", f"about {counts['usd']:.2f} USD")]
+
+
+def _ask(options: Namespace, counts: dict[str, Any], output: Output) -> None:
+    if options.yes:
+        return
+    if not sys.stdin.isatty():
+        raise CommandError("nobody can be asked here; look at the numbers of --dry-run, then add --yes")
+    output.text(f"Erase {counts['items']:,} items for ever, and keep out what the request names? Type yes: ")
+    if input().strip().lower() != "yes":
+        raise CommandError("nothing was erased")
+
+
+def _fail(result: dict[str, Any]) -> int:
+    print_error(f"the erasure is not complete: {result['error']}; start it again with the same command to go on")
+    return 1

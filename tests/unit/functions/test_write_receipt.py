@@ -1,0 +1,119 @@
+"""Write Receipt: what was erased is counted once, nobody is named, and an erasure that runs twice has one receipt."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from imagelake.lake import object_keys
+from imagelake.lake.erased_objects import ErasedObjects, Place
+from imagelake.lake.suppression import hash_of
+from imagelake.run.aws import client
+from tests.support.factories import Context, event
+from tests.support.fake_lake import BUCKET, SUPPRESSION_KEY, Lake
+from write_receipt.app import handler
+
+ID = event("write_receipt")["erasure"]["erasure_id"]
+AUTHOR = "did:plc:secret-person"
+REQUEST = {
+    "erase": {"authors": [{"source": "bluesky", "author_id": AUTHOR}]},
+    "reason": "author_request",
+    "reference": "ticket 17",
+}
+
+
+@pytest.fixture
+def noted(lake: Lake) -> Lake:
+    """A lake in which an erasure has changed a file and deleted a raw image of the same item."""
+    client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    lake.suppress(("author", "bluesky", AUTHOR))
+    lake.bucket.put_json(object_keys.erasure_request(ID), REQUEST)
+    note(lake, "bluesky/one")
+    return lake
+
+
+def note(lake: Lake, media_id: str) -> None:
+    objects = ErasedObjects(lake.bucket, ID)
+    objects.note(Place.DATASET_FILES, "lake/images/a.parquet", [media_id], b"before", b"after")
+    objects.note(Place.RAW_IMAGES, "raw/images/ab/abcd", [media_id])
+
+
+def receipts(lake: Lake) -> dict[str, Any]:
+    return {key: lake.bucket.get_json(key) for key in lake.bucket.list("erasures/") if key.endswith(".json")}
+
+
+def test_receipt_counts_and_names_nobody(noted: Lake) -> None:
+    result = handler(event("write_receipt"), Context())
+    (receipt,) = receipts(noted).values()
+    assert result["receipt_key"] == f"erasures/{ID}.json"
+    assert (receipt["items"], receipt["left_after_verification"]) == (1, 0)
+    places = {place["place"]: (place["changed"], place["erased"]) for place in receipt["places"]}
+    assert places["dataset_files"] == places["raw_images"] == (1, 1)
+    assert places["raw_pages"] == (0, 0)
+    key = client("secretsmanager").get_secret_value(SecretId=SUPPRESSION_KEY)["SecretString"].encode()
+    assert receipt["requested"] == [{"kind": "author", "hash": hash_of(key, "author", "bluesky", AUTHOR)}]
+    file, image = receipt["objects"]
+    assert file["key"] == "lake/images/a.parquet"
+    assert file["sha256_before"] != file["sha256_after"]
+    assert image["key"] == hash_of(key, "key", "raw/images/ab/abcd")
+    page = noted.bucket.get(f"erasures/{ID}.html").decode()
+    for text in (json.dumps(receipt), page, json.dumps(result)):
+        assert AUTHOR not in text
+        assert "bluesky/one" not in text
+        assert "abcd" not in text.replace("0123456789abcdef0123", "")
+        assert "ticket 17" in text
+
+
+def test_what_remains_has_its_last_day(noted: Lake) -> None:
+    handler(event("write_receipt"), Context())
+    (receipt,) = receipts(noted).values()
+    remains = {one["place"]: one["until"] for one in receipt["remains"]}
+    assert remains["Notifications that were sent"] is None
+    assert remains["Point-in-time recovery of the tables"] > remains["Log lines from before the erasure"]
+    assert remains["Log lines from before the erasure"] > receipt["finished_at"][:10]
+
+
+def test_working_objects_are_deleted_with_all_versions(noted: Lake) -> None:
+    noted.bucket.put_json(object_keys.erasure_request(ID), REQUEST)
+    handler(event("write_receipt"), Context())
+    versions = client("s3").list_object_versions(Bucket=BUCKET, Prefix="work/erasures/")
+    assert "Versions" not in versions
+    assert "DeleteMarkers" not in versions
+
+
+def test_erasure_that_runs_again_without_finding_anything_keeps_its_receipt(noted: Lake) -> None:
+    first = handler(event("write_receipt"), Context())
+    before = receipts(noted)
+    noted.bucket.put_json(object_keys.erasure_request(ID), REQUEST)
+    assert handler(event("write_receipt"), Context()) == first
+    assert receipts(noted) == before
+
+
+def test_killed_after_the_receipt_it_writes_no_second_one(noted: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as killed:
+        killed.setattr("imagelake.lake.bucket.Bucket.delete_folder", lambda self, prefix: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            handler(event("write_receipt"), Context())
+    handler(event("write_receipt"), Context())
+    assert list(receipts(noted)) == [f"erasures/{ID}.json"]
+
+
+def test_erasure_that_finds_more_later_has_a_second_receipt(noted: Lake) -> None:
+    handler(event("write_receipt"), Context())
+    noted.bucket.put_json(object_keys.erasure_request(ID), REQUEST)
+    ErasedObjects(noted.bucket, ID).note(Place.RAW_IMAGES, "raw/images/cd/cdef", ["bluesky/two"])
+    assert handler(event("write_receipt"), Context())["receipt_key"] == f"erasures/{ID}-2.json"
+    assert len(receipts(noted)) == 2
+
+
+def test_dry_run_has_numbers_and_a_price_and_stores_nothing(noted: Lake) -> None:
+    example = event("write_receipt")
+    example["erasure"]["dry_run"] = True
+    result = handler(example, Context())
+    assert result["receipt_key"] == ""
+    assert result["subject"] == "Imagelake erasure dry run: 2 items found"
+    assert "about 0.01 USD" in result["message"]
+    assert noted.bucket.list("erasures/") == []
+    assert noted.bucket.list("work/erasures/") == []
