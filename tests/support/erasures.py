@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import pytest
 
 from imagelake.lake import object_keys
+from imagelake.lake.suppression import suppressions
 from imagelake.run.aws import client
 from tests.support.fake_lake import BUCKET, Lake
-from tests.support.private_parts import calls_of_aws
+from tests.support.private_parts import calls_of_aws, stored_in_memory
 
 ERASURE_ID = "0123456789abcdef0123"
 WORK = object_keys.erasure_prefix(ERASURE_ID)
@@ -42,6 +44,18 @@ def versions(prefix: str = "") -> dict[str, list[tuple[bytes, dict[str, str]]]]:
             stored = s3.get_object(Bucket=BUCKET, Key=one["Key"], VersionId=one["VersionId"])
             found.setdefault(one["Key"], []).append((stored["Body"].read(), stored["Metadata"]))
     return found
+
+
+def saved() -> bytes:
+    """Copy all that S3 and DynamoDB store."""
+    return pickle.dumps([vars(backend) for backend in stored_in_memory()])
+
+
+def restore(state: bytes) -> None:
+    """Bring back a copy, for a worker that has just started."""
+    for backend, values in zip(stored_in_memory(), pickle.loads(state), strict=True):
+        vars(backend).update(values)
+    suppressions.cache_clear()
 
 
 @contextmanager

@@ -148,9 +148,9 @@ def run_summary(run_id: str) -> str:
     return f"reports/{run_id}/run.json"
 
 
-def html_report(run: Run) -> str:
+def html_report(run_id: str) -> str:
     """Name the report of a run as a page."""
-    return f"reports/{run.run_id}/index.html"
+    return f"reports/{run_id}/index.html"
 
 
 def feed_problem(feed_id: str) -> str:
@@ -160,7 +160,12 @@ def feed_problem(feed_id: str) -> str:
 
 def feed_reconciliation(run: Run, feed_id: str) -> str:
     """Name the checked result of a feed."""
-    return f"reports/{run.run_id}/feeds/{feed_id}.json"
+    return f"{feed_reconciliations_prefix(run.run_id)}{feed_id}.json"
+
+
+def feed_reconciliations_prefix(run_id: str) -> str:
+    """Name the folder of the checked results of a run's feeds."""
+    return f"reports/{run_id}/feeds/"
 
 
 def erasure_prefix(erasure_id: str) -> str:

@@ -14,7 +14,7 @@ from erase_pages.app import handler
 from fetch.pager import Pager
 from imagelake.lake import object_keys
 from imagelake.lake.erased_objects import ErasedObjects
-from imagelake.lake.suppression import SuppressionList, Suppressions, suppressions
+from imagelake.lake.suppression import SuppressionList, Suppressions
 from imagelake.run.errors import SourceChangedError
 from imagelake.run.models import Progress, Run
 from imagelake.run.posts import Post
@@ -22,7 +22,7 @@ from imagelake.sources import Feed, Page, Reject, Source, get_source, raw_pages
 from imagelake.sources.raw_pages import stored_response
 from imagelake.web.messages import Request, Response
 from tests.support import feed_bodies
-from tests.support.erasures import ERASURE_ID, Killed, killed_at, request_erasure, versions
+from tests.support.erasures import ERASURE_ID, Killed, killed_at, request_erasure, restore, saved, versions
 from tests.support.factories import RUN, Context, event
 from tests.support.fake_lake import SUPPRESSION_KEY, SUPPRESSIONS, Lake
 from tests.support.listings import DID, LISTINGS, Entry
@@ -514,6 +514,8 @@ def test_killed_at_some_calls(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> No
 
 def check_killed(lake: Lake, monkeypatch: pytest.MonkeyPatch, after: bool, step: int) -> None:
     fill(lake)
+    state = saved()
+    restore(state)
     with killed_at(monkeypatch, 10_000, after=after) as made:
         erase("bluesky")
     calls, expected = len(made), (versions(), notes(lake))
@@ -522,17 +524,11 @@ def check_killed(lake: Lake, monkeypatch: pytest.MonkeyPatch, after: bool, step:
             body for body, _ in stored if BOB.encode() in (gzip.decompress(body) if body[:1] == b"\x1f" else body)
         ] == []
     for number in range(0, calls, step):
-        lake = fresh()
-        fill(lake)
+        restore(state)
         with pytest.raises(Killed), killed_at(monkeypatch, number, after=after):
             erase("bluesky")
         erase("bluesky")
         assert (versions(), notes(lake)) == expected, number
-
-
-def fresh() -> Lake:
-    suppressions.cache_clear()
-    return Lake()
 
 
 def test_two_erasures_of_one_page_at_once(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

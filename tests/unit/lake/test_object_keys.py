@@ -41,7 +41,7 @@ def test_every_name_is_in_its_zone() -> None:
         object_keys.rejects(RUN, "bluesky", "feed-1"),
         object_keys.failures(RUN.run_id, "feed-1"),
         object_keys.run_summary(RUN.run_id),
-        object_keys.html_report(RUN),
+        object_keys.html_report(RUN.run_id),
         object_keys.feed_reconciliation(RUN, "feed-1"),
     } == {
         "raw/posts/source=bluesky/dt=2026-04-01/run-1/feed-1-00007.json.gz",
