@@ -11,14 +11,19 @@ from typing import Any, NamedTuple
 
 from local.engine import Engine
 from local.package import zip_code
-from tests.support.asl import DEFINITION
+from tests.support.asl import DEFINITIONS
 
 MOCKS = Path(__file__).with_name("mocks.json")
-NAME = "ImagePipeline"
 BUCKET, BOOKMARKS, PARAMETER = "lake", "bookmarks", "feeds"
 ROLE = "arn:aws:iam::000000000000:role/imagelake"
 AHEAD = {"feed_id": {"S": "ahead"}, "newest_id": {"S": "99"}, "newest_at": {"S": "2027-01-01T00:00:00Z"}}
 GOOD = [{"batch_id": "one"}, {"batch_id": "two"}]
+ERASURE_LISTS: dict[str, list[dict[str, Any]]] = {
+    "promotions": [{"number": 0}],
+    "files": [{"number": 0}, {"number": 1}],
+    "days": [{"source": "bluesky", "dt": "2026-11-23"}],
+    "reports": [{"run_id": "run"}],
+}
 ONE_BAD = [{"batch_id": "one"}, {"batch_id": "two", "raise": "ObjectMissingError"}]
 
 
@@ -62,9 +67,10 @@ def entered(events: list[dict[str, Any]]) -> list[str]:
 
 
 class Machine:
-    """The state machine with its bucket, table, parameter and topic, and a queue that receives the notifications."""
+    """A state machine with its bucket, table, parameter and topic, and a queue that receives the notifications."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, name: str = "ImagePipeline") -> None:
+        self._name = name
         self._states = engine.client("stepfunctions")
         self._queue = engine.client("sqs")
         self.bookmarks = engine.client("dynamodb")
@@ -115,6 +121,8 @@ class Machine:
         s3.create_bucket(Bucket=BUCKET)
         for name, text in {"good": json.dumps(GOOD), "one_bad": json.dumps(ONE_BAD), "broken": "not JSON"}.items():
             s3.put_object(Bucket=BUCKET, Key=f"work/lists/run/alice/{name}.json", Body=text.encode())
+        for name, items in ERASURE_LISTS.items():
+            s3.put_object(Bucket=BUCKET, Key=f"work/erasures/e1/{name}.json", Body=json.dumps(items).encode())
 
     def _make_bookmarks(self) -> None:
         self.bookmarks.create_table(
@@ -144,8 +152,8 @@ class Machine:
             "ConsoleDomain": "console.aws.amazon.com",
             "Runbook": "https://example.com/runbook",
         }
-        text = re.sub(r"\$\{(\w+)\}", lambda match: values.get(match[1], step), DEFINITION.read_text())
-        arn: str = self._states.create_state_machine(name=NAME, definition=text, roleArn=ROLE)["stateMachineArn"]
+        text = re.sub(r"\$\{(\w+)\}", lambda match: values.get(match[1], step), DEFINITIONS[self._name].read_text())
+        arn: str = self._states.create_state_machine(name=self._name, definition=text, roleArn=ROLE)["stateMachineArn"]
         return arn
 
 
