@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from erase_pages.day import Day
@@ -38,7 +39,8 @@ def covers_record(data: bytes, day: Day) -> bool:
 def _is_listed(line: Any, day: Day) -> bool:
     match line:
         case {"kind": "record", "raw": {"data_base64": str(data)}}:
-            return covers_record(base64.b64decode(data), day)
+            with suppress(ValueError):
+                return covers_record(base64.b64decode(data), day)
         case {"post_id": str() | None as post_id, "raw": raw}:
             known = (*line.get("author_ids", ()), *_PARTS.split(post_id or ""))
             return day.listed.covers(day.source.name, Reject(post_id, "", raw, known))

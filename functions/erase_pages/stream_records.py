@@ -51,13 +51,16 @@ def _smaller_discard(body: bytes, day: Day) -> Change | None:
     try:
         note = json.loads(body)
         event = json.loads(note["payload"]) if isinstance(note["payload"], str) else note["payload"]
-        records = [(record, base64.b64decode(record["kinesis"]["data"])) for record in event["Records"]]
+        listed = {
+            record["kinesis"]["sequenceNumber"]: _is_listed(base64.b64decode(record["kinesis"]["data"]), day)
+            for record in event["Records"]
+        }
     except (ValueError, LookupError, TypeError):
         return Change(None, [], reason="it cannot be read") if day.names.are_in(body) else None
-    kept = [record for record, data in records if not _is_listed(data, day)]
-    gone = [record["kinesis"]["sequenceNumber"] for record, _ in records if record not in kept]
+    gone = [number for number, is_listed in listed.items() if is_listed]
     if not gone:
         return None
+    kept = [record for record in event["Records"] if record["kinesis"]["sequenceNumber"] not in gone]
     event["Records"] = kept
     note["payload"] = json.dumps(event, ensure_ascii=False) if isinstance(note["payload"], str) else event
     return Change(to_json(note) if kept else None, gone)

@@ -79,7 +79,7 @@ def _summary(feeds: dict[str, ReportedFeed], listed: SuppressionList) -> Callabl
         if reported.names:
             # As a removed feed, it has no definition.
             feed = feed | {"name": reported.feed_id, "config": None}
-            if feed["plan"] is not None:
+            if feed.get("plan"):
                 # Its newest post is the author's.
                 feed["plan"] = feed["plan"] | {"bookmark": {"newest_id": "", "newest_at": ""}}
         return _texts_of(reported, listed)(feed)

@@ -411,6 +411,13 @@ def test_line_that_is_no_json_goes_if_it_names_the_author(lake: Lake) -> None:
     assert lake.bucket.get(key) == b'{"by"\n[7]\n'
 
 
+def test_record_with_damaged_base64_goes_if_it_names_the_author(lake: Lake) -> None:
+    request_erasure(lake, authors=[name("bluesky", BOB)])
+    lines = [line(None, {"data_base64": "a", "by": by}, kind="record") for by in (BOB, DID)]
+    put_rejects(lake, "bluesky", *lines)
+    assert erase("bluesky") == {"changed": 1, "erased": 1}
+
+
 # ---- The stream ------------------------------------------------------------------------------------------------------
 
 
