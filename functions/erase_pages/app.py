@@ -37,7 +37,12 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         objects=ErasedObjects(bucket, erasure.erasure_id),
         listed=suppressed.read(),
         names=RequestNames(asked.erase, request.day.source),
-        add_feed=lambda feed_id: suppressed.add([("feed", feed_id)], reason=erasure.reason, erasure=erasure.erasure_id),
+        add_feed=lambda feed_id: suppressed.add(
+            [("feed", feed_id)],
+            reason=erasure.reason,
+            erasure=erasure.erasure_id,
+            since=erasure.started_at.isoformat(timespec="seconds"),
+        ),
     )
     changes = list(chain(erase_pages(day), erase_rejects(day), erase_stream_records(day)))
     result = EraseResult(changed=len(changes), erased=sum(len(change.items) for change in changes))

@@ -22,4 +22,4 @@ class Day:
     objects: ErasedObjects
     listed: SuppressionList
     names: RequestNames
-    add_feed: Callable[[str], None]
+    add_feed: Callable[[str], object]
