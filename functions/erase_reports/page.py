@@ -17,7 +17,7 @@ _ITEM = re.compile(r'<tr data-item="([^"]*)">.*?</tr>', re.DOTALL)
 _CELLS = 4
 # A near duplicate names its original.
 _ORIGINAL = re.compile(r'(<a class="near"[^>]*) title="([^"]*)"')
-_LINE = re.compile(r'<li dir="auto">.*?</li>|<tr>.*?</tr>', re.DOTALL)
+_LINE = re.compile(r'<li dir="auto">.*?</li>|<tr[ >].*?</tr>', re.DOTALL)
 _TEXT = re.compile(r"(?<=>)[^<>]+(?=<)")
 
 

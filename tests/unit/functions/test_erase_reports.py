@@ -244,6 +244,20 @@ def test_names_of_a_feed(name: str, config: Any, text: str, expected: str) -> No
     assert ReportedFeed.of(feed, SuppressionList()).without_name(text) == text
 
 
+def test_name_of_a_feed_leaves_the_rows_of_other_authors_and_no_other_text() -> None:
+    """A blog of an erased author can have had a guest."""
+    name = "rss:https://b.example/?a=1&b=<2>"
+    feed = ReportedFeed("F", "rss", (name, name[4:]))
+    html = """<h2>rss:https://b.example/?a=1&amp;b=&lt;2&gt;</h2><tr data-item="rss/1"><td>{}</td><td>{}</td></tr>
+<tr><td>x:other</td><td>{}</td></tr><figure id="image-0" data-item="rss/2">https://b.example/?a=1&amp;b=&lt;2&gt;</figure>"""
+    full, account = "rss:https://b.example/?a=1&amp;b=&lt;2&gt;", "https://b.example/?a=1&amp;b=&lt;2&gt;"
+    expected = html.format("F", "see F.", account)
+    assert page.smaller_page(html.format(full, f"see {account}.", account), [feed], SuppressionList()) == (
+        expected,
+        set(),
+    )
+
+
 # ---- Reports that are not whole --------------------------------------------------------------------------------------
 
 
