@@ -14,6 +14,7 @@ from typing import Any
 
 import boto3
 
+from tests.support.erasures import request_erasure
 from tests.support.factories import Context, event, item, jpeg, keep_plan, plan
 from tests.support.fake_lake import ENVIRONMENT, Lake, aws_in_memory
 from tests.support.web_server import WebServer
@@ -43,6 +44,11 @@ def invoke(name: str, lake: Lake, website: WebServer) -> Any:
     elif name == "relay_alert":
         secret = json.dumps({"url": website.put("/webhook", b"")})
         boto3.client("secretsmanager").create_secret(Name=SECRET, SecretString=secret)
+    elif name in ("erase_pages", "erase_reports"):
+        bob = {"source": "bluesky", "author_id": "did:plc:bob"}
+        request_erasure(lake, authors=[bob], media_ids=["bluesky/bob/1/0"])
+        lake.bucket.put_lines("rejects/source=bluesky/dt=2026-04-01/run-feed.jsonl", [{"post_id": "1", "raw": bob}])
+        lake.bucket.put_lines("reports/daily-2026-04-01/failures/feed.jsonl", [{"media_id": "bluesky/bob/1/0"}])
     elif name in BATCH_STEPS:
         planned = keep_plan(lake, plan(item("one", image)))
         lake.bucket.put_json(event("reconcile")["plan"]["list_key"], [planned.batch.model_dump()])

@@ -58,6 +58,10 @@ class SuppressionList(NamedTuple):
         """Tell if an image is suppressed, by the SHA-256 of its bytes."""
         return sha256 is not None and self._has("image", sha256)
 
+    def has_feed(self, feed_id: str) -> bool:
+        """Tell if a feed is that of a suppressed author alone, so that its name is the author's."""
+        return self._has("feed", feed_id)
+
     def covers_item(self, item: Item | Mapping[str, Any]) -> bool:
         """Tell if a planned item or a row is suppressed; an erased row without ids is not."""
         values = item if isinstance(item, Mapping) else vars(item)
@@ -86,9 +90,11 @@ class SuppressionList(NamedTuple):
         )
 
     def _names_listed(self, source: str, entry: NoPost) -> bool:
-        """Tell if an author or a text of an entry is a suppressed author, or together with its id a suppressed post."""
+        """Tell if an author or a text of an entry is a suppressed author or media item, or with its id such a post."""
         return any(
-            self.has_author(source, text) or (entry.post_id is not None and self.has_post(source, text, entry.post_id))
+            self.has_author(source, text)
+            or self.has_media(text)
+            or (entry.post_id is not None and self.has_post(source, text, entry.post_id))
             for text in {*entry.author_ids, *_texts(entry.raw)}
         )
 

@@ -16,6 +16,8 @@ FUNCTIONS = Path(__file__).parents[3] / "functions"
 # A part of each result that shows that the function did its work.
 RESULTS: dict[str, dict[str, Any]] = {
     "check_input": {},
+    "erase_pages": {"changed": 1, "erased": 1},
+    "erase_reports": {"changed": 1, "erased": 1},
     "fetch": {"status": "done", "posts": 1},
     "ingest_stream": {"batchItemFailures": []},
     "map_keys": {"mapped": 1},
