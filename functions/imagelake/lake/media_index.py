@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import KeysAndAttributesUnionTypeDef
 
 CLAIMED = "claimed"
-# State of a raw image: its item has the image in its row, or no item has, because they were all rejected.
-_HELD, _REJECTED = "held", "rejected"
+# State of a raw image: its item has the image in its row; no item has, because they were all rejected; or the item is
+# being erased, so that no duplicate may name it any more.
+_HELD, _REJECTED, _ERASING = "held", "rejected", "erasing"
+# An entry is deleted only if these are as they were read: the first two of a media item, the others of a raw image.
+_DELETED_IF = ("batch_id", "status", "owner", "state")
 _KEYS_PER_CALL = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 _GET_TRIES = 8
 # Two such ids and the rest of an entry stay below 1 KB, unless its media id is very long.
@@ -106,6 +109,7 @@ class MediaIndex:
         """Make media items the owners of raw images that have none; return the owner of each image.
 
         ``media_ids`` are by SHA-256 of the raw image, and so are the former owners in ``instead_of``, which lose it.
+        Raises ``StorageUnavailableError`` if an owner is being erased: the image soon has another owner, or none.
         """
         former = instead_of or {}
         with ThreadPoolExecutor(THREADS) as pool:
@@ -116,6 +120,30 @@ class MediaIndex:
         """Link raw images without an owner, by SHA-256, to a rejected item, so that its row is found by the image."""
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(lambda sha256: self._put_rejected(sha256, media_ids[sha256]), media_ids))
+
+    def rejected_with(self, sha256: str) -> list[str]:
+        """Find the rejected items with these bytes."""
+        return self._query("by-duplicate-of", duplicate_of=raw_image_id(sha256))
+
+    def mark_erasing(self, owners: Mapping[str, str]) -> int:
+        """Note by SHA-256 that the owners of raw images are being erased; return how many this call has noted."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            return sum(pool.map(self._mark_erasing, owners, owners.values()))
+
+    def hand_over(self, sha256: str, former: str, successor: str, *, rejected: bool = False) -> bool:
+        """Give a raw image of an erased item to another item; return ``False`` if that item does not have it."""
+        existing = self._put(
+            {"media_id": raw_image_id(sha256), "owner": successor, "state": _REJECTED if rejected else _HELD},
+            ConditionExpression="#owner = :former",
+            ExpressionAttributeNames={"#owner": "owner"},
+            ExpressionAttributeValues={":former": _to_dynamo(former)},
+        )
+        return existing is None or existing.get("owner") == successor
+
+    def delete_many(self, entries: Iterable[Mapping[str, Any]]) -> int:
+        """Delete entries that are still as they were read; return their number."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            return sum(pool.map(self._delete, entries))
 
     def _query(self, index: str, **keys: str) -> list[str]:
         """Find the media ids of the entries with these keys in an index, in the order of the index and of their ids."""
@@ -132,11 +160,55 @@ class MediaIndex:
         """Write the owner of an image unless there is another one than ``former``; return the owner that is there."""
         existing = self._put(
             {"media_id": raw_image_id(sha256), "owner": media_id, "state": _HELD},
-            ConditionExpression="attribute_not_exists(media_id) OR #state = :rejected OR #owner = :former",
+            ConditionExpression="attribute_not_exists(media_id) OR "
+            "(#state <> :erasing AND (#state = :rejected OR #owner = :former))",
             ExpressionAttributeNames={"#state": "state", "#owner": "owner"},
-            ExpressionAttributeValues={":rejected": _to_dynamo(_REJECTED), ":former": _to_dynamo(former or media_id)},
+            ExpressionAttributeValues={
+                ":erasing": _to_dynamo(_ERASING),
+                ":rejected": _to_dynamo(_REJECTED),
+                ":former": _to_dynamo(former or media_id),
+            },
         )
+        if existing is not None and existing["state"] == _ERASING:
+            raise StorageUnavailableError(
+                "the owner of an image is being erased; try again when the erasure is complete"
+            )
         return media_id if existing is None else str(existing["owner"])
+
+    def _mark_erasing(self, sha256: str, owner: str) -> bool:
+        with aws_errors(self._table):
+            try:
+                self._dynamo.update_item(
+                    TableName=self._table,
+                    Key={"media_id": {"S": raw_image_id(sha256)}},
+                    UpdateExpression="SET #state = :erasing",
+                    ConditionExpression="#owner = :owner AND #state <> :erasing",
+                    ExpressionAttributeNames={"#state": "state", "#owner": "owner"},
+                    ExpressionAttributeValues={":erasing": {"S": _ERASING}, ":owner": {"S": owner}},
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                    raise
+                return False
+        return True
+
+    def _delete(self, entry: Mapping[str, Any]) -> bool:
+        """Delete an entry if it is still as it was read."""
+        names = [name for name in _DELETED_IF if name in entry]
+        with aws_errors(self._table):
+            try:
+                self._dynamo.delete_item(
+                    TableName=self._table,
+                    Key={"media_id": {"S": entry["media_id"]}},
+                    ConditionExpression=" AND ".join(f"#{name} = :{name}" for name in names),
+                    ExpressionAttributeNames={f"#{name}": name for name in names},
+                    ExpressionAttributeValues={f":{name}": _to_dynamo(entry[name]) for name in names},
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                    raise
+                return False
+        return True
 
     def _put_rejected(self, sha256: str, media_id: str) -> None:
         entry = {"media_id": raw_image_id(sha256), "owner": media_id, "state": _REJECTED}

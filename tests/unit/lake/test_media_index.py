@@ -227,3 +227,45 @@ def test_error_when_the_table_stays_throttled(lake: Lake, monkeypatch: pytest.Mo
 def test_error_when_there_is_no_table(lake: Lake) -> None:
     with pytest.raises(StorageDeniedError, match="no-such-table"):
         MediaIndex("no-such-table").claim(["a"], "one")
+
+
+class TestErasing:
+    def test_image_whose_owner_is_being_erased_gets_no_duplicate(self, lake: Lake) -> None:
+        index = lake.media_index
+        index.own({"ab": "x/1"})
+        assert index.mark_erasing({"ab": "x/1", "cd": "x/2"}) == 1
+        assert index.mark_erasing({"ab": "x/1"}) == 0
+        for instead_of in (None, {"ab": "x/1"}):
+            with pytest.raises(StorageUnavailableError, match="is being erased"):
+                index.own({"ab": "x/3"}, instead_of=instead_of)
+        assert lake.owners()["ab"]["owner"] == "x/1"
+
+    def test_image_is_free_when_its_owner_is_gone(self, lake: Lake) -> None:
+        index = lake.media_index
+        index.own({"ab": "x/1"})
+        index.mark_erasing({"ab": "x/1"})
+        assert index.delete_many(lake.owners().values()) == 1
+        assert index.own({"ab": "x/3"}) == {"ab": "x/3"}
+
+    @pytest.mark.parametrize(("rejected", "state"), [(False, "held"), (True, "rejected")])
+    def test_image_is_handed_over_once(self, lake: Lake, rejected: bool, state: str) -> None:
+        index = lake.media_index
+        index.own({"ab": "x/1"})
+        index.mark_erasing({"ab": "x/1"})
+        for _ in range(2):
+            assert index.hand_over("ab", "x/1", "x/2", rejected=rejected)
+        assert not index.hand_over("ab", "x/1", "x/3")
+        assert {name: lake.owners()["ab"][name] for name in ("owner", "state")} == {"owner": "x/2", "state": state}
+
+    def test_owner_that_has_changed_is_not_marked(self, lake: Lake) -> None:
+        lake.media_index.own({"ab": "x/1"})
+        assert lake.media_index.mark_erasing({"ab": "x/2"}) == 0
+        assert lake.owners()["ab"]["state"] == "held"
+
+    def test_entry_that_has_changed_is_not_deleted(self, lake: Lake) -> None:
+        lake.media_index.claim(["x/1", "x/2"], "b1")
+        read = lake.mapping()
+        lake.media_index.complete([{"media_id": "x/1", "batch_id": "b1", "status": "ok"}])
+        assert lake.media_index.delete_many(read.values()) == 1
+        assert list(lake.mapping()) == ["x/1"]
+        assert lake.media_index.delete_many(read.values()) == 0
