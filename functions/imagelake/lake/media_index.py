@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 CLAIMED = "claimed"
 # State of a raw image: its item has the image in its row; no item has, because they were all rejected; or the item is
 # being erased, so that no duplicate may name it any more.
-_HELD, _REJECTED, _ERASING = "held", "rejected", "erasing"
-# An entry is deleted only if these are as they were read: the first two of a media item, the others of a raw image.
-_DELETED_IF = ("batch_id", "status", "owner", "state")
+HELD, REJECTED, ERASING = "held", "rejected", "erasing"
 _KEYS_PER_CALL = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 _GET_TRIES = 8
 # Two such ids and the rest of an entry stay below 1 KB, unless its media id is very long.
@@ -125,26 +123,6 @@ class MediaIndex:
         """Find the rejected items with these bytes."""
         return self._query("by-duplicate-of", duplicate_of=raw_image_id(sha256))
 
-    def mark_erasing(self, owners: Mapping[str, str]) -> int:
-        """Note by SHA-256 that the owners of raw images are being erased; return how many this call has noted."""
-        with ThreadPoolExecutor(THREADS) as pool:
-            return sum(pool.map(self._mark_erasing, owners, owners.values()))
-
-    def hand_over(self, sha256: str, former: str, successor: str, *, rejected: bool = False) -> bool:
-        """Give a raw image of an erased item to another item; return ``False`` if that item does not have it."""
-        existing = self._put(
-            {"media_id": raw_image_id(sha256), "owner": successor, "state": _REJECTED if rejected else _HELD},
-            ConditionExpression="#owner = :former",
-            ExpressionAttributeNames={"#owner": "owner"},
-            ExpressionAttributeValues={":former": _to_dynamo(former)},
-        )
-        return existing is None or existing.get("owner") == successor
-
-    def delete_many(self, entries: Iterable[Mapping[str, Any]]) -> int:
-        """Delete entries that are still as they were read; return their number."""
-        with ThreadPoolExecutor(THREADS) as pool:
-            return sum(pool.map(self._delete, entries))
-
     def _query(self, index: str, **keys: str) -> list[str]:
         """Find the media ids of the entries with these keys in an index, in the order of the index and of their ids."""
         with aws_errors(self._table):
@@ -159,59 +137,25 @@ class MediaIndex:
     def _put_owner(self, sha256: str, media_id: str, former: str | None) -> str:
         """Write the owner of an image unless there is another one than ``former``; return the owner that is there."""
         existing = self._put(
-            {"media_id": raw_image_id(sha256), "owner": media_id, "state": _HELD},
-            ConditionExpression="attribute_not_exists(media_id) OR "
-            "(#state <> :erasing AND (#state = :rejected OR #owner = :former))",
+            {"media_id": raw_image_id(sha256), "owner": media_id, "state": HELD},
+            ConditionExpression="attribute_not_exists(media_id) OR #owner = :former "
+            "OR (#state <> :erasing AND (#state = :rejected OR #owner = :new))",
             ExpressionAttributeNames={"#state": "state", "#owner": "owner"},
             ExpressionAttributeValues={
-                ":erasing": _to_dynamo(_ERASING),
-                ":rejected": _to_dynamo(_REJECTED),
-                ":former": _to_dynamo(former or media_id),
+                ":erasing": _to_dynamo(ERASING),
+                ":rejected": _to_dynamo(REJECTED),
+                ":former": _to_dynamo(former or ""),
+                ":new": _to_dynamo(media_id),
             },
         )
-        if existing is not None and existing["state"] == _ERASING:
+        if existing is not None and existing["state"] == ERASING:
             raise StorageUnavailableError(
                 "the owner of an image is being erased; try again when the erasure is complete"
             )
         return media_id if existing is None else str(existing["owner"])
 
-    def _mark_erasing(self, sha256: str, owner: str) -> bool:
-        with aws_errors(self._table):
-            try:
-                self._dynamo.update_item(
-                    TableName=self._table,
-                    Key={"media_id": {"S": raw_image_id(sha256)}},
-                    UpdateExpression="SET #state = :erasing",
-                    ConditionExpression="#owner = :owner AND #state <> :erasing",
-                    ExpressionAttributeNames={"#state": "state", "#owner": "owner"},
-                    ExpressionAttributeValues={":erasing": {"S": _ERASING}, ":owner": {"S": owner}},
-                )
-            except ClientError as error:
-                if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                    raise
-                return False
-        return True
-
-    def _delete(self, entry: Mapping[str, Any]) -> bool:
-        """Delete an entry if it is still as it was read."""
-        names = [name for name in _DELETED_IF if name in entry]
-        with aws_errors(self._table):
-            try:
-                self._dynamo.delete_item(
-                    TableName=self._table,
-                    Key={"media_id": {"S": entry["media_id"]}},
-                    ConditionExpression=" AND ".join(f"#{name} = :{name}" for name in names),
-                    ExpressionAttributeNames={f"#{name}": name for name in names},
-                    ExpressionAttributeValues={f":{name}": _to_dynamo(entry[name]) for name in names},
-                )
-            except ClientError as error:
-                if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                    raise
-                return False
-        return True
-
     def _put_rejected(self, sha256: str, media_id: str) -> None:
-        entry = {"media_id": raw_image_id(sha256), "owner": media_id, "state": _REJECTED}
+        entry = {"media_id": raw_image_id(sha256), "owner": media_id, "state": REJECTED}
         self._put(entry, ConditionExpression="attribute_not_exists(media_id)")
 
     def _put_claim(self, claim: dict[str, Any]) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Erased originals in the hash log: zeros in their places, and nothing else changes, whoever writes at the same time."""
+"""Erased originals in the hash log: zeros in their places, and nothing else changes."""
 
 from __future__ import annotations
 
