@@ -61,7 +61,7 @@ class MediaIndex:
         return self._query("by-author", author=author_key(source, author_id), post_id=post_key(post_id))
 
     def duplicates_of(self, media_id: str) -> list[str]:
-        """Find the duplicates and near duplicates of a media item, the oldest first."""
+        """Find the duplicates and near duplicates of a media item, or the rejected items of a raw image's entry."""
         return self._query("by-duplicate-of", duplicate_of=media_id)
 
     def claim(
@@ -118,10 +118,6 @@ class MediaIndex:
         """Link raw images without an owner, by SHA-256, to a rejected item, so that its row is found by the image."""
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(lambda sha256: self._put_rejected(sha256, media_ids[sha256]), media_ids))
-
-    def rejected_with(self, sha256: str) -> list[str]:
-        """Find the rejected items with these bytes."""
-        return self._query("by-duplicate-of", duplicate_of=raw_image_id(sha256))
 
     def _query(self, index: str, **keys: str) -> list[str]:
         """Find the media ids of the entries with these keys in an index, in the order of the index and of their ids."""

@@ -389,6 +389,6 @@ def test_all_rejected_items_with_the_same_bytes_are_found(lake: Lake) -> None:
     sha256s = {"x": "cd" * 32, "y": None}
     other = [result(item(name), Status.REJECTED, raw_sha256=sha256) for name, sha256 in sha256s.items()]
     map_keys(keep_file(lake, plan(item("x"), item("y")), *other))
-    assert lake.media_index.rejected_with("ab" * 32) == [item("one").media_id, item("two").media_id]
-    assert lake.media_index.rejected_with("cd" * 32) == [item("x").media_id]
+    assert lake.media_index.duplicates_of("sha256/" + "ab" * 32) == [item("one").media_id, item("two").media_id]
+    assert lake.media_index.duplicates_of("sha256/" + "cd" * 32) == [item("x").media_id]
     assert "duplicate_of" not in lake.mapping()[item("y").media_id]
