@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
-from collections.abc import Iterator
 
 from pydantic import Field, NonNegativeInt
 
@@ -81,7 +79,9 @@ class Found(FrozenModel):
     @property
     def changes(self) -> list[FileChanges]:
         """What changes in each dataset file."""
-        erase, promote, relink = defaultdict[str, list[str]](list), _by_file(), _by_file()
+        erase: defaultdict[str, list[str]] = defaultdict(list)
+        promote: defaultdict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
+        relink: defaultdict[str, dict[str, str | None]] = defaultdict(dict)
         for media_id, item in sorted(self.items.items()):
             erase[item.key].append(media_id)
         for owner, promotion in sorted(self.promotions.items()):
@@ -90,6 +90,18 @@ class Found(FrozenModel):
             relink[new.key][media_id] = new.original
         keys = sorted({*erase, *promote, *relink})
         return [FileChanges(key=key, erase=erase[key], promote=promote[key], relink=relink[key]) for key in keys]
+
+    def united_with(self, other: Found) -> Found:
+        """Add what another execution has found; the next search decides again what becomes of it."""
+        return self.model_copy(
+            update={
+                "items": {**other.items, **self.items},
+                "promotions": {**other.promotions, **self.promotions},
+                "relinks": {**other.relinks, **self.relinks},
+                "raw_images": other.raw_images | self.raw_images,
+                "with_copies": other.with_copies | self.with_copies,
+            }
+        )
 
     def _by_key(self, *, is_open: bool) -> dict[str, list[str]]:
         files: defaultdict[str, list[str]] = defaultdict(list)
@@ -107,8 +119,7 @@ class FoundObjects:
 
     def __init__(self, bucket: Bucket, erasure_id: str, execution_arn: str) -> None:
         self._bucket = bucket
-        self._prefix = object_keys.erasure_list(erasure_id, "found-").removesuffix(".json")
-        self._key = f"{self._prefix}{hashlib.sha256(execution_arn.encode()).hexdigest()[:16]}.json"
+        self._key = object_keys.erasure_found(erasure_id, execution_arn)
 
     def read(self) -> Found:
         """Read what this execution has found."""
@@ -117,16 +128,14 @@ class FoundObjects:
         except ObjectMissingError:
             return Found()
 
-    def read_others(self) -> Iterator[Found]:
-        """Read what other executions have found, which were killed or are running now."""
-        for key in self._bucket.list(self._prefix):
+    def read_all(self) -> Found:
+        """Read what all executions have found; others were killed, or are running now."""
+        all_found = self.read()
+        for key in self._bucket.list(self._key.rpartition("/")[0] + "/"):
             if key != self._key:
-                yield self._bucket.get_model(key, Found)
+                all_found = all_found.united_with(self._bucket.get_model(key, Found))
+        return all_found
 
     def write(self, found: Found) -> None:
         """Keep what this execution has found."""
         self._bucket.put_json(self._key, found.model_dump(mode="json"))
-
-
-def _by_file() -> defaultdict[str, dict[str, object]]:
-    return defaultdict(dict)

@@ -155,6 +155,17 @@ def erasure_list(erasure_id: str, name: str) -> str:
     return f"{erasure_prefix(erasure_id)}{name}.json"
 
 
+def erasure_file(erasure_id: str, key: str) -> tuple[int, str]:
+    """Number a dataset file, and name the object with its changes; every execution gives a file the same number."""
+    number = int(hashlib.sha256(key.encode()).hexdigest()[:12], 16)
+    return number, erasure_list(erasure_id, f"files/{number}")
+
+
+def erasure_found(erasure_id: str, execution_arn: str) -> str:
+    """Name what one execution of an erasure has found."""
+    return erasure_list(erasure_id, f"found/{hashlib.sha256(execution_arn.encode()).hexdigest()[:16]}")
+
+
 def erasure_notes(erasure_id: str) -> str:
     """Name the folder of the notes of an erasure."""
     return f"{erasure_prefix(erasure_id)}notes/"
@@ -163,6 +174,11 @@ def erasure_notes(erasure_id: str) -> str:
 def erasure_note(erasure_id: str, key: str) -> str:
     """Name the note of one object that an erasure changes."""
     return f"{erasure_notes(erasure_id)}{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+
+
+def erasure_suppressed(erasure_id: str) -> str:
+    """Name the object with the time at which everything was on the suppression list."""
+    return erasure_list(erasure_id, "suppressed")
 
 
 def receipt(erasure_id: str) -> str:
