@@ -34,12 +34,11 @@ class Erasing:
 
     @cached_property
     def _kept(self) -> dict[str, str]:
-        """The raw images, by SHA-256, that got an owner which is not erased, or soon get one."""
-        owners = self._owners()
+        """The raw images, by SHA-256, that have another owner since the search, or soon get one."""
         return {
             sha256: owner
-            for sha256, owner in owners.items()
-            if owner not in self._found.items or owner in self._found.promotions
+            for sha256, owner in self._owners().items()
+            if owner != self._found.owners.get(sha256) or owner in self._found.promotions
         }
 
     def _owners(self) -> dict[str, str]:

@@ -45,7 +45,7 @@ def find(erasure: Erasure, settings: FindErasedSettings) -> FindErasedResult:
         return lists.result(must_wait=False, left=search.left, counts=counts)
 
     # A duplicate that was mapped just now may be missing in the index. From now on, no more can be added.
-    must_wait = Unmapping(settings.image_keys_table).mark_erasing(search.owners) > 0
+    must_wait = Unmapping(settings.image_keys_table).mark_erasing(found.owners) > 0
     left = search.left + _has_old_snapshot(settings, bucket)
     if left and found.searches >= 1 + _ROUNDS:
         raise ErasureIncompleteError(f"after {_ROUNDS} rounds, {left} items or objects are still not erased")

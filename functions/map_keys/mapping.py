@@ -51,9 +51,9 @@ def map_rows(batch: Batch, bucket: Bucket, media_index: MediaIndex) -> int:
     location = {"batch_id": batch.batch_id, "processed_key": object_keys.parquet(batch)}
     if batch.retried_by:
         location["retried_by"] = batch.retried_by
-    media_index.note_rejected(
-        {row["raw_sha256"]: row["media_id"] for row in rows if row["status"] == Status.REJECTED and row["raw_sha256"]}
-    )
+    # Of several rows with the same bytes, the first one counts.
+    rejected = [row for row in reversed(rows) if row["status"] == Status.REJECTED and row["raw_sha256"]]
+    media_index.note_rejected({str(row["raw_sha256"]): row["media_id"] for row in rejected})
     media_index.complete(
         [
             select(row, _COLUMNS)

@@ -44,7 +44,8 @@ class Found(FrozenModel):
     """Everything to erase or to change, by media id; promotions by the erased owner.
 
     ``raw_images`` are the keys of raw images that nobody needs any more. Those in ``with_copies``, by SHA-256, never
-    come back. ``rejected`` are items by the SHA-256 of a raw image, which stays because of them.
+    come back. ``owners`` are the erased owners of raw images, and ``rejected`` the items for which a raw image stays,
+    by its SHA-256.
     """
 
     items: dict[str, FoundItem] = Field(default_factory=dict)
@@ -52,6 +53,7 @@ class Found(FrozenModel):
     relinks: dict[str, Relink] = Field(default_factory=dict)
     raw_images: set[str] = Field(default_factory=set)
     with_copies: set[str] = Field(default_factory=set)
+    owners: dict[str, str] = Field(default_factory=dict)
     rejected: dict[str, str] = Field(default_factory=dict)
     # The number of complete searches of one execution.
     searches: NonNegativeInt = 0

@@ -39,8 +39,6 @@ class Search:
         self._entries: dict[str, Entry] = {}
         self._links: dict[str, list[str]] = {}
         self._open: list[OpenItem] = []
-        # The owners of raw images that are erased, by SHA-256.
-        self.owners: dict[str, str] = {}
         # The number of items, new owners and new originals that are not changed yet.
         self.left = 0
 
@@ -129,7 +127,6 @@ class Search:
         """Decide what happens to the raw image of each erased item: it gets another owner, or it goes."""
         items, sha256s = found.items, found.sha256s
         owners = self._owners(sha256s)
-        self.owners = {sha256: owner for sha256, owner in owners.items() if owner in items}
         self._linked([*items, *map(raw_image_id, sha256s)])
         needed_by_open = {one.raw_sha256 for one in self._open if one.item.media_id not in items}
         promotions: dict[str, Promotion] = {}
@@ -153,7 +150,12 @@ class Search:
         raw_images = {key for key in unneeded if exist[key] or key in found.raw_images}
         self.left += len(promotions) + len(rejected) + sum(exist.values())
         return found.model_copy(
-            update={"promotions": earlier | promotions, "rejected": rejected, "raw_images": raw_images}
+            update={
+                "promotions": earlier | promotions,
+                "owners": {sha256: owner for sha256, owner in owners.items() if owner in items},
+                "rejected": rejected,
+                "raw_images": raw_images,
+            }
         )
 
     def _oldest(self, original: str, status: str, erased: Items) -> str | None:
