@@ -126,14 +126,16 @@ def erase_rows(lake: Lake, erasure: Erasure) -> None:
 
 
 def _update(media_id: str, expression: str, values: dict[str, Any]) -> None:
+    options: dict[str, Any] = {"ExpressionAttributeValues": values} if values else {}
+    if "#status" in expression:
+        options["ExpressionAttributeNames"] = {"#status": "status"}
     with suppress(client("dynamodb").exceptions.ConditionalCheckFailedException):
         client("dynamodb").update_item(
             TableName=IMAGE_KEYS,
             Key={"media_id": {"S": media_id}},
             UpdateExpression=expression,
             ConditionExpression="attribute_exists(processed_key)",
-            **({"ExpressionAttributeNames": {"#status": "status"}} if "#status" in expression else {}),
-            **({"ExpressionAttributeValues": values} if values else {}),
+            **options,
         )
 
 
@@ -153,7 +155,7 @@ def erase(lake: Lake, erasure: Erasure) -> dict[str, Any]:
 
 def versions(prefix: str = "") -> list[str]:
     """The keys of all versions of all objects, and of delete markers."""
-    found = client("s3").list_object_versions(Bucket=BUCKET, Prefix=prefix)
+    found: Any = client("s3").list_object_versions(Bucket=BUCKET, Prefix=prefix)
     return sorted(one["Key"] for kind in ("Versions", "DeleteMarkers") for one in found.get(kind, []))
 
 

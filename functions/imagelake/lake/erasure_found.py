@@ -80,7 +80,7 @@ class Found(FrozenModel):
 
     @property
     def changes(self) -> list[FileChanges]:
-        """What changes in each dataset file."""
+        """The changes of each dataset file."""
         erase: defaultdict[str, list[str]] = defaultdict(list)
         promote: defaultdict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
         relink: defaultdict[str, dict[str, str | None]] = defaultdict(dict)
@@ -114,7 +114,7 @@ class Found(FrozenModel):
 
 
 class FoundObjects:
-    """What the executions of one erasure have found; each writes an object of its own.
+    """The results of the executions of one erasure; each writes an object of its own.
 
     So an execution erases from the media index only what its own steps have erased everywhere else.
     """
