@@ -92,7 +92,7 @@ class Search:
 
     def _linked_items(self, originals: Iterable[str], statuses: Collection[str], *, with_copies: bool) -> Items:
         """Find the duplicates or near duplicates of items."""
-        ids = list(originals)
+        ids = set(originals)
         linked = [one for one, entry in self._finished(self._linked(ids)).items() if entry["status"] in statuses]
         opened = [one for one in self._open if one.duplicate_of in ids and one.status in statuses]
         return self._items(linked, opened, with_copies=with_copies)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import struct
 from collections.abc import Callable
 
@@ -24,6 +25,7 @@ from imagelake.lake.object_keys import HASH_LOG_SNAPSHOT
 from imagelake.run.errors import ObjectMissingError
 from imagelake.run.observability import logger
 
+_GENERATION_BYTES = 24
 _DIGEST, _LENGTH = hashlib.sha256().digest_size, struct.Struct(">Q")
 
 
@@ -35,31 +37,33 @@ class HashLogSnapshot:
 
     def read(self, generation: int) -> list[Entry]:
         """Read the entries; none if there is no snapshot of this generation of the log, or if it is damaged."""
-        found = self._read()
-        return found[1] if found is not None and found[0] == generation else []
-
-    def is_older_than(self, generation: int) -> bool:
-        """Tell if there is a snapshot from before an erasure."""
-        found = self._read()
-        return found is not None and found[0] < generation
-
-    def _read(self) -> tuple[int, list[Entry]] | None:
         try:
             body = self._bucket.get(HASH_LOG_SNAPSHOT)
         except ObjectMissingError:
-            return None
+            return []
         content = body[_DIGEST:]
         if hashlib.sha256(content).digest() != body[:_DIGEST]:
             logger.warning("snapshot of the hash log is damaged", extra={"key": HASH_LOG_SNAPSHOT})
-            return None
+            return []
         start = _LENGTH.size + _LENGTH.unpack_from(content)[0]
-        generation, described = json.loads(content[_LENGTH.size : start])
+        written, described = json.loads(content[_LENGTH.size : start])
+        if written != generation:
+            return []
         hashes = unpack(content[start:], HASHES)
         ends = np.cumsum([count for _, _, count in described]).tolist()
-        return generation, [
+        return [
             Entry(number + 1, batch_id, dt, hashes[end - count : end])
             for number, ((batch_id, dt, count), end) in enumerate(zip(described, ends, strict=True))
         ]
+
+    def is_older_than(self, generation: int) -> bool:
+        """Tell if there is a snapshot from before an erasure; only its beginning is read."""
+        try:
+            start = self._bucket.get_range(HASH_LOG_SNAPSHOT, _DIGEST + _LENGTH.size, _GENERATION_BYTES)
+        except ObjectMissingError:
+            return False
+        written = re.match(rb"\[(\d+),", start)
+        return written is None or int(written[1]) < generation
 
     def write(self, entries: list[Entry], generation: int, read_generation: Callable[[], int]) -> None:
         """Write the entries unless there are more already; what two workers write differs only in its length.

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from find_erased.price import usd_of
 from imagelake.lake import object_keys
 from imagelake.lake.erasure_found import Found
 from imagelake.lake.media_index import MediaIndex
 from imagelake.lake.rows import Row, Status
 from imagelake.run.aws import client
+from imagelake.run.erasure_models import FoundCounts
 from imagelake.run.errors import ErasureIncompleteError
 from imagelake.run.models import PlannedBatch
 from tests.support.erasures import (
@@ -376,6 +378,13 @@ def test_items_of_many_pages(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Non
     lake.media_index.complete(entries)
     found = find(suppressed(authors=[name(ALICE)]))
     assert (found["counts"]["items"], found["counts"]["files"], found["left"]) == (10_000, 20, 10_000)
+
+
+def test_price_of_a_thousand_files() -> None:
+    """Amazon S3 Find and Forget gives 11.14 USD for a thousand files; the goal is 0.25 USD."""
+    counts = FoundCounts(items=1_000, files=1_000, open_batches=0, raw_images=1_000, pages=1_000, reports=30, usd=0)
+    assert 0.05 < usd_of(counts) < 0.25
+    assert usd_of(counts.model_copy(update={"files": 2_000})) > 1.5 * usd_of(counts)
 
 
 def test_failed_item_has_no_image(lake: Lake) -> None:
