@@ -10,7 +10,7 @@ from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.media_index import MediaIndex
 from imagelake.lake.open_batches import open_batches
-from imagelake.lake.originals import originals_of, with_image
+from imagelake.lake.originals import has_lost_original, originals_of, with_image
 from imagelake.lake.parts import StagedRow
 from imagelake.lake.rows import Status
 from imagelake.lake.staging import Staging
@@ -108,6 +108,8 @@ def _claim(plan: PlannedBatch, suppressed: SuppressedItems, media_index: MediaIn
 def _is_valid(rows: list[StagedRow], listed: SuppressionList, media_index: MediaIndex, bucket: Bucket) -> bool:
     """Tell if no row has to be erased, and the original of every duplicate still has an image."""
     if any((row["status"] != Status.ERASED and listed.covers_item(row)) or names_erased(row, listed) for row in rows):
+        return False
+    if any(has_lost_original(row) for row in rows):
         return False
     originals = originals_of(rows)
     return with_image(originals, rows, media_index, bucket) == originals.keys()

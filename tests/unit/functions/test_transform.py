@@ -646,3 +646,17 @@ def test_batch_waits_while_the_owner_of_its_bytes_is_being_erased(lake: Lake, we
     unmapping.delete(lake.media_index.get_many([f"sha256/{sha256}"]).values())
     assert transform(planned)["ok"] == 1
     assert lake.owners()[sha256]["owner"] == item("two").media_id
+
+
+def test_duplicate_whose_original_was_erased_gets_the_image(lake: Lake, website: WebServer) -> None:
+    transform(keep_plan(lake, plan(item("one", website.put("/one", jpeg())))))
+    planned = keep_plan(lake, plan(item("two", website.put("/two", jpeg())), dt="2026-04-02"))
+    assert transform(planned)["duplicate"] == 1
+    (sha256,) = lake.owners()
+    Unmapping(IMAGE_KEYS).delete(lake.media_index.get_many([f"sha256/{sha256}", item("one").media_id]).values())
+    rows = [row | {"duplicate_of": None} for row in rows_of(lake, planned)]
+    lake.bucket.delete(object_keys.staged(planned.batch))
+    Staging(lake.bucket, planned.batch).write(rows)
+    assert transform(planned)["ok"] == 1
+    assert lake.owners()[sha256]["owner"] == item("two").media_id
+    assert rows_of(lake, planned)[0]["image"] is not None
