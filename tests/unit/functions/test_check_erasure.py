@@ -9,7 +9,7 @@ import pytest
 from imagelake.lake import object_keys
 from imagelake.run.erasure_models import ErasureRequest
 from imagelake.run.errors import BadInputError
-from tests.support.erasures import ALICE, BOB, SHA256, check, name, prepare
+from tests.support.erasure_steps import ALICE, BOB, SHA256, check, name, prepare
 from tests.support.fake_lake import Lake
 
 

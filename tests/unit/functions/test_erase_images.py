@@ -21,7 +21,7 @@ from imagelake.lake.suppression import suppressions
 from imagelake.run.aws import client
 from imagelake.run.errors import StorageUnavailableError
 from imagelake.run.models import PlannedBatch
-from tests.support.erasures import (
+from tests.support.erasure_steps import (
     ALICE,
     BOB,
     CAROL,

@@ -16,7 +16,7 @@ from imagelake.run.aws import client
 from imagelake.run.erasure_models import FoundCounts
 from imagelake.run.errors import ErasureIncompleteError
 from imagelake.run.models import PlannedBatch
-from tests.support.erasures import (
+from tests.support.erasure_steps import (
     ALICE,
     BOB,
     CAROL,

@@ -9,7 +9,7 @@ import pytest
 from imagelake.lake import object_keys
 from imagelake.lake.suppression import SuppressionList, Suppressions
 from imagelake.run.aws import client
-from tests.support.erasures import ALICE, BOB, SHA256, call, check, close, copy_of, find, name, prepare, shown
+from tests.support.erasure_steps import ALICE, BOB, SHA256, call, check, close, copy_of, find, name, prepare, shown
 from tests.support.factories import item
 from tests.support.fake_lake import SUPPRESSION_KEY, SUPPRESSIONS, Lake
 from tests.support.watched_calls import watch
