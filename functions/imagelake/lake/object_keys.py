@@ -188,6 +188,17 @@ def erasure_files(erasure_id: str) -> str:
     return f"{erasure_prefix(erasure_id)}files/"
 
 
+def erasure_file(erasure_id: str, key: str) -> tuple[int, str]:
+    """Number a dataset file, and name the object with its changes; every execution gives a file the same number."""
+    number = int(hashlib.sha256(key.encode()).hexdigest()[:12], 16)
+    return number, erasure_list(erasure_id, f"files/{number}")
+
+
+def erasure_found(erasure_id: str, execution_arn: str) -> str:
+    """Name what one execution of an erasure has found."""
+    return erasure_list(erasure_id, f"found/{hashlib.sha256(execution_arn.encode()).hexdigest()[:16]}")
+
+
 def erasure_notes(erasure_id: str) -> str:
     """Name the folder of the notes of an erasure."""
     return f"{erasure_prefix(erasure_id)}notes/"
@@ -201,6 +212,11 @@ def erasure_note(erasure_id: str, key: str) -> str:
 def receipt(erasure_id: str, number: int = 1) -> str:
     """Name the receipt of an erasure; one that was repeated later and found more has several."""
     return f"erasures/{erasure_id}{f'-{number}' if number > 1 else ''}.json"
+
+
+def erasure_suppressed(erasure_id: str) -> str:
+    """Name the object with the time at which everything was on the suppression list."""
+    return erasure_list(erasure_id, "suppressed")
 
 
 def receipt_page(receipt_key: str) -> str:

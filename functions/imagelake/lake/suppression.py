@@ -120,15 +120,19 @@ class Suppressions:
             self._version = version
         return self._list
 
-    def add(self, names: Iterable[tuple[str, ...]], **facts: str) -> None:
+    def keyed_hash(self, *parts: str) -> str:
+        """Hash a text that must not be stored."""
+        return hash_of(read_key(self._secret), *parts)
+
+    def add(self, names: Iterable[tuple[str, ...]], **facts: str) -> int:
         """Put names on the list, each a kind and its ids, with facts such as the reason; to add them again is no harm.
 
-        Every call of a worker that begins after this has them.
+        Every call of a worker that begins after this has them. Returns their number.
         """
         key = read_key(self._secret)
         with ThreadPoolExecutor(THREADS) as pool:
             # Take every result: an error is raised only then.
-            list(pool.map(lambda name: self._put(hash_of(key, *name), facts), names))
+            added = len(list(pool.map(lambda name: self._put(hash_of(key, *name), facts), names)))
         # The version comes last: a worker that has read it then reads all of these hashes.
         with aws_errors(self._table):
             client("dynamodb").update_item(
@@ -138,6 +142,7 @@ class Suppressions:
                 ExpressionAttributeNames={"#number": "number"},
                 ExpressionAttributeValues={":one": {"N": "1"}},
             )
+        return added
 
     def _put(self, entry: str, facts: Mapping[str, str]) -> None:
         values = {"list": _HASHES, "entry": entry, **facts}
