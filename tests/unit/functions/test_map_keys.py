@@ -381,3 +381,14 @@ def test_error_leaves_the_batch_open_when_nothing_is_staged(lake: Lake) -> None:
     with pytest.raises(ObjectMissingError):
         map_keys(planned)
     assert lake.bucket.exists(object_keys.open_batch(planned.batch))
+
+
+def test_erased_row_of_an_item_that_the_plan_has_lost_gets_no_entry(lake: Lake) -> None:
+    """An erasure took the item from the plan after a worker had read the plan, and before it staged the row."""
+    planned = plan(item("gone"), item("one"))
+    keep_rows(lake, planned, result(item("gone"), Status.ERASED), result(item("one")))
+    lake.media_index.unclaim([item("gone").media_id], planned.batch.batch_id)
+    keep_plan(lake, planned.without({item("gone").media_id}))
+    assert write_file(lake.bucket, planned.batch, b"PAR1", Staging(lake.bucket, planned.batch).read_rows()[1], None)
+    assert map_keys(planned) == {"mapped": 2}
+    assert lake.mapping().keys() == {item("one").media_id}
