@@ -15,11 +15,10 @@ from imagelake.lake.bucket import Bucket
 from imagelake.lake.media_index import MediaIndex
 from imagelake.lake.suppression import suppressions
 from imagelake.run.erasure_models import EraseResult, EraseRowsRequest, FileChanges
-from imagelake.run.observability import logger, metrics
+from imagelake.run.observability import logger
 
 
-@logger.inject_lambda_context
-@metrics.log_metrics
+@logger.inject_lambda_context(correlation_id_path="erasure.erasure_id")
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Take an ``EraseRowsRequest`` and return an ``EraseResult``."""
     request = EraseRowsRequest.model_validate(event)
@@ -36,5 +35,5 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         erase(changes, bucket, objects, media_index, listed)
 
     result = EraseResult(changed=objects.changed, erased=objects.erased)
-    logger.info("rows erased", extra={"erasure_id": erasure_id, "step": request.step, **result.model_dump()})
+    logger.info("rows erased", extra={"step": request.step, **result.model_dump()})
     return result.model_dump(mode="json")

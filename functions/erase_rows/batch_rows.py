@@ -62,20 +62,18 @@ class BatchRows:
     def rewrite(self) -> None:
         """Change file and staged rows; start over if a worker replaces the staged rows meanwhile."""
         for _ in attempts(_TRIES):
-            keys = self._bucket.list(object_keys.batch_prefixes(self.batch_id)["staged"])
-            former = {key: rows for key in keys if (rows := self._read_staged(key)) is not None}
-            change = partial(self._change_file, former)
-            self._objects.rewrite(Place.DATASET_FILES, self._key, _PARQUET, change)
+            prefix = object_keys.batch_prefixes(self.batch_id)["staged"]
+            former = [rows for key in self._bucket.list(prefix) if (rows := self._read_staged(key)) is not None]
+            self._objects.rewrite_all(Place.DATASET_FILES, self._key, _PARQUET, partial(self._change_file, former))
             # The file may be missing; then nothing has been noted so far.
             self._note_replaced(former)
-            for key in keys:
-                self._objects.rewrite(Place.STAGED_BATCHES, key, _LINES, partial(self._stage, key))
+            self._objects.rewrite_all(Place.STAGED_BATCHES, prefix, _LINES, self._stage)
             if self._is_done():
                 return
         raise StorageUnavailableError(f"{self._key}: {_TRIES} times the staged rows changed meanwhile")
 
-    def _change_file(self, former: Mapping[str, list[StagedRow]], body: bytes, version: Version) -> Change | None:
-        file = DatasetFile(self._key, body)
+    def _change_file(self, former: list[list[StagedRow]], key: str, body: bytes, version: Version) -> Change | None:
+        file = DatasetFile(key, body)
         rows = file.rows_of(self._changes.media_ids)
         changed = {number: row for number, row in self._changes.in_file(file, rows).items() if row != rows[number]}
         self._note_replaced(former)
@@ -87,9 +85,9 @@ class BatchRows:
             file.replaced(changed) if changed else body, [one for one in items if one in self._changes.erased], metadata
         )
 
-    def _note_replaced(self, former: Mapping[str, list[StagedRow]]) -> None:
+    def _note_replaced(self, former: list[list[StagedRow]]) -> None:
         """Note the SHA-256 of the staged rows as they will be."""
-        for rows in former.values():
+        for rows in former:
             before, after = (_sha256(one) for one in (rows, self._changed(rows)))
             if before != after:
                 self._replaced[before] = after

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from imagelake.lake.bucket import Version
 from imagelake.lake.erased_objects import Change, ErasedObjects, Place
@@ -12,6 +13,20 @@ class CountedObjects(ErasedObjects):
     """Objects of an erasure: ``changed`` counts them, and ``erased`` counts the entries that were erased in them."""
 
     changed = erased = 0
+
+    def rewrite_all(
+        self, place: Place, prefix: str, content_type: str, change: Callable[[str, bytes, Version], Change | None]
+    ) -> None:
+        """Replace all objects whose keys begin so, and delete all their older versions; some may be deleted already.
+
+        An older version can have what the object has no more, because the pipeline erases too.
+        """
+        for key, versions in self._bucket.all_versions_under(prefix).items():
+            self.rewrite(place, key, content_type, partial(change, key))
+            is_alone = len(versions) == 1 and None not in versions.values()
+            if not is_alone and self._read(key) is None:
+                self.note(place, key, [])
+                self._delete_older_versions(key)
 
     def rewrite(
         self, place: Place, key: str, content_type: str, change: Callable[[bytes, Version], Change | None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -14,7 +14,7 @@ from imagelake.lake.erased_objects import Change, Place
 from imagelake.lake.media_index import CLAIMED, MediaIndex
 from imagelake.lake.open_batches import open_batches
 from imagelake.lake.parts import StagedRow, erased_part
-from imagelake.run.errors import DamagedObjectError
+from imagelake.run.errors import DamagedObjectError, ObjectMissingError
 from imagelake.run.models import PlannedBatch
 
 _JSON = "application/json"
@@ -46,50 +46,58 @@ class WorkingObjects:
         """Take erased items from all objects; ``staged`` are the batch's staged rows by the keys of their objects."""
         if not self._erased:
             return
-        for key in self._bucket.list(self._prefixes["parts"]):
-            change = partial(self._part, key, staged.get(self._staged_key(key), []))
-            self._objects.rewrite(Place.PARTS, key, "application/octet-stream", change)
-        for key in self._bucket.list(self._prefixes["attempts"]):
-            self._objects.rewrite(Place.OPEN_BATCHES, key, _JSON, self._attempt)
+        parts, change = "application/octet-stream", partial(self._part, staged)
+        self._objects.rewrite_all(Place.PARTS, self._prefixes["parts"], parts, change)
+        self._objects.rewrite_all(Place.OPEN_BATCHES, self._prefixes["attempts"], _JSON, self._attempt)
+        marker = self._marker_key()
+        if marker is not None:
+            if self._bucket.exists(marker):
+                self._rewrite_plans()
+            self._objects.rewrite_all(Place.OPEN_BATCHES, marker, _JSON, self._marker)
+        # If the batch is open, a run that read the marker before may have written the plan again.
         self._rewrite_plans()
-        feed_id = open_batches(self._bucket).get(self._batch_id)
-        if feed_id is not None:
-            marker = f"{object_keys.open_prefix(feed_id)}{self._batch_id}.json"
-            self._objects.rewrite(Place.OPEN_BATCHES, marker, _JSON, self._marker)
-            # A run that read the marker before this may have written the plan again.
-            self._rewrite_plans()
 
     def _rewrite_plans(self) -> None:
-        for key in self._bucket.list(self._prefixes["plans"]):
-            self._objects.rewrite(Place.OPEN_BATCHES, key, _JSON, self._plan)
+        self._objects.rewrite_all(Place.OPEN_BATCHES, self._prefixes["plans"], _JSON, self._plan)
+
+    def _marker_key(self) -> str | None:
+        """Return the key that the batch's open marker has or had; the feed in it is known from the plans."""
+        feed_id = next(self._feed_ids(), None) or open_batches(self._bucket).get(self._batch_id)
+        return f"{object_keys.open_prefix(feed_id)}{self._batch_id}.json" if feed_id else None
+
+    def _feed_ids(self) -> Iterator[str]:
+        for key, versions in self._bucket.all_versions_under(self._prefixes["plans"]).items():
+            for version_id in (one for one, etag in versions.items() if etag is not None):
+                with suppress(ValueError, ObjectMissingError):
+                    yield PlannedBatch.model_validate_json(self._bucket.get_old(key, version_id)).batch.feed_id
 
     def _staged_key(self, part: str) -> str:
         """Return the key of the rows that were staged from a part."""
         retried_by = part.split("/")[3].removeprefix("retry=")
         return f"{self._prefixes['staged']}{'/' if retried_by else ''}{retried_by}.jsonl"
 
-    def _part(self, key: str, staged: list[StagedRow], body: bytes, version: Version) -> Change | None:
+    def _part(self, staged: Mapping[str, list[StagedRow]], key: str, body: bytes, version: Version) -> Change | None:
         try:
-            without = erased_part(key, body, self._erased, staged)
+            without = erased_part(key, body, self._erased, staged.get(self._staged_key(key), []))
         except DamagedObjectError:
             # Nobody can say of whom its images are. Transform makes them again if the batch is open.
             return Change(None, self._erased)
         return None if without is None else Change(without, self._erased)
 
-    def _plan(self, body: bytes, version: Version) -> Change | None:
+    def _plan(self, key: str, body: bytes, version: Version) -> Change | None:
         try:
-            return self._marker(body, version)
+            return self._marker(key, body, version)
         except DamagedObjectError:
             # No step can read it either. If the batch is open, the next run writes it again from the marker.
             return Change(None, self._erased)
 
-    def _marker(self, body: bytes, version: Version) -> Change | None:
-        with named_if_damaged(object_keys.OPEN + self._batch_id):
+    def _marker(self, key: str, body: bytes, version: Version) -> Change | None:
+        with named_if_damaged(key):
             plan = PlannedBatch.model_validate_json(body)
         gone = {item.media_id for item in plan.items} & self._erased
         return Change(plan.without(gone).model_dump_json().encode(), gone) if gone else None
 
-    def _attempt(self, body: bytes, version: Version) -> Change | None:
+    def _attempt(self, key: str, body: bytes, version: Version) -> Change | None:
         """Take the name of the item from an attempt that died while it decoded the item's image."""
         with suppress(ValueError):
             attempt = json.loads(body)

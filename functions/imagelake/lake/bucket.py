@@ -167,15 +167,25 @@ class Bucket:
 
         A delete marker is a version without an ETag.
         """
-        found: list[tuple[bool, str, str | None]] = []
-        with aws_errors(key):
-            # Other keys can begin with this one.
-            for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=key):
-                versions = [one for one in page.get("Versions", []) if one["Key"] == key]
-                markers = [one for one in page.get("DeleteMarkers", []) if one["Key"] == key]
-                found += [(one["IsLatest"], one["VersionId"], one["ETag"]) for one in versions]
-                found += [(one["IsLatest"], one["VersionId"], None) for one in markers]
-        return {version_id: etag for _, version_id, etag in sorted(found, key=lambda one: not one[0])}
+        # Other keys can begin with this one.
+        return self.all_versions_under(key).get(key, {})
+
+    def all_versions_under(self, prefix: str) -> dict[str, dict[str, str | None]]:
+        """List the versions of all objects that start with ``prefix``, also of deleted ones, by their keys."""
+        found: list[tuple[bool, str, str, str | None]] = []
+        with aws_errors(prefix):
+            for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=prefix):
+                bodies, markers = page.get("Versions", []), page.get("DeleteMarkers", [])
+                found += [(one["IsLatest"], one["Key"], one["VersionId"], one["ETag"]) for one in bodies]
+                found += [(one["IsLatest"], one["Key"], one["VersionId"], None) for one in markers]
+        versions: dict[str, dict[str, str | None]] = {}
+        for _, key, version_id, etag in sorted(found, key=lambda one: not one[0]):
+            versions.setdefault(key, {})[version_id] = etag
+        return versions
+
+    def get_old(self, key: str, version_id: str) -> bytes:
+        """Read one version of an object."""
+        return self._read(key, VersionId=version_id)[0]
 
     def delete_version(self, key: str, version_id: str) -> None:
         """Delete one version of an object for ever; one that is gone is no error."""
