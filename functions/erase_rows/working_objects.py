@@ -61,8 +61,8 @@ class WorkingObjects:
         self._objects.rewrite_all(Place.OPEN_BATCHES, self._prefixes["plans"], _JSON, self._plan)
 
     def _marker_key(self) -> str | None:
-        """Return the key that the batch's open marker has or had; the feed in it is known from the plans."""
-        feed_id = next(self._feed_ids(), None) or open_batches(self._bucket).get(self._batch_id)
+        """Return the key that the batch's open marker has or had; if it is closed, the plans know its feed."""
+        feed_id = open_batches(self._bucket).get(self._batch_id) or next(self._feed_ids(), None)
         return f"{object_keys.open_prefix(feed_id)}{self._batch_id}.json" if feed_id else None
 
     def _feed_ids(self) -> Iterator[str]:

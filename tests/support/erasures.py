@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 import map_keys.app
 import write_parquet.app
@@ -53,7 +54,7 @@ def erase_rows(lake: Lake, step: str, changes: FileChanges, erasure_id: str = "e
     """Call Erase Rows with the changes of one file."""
     lake.bucket.put_json(object_keys.erasure_list(erasure_id, "files/0"), changes.model_dump())
     request = {"erasure": ERASURE | {"erasure_id": erasure_id}, "step": step, "number": 0}
-    answer: dict[str, Any] = handler(request, Context())
+    answer: dict[str, Any] = handler(request, cast(LambdaContext, Context()))
     return answer
 
 
@@ -82,7 +83,7 @@ def of_bob(name: str, **changes: Any) -> Row:
 
 def copy_of(original: Row, name: str, **changes: Any) -> Row:
     """The row of Alice's post that shows the same bytes."""
-    same = {key: original[key] for key in ("raw_key", "raw_sha256", "raw_bytes")}  # type: ignore[literal-required]
+    same = {key: original[key] for key in ("raw_key", "raw_sha256", "raw_bytes")}
     kind = {"duplicate_of": original["media_id"], "duplicate_distance": 0, "duplicate_kind": "bytes"}
     return result(item(name), Status.DUPLICATE, **{**same, **kind, **changes})
 

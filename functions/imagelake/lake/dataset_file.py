@@ -33,7 +33,9 @@ def metadata_after(version: Version, replaced: Mapping[str, str]) -> dict[str, s
     The former ones stay too, because they are replaced after the file.
     """
     made_from = version.metadata.get(_STAGED, "").split()
-    new = [replaced.get(sha256, sha256) for sha256 in made_from]
+    if all(replaced.get(sha256, sha256) in made_from for sha256 in made_from):
+        return version.metadata
+    new = list(dict.fromkeys(replaced.get(sha256, sha256) for sha256 in made_from))
     former = [sha256 for sha256 in made_from if sha256 not in new]
     return version.metadata | {_STAGED: _listed([*new[:1], *former, *new[1:]])}
 
