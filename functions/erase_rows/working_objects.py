@@ -21,7 +21,7 @@ _JSON = "application/json"
 
 
 class WorkingObjects:
-    """What a batch stores of erased items beside its rows. Each object may be missing, because they expire."""
+    """All that a batch stores of erased items beside its rows. Each object may be missing, because they expire."""
 
     def __init__(self, batch_id: str, erased: Collection[str], bucket: Bucket, objects: CountedObjects) -> None:
         self._batch_id = batch_id

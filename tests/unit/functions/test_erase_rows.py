@@ -211,7 +211,7 @@ def test_promoted_row_in_a_file_of_an_older_version(lake: Lake) -> None:
 
 
 def test_near_duplicate_of_the_owner_stays_out_of_the_promoted_row(lake: Lake) -> None:
-    """What the owner looks like may be erased at the same time, so its id must not go on."""
+    """Its original may be erased at the same time, so the id of that must not go on."""
     other = of_bob("other", raw_sha256="cd" * 32)
     owner = of_bob("gone", duplicate_of=other["media_id"], duplicate_distance=3, duplicate_kind="whole")
     theirs, ours = close(lake, owner, other), close(lake, copy_of(owner, "copy"), feed_id="second")

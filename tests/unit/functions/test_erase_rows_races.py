@@ -15,6 +15,7 @@ import transform.app
 import write_parquet.app
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
+from imagelake.lake.dataset_file import write_file
 from imagelake.lake.erased_objects import ErasedObjects
 from imagelake.lake.rows import Status, tombstone
 from imagelake.lake.staging import Staging
@@ -228,14 +229,13 @@ def test_retry_that_writes_the_file_at_the_same_time(
 
 def test_erasure_while_a_retry_writes_the_file(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     planned, again = with_failed(lake)
-    real = write_parquet.file.write_file
 
-    def write_file(*args: Any) -> bool:
-        monkeypatch.setattr("write_parquet.file.write_file", real)
+    def first(*args: Any) -> bool:
+        monkeypatch.setattr("write_parquet.file.write_file", write_file)
         call(lake, "erase", erasure_of(planned, "gone"))
-        return real(*args)
+        return write_file(*args)
 
-    monkeypatch.setattr("write_parquet.file.write_file", write_file)
+    monkeypatch.setattr("write_parquet.file.write_file", first)
     finish(again)
     assert [row["status"] for row in rows_of(lake, planned)] == ["erased", "ok"]
 
