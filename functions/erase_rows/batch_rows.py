@@ -63,11 +63,13 @@ class BatchRows:
         """Change file and staged rows; start over if a worker replaces the staged rows meanwhile."""
         for _ in attempts(_TRIES):
             prefix = object_keys.batch_prefixes(self.batch_id)["staged"]
-            former = [rows for key in self._bucket.list(prefix) if (rows := self._read_staged(key)) is not None]
-            self._objects.rewrite_all(Place.DATASET_FILES, self._key, _PARQUET, partial(self._change_file, former))
+            staged = self._bucket.all_versions_under(prefix)
+            former = [rows for key in staged if (rows := self._read_staged(key)) is not None]
+            file = self._bucket.all_versions_under(self._key)
+            self._objects.rewrite_all(Place.DATASET_FILES, file, _PARQUET, partial(self._change_file, former))
             # The file may be missing; then nothing has been noted so far.
             self._note_replaced(former)
-            self._objects.rewrite_all(Place.STAGED_BATCHES, prefix, _LINES, self._stage)
+            self._objects.rewrite_all(Place.STAGED_BATCHES, staged, _LINES, self._stage)
             if self._is_done():
                 return
         raise StorageUnavailableError(f"{self._key}: {_TRIES} times the staged rows changed meanwhile")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from imagelake.lake.bucket import Version
 from imagelake.lake.erased_objects import Change, ErasedObjects, Place
+
+# The versions of objects by key: their ids, each with its ETag.
+Versions = Mapping[str, Mapping[str, str | None]]
 
 
 class CountedObjects(ErasedObjects):
@@ -15,13 +18,13 @@ class CountedObjects(ErasedObjects):
     changed = erased = 0
 
     def rewrite_all(
-        self, place: Place, prefix: str, content_type: str, change: Callable[[str, bytes, Version], Change | None]
+        self, place: Place, found: Versions, content_type: str, change: Callable[[str, bytes, Version], Change | None]
     ) -> None:
-        """Replace all objects whose keys begin so, and delete all their older versions; some may be deleted already.
+        """Replace the objects that were found, and delete all their older versions; some may be deleted already.
 
         An older version can have what the object has no more, because the pipeline erases too.
         """
-        for key, versions in self._bucket.all_versions_under(prefix).items():
+        for key, versions in found.items():
             self.rewrite(place, key, content_type, partial(change, key))
             is_alone = len(versions) == 1 and None not in versions.values()
             if not is_alone and self._read(key) is None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 
-from erase_rows.counted_objects import CountedObjects
+from erase_rows.counted_objects import CountedObjects, Versions
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket, Version, named_if_damaged
 from imagelake.lake.erased_objects import Change, Place
@@ -46,27 +46,31 @@ class WorkingObjects:
         """Take erased items from all objects; ``staged`` are the batch's staged rows by the keys of their objects."""
         if not self._erased:
             return
-        parts, change = "application/octet-stream", partial(self._part, staged)
-        self._objects.rewrite_all(Place.PARTS, self._prefixes["parts"], parts, change)
-        self._objects.rewrite_all(Place.OPEN_BATCHES, self._prefixes["attempts"], _JSON, self._attempt)
-        marker = self._marker_key()
+        parts, attempts, plans = (self._find(name) for name in ("parts", "attempts", "plans"))
+        self._objects.rewrite_all(Place.PARTS, parts, "application/octet-stream", partial(self._part, staged))
+        self._objects.rewrite_all(Place.OPEN_BATCHES, attempts, _JSON, self._attempt)
+        marker = self._marker_key(plans)
+        is_open = marker is not None and self._bucket.exists(marker)
+        if is_open:
+            # The marker comes after them, because the search finds the batch by it.
+            self._objects.rewrite_all(Place.OPEN_BATCHES, plans, _JSON, self._plan)
         if marker is not None:
-            if self._bucket.exists(marker):
-                self._rewrite_plans()
-            self._objects.rewrite_all(Place.OPEN_BATCHES, marker, _JSON, self._marker)
-        # If the batch is open, a run that read the marker before may have written the plan again.
-        self._rewrite_plans()
+            versions = self._bucket.all_versions_under(marker)
+            self._objects.rewrite_all(Place.OPEN_BATCHES, versions, _JSON, self._marker)
+        # A run that read the marker before may have written the plan again.
+        plans = self._find("plans") if is_open else plans
+        self._objects.rewrite_all(Place.OPEN_BATCHES, plans, _JSON, self._plan)
 
-    def _rewrite_plans(self) -> None:
-        self._objects.rewrite_all(Place.OPEN_BATCHES, self._prefixes["plans"], _JSON, self._plan)
+    def _find(self, name: str) -> Versions:
+        return self._bucket.all_versions_under(self._prefixes[name])
 
-    def _marker_key(self) -> str | None:
+    def _marker_key(self, plans: Versions) -> str | None:
         """Return the key that the batch's open marker has or had; if it is closed, the plans know its feed."""
-        feed_id = open_batches(self._bucket).get(self._batch_id) or next(self._feed_ids(), None)
+        feed_id = open_batches(self._bucket).get(self._batch_id) or next(self._feed_ids(plans), None)
         return f"{object_keys.open_prefix(feed_id)}{self._batch_id}.json" if feed_id else None
 
-    def _feed_ids(self) -> Iterator[str]:
-        for key, versions in self._bucket.all_versions_under(self._prefixes["plans"]).items():
+    def _feed_ids(self, plans: Versions) -> Iterator[str]:
+        for key, versions in plans.items():
             for version_id in (one for one, etag in versions.items() if etag is not None):
                 with suppress(ValueError, ObjectMissingError):
                     yield PlannedBatch.model_validate_json(self._bucket.get_old(key, version_id)).batch.feed_id
