@@ -174,6 +174,11 @@ def _entries(run_input: RunInput, feed_list: _FeedList) -> list[FeedEntry]:
         place = f"{feed_list.title}: {feed_list.name}.{index}"
         if len(_text(config).encode()) > MAX_FEED_BYTES:
             raise BadInputError(f"{place}: a feed has at most {MAX_FEED_BYTES} bytes as JSON in UTF-8")
+        if feed_list is not _INPUT and isinstance(config, dict) and config.get("since") is not None:
+            raise BadInputError(
+                f"{place}: since: a feed with it reads no new posts, so it belongs into the input of an execution:"
+                " ./imagelake backfill starts one"
+            )
         for feed, entry in map(_entry, _per_server(config)):
             identity = feed.identity if feed else entry.feed_id
             if identity in index_of:

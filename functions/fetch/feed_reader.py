@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from fetch.bookmarks import read_bookmark
+from fetch.bookmarks import read_position
+from fetch.budget import Budgets
 from fetch.lease import take_lease
 from fetch.pager import Pager
 from fetch.settings import FetchSettings
@@ -29,15 +30,21 @@ def read_feed(request: FeedRequest, settings: FetchSettings, seconds_left: Calla
     run, feed_id = request.run, request.feed.feed_id
     if request.feed.resume_only:
         take_lease(settings.bookmarks_table, feed_id, run.execution_arn)
-        return request.progress.model_copy(update={"status": "done"})
+        return _read_nothing(request, settings)
     feed = parse_feed(request.feed.config)
     source = get_source(feed.source)
     # Windows of a stream need no lease: each has its own posts, and claims keep their media items apart.
     if feed.window is None:
         take_lease(settings.bookmarks_table, feed_id, run.execution_arn)
     if run.retry is not None:
-        return request.progress.model_copy(update={"status": "done"})
+        return _read_nothing(request, settings)
     return _read_pages(request, feed, source, settings, seconds_left)
+
+
+def _read_nothing(request: FeedRequest, settings: FetchSettings) -> Progress:
+    # Commit Bookmark stores this position again.
+    position = read_position(settings.bookmarks_table, request.feed.feed_id).backfill
+    return request.progress.model_copy(update={"status": "done", "backfill_position": position})
 
 
 def _read_pages(
@@ -47,10 +54,13 @@ def _read_pages(
     bucket = Bucket(settings.bucket_name)
     with Api(trusted_origins=settings.trusted_origins, contact=settings.contact) as api:
         reader = reader_for(source, feed, bucket, api, settings)
-        bookmark = read_bookmark(settings.bookmarks_table, feed_id)
+        position = read_position(settings.bookmarks_table, feed_id)
         listed = suppressions(settings.suppression_table, settings.suppression_key).read()
-        pager = Pager(source, feed, feed_id, request.run, reader, bucket, listed)
-        progress = pager.read(request.progress, bookmark, seconds_left)
+        budgets = Budgets(
+            settings.bookmarks_table, feed, feed_id, settings.budget_usd_per_day, settings.budget_usd_per_month
+        )
+        pager = Pager(source, feed, feed_id, request.run, reader, bucket, listed, budgets)
+        progress = pager.read(request.progress, position, seconds_left)
     if reader.ends_at is not None:
         days = (reader.ends_at - datetime.now(UTC)) / timedelta(days=1)
         metrics.add_metric("TokenExpiresInDays", MetricUnit.NoUnit, days)

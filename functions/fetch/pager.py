@@ -6,6 +6,10 @@ import gzip
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from fetch import backfill
+from fetch.bookmarks import FeedPosition
+from fetch.budget import Budgets, Refusal
+from fetch.paid_reader import PaidReader
 from fetch.suppressed import remove_suppressed
 from fetch.window_reader import WindowReader
 from imagelake.accounts.redaction import redact
@@ -13,7 +17,7 @@ from imagelake.accounts.session import Session
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.suppression import SuppressionList
-from imagelake.run.errors import BadFeedError, RateLimitedError, SourceChangedError
+from imagelake.run.errors import BadFeedError, FeedNotFoundError, RateLimitedError, SourceChangedError
 from imagelake.run.models import Progress, Run, Stop
 from imagelake.sources import Bookmark, Feed, Page, RateLimit, Source
 from imagelake.sources.contract import MAX_PAGE_URL, Priced
@@ -49,6 +53,7 @@ class Pager:
         reader: Session | WindowReader,
         bucket: Bucket,
         listed: SuppressionList,
+        budgets: Budgets,
     ) -> None:
         self._max_posts = min(feed.limit or run.posts_per_feed, run.posts_per_feed)
         self._source = source
@@ -58,11 +63,15 @@ class Pager:
         self._reader = reader
         self._bucket = bucket
         self._listed = listed
+        self._paid_reader = PaidReader(source, self._feed, reader, budgets)
         self._seen: set[str] = set()
 
-    def read(self, progress: Progress, bookmark: Bookmark | None, seconds_left: Callable[[], float]) -> Progress:
+    def read(self, progress: Progress, position: FeedPosition, seconds_left: Callable[[], float]) -> Progress:
         """Read pages from the position of ``progress`` on; return the new position, and the limit that stopped it."""
         progress = progress.model_copy(update={"status": "more", "retry_at": None})
+        progress = backfill.start(progress, self._feed, position.backfill)
+        # Without a bookmark, all networks list their posts from the newest one back.
+        bookmark = None if progress.backfill else position.bookmark
         while progress.status == "more" and seconds_left() > SECONDS_A_PAGE:
             try:
                 progress = self._read_page(progress, bookmark)
@@ -70,24 +79,57 @@ class Pager:
                 progress = _wait_or_stop(progress, limit.reset_at)
                 if progress.stopped_by and not progress.pages:
                     raise
+            except (BadFeedError, FeedNotFoundError, SourceChangedError) as error:
+                progress = self._begin_again(progress, error)
         warnings = list(dict.fromkeys([*progress.warnings, *self._reader.warnings]))
-        return self._guard_unread_posts(progress.model_copy(update={"warnings": warnings}), bookmark)
+        return self._end(progress.model_copy(update={"warnings": warnings}), position)
+
+    def _begin_again(self, progress: Progress, error: Exception) -> Progress:
+        """Begin a backfill at the newest post if the network refuses its stored cursor; cursors can expire."""
+        if not progress.backfill or progress.pages or progress.cursor is None:
+            raise error
+        text = (
+            f"{self._feed.name}: the backfill begins again at the newest post, because its cursor is refused: {error}"
+        )
+        position = progress.backfill_position.model_copy(update={"cursor": ""})
+        warnings = [*progress.warnings, text]
+        return progress.model_copy(update={"cursor": None, "backfill_position": position, "warnings": warnings})
+
+    def _end(self, progress: Progress, position: FeedPosition) -> Progress:
+        """Set the bookmark and the position of the backfill that are to be stored."""
+        if progress.backfill and progress.status != "done":
+            return progress
+        if progress.backfill:
+            stays = _fields(position.bookmark) if position.bookmark else _NO_BOOKMARK
+            after = backfill.position_after(progress, position.backfill, leaves_gap=True)
+            progress = progress.model_copy(update={"backfill_position": after, **stays})
+            found = backfill.warnings(progress, self._feed, self._source) if progress.pages else []
+            return progress.model_copy(update={"warnings": [*progress.warnings, *found]})
+        guarded = self._guard_unread_posts(progress, position.bookmark)
+        # If the bookmark stays, the next run reads the unread posts.
+        leaves_gap = progress.stopped_by is not None and bool(guarded.newest_at)
+        leaves_gap = leaves_gap and (position.bookmark is None or self._source.newest_first)
+        after = backfill.position_after(progress, position.backfill, leaves_gap=leaves_gap)
+        return guarded.model_copy(update={"backfill_position": after})
 
     def _read_page(self, progress: Progress, bookmark: Bookmark | None) -> Progress:
         request = self._source.request(self._feed, bookmark, progress.cursor)
         self._refuse_long_url(request, is_first=progress.cursor is None)
         if self._costs_too_much(request, progress):
             return progress.model_copy(update={"status": "done", "stopped_by": Stop.COST})
-        response, page = self._reader.read(request)
+        answer = self._paid_reader.read(request, bookmark, progress.cursor)
+        if isinstance(answer, Refusal):
+            return self._stop_at_budget(progress, answer)
+        response, page = answer
         self._refuse_long_cursor(page)
-        if self._is_full(progress) and self._count_new(page, bookmark):
+        new = self._count_new(page, bookmark, progress)
+        if self._is_full(progress) and new:
             # The limit was reached before, so this page only shows that there are more new posts. It is not kept.
             return progress.model_copy(update={"status": "done", "stopped_by": Stop.POSTS})
         kept, suppressed = remove_suppressed(self._source, self._feed, response, page, self._listed)
         self._store(kept, progress.pages)
 
         before = progress
-        new = self._count_new(page, bookmark)
         posts = 0 if page.continues_posts else len(page.posts)
         known = posts - new + (len(page.rejects) if self._reaches_bookmark(page, bookmark) else 0)
         progress = progress.model_copy(
@@ -101,6 +143,7 @@ class Pager:
                 "page_bytes": progress.page_bytes + len(response.body),
                 "cost_usd": round(progress.cost_usd + page.cost_usd, 6),
                 "warnings": list(dict.fromkeys([*progress.warnings, *page.warnings])),
+                "reached_to": backfill.reached_to(progress, self._source, page),
                 **self._newest(progress, page, bookmark),
             }
         )
@@ -111,9 +154,16 @@ class Pager:
             return _wait_or_stop(progress, reset_at)
         return progress
 
+    def _stop_at_budget(self, progress: Progress, refusal: Refusal) -> Progress:
+        reader = "the next run reads" if not progress.pages and not progress.backfill else "a backfill can read"
+        text = f"{self._feed.name}: reading stopped because {refusal}; {reader} the posts that are left"
+        warnings = list(dict.fromkeys([*progress.warnings, text]))
+        return progress.model_copy(update={"status": "done", "stopped_by": Stop.BUDGET, "warnings": warnings})
+
     def _end_or_go_on(self, progress: Progress, before: Progress, page: Page, bookmark: Bookmark | None) -> Progress:
         """Set the status: the reading ends at the last page, at the bookmark, or at a limit."""
         is_at_end = self._ends(progress, page, bookmark) or (page.continues_posts and before.is_at_end)
+        is_at_end = is_at_end or backfill.reaches_since(self._feed, progress)
         is_last = page.cursor is None
         if not page.is_unfinished:
             is_last = is_last or is_at_end or self._repeats_itself(page, before)
@@ -157,10 +207,12 @@ class Pager:
     def _is_full(self, progress: Progress) -> bool:
         return progress.new_posts >= self._max_posts
 
-    def _count_new(self, page: Page, bookmark: Bookmark | None) -> int:
+    def _count_new(self, page: Page, bookmark: Bookmark | None, progress: Progress) -> int:
         """Count the posts that are not behind the bookmark; only these use up the limit."""
         if page.continues_posts:
             return 0
+        if progress.backfill:
+            return backfill.count_unread(progress.backfill_position, page)
         if bookmark is None:
             return len(page.posts)
         if page.positions is not None:
@@ -191,7 +243,7 @@ class Pager:
         """Leave the bookmark as it is if posts between it and the last page are unread: a later run then reads them."""
         stop = progress.stopped_by
         # The user has set a cap on the cost. If the bookmark stayed, the network would bill the same posts again.
-        if stop is None or stop is Stop.COST:
+        if stop in (None, Stop.COST, Stop.BUDGET):
             return progress
         if not self._leaves_gap(progress, bookmark):
             return progress.model_copy(update={"stopped_by": None})
@@ -270,8 +322,7 @@ def _bookmark(progress: Progress) -> Bookmark | None:
 
 def _fields(newest: Bookmark) -> dict[str, str]:
     # DynamoDB compares these times as text, so all must have the same number of digits and the same time zone.
-    at = newest.newest_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return {"newest_id": newest.newest_id, "newest_at": at}
+    return {"newest_id": newest.newest_id, "newest_at": backfill.iso(newest.newest_at)}
 
 
 def _wait_or_stop(progress: Progress, reset_at: datetime | None) -> Progress:

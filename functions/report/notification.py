@@ -37,6 +37,7 @@ def message(summary: Summary, bucket: str, runbook: str, since: Mapping[str, str
         _section("Feeds that need attention", _first([_problem_line(feed, since or {}) for feed in problems])),
         _section("Warnings", _first(summary.warnings)),
         _section("Left out before download", _first(summary.left_out)),
+        _section("Backfill", _first(summary.backfills)),
         _section("Billed by the networks", _first(summary.bills)),
         _section("Top errors", [f"{number} x {code}" for code, number in list(summary.errors.items())[:_MAX_ERRORS]]),
         _section("Where to look", _links(summary, bucket, runbook)),

@@ -30,6 +30,8 @@ ENVIRONMENT = {
     "SUPPRESSION_KEY": SUPPRESSION_KEY,
     "TRUSTED_ORIGINS": "",
     "CONTACT": "",
+    "BUDGET_USD_PER_DAY": "0",
+    "BUDGET_USD_PER_MONTH": "0",
     "SECRETS_PREFIX": "imagelake/",
     "EVENT_BUS_NAME": "bus",
     "BATCH_SIZE": "500",

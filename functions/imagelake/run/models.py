@@ -26,6 +26,8 @@ _EXECUTION_NAME = re.compile(r"""[^\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f
 FeedStatus = Literal["complete", "up_to_date", "incomplete", "failed"]
 ReconciliationStatus = Literal["complete", "incomplete", "too_many_failures"]
 
+BackfillStatus = Literal["none", "unfinished", "done"]
+
 
 class Retry(FrozenModel):
     """A request to process the failed items of an earlier run again; the run that has it reads no new posts."""
@@ -105,7 +107,19 @@ class Stop(StrEnum):
     PAGES = "pages"
     BYTES = "bytes"
     COST = "cost"
+    BUDGET = "budget"
     RATE_LIMIT = "rate_limit"
+
+
+class BackfillPosition(FrozenModel):
+    """The position of a backfill; the Bookmarks table has it beside the bookmark."""
+
+    # The cursor of the next page; empty if the backfill has to begin at the newest post.
+    cursor: str = ""
+    # All posts that the network lists before this time (the newer ones) have been read; empty if it is not known.
+    reached_to: str = ""
+    # True if the network lists no older posts.
+    is_at_end: bool = False
 
 
 class Progress(FrozenModel):
@@ -135,6 +149,12 @@ class Progress(FrozenModel):
     stopped_by: Stop | None = None
     # Amount that the network bills for the pages so far.
     cost_usd: float = 0.0
+    # True if older posts than the bookmark are read on purpose; then the bookmark stays where it is.
+    backfill: bool = False
+    # All posts that the network lists before this time (the newer ones) have been read by this run.
+    reached_to: str = ""
+    # The position that is stored with the bookmark.
+    backfill_position: BackfillPosition = BackfillPosition()
     # One sentence for each thing that needs somebody's attention.
     warnings: list[str] = Field(default_factory=list)
 
@@ -166,6 +186,9 @@ class FeedPlan(FrozenModel):
     stopped_by: Stop | None
     cost_usd: float
     warnings: list[str]
+    # ``none`` if the run read new posts.
+    backfill: BackfillStatus = "none"
+    backfill_position: BackfillPosition = BackfillPosition()
 
 
 class OpenBatch(FrozenModel):

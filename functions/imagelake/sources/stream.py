@@ -147,7 +147,7 @@ class Stream:
             "The feed `stream:STREAM` in a scheduled run resumes the batches that those runs left open.",
         ),
         settings=("window",),
-        unused=("server", "hashtag", "limit"),
+        unused=("server", "hashtag", "limit", "since"),
     )
 
     def request(self, feed: Feed, bookmark: Bookmark | None, cursor: str | None) -> Request:

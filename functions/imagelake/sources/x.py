@@ -120,13 +120,14 @@ class X(Authorized):
             "A feed is read by a search, which costs only the posts with images. With the setting `form` = `timeline` "
             "every post costs; an account named by its handle also costs a lookup of 0.010 USD per run, one named by "
             "its numeric id does not.",
-            "The setting `cost_cap_usd` stops a run before the page that could exceed it; the report says so.",
+            "The setting `cost_cap_usd` stops a run before the page that could exceed it; the report says so. "
+            "`budget_usd_per_day` and `budget_usd_per_month` do the same for all runs of a day or a month in UTC.",
             "The cost in the report is the number of posts times the price. X charges a post once a day, so the bill "
             "can be lower.",
             "The setting `vocabulary` = `tweet` sends the parameter names from before August 2026.",
             "X gives no license. Withheld posts are left out.",
         ),
-        settings=("form", "vocabulary", "cost_cap_usd"),
+        settings=("form", "vocabulary", "cost_cap_usd", "budget_usd_per_day", "budget_usd_per_month"),
     )
     secret_hosts = frozenset({"api.x.com"})
 

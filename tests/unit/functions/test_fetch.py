@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 import fetch.pager
 from fetch.app import handler
+from fetch.bookmarks import FeedPosition
 from fetch.pager import MAX_BYTES, Pager
 from fetch.window_reader import WindowReader
 from imagelake.accounts.redaction import redact
@@ -31,7 +32,7 @@ from imagelake.run.models import FeedEntry, Progress, Retry
 from imagelake.run.settings import Settings
 from imagelake.sources import Page, Reject
 from imagelake.web.messages import Request, Response
-from tests.support.factories import ENTRY, FEED, NOON, RUN, Context, event, post
+from tests.support.factories import ENTRY, FEED, NO_BUDGETS, NOON, RUN, Context, event, post
 from tests.support.fake_lake import BOOKMARKS, BUCKET, Lake
 from tests.support.fake_network import Network, page
 from tests.support.sent_metrics import sent_metrics
@@ -80,6 +81,9 @@ def test_listing_when_it_ends(lake: Lake, network: Network) -> None:
         "newest_at": "2026-04-01T13:00:00.000000Z",
         "stopped_by": None,
         "cost_usd": 0.0,
+        "backfill": False,
+        "reached_to": "2026-04-01T11:00:00.000000Z",
+        "backfill_position": {"cursor": "", "reached_to": "", "is_at_end": False},
         "warnings": [],
     }
     assert lake.bucket.list("") == [raw_key(0), raw_key(1)]
@@ -435,8 +439,8 @@ def test_each_warning_of_the_reader_is_kept_once(lake: Lake, network: Network) -
             return Response(200, {}, b"", request.url), Page(posts=[], rejects=[], cursor=None)
 
     reader = Reader(network, FEED, lake.bucket)
-    pager = Pager(network, FEED, ENTRY.feed_id, RUN, reader, lake.bucket, SuppressionList())
-    progress = pager.read(Progress(warnings=["first", "a token ends soon"]), None, lambda: 300.0)
+    pager = Pager(network, FEED, ENTRY.feed_id, RUN, reader, lake.bucket, SuppressionList(), NO_BUDGETS)
+    progress = pager.read(Progress(warnings=["first", "a token ends soon"]), FeedPosition(), lambda: 300.0)
     assert progress.warnings == ["first", "a token ends soon", "a token ended"]
 
 
