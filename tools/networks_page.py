@@ -16,8 +16,8 @@ INTRODUCTION = """\
 A feed is an account, a hashtag or a URL on one network. Write it in its short form in the stack's `Feeds` parameter or
 in the input of an execution: `{"feeds": ["bluesky:bsky.app", "mastodon:server.example#cats"]}`. A feed with settings is
 an object: `{"source": "mastodon", "server": "server.example", "hashtag": "cats", "limit": 200}`. `limit` is the most
-new posts that one run reads, 1 to 100,000; it finishes the last page. If the first run of a feed reaches the limit,
-older posts are not read, so raise it before the first run.
+new posts that one run reads, 1 to 100,000; it finishes the last page. With `since`, a day, a run reads older posts in
+place of new ones: see [backfill](operations.md#backfill), also for the posts behind the limit of a first run.
 
 A text may also be what you copy from a browser: the URL of a profile, of a hashtag or of a category, or a handle such
 as `@alice@server.example`. Any other URL is that of an RSS feed. `./imagelake feeds check FEED` shows how it is read.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from fetch.budget import Budgets, Refusal
+from fetch.budget import Budgets, Refusal, Reservation
 from fetch.window_reader import WindowReader
 from imagelake.accounts.session import Session
 from imagelake.run.errors import RateLimitedError
@@ -36,6 +36,16 @@ class PaidReader:
             reservation = self._budgets.reserve(self._source.price(request), now)
             if isinstance(reservation, Refusal):
                 return reservation
+        return self._read(request, reservation)
+
+    def ask(self, request: Request) -> Page | None:
+        """Read a page without posts; ``None`` if a budget has no room for it."""
+        if not isinstance(self._source, Priced):
+            return self._reader.read(request)[1]
+        reservation = self._budgets.reserve(self._source.price(request), datetime.now(UTC))
+        return None if isinstance(reservation, Refusal) else self._read(request, reservation)[1]
+
+    def _read(self, request: Request, reservation: Reservation) -> tuple[Response, Page]:
         try:
             response, page = self._reader.read(request)
         except RateLimitedError:

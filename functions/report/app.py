@@ -18,6 +18,7 @@ from report.feed_problems import FeedProblems
 from report.item_problems import item_problems
 from report.notification import message, subject
 from report.page import render
+from report.plan import report_plan
 from report.run_metrics import send_metrics
 from report.settings import ReportSettings
 from report.summary import summarize
@@ -31,6 +32,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     run = request.run
     settings = ReportSettings.load()
     bucket = Bucket(settings.bucket_name)
+    if run.plan:
+        return report_plan(request, bucket).model_dump(mode="json")
 
     summary = summarize(run, request.results, bucket, settings.run_failure_tolerance_percent)
     bucket.put_json(object_keys.run_summary(run.run_id), summary.model_dump(mode="json"))

@@ -82,7 +82,7 @@ class Summary(FrozenModel):
     @property
     def backfills(self) -> list[str]:
         """Progress of each backfill, one line for each."""
-        return [_backfill(feed.name, feed.plan) for feed in self.feeds if feed.plan and feed.plan.backfill != "none"]
+        return [_backfill(feed.name, feed.plan) for feed in self.feeds if feed.plan and feed.plan.backfill]
 
 
 def summarize(run: Run, results: list[FeedResult], bucket: Bucket, tolerance_percent: int) -> Summary:
@@ -162,7 +162,7 @@ def _brought_something(feed: FeedSummary) -> bool:
 def _missed_posts(feed: FeedSummary) -> str | None:
     plan = feed.plan
     # Fetch itself warns of a budget, and a backfill goes on with the next run.
-    if plan is None or plan.stopped_by in (None, Stop.BUDGET) or plan.backfill != "none":
+    if plan is None or plan.stopped_by in (None, Stop.BUDGET) or plan.backfill:
         return None
     limit = plan.stopped_by.replace("_", " ")
     if plan.cost_usd and plan.stopped_by is not Stop.RATE_LIMIT:
@@ -181,7 +181,7 @@ def _missed_posts(feed: FeedSummary) -> str | None:
 
 def _backfill(name: str, plan: FeedPlan) -> str:
     reached = plan.backfill_position.reached_to[:10]
-    state = "is done" if plan.backfill == "done" else f"goes on with the next run (stopped by: {plan.stopped_by})"
+    state = f"goes on with the next run (stopped by: {plan.stopped_by})" if plan.stopped_by else "is done"
     return f"{name}: {count(plan.posts, 'post', 'posts')} read; {f'back to {reached}; ' if reached else ''}it {state}"
 
 

@@ -116,7 +116,7 @@ class Planner:
             stopped_by=progress.stopped_by,
             cost_usd=progress.cost_usd,
             warnings=warnings,
-            backfill="none" if not progress.backfill else "unfinished" if progress.stopped_by else "done",
+            backfill=progress.backfill,
             backfill_position=progress.backfill_position,
         )
 

@@ -102,7 +102,7 @@ def feed_plan(**changes: Any) -> dict[str, Any]:
         "stopped_by": None,
         "cost_usd": 0.0,
         "warnings": [],
-        "backfill": "none",
+        "backfill": False,
         "backfill_position": {"cursor": "", "reached_to": "", "is_at_end": False},
     }
     return plan | changes

@@ -135,6 +135,16 @@ def feed_problem(feed_id: str) -> str:
     return f"reports/_feeds/{feed_id}.json"
 
 
+def timeline(feed_id: str) -> str:
+    """Name what is known of a feed's coverage after its last run."""
+    return f"reports/_feeds/{feed_id}.coverage.json"
+
+
+def run_plan(run_id: str) -> str:
+    """Name the estimate of what a run would read and cost."""
+    return f"reports/{run_id}/plan.json"
+
+
 def feed_reconciliation(run: Run, feed_id: str) -> str:
     """Name the checked result of a feed."""
     return f"reports/{run.run_id}/feeds/{feed_id}.json"

@@ -23,10 +23,8 @@ Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 # https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
 _EXECUTION_NAME = re.compile(r"""[^\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]{1,80}""")
 
-FeedStatus = Literal["complete", "up_to_date", "incomplete", "failed"]
+FeedStatus = Literal["complete", "up_to_date", "incomplete", "failed", "planned"]
 ReconciliationStatus = Literal["complete", "incomplete", "too_many_failures"]
-
-BackfillStatus = Literal["none", "unfinished", "done"]
 
 
 class Retry(FrozenModel):
@@ -60,6 +58,8 @@ class Run(ImageOptions):
     # True if a person started the run: neither a schedule nor a stream did.
     by_hand: bool = False
     retry: Retry | None = None
+    # True if the run fetches nothing and reports what a run would read and cost.
+    plan: bool = False
 
 
 class FeedEntry(FrozenModel):
@@ -122,11 +122,24 @@ class BackfillPosition(FrozenModel):
     is_at_end: bool = False
 
 
+class Outlook(FrozenModel):
+    """Facts for an estimate of a feed's next run: ``posts`` is ``None`` if the network was not asked for their number.
+
+    ``usd`` is what the network bills for the question.
+    """
+
+    posts: NonNegativeInt | None = None
+    has_bookmark: bool = False
+    usd: float = 0.0
+
+
 class Progress(FrozenModel):
     """The position of Fetch in a feed; the state machine passes it from one call to the next."""
 
-    # ``more``: call again; ``rate_limited``: call again at ``retry_at``; ``done``: go on to Validate.
-    status: Literal["more", "rate_limited", "done"] = "more"
+    # ``more``: call again; ``rate_limited``: call again at ``retry_at``; ``done``: go on to Validate; ``planned``: this
+    # run fetches nothing, and ``outlook`` is for its report.
+    status: Literal["more", "rate_limited", "done", "planned"] = "more"
+    outlook: Outlook = Outlook()
     cursor: str | None = None
     pages: NonNegativeInt = 0
     posts: NonNegativeInt = 0
@@ -186,8 +199,8 @@ class FeedPlan(FrozenModel):
     stopped_by: Stop | None
     cost_usd: float
     warnings: list[str]
-    # ``none`` if the run read new posts.
-    backfill: BackfillStatus = "none"
+    # True if the posts are older than the bookmark, which never moves then. Without ``stopped_by``, it is done.
+    backfill: bool = False
     backfill_position: BackfillPosition = BackfillPosition()
 
 

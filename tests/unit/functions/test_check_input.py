@@ -61,6 +61,7 @@ def test_run_when_only_feeds_are_given() -> None:
         "max_image_area": None,
         "max_aspect_ratio": 20.0,
         "retry": None,
+        "plan": False,
     }
 
 

@@ -67,6 +67,7 @@ def test_listing_when_it_ends(lake: Lake, network: Network) -> None:
     network.put_pages(page(post("new", posted_at=LATER), post("mid"), cursor="1"), page(post("old", posted_at=EARLIER)))
     assert read() == {
         "status": "done",
+        "outlook": {"posts": None, "has_bookmark": False, "usd": 0.0},
         "cursor": None,
         "pages": 2,
         "posts": 3,

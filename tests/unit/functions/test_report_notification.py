@@ -236,8 +236,8 @@ def test_backfill_says_how_far_it_has_come_and_its_limit_is_no_warning(lake: Lak
     position = {"cursor": "7", "reached_to": "2025-03-02T10:00:00.000000Z", "is_at_end": False}
     one, two, three = entries(3)
     answer = report(
-        up_to_date(one, stopped_by="posts", posts=1_000, backfill="unfinished", backfill_position=position),
-        up_to_date(two, posts=1, backfill="done", backfill_position=position),
+        up_to_date(one, stopped_by="posts", posts=1_000, backfill=True, backfill_position=position),
+        up_to_date(two, posts=1, backfill=True, backfill_position=position),
         up_to_date(three),
     )
     assert section(answer, "Backfill") == [

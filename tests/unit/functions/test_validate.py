@@ -91,7 +91,7 @@ def test_posts_become_a_batch(lake: Lake, network: Network) -> None:
         "stopped_by": None,
         "cost_usd": 0.0,
         "warnings": [],
-        "backfill": "none",
+        "backfill": False,
         "backfill_position": {"cursor": "", "reached_to": "", "is_at_end": False},
     }
     (made,) = planned(lake, answer)
