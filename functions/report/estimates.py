@@ -24,7 +24,7 @@ BATCHES_AT_ONCE = 10
 
 
 class Estimate(FrozenModel):
-    """What a run would read and cost; ``basis`` says where the number of posts comes from."""
+    """The posts that a run would read, and their cost; ``basis`` says where the number of posts comes from."""
 
     posts: int
     pages: int
