@@ -94,8 +94,8 @@ class LocalLake(Lake):
         self._is_owner = True
         return self._opened.enter_context(engine)
 
-    def prepare(self, feeds: list[Any]) -> list[Any]:
-        """Deploy the template as it is in the checkout; the stack keeps the feeds, so the input needs none."""
+    def prepare(self, feeds: list[Any], *, remember: bool = True) -> list[Any]:
+        """Deploy the template as it is in the checkout; the stack keeps feeds to remember, so the input needs none."""
         client = self.client("cloudformation")
         if self._engine is None or not self._is_owner:
             raise CommandError(f"another command is using {self.title}; wait until it ends")
@@ -108,9 +108,10 @@ class LocalLake(Lake):
             *loopback_origins(map(json.dumps, feeds)),
         }
         parameters = {"ScheduleState": "DISABLED", "TrustedOrigins": ",".join(sorted(trusted))}
-        parameters["Feeds"] = json.dumps(feeds) if feeds else before["Feeds"]
+        keeps = not feeds or (not remember and "Feeds" in before)
+        parameters["Feeds"] = before["Feeds"] if keeps else json.dumps(feeds)
         self.outputs = deploy(self._engine, TEMPLATE, parameters, without=ONLY_WITH_TLS)
-        return []
+        return feeds if keeps else []
 
     def _require_logins(self, feeds: list[Any]) -> None:
         """Raise if a feed's network needs a login for which this lake has no secret."""
