@@ -34,6 +34,9 @@ insert late and backdated posts between known ones. The column "late posts" give
 read again, at most as many as the limit of the feed. Known images get no second row, are not downloaded again, and do
 not count against the limit. A post that is inserted further back is not read.
 
+The column "reaches back" is how far a first run can read, and a [backfill](operations.md#backfill) too. If a listing
+ends before the day that a backfill wants, a warning says so. A feed of a stream has no backfill.
+
 If a rate limit ends within six hours, the run waits for it. A feed that cannot be read fails alone: the notification
 names the feed, the problem and the remedy. Rejected posts and skipped media items are kept with a reason under
 `rejects/`.
