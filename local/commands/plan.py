@@ -65,6 +65,6 @@ def _show(one: dict[str, Any], output: Output) -> None:
 
 
 def _numbers(found: dict[str, Any]) -> str:
-    return (
-        f"{found['posts']:,} posts, {found['images']:,} images, {found['pages']:,} pages, {found['minutes']:g} minutes"
-    )
+    numbers = {name: found[name] for name in ("posts", "images", "pages")}
+    texts = [f"{number:,} {name.removesuffix('s') if number == 1 else name}" for name, number in numbers.items()]
+    return f"{', '.join(texts)}, {found['minutes']:g} minutes"
