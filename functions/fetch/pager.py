@@ -62,7 +62,8 @@ class Pager:
 
     def read(self, progress: Progress, bookmark: Bookmark | None, seconds_left: Callable[[], float]) -> Progress:
         """Read pages from the position of ``progress`` on; return the new position, and the limit that stopped it."""
-        progress = progress.model_copy(update={"status": "more", "retry_at": None})
+        asked_from = progress.asked_from or (_text(bookmark.newest_at) if bookmark else "")
+        progress = progress.model_copy(update={"status": "more", "retry_at": None, "asked_from": asked_from})
         while progress.status == "more" and seconds_left() > SECONDS_A_PAGE:
             try:
                 progress = self._read_page(progress, bookmark)
@@ -77,12 +78,13 @@ class Pager:
         request = self._source.request(self._feed, bookmark, progress.cursor)
         self._refuse_long_url(request, is_first=progress.cursor is None)
         if self._costs_too_much(request, progress):
-            return progress.model_copy(update={"status": "done", "stopped_by": Stop.COST})
+            return _stopped(progress, Stop.COST)
         response, page = self._reader.read(request)
         self._refuse_long_cursor(page)
+        progress = progress.model_copy(update={"calls": progress.calls + 1})
         if self._is_full(progress) and self._count_new(page, bookmark):
             # The limit was reached before, so this page only shows that there are more new posts. It is not kept.
-            return progress.model_copy(update={"status": "done", "stopped_by": Stop.POSTS})
+            return _stopped(progress, Stop.POSTS)
         kept, suppressed = remove_suppressed(self._source, self._feed, response, page, self._listed)
         self._store(kept, progress.pages)
 
@@ -101,6 +103,8 @@ class Pager:
                 "page_bytes": progress.page_bytes + len(response.body),
                 "cost_usd": round(progress.cost_usd + page.cost_usd, 6),
                 "warnings": list(dict.fromkeys([*progress.warnings, *page.warnings])),
+                "declared": progress.declared if page.declared is None else page.declared,
+                "oldest_at": _oldest(progress, page),
                 **self._newest(progress, page, bookmark),
             }
         )
@@ -119,7 +123,12 @@ class Pager:
             is_last = is_last or is_at_end or self._repeats_itself(page, before)
         stopped_by = None if is_last else self._limit_reached(progress, page, bookmark)
         status = "done" if is_last or stopped_by else "more"
-        update: dict[str, object] = {"status": status, "stopped_by": stopped_by, "is_at_end": is_at_end}
+        update: dict[str, object] = {
+            "status": status,
+            "stopped_by": stopped_by,
+            "limit": stopped_by,
+            "is_at_end": is_at_end,
+        }
         # One post is the bookmark's own.
         if is_at_end and page.cursor and progress.read_again > 1 and self._is_of_one_time(page, bookmark):
             text = f"{self._feed.name}: more posts than the limit have the time of the bookmark; some may not be read"
@@ -269,9 +278,25 @@ def _bookmark(progress: Progress) -> Bookmark | None:
 
 
 def _fields(newest: Bookmark) -> dict[str, str]:
+    return {"newest_id": newest.newest_id, "newest_at": _text(newest.newest_at)}
+
+
+def _text(time: datetime) -> str:
     # DynamoDB compares these times as text, so all must have the same number of digits and the same time zone.
-    at = newest.newest_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return {"newest_id": newest.newest_id, "newest_at": at}
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _oldest(progress: Progress, page: Page) -> str:
+    """Return the time of the oldest post after this page; only a page with a bookmark is in order of time."""
+    if page.newest is None:
+        return progress.oldest_at
+    times = [position.newest_at for position in page.positions or ()] or [post.posted_at for post in page.posts]
+    oldest = _text(min([*times, page.newest.newest_at]))
+    return min(oldest, progress.oldest_at or oldest)
+
+
+def _stopped(progress: Progress, limit: Stop) -> Progress:
+    return progress.model_copy(update={"status": "done", "stopped_by": limit, "limit": limit})
 
 
 def _wait_or_stop(progress: Progress, reset_at: datetime | None) -> Progress:
@@ -279,7 +304,7 @@ def _wait_or_stop(progress: Progress, reset_at: datetime | None) -> Progress:
     now = datetime.now(UTC)
     retry_at = reset_at or now + UNKNOWN_WAIT
     if progress.waits >= MAX_WAITS or retry_at - now > MAX_WAIT:
-        return progress.model_copy(update={"status": "done", "stopped_by": Stop.RATE_LIMIT})
+        return _stopped(progress, Stop.RATE_LIMIT)
     # Networks state the end of the limit rounded down to a second, so wait one second more.
     until = (retry_at + timedelta(seconds=1)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return progress.model_copy(update={"status": "rate_limited", "retry_at": until, "waits": progress.waits + 1})

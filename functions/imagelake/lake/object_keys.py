@@ -135,6 +135,21 @@ def feed_problem(feed_id: str) -> str:
     return f"reports/_feeds/{feed_id}.json"
 
 
+def timeline(feed_id: str) -> str:
+    """Name what is known of a feed's coverage after its last run."""
+    return f"reports/_feeds/{feed_id}.coverage.json"
+
+
+def run_rows(run: Run) -> str:
+    """Name the row of a run in the table ``runs``."""
+    return f"lake/runs/dt={run.dt}/{run.run_id}.json.gz"
+
+
+def coverage_rows(run: Run) -> str:
+    """Name the rows of a run in the table ``coverage``."""
+    return f"lake/coverage/dt={run.dt}/{run.run_id}.json.gz"
+
+
 def feed_reconciliation(run: Run, feed_id: str) -> str:
     """Name the checked result of a feed."""
     return f"reports/{run.run_id}/feeds/{feed_id}.json"

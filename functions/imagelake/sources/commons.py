@@ -31,10 +31,10 @@ from imagelake.run.errors import (
 from imagelake.run.posts import Media, Post
 from imagelake.sources.contract import Bookmark, Feed, IsRemoved, Page, Source
 from imagelake.sources.entry import kind
-from imagelake.sources.manifest import Manifest
+from imagelake.sources.manifest import Lookback, Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.plain_text import plain_text
-from imagelake.sources.responses import Dialect, check, read_json, refusal
+from imagelake.sources.responses import Dialect, check, read_json, refusal, stated_number
 from imagelake.sources.wire import Flag, Moment, Pixels, WireModel, read_entries, without_entries
 from imagelake.web.messages import Request, Response
 
@@ -133,7 +133,7 @@ class Commons:
     manifest = Manifest(
         title="Wikimedia Commons",
         feeds=("commons:Featured_pictures_of_cats",),
-        lookback="all files of the category, newest additions first",
+        lookback=(Lookback("all files of the category, newest additions first"),),
         page_size=_PAGE_SIZE,
         credentials=(),
         credentials_required=False,
@@ -197,7 +197,7 @@ class Commons:
         params = dict(parse_qsl(urlsplit(response.url).query))
         if "titles" in params:
             _refuse_missing(feed, body)
-            return Page([], [], _BEGIN)
+            return Page([], [], _BEGIN, declared=_declared(body))
         page = _listing(feed, body, partial="iicontinue" in params or "batchcomplete" not in body)
         if "gcmstart" not in params:
             return page
@@ -235,6 +235,13 @@ def _refuse_missing(feed: Feed, body: dict[str, Any]) -> None:
         case {"query": {"pages": [{"title": str()}]}}:
             return
     raise SourceChangedError(f"{feed.name}: the response says nothing about the category")
+
+
+def _declared(body: dict[str, Any]) -> int | None:
+    match body:
+        case {"query": {"pages": [{"categoryinfo": {"files": files}}]}}:
+            return stated_number(files)
+    return None
 
 
 def _listing(feed: Feed, body: dict[str, Any], partial: bool) -> Page:

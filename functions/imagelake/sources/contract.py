@@ -71,7 +71,7 @@ class Page:
     not tell which of them are behind the bookmark. ``cost_usd`` is the network's price of the page, in US dollars.
     ``is_unfinished`` is true if the next page has more media items of posts so far, so the reading does not stop here.
     ``continues_posts`` is true for that next page: its posts count for no limit. ``warnings`` are for an operator, and
-    there are few different ones.
+    there are few different ones. ``declared`` is the number of all posts of the feed, if the response states it.
     """
 
     posts: list[Post]
@@ -84,6 +84,7 @@ class Page:
     is_unfinished: bool = False
     continues_posts: bool = False
     warnings: tuple[str, ...] = ()
+    declared: int | None = None
 
     @property
     def entries(self) -> list[Post | Reject]:
