@@ -18,9 +18,8 @@ from imagelake.run.models import FeedPlan, Run
 from imagelake.sources import Feed, parse_feed
 from report.spans import Span, look_back, read_span, time_of, unreported_span
 from report.summary import FeedSummary
-from report.timeline import Gap, Timeline, can_be_filled
+from report.timeline import LOOKBACK, Gap, Timeline, can_be_filled
 
-LOOKBACK = "lookback"
 # Days of one weekday whose median is the usual number of new posts.
 WEEKS = 14
 USUAL_AT_LEAST = 5

@@ -36,6 +36,13 @@ def _gap_line(row: CoverageRow, gap: Gap) -> str:
         f"{row.feed}: gap {gap.start:%Y-%m-%d %H:%M} to {gap.end:%Y-%m-%d %H:%M} UTC ({gap.reason.replace('_', ' ')})"
     )
     if not can_be_filled(gap, row.requested_end):
-        return f"{line}, the network no longer lists all of it"
-    until = f", lost after {gap.recoverable_until:%Y-%m-%d %H:%M} UTC" if gap.recoverable_until else ""
+        return f"{line}, the network no longer lists it"
+    until = ""
+    if gap.recoverable_until:
+        is_lost = gap.recoverable_until <= row.requested_end
+        until = (
+            ", the network stops listing it now"
+            if is_lost
+            else f", lost after {gap.recoverable_until:%Y-%m-%d %H:%M} UTC"
+        )
     return f"{line}{until}: ./imagelake backfill {shlex.quote(row.feed)} --since {gap.start:%Y-%m-%d}"

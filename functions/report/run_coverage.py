@@ -13,7 +13,7 @@ from imagelake.run import prices
 from imagelake.run.errors import ObjectMissingError
 from report.coverage import advance, cover, start_of
 from report.summary import Summary
-from report.timeline import Gap, Timeline, can_be_filled
+from report.timeline import LOOKBACK, Gap, Timeline
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -42,19 +42,17 @@ class Coverage:
         """All gaps of the run's feeds that can be filled, the one that is lost first in front, then new lost ones."""
         found = [(row, gap) for row in self.rows for gap in self.timelines[row.feed_id].gaps]
         lost = [
-            (row, Gap(start=row.gap_start, end=row.gap_end, reason=row.gap_reason or "", recoverable_until=until))
+            (row, Gap(start=row.gap_start, end=row.gap_end, reason=LOOKBACK))
             for row in self.rows
-            if row.gap_start and row.gap_end and (until := row.recoverable_until) and until <= self._start
+            if row.gap_start and row.gap_end and row.gap_reason == LOOKBACK
         ]
         return sorted(found, key=lambda one: (one[1].recoverable_until or _NEVER, one[1].start)) + lost
 
     @property
     def hours_until_lost(self) -> float | None:
-        """Hours until the first gap can no longer be filled; ``None`` if there is no such gap."""
-        times = [
-            gap.recoverable_until for _, gap in self.gaps if gap.recoverable_until and can_be_filled(gap, self._start)
-        ]
-        return (min(times) - self._start).total_seconds() / 3600 if times else None
+        """Hours until the first gap begins to be lost, 0 if it has begun; ``None`` if no gap can be lost."""
+        times = [gap.recoverable_until for _, gap in self.gaps if gap.recoverable_until]
+        return max(0.0, (min(times) - self._start).total_seconds() / 3600) if times else None
 
     @property
     def became_silent(self) -> bool:

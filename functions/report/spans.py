@@ -90,16 +90,17 @@ def _low_of_whole(plan: FeedPlan, feed: Feed | None, start: datetime, before: Ti
         low = start - lookback if lookback else min(time_of(plan.oldest_at) or start, start)
     if lookback is not None:
         low = max(low, min(start - lookback, oldest or start))
-    return max(low, oldest) if oldest and _has_lost_posts(plan, feed) else low
+    return max(low, oldest) if oldest and _has_lost_posts(plan, feed, asked or before.begin) else low
 
 
-def _has_lost_posts(plan: FeedPlan, feed: Feed | None) -> bool:
-    """Tell if a listing of only the newest posts ended before it came to the bookmark."""
-    if feed is None or not plan.asked_from or not _is_newest_first(feed):
+def _has_lost_posts(plan: FeedPlan, feed: Feed | None, wanted: datetime | None) -> bool:
+    """Tell if a listing of only the newest posts ended before it came to the second that is wanted."""
+    oldest = time_of(plan.oldest_at)
+    if feed is None or wanted is None or oldest is None or not _is_newest_first(feed):
         return False
     most = get_source(feed.source).manifest.lookback_of(feed).posts
     # Entries without a date have that of the feed. So posts of one time say nothing.
-    return most is not None and plan.posts >= most and plan.asked_from < plan.oldest_at < plan.bookmark.newest_at
+    return most is not None and plan.posts >= most and wanted < oldest and plan.oldest_at < plan.bookmark.newest_at
 
 
 def _is_newest_first(feed: Feed | None) -> bool:

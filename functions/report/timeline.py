@@ -1,4 +1,4 @@
-"""What is known of a feed's coverage after a run; Report stores it for the next one."""
+"""A feed's coverage after a run, which Report stores for the next one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pydantic import Field
 
 from imagelake.lake.coverage import Second
 from imagelake.run.frozen_model import FrozenModel
+
+# The reason of a gap that the network no longer listed when a run came to it.
+LOOKBACK = "lookback"
 
 
 class Gap(FrozenModel):
@@ -39,5 +42,7 @@ class Timeline(FrozenModel):
 
 
 def can_be_filled(gap: Gap, now: datetime) -> bool:
-    """Tell if the network still lists all posts of a gap."""
-    return gap.recoverable_until is None or gap.recoverable_until > now
+    """Tell if the network still lists some posts of a gap."""
+    if gap.recoverable_until is None or gap.reason == LOOKBACK:
+        return gap.reason != LOOKBACK
+    return gap.recoverable_until + (gap.end - gap.start) > now

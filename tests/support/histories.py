@@ -221,8 +221,8 @@ class History:
         times = [self.network.posts[number] for number in numbers]
         # A page beyond the limit is not kept, but that it was asked for says that the listing goes on.
         is_end = bool(kept) and kept[-1][0].cursor is None and len(kept) == len(self._pages)
-        # A run vouches for the time before its start, and for what is before its newest post.
-        end = max(self._start, *times, self._start).replace(microsecond=0)
+        # A run vouches for the time before its start, and for what is before its bookmark.
+        end = max(self._start, *times, self._start).replace(microsecond=0) if progress.newest_at else self._start
         floor = self.bookmark.newest_at if self.bookmark else None
         if floor is not None and not self.network.newest_first:
             if is_end:
@@ -244,9 +244,10 @@ class History:
         """Return the time back to which a listing is complete that has no further page."""
         if self.network.lookback:
             return self._start - self.network.lookback
-        if self.network.newest and len(times) >= self.network.newest and floor is not None:
-            return min(times).replace(microsecond=0) + timedelta(seconds=1)
-        return floor or (min(times).replace(microsecond=0) if times else end)
+        if self.network.newest and len(times) >= self.network.newest:
+            is_first = self.timeline.begin is None
+            return min(times).replace(microsecond=0) + timedelta(seconds=0 if is_first else 1)
+        return floor or BEGIN
 
     def _report(
         self, start: datetime, plan: FeedPlan | None, error: Exception | None, config: Any = ..., retry: Any = None

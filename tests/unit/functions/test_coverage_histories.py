@@ -22,7 +22,7 @@ from local.tables import create_tables
 from tests.support.fake_lake import Lake
 from tests.support.histories import BEGIN, History, MadeUp, at, index, rate_limited, seconds
 
-OUTAGE = {0: SourceUnavailableError("madeup.example did not answer")}
+OUTAGE: dict[int, Exception] = {0: SourceUnavailableError("madeup.example did not answer")}
 Gap = tuple[datetime, datetime, str]
 
 
@@ -310,11 +310,11 @@ def test_history(made: Callable[[], tuple[History, list[Gap]]], lake: Lake, tmp_
     now = history.rows[-1].requested_end
     known = [(gap.start, gap.end, gap.reason) for gap in history.timeline.gaps]
     lookback = history.network.lookback
-    lost = [gap for gap in expected if gap[2] == "lookback" or (lookback and gap[0] + lookback <= now)]
+    lost = [gap for gap in expected if gap[2] == "lookback" or (lookback and gap[1] + lookback <= now)]
     assert sorted(known) == [gap for gap in expected if gap not in lost]
 
 
-@pytest.mark.parametrize("seed", range(600))
+@pytest.mark.parametrize("seed", range(80))
 def test_any_history(seed: int) -> None:
     """Random posts, limits, outages, rate limits, late and killed runs, in all kinds of listings."""
     rng = random.Random(seed)
