@@ -89,7 +89,7 @@ def advance(before: Timeline, row: CoverageRow, dt: str) -> Timeline:
     for start, end in ((row.read_start, row.read_end), (row.unreported_start, row.unreported_end)):
         if start and end:
             gaps = [rest for gap in gaps for rest in _rest(gap, Span(start, end))]
-    is_new = row.new_posts > 0 and not row.backfill
+    is_new = not row.backfill and (row.new_posts > 0 or row.images > row.already_known)
     return Timeline(
         run_id=row.run_id,
         begin=min(filter(None, (before.begin, row.span_start)), default=None),
@@ -148,7 +148,12 @@ def _state(feed: FeedSummary, run: Run, gap: Span | None, before: Timeline) -> S
     is_cut_off = before.until is None and not plan.asked_from and plan.stopped_by is not None
     if gap or is_cut_off:
         return "gap"
-    return "complete" if plan.new_posts or plan.rejected_posts else "no_activity"
+    return "complete" if _has_news(plan) or plan.rejected_posts else "no_activity"
+
+
+def _has_news(plan: FeedPlan) -> bool:
+    """Tell if there is a new post, or a new image in a post that is not later than the bookmark."""
+    return plan.new_posts > 0 or plan.images > plan.already_known
 
 
 def _reason(feed: FeedSummary, state: State) -> str | None:
@@ -193,7 +198,7 @@ def _usual(before: Timeline, dt: str) -> float | None:
 
 
 def _is_silent(plan: FeedPlan | None, state: State, usual: float | None, start: datetime, before: Timeline) -> bool:
-    if plan is None or plan.backfill or plan.new_posts or state not in ("complete", "no_activity"):
+    if plan is None or plan.backfill or _has_news(plan) or state not in ("complete", "no_activity"):
         return False
     is_long = before.last_new_at is not None and start - before.last_new_at >= SILENT_AFTER
     return usual is not None and usual > USUAL_AT_LEAST and is_long
