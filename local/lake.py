@@ -55,7 +55,7 @@ class Lake:
         raise NotImplementedError
 
     def query(self, sql: str) -> Rows:
-        """Run a SQL query over the table ``images``."""
+        """Run a SQL query over the tables of the lake."""
         raise NotImplementedError
 
     def save(self, run_id: str, started_at: datetime) -> dict[str, Any]:

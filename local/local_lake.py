@@ -19,13 +19,13 @@ from local.deploy import ONLY_WITH_TLS, STACK_NAME, TEMPLATE, deploy
 from local.engine import Engine
 from local.errors import CommandError
 from local.lake import Lake, Rows
+from local.tables import create_tables
 
 # The engine checks the role of each function, as AWS does.
 ENGINE_SETTINGS = {"AUTH": "true"}
 DEMO_LOG = "functions.log"
 _LOCK = "engine.lock"
 _LOOPBACK = re.compile(r"https?://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?(?![\w.-])")
-_GLOB = re.compile(r"[\[*?]")
 
 
 class LocalLake(Lake):
@@ -158,19 +158,16 @@ def loopback_origins(feeds: Iterable[str]) -> set[str]:
 
 
 def query_files(folder: Path, sql: str) -> Rows:
-    """Run a query with DuckDB over the dataset files below ``folder``, as the view ``images``."""
+    """Run a query with DuckDB over the files below ``folder``, with the tables and views of Athena."""
     import duckdb
 
-    if not any(folder.glob("lake/images/*/*/*.parquet")):
-        raise CommandError(f"there is no dataset file in {folder} yet")
-    # The name of the folder may have characters that DuckDB reads as a pattern.
-    pattern = _GLOB.sub(r"[\g<0>]", str(folder)) + "/lake/images/*/*/*.parquet"
     # Otherwise the name of a table could lead to a variable of this program.
     with duckdb.connect(config={"python_enable_replacements": False}) as connection:
         try:
             if not connection.extract_statements(sql):
                 raise CommandError("the query is empty")
-            connection.read_parquet(pattern).create_view("images")
+            if not create_tables(connection, folder):
+                raise CommandError(f"there is no dataset file in {folder} yet")
             result = connection.sql(sql)
             return Rows(result.columns, result.fetchall()) if result is not None else Rows([], [])
         except duckdb.Error as error:

@@ -69,7 +69,7 @@ def _row(source: Source) -> str:
     cost = "nothing" if manifest.post_usd is None else f"{manifest.post_usd:.3f} USD a post"
     anchor = manifest.title.lower().replace(",", "").replace(" ", "-")
     late = f"the last {source.overlap}" if source.overlap else "none"
-    return f"| [{manifest.title}](#{anchor}) | {feeds} | {login} | {manifest.lookback} | {late} | {cost} |"
+    return f"| [{manifest.title}](#{anchor}) | {feeds} | {login} | {manifest.reaches_back} | {late} | {cost} |"
 
 
 def _section(source: Source) -> Iterator[str]:

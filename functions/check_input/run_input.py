@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from itertools import islice
 from typing import Annotated, Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -117,6 +117,7 @@ def _start_run(request: CheckInputRequest, settings: CheckInputSettings) -> Chec
         by_hand=run_input.scheduled_time is None and not any(map(_is_window, run_input.feeds)),
         retry=run_input.retry,
         plan=run_input.plan,
+        started_at=execution.started_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         **run_input.image_options,
     )
     feeds = _entries(run_input, feed_list)

@@ -22,6 +22,8 @@ def start(progress: Progress, feed: Feed, position: BackfillPosition) -> Progres
             "backfill": True,
             "backfill_position": position,
             "cursor": position.cursor or None,
+            "asked_from": iso(datetime.fromisoformat(feed.since).replace(tzinfo=UTC)),
+            "asked_to": position.reached_to if position.cursor else "",
             "status": "done" if is_done(position, feed.since) else "more",
         }
     )
@@ -82,7 +84,7 @@ def warnings(progress: Progress, feed: Feed, source: Source) -> list[str]:
     first = f"none before {position.reached_to[:10]}" if position.reached_to else "no older posts"
     return [
         f"{feed.name}: the backfill ends before {feed.since}: the network lists {first} (it lists:"
-        f" {source.manifest.lookback})"
+        f" {source.manifest.lookback_of(feed)})"
     ]
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from fetch import backfill
 from fetch.bookmarks import FeedPosition
 from fetch.budget import Budgets, Refusal
 from fetch.paid_reader import PaidReader
+from fetch.stops import end_of_used_up_limit, stopped, wait_or_stop
 from fetch.suppressed import remove_suppressed
 from fetch.window_reader import WindowReader
 from imagelake.accounts.redaction import redact
@@ -19,7 +20,7 @@ from imagelake.lake.bucket import Bucket
 from imagelake.lake.suppression import SuppressionList
 from imagelake.run.errors import BadFeedError, FeedNotFoundError, RateLimitedError, SourceChangedError
 from imagelake.run.models import Progress, Run, Stop
-from imagelake.sources import Bookmark, Feed, Page, RateLimit, Source
+from imagelake.sources import Bookmark, Feed, Page, Source
 from imagelake.sources.contract import MAX_PAGE_URL, Priced
 from imagelake.sources.responses import content_type
 from imagelake.web.errors import UrlRefusedError
@@ -32,11 +33,6 @@ MAX_PAGES = 2000
 MAX_BYTES = 200_000_000
 # If less time is left than one page and its retries may take, start no page.
 SECONDS_A_PAGE = 120
-# After this many waits, or if a rate limit lasts longer than this, the reading of the feed ends.
-MAX_WAITS = 3
-MAX_WAIT = timedelta(hours=6)
-# Wait this long if the network does not say when its limit ends.
-UNKNOWN_WAIT = timedelta(minutes=5)
 # With these values of ``Progress``, Commit Bookmark leaves the bookmark as it is.
 _NO_BOOKMARK = {"newest_id": "", "newest_at": ""}
 
@@ -68,15 +64,16 @@ class Pager:
 
     def read(self, progress: Progress, position: FeedPosition, seconds_left: Callable[[], float]) -> Progress:
         """Read pages from the position of ``progress`` on; return the new position, and the limit that stopped it."""
-        progress = progress.model_copy(update={"status": "more", "retry_at": None})
-        progress = backfill.start(progress, self._feed, position.backfill)
+        bookmark = None if self._feed.since else position.bookmark
+        asked_from = progress.asked_from or (_text(bookmark.newest_at) if bookmark else "")
+        progress = progress.model_copy(update={"status": "more", "retry_at": None, "asked_from": asked_from})
         # Without a bookmark, all networks list their posts from the newest one back.
-        bookmark = None if progress.backfill else position.bookmark
+        progress = backfill.start(progress, self._feed, position.backfill)
         while progress.status == "more" and seconds_left() > SECONDS_A_PAGE:
             try:
                 progress = self._read_page(progress, bookmark)
             except RateLimitedError as limit:
-                progress = _wait_or_stop(progress, limit.reset_at)
+                progress = wait_or_stop(progress, limit.reset_at)
                 if progress.stopped_by and not progress.pages:
                     raise
             except (BadFeedError, FeedNotFoundError, SourceChangedError) as error:
@@ -116,16 +113,17 @@ class Pager:
         request = self._source.request(self._feed, bookmark, progress.cursor)
         self._refuse_long_url(request, is_first=progress.cursor is None)
         if self._costs_too_much(request, progress):
-            return progress.model_copy(update={"status": "done", "stopped_by": Stop.COST})
+            return stopped(progress, Stop.COST)
         answer = self._paid_reader.read(request, bookmark, progress.cursor)
         if isinstance(answer, Refusal):
             return self._stop_at_budget(progress, answer)
         response, page = answer
         self._refuse_long_cursor(page)
+        progress = progress.model_copy(update={"calls": progress.calls + 1})
         new = self._count_new(page, bookmark, progress)
         if self._is_full(progress) and new:
             # The limit was reached before, so this page only shows that there are more new posts. It is not kept.
-            return progress.model_copy(update={"status": "done", "stopped_by": Stop.POSTS})
+            return stopped(progress, Stop.POSTS)
         kept, suppressed = remove_suppressed(self._source, self._feed, response, page, self._listed)
         self._store(kept, progress.pages)
 
@@ -144,21 +142,23 @@ class Pager:
                 "cost_usd": round(progress.cost_usd + page.cost_usd, 6),
                 "warnings": list(dict.fromkeys([*progress.warnings, *page.warnings])),
                 "reached_to": backfill.reached_to(progress, self._source, page),
+                "declared": progress.declared if page.declared is None else page.declared,
+                "oldest_at": _oldest(progress, page),
                 **self._newest(progress, page, bookmark),
             }
         )
         progress = self._end_or_go_on(progress, before, page, bookmark)
-        reset_at = _end_of_used_up_limit(page.rate)
+        reset_at = end_of_used_up_limit(page.rate)
         if progress.status == "more" and reset_at is not None:
             # The network would refuse the next call, and some networks count refused calls against the reader.
-            return _wait_or_stop(progress, reset_at)
+            return wait_or_stop(progress, reset_at)
         return progress
 
     def _stop_at_budget(self, progress: Progress, refusal: Refusal) -> Progress:
         reader = "the next run reads" if not progress.pages and not progress.backfill else "a backfill can read"
         text = f"{self._feed.name}: reading stopped because {refusal}; {reader} the posts that are left"
         warnings = list(dict.fromkeys([*progress.warnings, text]))
-        return progress.model_copy(update={"status": "done", "stopped_by": Stop.BUDGET, "warnings": warnings})
+        return stopped(progress.model_copy(update={"warnings": warnings}), Stop.BUDGET)
 
     def _end_or_go_on(self, progress: Progress, before: Progress, page: Page, bookmark: Bookmark | None) -> Progress:
         """Set the status: the reading ends at the last page, at the bookmark, or at a limit."""
@@ -169,7 +169,12 @@ class Pager:
             is_last = is_last or is_at_end or self._repeats_itself(page, before)
         stopped_by = None if is_last else self._limit_reached(progress, page, bookmark)
         status = "done" if is_last or stopped_by else "more"
-        update: dict[str, object] = {"status": status, "stopped_by": stopped_by, "is_at_end": is_at_end}
+        update: dict[str, object] = {
+            "status": status,
+            "stopped_by": stopped_by,
+            "limit": stopped_by,
+            "is_at_end": is_at_end,
+        }
         # One post is the bookmark's own.
         if is_at_end and page.cursor and progress.read_again > 1 and self._is_of_one_time(page, bookmark):
             text = f"{self._feed.name}: more posts than the limit have the time of the bookmark; some may not be read"
@@ -310,10 +315,6 @@ class Pager:
         self._bucket.put(key, body, "application/gzip", metadata)
 
 
-def _end_of_used_up_limit(rate: RateLimit | None) -> datetime | None:
-    return rate.reset_at if rate is not None and rate.remaining == 0 else None
-
-
 def _bookmark(progress: Progress) -> Bookmark | None:
     if not progress.newest_at:
         return None
@@ -321,16 +322,18 @@ def _bookmark(progress: Progress) -> Bookmark | None:
 
 
 def _fields(newest: Bookmark) -> dict[str, str]:
+    return {"newest_id": newest.newest_id, "newest_at": _text(newest.newest_at)}
+
+
+def _text(time: datetime) -> str:
     # DynamoDB compares these times as text, so all must have the same number of digits and the same time zone.
-    return {"newest_id": newest.newest_id, "newest_at": backfill.iso(newest.newest_at)}
+    return backfill.iso(time)
 
 
-def _wait_or_stop(progress: Progress, reset_at: datetime | None) -> Progress:
-    """Return the progress that waits for the end of a rate limit, or that stops here if the end is too far away."""
-    now = datetime.now(UTC)
-    retry_at = reset_at or now + UNKNOWN_WAIT
-    if progress.waits >= MAX_WAITS or retry_at - now > MAX_WAIT:
-        return progress.model_copy(update={"status": "done", "stopped_by": Stop.RATE_LIMIT})
-    # Networks state the end of the limit rounded down to a second, so wait one second more.
-    until = (retry_at + timedelta(seconds=1)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return progress.model_copy(update={"status": "rate_limited", "retry_at": until, "waits": progress.waits + 1})
+def _oldest(progress: Progress, page: Page) -> str:
+    """Return the time of the oldest post after this page; only a page with a bookmark is in order of time."""
+    if page.newest is None:
+        return progress.oldest_at
+    times = [position.newest_at for position in page.positions or ()] or [post.posted_at for post in page.posts]
+    oldest = _text(min([*times, page.newest.newest_at]))
+    return min(oldest, progress.oldest_at or oldest)

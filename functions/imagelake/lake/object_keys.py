@@ -145,6 +145,16 @@ def run_plan(run_id: str) -> str:
     return f"reports/{run_id}/plan.json"
 
 
+def run_rows(run: Run) -> str:
+    """Name the row of a run in the table ``runs``."""
+    return f"lake/runs/dt={run.dt}/{run.run_id}.json.gz"
+
+
+def coverage_rows(run: Run) -> str:
+    """Name the rows of a run in the table ``coverage``."""
+    return f"lake/coverage/dt={run.dt}/{run.run_id}.json.gz"
+
+
 def feed_reconciliation(run: Run, feed_id: str) -> str:
     """Name the checked result of a feed."""
     return f"reports/{run.run_id}/feeds/{feed_id}.json"

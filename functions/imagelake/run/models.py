@@ -60,6 +60,8 @@ class Run(ImageOptions):
     retry: Retry | None = None
     # True if the run fetches nothing and reports what a run would read and cost.
     plan: bool = False
+    # Time at which the execution started, in UTC. An execution of an earlier version has none.
+    started_at: str = ""
 
 
 class FeedEntry(FrozenModel):
@@ -143,6 +145,8 @@ class Progress(FrozenModel):
     cursor: str | None = None
     pages: NonNegativeInt = 0
     posts: NonNegativeInt = 0
+    # Answers of the network, also those of pages that were not kept.
+    calls: NonNegativeInt = 0
     # Posts that are newer than the bookmark; only these count against the limit.
     new_posts: NonNegativeInt = 0
     # Posts and rejects behind the bookmark; their number ends the overlap.
@@ -158,12 +162,22 @@ class Progress(FrozenModel):
     # The newest post so far. An empty ``newest_at`` leaves the bookmark where it is.
     newest_id: str = ""
     newest_at: str = ""
+    # Time of the oldest post so far, in listings that are in order of time.
+    oldest_at: str = ""
+    # The span that was asked for: from the bookmark to the start of the run, or the part that a backfill wants. An
+    # empty ``asked_from`` is that of a first run, an empty ``asked_to`` is the start of the run.
+    asked_from: str = ""
+    asked_to: str = ""
+    # True if the posts are older than the bookmark, which never moves then.
+    backfill: bool = False
+    # Number of all posts of the feed, as the network states it.
+    declared: NonNegativeInt | None = None
+    # Limit that ended the reading, also if it left no post unread behind the bookmark.
+    limit: Stop | None = None
     # Set if posts between the last page and the bookmark were left unread.
     stopped_by: Stop | None = None
     # Amount that the network bills for the pages so far.
     cost_usd: float = 0.0
-    # True if older posts than the bookmark are read on purpose; then the bookmark stays where it is.
-    backfill: bool = False
     # All posts that the network lists before this time (the newer ones) have been read by this run.
     reached_to: str = ""
     # The position that is stored with the bookmark.
@@ -199,9 +213,20 @@ class FeedPlan(FrozenModel):
     stopped_by: Stop | None
     cost_usd: float
     warnings: list[str]
-    # True if the posts are older than the bookmark, which never moves then. Without ``stopped_by``, it is done.
+    # Different images of the posts, known ones too.
+    images: NonNegativeInt = 0
+    # The rest is that of ``Progress``.
+    pages: NonNegativeInt = 0
+    calls: NonNegativeInt = 0
+    new_posts: NonNegativeInt = 0
+    oldest_at: str = ""
+    asked_from: str = ""
+    asked_to: str = ""
+    # The posts are older than the bookmark, which never moves then. Without ``stopped_by``, the backfill is done.
     backfill: bool = False
     backfill_position: BackfillPosition = BackfillPosition()
+    declared: NonNegativeInt | None = None
+    limit: Stop | None = None
 
 
 class OpenBatch(FrozenModel):

@@ -25,7 +25,7 @@ from imagelake.run.posts import Post
 from imagelake.sources.bluesky_posts import WireEntry, WirePost, refuse_repost, sort_time, to_post
 from imagelake.sources.contract import Authorized, Bookmark, Feed, IsRemoved, Page, Source
 from imagelake.sources.hashtags import without_sign
-from imagelake.sources.manifest import Manifest
+from imagelake.sources.manifest import Lookback, Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.responses import Dialect, check, rate_limit, read_json, stated_number, unix_time
 from imagelake.sources.wire import read_entries, without_entries
@@ -81,7 +81,10 @@ class Bluesky(Authorized):
     manifest = Manifest(
         title="Bluesky",
         feeds=("bluesky:bsky.app", "bluesky:#cats"),
-        lookback="an account: all posts; a hashtag: as far back as the search goes",
+        lookback=(
+            Lookback("all posts", "account"),
+            Lookback("as far back as the search goes", "hashtag"),
+        ),
         page_size=_PAGE_SIZE,
         credentials=("identifier", "app_password"),
         credentials_required=False,

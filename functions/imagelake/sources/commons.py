@@ -31,7 +31,7 @@ from imagelake.run.errors import (
 from imagelake.run.posts import Media, Post
 from imagelake.sources.contract import Bookmark, Feed, IsRemoved, Page, Source
 from imagelake.sources.entry import kind
-from imagelake.sources.manifest import Manifest
+from imagelake.sources.manifest import Lookback, Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.plain_text import plain_text
 from imagelake.sources.responses import Dialect, check, read_json, refusal, stated_number
@@ -133,7 +133,7 @@ class Commons:
     manifest = Manifest(
         title="Wikimedia Commons",
         feeds=("commons:Featured_pictures_of_cats",),
-        lookback="all files of the category, newest additions first",
+        lookback=(Lookback("all files of the category, newest additions first"),),
         page_size=_PAGE_SIZE,
         credentials=(),
         credentials_required=False,

@@ -27,7 +27,7 @@ from imagelake.run.posts import Media, MediaKind, Post
 from imagelake.sources.contract import Authorized, Bookmark, Feed, IsRemoved, Page, Source
 from imagelake.sources.entry import kind
 from imagelake.sources.hashtags import without_sign
-from imagelake.sources.manifest import Manifest
+from imagelake.sources.manifest import Lookback, Manifest
 from imagelake.sources.origin import host, origin
 from imagelake.sources.plain_text import plain_text
 from imagelake.sources.responses import (
@@ -121,7 +121,10 @@ class Mastodon(Authorized):
             "mastodon:server.example#cats",
             "mastodon:server.example,other.example#cats",
         ),
-        lookback="an account: all public posts; a hashtag: the posts that its server knows",
+        lookback=(
+            Lookback("all public posts", "account"),
+            Lookback("the posts that its server knows", "hashtag"),
+        ),
         page_size=_PAGE_SIZE,
         credentials=("server.example",),
         credentials_required=False,

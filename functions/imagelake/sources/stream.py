@@ -21,7 +21,7 @@ from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.posts import RAW_IMAGE_ID, Post
 from imagelake.sources.bluesky import Bluesky
 from imagelake.sources.contract import Bookmark, Feed, IsRemoved, Page, Source
-from imagelake.sources.manifest import Manifest
+from imagelake.sources.manifest import Lookback, Manifest
 from imagelake.sources.mastodon import Mastodon
 from imagelake.sources.responses import has_more_values, read_json
 from imagelake.sources.wire import PLAUSIBLE_YEARS, read_entries, without_entries
@@ -135,7 +135,7 @@ class Stream:
     manifest = Manifest(
         title="Kinesis stream",
         feeds=("stream:STREAM",),
-        lookback="the stream keeps records for 24 hours",
+        lookback=(Lookback("the stream keeps records for 24 hours"),),
         page_size=1000,
         credentials=(),
         credentials_required=False,

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
@@ -31,7 +31,7 @@ from imagelake.run.errors import (
 from imagelake.run.posts import Post
 from imagelake.sources.contract import Authorized, Bookmark, Feed, IsRemoved, Page, Source
 from imagelake.sources.hashtags import is_hashtag, without_sign
-from imagelake.sources.manifest import Manifest
+from imagelake.sources.manifest import Lookback, Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.responses import (
     Dialect,
@@ -116,7 +116,10 @@ class X(Authorized):
     manifest = Manifest(
         title="X",
         feeds=("x:NASA", "x:#cats"),
-        lookback="a search: 7 days; a timeline: the newest 3,200 posts",
+        lookback=(
+            Lookback(kind="search", time=timedelta(days=7)),
+            Lookback("the newest 3,200 posts", "timeline", posts=3_200),
+        ),
         page_size=_PAGE_SIZE,
         credentials=("bearer_token",),
         credentials_required=True,

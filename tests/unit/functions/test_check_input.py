@@ -62,6 +62,7 @@ def test_run_when_only_feeds_are_given() -> None:
         "max_aspect_ratio": 20.0,
         "retry": None,
         "plan": False,
+        "started_at": "2026-04-01T05:00:03Z",
     }
 
 

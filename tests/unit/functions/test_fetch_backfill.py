@@ -206,7 +206,7 @@ def test_end_of_the_listing_before_the_day_is_a_warning_that_says_how_far_it_got
     (warning,) = reading.progress.warnings
     assert warning == (
         "x:cats: the backfill ends before 2025-06-01: the network lists none before 2026-01-01 (it lists: a search: 7"
-        " days; a timeline: the newest 3,200 posts)"
+        " days)"
     )
     reading.run("2025-06-01")
     assert reading.progress.warnings == [], "it is said once"
@@ -224,6 +224,19 @@ def test_gap_of_a_paid_network_is_where_the_backfill_begins() -> None:
     while reading.progress.stopped_by:
         reading.run("2025-12-01")
     assert reading.known == {entry.name for entry in listing.entries}
+
+
+def test_backfill_says_which_span_it_reads() -> None:
+    reading = Reading(listing_of("bluesky:alice.example"), limit=20)
+    reading.run()
+    begin = reading.backfill.reached_to
+    reading.run("2025-12-01")
+    asked = (reading.progress.asked_from, reading.progress.asked_to, reading.progress.limit)
+    assert asked == ("2025-12-01T00:00:00.000000Z", begin, Stop.POSTS)
+    assert reading.progress.oldest_at < begin
+    while reading.progress.stopped_by:
+        reading.run("2025-12-01")
+    assert reading.progress.limit is None
 
 
 def test_stream_has_no_backfill() -> None:

@@ -91,8 +91,17 @@ def test_posts_become_a_batch(lake: Lake, network: Network) -> None:
         "stopped_by": None,
         "cost_usd": 0.0,
         "warnings": [],
-        "backfill": False,
         "backfill_position": {"cursor": "", "reached_to": "", "is_at_end": False},
+        "images": 2,
+        "pages": 2,
+        "calls": 0,
+        "new_posts": 0,
+        "oldest_at": "",
+        "asked_from": "",
+        "asked_to": "",
+        "backfill": False,
+        "declared": None,
+        "limit": None,
     }
     (made,) = planned(lake, answer)
     assert made == plan(item("one", caption="кот"), item("two"))
