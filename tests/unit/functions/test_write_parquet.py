@@ -61,7 +61,7 @@ def test_file_is_one_object_under_the_batch(lake: Lake) -> None:
     planned = one_of_each(lake)
     key = f"lake/images/source=bluesky/dt=2026-04-01/{planned.batch.batch_id}.parquet"
     assert write(planned) == {"key": key, "rows": 5}
-    assert lake.bucket.list("lake/images/") == [key]
+    assert lake.bucket.list("lake/") == [key]
 
 
 def test_columns_have_the_types_of_the_contract(lake: Lake) -> None:
@@ -186,7 +186,7 @@ def test_no_file_when_there_are_no_rows(lake: Lake) -> None:
     lake.media_index.claim([item("theirs").media_id], "another batch")
     Staging(lake.bucket, planned.batch).write([])
     assert write(planned)["rows"] == 0
-    assert lake.bucket.list("lake/images/") == []
+    assert lake.bucket.list("lake/") == []
 
 
 def test_error_when_nothing_is_staged(lake: Lake) -> None:
@@ -372,7 +372,7 @@ def test_error_when_an_image_is_damaged(lake: Lake) -> None:
     lake.bucket.put(key, b"?" + lake.bucket.get(key)[1:], "")
     with pytest.raises(DamagedObjectError, match=f"in {key} do not match their checksum"):
         write(planned)
-    assert lake.bucket.list("lake/images/") == []
+    assert lake.bucket.list("lake/") == []
 
 
 def test_file_names_its_first_rows_after_many_retries(lake: Lake) -> None:
