@@ -57,7 +57,7 @@ def read_span(plan: FeedPlan, feed: Feed | None, start: datetime, before: Timeli
 
 
 def unreported_span(plan: FeedPlan, feed: Feed | None, start: datetime, before: Timeline) -> Span | None:
-    """Return what a run has read that ended without a report: it has moved the bookmark, and nobody else does.
+    """Return what a run has read that was killed, or that failed later: its bookmark moved, but no plan was reported.
 
     ``None`` if that run may have left out posts: those that are billed, and those that a short listing has lost.
     """

@@ -56,12 +56,7 @@ class _Feed:
 
     def __init__(self, lake: Lake, run: Event, feed: Event) -> None:
         self._lake = lake
-        self._state: Event = {
-            "run": run,
-            "feed": feed,
-            "progress": _EACH_FEED["ItemSelector"]["progress"],
-            "plan": None,
-        }
+        self._state: Event = {"run": run, "feed": feed, "progress": _EACH_FEED["ItemSelector"]["progress"]}
 
     def take(self, step: Callable[[_Feed], None]) -> None:
         if "error" not in self._state:

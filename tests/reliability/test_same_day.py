@@ -46,11 +46,11 @@ def test_same_day_three_times_downloads_and_adds_nothing(clients: None, world: W
 def test_audit_sees_what_is_wrong(world: World) -> None:
     with new_lake() as lake:
         first_run(lake)
-        (first, *_) = lake.bucket.list("lake/")
+        (first, *_) = lake.bucket.list("lake/images/")
         lake.bucket.put(first.replace(".parquet", "-again.parquet"), lake.bucket.get(first), "")
         lake.bucket.put("raw/images/00/00", b"", "")
         lake.bucket.put("open/feed/batch.json", b"", "")
-        swap_images(lake, lake.bucket.list("lake/")[-1])
+        swap_images(lake, lake.bucket.list("lake/images/")[-1])
         (staged, *_) = lake.bucket.list("work/staged/")
         lake.bucket.put(staged, lake.bucket.get(staged)[:-1], "")
         lake.bucket.delete(lake.mapping()["bluesky/alice/a1/0"]["raw_key"])

@@ -194,11 +194,14 @@ def test_several_runs_of_a_day_are_counted_together(lake: Lake) -> None:
     assert days == {"2026-04-02": 12}
 
 
-def test_feed_that_failed_after_its_plan_is_covered(lake: Lake) -> None:
+def test_feed_that_failed_after_its_plan_is_covered_by_what_its_bookmark_shows(lake: Lake) -> None:
+    """The result of a failed feed has no plan, but the bookmark has moved."""
     report(run_of(1), read_until(1))
-    report(run_of(2), read_until(2) | failed("ReconciliationError", ENTRY))
-    (row,) = rows(lake, run_of(2))
-    assert (row.state, row.gap_start, row.new_posts) == ("complete", None, 9)
+    report(run_of(2), failed("ReconciliationError", ENTRY))
+    answer = report(run_of(3), read_until(3))
+    assert section(answer["message"], "Coverage") == ["1 of 1 feed complete"]
+    (row,) = rows(lake, run_of(3))
+    assert (str(row.unreported_start)[:16], str(row.unreported_end)[:16]) == ("2026-04-01 04:00", "2026-04-02 04:00")
 
 
 def test_first_run_that_a_rate_limit_ends_has_a_gap_without_a_begin(lake: Lake) -> None:
