@@ -26,6 +26,7 @@ from bench import ROOT, publish, table
 
 sys.path.insert(0, str(ROOT))
 
+from imagelake.run import prices
 from local.deploy import deploy
 from local.engine import Engine
 from local.feed_server import FeedServer
@@ -42,16 +43,16 @@ _COUNTED_PER = {
     "Suppression": "batch",
 }  # fmt: skip
 # The batches of the counted run have one part each.
-_PRICED_IMAGES = {"image": 1, "part": costs.ITEMS_PER_PART, "batch": costs.BATCH_SIZE}
+_PRICED_IMAGES = {"image": 1, "part": prices.ITEMS_PER_PART, "batch": costs.BATCH_SIZE}
 _PRICES = {
-    "S3 PUT": costs.S3_PUT, "S3 LIST": costs.S3_PUT, "S3 GET": costs.S3_GET, "S3 DELETE": 0.0,
-    "DynamoDB PutItem, units": costs.DYNAMO_WRITE, "DynamoDB UpdateItem, units": costs.DYNAMO_WRITE,
-    "DynamoDB TransactWriteItems, units": costs.DYNAMO_WRITE, "DynamoDB BatchGetItem, units": costs.DYNAMO_READ,
-    "DynamoDB GetItem, units": costs.DYNAMO_READ, "DynamoDB Query, units": costs.DYNAMO_READ,
+    "S3 PUT": prices.S3_PUT, "S3 LIST": prices.S3_PUT, "S3 GET": prices.S3_GET, "S3 DELETE": 0.0,
+    "DynamoDB PutItem, units": prices.DYNAMO_WRITE, "DynamoDB UpdateItem, units": prices.DYNAMO_WRITE,
+    "DynamoDB TransactWriteItems, units": prices.DYNAMO_WRITE, "DynamoDB BatchGetItem, units": prices.DYNAMO_READ,
+    "DynamoDB GetItem, units": prices.DYNAMO_READ, "DynamoDB Query, units": prices.DYNAMO_READ,
 }  # fmt: skip
 # Each of the five functions reads the object that the one before has written; the mapping is the same as ours.
 _PLAIN_DESIGN_USD = 1e6 * (
-    5 * costs.TRANSITION + 5 * costs.LAMBDA_REQUEST + 2 * costs.S3_PUT + 4 * costs.S3_GET + 3 * costs.DYNAMO_WRITE
+    5 * prices.TRANSITION + 5 * prices.LAMBDA_REQUEST + 2 * prices.S3_PUT + 4 * prices.S3_GET + 3 * prices.DYNAMO_WRITE
 )
 ACCOUNT = "sample.imagelake.example"
 Calls = dict[tuple[str, str], float]
@@ -139,8 +140,8 @@ def priced(calls: Calls, images: int, batches: int) -> tuple[list[list[str]], fl
         total += usd
         rows.append([kind, f"`{place}`", f"{each:.2f} per {per}", f"{usd:.2f}"])
     for kind, number, price in (
-        ("Step Functions transitions", costs.TRANSITIONS_PER_BATCH, costs.TRANSITION),
-        ("Lambda requests", costs.CALLS_PER_BATCH, costs.LAMBDA_REQUEST),
+        ("Step Functions transitions", prices.TRANSITIONS_PER_BATCH, prices.TRANSITION),
+        ("Lambda requests", prices.CALLS_PER_BATCH, prices.LAMBDA_REQUEST),
     ):
         usd = 1e6 / costs.BATCH_SIZE * number * price
         total += usd

@@ -45,7 +45,7 @@ def _facts(checked: Feed, offline: bool, stack: str | None) -> dict[str, Any]:
         "feed id": checked.feed_id,
         "network": manifest.title,
         "login": login,
-        "reaches back": manifest.lookback,
+        "reaches back": manifest.reaches_back,
         "costs": f"{manifest.post_usd} USD a post" if manifest.post_usd else "nothing",
         "result": _answer(source, checked, offline, stack),
     }

@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from local.sample_feed import CONTENT_TYPES, FULL_SIZE, SAMPLES, THUMBNAIL, SampleFeed, iso
 
 _AUTHOR_FEED = "/xrpc/app.bsky.feed.getAuthorFeed"
+_PROFILE = "/xrpc/app.bsky.actor.getProfile"
 _PAGE_SIZE = 20
 _CALLS, _WINDOW_SECONDS = 3000, 300
 _RESET_SECONDS = 2
@@ -62,6 +63,8 @@ class FeedServer:
         parts = urlsplit(target)
         if parts.path == _AUTHOR_FEED:
             return self._author_feed({key: values[-1] for key, values in parse_qs(parts.query).items()})
+        if parts.path == _PROFILE:
+            return _Response.of({**self.feed.author, "postsCount": len(self.feed.entries)})
         if parts.path == PHOTO_BLOG:
             return _Response(HTTPStatus.OK, "application/rss+xml", (SAMPLES / "photoblog.xml").read_bytes())
         if photo := _FILES.get(parts.path):

@@ -47,12 +47,15 @@ class Lake:
         """Return the boto3 client of a service."""
         raise NotImplementedError
 
-    def prepare(self, feeds: list[Any]) -> list[Any]:
-        """Get ready for a run over ``feeds``, and return the feeds for its execution input."""
+    def prepare(self, feeds: list[Any], *, remember: bool = True) -> list[Any]:
+        """Get ready for a run over ``feeds``, and return the feeds for its execution input.
+
+        Runs without a feed take those of the last preparation that was to ``remember`` them.
+        """
         raise NotImplementedError
 
     def query(self, sql: str) -> Rows:
-        """Run a SQL query over the table ``images``."""
+        """Run a SQL query over the tables of the lake."""
         raise NotImplementedError
 
     def save(self, run_id: str, started_at: datetime) -> dict[str, Any]:

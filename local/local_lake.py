@@ -19,13 +19,13 @@ from local.deploy import ONLY_WITH_TLS, STACK_NAME, TEMPLATE, deploy
 from local.engine import Engine
 from local.errors import CommandError
 from local.lake import Lake, Rows
+from local.tables import create_tables
 
 # The engine checks the role of each function, as AWS does.
 ENGINE_SETTINGS = {"AUTH": "true"}
 DEMO_LOG = "functions.log"
 _LOCK = "engine.lock"
 _LOOPBACK = re.compile(r"https?://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?(?![\w.-])")
-_GLOB = re.compile(r"[\[*?]")
 
 
 class LocalLake(Lake):
@@ -94,8 +94,8 @@ class LocalLake(Lake):
         self._is_owner = True
         return self._opened.enter_context(engine)
 
-    def prepare(self, feeds: list[Any]) -> list[Any]:
-        """Deploy the template as it is in the checkout; the stack keeps the feeds, so the input needs none."""
+    def prepare(self, feeds: list[Any], *, remember: bool = True) -> list[Any]:
+        """Deploy the template as it is in the checkout; the stack keeps feeds to remember, so the input needs none."""
         client = self.client("cloudformation")
         if self._engine is None or not self._is_owner:
             raise CommandError(f"another command is using {self.title}; wait until it ends")
@@ -108,9 +108,10 @@ class LocalLake(Lake):
             *loopback_origins(map(json.dumps, feeds)),
         }
         parameters = {"ScheduleState": "DISABLED", "TrustedOrigins": ",".join(sorted(trusted))}
-        parameters["Feeds"] = json.dumps(feeds) if feeds else before["Feeds"]
+        keeps = not feeds or (not remember and "Feeds" in before)
+        parameters["Feeds"] = before["Feeds"] if keeps else json.dumps(feeds)
         self.outputs = deploy(self._engine, TEMPLATE, parameters, without=ONLY_WITH_TLS)
-        return []
+        return feeds if keeps else []
 
     def _require_logins(self, feeds: list[Any]) -> None:
         """Raise if a feed's network needs a login for which this lake has no secret."""
@@ -165,19 +166,16 @@ def loopback_origins(feeds: Iterable[str]) -> set[str]:
 
 
 def query_files(folder: Path, sql: str) -> Rows:
-    """Run a query with DuckDB over the dataset files below ``folder``, as the view ``images``."""
+    """Run a query with DuckDB over the files below ``folder``, with the tables and views of Athena."""
     import duckdb
 
-    if not any(folder.glob("lake/images/*/*/*.parquet")):
-        raise CommandError(f"there is no dataset file in {folder} yet")
-    # The name of the folder may have characters that DuckDB reads as a pattern.
-    pattern = _GLOB.sub(r"[\g<0>]", str(folder)) + "/lake/images/*/*/*.parquet"
     # Otherwise the name of a table could lead to a variable of this program.
     with duckdb.connect(config={"python_enable_replacements": False}) as connection:
         try:
             if not connection.extract_statements(sql):
                 raise CommandError("the query is empty")
-            connection.read_parquet(pattern).create_view("images")
+            if not create_tables(connection, folder):
+                raise CommandError(f"there is no dataset file in {folder} yet")
             result = connection.sql(sql)
             return Rows(result.columns, result.fetchall()) if result is not None else Rows([], [])
         except duckdb.Error as error:

@@ -37,7 +37,7 @@ class StackLake(Lake):
         """Return the boto3 client of a service."""
         return self._clients(service)
 
-    def prepare(self, feeds: list[Any]) -> list[Any]:
+    def prepare(self, feeds: list[Any], *, remember: bool = True) -> list[Any]:
         """Change nothing: a stack is deployed with make deploy, and has feeds of its own."""
         return feeds
 

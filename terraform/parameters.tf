@@ -4,6 +4,8 @@ locals {
   parameters = {
     Feeds                      = var.feeds
     PostsPerFeed               = var.posts_per_feed
+    BudgetUsdPerDay            = var.budget_usd_per_day
+    BudgetUsdPerMonth          = var.budget_usd_per_month
     Contact                    = var.contact
     ScheduleExpression         = var.schedule_expression
     FrequentScheduleExpression = var.frequent_schedule_expression

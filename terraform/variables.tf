@@ -14,6 +14,20 @@ variable "posts_per_feed" {
   nullable    = false
 }
 
+variable "budget_usd_per_day" {
+  description = "The most USD that networks may bill for all feeds in one day (UTC); a feed stops before the page that could pass it. 0 means no budget"
+  type        = number
+  default     = 0
+  nullable    = false
+}
+
+variable "budget_usd_per_month" {
+  description = "The same for one month (UTC). 0 means no budget"
+  type        = number
+  default     = 0
+  nullable    = false
+}
+
 variable "contact" {
   description = "Email or URL in the User-Agent of every request, so that the networks can reach you"
   type        = string

@@ -1,4 +1,4 @@
-"""Write the list of networks and the views into the Glue tables of ``template.yaml``; ``make docs`` runs it.
+"""Write networks, tables of runs and views into the Glue tables of ``template.yaml``; ``make docs`` runs it.
 
 Athena then finds the partitions of every network without a crawler.
 """
@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from imagelake.sources import SOURCES
+from tools.glue_tables import with_tables
 from tools.glue_views import with_views
 
 TEMPLATE = Path(__file__).parents[1] / "template.yaml"
@@ -24,4 +25,4 @@ def with_networks(template: str) -> str:
 
 
 if __name__ == "__main__":
-    TEMPLATE.write_text(with_views(with_networks(TEMPLATE.read_text("utf-8"))), "utf-8")
+    TEMPLATE.write_text(with_views(with_tables(with_networks(TEMPLATE.read_text("utf-8")))), "utf-8")

@@ -1,4 +1,4 @@
-"""The views of the dataset in ``template.yaml``, made from the columns; ``make docs`` writes them.
+"""The views of the tables in ``template.yaml``, made from the columns; ``make docs`` writes them.
 
 Athena keeps a view as a Glue table whose text is JSON in Base64. The JSON has a type for every column, so a view with
 ``SELECT *`` would break with the next new column.
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from imagelake.lake.rows import COLUMNS, Column
+from tools.coverage_views import DAILY_COLUMNS, DAILY_SQL, GAP_COLUMNS, GAPS_SQL
 
 BEGIN, END = "  # ---- views: begin\n", "  # ---- views: end\n"
 # https://docs.aws.amazon.com/athena/latest/ug/data-types.html
@@ -25,42 +26,60 @@ _REASON = (
 
 
 class View(NamedTuple):
-    """A view: its logical id, its name, a sentence about it, its columns and its condition, which may be empty."""
+    """A view: its logical id, its name, a sentence about it, its columns, the query that makes it, and its table."""
 
     logical_id: str
     name: str
     meaning: str
-    columns: tuple[str, ...]
-    condition: str = ""
+    columns: tuple[Column, ...]
+    sql: str
+    table: str
 
-    @property
-    def sql(self) -> str:
-        """The query that makes the view."""
-        where = f" WHERE {self.condition}" if self.condition else ""
-        return f"SELECT {', '.join(self.columns)} FROM images{where}"
+
+def _of_images(logical_id: str, name: str, meaning: str, names: tuple[str, ...], condition: str = "") -> View:
+    """Make a view of some columns and rows of the dataset."""
+    columns = tuple(column for name in names for column in COLUMNS if column.name == name)
+    where = f" WHERE {condition}" if condition else ""
+    return View(logical_id, name, meaning, columns, f"SELECT {', '.join(names)} FROM images{where}", "images")
 
 
 _ALL = tuple(column.name for column in COLUMNS)
 VIEWS = (
-    View(
+    _of_images(
         "GlueImagesMetaView",
         "images_meta",
         "All rows without the bytes of the images, so that a query scans little",
         tuple(name for name in _ALL if name not in _BYTES),
     ),
-    View(
+    _of_images(
         "GlueImagesUniqueView",
         "images_unique",
         "One row for each image: neither duplicates nor near duplicates",
         _ALL,
         "status = 'ok' AND duplicate_of IS NULL",
     ),
-    View(
+    _of_images(
         "GlueImagesFailuresView",
         "images_failures",
         "Rows without an image, with the reason",
         _REASON,
         "status IN ('failed', 'rejected')",
+    ),
+    View(
+        "GlueCoverageGapsView",
+        "coverage_gaps",
+        "What no run has read so far of what was requested, the gap that is lost first in front",
+        GAP_COLUMNS,
+        GAPS_SQL,
+        "coverage",
+    ),
+    View(
+        "GlueCoverageDailyView",
+        "coverage_daily",
+        "One row for each feed and day: the states of its runs, its posts, images and gaps",
+        DAILY_COLUMNS,
+        DAILY_SQL,
+        "coverage",
     ),
 )
 
@@ -78,6 +97,8 @@ def trino_type(hive: str) -> str:
     """Translate a type of the Glue table into the type of the same column in a query."""
     if found := re.fullmatch(r"array<(\w+)>", hive):
         return f"array({trino_type(found[1])})"
+    if found := re.fullmatch(r"map<(\w+),(\w+)>", hive):
+        return f"map({trino_type(found[1])}, {trino_type(found[2])})"
     if found := re.fullmatch(r"struct<(.+)>", hive):
         fields = (field.split(":") for field in found[1].split(","))
         return f"row({', '.join(f'{name} {trino_type(kind)}' for name, kind in fields)})"
@@ -85,8 +106,7 @@ def trino_type(hive: str) -> str:
 
 
 def _resource(view: View) -> str:
-    columns = [column for name in view.columns for column in COLUMNS if column.name == name]
-    listed = ", ".join(f'{{ Name: {column.name}, Type: "{column.type}" }}' for column in columns)
+    listed = ", ".join(f'{{ Name: {column.name}, Type: "{column.type}" }}' for column in view.columns)
     return f"""\
   {view.logical_id}:
     Type: AWS::Glue::Table
@@ -103,7 +123,7 @@ def _resource(view: View) -> str:
           - "/* Presto View: ${{View}} */"
           - View:
               Fn::Base64: !Sub |-
-{textwrap.indent(_definition(view, columns), " " * 16)}
+{textwrap.indent(_definition(view), " " * 16)}
         StorageDescriptor:
           SerdeInfo: {{}}
           Columns:
@@ -111,9 +131,9 @@ def _resource(view: View) -> str:
 """
 
 
-def _definition(view: View, columns: list[Column]) -> str:
+def _definition(view: View) -> str:
     """Write the JSON of a view; CloudFormation fills in the name of the database."""
-    types = ", ".join(json.dumps({"name": column.name, "type": trino_type(column.type)}) for column in columns)
+    types = ", ".join(json.dumps({"name": column.name, "type": trino_type(column.type)}) for column in view.columns)
     lines = [
         f'{{"originalSql": {json.dumps(view.sql)},',
         '"catalog": "awsdatacatalog", "schema": "${GlueDatabase}", "columns": [',

@@ -16,8 +16,8 @@ INTRODUCTION = """\
 A feed is an account, a hashtag or a URL on one network. Write it in its short form in the stack's `Feeds` parameter or
 in the input of an execution: `{"feeds": ["bluesky:bsky.app", "mastodon:server.example#cats"]}`. A feed with settings is
 an object: `{"source": "mastodon", "server": "server.example", "hashtag": "cats", "limit": 200}`. `limit` is the most
-new posts that one run reads, 1 to 100,000; it finishes the last page. If the first run of a feed reaches the limit,
-older posts are not read, so raise it before the first run.
+new posts that one run reads, 1 to 100,000; it finishes the last page. With `since`, a day, a run reads older posts in
+place of new ones: see [backfill](operations.md#backfill), also for the posts behind the limit of a first run.
 
 A text may also be what you copy from a browser: the URL of a profile, of a hashtag or of a category, or a handle such
 as `@alice@server.example`. Any other URL is that of an RSS feed. `./imagelake feeds check FEED` shows how it is read.
@@ -33,6 +33,9 @@ A run reads the posts that are newer than the newest one of the run before, and 
 insert late and backdated posts between known ones. The column "late posts" gives the number of older posts that are
 read again, at most as many as the limit of the feed. Known images get no second row, are not downloaded again, and do
 not count against the limit. A post that is inserted further back is not read.
+
+The column "reaches back" is how far a first run can read, and a [backfill](operations.md#backfill) too. If a listing
+ends before the day that a backfill wants, a warning says so. A feed of a stream has no backfill.
 
 If a rate limit ends within six hours, the run waits for it. A feed that cannot be read fails alone: the notification
 names the feed, the problem and the remedy. Rejected posts and skipped media items are kept with a reason under
@@ -66,7 +69,7 @@ def _row(source: Source) -> str:
     cost = "nothing" if manifest.post_usd is None else f"{manifest.post_usd:.3f} USD a post"
     anchor = manifest.title.lower().replace(",", "").replace(" ", "-")
     late = f"the last {source.overlap}" if source.overlap else "none"
-    return f"| [{manifest.title}](#{anchor}) | {feeds} | {login} | {manifest.lookback} | {late} | {cost} |"
+    return f"| [{manifest.title}](#{anchor}) | {feeds} | {login} | {manifest.reaches_back} | {late} | {cost} |"
 
 
 def _section(source: Source) -> Iterator[str]:

@@ -26,8 +26,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     run, feeds = result.run, [feed.name for feed in result.feeds]
     metrics.add_metric("FeedsPlanned", MetricUnit.Count, len(feeds))
     logger.info("input accepted", extra={"run": run.model_dump(), "feed_ids": [feed.feed_id for feed in result.feeds]})
-    publish(
-        settings.event_bus_name,
-        RunStarted(run_id=run.run_id, dt=run.dt, execution_arn=run.execution_arn, feeds=feeds),
-    )
+    if not run.plan:
+        started = RunStarted(run_id=run.run_id, dt=run.dt, execution_arn=run.execution_arn, feeds=feeds)
+        publish(settings.event_bus_name, started)
     return result.model_dump(mode="json")

@@ -5,12 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from itertools import islice
 from typing import Annotated, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, field_validator
+from pydantic import (
+    AwareDatetime,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    StrictBool,
+    ValidationError,
+    field_validator,
+)
 
 from check_input.days import check_day, day_at, read_day, read_time
 from check_input.feeds_parameter import FeedsParameter
@@ -53,6 +62,7 @@ class RunInput(ImageOptions):
     posts_per_feed: PositiveInt | None = Field(default=None, le=MAX_POSTS_PER_FEED, strict=True)
     failure_tolerance_percent: int | None = Field(default=None, ge=0, le=100, strict=True)
     retry: Retry | None = None
+    plan: StrictBool = False
 
     @field_validator("dt")
     @classmethod
@@ -95,6 +105,8 @@ def _start_run(request: CheckInputRequest, settings: CheckInputSettings) -> Chec
     execution = request.execution
     if run_input.retry is not None and run_input.retry.run_id == execution.name:
         raise BadInputError("execution input: retry.run_id: it is the name of this run; write that of an earlier one")
+    if run_input.plan and run_input.retry is not None:
+        raise BadInputError("execution input: plan: a run that retries reads no posts, so there is nothing to plan")
     run = Run(
         run_id=execution.name,
         execution_arn=execution.arn,
@@ -104,10 +116,12 @@ def _start_run(request: CheckInputRequest, settings: CheckInputSettings) -> Chec
         failure_tolerance_percent=_tolerance(run_input, settings),
         by_hand=run_input.scheduled_time is None and not any(map(_is_window, run_input.feeds)),
         retry=run_input.retry,
+        plan=run_input.plan,
+        started_at=execution.started_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         **run_input.image_options,
     )
     feeds = _entries(run_input, feed_list)
-    if parameter is not None and run.retry is None:
+    if parameter is not None and run.retry is None and not run.plan:
         feeds += _removed_feeds(parameter, run, MAX_FEEDS - len(feeds), Bucket(settings.bucket_name))
     return CheckInputResult(run=run, feeds=feeds)
 
@@ -176,6 +190,11 @@ def _entries(run_input: RunInput, feed_list: _FeedList) -> list[FeedEntry]:
         place = f"{feed_list.title}: {feed_list.name}.{index}"
         if len(_text(config).encode()) > MAX_FEED_BYTES:
             raise BadInputError(f"{place}: a feed has at most {MAX_FEED_BYTES} bytes as JSON in UTF-8")
+        if feed_list is not _INPUT and isinstance(config, dict) and config.get("since") is not None:
+            raise BadInputError(
+                f"{place}: since: a feed with it reads no new posts, so it belongs into the input of an execution:"
+                " ./imagelake backfill starts one"
+            )
         for feed, entry in map(_entry, _per_server(config)):
             identity = feed.identity if feed else entry.feed_id
             if identity in index_of:

@@ -7,18 +7,21 @@ from datetime import UTC, datetime, timedelta
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from fetch.bookmarks import read_bookmark
+from fetch.bookmarks import read_position
+from fetch.budget import Budgets
 from fetch.lease import take_lease
 from fetch.pager import Pager
+from fetch.paid_reader import PaidReader
 from fetch.settings import FetchSettings
 from fetch.window_reader import reader_for
 from imagelake.accounts.api import Api
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.suppression import suppressions
 from imagelake.run.contracts import FeedRequest
-from imagelake.run.models import Progress
+from imagelake.run.models import Outlook, Progress
 from imagelake.run.observability import metrics
 from imagelake.sources import Feed, Source, get_source, parse_feed
+from imagelake.sources.contract import Counted
 
 
 def read_feed(request: FeedRequest, settings: FetchSettings, seconds_left: Callable[[], float]) -> Progress:
@@ -29,15 +32,45 @@ def read_feed(request: FeedRequest, settings: FetchSettings, seconds_left: Calla
     run, feed_id = request.run, request.feed.feed_id
     if request.feed.resume_only:
         take_lease(settings.bookmarks_table, feed_id, run.execution_arn)
-        return request.progress.model_copy(update={"status": "done"})
+        return _read_nothing(request, settings)
     feed = parse_feed(request.feed.config)
     source = get_source(feed.source)
+    if run.plan:
+        return _look_ahead(request, feed, source, settings)
     # Windows of a stream need no lease: each has its own posts, and claims keep their media items apart.
     if feed.window is None:
         take_lease(settings.bookmarks_table, feed_id, run.execution_arn)
     if run.retry is not None:
-        return request.progress.model_copy(update={"status": "done"})
+        return _read_nothing(request, settings)
     return _read_pages(request, feed, source, settings, seconds_left)
+
+
+def _read_nothing(request: FeedRequest, settings: FetchSettings) -> Progress:
+    # Commit Bookmark stores this position again.
+    position = read_position(settings.bookmarks_table, request.feed.feed_id).backfill
+    return request.progress.model_copy(update={"status": "done", "backfill_position": position})
+
+
+def _look_ahead(request: FeedRequest, feed: Feed, source: Source, settings: FetchSettings) -> Progress:
+    """Ask the network how many posts a run would read, if it can tell without sending posts; nothing is stored."""
+    position = read_position(settings.bookmarks_table, request.feed.feed_id)
+    bookmark = None if feed.since else position.bookmark
+    # A feed that is wrong fails here.
+    source.request(feed, bookmark, None)
+    outlook = Outlook(has_bookmark=bookmark is not None)
+    question = source.count_request(feed, bookmark) if isinstance(source, Counted) else None
+    if question is not None:
+        with Api(trusted_origins=settings.trusted_origins, contact=settings.contact) as api:
+            reader = reader_for(source, feed, Bucket(settings.bucket_name), api, settings)
+            paid = PaidReader(source, feed, reader, _budgets(settings, feed, request.feed.feed_id))
+            page = paid.ask(question)
+        if page is not None:
+            outlook = outlook.model_copy(update={"posts": page.declared, "usd": page.cost_usd})
+    return request.progress.model_copy(update={"status": "planned", "outlook": outlook})
+
+
+def _budgets(settings: FetchSettings, feed: Feed, feed_id: str) -> Budgets:
+    return Budgets(settings.bookmarks_table, feed, feed_id, settings.budget_usd_per_day, settings.budget_usd_per_month)
 
 
 def _read_pages(
@@ -47,10 +80,11 @@ def _read_pages(
     bucket = Bucket(settings.bucket_name)
     with Api(trusted_origins=settings.trusted_origins, contact=settings.contact) as api:
         reader = reader_for(source, feed, bucket, api, settings)
-        bookmark = read_bookmark(settings.bookmarks_table, feed_id)
+        position = read_position(settings.bookmarks_table, feed_id)
         listed = suppressions(settings.suppression_table, settings.suppression_key).read()
-        pager = Pager(source, feed, feed_id, request.run, reader, bucket, listed)
-        progress = pager.read(request.progress, bookmark, seconds_left)
+        budgets = _budgets(settings, feed, feed_id)
+        pager = Pager(source, feed, feed_id, request.run, reader, bucket, listed, budgets)
+        progress = pager.read(request.progress, position, seconds_left)
     if reader.ends_at is not None:
         days = (reader.ends_at - datetime.now(UTC)) / timedelta(days=1)
         metrics.add_metric("TokenExpiresInDays", MetricUnit.NoUnit, days)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
+from fetch import backfill
+from fetch.bookmarks import FeedPosition
+from fetch.budget import Budgets, Refusal
+from fetch.paid_reader import PaidReader
+from fetch.stops import end_of_used_up_limit, stopped, wait_or_stop
 from fetch.window_reader import WindowReader
 from imagelake.accounts.redaction import redact
 from imagelake.accounts.session import Session
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.suppression import SuppressionList
-from imagelake.run.errors import BadFeedError, RateLimitedError, SourceChangedError
+from imagelake.run.errors import BadFeedError, FeedNotFoundError, RateLimitedError, SourceChangedError
 from imagelake.run.models import Progress, Run, Stop
-from imagelake.sources import Bookmark, Feed, Page, RateLimit, Source
+from imagelake.sources import Bookmark, Feed, Page, Source
 from imagelake.sources.contract import MAX_PAGE_URL, Priced
 from imagelake.sources.raw_pages import remove_suppressed
 from imagelake.sources.responses import content_type
@@ -28,11 +33,6 @@ MAX_PAGES = 2000
 MAX_BYTES = 200_000_000
 # If less time is left than one page and its retries may take, start no page.
 SECONDS_A_PAGE = 120
-# After this many waits, or if a rate limit lasts longer than this, the reading of the feed ends.
-MAX_WAITS = 3
-MAX_WAIT = timedelta(hours=6)
-# Wait this long if the network does not say when its limit ends.
-UNKNOWN_WAIT = timedelta(minutes=5)
 # With these values of ``Progress``, Commit Bookmark leaves the bookmark as it is.
 _NO_BOOKMARK = {"newest_id": "", "newest_at": ""}
 
@@ -49,6 +49,7 @@ class Pager:
         reader: Session | WindowReader,
         bucket: Bucket,
         listed: SuppressionList,
+        budgets: Budgets,
     ) -> None:
         self._max_posts = min(feed.limit or run.posts_per_feed, run.posts_per_feed)
         self._source = source
@@ -59,36 +60,75 @@ class Pager:
         self._reader = reader
         self._bucket = bucket
         self._listed = listed
+        self._paid_reader = PaidReader(source, self._feed, reader, budgets)
         self._seen: set[str] = set()
 
-    def read(self, progress: Progress, bookmark: Bookmark | None, seconds_left: Callable[[], float]) -> Progress:
+    def read(self, progress: Progress, position: FeedPosition, seconds_left: Callable[[], float]) -> Progress:
         """Read pages from the position of ``progress`` on; return the new position, and the limit that stopped it."""
-        progress = progress.model_copy(update={"status": "more", "retry_at": None})
+        bookmark = None if self._feed.since else position.bookmark
+        asked_from = progress.asked_from or (_text(bookmark.newest_at) if bookmark else "")
+        progress = progress.model_copy(update={"status": "more", "retry_at": None, "asked_from": asked_from})
+        # Without a bookmark, all networks list their posts from the newest one back.
+        progress = backfill.start(progress, self._feed, position.backfill)
         while progress.status == "more" and seconds_left() > SECONDS_A_PAGE:
             try:
                 progress = self._read_page(progress, bookmark)
             except RateLimitedError as limit:
-                progress = _wait_or_stop(progress, limit.reset_at)
+                progress = wait_or_stop(progress, limit.reset_at)
                 if progress.stopped_by and not progress.pages:
                     raise
+            except (BadFeedError, FeedNotFoundError, SourceChangedError) as error:
+                progress = self._begin_again(progress, error)
         warnings = list(dict.fromkeys([*progress.warnings, *self._reader.warnings]))
-        return self._guard_unread_posts(progress.model_copy(update={"warnings": warnings}), bookmark)
+        return self._end(progress.model_copy(update={"warnings": warnings}), position)
+
+    def _begin_again(self, progress: Progress, error: Exception) -> Progress:
+        """Begin a backfill at the newest post if the network refuses its stored cursor; cursors can expire."""
+        if not progress.backfill or progress.pages or progress.cursor is None:
+            raise error
+        text = (
+            f"{self._feed.name}: the backfill begins again at the newest post, because its cursor is refused: {error}"
+        )
+        position = progress.backfill_position.model_copy(update={"cursor": ""})
+        warnings = [*progress.warnings, text]
+        return progress.model_copy(update={"cursor": None, "backfill_position": position, "warnings": warnings})
+
+    def _end(self, progress: Progress, position: FeedPosition) -> Progress:
+        """Set the bookmark and the position of the backfill that are to be stored."""
+        if progress.backfill and progress.status != "done":
+            return progress
+        if progress.backfill:
+            stays = _fields(position.bookmark) if position.bookmark else _NO_BOOKMARK
+            after = backfill.position_after(progress, position.backfill, leaves_gap=True)
+            progress = progress.model_copy(update={"backfill_position": after, **stays})
+            found = backfill.warnings(progress, self._feed, self._source) if progress.pages else []
+            return progress.model_copy(update={"warnings": [*progress.warnings, *found]})
+        guarded = self._guard_unread_posts(progress, position.bookmark)
+        # If the bookmark stays, the next run reads the unread posts.
+        leaves_gap = progress.stopped_by is not None and bool(guarded.newest_at)
+        leaves_gap = leaves_gap and (position.bookmark is None or self._source.newest_first)
+        after = backfill.position_after(progress, position.backfill, leaves_gap=leaves_gap)
+        return guarded.model_copy(update={"backfill_position": after})
 
     def _read_page(self, progress: Progress, bookmark: Bookmark | None) -> Progress:
         request = self._source.request(self._feed, bookmark, progress.cursor)
         self._refuse_long_url(request, is_first=progress.cursor is None)
         if self._costs_too_much(request, progress):
-            return progress.model_copy(update={"status": "done", "stopped_by": Stop.COST})
-        response, page = self._reader.read(request)
+            return stopped(progress, Stop.COST)
+        answer = self._paid_reader.read(request, bookmark, progress.cursor)
+        if isinstance(answer, Refusal):
+            return self._stop_at_budget(progress, answer)
+        response, page = answer
         self._refuse_long_cursor(page)
-        if self._is_full(progress) and self._count_new(page, bookmark):
+        progress = progress.model_copy(update={"calls": progress.calls + 1})
+        new = self._count_new(page, bookmark, progress)
+        if self._is_full(progress) and new:
             # The limit was reached before, so this page only shows that there are more new posts. It is not kept.
-            return progress.model_copy(update={"status": "done", "stopped_by": Stop.POSTS})
+            return stopped(progress, Stop.POSTS)
         kept, removed = remove_suppressed(self._source, self._feed, response, page, self._listed)
         self._store(kept, progress.pages)
 
         before = progress
-        new = self._count_new(page, bookmark)
         posts = 0 if page.continues_posts else len(page.posts)
         known = posts - new + (len(page.rejects) if self._reaches_bookmark(page, bookmark) else 0)
         progress = progress.model_copy(
@@ -102,25 +142,40 @@ class Pager:
                 "page_bytes": progress.page_bytes + len(response.body),
                 "cost_usd": round(progress.cost_usd + page.cost_usd, 6),
                 "warnings": list(dict.fromkeys([*progress.warnings, *page.warnings])),
+                "reached_to": backfill.reached_to(progress, self._source, page),
+                "declared": progress.declared if page.declared is None else page.declared,
+                "oldest_at": _oldest(progress, page),
                 **self._newest(progress, page, bookmark),
             }
         )
         progress = self._end_or_go_on(progress, before, page, bookmark)
-        reset_at = _end_of_used_up_limit(page.rate)
+        reset_at = end_of_used_up_limit(page.rate)
         if progress.status == "more" and reset_at is not None:
             # The network would refuse the next call, and some networks count refused calls against the reader.
-            return _wait_or_stop(progress, reset_at)
+            return wait_or_stop(progress, reset_at)
         return progress
+
+    def _stop_at_budget(self, progress: Progress, refusal: Refusal) -> Progress:
+        reader = "the next run reads" if not progress.pages and not progress.backfill else "a backfill can read"
+        text = f"{self._feed.name}: reading stopped because {refusal}; {reader} the posts that are left"
+        warnings = list(dict.fromkeys([*progress.warnings, text]))
+        return stopped(progress.model_copy(update={"warnings": warnings}), Stop.BUDGET)
 
     def _end_or_go_on(self, progress: Progress, before: Progress, page: Page, bookmark: Bookmark | None) -> Progress:
         """Set the status: the reading ends at the last page, at the bookmark, or at a limit."""
         is_at_end = self._ends(progress, page, bookmark) or (page.continues_posts and before.is_at_end)
+        is_at_end = is_at_end or backfill.reaches_since(self._feed, progress)
         is_last = page.cursor is None
         if not page.is_unfinished:
             is_last = is_last or is_at_end or self._repeats_itself(page, before)
         stopped_by = None if is_last else self._limit_reached(progress, page, bookmark)
         status = "done" if is_last or stopped_by else "more"
-        update: dict[str, object] = {"status": status, "stopped_by": stopped_by, "is_at_end": is_at_end}
+        update: dict[str, object] = {
+            "status": status,
+            "stopped_by": stopped_by,
+            "limit": stopped_by,
+            "is_at_end": is_at_end,
+        }
         # One post is the bookmark's own.
         if is_at_end and page.cursor and progress.read_again > 1 and self._is_of_one_time(page, bookmark):
             text = f"{self._feed.name}: more posts than the limit have the time of the bookmark; some may not be read"
@@ -158,10 +213,12 @@ class Pager:
     def _is_full(self, progress: Progress) -> bool:
         return progress.new_posts >= self._max_posts
 
-    def _count_new(self, page: Page, bookmark: Bookmark | None) -> int:
+    def _count_new(self, page: Page, bookmark: Bookmark | None, progress: Progress) -> int:
         """Count the posts that are not behind the bookmark; only these use up the limit."""
         if page.continues_posts:
             return 0
+        if progress.backfill:
+            return backfill.count_unread(progress.backfill_position, page)
         if bookmark is None:
             return len(page.posts)
         if page.positions is not None:
@@ -192,7 +249,7 @@ class Pager:
         """Leave the bookmark as it is if posts between it and the last page are unread: a later run then reads them."""
         stop = progress.stopped_by
         # The user has set a cap on the cost. If the bookmark stayed, the network would bill the same posts again.
-        if stop is None or stop is Stop.COST:
+        if stop in (None, Stop.COST, Stop.BUDGET):
             return progress
         if not self._leaves_gap(progress, bookmark):
             return progress.model_copy(update={"stopped_by": None})
@@ -264,10 +321,6 @@ class Pager:
         self._bucket.put(key, body, "application/gzip", metadata)
 
 
-def _end_of_used_up_limit(rate: RateLimit | None) -> datetime | None:
-    return rate.reset_at if rate is not None and rate.remaining == 0 else None
-
-
 def _bookmark(progress: Progress) -> Bookmark | None:
     if not progress.newest_at:
         return None
@@ -275,17 +328,18 @@ def _bookmark(progress: Progress) -> Bookmark | None:
 
 
 def _fields(newest: Bookmark) -> dict[str, str]:
+    return {"newest_id": newest.newest_id, "newest_at": _text(newest.newest_at)}
+
+
+def _text(time: datetime) -> str:
     # DynamoDB compares these times as text, so all must have the same number of digits and the same time zone.
-    at = newest.newest_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return {"newest_id": newest.newest_id, "newest_at": at}
+    return backfill.iso(time)
 
 
-def _wait_or_stop(progress: Progress, reset_at: datetime | None) -> Progress:
-    """Return the progress that waits for the end of a rate limit, or that stops here if the end is too far away."""
-    now = datetime.now(UTC)
-    retry_at = reset_at or now + UNKNOWN_WAIT
-    if progress.waits >= MAX_WAITS or retry_at - now > MAX_WAIT:
-        return progress.model_copy(update={"status": "done", "stopped_by": Stop.RATE_LIMIT})
-    # Networks state the end of the limit rounded down to a second, so wait one second more.
-    until = (retry_at + timedelta(seconds=1)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return progress.model_copy(update={"status": "rate_limited", "retry_at": until, "waits": progress.waits + 1})
+def _oldest(progress: Progress, page: Page) -> str:
+    """Return the time of the oldest post after this page; only a page with a bookmark is in order of time."""
+    if page.newest is None:
+        return progress.oldest_at
+    times = [position.newest_at for position in page.positions or ()] or [post.posted_at for post in page.posts]
+    oldest = _text(min([*times, page.newest.newest_at]))
+    return min(oldest, progress.oldest_at or oldest)

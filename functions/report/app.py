@@ -18,6 +18,8 @@ from report.feed_problems import FeedProblems
 from report.item_problems import item_problems
 from report.notification import message, subject
 from report.page import render
+from report.plan import report_plan
+from report.run_coverage import Coverage
 from report.run_metrics import send_metrics
 from report.settings import ReportSettings
 from report.summary import summarize
@@ -28,28 +30,31 @@ from report.summary import summarize
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Take a ``ReportRequest`` and return a ``ReportResult``."""
     request = ReportRequest.model_validate(event)
-    run = request.run
-    settings = ReportSettings.load()
+    run, settings = request.run, ReportSettings.load()
     bucket = Bucket(settings.bucket_name)
+    if run.plan:
+        return report_plan(request, bucket).model_dump(mode="json")
 
     summary = summarize(run, request.results, bucket, settings.run_failure_tolerance_percent)
     bucket.put_json(object_keys.run_summary(run.run_id), summary.model_dump(mode="json"))
     page = render(summary, contact_sheet(summary, bucket), item_problems(summary, bucket), bucket.name)
     bucket.put(object_keys.html_report(run.run_id), page.encode(), "text/html; charset=utf-8")
-
+    now = datetime.now(UTC)
+    coverage = Coverage(summary, bucket, now)
     problems = FeedProblems(summary, bucket)
     publish(settings.event_bus_name, *events_of(summary, bucket.name))
-    send_metrics(summary, datetime.now(UTC))
+    send_metrics(summary, coverage.hours_until_lost, now)
     failed = {feed.feed_id: feed.problem.error for feed in summary.feeds if feed.problem is not None}
     logger.info("run reported", extra={"outcome": summary.outcome, "totals": summary.totals, "feed_problems": failed})
     result = ReportResult.model_validate(
         {
             "outcome": summary.outcome,
-            # Whoever started a run by hand waits for its result. Other runs report a problem once a day.
-            "notify": run.by_hand or (summary.outcome != "ok" and not problems.all_notified),
+            # Whoever started a run by hand waits for its result. Other runs report a problem once a day, and the first
+            # run that notices a silence reports it.
+            "notify": run.by_hand or coverage.became_silent or (summary.outcome != "ok" and not problems.all_notified),
             "error": "RunFailed" if summary.outcome == "failed" else None,
             "subject": subject(summary),
-            "message": message(summary, bucket.name, settings.runbook, problems.since),
+            "message": message(summary, coverage, bucket.name, settings.runbook, problems.since),
             "report_key": object_keys.html_report(run.run_id),
         }
     )

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from imagelake.lake import object_keys
 from imagelake.lake.rows import Status
 from imagelake.run.console import Console
+from report.coverage_lines import coverage_lines, money_lines
 from report.next_steps import how_to_resume, how_to_retry
+from report.run_coverage import Coverage
 from report.summary import FeedSummary, Summary, count
 
 _MAX_ERRORS = 10
@@ -27,7 +29,9 @@ def subject(summary: Summary) -> str:
     return named if len(named) <= _MAX_SUBJECT else text[:_MAX_SUBJECT]
 
 
-def message(summary: Summary, bucket: str, runbook: str, since: Mapping[str, str] | None = None) -> str:
+def message(
+    summary: Summary, coverage: Coverage, bucket: str, runbook: str, since: Mapping[str, str] | None = None
+) -> str:
     """Write the message; ``since`` has the first day of each older problem, by feed id."""
     run = summary.run
     problems = [feed for feed in summary.feeds if feed.problem is not None]
@@ -37,7 +41,10 @@ def message(summary: Summary, bucket: str, runbook: str, since: Mapping[str, str
         _section("Feeds that need attention", _first([_problem_line(feed, since or {}) for feed in problems])),
         _section("Warnings", _first(summary.warnings)),
         _section("Left out before download", _first(summary.left_out)),
+        _section("Backfill", _first(summary.backfills)),
         _section("Billed by the networks", _first(summary.bills)),
+        _section("Coverage", _first(coverage_lines(coverage))),
+        _section("Cost", money_lines(coverage.run_row)),
         _section("Top errors", [f"{number} x {code}" for code, number in list(summary.errors.items())[:_MAX_ERRORS]]),
         _section("Where to look", _links(summary, bucket, runbook)),
         _section("How to resume", how_to_resume(summary)),

@@ -18,8 +18,10 @@ from report.summary import FeedSummary, Summary
 _MIN_ITEMS = 20
 
 
-def send_metrics(summary: Summary, now: datetime) -> None:
+def send_metrics(summary: Summary, hours_until_lost: float | None, now: datetime) -> None:
     """Send the metrics of a run whose report was made at ``now``."""
+    if hours_until_lost is not None:
+        metrics.add_metric("HoursUntilLost", MetricUnit.NoUnit, hours_until_lost)
     metrics.add_metric(f"Runs{summary.outcome.capitalize()}", MetricUnit.Count, 1)
     share = _error_share(summary)
     if share is not None:

@@ -14,7 +14,7 @@ from imagelake.run.failures import Failure
 from imagelake.run.feed_names import with_name
 from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.masking import mask
-from imagelake.run.models import Batch, FeedPlan, FeedReconciliation, FeedStatus, OpenBatch, Run
+from imagelake.run.models import Batch, FeedPlan, FeedReconciliation, FeedStatus, OpenBatch, Run, Stop
 
 Outcome = Literal["ok", "partial", "failed"]
 TOO_MANY_FAILURES = "TooManyFailures"
@@ -79,6 +79,11 @@ class Summary(FrozenModel):
             for feed in self.feeds
             if feed.plan is not None and feed.plan.cost_usd
         ]
+
+    @property
+    def backfills(self) -> list[str]:
+        """Progress of each backfill, one line for each."""
+        return [_backfill(feed.name, feed.plan) for feed in self.feeds if feed.plan and feed.plan.backfill]
 
 
 def summarize(run: Run, results: list[FeedResult], bucket: Bucket, tolerance_percent: int) -> Summary:
@@ -163,21 +168,28 @@ def _brought_something(feed: FeedSummary) -> bool:
 
 def _missed_posts(feed: FeedSummary) -> str | None:
     plan = feed.plan
-    if plan is None or plan.stopped_by is None:
+    # Fetch itself warns of a budget, and a backfill goes on with the next run.
+    if plan is None or plan.stopped_by in (None, Stop.BUDGET) or plan.backfill:
         return None
     limit = plan.stopped_by.replace("_", " ")
-    if plan.cost_usd and plan.stopped_by != "rate_limit":
+    if plan.cost_usd and plan.stopped_by is not Stop.RATE_LIMIT:
         return (
             f"{feed.name}: reading stopped at its {limit} limit after {plan.cost_usd:.3f} USD; older posts since the"
             " last run were not read: raise the limit, or run more often"
         )
     advice = "raise posts_per_feed, or run more often"
-    if plan.stopped_by == "bytes":
+    if plan.stopped_by is Stop.BYTES:
         advice = "its pages have very much text; see its rejects"
     return (
         f"{feed.name}: reading stopped at its {limit} limit before it reached the last bookmark; the next run starts"
         f" from the same bookmark: {advice}"
     )
+
+
+def _backfill(name: str, plan: FeedPlan) -> str:
+    reached = plan.backfill_position.reached_to[:10]
+    state = f"goes on with the next run (stopped by: {plan.stopped_by})" if plan.stopped_by else "is done"
+    return f"{name}: {count(plan.posts, 'post', 'posts')} read; {f'back to {reached}; ' if reached else ''}it {state}"
 
 
 def _old_batch(feed: FeedSummary, run: Run) -> str | None:

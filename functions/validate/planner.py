@@ -27,6 +27,8 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 MAX_BATCH_BYTES = 20_000_000
 # The state of a run holds the counts, and at most 256 KB in all.
 MAX_SKIP_REASONS = 20
+# Fields of the progress that the coverage of the feed is made from.
+SHOWN = {"pages", "calls", "new_posts", "oldest_at", "asked_from", "asked_to", "backfill", "declared", "limit"}
 _OTHER_REASONS = "other reasons"
 _SAME_ID = "another image of the post has the same id"
 
@@ -40,6 +42,7 @@ class Selection:
     new: list[PlannedBatch] = field(default_factory=list)
     source: str = ""
     posts: int = 0
+    images: int = 0
     already_known: int = 0
     rejected_posts: list[Reject] = field(default_factory=list)
     skipped_media: list[Reject] = field(default_factory=list)
@@ -70,6 +73,7 @@ class Planner:
             new=[self._plan_batch(feed, items, options) for items in self._groups(new, options)],
             source=feed.source,
             posts=len(entries.posts),
+            images=len(images),
             already_known=sum(item.media_id not in ours for item in images) - len(new),
             rejected_posts=entries.rejects,
             skipped_media=skipped,
@@ -116,6 +120,9 @@ class Planner:
             stopped_by=progress.stopped_by,
             cost_usd=progress.cost_usd,
             warnings=warnings,
+            backfill_position=progress.backfill_position,
+            images=selection.images,
+            **progress.model_dump(include=SHOWN),
         )
 
     def _open_batches(self) -> list[PlannedBatch]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import Protocol
 
-from local.commands import demo, erase, feeds, logs, query, report, retry, run, status
+from local.commands import backfill, demo, erase, feeds, logs, plan, query, report, retry, run, status
 from local.output import Output
 
 
@@ -26,6 +26,8 @@ class Command(Protocol):
 COMMANDS: dict[str, Command] = {
     "demo": demo,
     "run": run,
+    "plan": plan,
+    "backfill": backfill,
     "feeds": feeds,
     "status": status,
     "query": query,

@@ -9,7 +9,7 @@ from typing import Any
 from local.arguments import add_lake, open_lake
 from local.output import Output
 
-HELP = "run a SQL query over the table images"
+HELP = "run a SQL query over the tables images, coverage and runs"
 EXAMPLES: tuple[str, ...] = (
     'imagelake query "SELECT status, count(*) FROM images GROUP BY status"',
     "imagelake query \"SELECT media_url FROM images WHERE error_code = 'timed_out'\" --stack imagelake --json",

@@ -69,14 +69,24 @@ def main(options: Namespace, output: Output) -> int:
 
 
 def finish(lake: Lake, result: dict[str, Any], output: Output) -> int:
-    """Show the result of a run and where its files are, and return the exit code."""
+    """Show the result of a run and where its files are, also for programs, and return the exit code."""
+    output.result(show(lake, result, output))
+    return exit_code(lake, result)
+
+
+def show(lake: Lake, result: dict[str, Any], output: Output) -> dict[str, Any]:
+    """Show the result of a run and where its files are; return both for programs."""
     show_result(result, output)
     places = lake.save(result["run_id"], datetime.fromisoformat(result["started_at"]))
     for title, place in places.items():
         output.text(f"{title + ':':<9}{place}")
     if any(code in RETRYABLE_CODES for code in result["errors"]):
         output.text(f"To retry the failed images: ./imagelake retry {result['run_id']} {lake.options}")
-    output.result(result | {title.lower(): str(place) for title, place in places.items()})
+    return result | {title.lower(): str(place) for title, place in places.items()}
+
+
+def exit_code(lake: Lake, result: dict[str, Any]) -> int:
+    """Return the exit code of a run; if it failed, say why and what to do."""
     if result["status"] == "SUCCEEDED":
         return 0
     print_error(f"the run {result['run_id']} failed: {reason(result)}; {next_step(result, lake)}")

@@ -27,7 +27,7 @@ def rows(lake: Lake) -> list[dict[str, Any]]:
     """Every row of the dataset, with the key and the number it has in its file."""
     return [
         row | {"_key": key, "_row": number}
-        for key in lake.bucket.list("lake/")
+        for key in lake.bucket.list("lake/images/")
         for number, row in enumerate(pyarrow.parquet.ParquetFile(io.BytesIO(lake.bucket.get(key))).read().to_pylist())
     ]
 
@@ -70,7 +70,7 @@ def problems(
     raw = set(lake.bucket.list("raw/images/"))
     wrong += [f"raw file of no row: {key}" for key in raw - {row["raw_key"] for row in found}]
     wrong += [f"row without its raw file: {row['raw_key']}" for row in found if row["raw_key"] not in {None, *raw}]
-    files = set(lake.bucket.list("lake/"))
+    files = set(lake.bucket.list("lake/images/"))
     wrong += [f"file of no mapping: {key}" for key in files - {item.get("processed_key") for item in mapping.values()}]
     wrong += [f"still open: {key}" for key in lake.bucket.list("open/")]
     wrong += wrong_contents(lake, by_id, Options(preset=preset, tensor=tensor))

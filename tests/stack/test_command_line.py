@@ -64,6 +64,25 @@ def test_run_retry_status_report_and_logs_work_on_a_stack(
     assert all(run["run_id"] in json.dumps(line) for line in lines)
 
 
+def test_plan_and_backfill_work_on_a_stack(stack: Stack, servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
+    feed = json.dumps(servers.sample_of_backfill.account)
+    plan = result(capsys, "plan", feed, "--limit", "20")
+    assert (plan["status"], plan["totals"]["posts"], plan["feeds"][0]["problem"]) == ("SUCCEEDED", 20, None)
+
+    assert main(["backfill", feed, "--since", "2020-01-01", "--limit", "10", "--stack", STACK_NAME]) == 0
+    lines = capsys.readouterr().out
+    assert re.search(r"posts read, back to 20\d\d-\d\d-\d\d; it goes on", lines)
+    assert "posts read, back to 20" in lines.splitlines()[-2]
+    assert lines.splitlines()[-2].endswith("; the backfill is done")
+    assert "Warning: " in lines.splitlines()[-1], "the listing ends before that day"
+    assert len({row["media_id"] for row in stack.rows(servers.sample_of_backfill.url)}) == 36
+
+    (again,) = result(capsys, "backfill", feed, "--since", "2020-01-01")
+    assert [one["done"] for one in again["backfills"]] == [True]
+    (feed_status,) = again["feeds"]
+    assert feed_status["status"] == "up_to_date"
+
+
 def test_run_that_fails_before_its_report_has_the_reason_and_logs_it(capsys: pytest.CaptureFixture[str]) -> None:
     # The feed is right for the command line, and wrong as JSON of more than 500 bytes.
     feed = json.dumps({"source": "rss", "account": f"https://a.example/{'a' * 480}"})

@@ -15,10 +15,13 @@ import pyarrow as pa
 import pytest
 
 from imagelake.lake.rows import COLUMNS
+from local.tables import duckdb_type
 from parquet.table import schema
 from tests.support.asl import RESOURCES, ROOT, Json
+from tools.glue_tables import TABLES, with_tables
 from tools.glue_views import VIEWS, trino_type, with_views
 
+NAMES = {one.logical_id: one for one in VIEWS}
 QUERIES = {name: one["Properties"] for name, one in RESOURCES.items() if one["Type"] == "AWS::Athena::NamedQuery"}
 TYPES = {column.name: column.type for column in COLUMNS}
 # One row of each kind; the first two are one image and its near duplicate.
@@ -55,9 +58,17 @@ def database() -> duckdb.DuckDBPyConnection:
     values = {"source": "bluesky", "feed": "bluesky:alice.example", "dt": "2099-01-01", "raw_bytes": 1000}
     rows = [dict.fromkeys(schema().names) | values | row for row in ROWS]
     connection.register("images", pa.Table.from_pylist(rows, schema=schema()))
+    for table in TABLES:
+        typed = ", ".join(f"{column.name} {duckdb_type(column.type)}" for column in table.columns)
+        connection.execute(f"CREATE TABLE {table.name} ({typed}, dt VARCHAR)")
     for one in VIEWS:
         connection.execute(f"CREATE VIEW {one.name} AS {decoded(one.logical_id)['originalSql']}")
     return connection
+
+
+def test_template_has_the_tables_of_the_models() -> None:
+    template = (ROOT / "template.yaml").read_text()
+    assert template == with_tables(template), "run make docs"
 
 
 def test_template_has_the_views_of_the_columns() -> None:
@@ -72,7 +83,7 @@ def test_view_is_one_that_athena_knows(logical_id: str) -> None:
     assert table["Parameters"]["presto_view"] == "true"
     assert (definition["catalog"], definition["schema"]) == ("awsdatacatalog", "imagelake")
     columns = [(column["Name"], column["Type"]) for column in table["StorageDescriptor"]["Columns"]]
-    assert columns == [(name, TYPES[name]) for name, _ in columns]
+    assert columns == [(column.name, column.type) for column in NAMES[logical_id].columns]
     expected = [{"name": name, "type": trino_type(hive)} for name, hive in columns]
     assert definition["columns"] == expected
 
@@ -84,6 +95,7 @@ def test_view_is_one_that_athena_knows(logical_id: str) -> None:
         ("array<float>", "array(real)"),
         ("struct<bytes:binary,path:string>", "row(bytes varbinary, path varchar)"),
         ("timestamp", "timestamp(3)"),
+        ("map<string,bigint>", "map(varchar, bigint)"),
         ("bigint", "bigint"),
         ("boolean", "boolean"),
     ],
@@ -97,6 +109,12 @@ def test_type_of_a_column_in_a_view(hive: str, trino: str) -> None:
 def test_columns_of_a_view_are_those_of_its_query(database: duckdb.DuckDBPyConnection, one: Any) -> None:
     found = database.execute(f"SELECT * FROM {one.name}").description
     assert [name for name, *_ in found or []] == [column["name"] for column in decoded(one.logical_id)["columns"]]
+
+
+@pytest.mark.parametrize("one", [one for one in VIEWS if one.table == "coverage"], ids=lambda one: one.name)
+def test_types_of_a_view_are_those_of_its_query(database: duckdb.DuckDBPyConnection, one: Any) -> None:
+    found = {name: kind for name, kind, *_ in database.execute(f"DESCRIBE {one.name}").fetchall()}
+    assert found == {column.name: duckdb_type(column.type).upper() for column in one.columns}
 
 
 @pytest.mark.parametrize(
@@ -113,7 +131,7 @@ def test_rows_of_a_view(database: duckdb.DuckDBPyConnection, name: str, media_id
 
 def test_view_without_bytes_has_all_other_columns() -> None:
     meta, *_ = VIEWS
-    assert set(meta.columns) == TYPES.keys() - {"image", "tensor"}
+    assert {column.name for column in meta.columns} == TYPES.keys() - {"image", "tensor"}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from math import ceil
 import pytest
 
 from check_input.run_input import MAX_FEEDS
-from fetch.pager import MAX_WAITS, SECONDS_A_PAGE
+from fetch.pager import SECONDS_A_PAGE
+from fetch.stops import MAX_WAITS
 from tests.support.asl import MACHINE, RESOURCES, states
 
 STATES = dict(states(MACHINE))

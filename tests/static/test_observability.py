@@ -7,13 +7,13 @@ from typing import get_args
 
 import pytest
 
+from imagelake.run import prices
 from imagelake.run.contracts import ReportResult
 from imagelake.run.events import RunFinished
 from report.notification import HEADLINES
 from report.summary import Summary
 from tests.support.asl import RESOURCES, ROOT, TEMPLATE
 from tests.support.metrics import DASHBOARD, OWN, SEARCH, SENT, WIDGETS, Metric, drawn, lines, of_type, own, watched
-from tools import costs
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html, and the same page of each service.
 OUTCOMES = ("Failed", "Succeeded", "TimedOut", "Aborted")
@@ -99,7 +99,7 @@ def test_cost_on_the_dashboard_is_that_of_the_model() -> None:
     by_id = {line[-1]["id"]: line for line in metrics if "id" in line[-1]}
     functions, per_image, per_batch = (line[0]["expression"] for line in metrics if "expression" in line[0])
     price = float(functions.rsplit("*", 1)[1]) * 1000
-    assert price == pytest.approx(costs.LAMBDA_GB_SECOND)
+    assert price == pytest.approx(prices.LAMBDA_GB_SECOND)
     for word, line in by_id.items():
         if line[1] != "Duration":
             continue
@@ -108,8 +108,8 @@ def test_cost_on_the_dashboard_is_that_of_the_model() -> None:
         scope = {other: float(other == word) for other in by_id} | {"FILL": lambda value, _: value}
         gigabytes = eval(functions, {"__builtins__": {}}, scope) / float(functions.rsplit("*", 1)[1])
         assert gigabytes == pytest.approx(memory / 1024, abs=0.001), word
-    assert float(per_image.rsplit("*", 1)[1]) == pytest.approx(costs.usd_per_image(), rel=0.01)
-    assert float(per_batch.rsplit("*", 1)[1]) == pytest.approx(costs.usd_per_batch(), rel=0.01)
+    assert float(per_image.rsplit("*", 1)[1]) == pytest.approx(prices.usd_per_image(), rel=0.01)
+    assert float(per_batch.rsplit("*", 1)[1]) == pytest.approx(prices.usd_per_batch(), rel=0.01)
 
 
 def test_outcome_of_a_run_has_one_name_everywhere() -> None:

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from imagelake.run import prices
 from imagelake.run.errors import ErrorCode, PermanentError, TransientError
 from tests.support.asl import RESOURCES, ROOT, TEMPLATE, Json
 from tools import costs
@@ -33,9 +34,9 @@ def test_docs_have_the_costs_of_the_model() -> None:
 
 def test_cost_model_matches_the_template() -> None:
     memory = {name: RESOURCES[f"{name}Function"]["Properties"]["MemorySize"] for name in ("Transform", "WriteParquet")}
-    assert memory == {"Transform": costs.TRANSFORM_MB, "WriteParquet": costs.WRITE_PARQUET_MB}
-    assert TEMPLATE["Globals"]["Function"]["Architectures"] == [costs.ARCHITECTURE]
-    assert sum("Condition" not in RESOURCES[name] for name in ALARMS) == costs.ALARMS
+    assert memory == {"Transform": prices.TRANSFORM_MB, "WriteParquet": prices.WRITE_PARQUET_MB}
+    assert TEMPLATE["Globals"]["Function"]["Architectures"] == [prices.ARCHITECTURE]
+    assert sum("Condition" not in RESOURCES[name] for name in ALARMS) == prices.ALARMS
 
 
 def test_operations_list_every_parameter_with_its_default_and_its_values() -> None:

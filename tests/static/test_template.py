@@ -434,3 +434,10 @@ def test_runbook_url_cannot_break_the_texts_that_it_becomes_part_of(character: s
 def test_template_and_code_have_the_same_consoles() -> None:
     consoles = {partition: names["Domain"] for partition, names in TEMPLATE["Mappings"]["Console"].items()}
     assert consoles == DOMAINS
+
+
+def test_counters_of_budgets_expire() -> None:
+    table = RESOURCES["BookmarksTable"]["Properties"]
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    commit = next(state for name, state in states(MACHINE) if name == "Commit Bookmark")
+    assert "expires_at" not in commit["Parameters"]["UpdateExpression"], "a bookmark must not expire"

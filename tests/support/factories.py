@@ -7,11 +7,13 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
 from PIL import Image
 
+from fetch.budget import Budgets
 from imagelake.lake import object_keys
 from imagelake.lake.dataset_file import read_version, write_file
 from imagelake.lake.parts import Parts, StagedRow
@@ -32,6 +34,7 @@ OTHER_ENTRY = FeedEntry(
     name="mastodon:x.example#cats",
     config={"source": "mastodon", "server": "x.example", "hashtag": "cat's"},
 )
+NO_BUDGETS = Budgets("none", FEED, ENTRY.feed_id, Decimal(0), Decimal(0))
 RUN = Run.model_validate(json.loads((_EVENTS / "validate.json").read_text())["run"])
 
 
@@ -99,6 +102,8 @@ def feed_plan(**changes: Any) -> dict[str, Any]:
         "stopped_by": None,
         "cost_usd": 0.0,
         "warnings": [],
+        "backfill": False,
+        "backfill_position": {"cursor": "", "reached_to": "", "is_at_end": False},
     }
     return plan | changes
 

@@ -32,6 +32,8 @@ ENVIRONMENT = {
     "REBUILD_STATE_MACHINE_ARN": "",
     "TRUSTED_ORIGINS": "",
     "CONTACT": "",
+    "BUDGET_USD_PER_DAY": "0",
+    "BUDGET_USD_PER_MONTH": "0",
     "SECRETS_PREFIX": "imagelake/",
     "EVENT_BUS_NAME": "bus",
     "BATCH_SIZE": "500",

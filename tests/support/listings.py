@@ -8,13 +8,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
 
+from fetch.bookmarks import FeedPosition
+from fetch.budget import Budgets
 from fetch.pager import Pager
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.suppression import SuppressionList
-from imagelake.run.models import Progress, Run
+from imagelake.run.models import BackfillPosition, Progress, Run
 from imagelake.sources import Bookmark, Feed, Page, Source, get_source
 from imagelake.web.messages import Request, Response
-from tests.support.factories import RUN
+from tests.support.factories import NO_BUDGETS, RUN
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 DID = "did:plc:abcdefghijklmnopqrstuvwx"
@@ -201,11 +203,13 @@ LISTINGS: dict[str, type[Listing]] = {
 class Reading:
     """The runs of one feed, one after the other; known posts are those that an earlier run has read."""
 
-    def __init__(self, listing: Listing, limit: int = 1_000) -> None:
+    def __init__(self, listing: Listing, limit: int = 1_000, budgets: Budgets = NO_BUDGETS) -> None:
         self.listing = listing
+        self._budgets = budgets
         self._limit = limit
         self._source: Source = get_source(listing.feed.source)
         self.bookmark: Bookmark | None = None
+        self.backfill = BackfillPosition()
         self.known: set[str] = set()
         self.progress = Progress()
         self._pages: list[Page] = []
@@ -217,22 +221,31 @@ class Reading:
         self._pages.append(self._source.parse(self.listing.feed, response))
         return response, self._pages[-1]
 
-    def run(self) -> set[str]:
-        """Read the feed as one run does, and return the posts that no earlier run has read."""
+    def run(self, since: str | None = None, *, is_killed: bool = False) -> set[str]:
+        """Read the feed as one run does, and return the posts that no earlier run has read.
+
+        A run that is killed before Commit Bookmark leaves the bookmark and the backfill where they are.
+        """
         self._pages = []
         run: Run = RUN.model_copy(update={"posts_per_feed": self._limit})
         bucket = cast(Bucket, _NoBucket())
-        feed = self.listing.feed
-        pager = Pager(self._source, feed, feed.feed_id, run, cast(Any, self), bucket, SuppressionList())
-        self.progress = pager.read(Progress(), self.bookmark, lambda: 300.0)
+        feed = self.listing.feed.model_copy(update={"since": since})
+        pager = Pager(self._source, feed, feed.feed_id, run, cast(Any, self), bucket, SuppressionList(), self._budgets)
+        self.progress = pager.read(Progress(), FeedPosition(self.bookmark, self.backfill), lambda: 300.0)
         # Fetch drops a page beyond the limit.
         kept = self._pages[: self.progress.pages]
         read = {self.listing.name_of(post.post_id) for page in kept for post in page.posts}
-        new, self.known = read - self.known, self.known | read
+        new = read - self.known
+        if is_killed:
+            return new
+        self.known |= read
         # Commit Bookmark never moves the bookmark backwards.
         at = self.progress.newest_at
         if at and (self.bookmark is None or datetime.fromisoformat(at) >= self.bookmark.newest_at):
             self.bookmark = Bookmark(newest_id=self.progress.newest_id, newest_at=datetime.fromisoformat(at))
+        # The same update stores both, so an update with an older bookmark, or with none, stores neither.
+        if at or self.bookmark is None:
+            self.backfill = self.progress.backfill_position
         return new
 
 

@@ -27,16 +27,23 @@ def improved_moto() -> Iterator[None]:
     from botocore.client import BaseClient
     from botocore.exceptions import ClientError
     from botocore.useragent import UserAgentString
+    from moto.dynamodb.responses import DynamoHandler
     from moto.s3.models import S3Backend
     from moto.s3.responses import S3Response
 
     put_object, one_put = S3Response.put_object, threading.Lock()
+    transact = DynamoHandler.transact_write_items
     make_api_call: Callable[..., Any] = vars(BaseClient)["_make_api_call"]
 
     def put_alone(self: S3Response) -> Any:
         # moto checks the condition first and writes later, so only one thread may do it at a time.
         with one_put:
             return put_object(self)
+
+    def transact_alone(self: DynamoHandler) -> Any:
+        # moto restores all tables after a transaction that is canceled.
+        with one_put:
+            return transact(self)
 
     def call_within_limits(self: Any, operation: str, params: dict[str, Any]) -> Any:
         # moto stores what S3 refuses, and reads keys that DynamoDB refuses.
@@ -54,6 +61,7 @@ def improved_moto() -> Iterator[None]:
         patch.object(S3Backend, "_url_module", property(lambda self: moto.s3.urls)),
         patch.object(UserAgentString, "to_string", lambda self: "imagelake-tests"),
         patch.object(S3Response, "put_object", put_alone),
+        patch.object(DynamoHandler, "transact_write_items", transact_alone),
         patch.object(BaseClient, "_make_api_call", call_within_limits),
     ):
         yield

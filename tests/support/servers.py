@@ -33,6 +33,8 @@ class Servers:
         self.sample, self.sample_of_events, self.sample_of_lease, self.sample_of_networks, self.sample_of_stream = map(
             SampleServer, ("sample", "events", "lease", "networks", "stream")
         )
+        self.sample_of_plan = SampleServer("plan")
+        self.sample_of_backfill = SampleServer("backfill")
         self.sample_of_commands = SampleServer("commands")
         self.sample_of_options = SampleServer("options")
         self.mastodon, self.closed_mastodon = MastodonServer(), MastodonServer(closed=True)

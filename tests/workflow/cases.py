@@ -73,6 +73,7 @@ CASES = [
     Case("HappyPath", OK, COMPLETE, BOTH_CLOSED),
     Case(f"HappyPath {WITHOUT_FEEDS}", OK.replace("?", "? > Load Feeds", 1), COMPLETE, BOTH_CLOSED),
     Case("StartedByHand", BY_HAND, COMPLETE, BOTH_CLOSED, notifications=(GOOD_SUBJECT,)),
+    Case("OnlyPlan", BY_HAND, f"{FETCHED} > Feed Planned", notifications=(GOOD_SUBJECT,)),
     broken(
         f"ParameterMissing {WITHOUT_FEEDS}",
         "Take Input > Has Feeds? > Load Feeds",

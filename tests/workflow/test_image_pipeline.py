@@ -113,11 +113,14 @@ def test_input_that_is_no_object_is_handed_to_check_input(machine: Machine, give
 def test_commit_bookmark_stores_the_newest_post(run: Run, machine: Machine) -> None:
     run("HappyPath")
     item = machine.bookmarks.get_item(TableName=BOOKMARKS, Key={"feed_id": {"S": "alice"}})["Item"]
-    assert {name: value["S"] for name, value in item.items()} == {
-        "feed_id": "alice",
-        "newest_id": "42",
-        "newest_at": "2026-11-23T05:00:00Z",
-        "run_id": "run",
+    assert item == {
+        "feed_id": {"S": "alice"},
+        "newest_id": {"S": "42"},
+        "newest_at": {"S": "2026-11-23T05:00:00Z"},
+        "run_id": {"S": "run"},
+        "backfill_cursor": {"S": ""},
+        "backfill_reached_to": {"S": ""},
+        "backfill_is_at_end": {"BOOL": False},
     }
 
 

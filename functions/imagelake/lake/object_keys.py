@@ -163,6 +163,26 @@ def feed_problem(feed_id: str) -> str:
     return f"reports/_feeds/{feed_id}.json"
 
 
+def timeline(feed_id: str) -> str:
+    """Name what is known of a feed's coverage after its last run."""
+    return f"reports/_feeds/{feed_id}.coverage.json"
+
+
+def run_plan(run_id: str) -> str:
+    """Name the estimate of what a run would read and cost."""
+    return f"reports/{run_id}/plan.json"
+
+
+def run_rows(run: Run) -> str:
+    """Name the row of a run in the table ``runs``."""
+    return f"lake/runs/dt={run.dt}/{run.run_id}.json.gz"
+
+
+def coverage_rows(run: Run) -> str:
+    """Name the rows of a run in the table ``coverage``."""
+    return f"lake/coverage/dt={run.dt}/{run.run_id}.json.gz"
+
+
 def feed_reconciliation(run: Run, feed_id: str) -> str:
     """Name the checked result of a feed."""
     return f"{feed_reconciliations_prefix(run.run_id)}{feed_id}.json"

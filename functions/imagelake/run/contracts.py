@@ -49,6 +49,7 @@ from imagelake.run.models import (
     FeedEntry,
     FeedPlan,
     FeedStatus,
+    Outlook,
     Progress,
     ReconciliationStatus,
     Run,
@@ -146,12 +147,16 @@ class ReconcileResult(FrozenModel):
 
 
 class FeedResult(FrozenModel):
-    """The result of one feed, which the state machine composes; a feed that failed early has only an ``error``."""
+    """The result of one feed, which the state machine composes; a feed that failed early has only an ``error``.
+
+    A run that plans has an ``outlook`` instead of a plan.
+    """
 
     feed: FeedEntry
     status: FeedStatus
     plan: FeedPlan | None = None
     reconciliation: ReconcileResult | None = None
+    outlook: Outlook | None = None
     error: CaughtError | None = None
 
 

@@ -24,7 +24,7 @@ Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 # https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
 _EXECUTION_NAME = re.compile(r"""[^\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]{1,80}""")
 
-FeedStatus = Literal["complete", "up_to_date", "incomplete", "failed"]
+FeedStatus = Literal["complete", "up_to_date", "incomplete", "failed", "planned"]
 ReconciliationStatus = Literal["complete", "incomplete", "too_many_failures"]
 
 
@@ -59,6 +59,10 @@ class Run(ImageOptions):
     # True if a person started the run: neither a schedule nor a stream did.
     by_hand: bool = False
     retry: Retry | None = None
+    # True if the run fetches nothing and reports what a run would read and cost.
+    plan: bool = False
+    # Time at which the execution started, in UTC. An execution of an earlier version has none.
+    started_at: str = ""
 
 
 class FeedEntry(FrozenModel):
@@ -120,17 +124,44 @@ class Stop(StrEnum):
     PAGES = "pages"
     BYTES = "bytes"
     COST = "cost"
+    BUDGET = "budget"
     RATE_LIMIT = "rate_limit"
+
+
+class BackfillPosition(FrozenModel):
+    """The position of a backfill; the Bookmarks table has it beside the bookmark."""
+
+    # The cursor of the next page; empty if the backfill has to begin at the newest post.
+    cursor: str = ""
+    # All posts that the network lists before this time (the newer ones) have been read; empty if it is not known.
+    reached_to: str = ""
+    # True if the network lists no older posts.
+    is_at_end: bool = False
+
+
+class Outlook(FrozenModel):
+    """Facts for an estimate of a feed's next run: ``posts`` is ``None`` if the network was not asked for their number.
+
+    ``usd`` is what the network bills for the question.
+    """
+
+    posts: NonNegativeInt | None = None
+    has_bookmark: bool = False
+    usd: float = 0.0
 
 
 class Progress(FrozenModel):
     """The position of Fetch in a feed; the state machine passes it from one call to the next."""
 
-    # ``more``: call again; ``rate_limited``: call again at ``retry_at``; ``done``: go on to Validate.
-    status: Literal["more", "rate_limited", "done"] = "more"
+    # ``more``: call again; ``rate_limited``: call again at ``retry_at``; ``done``: go on to Validate; ``planned``: this
+    # run fetches nothing, and ``outlook`` is for its report.
+    status: Literal["more", "rate_limited", "done", "planned"] = "more"
+    outlook: Outlook = Outlook()
     cursor: str | None = None
     pages: NonNegativeInt = 0
     posts: NonNegativeInt = 0
+    # Answers of the network, also those of pages that were not kept.
+    calls: NonNegativeInt = 0
     # Posts that are newer than the bookmark; only these count against the limit.
     new_posts: NonNegativeInt = 0
     # Posts and rejects behind the bookmark; their number ends the overlap.
@@ -146,10 +177,26 @@ class Progress(FrozenModel):
     # The newest post so far. An empty ``newest_at`` leaves the bookmark where it is.
     newest_id: str = ""
     newest_at: str = ""
+    # Time of the oldest post so far, in listings that are in order of time.
+    oldest_at: str = ""
+    # The span that was asked for: from the bookmark to the start of the run, or the part that a backfill wants. An
+    # empty ``asked_from`` is that of a first run, an empty ``asked_to`` is the start of the run.
+    asked_from: str = ""
+    asked_to: str = ""
+    # True if the posts are older than the bookmark, which never moves then.
+    backfill: bool = False
+    # Number of all posts of the feed, as the network states it.
+    declared: NonNegativeInt | None = None
+    # Limit that ended the reading, also if it left no post unread behind the bookmark.
+    limit: Stop | None = None
     # Set if posts between the last page and the bookmark were left unread.
     stopped_by: Stop | None = None
     # Amount that the network bills for the pages so far.
     cost_usd: float = 0.0
+    # All posts that the network lists before this time (the newer ones) have been read by this run.
+    reached_to: str = ""
+    # The position that is stored with the bookmark.
+    backfill_position: BackfillPosition = BackfillPosition()
     # One sentence for each thing that needs somebody's attention.
     warnings: list[str] = Field(default_factory=list)
 
@@ -181,6 +228,20 @@ class FeedPlan(FrozenModel):
     stopped_by: Stop | None
     cost_usd: float
     warnings: list[str]
+    # Different images of the posts, known ones too.
+    images: NonNegativeInt = 0
+    # The rest is that of ``Progress``.
+    pages: NonNegativeInt = 0
+    calls: NonNegativeInt = 0
+    new_posts: NonNegativeInt = 0
+    oldest_at: str = ""
+    asked_from: str = ""
+    asked_to: str = ""
+    # The posts are older than the bookmark, which never moves then. Without ``stopped_by``, the backfill is done.
+    backfill: bool = False
+    backfill_position: BackfillPosition = BackfillPosition()
+    declared: NonNegativeInt | None = None
+    limit: Stop | None = None
 
 
 class OpenBatch(FrozenModel):

@@ -25,9 +25,9 @@ from imagelake.run.posts import Post
 from imagelake.sources.bluesky_posts import WireEntry, WirePost, refuse_repost, sort_time, to_post
 from imagelake.sources.contract import Authorized, Bookmark, Feed, IsRemoved, Page, Source
 from imagelake.sources.hashtags import without_sign
-from imagelake.sources.manifest import Manifest
+from imagelake.sources.manifest import Lookback, Manifest
 from imagelake.sources.origin import origin
-from imagelake.sources.responses import Dialect, check, rate_limit, read_json, unix_time
+from imagelake.sources.responses import Dialect, check, rate_limit, read_json, stated_number, unix_time
 from imagelake.sources.wire import read_entries, without_entries
 from imagelake.web.messages import Request, Response
 
@@ -38,6 +38,7 @@ _PAGE_SIZE = 100
 
 _AUTHOR_FEED = "/xrpc/app.bsky.feed.getAuthorFeed"
 _SEARCH = "/xrpc/app.bsky.feed.searchPosts"
+_PROFILE = "/xrpc/app.bsky.actor.getProfile"
 _SESSION = "/xrpc/com.atproto.server.createSession"
 # A session lives for 120 minutes; after 90 we log in again, so that 30 minutes remain to use it.
 _SESSION_LIFE = timedelta(minutes=90)
@@ -80,7 +81,10 @@ class Bluesky(Authorized):
     manifest = Manifest(
         title="Bluesky",
         feeds=("bluesky:bsky.app", "bluesky:#cats"),
-        lookback="an account: all posts; a hashtag: as far back as the search goes",
+        lookback=(
+            Lookback("all posts", "account"),
+            Lookback("as far back as the search goes", "hashtag"),
+        ),
         page_size=_PAGE_SIZE,
         credentials=("identifier", "app_password"),
         credentials_required=False,
@@ -113,6 +117,9 @@ class Bluesky(Authorized):
         """Parse a page, newest posts first. A pinned post is out of that order, so it does not move the bookmark."""
         check(feed, response, _DIALECT)
         body = read_json(feed, response)
+        if urlsplit(response.url).path == _PROFILE:
+            posts = body.get("postsCount") if isinstance(body, dict) else None
+            return Page([], [], None, _DIALECT.rate(response), declared=stated_number(posts))
         entries = _entries(body)
         if entries is None:
             raise SourceChangedError(f"{feed.name}: the response has no list named feed or posts")
@@ -137,6 +144,13 @@ class Bluesky(Authorized):
             rate=_DIALECT.rate(response),
             newest=max(positions, key=lambda position: position.newest_at, default=None),
         )
+
+    def count_request(self, feed: Feed, bookmark: Bookmark | None) -> Request | None:
+        """Build the request for the profile of an account, which states the number of all posts."""
+        if feed.account is None or bookmark is not None:
+            return None
+        actor = {"actor": _account_params(feed)["actor"]}
+        return Request(f"{origin(feed, _PUBLIC_API)}{_PROFILE}", actor, {"accept": "application/json"})
 
     def without(self, feed: Feed, response: Response, is_removed: IsRemoved) -> bytes:
         """Remove entries from the list."""

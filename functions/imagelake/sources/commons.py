@@ -31,10 +31,10 @@ from imagelake.run.errors import (
 from imagelake.run.posts import Media, Post
 from imagelake.sources.contract import Bookmark, Feed, IsRemoved, Page, Source
 from imagelake.sources.entry import kind
-from imagelake.sources.manifest import Manifest
+from imagelake.sources.manifest import Lookback, Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.plain_text import plain_text
-from imagelake.sources.responses import Dialect, check, read_json, refusal
+from imagelake.sources.responses import Dialect, check, read_json, refusal, stated_number
 from imagelake.sources.wire import Flag, Moment, Pixels, WireModel, read_entries, without_entries
 from imagelake.web.messages import Request, Response
 
@@ -133,7 +133,7 @@ class Commons:
     manifest = Manifest(
         title="Wikimedia Commons",
         feeds=("commons:Featured_pictures_of_cats",),
-        lookback="all files of the category, newest additions first",
+        lookback=(Lookback("all files of the category, newest additions first"),),
         page_size=_PAGE_SIZE,
         credentials=(),
         credentials_required=False,
@@ -157,8 +157,7 @@ class Commons:
         position = dict(parse_qsl(cursor or "", keep_blank_values=True))
         size = min(feed.limit or _PAGE_SIZE, _PAGE_SIZE)
         if bookmark is not None and cursor == _BEGIN and size == 1:
-            # The first run has read no earlier file.
-            position |= _FORWARD
+            position |= _FORWARD  # the first run has read no earlier file
         if cursor is None:
             params = {"titles": category, "prop": "categoryinfo"}
         else:
@@ -197,7 +196,7 @@ class Commons:
         params = dict(parse_qsl(urlsplit(response.url).query))
         if "titles" in params:
             _refuse_missing(feed, body)
-            return Page([], [], _BEGIN)
+            return Page([], [], _BEGIN, declared=_declared(body))
         page = _listing(feed, body, partial="iicontinue" in params or "batchcomplete" not in body)
         if "gcmstart" not in params:
             return page
@@ -207,6 +206,10 @@ class Commons:
         # This page is the overlap. Only the rest of an incomplete one is asked for.
         cursor = f"{forward}&{_BEGIN}" if "batchcomplete" in body else page.cursor
         return replace(page, cursor=cursor, newest=None, positions=[])
+
+    def count_request(self, feed: Feed, bookmark: Bookmark | None) -> Request | None:
+        """Build the request for the category itself, which states the number of all files."""
+        return self.request(feed, None, None) if bookmark is None else None
 
     def without(self, feed: Feed, response: Response, is_removed: IsRemoved) -> bytes:
         """Remove entries from the list."""
@@ -235,6 +238,13 @@ def _refuse_missing(feed: Feed, body: dict[str, Any]) -> None:
         case {"query": {"pages": [{"title": str()}]}}:
             return
     raise SourceChangedError(f"{feed.name}: the response says nothing about the category")
+
+
+def _declared(body: dict[str, Any]) -> int | None:
+    match body:
+        case {"query": {"pages": [{"categoryinfo": {"files": files}}]}}:
+            return stated_number(files)
+    return None
 
 
 def _listing(feed: Feed, body: dict[str, Any], partial: bool) -> Page:
@@ -336,7 +346,5 @@ def _name(title: str) -> str:
 
 
 def _id(raw: Any) -> str | None:
-    match raw:
-        case {"pageid": int(page_id)}:
-            return str(page_id)
-    return None
+    page_id = raw.get("pageid") if isinstance(raw, dict) else None
+    return str(page_id) if isinstance(page_id, int) else None

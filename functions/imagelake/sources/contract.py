@@ -26,6 +26,7 @@ from imagelake.web.messages import Request, Response
 __all__ = [
     "Authorized",
     "Bookmark",
+    "Counted",
     "Feed",
     "IsRemoved",
     "Page",
@@ -71,7 +72,7 @@ class Page:
     not tell which of them are behind the bookmark. ``cost_usd`` is the network's price of the page, in US dollars.
     ``is_unfinished`` is true if the next page has more media items of posts so far, so the reading does not stop here.
     ``continues_posts`` is true for that next page: its posts count for no limit. ``warnings`` are for an operator, and
-    there are few different ones.
+    there are few different ones. ``declared`` is the number of all posts of the feed, if the response states it.
     """
 
     posts: list[Post]
@@ -84,6 +85,7 @@ class Page:
     is_unfinished: bool = False
     continues_posts: bool = False
     warnings: tuple[str, ...] = ()
+    declared: int | None = None
 
     @property
     def entries(self) -> list[Post | Reject]:
@@ -160,6 +162,15 @@ class RefreshesUrls(Source, Protocol):
 
     def refresh_request(self, feed: Feed, posted_at: datetime) -> Request | None:
         """Build the request for a page with the posts of that second; ``None`` if the feed has no listing by time."""
+        ...
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """An adapter of a network that can tell how many posts a run would read."""
+
+    def count_request(self, feed: Feed, bookmark: Bookmark | None) -> Request | None:
+        """Build a request for a page without posts whose ``declared`` is their number; ``None`` if there is none."""
         ...
 
 

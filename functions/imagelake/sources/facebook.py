@@ -17,7 +17,7 @@ from imagelake.sources import facebook_albums, graph
 from imagelake.sources.contract import Authorized, Bookmark, Feed, IsRemoved, Page, Source
 from imagelake.sources.facebook_albums import Unread
 from imagelake.sources.hashtags import hashtags
-from imagelake.sources.manifest import Manifest
+from imagelake.sources.manifest import Lookback, Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.wire import DECISIVE, Flag, Moment, Pixels, WireModel, read_media, skipped, without_entries
 from imagelake.web.messages import Request, Response
@@ -109,7 +109,7 @@ class Facebook(Authorized):
     manifest = Manifest(
         title="Facebook Pages",
         feeds=("facebook:NASA",),
-        lookback="about 600 posts a year",
+        lookback=(Lookback("about 600 posts a year"),),
         page_size=_PAGE_SIZE,
         credentials=("access_token",),
         credentials_required=True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -36,6 +36,8 @@ MAX_BOOKMARK = 4_096
 # Halves of a character, which cannot be encoded.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
+_Usd = Annotated[PositiveFloat, Field(allow_inf_nan=False, strict=True)]
+
 _SOURCE = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _WINDOW = re.compile(r"[a-zA-Z0-9_-]{1,80}")
 
@@ -45,7 +47,8 @@ class Feed(ImageOptionChanges):
 
     ``server`` is a host name (``mastodon.example``) or an origin (``https://mastodon.example``), for networks that have
     many servers. For other networks it replaces the server of the public API. ``limit`` is the largest number of posts
-    to read in one run. A feed may have image options of its own.
+    to read in one run. With ``since``, a day such as 2025-01-01, a run reads no new posts but older ones than the
+    bookmark, back to the start of that day in UTC. A feed may have image options of its own.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -55,11 +58,14 @@ class Feed(ImageOptionChanges):
     hashtag: str | None = Field(default=None, min_length=1, max_length=256)
     server: str | None = Field(default=None, min_length=1, max_length=256)
     limit: Annotated[PositiveInt, Field(le=MAX_POSTS_PER_FEED, strict=True)] | None = None
+    since: str | None = None
 
     # Each setting below belongs to one network; the manifest of that network lists and explains it.
     form: Literal["search", "timeline"] | None = None
     vocabulary: Literal["post", "tweet"] | None = None
-    cost_cap_usd: Annotated[PositiveFloat, Field(allow_inf_nan=False, strict=True)] | None = None
+    cost_cap_usd: _Usd | None = None
+    budget_usd_per_day: _Usd | None = None
+    budget_usd_per_month: _Usd | None = None
     window: str | None = None
 
     @model_validator(mode="before")
@@ -102,6 +108,16 @@ class Feed(ImageOptionChanges):
         if value is not None and value != value.strip():
             raise ValueError("it must not have a space at its start or end")
         return value
+
+    @field_validator("since")
+    @classmethod
+    def _real_day(cls, value: str | None) -> str | None:
+        try:
+            if value is None or date.fromisoformat(value).isoformat() == value:
+                return value
+        except ValueError:
+            pass
+        raise ValueError(f"it has to be a day such as 2025-01-31, not {show(value)}")
 
     @field_validator("window")
     @classmethod

@@ -22,7 +22,7 @@ from imagelake.run.posts import Media, MediaKind, Post
 from imagelake.sources import graph
 from imagelake.sources.contract import Authorized, Bookmark, Feed, IsRemoved, Page, Source
 from imagelake.sources.hashtags import hashtags, is_hashtag, without_sign
-from imagelake.sources.manifest import Manifest
+from imagelake.sources.manifest import Lookback, Manifest
 from imagelake.sources.origin import origin
 from imagelake.sources.responses import iso_time
 from imagelake.sources.wire import DECISIVE, Moment, WireModel, read_media, skipped, without_entries
@@ -103,7 +103,7 @@ class Instagram(Authorized):
     manifest = Manifest(
         title="Instagram",
         feeds=("instagram:me", "instagram:@natgeo", "instagram:#cats"),
-        lookback="an account: its newest 10,000 posts; a hashtag: 24 hours",
+        lookback=(Lookback("its newest 10,000 posts", "account", posts=10_000), Lookback("", "hashtag", timedelta(1))),
         page_size=_PAGE_SIZE,
         credentials=("access_token", "facebook_token", "user_id"),
         credentials_required=True,

@@ -27,10 +27,19 @@ from imagelake.run.posts import Media, MediaKind, Post
 from imagelake.sources.contract import Authorized, Bookmark, Feed, IsRemoved, Page, Source
 from imagelake.sources.entry import kind
 from imagelake.sources.hashtags import without_sign
-from imagelake.sources.manifest import Manifest
+from imagelake.sources.manifest import Lookback, Manifest
 from imagelake.sources.origin import host, origin
 from imagelake.sources.plain_text import plain_text
-from imagelake.sources.responses import Dialect, check, header, iso_time, rate_limit, read_json, responded_at
+from imagelake.sources.responses import (
+    Dialect,
+    check,
+    header,
+    iso_time,
+    rate_limit,
+    read_json,
+    responded_at,
+    stated_number,
+)
 from imagelake.sources.wire import DECISIVE, Flag, Moment, Pixels, WireModel, read_entries, read_media, without_entries
 from imagelake.web.errors import UrlRefusedError
 from imagelake.web.messages import Request, Response
@@ -112,7 +121,10 @@ class Mastodon(Authorized):
             "mastodon:server.example#cats",
             "mastodon:server.example,other.example#cats",
         ),
-        lookback="an account: all public posts; a hashtag: the posts that its server knows",
+        lookback=(
+            Lookback("all public posts", "account"),
+            Lookback("the posts that its server knows", "hashtag"),
+        ),
         page_size=_PAGE_SIZE,
         credentials=("server.example",),
         credentials_required=False,
@@ -176,10 +188,15 @@ class Mastodon(Authorized):
         check(feed, response, _DIALECT)
         body = read_json(feed, response)
         if path == _LOOKUP:
-            return Page([], [], f"accounts/{quote(_account_id(feed, body), safe='')}/statuses", _DIALECT.rate(response))
+            listing = f"accounts/{quote(_account_id(feed, body), safe='')}/statuses"
+            return Page([], [], listing, _DIALECT.rate(response), declared=stated_number(body.get("statuses_count")))
         if not isinstance(body, list):
             raise SourceChangedError(f"{feed.name}: the response is not a list of posts")
         return _listing(feed, response, body)
+
+    def count_request(self, feed: Feed, bookmark: Bookmark | None) -> Request | None:
+        """Build the lookup of an account, which states the number of all posts."""
+        return self.request(feed, None, None) if feed.account is not None and bookmark is None else None
 
     def without(self, feed: Feed, response: Response, is_removed: IsRemoved) -> bytes:
         """Remove entries from the list."""

@@ -254,3 +254,8 @@ def _storable(value: Any, depth: int = 0) -> Any:
     if isinstance(value, dict):
         return {_storable(key): _storable(part, depth + 1) for key, part in value.items()}
     return value
+
+
+def stated_number(value: Any) -> int | None:
+    """Return a number of posts that a network states, or ``None`` if it is no such number."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else None

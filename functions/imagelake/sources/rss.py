@@ -16,7 +16,7 @@ from imagelake.run.errors import BadFeedError, SourceChangedError
 from imagelake.run.posts import Post
 from imagelake.sources import json_feed
 from imagelake.sources.contract import MAX_PAGE_URL, Bookmark, Feed, IsRemoved, Page, Reject, Source
-from imagelake.sources.manifest import Manifest
+from imagelake.sources.manifest import Lookback, Manifest
 from imagelake.sources.responses import Dialect, check, content_type, described, header, read_json, responded_at
 from imagelake.sources.wire import without_entries
 from imagelake.web.errors import UrlRefusedError
@@ -46,7 +46,7 @@ class Rss:
         feeds=("rss:https://example.org/feed.xml",),
         # A URL may contain # and @: https://server.example/@alice.rss
         short_form=re.compile(r"(?P<account>https?://\S+)"),
-        lookback="the entries of the feed, and its older pages if it links to them",
+        lookback=(Lookback("the entries of the feed, and its older pages if it links to them", posts=1),),
         page_size=None,
         credentials=(),
         credentials_required=False,

@@ -23,7 +23,7 @@ from imagelake.run.posts import RAW_IMAGE_ID, Post
 from imagelake.sources import mastodon
 from imagelake.sources.bluesky import Bluesky
 from imagelake.sources.contract import Bookmark, Feed, IsRemoved, Page, Source
-from imagelake.sources.manifest import Manifest
+from imagelake.sources.manifest import Lookback, Manifest
 from imagelake.sources.origin import host
 from imagelake.sources.responses import has_more_values, read_json
 from imagelake.sources.wire import PLAUSIBLE_YEARS, read_entries, without_entries
@@ -149,7 +149,7 @@ class Stream:
     manifest = Manifest(
         title="Kinesis stream",
         feeds=("stream:STREAM",),
-        lookback="the stream keeps records for 24 hours",
+        lookback=(Lookback("the stream keeps records for 24 hours"),),
         page_size=1000,
         credentials=(),
         credentials_required=False,
@@ -161,7 +161,7 @@ class Stream:
             "The feed `stream:STREAM` in a scheduled run resumes the batches that those runs left open.",
         ),
         settings=("window",),
-        unused=("server", "hashtag", "limit"),
+        unused=("server", "hashtag", "limit", "since"),
     )
 
     def request(self, feed: Feed, bookmark: Bookmark | None, cursor: str | None) -> Request:

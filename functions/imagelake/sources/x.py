@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
@@ -31,9 +31,18 @@ from imagelake.run.errors import (
 from imagelake.run.posts import Post
 from imagelake.sources.contract import Authorized, Bookmark, Feed, IsRemoved, Page, Source
 from imagelake.sources.hashtags import is_hashtag, without_sign
-from imagelake.sources.manifest import Manifest
+from imagelake.sources.manifest import Lookback, Manifest
 from imagelake.sources.origin import origin
-from imagelake.sources.responses import Dialect, check, described, rate_limit, read_json, refusal, unix_time
+from imagelake.sources.responses import (
+    Dialect,
+    check,
+    described,
+    rate_limit,
+    read_json,
+    refusal,
+    stated_number,
+    unix_time,
+)
 from imagelake.sources.wire import read_entries, without_entries
 from imagelake.sources.x_posts import WirePost, posted_at, remove_unused, to_post
 from imagelake.web.messages import Request, Response
@@ -41,6 +50,7 @@ from imagelake.web.messages import Request, Response
 _API = "https://api.x.com"
 _SEARCH = "tweets/search/recent"
 _LOOKUP = "users/by/username/"
+_COUNTS = "tweets/counts/recent"
 _PAGE_SIZE = 100
 # The smallest page that X allows.
 _MIN_PAGE_SIZE = {"search": 10, "timeline": 5}
@@ -48,6 +58,7 @@ _MIN_PAGE_SIZE = {"search": 10, "timeline": 5}
 # https://docs.x.com/x-api/getting-started/pricing
 POST_USD = 0.005
 USER_USD = 0.010
+COUNTS_USD = 0.005
 
 _HANDLE = re.compile(r"[A-Za-z0-9_]{1,15}")
 _USER_ID = re.compile(r"\d{1,19}")
@@ -105,7 +116,10 @@ class X(Authorized):
     manifest = Manifest(
         title="X",
         feeds=("x:NASA", "x:#cats"),
-        lookback="a search: 7 days; a timeline: the newest 3,200 posts",
+        lookback=(
+            Lookback(kind="search", time=timedelta(days=7)),
+            Lookback("the newest 3,200 posts", "timeline", posts=3_200),
+        ),
         page_size=_PAGE_SIZE,
         credentials=("bearer_token",),
         credentials_required=True,
@@ -120,13 +134,14 @@ class X(Authorized):
             "A feed is read by a search, which costs only the posts with images. With the setting `form` = `timeline` "
             "every post costs; an account named by its handle also costs a lookup of 0.010 USD per run, one named by "
             "its numeric id does not.",
-            "The setting `cost_cap_usd` stops a run before the page that could exceed it; the report says so.",
+            "The setting `cost_cap_usd` stops a run before the page that could exceed it; the report says so. "
+            "`budget_usd_per_day` and `budget_usd_per_month` do the same for all runs of a day or a month in UTC.",
             "The cost in the report is the number of posts times the price. X charges a post once a day, so the bill "
             "can be lower.",
             "The setting `vocabulary` = `tweet` sends the parameter names from before August 2026.",
             "X gives no license. Withheld posts are left out.",
         ),
-        settings=("form", "vocabulary", "cost_cap_usd"),
+        settings=("form", "vocabulary", "cost_cap_usd", "budget_usd_per_day", "budget_usd_per_month"),
     )
     secret_hosts = frozenset({"api.x.com"})
 
@@ -159,10 +174,22 @@ class X(Authorized):
         if not isinstance(body, dict) or (body.get("data") is None and body.get("errors")):
             # An error with the status of a success.
             raise refusal(feed, response, _DIALECT)
+        if path == _COUNTS:
+            count = stated_number(body["meta"].get("total_tweet_count")) if isinstance(body.get("meta"), dict) else None
+            return Page([], [], None, _DIALECT.rate(response), cost_usd=COUNTS_USD, declared=count)
         if path.startswith(_LOOKUP):
             timeline = f"users/{_user_id(feed, body)}/tweets"
             return Page([], [], timeline, _DIALECT.rate(response), cost_usd=USER_USD)
         return _listing(feed, response, path, body)
+
+    def count_request(self, feed: Feed, bookmark: Bookmark | None) -> Request | None:
+        """Build the request for the number of posts that a search would find; a timeline has no such request."""
+        if _start(feed) != _SEARCH:
+            return None
+        # https://docs.x.com/x-api/posts/counts/introduction
+        since = {"since_id": bookmark.newest_id} if bookmark else {}
+        params = {"query": _query(feed), "granularity": "day", **since}
+        return Request(f"{origin(feed, _API)}/2/{_COUNTS}", params, {"accept": "application/json"})
 
     def without(self, feed: Feed, response: Response, is_removed: IsRemoved) -> bytes:
         """Remove posts, and what only they refer to."""
@@ -173,7 +200,9 @@ class X(Authorized):
         return replace(request, headers={**request.headers, "authorization": f"Bearer {secret['bearer_token']}"})
 
     def price(self, request: Request) -> float:
-        """Return the price of a lookup, or of as many posts as the request asks for."""
+        """Return the price of a lookup, of a count, or of as many posts as the request asks for."""
+        if request.url.endswith(_COUNTS):
+            return COUNTS_USD
         posts = request.params.get("max_results")
         return USER_USD if posts is None else int(posts) * POST_USD
 

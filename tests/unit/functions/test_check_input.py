@@ -61,6 +61,8 @@ def test_run_when_only_feeds_are_given() -> None:
         "max_image_area": None,
         "max_aspect_ratio": 20.0,
         "retry": None,
+        "plan": False,
+        "started_at": "2026-04-01T05:00:03Z",
     }
 
 
@@ -377,3 +379,11 @@ def test_run_without_scheduled_time_was_started_by_hand(given: dict[str, Any], b
 def test_run_of_the_parameter_may_be_started_by_hand() -> None:
     parameter = {"name": "feeds", "value": '["bluesky:alice.example"]'}
     assert check(feeds_parameter=parameter)["run"]["by_hand"] is True
+
+
+def test_since_is_for_the_execution_input_only() -> None:
+    feed = {"source": "bluesky", "account": "alice.example", "since": "2025-01-01"}
+    assert check(feeds=[feed])["feeds"][0]["config"] == feed
+    parameter = {"name": "/imagelake/feeds", "value": json.dumps(["bluesky:bob.example", feed])}
+    with pytest.raises(BadInputError, match=r"/imagelake/feeds: feeds\.1: since: a feed with it reads no new posts"):
+        check(feeds_parameter=parameter)

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 import fetch.pager
 from fetch.app import handler
+from fetch.bookmarks import FeedPosition
 from fetch.pager import MAX_BYTES, Pager
 from fetch.window_reader import WindowReader
 from imagelake.accounts.redaction import redact
@@ -31,7 +32,7 @@ from imagelake.run.models import FeedEntry, Progress, Retry
 from imagelake.run.settings import Settings
 from imagelake.sources import Page, Reject, parse_feed
 from imagelake.web.messages import Request, Response
-from tests.support.factories import ENTRY, FEED, NOON, RUN, Context, event, post
+from tests.support.factories import ENTRY, FEED, NO_BUDGETS, NOON, RUN, Context, event, post
 from tests.support.fake_lake import BOOKMARKS, BUCKET, Lake
 from tests.support.fake_network import Network, page
 from tests.support.sent_metrics import sent_metrics
@@ -69,9 +70,11 @@ def test_listing_when_it_ends(lake: Lake, network: Network) -> None:
     network.put_pages(page(post("new", posted_at=LATER), post("mid"), cursor="1"), page(post("old", posted_at=EARLIER)))
     assert read() == {
         "status": "done",
+        "outlook": {"posts": None, "has_bookmark": False, "usd": 0.0},
         "cursor": None,
         "pages": 2,
         "posts": 3,
+        "calls": 2,
         "new_posts": 3,
         "read_again": 0,
         "suppressed": 0,
@@ -81,8 +84,16 @@ def test_listing_when_it_ends(lake: Lake, network: Network) -> None:
         "retry_at": None,
         "newest_id": "new",
         "newest_at": "2026-04-01T13:00:00.000000Z",
+        "oldest_at": "2026-04-01T11:00:00.000000Z",
+        "asked_from": "",
+        "asked_to": "",
+        "backfill": False,
+        "declared": None,
+        "limit": None,
         "stopped_by": None,
         "cost_usd": 0.0,
+        "reached_to": "2026-04-01T11:00:00.000000Z",
+        "backfill_position": {"cursor": "", "reached_to": "", "is_at_end": False},
         "warnings": [],
     }
     assert lake.bucket.list("") == [raw_key(0), raw_key(1), DEFINITION]
@@ -444,8 +455,8 @@ def test_each_warning_of_the_reader_is_kept_once(lake: Lake, network: Network) -
             return Response(200, {}, b"", request.url), Page(posts=[], rejects=[], cursor=None)
 
     reader = Reader(network, FEED, lake.bucket)
-    pager = Pager(network, FEED, ENTRY.feed_id, RUN, reader, lake.bucket, SuppressionList())
-    progress = pager.read(Progress(warnings=["first", "a token ends soon"]), None, lambda: 300.0)
+    pager = Pager(network, FEED, ENTRY.feed_id, RUN, reader, lake.bucket, SuppressionList(), NO_BUDGETS)
+    progress = pager.read(Progress(warnings=["first", "a token ends soon"]), FeedPosition(), lambda: 300.0)
     assert progress.warnings == ["first", "a token ends soon", "a token ended"]
 
 

@@ -227,3 +227,27 @@ def test_retry_of_a_run_that_never_was_is_not_repeated(lake: Lake) -> None:
 def test_good_run_has_no_next_steps(lake: Lake) -> None:
     message = report(up_to_date())["message"]
     assert "How to resume" not in message
+
+
+# ---- Backfill and budgets --------------------------------------------------------------------------------------------
+
+
+def test_backfill_says_how_far_it_has_come_and_its_limit_is_no_warning(lake: Lake) -> None:
+    position = {"cursor": "7", "reached_to": "2025-03-02T10:00:00.000000Z", "is_at_end": False}
+    one, two, three = entries(3)
+    answer = report(
+        up_to_date(one, stopped_by="posts", posts=1_000, backfill=True, backfill_position=position),
+        up_to_date(two, posts=1, backfill=True, backfill_position=position),
+        up_to_date(three),
+    )
+    assert section(answer, "Backfill") == [
+        "bluesky:user0.example: 1,000 posts read; back to 2025-03-02; it goes on with the next run (stopped by: posts)",
+        "bluesky:user1.example: 1 post read; back to 2025-03-02; it is done",
+    ]
+    assert answer["outcome"] == "ok"
+
+
+def test_used_up_budget_is_one_warning_and_no_failure(lake: Lake) -> None:
+    answer = report(up_to_date(stopped_by="budget", cost_usd=1.0, warnings=["x:cats: the budget is used up"]))
+    assert section(answer, "Warnings") == ["x:cats: the budget is used up"]
+    assert answer["outcome"] == "partial"

@@ -53,7 +53,7 @@ def sent(capsys: pytest.CaptureFixture[str], *feeds: FeedSummary, **totals: int)
         "erased": 0,
     } | totals
     errors = {"not_found": totals.get("failed", 0)} if totals.get("failed") else {}
-    send_metrics(Summary(run=RUN, outcome="ok", totals=counts, errors=errors, feeds=list(feeds)), NOW)
+    send_metrics(Summary(run=RUN, outcome="ok", totals=counts, errors=errors, feeds=list(feeds)), None, NOW)
     metrics.flush_metrics()
     found = []
     for line in capsys.readouterr().out.splitlines():

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from fetch.bookmarks import FeedPosition
 from fetch.pager import Pager
 from imagelake.accounts.session import Session
 from imagelake.lake import object_keys
@@ -18,7 +19,20 @@ from imagelake.run.errors import DamagedObjectError, SourceChangedError
 from imagelake.run.models import Batch, FeedEntry, PlannedBatch, Progress
 from imagelake.sources import Feed, Page, Reject, Source
 from imagelake.web.messages import Request, Response
-from tests.support.factories import ENTRY, FEED, NOON, RUN, Context, event, item, keep_plan, media, plan, post
+from tests.support.factories import (
+    ENTRY,
+    FEED,
+    NO_BUDGETS,
+    NOON,
+    RUN,
+    Context,
+    event,
+    item,
+    keep_plan,
+    media,
+    plan,
+    post,
+)
 from tests.support.fake_lake import BUCKET, Lake
 from tests.support.fake_network import Network, page
 from tests.support.feed_bodies import FEED as RSS_FEED
@@ -77,6 +91,17 @@ def test_posts_become_a_batch(lake: Lake, network: Network) -> None:
         "stopped_by": None,
         "cost_usd": 0.0,
         "warnings": [],
+        "backfill_position": {"cursor": "", "reached_to": "", "is_at_end": False},
+        "images": 2,
+        "pages": 2,
+        "calls": 0,
+        "new_posts": 0,
+        "oldest_at": "",
+        "asked_from": "",
+        "asked_to": "",
+        "backfill": False,
+        "declared": None,
+        "limit": None,
     }
     (made,) = planned(lake, answer)
     assert made == plan(item("one", caption="кот"), item("two"))
@@ -107,9 +132,8 @@ def test_charset_of_the_header_is_stored_for_validate(lake: Lake, charset: str |
     body = rss(rss_item(f"<title>{text}</title>")).encode(charset or "utf-8")
     kind = f"text/xml; charset={charset}" if charset else "text/xml"
     reader = OnePage(RSS, RSS_FEED, body, {"Content-Type": kind, "etag": "x"})
-    Pager(RSS, RSS_FEED, "feed", RUN, cast(Session, reader), lake.bucket, SuppressionList()).read(
-        Progress(), None, lambda: 1_000.0
-    )
+    pager = Pager(RSS, RSS_FEED, "feed", RUN, cast(Session, reader), lake.bucket, SuppressionList(), NO_BUDGETS)
+    pager.read(Progress(), FeedPosition(), lambda: 1_000.0)
     _, version = lake.bucket.get_with_version(object_keys.raw_page(RUN, "rss", "feed", 0))
     assert version.metadata == {"url": RSS_FEED.account, "status": "200", "content-type": kind}
     read = read_pages(RSS, RSS_FEED, "feed", RUN, 1, lake.bucket, SuppressionList())

@@ -74,6 +74,19 @@ def lake(tmp_path: Path) -> Path:
         ),
         (["retry", "run-1", "--code", "TIMED_OUT"], "--code: there is no error code 'TIMED_OUT'; did you mean"),
         (["retry", "run-1", "--code", ""], "--code: there is no error code ''; the codes are"),
+        (["backfill", "bluesky:a.example"], "the following arguments are required: --since"),
+        (
+            ["backfill", "bluesky:a.example", "--since", "2025"],
+            "--since: it has to be a day such as 2025-01-31, not '2025'",
+        ),
+        (["backfill", "bluesky:a.example", "--since", "2025-02-30"], "it has to be a day such as 2025-01-31"),
+        (["backfill", "--since", "2025-01-01"], "the following arguments are required: FEED"),
+        (
+            ["backfill", "bluesky:a.example", "--since", "2025-01-01", "--runs", "0"],
+            "--runs: it has to be a whole number",
+        ),
+        (["plan", "nonsense"], "FEED: feed 'nonsense': it is not of the form SOURCE:ACCOUNT"),
+        (["plan", "--limt", "5"], "there is no option --limt; did you mean --limit?"),
         (["demo", "--port", "99999"], "--port: it has to be a whole number from 1 to 65535, not '99999'"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,12 @@ import pytest
 from local.__main__ import main
 from local.engine import REGION
 from local.local_lake import LocalLake
+from local.tables import duckdb_type
+from tests.support.asl import RESOURCES
 from tests.support.web_server import Answer, WebServer
+from tools.glue_tables import TABLES
 
+COVERAGE = Path(__file__).parents[3] / "docs" / "coverage.md"
 PHOTOS = Path(__file__).parents[3] / "samples" / "photos"
 
 
@@ -64,6 +69,7 @@ def test_lake_continues_from_run_to_run(
     second = result("run")
     assert (second["status"], second["outcome"], second["totals"]["planned"]) == ("SUCCEEDED", "ok", 1)
     assert result("query", "SELECT count(*) AS n FROM images WHERE status = 'ok'") == [{"n": 2}]
+    assert_docs_questions_are_answered(result, [first["run_id"], second["run_id"]])
 
     with LocalLake(tmp_path / "a [lake] *") as open_lake:
         open_lake.client("s3")
@@ -75,6 +81,28 @@ def test_lake_continues_from_run_to_run(
         lines = result("logs", first["run_id"])
         assert {line["correlation_id"] for line in lines} == {first["run_id"]}
         assert_athena_finds_the_rows(open_lake, monkeypatch, capsys)
+
+
+def assert_docs_questions_are_answered(result: Any, run_ids: list[str]) -> None:
+    """The three questions of docs/coverage.md, and the types of the files as DuckDB finds them by itself."""
+    gaps, daily, money = re.findall(r"```sql\n(.*?)```", COVERAGE.read_text(), re.DOTALL)
+    assert result("query", gaps) == []
+    (day,) = result("query", daily)
+    # The entry of the second run has the time of the first one's bookmark.
+    assert (day["new_posts"], day["ok"], day["silent"], day["gap_seconds"]) == (2, 2, False, 0)
+    (month,) = result("query", money)
+    assert (month["runs"], month["networks"]) == (2, 0.0)
+    assert 0 < month["aws"] < 0.1
+    assert month["usd_per_1000_images"] == pytest.approx(1000 * month["aws"] / 2)
+    rows = result(
+        "query", "SELECT run_id, state, requested_start IS NULL AS is_first FROM coverage ORDER BY span_start"
+    )
+    assert [(row["run_id"], row["is_first"]) for row in rows] == [(run_ids[0], True), (run_ids[1], False)]
+    for table in TABLES:
+        found = {row["column_name"]: row["column_type"] for row in result("query", f"DESCRIBE {table.name}")}
+        glue = RESOURCES[table.logical_id]["Properties"]["TableInput"]
+        declared = glue["StorageDescriptor"]["Columns"] + glue["PartitionKeys"]
+        assert found == {column["Name"]: duckdb_type(column["Type"]).upper() for column in declared}
 
 
 def assert_athena_finds_the_rows(

@@ -49,7 +49,7 @@ def test_manifest_has_every_fact_and_feeds_that_work(name: str) -> None:
 
 def test_setting_of_feeds_is_known_to_one_network() -> None:
     known = [setting for source in SOURCES.values() for setting in source.manifest.settings]
-    of_every_network = ["account", "hashtag", "limit", "server", "source", *ImageOptionChanges.model_fields]
+    of_every_network = ["account", "hashtag", "limit", "server", "since", "source", *ImageOptionChanges.model_fields]
     assert sorted([*known, *of_every_network]) == sorted(Feed.model_fields)
 
 

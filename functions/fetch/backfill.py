@@ -1,0 +1,93 @@
+"""Backfill: read older posts than the bookmark, from a position of its own, without moving the bookmark.
+
+Without a bookmark, every network lists its posts from the newest one back. So a backfill reads as if there were none,
+from the cursor at which the last one stopped, or at which the first run stopped at its limit.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from imagelake.run.models import BackfillPosition, Progress
+from imagelake.sources import Feed, Page, Source
+from imagelake.sources.contract import Priced
+
+
+def start(progress: Progress, feed: Feed, position: BackfillPosition) -> Progress:
+    """Begin the backfill of a run at the stored position, unless it is done."""
+    if feed.since is None or progress.backfill:
+        return progress
+    return progress.model_copy(
+        update={
+            "backfill": True,
+            "backfill_position": position,
+            "cursor": position.cursor or None,
+            "asked_from": iso(datetime.fromisoformat(feed.since).replace(tzinfo=UTC)),
+            "asked_to": position.reached_to if position.cursor else "",
+            "status": "done" if is_done(position, feed.since) else "more",
+        }
+    )
+
+
+def is_done(position: BackfillPosition, since: str) -> bool:
+    """Tell if a backfill has reached its day, or the end of the listing."""
+    return position.is_at_end or ("" < position.reached_to < since)
+
+
+def reached_to(progress: Progress, source: Source, page: Page) -> str:
+    """Return the time back to which all listed posts are read after this page, as far as that is certain."""
+    if page.newest is None:
+        return progress.reached_to
+    time = page.newest.newest_at
+    if isinstance(source, Priced):
+        # Single posts of other networks can be out of order, such as pinned or imported ones.
+        time = min((post.posted_at for post in page.posts), default=time)
+    elif not source.newest_first and page.positions is None:
+        # The first post of such a page can have any time.
+        time = max((post.posted_at for post in page.posts), default=time)
+    return min(progress.reached_to or iso(time), iso(time))
+
+
+def reaches_since(feed: Feed, progress: Progress) -> bool:
+    """Tell if a backfill has reached its day."""
+    return progress.backfill and "" < progress.reached_to < (feed.since or "")
+
+
+def count_unread(position: BackfillPosition, page: Page) -> int:
+    """Count the posts that no backfill has read yet; only these use up the limit of a run.
+
+    ``position`` is that at which the run began; without a cursor, it began at the newest post.
+    """
+    is_known = not position.cursor and page.newest is not None and iso(page.newest.newest_at) >= position.reached_to
+    return 0 if is_known and position.reached_to else len(page.posts)
+
+
+def position_after(progress: Progress, stored: BackfillPosition, *, leaves_gap: bool) -> BackfillPosition:
+    """Return the position to store; a reading of new posts changes it only if it left older ones unread."""
+    if not progress.pages:
+        return stored
+    if progress.backfill:
+        reached = min(filter(None, [progress.reached_to, stored.reached_to]), default="")
+        # ``progress.is_at_end`` is about the day, this one about the listing.
+        is_at_end = progress.status == "done" and progress.stopped_by is None and not progress.is_at_end
+        return BackfillPosition(cursor=progress.cursor or "", reached_to=reached, is_at_end=is_at_end)
+    if not leaves_gap or progress.cursor is None:
+        return stored
+    return BackfillPosition(cursor=progress.cursor, reached_to=progress.reached_to)
+
+
+def warnings(progress: Progress, feed: Feed, source: Source) -> list[str]:
+    """Say that the network lists no posts back to the day of the backfill."""
+    position = progress.backfill_position
+    if not position.is_at_end or reaches_since(feed, progress):
+        return []
+    first = f"none before {position.reached_to[:10]}" if position.reached_to else "no older posts"
+    return [
+        f"{feed.name}: the backfill ends before {feed.since}: the network lists {first} (it lists:"
+        f" {source.manifest.lookback_of(feed)})"
+    ]
+
+
+def iso(time: datetime) -> str:
+    """Write a time so that times are compared as texts."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

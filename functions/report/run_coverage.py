@@ -1,0 +1,94 @@
+"""The coverage of a run's feeds: its rows in the lake, and the timelines that the next run reads."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
+from imagelake.lake.coverage import CoverageRow, RunRow, second, write_rows
+from imagelake.lake.rows import Status
+from imagelake.run import prices
+from imagelake.run.errors import ObjectMissingError
+from report.coverage import advance, cover, start_of
+from report.summary import Summary
+from report.timeline import LOOKBACK, Gap, Timeline
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+class Coverage:
+    """The rows and timelines of a run's feeds; Report finds the same ones if it is retried."""
+
+    def __init__(self, summary: Summary, bucket: Bucket, now: datetime) -> None:
+        run = summary.run
+        before = {feed.feed_id: _read(feed.feed_id, bucket) for feed in summary.feeds}
+        made = [cover(feed, run, before[feed.feed_id]) for feed in summary.feeds]
+        self._run_id = run.run_id
+        self._start = start_of(run)
+        written = write_rows(bucket, object_keys.coverage_rows(run), made)
+        self.rows = [row for row in written if row.feed_id in before]
+        (self.run_row,) = write_rows(bucket, object_keys.run_rows(run), [_run_row(summary, self.rows, now)])
+        self.timelines: dict[str, Timeline] = {}
+        for row in self.rows:
+            timeline = before[row.feed_id]
+            after = self.timelines[row.feed_id] = advance(timeline, row, run.dt)
+            if after != timeline:
+                bucket.put_json(object_keys.timeline(row.feed_id), after.model_dump(mode="json"))
+
+    @property
+    def gaps(self) -> list[tuple[CoverageRow, Gap]]:
+        """All gaps of the run's feeds that can be filled, the one that is lost first in front, then new lost ones."""
+        found = [(row, gap) for row in self.rows for gap in self.timelines[row.feed_id].gaps]
+        lost = [
+            (row, Gap(start=row.gap_start, end=row.gap_end, reason=LOOKBACK))
+            for row in self.rows
+            if row.gap_start and row.gap_end and row.gap_reason == LOOKBACK
+        ]
+        return sorted(found, key=lambda one: (one[1].recoverable_until or _NEVER, one[1].start)) + lost
+
+    @property
+    def hours_until_lost(self) -> float | None:
+        """Hours until the first gap begins to be lost, 0 if it has begun; ``None`` if no gap can be lost."""
+        times = [gap.recoverable_until for _, gap in self.gaps if gap.recoverable_until]
+        return max(0.0, (min(times) - self._start).total_seconds() / 3600) if times else None
+
+    @property
+    def became_silent(self) -> bool:
+        """Tell if this run is the first one that noticed the silence of a feed."""
+        return any(row.silent and self.timelines[row.feed_id].silent_run == self._run_id for row in self.rows)
+
+
+def _read(feed_id: str, bucket: Bucket) -> Timeline:
+    with suppress(ObjectMissingError):
+        return bucket.get_model(object_keys.timeline(feed_id), Timeline)
+    return Timeline()
+
+
+def _run_row(summary: Summary, rows: list[CoverageRow], now: datetime) -> RunRow:
+    run, start = summary.run, start_of(summary.run)
+    states = [row.state for row in rows]
+    batches = sum(len(feed.closed) + len(feed.open) for feed in summary.feeds)
+    sums = {name: sum(getattr(row, name) for row in rows) for name in ("calls", "posts", "new_posts")}
+    images = sum(summary.totals[status] for status in Status)
+    return RunRow(
+        run_id=run.run_id,
+        outcome=summary.outcome,
+        by_hand=run.by_hand,
+        retry_of=run.retry.run_id if run.retry else None,
+        started_at=start,
+        reported_at=second(now),
+        seconds=max(0, round((second(now) - start).total_seconds())),
+        feeds=len(rows),
+        complete=states.count("complete"),
+        no_activity=states.count("no_activity"),
+        gap=states.count("gap"),
+        failed_feeds=states.count("failed"),
+        not_requested=states.count("not_requested"),
+        batches=batches,
+        usd_networks=round(sum(row.usd for row in rows), 6),
+        usd_aws=round(prices.usd_of_run(len(rows), batches, images), 6),
+        **sums,
+        **{name: summary.totals[name] for name in ("planned", "shared", *Status)},
+    )

@@ -1,0 +1,234 @@
+"""A run that plans: nothing is fetched, and the report says what a run would read and cost."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+import check_input.app
+import fetch.app
+import report.app
+from imagelake.lake import object_keys
+from imagelake.run.aws import client
+from imagelake.run.errors import BadFeedError, BadInputError
+from imagelake.run.models import FeedEntry
+from imagelake.run.settings import Settings
+from imagelake.sources import get_source, parse_feed
+from imagelake.sources.contract import Counted
+from imagelake.web.messages import Response
+from report.estimates import IMAGES_PER_POST
+from tests.support.factories import OTHER_ENTRY, RUN, Context, event, failed
+from tests.support.fake_bus import Bus
+from tests.support.fake_lake import BOOKMARKS, Lake
+from tests.support.sent_metrics import sent_metrics
+from tests.support.web_server import WebServer
+
+PLAN = RUN.model_copy(update={"plan": True, "by_hand": True})
+
+
+def entry(config: Any) -> FeedEntry:
+    feed = parse_feed(config)
+    return FeedEntry(feed_id=feed.feed_id, name=feed.name, config=config)
+
+
+def look(config: Any) -> dict[str, Any]:
+    answer: dict[str, Any] = fetch.app.handler(event("fetch", run=PLAN, feed=entry(config)), Context())
+    return answer
+
+
+def planned(config: Any, **outlook: Any) -> dict[str, Any]:
+    facts = {"posts": None, "has_bookmark": False, "usd": 0.0} | outlook
+    return {"feed": entry(config).model_dump(), "status": "planned", "outlook": facts}
+
+
+def tell(*results: dict[str, Any], **run: Any) -> dict[str, Any]:
+    changed = PLAN.model_copy(update=run)
+    answer: dict[str, Any] = report.app.handler(event("report", run=changed, results=list(results)), Context())
+    return answer
+
+
+def plan_of(lake: Lake) -> dict[str, Any]:
+    found: dict[str, Any] = lake.bucket.get_json(object_keys.run_plan(RUN.run_id))
+    return found
+
+
+# ---- The input -------------------------------------------------------------------------------------------------------
+
+
+def test_plan_is_a_field_of_the_input_and_publishes_nothing(lake: Lake, bus: Bus) -> None:
+    request = event("check_input", input={"feeds": ["bluesky:bsky.app"], "plan": True})
+    assert check_input.app.handler(request, Context())["run"]["plan"] is True
+    assert bus.entries == []
+
+
+@pytest.mark.parametrize("bad", [1, "true", None, {}])
+def test_plan_is_true_or_false(lake: Lake, bad: Any) -> None:
+    request = event("check_input", input={"feeds": ["bluesky:bsky.app"], "plan": bad})
+    with pytest.raises(BadInputError, match="plan"):
+        check_input.app.handler(request, Context())
+
+
+def test_retry_cannot_be_planned(lake: Lake) -> None:
+    given = {"feeds": ["bluesky:bsky.app"], "plan": True, "retry": {"run_id": "daily-2026-03-31"}}
+    with pytest.raises(BadInputError, match="plan: a run that retries reads no posts"):
+        check_input.app.handler(event("check_input", input=given), Context())
+
+
+# ---- The question ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("feed", "path", "body", "number"),
+    [
+        # https://docs.bsky.app/docs/api/app-bsky-actor-get-profile
+        ("bluesky:bsky.app", "/xrpc/app.bsky.actor.getProfile?actor=bsky.app", {"postsCount": 741}, 741),
+        # https://docs.joinmastodon.org/methods/accounts/#lookup
+        ("mastodon:m.example@a", "/api/v1/accounts/lookup?acct=a", {"id": "1", "statuses_count": 8}, 8),
+        # https://www.mediawiki.org/wiki/API:Categoryinfo
+        (
+            "commons:Cats",
+            "/w/api.php?titles=Category:Cats",
+            {"query": {"pages": [{"title": "Category:Cats", "categoryinfo": {"files": 52}}]}},
+            52,
+        ),
+        # https://docs.x.com/x-api/posts/counts/introduction
+        ("x:NASA", "/2/tweets/counts/recent?query=from:NASA", {"data": [], "meta": {"total_tweet_count": 9}}, 9),
+        ("x:#cats", "/2/tweets/counts/recent?query=cats", {"data": [], "meta": {"total_tweet_count": "9"}}, None),
+        ("bluesky:bsky.app", "/xrpc/app.bsky.actor.getProfile?actor=bsky.app", {"postsCount": -1}, None),
+    ],
+)
+def test_network_states_a_number_without_posts(feed: str, path: str, body: Any, number: int | None) -> None:
+    parsed = parse_feed(feed)
+    source = get_source(parsed.source)
+    assert isinstance(source, Counted)
+    request = source.count_request(parsed, None)
+    assert request is not None
+    assert request.url.partition("//")[2].partition("/")[2] == path.partition("?")[0].removeprefix("/")
+    url = f"{request.url}?{urlencode(request.params)}"
+    page = source.parse(parsed, Response(200, {"content-type": "application/json"}, json.dumps(body).encode(), url))
+    assert (page.posts, page.rejects, page.declared) == ([], [], number)
+
+
+def test_only_x_is_asked_for_posts_since_the_bookmark(lake: Lake, website: WebServer, secrets_manager: Any) -> None:
+    secrets_manager.create_secret(Name="imagelake/x", SecretString='{"bearer_token": "token"}')
+    feed = {"source": "x", "account": "NASA", "server": website.origin}
+    lake.put_bookmark(entry(feed).feed_id, "42", "2026-04-01T12:00:00.000000Z")
+    website.put("/2/tweets/counts/recent", json.dumps({"data": [], "meta": {"total_tweet_count": 7}}).encode())
+    answer = look(feed)
+    assert (answer["status"], answer["pages"]) == ("planned", 0)
+    assert answer["outlook"] == {"posts": 7, "has_bookmark": True, "usd": 0.005}
+    (asked,) = website.asked
+    assert "since_id=42" in asked
+    for other in ("bluesky:bsky.app", "mastodon:m.example@a", "commons:Cats"):
+        lake.put_bookmark(entry(other).feed_id, "42", "2026-04-01T12:00:00.000000Z")
+        assert look(other)["outlook"] == {"posts": None, "has_bookmark": True, "usd": 0.0}
+
+
+def test_plan_writes_nothing_and_takes_no_lease(lake: Lake, website: WebServer) -> None:
+    feed = {"source": "bluesky", "account": "bsky.app", "server": website.origin}
+    website.put("/xrpc/app.bsky.actor.getProfile", b'{"postsCount": 35}')
+    before = lake.stored()
+    assert look(feed)["outlook"]["posts"] == 35
+    assert len(website.asked) == 1
+    assert lake.stored() == before
+    assert client("dynamodb").scan(TableName=BOOKMARKS)["Items"] == []
+
+
+def test_question_is_within_the_budget(
+    lake: Lake, website: WebServer, secrets_manager: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets_manager.create_secret(Name="imagelake/x", SecretString='{"bearer_token": "token"}')
+    monkeypatch.setenv("BUDGET_USD_PER_DAY", "0.007")
+    Settings.load.cache_clear()
+    feed = {"source": "x", "account": "NASA", "server": website.origin}
+    website.put("/2/tweets/counts/recent", json.dumps({"meta": {"total_tweet_count": 7}}).encode())
+    assert look(feed)["outlook"]["posts"] == 7
+    assert look(feed)["outlook"] == {"posts": None, "has_bookmark": False, "usd": 0.0}
+    assert len(website.asked) == 1
+    (spent,) = client("dynamodb").scan(TableName=BOOKMARKS)["Items"]
+    assert spent["spent"]["N"] == "5000"
+    assert spent["feed_id"]["S"] == f"budget#{datetime.now(UTC).date()}"
+
+
+def test_wrong_feed_fails_in_a_plan_too(lake: Lake) -> None:
+    with pytest.raises(BadFeedError):
+        look({"source": "facebook", "hashtag": "cats"})
+
+
+# ---- The report ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("config", "outlook", "posts", "pages", "usd", "basis"),
+    [
+        ("bluesky:bsky.app", {"posts": 741}, 741, 8, 0, "Bluesky was asked for all posts, also those without images"),
+        (
+            "bluesky:bsky.app",
+            {"posts": 9_741},
+            1_000,
+            10,
+            0,
+            "Bluesky was asked for all posts, also those without images",
+        ),
+        ("bluesky:bsky.app", {}, 1_000, 10, 0, "a guess: as many posts as the limit"),
+        ("bluesky:bsky.app", {"has_bookmark": True}, 100, 3, 0, "a guess: one page"),
+        ("x:NASA", {"posts": 7, "has_bookmark": True}, 7, 1, 0.035, "X was asked for the new posts"),
+        ({"source": "x", "account": "NASA", "cost_cap_usd": 0.2}, {"posts": 70}, 40, 1, 0.2, ""),
+        # The lookup of a handle costs 0.010 USD.
+        ({"source": "x", "account": "NASA", "form": "timeline", "limit": 200}, {}, 200, 2, 1.01, "a guess"),
+        ({"source": "x", "account": "12345", "form": "timeline", "limit": 200}, {}, 200, 2, 1.0, "a guess"),
+        ({"source": "bluesky", "account": "a.example", "since": "2025-01-01", "limit": 30}, {}, 30, 1, 0, "a guess"),
+        ("stream:posts", {}, 0, 1, 0, "the consumer of the stream"),
+    ],
+)
+def test_estimate_of_a_feed(
+    lake: Lake, config: Any, outlook: dict[str, Any], posts: int, pages: int, usd: float, basis: str
+) -> None:
+    tell(planned(config, **outlook))
+    found = plan_of(lake)["feeds"][0]["estimate"]
+    assert (found["posts"], found["pages"], found["network_usd"]) == (posts, pages, pytest.approx(usd))
+    assert found["images"] == round(posts * IMAGES_PER_POST)
+    assert found["basis"].startswith(basis)
+    assert found["aws_usd"] > 0
+    assert found["minutes"] > 0
+
+
+def test_usual_number_is_that_of_the_weekday(lake: Lake) -> None:
+    """2026-04-01 is a Wednesday."""
+    wednesdays = {"2026-03-25": 30, "2026-03-18": 40, "2026-03-11": 500}
+    key = object_keys.timeline(entry("bluesky:bsky.app").feed_id)
+    lake.bucket.put_json(key, {"days": {**wednesdays, "2026-03-24": 1, "2026-03-23": 3}})
+    tell(planned("bluesky:bsky.app", has_bookmark=True))
+    found = plan_of(lake)["feeds"][0]["estimate"]
+    assert (found["posts"], found["basis"]) == (40, "the usual number of this weekday in the last 3 weeks")
+    lake.bucket.put_json(key, {"days": {"2026-03-24": 1, "2026-03-23": 3, "2026-03-22": 9}})
+    tell(planned("bluesky:bsky.app", has_bookmark=True))
+    found = plan_of(lake)["feeds"][0]["estimate"]
+    assert (found["posts"], found["basis"]) == (3, "the usual number of the last 3 days")
+
+
+def test_plan_is_told_to_whoever_asked_and_stores_its_report_only(
+    lake: Lake, bus: Bus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = tell(planned("bluesky:bsky.app", posts=741), planned("x:NASA", posts=100, usd=0.005))
+    assert (answer["outcome"], answer["notify"], answer["error"]) == ("ok", True, None)
+    assert answer["subject"] == "Imagelake 2026-04-01 plan: 841 posts, 925 images, 0.51 USD"
+    assert "nothing was fetched" in answer["message"]
+    assert "x:NASA: 100 posts on 1 page, 110 images; 0.50 USD to the network" in answer["message"]
+    assert "The questions to the networks cost 0.005 USD." in answer["message"]
+    assert lake.bucket.list("") == [object_keys.run_plan(RUN.run_id)]
+    assert plan_of(lake)["totals"]["network_usd"] == 0.5
+    assert bus.entries == []
+    assert sent_metrics(capsys) == {}, "a plan is no good run"
+
+
+def test_feed_that_cannot_be_read_is_named(lake: Lake) -> None:
+    answer = tell(planned("bluesky:bsky.app", posts=7), failed(feed=OTHER_ENTRY), by_hand=False)
+    assert (answer["outcome"], answer["notify"]) == ("partial", True)
+    assert answer["subject"].endswith(", 1 failed")
+    line = "mastodon:x.example#cats: it cannot be read: SourceUnavailableError: x.example did not answer"
+    assert line in answer["message"]
