@@ -24,7 +24,9 @@ _MAX_FILES = 10
 _ITEM_COLUMNS = ("feed", "post", "result", "reason")
 
 
-def render(summary: Summary, images: list[ShownImage], items: list[ItemProblem], bucket: str) -> str:
+def render(
+    summary: Summary, coverage: list[str], images: list[ShownImage], items: list[ItemProblem], bucket: str
+) -> str:
     """Write the page."""
     run = summary.run
     parts = [
@@ -40,6 +42,7 @@ def render(summary: Summary, images: list[ShownImage], items: list[ItemProblem],
         _list("Warnings", summary.warnings),
         _list("Left out before download", summary.left_out),
         _list("Billed by the networks", summary.bills),
+        _list("Coverage", coverage),
         "<h2>Feeds</h2>",
         _table(_FEED_COLUMNS, (_feed_cells(feed) for feed in summary.feeds)),
         _section("Top errors", _table(("error", "items"), _text_rows(summary.errors.items())))

@@ -132,9 +132,21 @@ def test_next_run_knows_the_gap_and_closes_it(lake: Lake) -> None:
         " --since 2026-04-01",
     ]
     failing = report(run_of(3), failed(feed=ENTRY))
-    assert len(section(failing["message"], "Coverage")) == 3
+    # The feed is among those that need attention; the earlier gap is still open.
+    assert len(section(failing["message"], "Coverage")) == 2
     answer = report(run_of(4), read_until(4, asked_from="2026-04-01T04:00:00.000000Z"))
     assert section(answer["message"], "Coverage") == ["1 of 1 feed complete"]
+
+
+def test_message_has_at_most_ten_lines_about_coverage(lake: Lake) -> None:
+    feeds = [
+        FeedEntry(feed_id=f"feed-{n}", name=f"bluesky:u{n}.example", config=f"bluesky:u{n}.example") for n in range(15)
+    ]
+    report(run_of(1), *(read_until(1, feed) for feed in feeds))
+    stopped: dict[str, Any] = {"stopped_by": "posts", "limit": "posts", "oldest_at": "2026-04-01T22:30:15.500000Z"}
+    answer = report(run_of(2), *(read_until(2, feed, **stopped) for feed in feeds))
+    *lines, last = section(answer["message"], "Coverage")
+    assert (len(lines), last) == (10, "and 6 more: see the report")
 
 
 def test_gap_that_is_lost_soon_is_a_metric_and_has_a_time(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
