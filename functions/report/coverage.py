@@ -47,7 +47,8 @@ def cover(feed: FeedSummary, run: Run, before: Timeline) -> CoverageRow:
     plan = None if _is_not_requested(feed, run) else feed.plan
     read = read_span(plan, defined, start, before) if plan else None
     unreported = unreported_span(plan, defined, start, before) if plan else None
-    span = None if _is_not_requested(feed, run) else _span(plan, read, start, before)
+    is_backfill = plan.backfill if plan else isinstance(feed.config, dict) and "since" in feed.config
+    span = None if _is_not_requested(feed, run) or (is_backfill and not plan) else _span(plan, read, start, before)
     gap = _gap(span, [read, unreported], plan, before)
     state = _state(feed, run, gap, before)
     reason = _reason(feed, state)
@@ -58,7 +59,7 @@ def cover(feed: FeedSummary, run: Run, before: Timeline) -> CoverageRow:
         feed=feed.name,
         source=defined.source if defined else None,
         state=state,
-        backfill=bool(plan and plan.backfill),
+        backfill=is_backfill,
         requested_start=time_of(plan.asked_from) if plan else None,
         requested_end=start,
         read_start=read.start if read else None,
@@ -85,7 +86,8 @@ def advance(before: Timeline, row: CoverageRow, dt: str) -> Timeline:
         return before
     gaps = before.gaps
     if row.gap_start and row.gap_end:
-        gaps = [*gaps, Gap.model_validate(_gap_fields(row))]
+        reason, until = row.gap_reason or "", row.recoverable_until
+        gaps = [*gaps, Gap(start=row.gap_start, end=row.gap_end, reason=reason, recoverable_until=until)]
     for start, end in ((row.read_start, row.read_end), (row.unreported_start, row.unreported_end)):
         if start and end:
             gaps = [rest for gap in gaps for rest in _rest(gap, Span(start, end))]
@@ -182,11 +184,6 @@ def _rest(gap: Gap, read: Span | None) -> list[Gap]:
         )
         for piece in Span(gap.start, gap.end).without(read)
     ]
-
-
-def _gap_fields(row: CoverageRow) -> dict[str, object]:
-    reason, until = row.gap_reason or "", row.recoverable_until
-    return {"start": row.gap_start, "end": row.gap_end, "reason": reason, "recoverable_until": until}
 
 
 def _usual(before: Timeline, dt: str) -> float | None:

@@ -227,6 +227,17 @@ def test_first_run_that_a_rate_limit_ends_has_a_gap_without_a_begin(lake: Lake) 
     assert (row.state, row.gap_start, str(row.gap_end)) == ("gap", None, "2026-03-30 10:00:01+00:00")
 
 
+def test_backfill_that_fails_adds_no_time(lake: Lake) -> None:
+    report(run_of(1), read_until(1))
+    older = ENTRY.model_copy(
+        update={"config": {"source": "bluesky", "account": "alice.example.com", "since": "2025-01-01"}}
+    )
+    answer = report(run_of(2), failed(feed=older))
+    (row,) = rows(lake, run_of(2))
+    assert (row.state, row.backfill, row.span_start, row.gap_start) == ("failed", True, None, None)
+    assert section(answer["message"], "Coverage") == ["0 of 1 feed complete"]
+
+
 def test_execution_of_an_earlier_version_has_no_start(lake: Lake) -> None:
     report(run_of(1, started_at=""), up_to_date())
     (row,) = rows(lake, run_of(1))
