@@ -106,7 +106,8 @@ def advance(before: Timeline, row: CoverageRow, dt: str) -> Timeline:
 
 def _is_not_requested(feed: FeedSummary, run: Run) -> bool:
     """Tell if the run reads no posts of the feed: it retries items, the feed is removed, or another run reads it."""
-    return run.retry is not None or feed.config is None or feed.is_busy
+    has_no_result = feed.plan is None and feed.problem is None
+    return run.retry is not None or feed.config is None or feed.is_busy or has_no_result
 
 
 def _span(plan: FeedPlan | None, read: Span | None, start: datetime, before: Timeline) -> Span | None:

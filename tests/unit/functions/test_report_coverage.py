@@ -238,6 +238,13 @@ def test_backfill_that_fails_adds_no_time(lake: Lake) -> None:
     assert section(answer["message"], "Coverage") == ["0 of 1 feed complete"]
 
 
+def test_feed_without_a_plan_and_without_an_error_was_not_requested(lake: Lake) -> None:
+    report(run_of(1), read_until(1))
+    report(run_of(2), {"feed": ENTRY.model_dump(), "status": "up_to_date"})
+    (row,) = rows(lake, run_of(2))
+    assert (row.state, row.span_start, row.gap_start) == ("not_requested", None, None)
+
+
 def test_execution_of_an_earlier_version_has_no_start(lake: Lake) -> None:
     report(run_of(1, started_at=""), up_to_date())
     (row,) = rows(lake, run_of(1))
