@@ -15,7 +15,7 @@ from imagelake.lake.coverage import CoverageRow, State, second
 from imagelake.lake.rows import Status
 from imagelake.run.errors import BadFeedError
 from imagelake.run.models import FeedPlan, Run
-from imagelake.sources import Feed, parse_feed
+from imagelake.sources import Feed, get_source, parse_feed
 from report.spans import Span, look_back, read_span, time_of, unreported_span
 from report.summary import FeedSummary
 from report.timeline import LOOKBACK, Gap, Timeline, can_be_filled
@@ -35,9 +35,10 @@ def start_of(run: Run) -> datetime:
 
 
 def definition(feed: FeedSummary) -> Feed | None:
-    """Return the definition of a feed, ``None`` if it is removed or wrong."""
+    """Return the definition of a feed, ``None`` if it is removed or wrong, or if nobody knows its network."""
     with suppress(BadFeedError):
-        return parse_feed(feed.config) if feed.config is not None else None
+        defined = parse_feed(feed.config) if feed.config is not None else None
+        return defined if defined and get_source(defined.source) else None
     return None
 
 

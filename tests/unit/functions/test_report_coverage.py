@@ -251,8 +251,11 @@ def test_execution_of_an_earlier_version_has_no_start(lake: Lake) -> None:
     assert str(row.requested_end) == "2026-04-01 00:00:00+00:00"
 
 
-def test_wrong_feed_has_a_row_too(lake: Lake) -> None:
-    wrong = FeedEntry(feed_id="bad-1", name="nothing", config="nothing")
+@pytest.mark.parametrize(
+    "config", ["nothing", "nosuch:bob", {"source": "nosuch", "account": "bob"}, {"source": "x", "window": "a"}, 7]
+)
+def test_wrong_feed_has_a_row_too(lake: Lake, config: Any) -> None:
+    wrong = FeedEntry(feed_id="bad-1", name="nothing", config=config)
     report(run_of(1), failed("BadFeedError", wrong))
     (row,) = rows(lake, run_of(1))
     assert (row.state, row.source) == ("failed", None)
