@@ -12,12 +12,10 @@ from imagelake.lake.bucket import Bucket
 from imagelake.run.contracts import ReportRequest, ReportResult
 from imagelake.run.events import publish
 from imagelake.run.observability import RUN_ID, logger, metrics
-from report.contact_sheet import contact_sheet
 from report.events import events_of
 from report.feed_problems import FeedProblems
-from report.item_problems import item_problems
 from report.notification import message, subject
-from report.page import render
+from report.page import write_page
 from report.plan import report_plan
 from report.run_coverage import Coverage
 from report.run_metrics import send_metrics
@@ -37,20 +35,17 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
     summary = summarize(run, request.results, bucket, settings.run_failure_tolerance_percent)
     bucket.put_json(object_keys.run_summary(run.run_id), summary.model_dump(mode="json"))
-    page = render(summary, contact_sheet(summary, bucket), item_problems(summary, bucket), bucket.name)
-    bucket.put(object_keys.html_report(run.run_id), page.encode(), "text/html; charset=utf-8")
     now = datetime.now(UTC)
     coverage = Coverage(summary, bucket, now)
+    write_page(summary, coverage, bucket)
     problems = FeedProblems(summary, bucket)
     publish(settings.event_bus_name, *events_of(summary, bucket.name))
     send_metrics(summary, coverage.hours_until_lost, now)
-    failed = {feed.feed_id: feed.problem.error for feed in summary.feeds if feed.problem is not None}
-    logger.info("run reported", extra={"outcome": summary.outcome, "totals": summary.totals, "feed_problems": failed})
+    logger.info("run reported", extra=summary.logged)
     result = ReportResult.model_validate(
         {
             "outcome": summary.outcome,
-            # Whoever started a run by hand waits for its result. Other runs report a problem once a day, and the first
-            # run that notices a silence reports it.
+            # Whoever started a run by hand waits for its result. Other runs report a problem once a day.
             "notify": run.by_hand or coverage.became_silent or (summary.outcome != "ok" and not problems.all_notified),
             "error": "RunFailed" if summary.outcome == "failed" else None,
             "subject": subject(summary),

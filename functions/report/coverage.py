@@ -15,7 +15,7 @@ from imagelake.lake.coverage import CoverageRow, State, second
 from imagelake.lake.rows import Status
 from imagelake.run.errors import BadFeedError
 from imagelake.run.models import FeedPlan, Run
-from imagelake.sources import Feed, parse_feed
+from imagelake.sources import Feed, get_source, parse_feed
 from report.spans import Span, look_back, read_span, time_of, unreported_span
 from report.summary import FeedSummary
 from report.timeline import LOOKBACK, Gap, Timeline, can_be_filled
@@ -35,9 +35,10 @@ def start_of(run: Run) -> datetime:
 
 
 def definition(feed: FeedSummary) -> Feed | None:
-    """Return the definition of a feed, ``None`` if it is removed or wrong."""
+    """Return the definition of a feed, ``None`` if it is removed or wrong, or if nobody knows its network."""
     with suppress(BadFeedError):
-        return parse_feed(feed.config) if feed.config is not None else None
+        defined = parse_feed(feed.config) if feed.config is not None else None
+        return defined if defined and get_source(defined.source) else None
     return None
 
 
@@ -47,7 +48,8 @@ def cover(feed: FeedSummary, run: Run, before: Timeline) -> CoverageRow:
     plan = None if _is_not_requested(feed, run) else feed.plan
     read = read_span(plan, defined, start, before) if plan else None
     unreported = unreported_span(plan, defined, start, before) if plan else None
-    span = None if _is_not_requested(feed, run) else _span(plan, read, start, before)
+    is_backfill = plan.backfill if plan else isinstance(feed.config, dict) and "since" in feed.config
+    span = None if _is_not_requested(feed, run) or (is_backfill and not plan) else _span(plan, read, start, before)
     gap = _gap(span, [read, unreported], plan, before)
     state = _state(feed, run, gap, before)
     reason = _reason(feed, state)
@@ -58,7 +60,7 @@ def cover(feed: FeedSummary, run: Run, before: Timeline) -> CoverageRow:
         feed=feed.name,
         source=defined.source if defined else None,
         state=state,
-        backfill=bool(plan and plan.backfill),
+        backfill=is_backfill,
         requested_start=time_of(plan.asked_from) if plan else None,
         requested_end=start,
         read_start=read.start if read else None,
@@ -85,7 +87,8 @@ def advance(before: Timeline, row: CoverageRow, dt: str) -> Timeline:
         return before
     gaps = before.gaps
     if row.gap_start and row.gap_end:
-        gaps = [*gaps, Gap.model_validate(_gap_fields(row))]
+        reason, until = row.gap_reason or "", row.recoverable_until
+        gaps = [*gaps, Gap(start=row.gap_start, end=row.gap_end, reason=reason, recoverable_until=until)]
     for start, end in ((row.read_start, row.read_end), (row.unreported_start, row.unreported_end)):
         if start and end:
             gaps = [rest for gap in gaps for rest in _rest(gap, Span(start, end))]
@@ -104,7 +107,8 @@ def advance(before: Timeline, row: CoverageRow, dt: str) -> Timeline:
 
 def _is_not_requested(feed: FeedSummary, run: Run) -> bool:
     """Tell if the run reads no posts of the feed: it retries items, the feed is removed, or another run reads it."""
-    return run.retry is not None or feed.config is None or feed.is_busy
+    has_no_result = feed.plan is None and feed.problem is None
+    return run.retry is not None or feed.config is None or feed.is_busy or has_no_result
 
 
 def _span(plan: FeedPlan | None, read: Span | None, start: datetime, before: Timeline) -> Span | None:
@@ -182,11 +186,6 @@ def _rest(gap: Gap, read: Span | None) -> list[Gap]:
         )
         for piece in Span(gap.start, gap.end).without(read)
     ]
-
-
-def _gap_fields(row: CoverageRow) -> dict[str, object]:
-    reason, until = row.gap_reason or "", row.recoverable_until
-    return {"start": row.gap_start, "end": row.gap_end, "reason": reason, "recoverable_until": until}
 
 
 def _usual(before: Timeline, dt: str) -> float | None:

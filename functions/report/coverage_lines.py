@@ -19,7 +19,7 @@ def coverage_lines(coverage: Coverage) -> list[str]:
     silent = [row for row in asked if row.silent]
     return [
         f"{complete} of {count(len(asked), 'feed', 'feeds')} complete",
-        *(_gap_line(row, gap) for row, gap in coverage.gaps),
+        *(_gap_line(row, gap) for row, gap in coverage.gaps if not _is_named(row, gap)),
         *(f"{row.feed}: silent, no new post; {row.usual or 0:g} are usual on this weekday" for row in silent),
     ]
 
@@ -29,6 +29,11 @@ def money_lines(row: RunRow) -> list[str]:
     total = row.usd_networks + row.usd_aws
     line = f"networks {row.usd_networks:.3f} USD, AWS about {row.usd_aws:.3f} USD"
     return [f"{line}; {1000 * total / row.ok:.2f} USD per 1,000 new images" if row.ok else line]
+
+
+def _is_named(row: CoverageRow, gap: Gap) -> bool:
+    """Tell if the gap is that of a feed that failed: it is among the feeds that need attention, and no post is lost."""
+    return row.state == "failed" and gap.start == row.gap_start and gap.recoverable_until is None
 
 
 def _gap_line(row: CoverageRow, gap: Gap) -> str:

@@ -15,6 +15,8 @@ from report.summary import FeedSummary, Summary, count
 _MAX_ERRORS = 10
 # Pipeline Failed shows the message as its cause, whose length is limited.
 _MAX_LINES = 20
+# A gap's line has the name of its feed twice.
+_MAX_GAPS = 10
 # It has to have less than 100 characters: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 _MAX_SUBJECT = 99
 # A failure is in capitals, so that it is seen in a list of mails.
@@ -43,7 +45,7 @@ def message(
         _section("Left out before download", _first(summary.left_out)),
         _section("Backfill", _first(summary.backfills)),
         _section("Billed by the networks", _first(summary.bills)),
-        _section("Coverage", _first(coverage_lines(coverage))),
+        _section("Coverage", _first(coverage_lines(coverage), _MAX_GAPS)),
         _section("Cost", money_lines(coverage.run_row)),
         _section("Top errors", [f"{number} x {code}" for code, number in list(summary.errors.items())[:_MAX_ERRORS]]),
         _section("Where to look", _links(summary, bucket, runbook)),
@@ -81,10 +83,10 @@ def _section(title: str, lines: list[str]) -> str:
     return "\n".join([f"{title}:", *(f"  {line}" for line in lines)]) if lines else ""
 
 
-def _first(lines: list[str]) -> list[str]:
+def _first(lines: list[str], most: int = _MAX_LINES) -> list[str]:
     """Take the first lines, and say how many there are more."""
-    rest = len(lines) - _MAX_LINES
-    return lines[:_MAX_LINES] + ([f"and {rest} more: see the report"] if rest > 0 else [])
+    rest = len(lines) - most
+    return lines[:most] + ([f"and {rest} more: see the report"] if rest > 0 else [])
 
 
 def _problem_line(feed: FeedSummary, since: Mapping[str, str]) -> str:

@@ -8,12 +8,15 @@ from html import escape
 from pathlib import Path
 
 from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
 from imagelake.lake.parts import StagedRow
 from imagelake.lake.rows import Status
 from imagelake.run.masking import mask
-from report.contact_sheet import ShownImage
-from report.item_problems import ItemProblem
+from report.contact_sheet import ShownImage, contact_sheet
+from report.coverage_lines import coverage_lines
+from report.item_problems import ItemProblem, item_problems
 from report.notification import HEADLINES
+from report.run_coverage import Coverage
 from report.summary import FeedSummary, Summary
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -24,7 +27,16 @@ _MAX_FILES = 10
 _ITEM_COLUMNS = ("feed", "post", "result", "reason")
 
 
-def render(summary: Summary, images: list[ShownImage], items: list[ItemProblem], bucket: str) -> str:
+def write_page(summary: Summary, coverage: Coverage, bucket: Bucket) -> None:
+    """Write the page with the images and the problems of a run."""
+    images, items = contact_sheet(summary, bucket), item_problems(summary, bucket)
+    page = render(summary, coverage_lines(coverage), images, items, bucket.name)
+    bucket.put(object_keys.html_report(summary.run.run_id), page.encode(), "text/html; charset=utf-8")
+
+
+def render(
+    summary: Summary, coverage: list[str], images: list[ShownImage], items: list[ItemProblem], bucket: str
+) -> str:
     """Write the page."""
     run = summary.run
     parts = [
@@ -41,6 +53,7 @@ def render(summary: Summary, images: list[ShownImage], items: list[ItemProblem],
         _list("Left out before download", summary.left_out),
         _list("Backfill", summary.backfills),
         _list("Billed by the networks", summary.bills),
+        _list("Coverage", coverage),
         "<h2>Feeds</h2>",
         _table(_FEED_COLUMNS, (_feed_cells(feed) for feed in summary.feeds)),
         _section("Top errors", _table(("error", "items"), _text_rows(summary.errors.items())))

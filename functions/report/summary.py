@@ -53,6 +53,12 @@ class Summary(FrozenModel):
     feeds: list[FeedSummary]
 
     @property
+    def logged(self) -> dict[str, Any]:
+        """The facts for the log, which names feeds by their ids."""
+        problems = {feed.feed_id: feed.problem.error for feed in self.feeds if feed.problem is not None}
+        return {"outcome": self.outcome, "totals": self.totals, "feed_problems": problems}
+
+    @property
     def warnings(self) -> list[str]:
         """Facts about feeds that did not fail but need attention, one sentence each."""
         return [warning for feed in self.feeds for warning in warnings_of(feed, self.run)]

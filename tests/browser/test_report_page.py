@@ -105,4 +105,4 @@ def _report() -> str:
     }
     row |= {"permalink": None}
     images = [ShownImage(row, IMAGE) for _ in range(48)]  # type: ignore[arg-type]
-    return render(summary, images, items, "bucket-" + LONG)
+    return render(summary, [f"{LONG}: gap"], images, items, "bucket-" + LONG)

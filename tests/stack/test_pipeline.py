@@ -21,6 +21,7 @@ from tests.support.deployed_stack import Stack
 from tests.support.metrics import OWN, SENT, drawn, watched
 from tests.support.servers import Servers
 from tests.support.wire.sample import SampleServer
+from tools.glue_views import VIEWS
 
 EXPECTED = {"planned": 36, "shared": 0, "ok": 31, "duplicate": 1, "rejected": 3, "failed": 1, "erased": 0}
 ERRORS = {"forbidden": 1, "not_an_image": 1, "too_many_pixels": 1, "truncated": 1}
@@ -134,7 +135,13 @@ def test_metrics_of_the_dashboard_are_sent_by_a_run(stack: Stack) -> None:
     assert sent <= {(metric.name, metric.dimensions, metric.service) for metric in SENT}
     shown = {metric.name for metric in {*drawn(), *watched()} if metric.namespace == OWN}
     # A run has one outcome, and this one neither a token nor a feed in problem.
-    assert shown - {name for name, _, _ in sent} <= {"RunsOk", "RunsFailed", "FeedProblems", "TokenExpiresInDays"}
+    assert shown - {name for name, _, _ in sent} <= {
+        "RunsOk",
+        "RunsFailed",
+        "FeedProblems",
+        "TokenExpiresInDays",
+        "HoursUntilLost",
+    }
 
 
 @pytest.mark.skipif(
@@ -245,7 +252,7 @@ def test_views_are_deployed_with_the_name_of_their_database(stack: Stack) -> Non
     database = stack.outputs["GlueDatabaseName"]
     tables = stack.engine.client("glue").get_tables(DatabaseName=database)["TableList"]
     views = {table["Name"]: table["ViewOriginalText"] for table in tables if table["TableType"] == "VIRTUAL_VIEW"}
-    assert views.keys() == {"images_meta", "images_unique", "images_failures"}
+    assert views.keys() == {one.name for one in VIEWS}
     for text in views.values():
         assert json.loads(base64.b64decode(text.split()[3]))["schema"] == database
 

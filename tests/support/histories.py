@@ -19,7 +19,7 @@ from fetch.pager import Pager
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.coverage import CoverageRow
 from imagelake.lake.suppression import SuppressionList
-from imagelake.run.errors import FeedBusyError, ImagelakeError, RateLimitedError
+from imagelake.run.errors import FeedBusyError, ImagelakeError, RateLimitedError, SourceUnavailableError
 from imagelake.run.failures import Failure
 from imagelake.run.models import FeedPlan, Progress, Retry, Run, Stop
 from imagelake.run.posts import Post
@@ -156,9 +156,11 @@ class History:
             newest = Bookmark.model_validate(plan.bookmark.model_dump())
             if self.bookmark is None or newest.newest_at >= self.bookmark.newest_at:
                 self.bookmark = newest
+        if more.get("fails_later"):
+            plan, error = None, SourceUnavailableError("a later step failed")
         if more.get("killed_early"):
             self.known, self.read_posts = before, posts
-        elif more.get("killed"):
+        elif more.get("killed") or more.get("fails_later"):
             # Only the bookmark tells what it has read, and the next run tells it.
             assert self.bookmark is not None
             self._pending |= self.known & ~before & seconds(BEGIN, self.bookmark.newest_at)

@@ -1,4 +1,4 @@
-"""Twenty recorded histories of a feed: every second of its time is in one state, no gap is missed, none is invented.
+"""Recorded histories of a feed: every second of its time is in one state, no gap is missed, none is invented.
 
 The runs go through the real pager and the real coverage. What a run truly knows is computed from its pages alone.
 """
@@ -225,6 +225,17 @@ def killed_runs() -> tuple[History, list[Gap]]:
     return history, []
 
 
+def feed_that_failed_after_its_posts_were_read() -> tuple[History, list[Gap]]:
+    """The result of a failed feed has no plan; what its run has read after its newest post is read by the next one."""
+    history = History(MadeUp(every(60)))
+    history.run(at(1, "05:00"))
+    row = history.run(at(2, "05:00"), fails_later=True)
+    assert row
+    assert (row.state, row.gap_start) == ("failed", at(1, "05:00"))
+    history.run(at(3, "05:00"))
+    return history, []
+
+
 def posts_that_come_while_a_run_reads() -> tuple[History, list[Gap]]:
     """The bookmark is later than the start of its run."""
     history = History(MadeUp(every(2, days=4), seconds_a_page=40))
@@ -261,6 +272,7 @@ HISTORIES: list[Callable[[], tuple[History, list[Gap]]]] = [
     rate_limit_that_the_next_run_makes_good, outage_of_two_days, outage_that_lasts, outage_beyond_the_look_back,
     late_run_beyond_the_look_back, late_run_within_the_look_back, short_listing, silence, used_up_cost,
     backfill_of_a_gap, backfill_that_is_not_done, backfill_before_the_first_run, busy_removed_and_retried, killed_runs,
+    feed_that_failed_after_its_posts_were_read,
     posts_that_come_while_a_run_reads, listing_from_the_bookmark_on, first_run_fails,
 ]  # fmt: skip
 
@@ -338,7 +350,8 @@ def test_any_history(seed: int) -> None:
             history.run(now, faults={rng.randrange(1, 4): rate_limited()})
         elif what < 0.5:
             is_first = history.timeline.bookmark_at is None
-            history.run(now, killed=not is_first, killed_early=is_first)
+            kills: dict[str, Any] = {rng.choice(["killed", "fails_later"]): not is_first}
+            history.run(now, killed_early=is_first, **kills)
             # Such a run may leave out posts, and nobody knows which: then its time counts as unread.
             may_be_unread |= not is_first and bool(kind.keys() & {"post_usd", "newest", "lookback"})
         else:

@@ -11,6 +11,7 @@ import pytest
 
 import erase_pages.raw_pages
 from erase_pages.app import handler
+from fetch.bookmarks import FeedPosition
 from fetch.pager import Pager
 from imagelake.lake import object_keys
 from imagelake.lake.erased_objects import ErasedObjects
@@ -23,7 +24,7 @@ from imagelake.sources.raw_pages import stored_response
 from imagelake.web.messages import Request, Response
 from tests.support import feed_bodies
 from tests.support.erasures import ERASURE_ID, Killed, killed_at, request_erasure, restore, saved, versions
-from tests.support.factories import RUN, Context, event
+from tests.support.factories import NO_BUDGETS, RUN, Context, event
 from tests.support.fake_lake import SUPPRESSION_KEY, SUPPRESSIONS, Lake
 from tests.support.listings import DID, LISTINGS, Entry
 
@@ -109,8 +110,8 @@ def test_one_post_leaves_the_pages_of_every_network(lake: Lake, text: str) -> No
             return response, source.parse(feed, response)
 
     def fetch() -> int:
-        pager = Pager(source, feed, feed.feed_id, RUN, cast(Any, Reader()), lake.bucket, SuppressionList())
-        return pager.read(Progress(), None, lambda: 300.0).pages
+        pager = Pager(source, feed, feed.feed_id, RUN, cast(Any, Reader()), lake.bucket, SuppressionList(), NO_BUDGETS)
+        return pager.read(Progress(), FeedPosition(), lambda: 300.0).pages
 
     pages = range(fetch())
     before = [read_page(lake, feed, number) for number in pages]

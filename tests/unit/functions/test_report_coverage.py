@@ -132,9 +132,21 @@ def test_next_run_knows_the_gap_and_closes_it(lake: Lake) -> None:
         " --since 2026-04-01",
     ]
     failing = report(run_of(3), failed(feed=ENTRY))
-    assert len(section(failing["message"], "Coverage")) == 3
+    # The feed is among those that need attention; the earlier gap is still open.
+    assert len(section(failing["message"], "Coverage")) == 2
     answer = report(run_of(4), read_until(4, asked_from="2026-04-01T04:00:00.000000Z"))
     assert section(answer["message"], "Coverage") == ["1 of 1 feed complete"]
+
+
+def test_message_has_at_most_ten_lines_about_coverage(lake: Lake) -> None:
+    feeds = [
+        FeedEntry(feed_id=f"feed-{n}", name=f"bluesky:u{n}.example", config=f"bluesky:u{n}.example") for n in range(15)
+    ]
+    report(run_of(1), *(read_until(1, feed) for feed in feeds))
+    stopped: dict[str, Any] = {"stopped_by": "posts", "limit": "posts", "oldest_at": "2026-04-01T22:30:15.500000Z"}
+    answer = report(run_of(2), *(read_until(2, feed, **stopped) for feed in feeds))
+    *lines, last = section(answer["message"], "Coverage")
+    assert (len(lines), last) == (10, "and 6 more: see the report")
 
 
 def test_gap_that_is_lost_soon_is_a_metric_and_has_a_time(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
@@ -215,14 +227,35 @@ def test_first_run_that_a_rate_limit_ends_has_a_gap_without_a_begin(lake: Lake) 
     assert (row.state, row.gap_start, str(row.gap_end)) == ("gap", None, "2026-03-30 10:00:01+00:00")
 
 
+def test_backfill_that_fails_adds_no_time(lake: Lake) -> None:
+    report(run_of(1), read_until(1))
+    older = ENTRY.model_copy(
+        update={"config": {"source": "bluesky", "account": "alice.example.com", "since": "2025-01-01"}}
+    )
+    answer = report(run_of(2), failed(feed=older))
+    (row,) = rows(lake, run_of(2))
+    assert (row.state, row.backfill, row.span_start, row.gap_start) == ("failed", True, None, None)
+    assert section(answer["message"], "Coverage") == ["0 of 1 feed complete"]
+
+
+def test_feed_without_a_plan_and_without_an_error_was_not_requested(lake: Lake) -> None:
+    report(run_of(1), read_until(1))
+    report(run_of(2), {"feed": ENTRY.model_dump(), "status": "up_to_date"})
+    (row,) = rows(lake, run_of(2))
+    assert (row.state, row.span_start, row.gap_start) == ("not_requested", None, None)
+
+
 def test_execution_of_an_earlier_version_has_no_start(lake: Lake) -> None:
     report(run_of(1, started_at=""), up_to_date())
     (row,) = rows(lake, run_of(1))
     assert str(row.requested_end) == "2026-04-01 00:00:00+00:00"
 
 
-def test_wrong_feed_has_a_row_too(lake: Lake) -> None:
-    wrong = FeedEntry(feed_id="bad-1", name="nothing", config="nothing")
+@pytest.mark.parametrize(
+    "config", ["nothing", "nosuch:bob", {"source": "nosuch", "account": "bob"}, {"source": "x", "window": "a"}, 7]
+)
+def test_wrong_feed_has_a_row_too(lake: Lake, config: Any) -> None:
+    wrong = FeedEntry(feed_id="bad-1", name="nothing", config=config)
     report(run_of(1), failed("BadFeedError", wrong))
     (row,) = rows(lake, run_of(1))
     assert (row.state, row.source) == ("failed", None)
