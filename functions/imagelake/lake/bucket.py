@@ -62,6 +62,10 @@ class Bucket:
                 return b""
             raise
 
+    def get_end(self, key: str, length: int) -> bytes:
+        """Read the last ``length`` bytes; fewer if the object is shorter."""
+        return self._read(key, Range=f"bytes=-{length}")[0]
+
     def _read(self, key: str, **options: Any) -> tuple[bytes, GetObjectOutputTypeDef]:
         """Read a complete body with the right checksum; return it with its response."""
         with aws_errors(key):

@@ -5,12 +5,17 @@ So a worker sees if its work is done already, and a step that cannot read Parque
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from urllib.parse import quote
+
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket, Version
 from imagelake.run.models import Batch
 
 # The SHA-256 of each staged result, separated by spaces: the batch's own, then those of runs that retried items of it.
 _STAGED = "staged-sha256"
+# The id of the last rebuild that has rewritten the file.
+_REBUILT_BY = "rebuilt-by"
 # S3 allows 2 KB of metadata, which is room for 31: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
 _MAX_RETRIES = 20
 
@@ -23,6 +28,16 @@ def read_version(bucket: Bucket, batch: Batch) -> Version | None:
 def is_made_from(version: Version, staged_sha256: str) -> bool:
     """Return whether a file has the rows of a staged result."""
     return staged_sha256 in version.metadata.get(_STAGED, "").split()
+
+
+def is_rebuilt_by(version: Version, rebuild_id: str) -> bool:
+    """Return whether a rebuild has rewritten a file, and no later one has."""
+    return version.metadata.get(_REBUILT_BY) == quote(rebuild_id)
+
+
+def is_read_version(version: Version | None, batch: Batch) -> bool:
+    """Return whether a file is still the one that a rebuild has read."""
+    return version is not None and version.etag.strip('"') == batch.read_etag
 
 
 def find_difference(bucket: Bucket, batch: Batch, rows: int, staged_sha256: str) -> str | None:
@@ -41,9 +56,10 @@ def find_difference(bucket: Bucket, batch: Batch, rows: int, staged_sha256: str)
 def write_file(bucket: Bucket, batch: Batch, body: bytes, staged_sha256: str, before: Version | None) -> bool:
     """Write a batch's file unless it has changed since ``before``; return whether it was written.
 
-    A retry adds its rows to those of ``before``; any other batch replaces them.
+    A retry or a rebuild adds its rows to those of ``before``; any other batch replaces them.
     """
-    earlier = before.metadata.get(_STAGED, "").split() if before is not None and batch.retried_by else []
+    known = before.metadata if before is not None and batch.replaces_rows else {}
+    earlier = known.get(_STAGED, "").split()
     # The batch's own is the first one, and a late worker must always find it.
     made_from = [*earlier[:1], *[*earlier[1:], staged_sha256][-_MAX_RETRIES:]]
     return bucket.put_if_unchanged(
@@ -51,5 +67,12 @@ def write_file(bucket: Bucket, batch: Batch, body: bytes, staged_sha256: str, be
         body,
         "application/vnd.apache.parquet",
         before,
-        {_STAGED: " ".join(made_from)},
+        {_STAGED: " ".join(made_from)} | _rebuilt_by(batch, known),
     )
+
+
+def _rebuilt_by(batch: Batch, known: Mapping[str, str]) -> dict[str, str]:
+    # The metadata of an object is ASCII, and the name of an execution may not be.
+    if batch.rebuilt_by:
+        return {_REBUILT_BY: quote(batch.rebuilt_by)}
+    return {_REBUILT_BY: known[_REBUILT_BY]} if _REBUILT_BY in known else {}

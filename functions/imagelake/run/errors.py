@@ -17,6 +17,7 @@
     │   ├── StorageDeniedError        our role, bucket or table is not set up for this call
     │   ├── ObjectMissingError        an object a step relies on is not there
     │   ├── DamagedObjectError        an object a step relies on is not as it was written
+    │   ├── FileChangedError          a dataset file is not the one that a rebuild has read
     │   ├── ReconciliationError       planned items, rows and mappings do not add up
     │   ├── DownloadError             one image could not be fetched; carries an ErrorCode
     │   └── ImageRejectedError        one image is not acceptable; carries an ErrorCode
@@ -158,6 +159,10 @@ class ObjectMissingError(PermanentError):
 
 class DamagedObjectError(PermanentError):
     """An object that a step needs is not as it was written; the message names its key."""
+
+
+class FileChangedError(PermanentError):
+    """A dataset file has changed since a rebuild has read it, so the rebuild has to read it again."""
 
 
 class ReconciliationError(PermanentError):

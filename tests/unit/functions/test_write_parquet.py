@@ -259,10 +259,10 @@ def test_file_of_another_staged_result_is_replaced(lake: Lake) -> None:
 def test_late_worker_does_not_undo_a_newer_file(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     planned = keep_rows(lake, plan(item("one")))
 
-    def write_first(table: pd.DataFrame) -> bytes:
+    def write_first(table: pd.DataFrame, made_with: Any) -> bytes:
         # While this worker makes its file, another one finds newer rows and writes their file.
         monkeypatch.undo()
-        body = to_parquet(table)
+        body = to_parquet(table, made_with)
         write(planned)
         staged_anew(lake, planned, caption="new")
         write(planned)
@@ -306,11 +306,11 @@ def test_second_of_two_retries_is_refused_and_reads_the_file_again(
     first, second = (retried(lake, planned, f"retry-{each.post_id}", each, image=image) for each in items)
     puts = watch(monkeypatch, "PutObject")
 
-    def write_first(table: pd.DataFrame) -> bytes:
+    def write_first(table: pd.DataFrame, made_with: Any) -> bytes:
         # After this worker has read the file, another one changes it.
         monkeypatch.setattr("write_parquet.file.to_parquet", to_parquet)
         write(first)
-        return to_parquet(table)
+        return to_parquet(table, made_with)
 
     monkeypatch.setattr("write_parquet.file.to_parquet", write_first)
     write(second)
