@@ -56,13 +56,14 @@ def to_table(rows: list[Row]) -> pd.DataFrame:
     return table.astype(_DTYPES)
 
 
-def read(bucket: Bucket, key: str, version: Version) -> pd.DataFrame | None:
-    """Read a file, with nulls in columns that it lacks; return ``None`` if it is another version by now."""
+def read(bucket: Bucket, key: str, version: Version, columns: list[str] | None = None) -> pd.DataFrame | None:
+    """Read a file, or some columns, with nulls in those that it lacks; ``None`` if it is another version by now."""
     with aws_errors(key):
         try:
             return wr.s3.read_parquet(
                 [f"s3://{bucket.name}/{key}"],
                 schema=schema(),
+                columns=columns,
                 dtype_backend="pyarrow",
                 use_threads=False,
                 s3_additional_kwargs={"IfMatch": version.etag},

@@ -160,11 +160,15 @@ class Bucket:
         """Return whether an object exists."""
         return self.version(key) is not None
 
-    def list(self, prefix: str) -> list[str]:
-        """List all keys that start with ``prefix``, in order."""
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """List all keys that start with ``prefix``, in order, each with the size of its object."""
         with aws_errors(prefix):
             pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
-            return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+            return {entry["Key"]: entry["Size"] for page in pages for entry in page.get("Contents", [])}
+
+    def list(self, prefix: str) -> list[str]:
+        """List all keys that start with ``prefix``, in order."""
+        return [*self.sizes(prefix)]
 
     def delete(self, key: str, version: Version | None = None) -> None:
         """Delete an object, which may not exist; with ``version``, only if it is still this version."""

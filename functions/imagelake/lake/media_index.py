@@ -117,6 +117,32 @@ class MediaIndex:
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(lambda sha256: self._put_rejected(sha256, media_ids[sha256]), media_ids))
 
+    def replace(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+        """Write an entry in place of ``before``; return ``False`` if the entry has another status or original by now."""
+        original = before.get("duplicate_of")
+        existing = self._put(
+            dict(after),
+            ConditionExpression="#status = :status AND "
+            + ("attribute_not_exists(duplicate_of)" if original is None else "duplicate_of = :original"),
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues={":status": _to_dynamo(before["status"])}
+            | ({} if original is None else {":original": _to_dynamo(original)}),
+        )
+        return existing is None
+
+    def disown(self, media_ids: Mapping[str, str]) -> None:
+        """Note that raw images, by SHA-256, are in no row any more, because these owners of theirs are rejected."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(lambda sha256: self._put_disowned(sha256, media_ids[sha256]), media_ids))
+
+    def _put_disowned(self, sha256: str, media_id: str) -> None:
+        self._put(
+            {"media_id": raw_image_id(sha256), "owner": media_id, "state": _REJECTED},
+            ConditionExpression="#owner = :owner",
+            ExpressionAttributeNames={"#owner": "owner"},
+            ExpressionAttributeValues={":owner": _to_dynamo(media_id)},
+        )
+
     def _query(self, index: str, **keys: str) -> list[str]:
         """Find the media ids of the entries with these keys in an index, in the order of the index and of their ids."""
         with aws_errors(self._table):
