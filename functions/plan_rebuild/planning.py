@@ -32,6 +32,4 @@ def plan_rebuild(request: PlanRebuildRequest, bucket: Bucket) -> PlanRebuildResu
         by_hand=True,
     )
     file_bytes = sum(sizes[key] for key in batches)
-    return PlanRebuildResult(
-        run=run, rebuild=rebuild, list_key=list_key, files=len(batches), file_bytes=file_bytes
-    )
+    return PlanRebuildResult(run=run, rebuild=rebuild, list_key=list_key, files=len(batches), file_bytes=file_bytes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from typing import Any
+from typing import Any, cast
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
@@ -92,6 +92,5 @@ class RawImages:
         raise StorageUnavailableError(f"part {number}: {_TRIES} times another worker was first")
 
     def _as_it_was(self, row: Row) -> Row:
-        old: Any = self._old[row["media_id"]]
-        kept: Any = {name: old[name] for name in _KEPT}
-        return row | kept
+        old = self._old[row["media_id"]]
+        return cast(Row, row | {name: old[name] for name in _KEPT})

@@ -17,7 +17,11 @@ _CHANGING = ("status", "error_code", "duplicate_of")
 
 
 def map_changes(
-    batch: Batch, rows: list[StagedRow], entries: Mapping[str, Mapping[str, Any]], media_index: MediaIndex, bucket: Bucket
+    batch: Batch,
+    rows: list[StagedRow],
+    entries: Mapping[str, Mapping[str, Any]],
+    media_index: MediaIndex,
+    bucket: Bucket,
 ) -> int:
     """Change the entries that differ from their rows; return their number.
 
@@ -29,11 +33,11 @@ def map_changes(
     changes = [
         (entry, row) for row in differing if (entry := before.get(row["media_id"])) is not None and _differs(row, entry)
     ]
-    if changes and not is_read_version(read_version(bucket, batch), batch):
+    rejected = {row["raw_sha256"] or "": row["media_id"] for row in rows if row["status"] == Status.REJECTED}
+    if (changes or rejected) and not is_read_version(read_version(bucket, batch), batch):
         raise FileChangedError(f"the file of batch {batch.batch_id} has changed since the rebuild has read it")
-    # This comes before the entries: if a worker dies in between, they still differ, and it is done again.
-    lost = [row for entry, row in changes if entry["status"] == Status.OK and row["status"] == Status.REJECTED]
-    media_index.disown({row["raw_sha256"] or "": row["media_id"] for row in lost})
+    # Of all of them, because a rebuild that did not end may have made them owners.
+    media_index.disown(rejected)
     for entry, row in changes:
         if not media_index.replace(entry, dict(entry) | select(row, _CHANGING)):
             raise FileChangedError(f"{row['media_id']} has changed since the rebuild has read its file")
@@ -44,7 +48,9 @@ def check_owners(rows: list[StagedRow], media_index: MediaIndex) -> None:
     """Raise an error if a new owner has lost its image to another item, before its entry had the image."""
     expected = {row["raw_sha256"]: row["media_id"] for row in rows if row["raw_sha256"] is not None}
     if expected and media_index.own(expected) != expected:
-        raise StorageUnavailableError("another item became the owner of the same bytes, so this has to be decided again")
+        raise StorageUnavailableError(
+            "another item became the owner of the same bytes, so this has to be decided again"
+        )
 
 
 def _differs(row: StagedRow, entry: Mapping[str, Any] | None) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.hash_log_cache import HashLogCache
@@ -23,7 +23,12 @@ class Statuses:
     """Decides for one file. ``old`` are the rows of the file, ``entries`` those of the media index, by media id."""
 
     def __init__(
-        self, batch: Batch, old: Mapping[str, Any], entries: Mapping[str, Entry], media_index: MediaIndex, bucket: Bucket
+        self,
+        batch: Batch,
+        old: Mapping[str, Any],
+        entries: Mapping[str, Entry],
+        media_index: MediaIndex,
+        bucket: Bucket,
     ) -> None:
         self._batch = batch
         self._old = old
@@ -69,8 +74,7 @@ class Statuses:
 
     def _as_it_was(self, row: StagedRow) -> StagedRow:
         old = self._old[row["media_id"]]
-        kept: Any = {name: old[name] for name in _DUPLICATE}
-        return row | kept
+        return cast(StagedRow, row | {name: old[name] for name in _DUPLICATE})
 
 
 def _plain(value: Any) -> Any:

@@ -45,8 +45,8 @@ def _lines(report: RebuildReport) -> list[str]:
         lines.append(
             f"{counts.kept:,} images stay, although the new options reject them, because duplicates refer to them."
         )
-    for one in report.open[:_MAX_SHOWN]:
-        lines.append(f"Not rebuilt: {one.key}: {one.failure.error}: {one.failure.message}")
+    shown = report.open[:_MAX_SHOWN]
+    lines += [f"Not rebuilt: {one.key}: {one.failure.error}: {one.failure.message}" for one in shown]
     if report.open:
         lines.append(f"{len(report.open):,} files are as they were. Start the rebuild again with the same input.")
     return lines

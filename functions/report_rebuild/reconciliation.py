@@ -78,7 +78,7 @@ def reconcile(request: ReportRebuildRequest, bucket: Bucket) -> RebuildReport:
 
 def _read(request: ReportRebuildRequest, batch: Batch, bucket: Bucket) -> FileResult:
     """Read what the other steps have stored for one file, and look at the file itself."""
-    rebuild_id, key = request.run.run_id, object_keys.parquet(batch)
+    rebuild_id = request.run.run_id
     try:
         selected = bucket.get_model(object_keys.rebuild_selection(rebuild_id, batch.batch_id), Selected)
     except ObjectMissingError:

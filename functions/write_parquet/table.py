@@ -116,7 +116,7 @@ def stays(table: pd.DataFrame, new: pd.DataFrame) -> bool:
     return bool((is_old & table["image"].notna()).any())
 
 
-def to_parquet(table: pd.DataFrame, made_with: Sequence[Mapping[str, str]]) -> bytes:
+def to_parquet(table: pd.DataFrame, made_with: Sequence[Mapping[str, str]] = ()) -> bytes:
     """Make a file of a table; its metadata has the versions of the code that made the images."""
     columns = schema()
     made = json.dumps({"made_with": list(made_with)}, sort_keys=True)

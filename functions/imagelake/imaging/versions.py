@@ -1,4 +1,4 @@
-"""The versions of the libraries that touch pixels: with the same ones, the same file and options give the same bytes."""
+"""The versions of the libraries that touch pixels: with the same ones, the same file gives the same bytes."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ class MediaIndex:
             list(pool.map(lambda sha256: self._put_rejected(sha256, media_ids[sha256]), media_ids))
 
     def replace(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-        """Write an entry in place of ``before``; return ``False`` if the entry has another status or original by now."""
+        """Write an entry in place of ``before``; return ``False`` if its status or its original is another one by now."""
         original = before.get("duplicate_of")
         existing = self._put(
             dict(after),
@@ -131,9 +131,16 @@ class MediaIndex:
         return existing is None
 
     def disown(self, media_ids: Mapping[str, str]) -> None:
-        """Note that raw images, by SHA-256, are in no row any more, because these owners of theirs are rejected."""
+        """Note that raw images, by SHA-256, are in no row, if they are held by these items, which are rejected."""
+        entries = self.get_many(map(raw_image_id, media_ids))
+        held = {
+            sha256: media_id
+            for sha256, media_id in media_ids.items()
+            if (entry := entries.get(raw_image_id(sha256))) is not None
+            and (entry["owner"], entry["state"]) == (media_id, _HELD)
+        }
         with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(lambda sha256: self._put_disowned(sha256, media_ids[sha256]), media_ids))
+            list(pool.map(lambda sha256: self._put_disowned(sha256, held[sha256]), held))
 
     def _put_disowned(self, sha256: str, media_id: str) -> None:
         self._put(

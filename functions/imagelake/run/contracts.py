@@ -251,8 +251,6 @@ CONTRACTS: dict[str, Contract] = {
     "report": Contract(ReportRequest, ReportResult, STORAGE_ERRORS),
     "plan_rebuild": Contract(PlanRebuildRequest, PlanRebuildResult, AWS_ERRORS | {BadInputError}),
     "unpack": Contract(UnpackRequest, UnpackResult, STORAGE_ERRORS),
-    "rebuild_images": Contract(
-        BatchRequest, RebuiltCounts, STORAGE_ERRORS | {BatchDeadlineError, FileChangedError}
-    ),
+    "rebuild_images": Contract(BatchRequest, RebuiltCounts, STORAGE_ERRORS | {BatchDeadlineError, FileChangedError}),
     "report_rebuild": Contract(ReportRebuildRequest, ReportRebuildResult, STORAGE_ERRORS),
 }
