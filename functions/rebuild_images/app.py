@@ -29,6 +29,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     )
 
     for name, number in counts.model_dump().items():
-        metrics.add_metric(f"Rebuilt{name.capitalize()}", MetricUnit.Count, number)
+        metrics.add_metric(f"Rows{name.capitalize()}", MetricUnit.Count, number)
     logger.info("images rebuilt", extra={"batch": batch.model_dump(), "rows": counts.model_dump()})
     return counts.model_dump(mode="json")

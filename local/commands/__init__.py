@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import Protocol
 
-from local.commands import demo, feeds, logs, query, report, retry, run, status
+from local.commands import demo, feeds, logs, query, rebuild, report, retry, run, status
 from local.output import Output
 
 
@@ -31,5 +31,6 @@ COMMANDS: dict[str, Command] = {
     "query": query,
     "report": report,
     "retry": retry,
+    "rebuild": rebuild,
     "logs": logs,
 }

@@ -118,7 +118,7 @@ class MediaIndex:
             list(pool.map(lambda sha256: self._put_rejected(sha256, media_ids[sha256]), media_ids))
 
     def replace(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-        """Write an entry in place of ``before``; return ``False`` if its status or its original is another one by now."""
+        """Replace an entry; return ``False`` if its status or its original is another one than that of ``before``."""
         original = before.get("duplicate_of")
         existing = self._put(
             dict(after),
