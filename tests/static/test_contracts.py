@@ -19,6 +19,7 @@ from imagelake.run.failures import CaughtError
 from imagelake.run.models import Batch, Progress
 from tests.support.asl import (
     MACHINE,
+    REBUILD,
     ROOT,
     Json,
     lambda_tasks,
@@ -273,7 +274,8 @@ def test_event_with_an_unknown_field_is_found(name: str) -> None:
 
 
 def test_contracts_are_those_of_the_states() -> None:
-    assert {package(name) for name in LAMBDA_TASKS} == set(CONTRACTS)
+    names = {*LAMBDA_TASKS, *lambda_tasks(REBUILD)}
+    assert {package(name) for name in names} == set(CONTRACTS)
 
 
 def test_example_events_are_those_of_all_functions() -> None:

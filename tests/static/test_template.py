@@ -18,7 +18,7 @@ from imagelake.run.models import Run
 from imagelake.sources import SOURCES
 from imagelake.sources.contract import Authorized, RefreshesUrls
 from local.deploy import ONLY_WITH_TLS
-from tests.support.asl import MACHINE, RESOURCES, ROOT, TEMPLATE, Json, lambda_tasks, states, tasks
+from tests.support.asl import MACHINE, REBUILD, RESOURCES, ROOT, TEMPLATE, Json, lambda_tasks, states, tasks
 from tests.support.template_gate import EXECUTIONS, distributed_map, grants, listed, plain
 from tools.glue_projection import with_networks
 from tools.schedule import no_good_run_hours
@@ -73,10 +73,11 @@ def test_step_has_its_unit_tests(state: str) -> None:
 
 
 def test_every_function_is_a_step_or_outside_the_state_machine() -> None:
-    stems = {*LAMBDA_TASKS.values(), *OUTSIDE.values()}
+    tasks = LAMBDA_TASKS | lambda_tasks(REBUILD)
+    stems = {*tasks.values(), *OUTSIDE.values()}
     assert {name.removesuffix("Function") for name in of_type("AWS::Serverless::Function")} == stems
     packages = {app.parent.name for app in (ROOT / "functions").glob("*/app.py")}
-    assert packages == {*(state.replace(" ", "_").lower() for state in LAMBDA_TASKS), *OUTSIDE}
+    assert packages == {*(state.replace(" ", "_").lower() for state in tasks), *OUTSIDE}
 
 
 @pytest.mark.parametrize("package", OUTSIDE)
@@ -365,7 +366,9 @@ def test_every_alarm_and_rule_notifies_the_topic() -> None:
     ended, stopped, events = (
         RESOURCES[name]["Properties"] for name in ("RunEndedRule", "RunStoppedRule", "EventsRule")
     )
-    assert set(of_type("AWS::Events::Rule")) == {"RunEndedRule", "RunStoppedRule", "EventsRule"}
+    rebuild = RESOURCES["RebuildEndedRule"]["Properties"]
+    assert set(of_type("AWS::Events::Rule")) == {"RunEndedRule", "RunStoppedRule", "RebuildEndedRule", "EventsRule"}
+    assert [plain(target["Arn"]) for target in rebuild["Targets"]] == ["Topic"]
     assert [plain(target["Arn"]) for target in events["Targets"]] == ["EventsLogGroup.Arn"]
     assert {plain(target) for alarm in alarms for target in alarm["Properties"]["AlarmActions"]} == {"Topic"}
     # No state of the run can react to these two.
@@ -381,7 +384,7 @@ def rule_text(name: str) -> str:
     return str(text)
 
 
-@pytest.mark.parametrize("name", ["RunEndedRule", "RunStoppedRule"])
+@pytest.mark.parametrize("name", ["RunEndedRule", "RunStoppedRule", "RebuildEndedRule"])
 def test_text_of_a_rule_has_quotes_around_each_line(name: str) -> None:
     """EventBridge refuses a text without them: each line is a JSON text of its own."""
     lines = [json.loads(line) for line in rule_text(name).splitlines()]

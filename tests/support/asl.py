@@ -18,6 +18,7 @@ from local.package import read_template
 
 ROOT = Path(__file__).parents[2]
 DEFINITION = ROOT / "statemachine" / "image_pipeline.asl.json"
+REBUILD_DEFINITION = ROOT / "statemachine" / "rebuild.asl.json"
 
 Json = dict[str, Any]
 Rule = Callable[[Json], list[str]]
@@ -57,6 +58,7 @@ def strict_json(text: str) -> Json:
 
 
 MACHINE = strict_json(DEFINITION.read_text())
+REBUILD = strict_json(REBUILD_DEFINITION.read_text())
 TEMPLATE = read_template(ROOT / "template.yaml")
 RESOURCES: dict[str, Json] = TEMPLATE["Resources"]
 
@@ -255,6 +257,17 @@ def _a_failed_feed_is_a_result(scope: Scope) -> Iterator[str]:
         yield "Feed Failed does not pass on the failure and its error"
 
 
+def _a_failed_file_fails(scope: Scope) -> Iterator[str]:
+    for name, state in scope.states.items():
+        for catch in state.get("Catch", []):
+            # The file is read again.
+            is_change = catch["ErrorEquals"] == ["FileChangedError"] and catch["Next"] == "Unpack"
+            if not is_change and ends(scope, reachable(scope, catch["Next"])) != {"File Failed"}:
+                yield f"{name}: a caught error does not end in File Failed"
+    if scope.states.get("File Failed", {}).get("Type") != "Fail":
+        yield "File Failed is not a Fail"
+
+
 def _a_failed_batch_fails(scope: Scope) -> Iterator[str]:
     for name, state in scope.states.items():
         for catch in state.get("Catch", []):
@@ -268,6 +281,7 @@ _FAILURE_RULES: dict[str, Callable[[Scope], Iterator[str]]] = {
     "": _a_failed_run_notifies_and_fails,
     "For Each Feed": _a_failed_feed_is_a_result,
     "For Each Batch": _a_failed_batch_fails,
+    "For Each File": _a_failed_file_fails,
 }
 
 RULES: tuple[Rule, ...] = (

@@ -41,10 +41,13 @@ EXPLAINED = {
     "ImagePipelineRole: SendTraces reaches *": (
         "the same holds for these: https://docs.aws.amazon.com/step-functions/latest/dg/concepts-xray-tracing.html"
     ),
+    "RebuildRole: DeliverLogs reaches *": "as for ImagePipelineRole",
+    "RebuildRole: SendTraces reaches *": "as for ImagePipelineRole",
     "SECRETS_PREFIX, ${AWS::StackName}/, may be a secret": "a prefix of names; the function reads the secrets",
     "ALERT_WEBHOOK_SECRET, AlertWebhookSecret, may be a secret": "the name of a secret; the function reads the secret",
     "RunEndedRule: an event that does not arrive is lost": "EventBridge retries for a day, and NoGoodRunAlarm acts too",
     "RunStoppedRule: an event that does not arrive is lost": "EventBridge retries for a day; a person knows of it",
+    "RebuildEndedRule: an event that does not arrive is lost": "EventBridge retries for a day; a person has started it",
     "EventsRule: an event that does not arrive is lost": "a log of events; the report is in the bucket",
 }
 
@@ -59,7 +62,8 @@ def transformed(template: Json) -> Json:
     template = copy.deepcopy(template)
     # The transform accepts only uploaded files.
     template["Globals"]["Function"]["CodeUri"] = "s3://bucket/key"
-    template["Resources"]["ImagePipeline"]["Properties"]["DefinitionUri"] = "s3://bucket/key"
+    for machine in ("ImagePipeline", "Rebuild"):
+        template["Resources"][machine]["Properties"]["DefinitionUri"] = "s3://bucket/key"
     template["Resources"]["ImagingLayer"]["Properties"]["ContentUri"] = "s3://bucket/key"
     session = boto3.Session(region_name="us-east-1")
     result = Translator({}, Parser(), boto_session=session).translate(template, {})

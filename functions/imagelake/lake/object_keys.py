@@ -107,22 +107,22 @@ def batch_failure(run_id: str, batch_id: str) -> str:
 
 def _rebuild_folder(folder: str, batch: Batch) -> str:
     """Name what a rebuild has made of one version of a batch's file."""
-    return f"work/rebuild/{batch.rebuilt_by}/{folder}/{batch.batch_id}/{batch.read_etag}"
+    return f"work/rebuild/{folder}/{batch.rebuilt_by}/{batch.batch_id}/{batch.read_etag}"
 
 
 def rebuild_list(rebuild_id: str) -> str:
     """Name the list of the batches whose files a rebuild reads."""
-    return f"work/rebuild/{rebuild_id}/list.json"
+    return f"work/rebuild/lists/{rebuild_id}.json"
 
 
 def rebuild_selection(rebuild_id: str, batch_id: str) -> str:
     """Name the number of rows that Unpack has selected in a file, and their bytes."""
-    return f"work/rebuild/{rebuild_id}/selected/{batch_id}.json"
+    return f"work/rebuild/selected/{rebuild_id}/{batch_id}.json"
 
 
 def rebuild_counts(rebuild_id: str, batch_id: str) -> str:
     """Name the counts of the rows that Rebuild Images has made of a file's raw images."""
-    return f"work/rebuild/{rebuild_id}/counts/{batch_id}.json"
+    return f"work/rebuild/counts/{rebuild_id}/{batch_id}.json"
 
 
 def rebuild_report(rebuild_id: str) -> str:

@@ -86,7 +86,7 @@ class Selected(FrozenModel):
 
 
 class RebuiltCounts(FrozenModel):
-    """What became of the selected rows of a file.
+    """Counts of the selected rows of a file, by what became of them.
 
     ``unreadable`` rows stay as they are, because their raw images are missing or damaged. ``kept`` rows stay because
     the new options reject an image to which duplicates refer. ``changed`` rows have another status than before.

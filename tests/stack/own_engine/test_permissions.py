@@ -66,7 +66,7 @@ sqs:SendMessage
 """
 ROLES = re.findall(r"^\| `(\w+)` \|", DOCUMENT, re.MULTILINE)
 # What the engine does in these roles' names, it does without asking; test_template.py has what they are for.
-SERVICES = ["Schedule", "ImagePipeline"]
+SERVICES = ["Schedule", "ImagePipeline", "Rebuild"]
 FUNCTIONS = [role for role in ROLES if role not in SERVICES]
 ACCOUNT = "000000000000"
 HERE = f"{REGION}:{ACCOUNT}"
@@ -163,6 +163,15 @@ class Deployed:
         arn = states.start_execution(stateMachineArn=self.names["ImagePipeline"], name=name, input=given)
         self.wait()
         return str(states.describe_execution(executionArn=arn["executionArn"])["status"])
+
+    def rebuild(self, name: str, **request: Any) -> None:
+        states = self.engine.client("stepfunctions")
+        arn = states.start_execution(
+            stateMachineArn=self.names["Rebuild"], name=name, input=json.dumps(request)
+        )["executionArn"]
+        while (execution := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
+            time.sleep(0.1)
+        assert execution["status"] == "SUCCEEDED", execution
 
     def wait(self, runs: int = 1) -> None:
         """Until there were so many runs and all have ended."""
@@ -277,6 +286,9 @@ def ran(deployed: Deployed) -> Deployed:
     counts = json.loads(answer["Payload"].read())
     assert (counts["ok"] + counts["duplicate"], counts["failed"]) == (1, 1), counts
     deployed.wait(runs=4)
+    # The first one rejects every image that no other one refers to, the second one accepts them again.
+    for name, size in (("rejects", 2000), ("accepts", 8)):
+        deployed.rebuild(name, min_image_size=size)
     return deployed
 
 
