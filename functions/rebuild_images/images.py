@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from itertools import groupby
 from typing import Any, cast
 
 from imagelake.lake import object_keys
@@ -21,6 +22,9 @@ from transform.attempts import Attempts
 from transform.results import ITEMS_PER_PART, Result, make_results
 
 _TRIES = 10
+# Parts of Transform that are one part here: a dead worker loses no downloads, and every part costs a PUT. Images of
+# their full size stay apart, because all images of a part are in memory at once.
+_TOGETHER = 4
 # What a row keeps besides its post.
 _KEPT = ("run_id", "dt")
 
@@ -43,10 +47,12 @@ class RawImages:
         first = 0
         for planned in self._planned():
             media_ids = {item.media_id for item in planned.items} - rows.keys()
+            together = 1 if planned.resize_mode == "no" else _TOGETHER
             with closing(self._results(planned, media_ids, attempt, seconds_left)) as results:
-                for number, part in results:
-                    rows |= self._keep(first + number, part)
-            first += -(-len(planned.items) // ITEMS_PER_PART)
+                for number, parts in groupby(results, key=lambda result, size=together: result[0] // size):
+                    # Without the raw images, which are the largest.
+                    rows |= self._keep(first + number, [one._replace(raw=None) for _, part in parts for one in part])
+            first += -(-len(planned.items) // (ITEMS_PER_PART * together))
         return rows
 
     def _planned(self) -> Iterator[PlannedBatch]:

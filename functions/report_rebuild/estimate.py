@@ -11,9 +11,9 @@ from imagelake.run.rebuild_models import Selected
 _GET, _GET_GLACIER, _PUT, _RETRIEVED_GB = 0.4e-6, 10e-6, 5e-6, 0.03
 _GB_SECOND, _TRANSITION, _READ_UNIT = 0.0000166667, 25e-6, 0.125e-6
 # The functions of one file without the images: Unpack and Write Parquet, with their starts.
-_FILE_GB_SECONDS, _FILE_TRANSITIONS, _FILE_PUTS, _FILE_GETS = 5.5, 6, 6, 12
-# Rebuild Images has two processors and 3.5 GB, and writes one part for 25 images.
-_IMAGES_PER_SECOND, _IMAGE_GB, _IMAGES_PER_PART = 150, 3.46, 25
+_FILE_GB_SECONDS, _FILE_TRANSITIONS, _FILE_PUTS, _FILE_GETS = 5.2, 5, 9, 14
+# Rebuild Images has two processors and 3.5 GB, and writes one part for 100 images.
+_IMAGES_PER_SECOND, _IMAGE_GB, _IMAGES_PER_PART = 150, 3.46, 100
 _WORKERS, _SECONDS_PER_FILE, _START_SECONDS = 20, 4, 20
 
 

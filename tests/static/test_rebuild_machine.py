@@ -43,7 +43,7 @@ def test_failure_that_ends_as_success_is_found() -> None:
     assert no_failure_ends_as_success(machine)
     machine = copy.deepcopy(REBUILD)
     files = machine["States"]["For Each File"]["ItemProcessor"]["States"]
-    files["Write Parquet"]["Catch"][-1]["Next"] = "File Rebuilt"
+    files["Write Parquet"]["Catch"][-1]["Next"] = "File Unchanged"
     assert no_failure_ends_as_success(machine)
     assert keys_are_in_order(machine) == []
 
