@@ -227,3 +227,38 @@ def test_error_when_the_table_stays_throttled(lake: Lake, monkeypatch: pytest.Mo
 def test_error_when_there_is_no_table(lake: Lake) -> None:
     with pytest.raises(StorageDeniedError, match="no-such-table"):
         MediaIndex("no-such-table").claim(["a"], "one")
+
+
+# ---- Changes of a rebuild --------------------------------------------------------------------------------------------
+
+
+def test_entry_is_replaced_if_its_status_and_its_original_are_the_same(lake: Lake) -> None:
+    before = finished("a", "one", duplicate_of="b", feed="x")
+    lake.media_index.complete([before])
+    after = {name: value for name, value in before.items() if name != "duplicate_of"} | {"status": "rejected"}
+    assert lake.media_index.replace(before, after)
+    assert lake.mapping()["a"] == after
+
+
+@pytest.mark.parametrize("changed", [{"status": "duplicate"}, {"duplicate_of": None}, {"duplicate_of": "c"}], ids=str)
+def test_entry_that_has_changed_is_not_replaced(lake: Lake, changed: dict[str, Any]) -> None:
+    before = finished("a", "one", duplicate_of="b")
+    lake.media_index.complete([before | changed])
+    assert not lake.media_index.replace(before, before | {"status": "rejected"})
+    assert lake.mapping()["a"] == {name: value for name, value in (before | changed).items() if value is not None}
+
+
+def test_entry_that_is_gone_is_not_replaced(lake: Lake) -> None:
+    before = finished("a", "one")
+    assert not lake.media_index.replace(before, before)
+    assert lake.mapping() == {}
+
+
+def test_raw_image_is_disowned_only_by_the_item_that_holds_it(lake: Lake) -> None:
+    lake.media_index.own({"1": "a", "2": "b"})
+    lake.media_index.note_rejected({"3": "c"})
+    before = lake.owners()
+    lake.media_index.disown({"1": "a", "2": "another", "3": "c", "4": "d"})
+    assert lake.owners() == before | {"1": before["1"] | {"state": "rejected"}}
+    # Whoever has the image next becomes its owner.
+    assert lake.media_index.own({"1": "z"}) == {"1": "z"}
