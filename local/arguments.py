@@ -6,6 +6,7 @@ import json
 import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,17 @@ def feed(text: str) -> str:
         fault = "is not a JSON object; quote it for the shell" if "not JSON" in str(error) else f"is wrong: {error}"
         raise ArgumentTypeError(f"{shown} {fault}") from None
     return json.dumps(config) if isinstance(config, dict) else parsed.name
+
+
+def error_code(text: str) -> str:
+    """Read an error code; refuse another word with the code that was probably meant."""
+    from imagelake.run.errors import ErrorCode
+
+    if text in list(ErrorCode):
+        return text
+    close = get_close_matches(text.lower(), list(ErrorCode), 1)
+    hint = f"did you mean {close[0]}?" if close else f"the codes are {', '.join(ErrorCode)}"
+    raise ArgumentTypeError(f"there is no error code {text[:40]!r}; {hint}")
 
 
 def as_input(feed: str) -> Any:

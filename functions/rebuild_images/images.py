@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import groupby
 from typing import Any, cast
@@ -49,9 +49,8 @@ class RawImages:
             media_ids = {item.media_id for item in planned.items} - rows.keys()
             together = 1 if planned.resize_mode == "no" else _TOGETHER
             with closing(self._results(planned, media_ids, attempt, seconds_left)) as results:
-                for number, parts in groupby(results, key=lambda result, size=together: result[0] // size):
-                    # Without the raw images, which are the largest.
-                    rows |= self._keep(first + number, [one._replace(raw=None) for _, part in parts for one in part])
+                for number, part in _joined(results, together):
+                    rows |= self._keep(first + number, part)
             first += -(-len(planned.items) // (ITEMS_PER_PART * together))
         return rows
 
@@ -100,3 +99,9 @@ class RawImages:
     def _as_it_was(self, row: Row) -> Row:
         old = self._old[row["media_id"]]
         return cast(Row, row | {name: old[name] for name in _KEPT})
+
+
+def _joined(results: Iterable[tuple[int, list[Result]]], together: int) -> Iterator[tuple[int, list[Result]]]:
+    """Join so many parts of Transform to one, without the raw images, which are the largest."""
+    for number, parts in groupby(results, key=lambda result: result[0] // together):
+        yield number, [one._replace(raw=None) for _, part in parts for one in part]

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime
 from typing import Any
 
-from local.arguments import IMAGE_FIELDS, add_image_options, add_lake, number, open_lake
+from local.arguments import IMAGE_FIELDS, add_image_options, add_lake, error_code, number, open_lake
 from local.errors import CommandError
 from local.follow import failure_message, follow
 from local.lake import Lake
@@ -46,7 +46,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--version-below", type=number(1_000_000), metavar="N", help="rows with a transform_version below N"
     )
     parser.add_argument(
-        "--code", action="append", metavar="CODE", help="rejected rows with this error code; repeatable"
+        "--code",
+        action="append",
+        type=error_code,
+        metavar="CODE",
+        help="rejected rows with this error code; repeatable",
     )
     # Each row keeps the options that it was made with, so there are no defaults.
     add_image_options(parser, {})

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import pytest
 
 import imagelake.imaging
 import rebuild_images.app
+import write_parquet.app
 from imagelake.imaging.features import measure
 from tests.reliability.audit import problems, rows, wrong_owners
 from tests.reliability.kill_points import OPTIONS
@@ -268,3 +270,42 @@ def test_run_and_retry_after_a_rebuild(filled: Lake, world: World) -> None:
     answer = execute_rebuild(filled, "rebuild-2", encode_quality=85)
     assert answer["outcome"] == "ok", answer["message"]
     assert problems(filled, world.expected) == []
+
+
+@pytest.mark.parametrize("step", ["unpack", "rebuild_images", "write_parquet"])
+def test_run_beside_a_rebuild(lake: Lake, world: World, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Before a step of the first file, the run of the next day meets images that the rebuild is about to accept."""
+    too_small = {**OPTIONS, "min_image_size": 100, "failure_tolerance_percent": 100}
+    execute(lake, "run-1", FEEDS[:1], dt=DAY, **too_small)
+    module = import_module(f"{step}.app")
+    original, is_first = module.handler, iter([True])
+
+    def interrupted(event: Any, context: Any) -> Any:
+        if next(is_first, False):
+            monkeypatch.setattr(module, "handler", original)
+            execute(lake, "run-2", FEEDS, dt=NEXT_DAY, **{**OPTIONS, "failure_tolerance_percent": 100})
+        return original(event, context)
+
+    monkeypatch.setattr(module, "handler", interrupted)
+    assert execute_rebuild(lake, "rebuild-1", min_image_size=8)["outcome"] == "ok"
+    assert execute_rebuild(lake, "rebuild-2")["outcome"] == "ok"
+    assert problems(lake, world.expected) == []
+
+
+def test_item_that_is_suppressed_while_its_image_is_rebuilt_gets_a_tombstone(
+    filled: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = by_id(filled)
+    gone = next(media_id for media_id, row in before.items() if row["status"] == "ok")
+    original = write_parquet.app.handler
+
+    def suppressed(event: Any, context: Any) -> Any:
+        monkeypatch.setattr(write_parquet.app, "handler", original)
+        filled.suppress(("media", gone))
+        return original(event, context)
+
+    monkeypatch.setattr(write_parquet.app, "handler", suppressed)
+    execute_rebuild(filled, "rebuild-1", encode_quality=40)
+    places = {(row["_key"], row["_row"]): row["media_id"] for row in rows(filled)}
+    assert places[before[gone]["_key"], before[gone]["_row"]] is None
+    assert gone not in by_id(filled)

@@ -178,10 +178,12 @@ def test_near_duplicate_is_compared_again_only_if_its_hashes_changed(
         app.handler(event("transform", batch=planned.batch), Context())
     before = [(row["duplicate_of"], row["duplicate_kind"]) for row in Staging(lake.bucket, planned.batch).rows()]
     assert before == [(None, None), (planned.items[0].media_id, "whole")]
-    compared = []
-    monkeypatch.setattr(
-        "rebuild_images.statuses.mark_near_duplicates",
-        lambda rows, *_: compared.extend(row["media_id"] for row in rows) or rows,
-    )
+    compared: list[str] = []
+
+    def watched(rows: list[Any], *_: Any) -> list[Any]:
+        compared.extend(row["media_id"] for row in rows)
+        return rows
+
+    monkeypatch.setattr("rebuild_images.statuses.mark_near_duplicates", watched)
     rebuild(unpacked(planned, image_size=size))
     assert compared == ([planned.items[1].media_id] if is_compared else [])
