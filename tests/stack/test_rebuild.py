@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -12,15 +14,30 @@ from tests.support.deployed_stack import Stack
 from tests.support.servers import Servers
 
 
-def rebuild(stack: Stack, name: str, **request: Any) -> dict[str, Any]:
-    """Run a rebuild to its end; returns its report."""
+def execute(stack: Stack, name: str, **request: Any) -> dict[str, Any]:
+    """Run a rebuild to its end; returns its description with ``notification`` added."""
     arn = stack.engine.client("stepfunctions").start_execution(
         stateMachineArn=stack.outputs["RebuildArn"], name=name, input=json.dumps(request)
     )["executionArn"]
-    execution = stack.wait(arn)
+    return stack.wait(arn) | {"notification": stack.notification()}
+
+
+def rebuild(stack: Stack, name: str, **request: Any) -> dict[str, Any]:
+    """Run a rebuild that succeeds; returns its report."""
+    execution = execute(stack, name, **request)
     assert execution["status"] == "SUCCEEDED", execution
     report: dict[str, Any] = json.loads(stack.read(f"reports/_rebuilds/{name}.json"))
     return report
+
+
+@contextmanager
+def replaced(stack: Stack, key: str, body: bytes) -> Iterator[None]:
+    """Put other bytes in the place of an object for a while."""
+    s3, before = stack.engine.client("s3"), stack.read(key)
+    metadata = s3.head_object(Bucket=stack.bucket, Key=key)["Metadata"]
+    s3.put_object(Bucket=stack.bucket, Key=key, Body=body, Metadata=metadata)
+    yield
+    s3.put_object(Bucket=stack.bucket, Key=key, Body=before, Metadata=metadata)
 
 
 def files(stack: Stack) -> dict[str, str]:
@@ -50,9 +67,28 @@ def test_dry_run_changes_no_file(stack: Stack, closed: dict[str, str]) -> None:
 
 
 def test_wrong_request_fails_with_its_field(stack: Stack) -> None:
-    arn = stack.engine.client("stepfunctions").start_execution(
-        stateMachineArn=stack.outputs["RebuildArn"], name="rebuild-wrong", input=json.dumps({"image_sise": 1})
-    )["executionArn"]
-    execution = stack.wait(arn)
+    execution = execute(stack, "rebuild-wrong", image_sise=1)
     assert (execution["status"], execution["error"]) == ("FAILED", "BadInputError")
     assert "image_sise" in execution["cause"]
+    assert "image_sise" in str(execution["notification"])
+
+
+def test_damaged_raw_image_is_a_warning(stack: Stack, closed: dict[str, str]) -> None:
+    with replaced(stack, stack.keys("raw/images/")[0], b"other bytes"):
+        execution = execute(stack, "rebuild-warned")
+    assert execution["status"] == "SUCCEEDED"
+    assert "raw images are missing or damaged" in str(execution["notification"])
+    assert files(stack) == closed
+
+
+def test_damaged_file_fails_the_rebuild_and_no_other_file(stack: Stack, closed: dict[str, str]) -> None:
+    damaged = stack.keys("lake/")[0]
+    with replaced(stack, damaged, b"PAR1, but no file"):
+        execution = execute(stack, "rebuild-failed", encode_quality=40)
+    assert (execution["status"], execution["error"]) == ("FAILED", "RebuildIncomplete")
+    assert damaged in str(execution["notification"])
+    assert "DamagedObjectError" in str(execution["notification"])
+    report = json.loads(stack.read("reports/_rebuilds/rebuild-failed.json"))
+    assert [one["key"] for one in report["open"]] == [damaged]
+    rebuild(stack, "rebuild-back", encode_quality=85)
+    assert files(stack) == closed
