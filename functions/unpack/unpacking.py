@@ -71,6 +71,7 @@ def _select(table: pd.DataFrame, rebuild: RebuildRequest, listed: SuppressionLis
         row = dict(zip(_COLUMNS, values, strict=True))
         is_made_again = row["status"] in _WITH_RAW_IMAGE and row["raw_sha256"] is not None
         if is_made_again and rebuild.has_row(row) and not listed.covers_item(row):
-            options = ImageOptions(**json.loads(row["image_options"])).changed_by(rebuild)
+            # A file of older code lacks columns.
+            options = ImageOptions(**json.loads(row["image_options"] or "{}")).changed_by(rebuild)
             posted_at = f"{row['posted_at'].isoformat()}Z"
             yield row | {"image_options": options.image_options_json, "posted_at": posted_at}

@@ -23,6 +23,7 @@ EXAMPLES: tuple[str, ...] = (
 _FIELDS = IMAGE_FIELDS | {
     "min_size": "min_image_size",
     "max_area": "max_image_area",
+    "max_ratio": "max_aspect_ratio",
     "network": "networks",
     "feed": "feeds",
     "from_day": "from_day",
@@ -58,6 +59,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--max-area", type=number(40_000_000), metavar="PIXELS", help="largest accepted number of pixels"
     )
+    parser.add_argument("--max-ratio", type=number(1000), metavar="N", help="largest accepted ratio of the sides")
 
 
 def main(options: Namespace, output: Output) -> int:

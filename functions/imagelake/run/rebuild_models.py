@@ -66,7 +66,7 @@ class RebuildRequest(ImageOptionChanges):
         """Tell if a row of such a file matches."""
         return (
             (not self.feeds or row["feed"] in self.feeds)
-            and (self.transform_version_below is None or row["transform_version"] < self.transform_version_below)
+            and (self.transform_version_below is None or (row["transform_version"] or 0) < self.transform_version_below)
             and (not self.error_codes or row["error_code"] in self.error_codes)
         )
 

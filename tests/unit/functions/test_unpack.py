@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 import write_parquet.app
@@ -108,3 +110,24 @@ def test_file_that_changes_again_and_again_is_a_transient_error(lake: Lake, monk
     monkeypatch.setattr(Bucket, "version", change)
     with pytest.raises(StorageUnavailableError, match="changed 5 times"):
         unpack(planned)
+
+
+def test_file_of_older_code_lacks_columns(lake: Lake) -> None:
+    """The columns that files have had from the first version on are those of the post, status and raw image."""
+    planned = keep_file(lake, Status.OK)
+    key = object_keys.parquet(planned.batch)
+    missing = [
+        "license",
+        "duplicate_distance",
+        "duplicate_kind",
+        "view_hashes",
+        "tensor",
+        "image_options",
+        "transform_version",
+    ]
+    older = io.BytesIO()
+    pq.write_table(pq.read_table(io.BytesIO(lake.bucket.get(key))).drop_columns(missing), older)
+    lake.bucket.put(key, older.getvalue(), "")
+    (row,) = plan_of(lake, unpack(planned, transform_version_below=2)).rows
+    assert row["license"] is row["view_hashes"] is row["transform_version"] is None
+    assert row["image_options"] == ImageOptions().image_options_json
