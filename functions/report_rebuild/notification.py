@@ -30,7 +30,7 @@ def make_result(request: ReportRebuildRequest, report: RebuildReport, runbook: s
 def _lines(report: RebuildReport) -> list[str]:
     counts, price = report.counts, report.estimate
     lines = [
-        f"Files:  {report.files:,} of {report.listed:,} have rows to rebuild",
+        f"Files:  {report.files:,} of {report.listed:,}, with {report.listed_bytes:,} bytes, have rows to rebuild",
         f"Images: {report.images:,}, with {report.raw_bytes:,} bytes of raw images",
         f"Price:  about {price.usd:,.2f} USD, or {price.usd_glacier:,.2f} USD from Glacier Instant Retrieval",
         f"Time:   about {price.minutes:g} minutes",

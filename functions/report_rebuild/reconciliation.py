@@ -36,12 +36,16 @@ class FileResult(FrozenModel):
 
 
 class RebuildReport(FrozenModel):
-    """The report of a rebuild, stored as JSON. ``files`` have rows that were selected, out of ``listed`` files."""
+    """The report of a rebuild, stored as JSON. ``files`` have rows that were selected, out of ``listed`` files.
+
+    ``listed_bytes`` are those of all listed files, ``raw_bytes`` those of the raw images of selected rows.
+    """
 
     rebuild_id: str
     rebuild: RebuildRequest
     outcome: RebuildOutcome
     listed: int
+    listed_bytes: int
     files: int
     images: int
     raw_bytes: int
@@ -67,6 +71,7 @@ def reconcile(request: ReportRebuildRequest, bucket: Bucket) -> RebuildReport:
         rebuild=request.rebuild,
         outcome="failed" if unfinished else "partial" if counts.unreadable or counts.kept else "ok",
         listed=len(batches),
+        listed_bytes=request.file_bytes,
         files=len(selected),
         images=total.rows,
         raw_bytes=total.raw_bytes,

@@ -79,7 +79,7 @@ class RebuildPlan(FrozenModel):
 
 
 class Selected(FrozenModel):
-    """The rows that a rebuild makes again of a file, and the bytes of their raw images and of the file."""
+    """The number of rows that a rebuild makes again in a file, and the bytes of their raw images."""
 
     rows: NonNegativeInt
     raw_bytes: NonNegativeInt
