@@ -17,7 +17,7 @@ from map_keys.check import check_batch
 # Columns of a row that its item in the media index also has.
 _COLUMNS = (
     "media_id", "source", "feed", "status", "error_code", "duplicate_of", "raw_key", "raw_sha256",
-    "run_id", "transform_version", "dt",
+    "run_id", "dt",
 )  # fmt: skip
 
 

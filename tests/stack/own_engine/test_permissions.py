@@ -35,19 +35,21 @@ DOCUMENT = (Path(__file__).parents[3] / "docs" / "permissions.md").read_text()
 (MATRIX,) = re.findall(r"```text\n(.*?)```", DOCUMENT, re.DOTALL)
 # The grants that no call on the engine needs. Most are for what Lambda does in the function's name, which the engine
 # does without asking. No run here reads Facebook, the suppression list is empty, and no run resumes a batch, so
-# Transform looks for no raw image. And an object that is not there is 404 to everybody, where S3 answers 403 to who may
-# not list:
+# Transform looks for no raw image. No file of the rebuilds fails or is done again. And an object that is not there is
+# 404 to everybody, where S3 answers 403 to who may not list:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 OUT_OF_REACH = """
 kinesis:DescribeStream kinesis:DescribeStreamSummary kinesis:GetRecords kinesis:GetShardIterator kinesis:ListShards
     PostStream IngestStream
 s3:GetObject
     Bucket/raw/images/* Transform
+    Bucket/work/rebuild/counts/* RebuildImages
+    Bucket/work/failed-batches/* ReportRebuild
 s3:PutObject
     Bucket/aws/lambda/* IngestStream
-    Bucket/hash-log/* Transform
+    Bucket/hash-log/* Transform RebuildImages
 s3:ListBucket
-    Bucket IngestStream MapKeys Reconcile Report WriteParquet
+    Bucket IngestStream MapKeys Reconcile Report WriteParquet Unpack ReportRebuild
 secretsmanager:GetSecretValue
     imagelake/facebook-?????? Fetch Transform
     imagelake/bluesky Fetch
@@ -58,15 +60,15 @@ secretsmanager:GetSecretValue
     imagelake/bluesky-?????? Fetch
     imagelake/mastodon-?????? Fetch
     imagelake/x-?????? Fetch
-    SuppressionKey Fetch Validate Transform WriteParquet IngestStream
+    SuppressionKey Fetch Validate Transform WriteParquet IngestStream Unpack
 dynamodb:Query
-    SuppressionTable Fetch Validate Transform WriteParquet IngestStream
+    SuppressionTable Fetch Validate Transform WriteParquet IngestStream Unpack
 sqs:SendMessage
     AlertDeadLetters RelayAlert
 """
 ROLES = re.findall(r"^\| `(\w+)` \|", DOCUMENT, re.MULTILINE)
 # What the engine does in these roles' names, it does without asking; test_template.py has what they are for.
-SERVICES = ["Schedule", "ImagePipeline"]
+SERVICES = ["Schedule", "ImagePipeline", "Rebuild"]
 FUNCTIONS = [role for role in ROLES if role not in SERVICES]
 ACCOUNT = "000000000000"
 HERE = f"{REGION}:{ACCOUNT}"
@@ -163,6 +165,15 @@ class Deployed:
         arn = states.start_execution(stateMachineArn=self.names["ImagePipeline"], name=name, input=given)
         self.wait()
         return str(states.describe_execution(executionArn=arn["executionArn"])["status"])
+
+    def rebuild(self, name: str, **request: Any) -> None:
+        states = self.engine.client("stepfunctions")
+        arn = states.start_execution(stateMachineArn=self.names["Rebuild"], name=name, input=json.dumps(request))[
+            "executionArn"
+        ]
+        while (execution := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
+            time.sleep(0.1)
+        assert execution["status"] == "SUCCEEDED", execution
 
     def wait(self, runs: int = 1) -> None:
         """Until there were so many runs and all have ended."""
@@ -277,6 +288,9 @@ def ran(deployed: Deployed) -> Deployed:
     counts = json.loads(answer["Payload"].read())
     assert (counts["ok"] + counts["duplicate"], counts["failed"]) == (1, 1), counts
     deployed.wait(runs=4)
+    # The first one rejects every image that no other one refers to, the second one accepts them again.
+    for name, size in (("rejects", 2000), ("accepts", 8)):
+        deployed.rebuild(name, min_image_size=size)
     return deployed
 
 
