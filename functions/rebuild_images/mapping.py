@@ -7,13 +7,12 @@ from typing import Any
 
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.dataset_file import is_read_version, read_version
+from imagelake.lake.index_entries import outcome_of
 from imagelake.lake.media_index import MediaIndex
 from imagelake.lake.parts import StagedRow
-from imagelake.lake.rows import Status, select
+from imagelake.lake.rows import Status
 from imagelake.run.errors import FileChangedError, StorageUnavailableError
 from imagelake.run.models import Batch
-
-_CHANGING = ("status", "error_code", "duplicate_of")
 
 
 def map_changes(
@@ -39,7 +38,7 @@ def map_changes(
     # Of all of them, because a rebuild that did not end may have made them owners.
     media_index.disown(rejected)
     for entry, row in changes:
-        if not media_index.replace(entry, dict(entry) | select(row, _CHANGING)):
+        if not media_index.replace(entry, dict(entry) | outcome_of(row)):
             raise FileChangedError(
                 f"an entry of batch {batch.batch_id} has changed since the rebuild has read the file"
             )
@@ -57,4 +56,4 @@ def check_owners(rows: list[StagedRow], media_index: MediaIndex) -> None:
 
 def _differs(row: StagedRow, entry: Mapping[str, Any] | None) -> bool:
     # An erasure has deleted an entry that is missing.
-    return entry is not None and any(row[name] != entry.get(name) for name in _CHANGING)  # type: ignore[literal-required]
+    return entry is not None and any(value != entry.get(name) for name, value in outcome_of(row).items())

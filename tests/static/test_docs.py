@@ -97,7 +97,7 @@ def test_architecture_shows_the_layers_that_are_checked() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     (*functions, _), library = (contract["layers"] for contract in contracts if contract["type"] == "layers")
     layers = [
-        " | ".join(functions),
+        *functions,
         *(" | ".join(f"imagelake.{name}" for name in layer.split(" | ")) for layer in library),
     ]
     assert shown == [(str(len(layers) - depth), {*layer.split(" | ")}) for depth, layer in enumerate(layers)]

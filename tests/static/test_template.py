@@ -38,7 +38,11 @@ INTEGRATED = {
     "s3:PutObject": "${Bucket.Arn}/work/results/*",
 }
 # The lists that the Distributed Maps of each workflow read.
-LISTS = {"ImagePipeline": "${Bucket.Arn}/work/lists/*", "Erasure": "${Bucket.Arn}/work/erasures/*"}
+LISTS = {
+    "ImagePipeline": "${Bucket.Arn}/work/lists/*",
+    "Erasure": "${Bucket.Arn}/work/erasures/*",
+    "Rebuild": "${Bucket.Arn}/work/rebuild/lists/*",
+}
 RESULTS = {
     (action, INTEGRATED["s3:PutObject"])
     for action in ("s3:GetObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
@@ -186,6 +190,7 @@ def test_role_can_reach_the_objects_of_its_maps() -> None:
     for key, pattern in (
         (object_keys.batch_list(run, "feed"), LISTS["ImagePipeline"]),
         (object_keys.erasure_list("id", "files"), LISTS["Erasure"]),
+        (object_keys.rebuild_list("id"), LISTS["Rebuild"]),
         (writer.removeprefix("States.Format('"), INTEGRATED["s3:PutObject"]),
     ):
         assert fnmatchcase(key, pattern.removeprefix("${Bucket.Arn}/"))

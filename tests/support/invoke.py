@@ -42,7 +42,7 @@ def invoke(name: str, lake: Lake, website: WebServer) -> Any:
     if name in ("fetch", "validate"):
         return _read_feed(name, image, website)
     if name == "ingest_stream":
-        _create_machine()
+        _create_machines()
     elif name == "relay_alert":
         secret = json.dumps({"url": website.put("/webhook", b"")})
         boto3.client("secretsmanager").create_secret(Name=SECRET, SecretString=secret)
@@ -69,15 +69,16 @@ def invoke(name: str, lake: Lake, website: WebServer) -> Any:
     return _call(name, event(name))
 
 
-def _create_machine() -> None:
+def _create_machines() -> None:
     definition = json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}})
     role = "arn:aws:iam::123456789012:role/ImagePipeline"
-    boto3.client("stepfunctions").create_state_machine(name=MACHINE, definition=definition, roleArn=role)
+    for machine in (MACHINE, "Rebuild"):
+        boto3.client("stepfunctions").create_state_machine(name=machine, definition=definition, roleArn=role)
 
 
 def _prepare_erasure(lake: Lake) -> None:
     """Store the request of the example events, and an open batch with an item of its author."""
-    _create_machine()
+    _create_machines()
     lake.suppress()
     keep_plan(lake, plan(item("one")))
     request = object_keys.erasure_request(event("suppress")["erasure"]["erasure_id"])
