@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 from imagelake.lake.media_index import CLAIMED, MediaIndex, is_of
 from imagelake.lake.parts import StagedRow
@@ -35,6 +35,11 @@ class SuppressedItems:
         """Tell if a decided row is neither erased nor on the list."""
         return row["status"] != Status.ERASED and not self._listed.covers_item(row)
 
+    def without_erased_originals(self, rows: list[StagedRow]) -> list[StagedRow]:
+        """Take from near duplicates the names of originals that are on the list."""
+        unmarked: Any = {"duplicate_of": None, "duplicate_distance": None, "duplicate_kind": None}
+        return [row | unmarked if names_erased(row, self._listed) else row for row in rows]
+
     def with_erased(self, living: list[StagedRow], decided: Mapping[str, StagedRow]) -> list[StagedRow]:
         """Add the erased rows to the others, in the order of the plan."""
         rows = {row["media_id"]: row for row in living}
@@ -55,3 +60,8 @@ class SuppressedItems:
             is_claimed = entry is not None and is_of(entry, batch)
             rows[item.media_id] = cast(StagedRow, tombstone(row, with_ids=is_claimed))
         return rows
+
+
+def names_erased(row: StagedRow, listed: SuppressionList) -> bool:
+    """Tell if a row names an original that is on the list."""
+    return row["duplicate_of"] is not None and listed.has_media(row["duplicate_of"])

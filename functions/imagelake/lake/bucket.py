@@ -105,11 +105,11 @@ class Bucket:
 
     def put_json(self, key: str, value: Any) -> None:
         """Write a value as JSON."""
-        self.put(key, _json(value), "application/json")
+        self.put(key, to_json(value), "application/json")
 
     def put_lines(self, key: str, values: list[Any]) -> None:
         """Write one JSON value per line."""
-        self.put(key, b"".join(_json(value) + b"\n" for value in values), "application/x-ndjson")
+        self.put(key, b"".join(to_json(value) + b"\n" for value in values), "application/x-ndjson")
 
     def put_if_unchanged(
         self, key: str, body: bytes, content_type: str, before: Version | None, metadata: dict[str, str] | None = None
@@ -208,7 +208,8 @@ def named_if_damaged(key: str) -> Iterator[None]:
         raise DamagedObjectError(f"{key} is damaged: {type(error).__name__}: {reason}") from error
 
 
-def _json(value: Any) -> bytes:
+def to_json(value: Any) -> bytes:
+    """Write a value as JSON in UTF-8, as objects of the lake have it."""
     # A lone surrogate cannot be encoded as UTF-8, but JSON can hold it as a backslash escape.
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
 

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import KeysAndAttributesUnionTypeDef
 
 CLAIMED = "claimed"
-# State of a raw image: its item has the image in its row, or no item has, because they were all rejected.
-_HELD, _REJECTED = "held", "rejected"
+# State of a raw image: its item has the image in its row; no item has, because they were all rejected; or the item is
+# being erased, so that no duplicate may name it any more.
+HELD, REJECTED, ERASING = "held", "rejected", "erasing"
 _KEYS_PER_CALL = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 _GET_TRIES = 8
 # Two such ids and the rest of an entry stay below 1 KB, unless its media id is very long.
@@ -60,7 +61,7 @@ class MediaIndex:
         return self._query("by-author", author=author_key(source, author_id), post_id=post_key(post_id))
 
     def duplicates_of(self, media_id: str) -> list[str]:
-        """Find the duplicates and near duplicates of a media item, the oldest first."""
+        """Find the duplicates and near duplicates of a media item, or the rejected items of a raw image's entry."""
         return self._query("by-duplicate-of", duplicate_of=media_id)
 
     def claim(
@@ -106,6 +107,7 @@ class MediaIndex:
         """Make media items the owners of raw images that have none; return the owner of each image.
 
         ``media_ids`` are by SHA-256 of the raw image, and so are the former owners in ``instead_of``, which lose it.
+        Raises ``StorageUnavailableError`` if an owner is being erased: the image soon has another owner, or none.
         """
         former = instead_of or {}
         with ThreadPoolExecutor(THREADS) as pool:
@@ -131,15 +133,25 @@ class MediaIndex:
     def _put_owner(self, sha256: str, media_id: str, former: str | None) -> str:
         """Write the owner of an image unless there is another one than ``former``; return the owner that is there."""
         existing = self._put(
-            {"media_id": raw_image_id(sha256), "owner": media_id, "state": _HELD},
-            ConditionExpression="attribute_not_exists(media_id) OR #state = :rejected OR #owner = :former",
+            {"media_id": raw_image_id(sha256), "owner": media_id, "state": HELD},
+            ConditionExpression="attribute_not_exists(media_id) OR #owner = :former "
+            "OR (#state <> :erasing AND (#state = :rejected OR #owner = :new))",
             ExpressionAttributeNames={"#state": "state", "#owner": "owner"},
-            ExpressionAttributeValues={":rejected": _to_dynamo(_REJECTED), ":former": _to_dynamo(former or media_id)},
+            ExpressionAttributeValues={
+                ":erasing": _to_dynamo(ERASING),
+                ":rejected": _to_dynamo(REJECTED),
+                ":former": _to_dynamo(former or ""),
+                ":new": _to_dynamo(media_id),
+            },
         )
+        if existing is not None and existing["state"] == ERASING:
+            raise StorageUnavailableError(
+                "the owner of an image is being erased; try again when the erasure is complete"
+            )
         return media_id if existing is None else str(existing["owner"])
 
     def _put_rejected(self, sha256: str, media_id: str) -> None:
-        entry = {"media_id": raw_image_id(sha256), "owner": media_id, "state": _REJECTED}
+        entry = {"media_id": raw_image_id(sha256), "owner": media_id, "state": REJECTED}
         self._put(entry, ConditionExpression="attribute_not_exists(media_id)")
 
     def _put_claim(self, claim: dict[str, Any]) -> dict[str, Any] | None:

@@ -381,3 +381,14 @@ def test_error_leaves_the_batch_open_when_nothing_is_staged(lake: Lake) -> None:
     with pytest.raises(ObjectMissingError):
         map_keys(planned)
     assert lake.bucket.exists(object_keys.open_batch(planned.batch))
+
+
+def test_all_rejected_items_with_the_same_bytes_are_found(lake: Lake) -> None:
+    rows = [result(item(name), Status.REJECTED, raw_sha256="ab" * 32) for name in ("one", "two")]
+    map_keys(keep_file(lake, plan(item("one"), item("two")), *rows))
+    sha256s = {"x": "cd" * 32, "y": None}
+    other = [result(item(name), Status.REJECTED, raw_sha256=sha256) for name, sha256 in sha256s.items()]
+    map_keys(keep_file(lake, plan(item("x"), item("y")), *other))
+    assert lake.media_index.duplicates_of("sha256/" + "ab" * 32) == [item("one").media_id, item("two").media_id]
+    assert lake.media_index.duplicates_of("sha256/" + "cd" * 32) == [item("x").media_id]
+    assert "duplicate_of" not in lake.mapping()[item("y").media_id]
