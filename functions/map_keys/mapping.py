@@ -8,7 +8,7 @@ from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket, named_if_damaged
 from imagelake.lake.media_index import MediaIndex, author_key, post_key, raw_image_id
 from imagelake.lake.parts import StagedRow
-from imagelake.lake.rows import Status, is_nameless, select
+from imagelake.lake.rows import Status, planned_rows, select
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import ObjectMissingError
 from imagelake.run.models import Batch, PlannedBatch
@@ -41,8 +41,9 @@ def _same_bytes(row: StagedRow) -> dict[str, str]:
 def map_rows(batch: Batch, bucket: Bucket, media_index: MediaIndex) -> int:
     """Check a batch, then complete the items of all its rows; return the number of rows."""
     rows, staged_sha256 = Staging(bucket, batch).read_rows()
-    check_batch(batch, rows, staged_sha256, bucket, media_index)
-    named = [row for row in rows if not is_nameless(row)]
+    plan = bucket.get_model(object_keys.planned_batch(batch), PlannedBatch)
+    check_batch(plan, rows, staged_sha256, bucket, media_index)
+    named = planned_rows(rows, {item.media_id for item in plan.items})
     media_ids = [row["media_id"] for row in named]
     row_numbers = {row["media_id"]: number for number, row in enumerate(rows)}
     if batch.retried_by:

@@ -91,7 +91,7 @@ class Planner:
         self._write_rejects(selection)
         batches = sorted(
             selection.resumed + selection.new,
-            key=lambda planned: (planned.batch.dt, *_urgency(planned.items[0])),
+            key=lambda planned: (planned.batch.dt, *_urgency(*planned.items[:1])),
         )
         for planned in batches:
             self._write_batch(planned, object_keys.planned_batch(planned.batch))
@@ -233,7 +233,10 @@ def _count_reasons(skipped: list[Reject]) -> dict[str, int]:
     return dict(counts[:MAX_SKIP_REASONS]) | ({_OTHER_REASONS: rest} if rest else {})
 
 
-def _urgency(item: Item) -> tuple[datetime, datetime, str]:
+def _urgency(item: Item | None = None) -> tuple[datetime, datetime, str]:
+    if item is None:
+        # All items of the batch were erased.
+        return _NEVER, _NEVER, ""
     return item.expires_at or _NEVER, item.posted_at, item.media_id
 
 

@@ -103,6 +103,33 @@ class MediaIndex:
             # Take every result: an error is raised only then.
             list(pool.map(self._put_finished, items))
 
+    def unclaim(self, media_ids: Iterable[str], batch_id: str) -> set[str]:
+        """Delete claims that a batch has on items without a row; return the items that had one."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            deleted = pool.map(lambda media_id: self._delete_claim(media_id, batch_id), media_ids)
+            return {media_id for media_id in deleted if media_id is not None}
+
+    def promote(self, media_id: str, owner: str, transform_version: int) -> None:
+        """Note that a duplicate has got the image of its owner; repeated, this changes nothing."""
+        self._change(
+            self._dynamo.update_item,
+            media_id,
+            {":ok": Status.OK, ":version": transform_version, ":owner": owner},
+            UpdateExpression="SET #status = :ok, transform_version = :version REMOVE duplicate_of",
+            ExpressionAttributeNames={"#status": "status"},
+            ConditionExpression="duplicate_of = :owner",
+        )
+
+    def relink(self, media_id: str, former: str, original: str | None) -> None:
+        """Give a duplicate another original instead of ``former``, or none; repeated, this changes nothing."""
+        self._change(
+            self._dynamo.update_item,
+            media_id,
+            {":former": former} | ({} if original is None else {":original": original}),
+            UpdateExpression="REMOVE duplicate_of" if original is None else "SET duplicate_of = :original",
+            ConditionExpression="duplicate_of = :former",
+        )
+
     def own(self, media_ids: Mapping[str, str], instead_of: Mapping[str, str] | None = None) -> dict[str, str]:
         """Make media items the owners of raw images that have none; return the owner of each image.
 
@@ -191,6 +218,34 @@ class MediaIndex:
         )
         if existing is not None and existing["batch_id"] != item["batch_id"]:
             raise ReconciliationError(f"media item {item['media_id']} belongs to another batch than {item['batch_id']}")
+
+    def _delete_claim(self, media_id: str, batch_id: str) -> str | None:
+        """Delete a claim of a batch; return its item, or ``None`` if there is no such claim."""
+        is_deleted = self._change(
+            self._dynamo.delete_item,
+            media_id,
+            {":claimed": CLAIMED, ":batch": batch_id},
+            ExpressionAttributeNames={"#status": "status"},
+            # The claim of a retry is the entry of a row.
+            ConditionExpression="#status = :claimed AND batch_id = :batch AND attribute_not_exists(processed_key)",
+        )
+        return media_id if is_deleted else None
+
+    def _change(self, call: Callable[..., Any], media_id: str, values: Mapping[str, Any], **options: Any) -> bool:
+        """Change or delete an entry if the condition holds; return whether it did."""
+        with aws_errors(self._table):
+            try:
+                call(
+                    TableName=self._table,
+                    Key={"media_id": {"S": media_id}},
+                    ExpressionAttributeValues={name: _to_dynamo(value) for name, value in values.items()},
+                    **options,
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                    raise
+                return False
+        return True
 
     def _put(self, item: dict[str, Any], **condition: Any) -> dict[str, Any] | None:
         """Write an entry if the condition holds and return ``None``; otherwise return the entry that is there."""

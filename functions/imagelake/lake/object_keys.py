@@ -103,6 +103,11 @@ def attempt(batch: Batch, number: int) -> str:
     return f"{attempts_prefix(batch)}{number:05d}"
 
 
+def batch_prefixes(batch_id: str) -> dict[str, str]:
+    """Name the beginnings of the keys of all plans, staged rows, parts and attempts of a batch and of its retries."""
+    return {name: f"work/{name}/{batch_id}" for name in ("plans", "staged", "parts", "attempts")}
+
+
 def batch_list(run: Run, feed_id: str) -> str:
     """Name the list of the batches that a run processes for a feed."""
     return f"work/lists/{run.run_id}/{feed_id}.json"

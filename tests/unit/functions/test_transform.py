@@ -660,3 +660,33 @@ def test_duplicate_whose_original_was_erased_gets_the_image(lake: Lake, website:
     assert transform(planned)["ok"] == 1
     assert lake.owners()[sha256]["owner"] == item("two").media_id
     assert rows_of(lake, planned)[0]["image"] is not None
+
+
+@pytest.mark.parametrize("names", [["one"], ["one", "two"]], ids=["some items", "all items"])
+def test_item_that_an_erasure_has_taken_from_the_plan_counts_as_erased(
+    lake: Lake, website: WebServer, names: list[str]
+) -> None:
+    items = [item(name, website.put(f"/{name}", jpeg())) for name in ("one", "two")]
+    planned = keep_plan(lake, plan(*items).without({item(name).media_id for name in names}))
+    counts = transform(planned)
+    assert (counts["ok"], counts["erased"]) == (2 - len(names), len(names))
+    write_parquet.app.handler(event("write_parquet", batch=planned.batch), Context())
+    assert map_keys.app.handler(event("map_keys", batch=planned.batch), Context()) == {"mapped": 2}
+    rows = pq.read_table(io.BytesIO(lake.bucket.get(object_keys.parquet(planned.batch)))).to_pylist()
+    assert [row["status"] for row in rows] == ["erased", "erased" if len(names) == 2 else "ok"]
+    assert lake.mapping().keys() == {one.media_id for one in planned.items}
+
+
+def test_claim_that_goes_while_a_batch_is_at_work_leaves_no_ids(
+    lake: Lake, website: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = keep_plan(lake, with_bob(website)[0])
+    gone = item("gone").media_id
+    lake.media_index.claim([gone], planned.batch.batch_id)
+    lake.suppress(BOB)
+    monkeypatch.setattr(
+        "transform.batch.mark_duplicates",
+        lambda rows, *_: lake.media_index.unclaim([gone], planned.batch.batch_id) and rows,
+    )
+    assert transform(planned) == ONE_OF_EACH
+    assert ids_of(rows_of(lake, planned)) == [None, item("one").media_id]
