@@ -22,6 +22,7 @@ from imagelake.lake.parts import Part, Parts
 from imagelake.lake.rows import Status
 from local.deploy import ONLY_WITH_TLS, STACK_NAME, deploy
 from local.engine import REGION, Engine
+from local.follow import failure_message
 from local.stream import put_records
 from tests.support import watched_engine
 from tests.support.deployed_stack import TEMPLATE
@@ -30,12 +31,15 @@ from tests.support.private_parts import is_allowed
 from tests.support.wire.instagram import InstagramServer
 from tests.support.wire.server import WireServer
 from tests.support.wire.webhook import PATH, Webhook
+from transform.attempts import Attempt
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "permissions.md").read_text()
 (MATRIX,) = re.findall(r"```text\n(.*?)```", DOCUMENT, re.DOTALL)
 # The grants that no call on the engine needs. Most are for what Lambda does in the function's name, which the engine
 # does without asking. No run here reads Facebook, the suppression list is empty, and no run resumes a batch, so
-# Transform looks for no raw image. And an object that is not there is 404 to everybody, where S3 answers 403 to who may
+# Transform looks for no raw image. Erasures delete damaged objects, and pages and lists of which nothing is left; none
+# here has such objects, given-up records, a snapshot of the hash log, or an image that a rejected item has too. And an
+# object that is not there is 404 to everybody, where S3 answers 403 to who may
 # not list:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 OUT_OF_REACH = """
@@ -43,11 +47,25 @@ kinesis:DescribeStream kinesis:DescribeStreamSummary kinesis:GetRecords kinesis:
     PostStream IngestStream
 s3:GetObject
     Bucket/raw/images/* Transform
+    Bucket/aws/lambda/* ErasePages
 s3:PutObject
-    Bucket/aws/lambda/* IngestStream
+    Bucket/aws/lambda/* IngestStream ErasePages
     Bucket/hash-log/* Transform
 s3:ListBucket
-    Bucket IngestStream MapKeys Reconcile Report WriteParquet
+    Bucket IngestStream MapKeys Reconcile Report WriteParquet Suppress EraseImages
+s3:DeleteObject
+    Bucket/raw/posts/* ErasePages
+    Bucket/rejects/* ErasePages
+    Bucket/work/stream/* ErasePages
+    Bucket/aws/lambda/* ErasePages
+    Bucket/work/plans/* EraseRows
+    Bucket/work/staged/* EraseRows
+    Bucket/work/parts/* EraseRows
+    Bucket/reports/* EraseReports
+    Bucket/hash-log/* EraseImages
+s3:DeleteObjectVersion
+    Bucket/aws/lambda/* ErasePages
+    Bucket/hash-log/* EraseImages
 secretsmanager:GetSecretValue
     imagelake/facebook-?????? Fetch Transform
     imagelake/bluesky Fetch
@@ -61,12 +79,16 @@ secretsmanager:GetSecretValue
     SuppressionKey Fetch Validate Transform WriteParquet IngestStream
 dynamodb:Query
     SuppressionTable Fetch Validate Transform WriteParquet IngestStream
+dynamodb:UpdateItem
+    ImageKeysTable EraseImages
+dynamodb:DeleteItem
+    ImageHashesTable EraseImages
 sqs:SendMessage
     AlertDeadLetters RelayAlert
 """
 ROLES = re.findall(r"^\| `(\w+)` \|", DOCUMENT, re.MULTILINE)
 # What the engine does in these roles' names, it does without asking; test_template.py has what they are for.
-SERVICES = ["Schedule", "ImagePipeline"]
+SERVICES = ["Schedule", "ImagePipeline", "Erasure"]
 FUNCTIONS = [role for role in ROLES if role not in SERVICES]
 ACCOUNT = "000000000000"
 HERE = f"{REGION}:{ACCOUNT}"
@@ -164,6 +186,14 @@ class Deployed:
         self.wait()
         return str(states.describe_execution(executionArn=arn["executionArn"])["status"])
 
+    def erase(self, **selection: Any) -> None:
+        states = self.engine.client("stepfunctions")
+        given = json.dumps({"erase": selection, "reason": "opt_out", "reference": "a test"})
+        arn = states.start_execution(stateMachineArn=self.names["Erasure"], input=given)["executionArn"]
+        while (execution := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
+            time.sleep(0.1)
+        assert execution["status"] == "SUCCEEDED", failure_message(states, arn)
+
     def wait(self, runs: int = 1) -> None:
         """Until there were so many runs and all have ended."""
         states, machine = self.engine.client("stepfunctions"), self.names["ImagePipeline"]
@@ -240,7 +270,8 @@ def ran(deployed: Deployed) -> Deployed:
     """The stack after a run whose Map Keys had lost its policy, another run, when it had it again, and its retry.
 
     After these, records of a stream: a post, of a picture that is there and of one that looks like it, and one that
-    is no post. And a batch of which an attempt that died has left a part.
+    is no post. And a batch of which an attempt that died has left a part. Then erasures: of a post whose image others
+    show too, of its author, of a producer of the stream, and of an item of that batch, which is open.
     """
     iam, role = deployed.engine.client("iam"), deployed.roles["MapKeys"]
     deployed.instagram.faults.clear()
@@ -263,20 +294,29 @@ def ran(deployed: Deployed) -> Deployed:
     records = [json.dumps({"schema": "imagelake.post/1", "post": told}).encode(), b"no post"]
     put_records(deployed.engine.client("kinesis"), deployed.names["PostStream"], records)
 
+    # The stream's run comes first, so that no image of the batch below is the original of its duplicates.
+    deployed.wait(runs=4)
     planned = plan(item("a"), item("b", deployed.photos.photo("dandelion")))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("imagelake.lake.bucket.client", deployed.engine.client)
         bucket = Bucket(deployed.names["Bucket"])
-    bucket.put(object_keys.planned_batch(planned.batch), planned.model_dump_json().encode(), "application/json")
+    for key in (object_keys.planned_batch(planned.batch), object_keys.open_batch(planned.batch)):
+        bucket.put(key, planned.model_dump_json().encode(), "application/json")
     Parts(bucket, planned.batch).write(0, Part(), [result(planned.items[0], Status.FAILED)])
-    bucket.put(object_keys.attempt(planned.batch, 0), b"{}", "application/json")
+    _, second = planned.items
+    for number, attempt in enumerate((Attempt(), Attempt(media_id=second.media_id))):
+        bucket.put(object_keys.attempt(planned.batch, number), attempt.model_dump_json().encode(), "application/json")
     answer = deployed.engine.client("lambda").invoke(
         FunctionName=deployed.names["TransformFunction"],
         Payload=json.dumps(event("transform", batch=planned.batch)),
     )
     counts = json.loads(answer["Payload"].read())
     assert (counts["ok"] + counts["duplicate"], counts["failed"]) == (1, 1), counts
-    deployed.wait(runs=4)
+    author = {"source": "instagram", "author_id": "alice.cats"}
+    deployed.erase(posts=[author | {"post_id": "30"}])
+    deployed.erase(authors=[author, {"source": "stream", "author_id": "cms"}], media_ids=[second.media_id])
+    # This one finds nothing, and reads its receipt.
+    deployed.erase(posts=[author | {"post_id": "30"}])
     return deployed
 
 
