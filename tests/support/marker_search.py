@@ -64,8 +64,7 @@ def layers(data: bytes, depth: int = 4) -> Iterator[bytes]:
         return
     if data.startswith(b"PAR1"):
         for row in pyarrow.parquet.ParquetFile(io.BytesIO(data)).read().to_pylist():
-            for value in _values(row):
-                yield value
+            yield from _values(row)
         return
     with suppress(OSError, EOFError, zlib.error):
         yield from layers(gzip.decompress(data), depth - 1)

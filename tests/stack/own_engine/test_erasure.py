@@ -178,7 +178,7 @@ def put_in_stream(stack: Stack, records: list[bytes]) -> None:
 
 def records_read(stack: Stack) -> int:
     windows = sum(len(json.loads(stack.read(key))) for key in stack.keys("work/stream/"))
-    keys = [key for key in stack.keys("rejects/source=stream/")]
+    keys = list(stack.keys("rejects/source=stream/"))
     return windows + sum(b'"record"' in line for key in keys for line in stack.read(key).splitlines())
 
 

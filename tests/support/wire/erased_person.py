@@ -143,7 +143,7 @@ def _text(at: datetime) -> str:
 
 @cache
 def image(seed: int, *, of_person: bool, quality: int = 95) -> bytes:
-    """Make a JPEG with an owner in its EXIF and a comment (ITU-T T.81, B.2.4.5); another quality is a near duplicate."""
+    """Make a JPEG with an owner in its EXIF and a comment (ITU-T T.81, B.2.4.5); a lower quality looks alike."""
     block = Image.Exif()
     block[_ARTIST] = MARKERS["owner"] if of_person else "somebody"
     block.get_ifd(_EXIF_IFD)[_CAMERA_OWNER] = block[_ARTIST]
