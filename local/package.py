@@ -21,7 +21,7 @@ _RUNTIME = "provided.al2023"
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """Reads YAML as CloudFormation does: intrinsic functions are tags, dates are text."""
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.support.private_parts import scheduler_by_file
 
@@ -28,6 +29,12 @@ def _no_account(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.delenv("AWS_PROFILE", raising=False)
         for name, value in _NOBODY.items():
             monkeypatch.setenv(name, value)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Without the full sets, properties are tested with fewer examples too.
+    settings.register_profile("all", max_examples=40 if "not full" in config.option.markexpr else 150)
+    settings.load_profile("all")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

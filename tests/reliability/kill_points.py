@@ -13,13 +13,12 @@ import random
 from collections.abc import Callable
 from itertools import pairwise
 
-import pytest
-
 from tests.reliability.audit import problems, unbalanced
 from tests.reliability.killer import Killer, Point
 from tests.reliability.pipeline import execute
 from tests.reliability.world import DAY, FEEDS, Stored, World, new_lake
 from tests.support.fake_lake import Lake
+from tests.support.sample import full
 
 # Every call but those that only a longer life brings is made by a first run of two feeds, three batches.
 KINDS = {
@@ -27,7 +26,7 @@ KINDS = {
     "Query", "TransactWriteItems", "UpdateItem",
 }  # fmt: skip
 # How many of the states are finished.
-STATES = [pytest.param(15, id="15"), pytest.param(None, id="all", marks=pytest.mark.full)]
+STATES = [8, full(None)]
 SEED = 2026
 # One picture of seven is gone.
 OPTIONS = {"batch_size": 3, "failure_tolerance_percent": 30}

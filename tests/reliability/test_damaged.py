@@ -14,6 +14,7 @@ from tests.reliability.killer import Killer
 from tests.reliability.pipeline import execute
 from tests.reliability.world import FEEDS, NEXT_DAY, Stored, World, new_lake
 from tests.support.fake_lake import Lake
+from tests.support.sample import full
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda body: b"",
@@ -37,7 +38,7 @@ def states(killer: Killer, world: World) -> list[Stored]:
     return list(dict.fromkeys(state for point, state in left if point.operation in ("PutObject", "DeleteObject")))
 
 
-@pytest.mark.parametrize("number", [12, pytest.param(150, marks=pytest.mark.full)])
+@pytest.mark.parametrize("number", [6, full(150)])
 def test_damaged_object_is_made_again(world: World, states: list[Stored], number: int) -> None:
     cases = []
     for state in states:

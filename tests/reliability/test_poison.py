@@ -14,6 +14,7 @@ from tests.reliability.pipeline import execute, notified
 from tests.reliability.poison import PICTURES, POSTS, Poison, media_id
 from tests.reliability.world import DAY, new_lake
 from tests.support.fake_lake import Lake
+from tests.support.sample import full
 from tests.support.web_server import WebServer
 
 
@@ -31,7 +32,7 @@ def rejects(lake: Lake) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lake.bucket.get(key).splitlines()]
 
 
-@pytest.mark.parametrize("posts", [300, pytest.param(1000, marks=pytest.mark.full)])
+@pytest.mark.parametrize("posts", [200, full(1000)])
 def test_exactly_the_bad_ones_end_as_bad_with_their_reason_and_one_warning(website: WebServer, posts: int) -> None:
     poison = Poison(website, posts)
     assert len(poison.bad) == 50

@@ -18,6 +18,7 @@ from tests.reliability.pipeline import execute
 from tests.reliability.world import DAY, FEEDS, NEXT_DAY, World, new_lake, photo
 from tests.support.factories import Context, event, item, keep_plan, keep_rows, plan, result
 from tests.support.fake_lake import Lake
+from tests.support.sample import full
 from tests.support.web_server import WebServer
 
 WRITES = ("Put", "Update", "Delete", "Transact")
@@ -68,7 +69,7 @@ def test_what_fails_again_is_a_warning_and_may_be_retried_again(world: World) ->
         assert [*problems(lake, world.expected), *unbalanced(lake, "retry-2")] == []
 
 
-@pytest.mark.parametrize("states", [pytest.param(6, id="6"), pytest.param(None, id="all", marks=pytest.mark.full)])
+@pytest.mark.parametrize("states", [6, full(None)])
 def test_retry_killed_after_any_write_is_finished_by_the_same_execution(
     killer: Killer, world: World, states: int | None
 ) -> None:
@@ -115,7 +116,7 @@ def test_late_steps_of_the_first_run_change_nothing_after_a_retry(world: World) 
         assert problems(lake, world.expected) == []
 
 
-@pytest.mark.parametrize("states", [pytest.param(6, id="6"), pytest.param(None, id="all", marks=pytest.mark.full)])
+@pytest.mark.parametrize("states", [6, full(None)])
 def test_late_steps_of_the_first_run_do_not_disturb_a_retry_at_work(
     killer: Killer, world: World, states: int | None
 ) -> None:

@@ -14,6 +14,7 @@ from tests.reliability.pipeline import execute
 from tests.reliability.turns import Turns
 from tests.reliability.world import DAY, NEXT_DAY, Stored, new_lake, photo
 from tests.support.fake_lake import Lake
+from tests.support.sample import full
 from tests.support.web_server import Answer, WebServer
 
 SEED = 2026
@@ -77,7 +78,7 @@ def meet(turns: Turns, website: WebServer, left_open: Stored, *calls: int) -> li
     return turns.operations
 
 
-@pytest.mark.parametrize("number", [10, pytest.param(100, marks=pytest.mark.full)])
+@pytest.mark.parametrize("number", [5, full(100)])
 def test_overlapping_windows_leave_one_row_per_item(
     turns: Turns, website: WebServer, left_open: Stored, number: int
 ) -> None:

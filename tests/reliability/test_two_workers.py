@@ -20,6 +20,7 @@ from tests.reliability.turns import Turns
 from tests.reliability.world import new_lake, photo
 from tests.support.factories import Context, event, item, keep_plan, plan
 from tests.support.fake_lake import Lake
+from tests.support.sample import full
 from tests.support.web_server import Answer, WebServer
 
 NAMES = ("first", "once", "second", "copy")
@@ -68,15 +69,18 @@ def meet(turns: Turns, website: WebServer, *calls: int) -> list[list[str]]:
     return turns.operations
 
 
-def test_images_stay_with_their_rows_when_the_second_worker_passes_the_first(turns: Turns, website: WebServer) -> None:
-    # The first worker stops after each of its calls, the second one runs to its end, and the first one goes on.
-    for calls in count(1):
+@pytest.mark.parametrize("every", [4, full(1)])
+def test_images_stay_with_their_rows_when_the_second_worker_passes_the_first(
+    turns: Turns, website: WebServer, every: int
+) -> None:
+    # The first worker stops after some of its calls or each, the second one runs to its end, and the first one goes on.
+    for calls in count(1, every):
         if len(meet(turns, website, calls)[0]) <= calls:
             break
     assert calls > 20
 
 
-@pytest.mark.parametrize("number", [40, pytest.param(300, marks=pytest.mark.full)])
+@pytest.mark.parametrize("number", [12, full(300)])
 def test_images_stay_with_their_rows_when_both_workers_stop(turns: Turns, website: WebServer, number: int) -> None:
     first, second = (len(operations) for operations in meet(turns, website, 10**6))
     pairs = [(one, two) for one in range(1, first) for two in range(1, second)]

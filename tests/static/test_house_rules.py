@@ -30,8 +30,17 @@ def lines(file: Path) -> int:
     return len(file.read_text().splitlines())
 
 
+@cache
+def statements(file: Path) -> list[ast.AST]:
+    """All nodes but expressions, which are most of the nodes and have no statements in them."""
+    nodes: list[ast.AST] = [parsed(file)]
+    for node in nodes:
+        nodes += (child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr))
+    return nodes
+
+
 def definitions(file: Path) -> Iterator[Definition]:
-    return (node for node in ast.walk(parsed(file)) if isinstance(node, Definition))
+    return (node for node in statements(file) if isinstance(node, Definition))
 
 
 def docstrings(file: Path) -> Iterator[tuple[str, str]]:
@@ -48,7 +57,7 @@ def located(file: Path, node: ast.Module | Definition) -> str:
 
 def imported(file: Path) -> Iterator[str]:
     """The modules that a file imports; a name imported from a package may be one, too."""
-    for node in ast.walk(parsed(file)):
+    for node in statements(file):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

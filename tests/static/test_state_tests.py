@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from tests.support.asl import MACHINE, tasks
+from tests.support.asl import MACHINES, tasks
 from tests.support.state_tests import CONTEXT, state_input, state_tests
 
 
@@ -21,7 +21,10 @@ def test_requests_are_valid() -> None:
             assert client.test_state(**test.request(json.dumps(test.definition)))["status"] == "SUCCEEDED"
 
 
-@pytest.mark.parametrize(("name", "state"), list(tasks(MACHINE)), ids=[name for name, _ in tasks(MACHINE)])
+TASKS = [(workflow, name, state) for workflow, machine in MACHINES.items() for name, state in tasks(machine)]
+
+
+@pytest.mark.parametrize(("name", "state"), [task[1:] for task in TASKS], ids=[f"{a}-{b}" for a, b, _ in TASKS])
 def test_input_has_what_the_state_reads(name: str, state: dict[str, object]) -> None:
     paths = re.findall(r'\.\$": "(\$\$?)\.([\w.]+)"', json.dumps(state.get("Parameters", {})))
     for root, path in paths:
@@ -32,10 +35,10 @@ def test_input_has_what_the_state_reads(name: str, state: dict[str, object]) -> 
 
 
 def test_every_task_and_every_error_is_tested() -> None:
-    names = [test.name for test in state_tests()]
+    names = [(test.workflow, test.name) for test in state_tests()]
     assert len(names) == len(set(names))
-    for name, state in tasks(MACHINE):
-        assert f"{name}: ok" in names
+    for workflow, name, state in TASKS:
+        assert (workflow, f"{name}: ok") in names
         for retry in state["Retry"]:
             for error in retry["ErrorEquals"]:
-                assert f"{name}: {error} after 0 retries" in names
+                assert (workflow, f"{name}: {error} after 0 retries") in names

@@ -1,59 +1,95 @@
-"""A small stand-in for AWS's command line: ``python -m tests.support.aws_cli SERVICE COMMAND --option value``.
+"""A small stand-in for AWS's command line: the program ``aws`` sends its arguments to this process, which answers.
 
-Names and types of commands and options are those of botocore's models, from which the real command line makes its own.
-Of the high-level commands of ``s3`` it knows those that the runbook uses.
+So a command takes milliseconds, and not the time to start Python and botocore. Names and types of commands and options
+are those of botocore's models, from which the real command line makes its own. Of the high-level commands of ``s3`` it
+knows those that the runbook uses.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import sys
-from collections.abc import Sequence
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
 
 import jmespath  # type: ignore[import-untyped]
 from botocore import xform_name
-from botocore.config import Config
-from botocore.session import get_session
 from botocore.validate import validate_parameters
+
+from local.engine import HOST
+
+Client = Callable[[str], Any]
 
 # Only the parameters of these calls are checked: the local engine has no redrive, and refuses to stop an execution that
 # has ended.
 CHECKED_ONLY = {"redrive-execution", "stop-execution"}
 _GLOBAL = {"--query", "--output", "--region"}
 _FLAGS = {"--no-paginate"}
+# The arguments are sent with their number first; the exit code comes back in a line of its own before the output.
+_PROGRAM = """#!/usr/bin/env bash
+exec 3<>/dev/tcp/{host}/{port}
+printf '%s\\0' "$#" "$@" >&3
+read -r code <&3
+if [ "$code" = 0 ]; then cat <&3; else cat <&3 >&2; fi
+exit "$code"
+"""
 
 
-def main(arguments: Sequence[str]) -> int:
-    service, command, *rest = arguments
+@contextmanager
+def installed(folder: Path, client: Client) -> Iterator[str]:
+    """Write the program ``aws`` into a folder and answer it; ``client`` makes the client of a service.
+
+    Yields a PATH with this folder first.
+    """
+
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            arguments = [self._part() for _ in range(int(self._part()))]
+            try:
+                answer = b"0\n" + _run(client, *arguments)
+            except Exception:
+                answer = b"1\n" + traceback.format_exc().encode()
+            self.wfile.write(answer)
+
+        def _part(self) -> str:
+            return b"".join(iter(lambda: self.rfile.read(1).rstrip(b"\0"), b"")).decode()
+
+    with ThreadingTCPServer((HOST, 0), Handler) as server:
+        program = folder / "aws"
+        program.write_text(_PROGRAM.format(host=HOST, port=server.server_address[1]))
+        program.chmod(0o755)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"{folder}{os.pathsep}{os.environ['PATH']}"
+        server.shutdown()
+
+
+def _run(client: Client, service: str, command: str, *arguments: str) -> bytes:
     if service == "s3":
-        _s3(command, rest)
-        return 0
-    client = _client("s3" if service == "s3api" else service)
+        return _s3(client("s3"), command, *arguments)
+    made = client("s3" if service == "s3api" else service)
     method = command.replace("-", "_")
-    operation = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[method])
-    settings, parameters = _parse(rest, operation.input_shape.members)
+    operation = made.meta.service_model.operation_model(made.meta.method_to_api_mapping[method])
+    settings, parameters = _parse(list(arguments), operation.input_shape.members)
     validate_parameters(parameters, operation.input_shape)
     if command in CHECKED_ONLY:
-        return 0
-    answer = getattr(client, method)(**parameters)
+        return b""
+    answer = getattr(made, method)(**parameters)
     answer.pop("ResponseMetadata")
-    _print(jmespath.search(settings["--query"], answer) if "--query" in settings else answer, settings.get("--output"))
-    return 0
+    if "--query" in settings:
+        answer = jmespath.search(settings["--query"], answer)
+    return _text(answer, settings.get("--output")).encode()
 
 
-def _client(service: str) -> Any:
-    return get_session().create_client(service, config=Config(s3={"addressing_style": "path"}))
-
-
-def _parse(arguments: list[str], members: Any) -> tuple[dict[str, str], dict[str, Any]]:
+def _parse(left: list[str], members: Any) -> tuple[dict[str, str], dict[str, Any]]:
     """Split the options into those of every command and the parameters of this call."""
     names = {f"--{xform_name(name, '-')}": name for name in members}
     settings: dict[str, str] = {}
     parameters: dict[str, Any] = {}
-    left = list(arguments)
     while left:
         option = left.pop(0)
         if option in _FLAGS:
@@ -72,49 +108,37 @@ def _parse(arguments: list[str], members: Any) -> tuple[dict[str, str], dict[str
     return settings, parameters
 
 
-def _print(value: Any, output: str | None) -> None:
+def _text(value: Any, output: str | None) -> str:
     if output != "text":
-        print(json.dumps(value, default=str))
-        return
-    for row in value if isinstance(value, list) else [value]:
-        print("\t".join(map(str, row)) if isinstance(row, list) else row)
+        return json.dumps(value, default=str) + "\n"
+    rows = value if isinstance(value, list) else [value]
+    return "".join("\t".join(map(str, row)) + "\n" if isinstance(row, list) else f"{row}\n" for row in rows)
 
 
-def _s3(command: str, arguments: list[str]) -> None:
-    client = _client("s3")
-    match command, arguments:
-        case "ls", ["--recursive", url]:
-            bucket, prefix = _split(url)
-            for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-                for entry in page.get("Contents", []):
-                    print(entry["LastModified"], entry["Size"], entry["Key"])
-        case "cp", [url, "-"]:
+def _s3(client: Any, *arguments: str) -> bytes:
+    match arguments:
+        case "ls", "--recursive", url:
+            entries = _listed(client, *_split(url))
+            return "".join(f"{one['LastModified']} {one['Size']} {one['Key']}\n" for one in entries).encode()
+        case "cp", url, "-":
             bucket, key = _split(url)
-            sys.stdout.buffer.write(client.get_object(Bucket=bucket, Key=key)["Body"].read())
-        case "sync", [source, target, "--source-region", _, "--region", _]:
+            content: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+            return content
+        case "sync", source, target, "--source-region", _, "--region", _:
             bucket, prefix = _split(source)
             other, other_prefix = _split(target)
-            for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/"):
-                for entry in page.get("Contents", []):
-                    key = other_prefix + entry["Key"].removeprefix(prefix)
-                    client.copy_object(Bucket=other, Key=key, CopySource={"Bucket": bucket, "Key": entry["Key"]})
-        case _:
-            raise SystemExit(f"aws s3 {command} {arguments} is not known here")
+            for entry in _listed(client, bucket, f"{prefix}/"):
+                key = other_prefix + entry["Key"].removeprefix(prefix)
+                client.copy_object(Bucket=other, Key=key, CopySource={"Bucket": bucket, "Key": entry["Key"]})
+            return b""
+    raise ValueError(f"aws s3 {' '.join(arguments)} is not known here")
+
+
+def _listed(client: Any, bucket: str, prefix: str) -> list[dict[str, Any]]:
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    return [entry for page in pages for entry in page.get("Contents", [])]
 
 
 def _split(url: str) -> tuple[str, str]:
     bucket, _, key = url.removeprefix("s3://").partition("/")
     return bucket, key
-
-
-def install(folder: Path) -> str:
-    """Write the program ``aws`` into a folder, and return a PATH with this folder first."""
-    root = Path(__file__).parents[2]
-    program = folder / "aws"
-    program.write_text(f'#!/bin/sh\nPYTHONPATH={root} exec {sys.executable} -m tests.support.aws_cli "$@"\n')
-    program.chmod(0o755)
-    return f"{folder}{os.pathsep}{os.environ['PATH']}"
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-# The same examples in every run, and no files left behind.
-FIXED = settings(derandomize=True, database=None, deadline=None, max_examples=150)
+# The same examples in every run, and no files left behind; tests/conftest.py chooses how many.
+FIXED = settings(derandomize=True, database=None, deadline=None)
 
 _DROP = object()
 _ODD: list[Any] = [

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagelake.run.contracts import CONTRACTS
-from tests.support.asl import MACHINE, ROOT, Json, lambda_tasks, package, states
+from tests.support.asl import MACHINES, ROOT, Json, packages, states
 
 # The context that states of the outermost scope read.
 CONTEXT = {
@@ -30,6 +30,8 @@ UNEXPECTED = "KeyError"
 class StateTest:
     """One call of TestState, and its expected answer; ``definition`` has the variables of the template."""
 
+    workflow: str
+    state: str
     name: str
     definition: Json
     mock: dict[str, Any]
@@ -45,12 +47,13 @@ class StateTest:
 
 def state_tests() -> Iterator[StateTest]:
     """Test the success of every Task, its first and its last retry for every error, and every Catch."""
-    for name, state in states(MACHINE):
-        if state["Type"] == "Task":
-            yield StateTest(
-                f"{name}: ok", state, _result(name, state), {"status": "SUCCEEDED", "nextState": state["Next"]}
-            )
-            yield from _failures(name, state)
+    for workflow, machine in MACHINES.items():
+        for name, state in states(machine):
+            if state["Type"] == "Task":
+                after = {"nextState": state["Next"]} if "Next" in state else {}
+                result = _result(name, state)
+                yield StateTest(workflow, name, f"{name}: ok", state, result, {"status": "SUCCEEDED", **after})
+                yield from _failures(workflow, name, state)
 
 
 def state_input() -> dict[str, Any]:
@@ -58,24 +61,28 @@ def state_input() -> dict[str, Any]:
     joined: dict[str, Any] = {"input": {}, "feeds_parameter": None}
     for function in CONTRACTS:
         joined |= json.loads((ROOT / "tests" / "events" / f"{function}.json").read_text())
-    return joined | {"report": {"outcome": "partial", "subject": "Subject", "message": "Message"}, "alert": {}}
+    message = {"subject": "Subject", "message": "Message"}
+    results = {"report": {"outcome": "partial", **message}, "receipt": message, "failure": message}
+    return joined | results | {"alert": {}}
 
 
-def _failures(name: str, state: Json) -> Iterator[StateTest]:
+def _failures(workflow: str, name: str, state: Json) -> Iterator[StateTest]:
     for retry in state["Retry"]:
         for error in retry["ErrorEquals"]:
-            yield _failure(name, state, error, 0, {"status": "RETRIABLE"})
-            yield _failure(name, state, error, retry["MaxAttempts"], _caught(state, error))
-    known = CONTRACTS[package(name)].errors if name in lambda_tasks(MACHINE) else frozenset()
+            yield _failure(workflow, name, state, error, 0, {"status": "RETRIABLE"})
+            yield _failure(workflow, name, state, error, retry["MaxAttempts"], _caught(state, error))
+    functions = packages(MACHINES[workflow])
+    known = CONTRACTS[functions[name]].errors if name in functions else frozenset()
     retried = {error for retry in state["Retry"] for error in retry["ErrorEquals"]}
     named = {error for catch in state["Catch"] for error in catch["ErrorEquals"]} - {"States.ALL"}
     for error in sorted(({one.__name__ for one in known} | named | {UNEXPECTED}) - retried):
-        yield _failure(name, state, error, 0, _caught(state, error))
+        yield _failure(workflow, name, state, error, 0, _caught(state, error))
 
 
-def _failure(name: str, state: Json, error: str, tries: int, expected: dict[str, Any]) -> StateTest:
+def _failure(workflow: str, name: str, state: Json, error: str, tries: int, expected: dict[str, Any]) -> StateTest:
     mock = {"errorOutput": {"error": error, "cause": json.dumps({"errorMessage": "mocked"})}}
-    return StateTest(f"{name}: {error} after {tries} retries", state, mock, expected | {"error": error}, tries)
+    title = f"{name}: {error} after {tries} retries"
+    return StateTest(workflow, name, title, state, mock, expected | {"error": error}, tries)
 
 
 def _caught(state: Json, error: str) -> dict[str, Any]:

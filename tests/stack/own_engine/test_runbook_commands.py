@@ -60,9 +60,10 @@ def printed(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Printed:
     script = "\n".join(lines).replace("bluesky:alice.example", FEED).replace("instagram:#caturday", FEED)
     # The engine has one stack of this name in all regions, so objects and tables are copied to themselves.
     script = script.replace("eu-west-1", REGION).replace(".venv/bin/python", sys.executable)
-    environment = stack.engine.environment() | {"PATH": aws_cli.install(tmp_path_factory.mktemp("bin"))}
     command = ["bash", "-euo", "pipefail", "-c", script]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    with aws_cli.installed(tmp_path_factory.mktemp("bin"), stack.engine.client) as path:
+        environment = stack.engine.environment() | {"PATH": path}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     outputs = done.stdout.split(f"{MARK}\n")[1:]
     assert done.returncode == 0, f"{[FIRST, *BLOCKS][len(outputs)]}\n{done.stderr}"
     return dict(zip(BLOCKS, outputs, strict=True))

@@ -26,6 +26,7 @@ from local.sample_feed import SampleFeed
 from tests.reliability.audit import problems, unbalanced
 from tests.support.deployed_stack import TEMPLATE, Stack
 from tests.support.fake_lake import Lake
+from tests.support.sample import full
 
 SEED = 1142
 # How many workers of each function die, and among how many of its calls the next one to die at is drawn.
@@ -114,7 +115,7 @@ def posted(feed: SampleFeed, origin: str) -> dict[str, str]:
     }
 
 
-@pytest.fixture(params=[pytest.param(SAMPLE, id="12"), pytest.param(FULL, id="25", marks=pytest.mark.full)])
+@pytest.fixture(params=[SAMPLE, full(FULL)], ids=["12", "25"])
 def disturbed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Iterator[tuple[Stack, FeedServer, Reaper]]:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from imagelake.sources import SOURCES, get_source, parse_feed
 from tests.support.json_mutations import FIXED
 from tests.support.listings import LISTINGS, Entry, Reading
+from tests.support.sample import pairs
 
-FEW = settings(FIXED, max_examples=12)
+FEW = settings(FIXED, max_examples=FIXED.max_examples // 10)
 every_listing = pytest.mark.parametrize("feed", LISTINGS)
 FORWARD = ["mastodon:server.example#cats", "commons:Cats"]
 
@@ -94,8 +95,7 @@ def test_first_run_that_ends_at_its_limit_leaves_older_posts_unread(feed: str) -
     assert [runs.run() for _ in range(3)] == [set()] * 3
 
 
-@every_listing
-@pytest.mark.parametrize("new", [1, 9, 24, 35, 99, 260])
+@pytest.mark.parametrize(("feed", "new"), pairs(LISTINGS, [1, 9, 24, 35, 99, 260]))
 def test_posts_with_the_time_of_the_bookmark_are_read_however_many_they_are(feed: str, new: int) -> None:
     """A feed with dates alone gives one time to all entries of a day (full-date of RFC 3339), and an import one second.
 

@@ -24,6 +24,7 @@ from ingest_stream.app import handler
 from ingest_stream.records import BrokenRecordError
 from tests.support.factories import Context, event
 from tests.support.fake_lake import Lake
+from tests.support.sample import full
 
 (EXAMPLE,) = event("ingest_stream")["Records"]
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:ImagePipeline"
@@ -146,7 +147,7 @@ def test_window_is_staged_and_read_by_one_run(lake: Lake, machine: Machine) -> N
     }
     assert lake.bucket.get_json(object_keys.staged_window(name)) == [post(1), post(2)]
     assert run(machine, name) == ["cms/1/0", "cms/2/0"]
-    (raw_page,) = lake.bucket.list("raw/posts/")
+    raw_page, _ = lake.bucket.list("raw/posts/")
     assert lake.bucket.get_with_version(raw_page)[1].metadata["status"] == "200"
 
 
@@ -305,7 +306,7 @@ def test_window_with_an_invalid_name_is_refused(lake: Lake, machine: Machine, na
         run(machine, "run")
 
 
-@pytest.mark.parametrize("count", [2_000, pytest.param(10_000, marks=pytest.mark.full)])
+@pytest.mark.parametrize("count", [2_000, full(10_000)])
 def test_many_records_plan_every_post_once_and_store_all_bad_records(lake: Lake, machine: Machine, count: int) -> None:
     """10 % duplicates, 1 % bad records, in random order, every delivery twice; tests/stack continues after the plan."""
     chance = random.Random(6)

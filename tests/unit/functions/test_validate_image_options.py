@@ -23,6 +23,7 @@ from tests.support.factories import ENTRY, FEED, RUN, Context, event, item, keep
 from tests.support.fake_lake import Lake
 from tests.support.fake_network import Network, page
 from tests.support.image_options import SOME
+from tests.support.sample import full
 from validate.app import handler
 from validate.batch_size import MAX_IMAGE_BYTES, TENSOR_BYTES, max_area, max_images
 
@@ -125,7 +126,9 @@ def test_no_image_is_larger_than_the_estimate_says(values: dict[str, Any], width
     assert max_images(chosen) == 1 or max_images(chosen) * TENSOR_BYTES[chosen.tensor] < MAX_IMAGE_BYTES
 
 
-@pytest.mark.parametrize(("size", "quality"), [(512, 60), (512, 75), (512, 85), (512, 90), (512, 95), (1024, 85)])
+@pytest.mark.parametrize(
+    ("size", "quality"), [full(512, 60), full(512, 75), (512, 85), full(512, 90), (512, 95), full(1024, 85)]
+)
 def test_photos_have_no_more_bytes_than_the_estimate_says(size: int, quality: int) -> None:
     """The sample photos, enlarged if they are smaller, and cut to the largest area."""
     options = ImageOptions(

@@ -25,6 +25,7 @@ from tests.support.images import (
     png_with,
     quarters,
 )
+from tests.support.sample import pairs
 
 BEST = Options(encode_quality=95)
 Color = tuple[int, ...]
@@ -78,8 +79,13 @@ def flat(rgb: Color, kind: str = "PNG", mode: str = "RGB", **options: Any) -> by
 
 
 # ---- Profiles --------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("rgb", [(200, 60, 60), (10, 200, 90), (128, 128, 128), (250, 250, 10)])
-@pytest.mark.parametrize("name", [b"sRGB", b"Display P3 Gamut with sRGB Transfer", b"c2", b""])
+@pytest.mark.parametrize(
+    ("name", "rgb"),
+    pairs(
+        [b"sRGB", b"Display P3 Gamut with sRGB Transfer", b"c2", b""],
+        [(200, 60, 60), (10, 200, 90), (128, 128, 128), (250, 250, 10)],
+    ),
+)
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "AVIF"])
 def test_primaries_count_and_not_the_description(kind: str, name: bytes, rgb: Color) -> None:
     """(200, 60, 60) in Display P3 is (217, 42, 52) in sRGB."""

@@ -26,6 +26,7 @@ from tests.support.images import (
     psnr,
     quarters,
 )
+from tests.support.sample import pairs
 
 BEST = Options(encode_quality=95)
 # The change to an upright image that its orientation takes back.
@@ -97,8 +98,10 @@ def test_every_format_comes_out_as_it_went_in(kind: str, options: dict[str, Any]
     assert psnr(decoded(result.image), np.asarray(image)) > (24 if kind == "GIF" else 33)
 
 
-@pytest.mark.parametrize("size", [(1080, 1350), (1080, 1080), (2050, 1370), (1023, 700), (4095, 600), (513, 512)])
-@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize(
+    ("size", "progressive"),
+    pairs([(1080, 1350), (1080, 1080), (2050, 1370), (1023, 700), (4095, 600), (513, 512)], [False, True]),
+)
 def test_resizing_is_close_to_a_full_decode_with_lanczos(size: tuple[int, int], progressive: bool) -> None:
     data = encoded(photo(*size), progressive=progressive)
     result = process(data, Options(encode_quality=95))

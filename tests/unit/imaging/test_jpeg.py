@@ -19,6 +19,7 @@ from imagelake.imaging.jpeg import read_header
 from imagelake.run.errors import ErrorCode, ImageRejectedError
 from imagelake.run.image_options import Preset
 from tests.support.images import decoded, encoded, jpeg_with, photo, png_of, psnr
+from tests.support.sample import pairs
 
 END = b"\xff\xd9"
 SCAN = b"\xff\xda"
@@ -49,8 +50,7 @@ def codes_of(*files: bytes) -> list[str]:
     return [code_of(data, preset) for data in files for preset in PRESETS]
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "mode"), pairs(KINDS, ["RGB", "L", "CMYK"]))
 def test_a_jpeg_with_missing_data_and_an_end_is_truncated(kind: str, mode: str) -> None:
     """libjpeg fills the image with gray and warns: JWRN_HIT_MARKER in jerror.h, "premature end of data segment"."""
     data = sample(kind, mode)
@@ -62,8 +62,7 @@ def test_a_jpeg_with_missing_data_and_an_end_is_truncated(kind: str, mode: str) 
     assert set(codes_of(data[:-4] + END)) == {"truncated"}
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "mode"), pairs(KINDS, ["RGB", "L"]))
 def test_a_jpeg_with_zeros_in_place_of_its_data_is_truncated(kind: str, mode: str) -> None:
     """Zeros are codes of some symbol (T.81, C.2), so the decoder makes pixels from them."""
     data = sample(kind, mode)
@@ -152,8 +151,7 @@ HARMLESS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("fault", HARMLESS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "fault"), pairs(KINDS, HARMLESS))
 def test_a_jpeg_with_a_harmless_fault_is_read(kind: str, fault: str) -> None:
     """All pixels are there. Chrome and Firefox show such files, because libjpeg only warns (jerror.h)."""
     data = sample(kind)
@@ -172,8 +170,10 @@ def test_the_range_of_coefficients_is_ignored_when_a_scan_has_all_of_them(parame
     assert code_of(wrong[: len(wrong) // 2] + END) == "truncated"
 
 
-@pytest.mark.parametrize("body", [b"JFIF\0", b"JFIF\0\1\2", b"JFIF\0\1\2\0\0\1\0\1\0", b"JFXX\0\x10", b""])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    pairs(KINDS, [b"JFIF\0", b"JFIF\0\1\2", b"JFIF\0\1\2\0\0\1\0\1\0", b"JFXX\0\x10", b""]),
+)
 def test_a_short_jfif_segment_is_ignored(kind: str, body: bytes) -> None:
     """A decoder takes a segment of less than 14 bytes for none (libjpeg, examine_app0 in jdmarker.c)."""
     data = sample(kind)
@@ -182,8 +182,7 @@ def test_a_short_jfif_segment_is_ignored(kind: str, body: bytes) -> None:
     assert process(jpeg_with(bare, 0xE0, body)).image == process(data).image
 
 
-@pytest.mark.parametrize("follower", [0, 1, 2])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "follower"), pairs(KINDS, [0, 1, 2]))
 def test_data_after_the_end_are_not_counted_as_scans(kind: str, follower: int) -> None:
     """The marker EOI ends the image (B.1.1.3); phones put videos and other images after it."""
     data = sample(kind)

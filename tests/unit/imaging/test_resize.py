@@ -16,6 +16,7 @@ from imagelake.imaging import Options, decode, process, resize
 from imagelake.run.errors import ErrorCode, ImageRejectedError
 from imagelake.run.image_options import Preset, ResizeMode
 from tests.support.images import decoded, encoded, photo, png_of, psnr, quarters
+from tests.support.sample import pairs
 
 LANCZOS = Image.Resampling.LANCZOS
 
@@ -197,8 +198,7 @@ def test_a_tensor_is_the_middle_of_the_image_as_torchvision_cuts_it() -> None:
     assert psnr(np.frombuffer(pixels, np.uint8).reshape(224, 224, 3), middle) > 35
 
 
-@pytest.mark.parametrize("preset", ["fast", "quality"])
-@pytest.mark.parametrize("mode", ["no", "border", "keep_ratio", "center_crop"])
+@pytest.mark.parametrize(("preset", "mode"), pairs(["fast", "quality"], ["no", "border", "keep_ratio", "center_crop"]))
 def test_flipped_bits_give_an_image_or_a_refusal_whatever_the_options(preset: Preset, mode: ResizeMode) -> None:
     data = encoded(photo(200, 150), progressive=True)
     dice = np.random.default_rng(3)

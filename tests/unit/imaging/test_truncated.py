@@ -14,6 +14,7 @@ from PIL import Image
 from imagelake.imaging import Options, process
 from imagelake.run.errors import ImageRejectedError
 from tests.support.images import chunk, encoded, photo, png_of, png_with
+from tests.support.sample import pairs
 
 PHOTO = photo(300, 200)
 TRANSLUCENT = PHOTO.copy()
@@ -91,8 +92,7 @@ MISSING: dict[str, Callable[[bytes, int], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("missing", MISSING)
-@pytest.mark.parametrize("name", [name for name in FILES if "PNG" in name])
+@pytest.mark.parametrize(("name", "missing"), pairs([name for name in FILES if "PNG" in name], MISSING))
 def test_a_png_with_missing_rows_and_an_end_is_truncated(name: str, missing: str) -> None:
     """Pillow leaves missing rows black. The size of the rows follows from the header (PNG third edition, 7.2 and 8)."""
     for percent in PERCENT:
@@ -210,8 +210,7 @@ def test_a_webp_with_zeros_in_its_transparency_is_refused(data: bytes, percent: 
     assert code_of(data[:middle] + bytes(end - middle) + data[end:]) in ("truncated", "corrupt")
 
 
-@pytest.mark.parametrize("alpha_quality", [1, 60, 100])
-@pytest.mark.parametrize("shape", ["top", "bottom", "left", "spots", "none"])
+@pytest.mark.parametrize(("shape", "alpha_quality"), pairs(["top", "bottom", "left", "spots", "none"], [1, 60, 100]))
 def test_a_webp_with_flat_transparency_is_read(shape: str, alpha_quality: int) -> None:
     mask = Image.new("L", (600, 500), 255 if shape != "none" else 0)
     box = {"top": (0, 0, 600, 99), "bottom": (0, 399, 600, 500), "left": (0, 0, 300, 500)}.get(shape, (7, 7, 9, 9))
@@ -223,8 +222,9 @@ def test_a_webp_with_flat_transparency_is_read(shape: str, alpha_quality: int) -
 
 
 @pytest.mark.parametrize("kind", ["WEBP", "AVIF"])
-@pytest.mark.parametrize("color", ["white", "black", "#7f8280"])
-@pytest.mark.parametrize("options", [{}, {"quality": 10}, {"lossless": True}])
+@pytest.mark.parametrize(
+    ("color", "options"), pairs(["white", "black", "#7f8280"], [{}, {"quality": 10}, {"lossless": True}])
+)
 def test_a_flat_image_that_ends_in_zeros_is_read(kind: str, color: str, options: dict[str, Any]) -> None:
     """A lossy WebP of 2000x1500 white pixels ends in 292 zeros."""
     image = Image.new("RGB", (1200, 900), color)

@@ -22,6 +22,7 @@ from tests.support.feed_bodies import (
     page,
     rss,
 )
+from tests.support.sample import pairs
 
 
 @pytest.mark.parametrize(
@@ -397,8 +398,7 @@ ODD_TEXTS = ["", " ", "7", "1.5", "<x>7</x>", "<name/>", "&lt;b", "{}", "null", 
 ODD_ATTRIBUTES = ["", ' type="x" href="y"', ' type="text/html" rel="enclosure"', f' url="{DATA}"']
 
 
-@pytest.mark.parametrize("element", OPTIONAL)
-@pytest.mark.parametrize("text", ODD_TEXTS)
+@pytest.mark.parametrize(("element", "text"), pairs(OPTIONAL, ODD_TEXTS))
 def test_odd_optional_element_keeps_the_entry_and_its_image(element: str, text: str) -> None:
     image, about = '<media:content url="https://site.example/a.jpg"/>', "<updated>2026-09-30T09:00:00Z</updated>"
     bodies = [

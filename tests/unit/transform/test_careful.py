@@ -15,6 +15,7 @@ from tests.support.crashing_decoder import breaking, dying_worker
 from tests.support.factories import item, jpeg, plan
 from tests.support.fake_lake import Lake
 from tests.support.images import encoded, photo
+from tests.support.sample import full
 from transform import careful
 from transform.attempts import Attempts
 from transform.careful import make_results_carefully
@@ -110,17 +111,20 @@ def test_workers_that_decode_the_same_image_at_once_do_not_blame_it(lake: Lake) 
     assert row["status"] == "ok"
 
 
-def test_many_endless_images_cost_their_time_once(attempts: Attempts) -> None:
+@pytest.mark.parametrize("endless", [2, full(3)])
+def test_many_endless_images_cost_their_time_once(attempts: Attempts, endless: int) -> None:
     """Real images take at most 1 s of CPU time; each endless one took 40 s, twice 20."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    made = rows(make(planned(6), attempts, lambda one: breaking(IMAGE, "loop") if one.post_id > "p002" else IMAGE))
+    made = rows(
+        make(planned(3 + endless), attempts, lambda one: breaking(IMAGE, "loop") if one.post_id > "p002" else IMAGE)
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert [row["error_code"] for row in made] == [*[None] * 3, *["decoder_failed"] * 3]
+    assert [row["error_code"] for row in made] == [*[None] * 3, *["decoder_failed"] * endless]
     assert made[3]["error_message"] == (
         f"The decoder failed on this file: it took more than {LIMITS.cpu_seconds} seconds of CPU time."
     )
     # The process of these tests has a limit of one second of CPU time, and its start takes less than another one.
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 3 * 2 + 3
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < endless * 2 + 3
 
 
 def test_items_without_enough_time_are_left_out(attempts: Attempts) -> None:

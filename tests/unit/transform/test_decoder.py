@@ -16,6 +16,7 @@ from tests.support import crashing_decoder
 from tests.support.crashing_decoder import breaking
 from tests.support.factories import item, plan
 from tests.support.images import WIDE_GAMUT, encoded, photo, png_of
+from tests.support.sample import full
 from transform import decoder_process
 from transform.decoder import LIMITS, Decoder, Limits
 
@@ -74,10 +75,10 @@ def test_results_are_those_of_the_worker(options: dict[str, Any]) -> None:
     ("how", "reason"),
     [
         ("SIGSEGV", "crashed with SIGSEGV"),
-        ("SIGABRT", "crashed with SIGABRT"),
+        full("SIGABRT", "crashed with SIGABRT"),
         ("SIGKILL", "took more than 15 seconds, or the system ended it"),
-        ("error", "ended with an error"),
-        ("exit", "ended with an error"),
+        full("error", "ended with an error"),
+        full("exit", "ended with an error"),
         ("memory", "ended with an error"),
     ],
 )

@@ -29,6 +29,7 @@ from imagelake.web.errors import (
 from imagelake.web.http1 import Deadline
 from tests.support.fixtures import Serve
 from tests.support.raw_server import EVIL, OK, RawServer, get
+from tests.support.sample import full
 
 BOMB = gzip.compress(bytes(50_000_000))
 
@@ -530,14 +531,15 @@ def retried(client: GuardedClient, url: str) -> bytes:
         return client.exchange("GET", url).body
 
 
+@pytest.mark.parametrize("number", [100, full(300)])
 def test_exchange_when_answers_are_mutated_then_only_our_errors_are_raised_and_no_answer_goes_to_another_request(
-    serve: Serve,
+    serve: Serve, number: int
 ) -> None:
     rng = Random(1)
     parts: list[bytes | None] = []
     server = serve(lambda head: [OK] if head.startswith(b"GET /ok ") else parts)
     with GuardedClient(trusted_origins=frozenset({server.origin})) as client:
-        for _ in range(300):
+        for _ in range(number):
             parts = mutated(rng)
             with contextlib.suppress(HttpError):
                 client.exchange("GET", f"{server.origin}/mutated", total=0.1, max_bytes=100_000)
