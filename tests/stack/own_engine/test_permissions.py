@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import time
@@ -20,6 +21,7 @@ from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.parts import Part, Parts
 from imagelake.lake.rows import Status
+from imagelake.run.models import PlannedBatch
 from local.deploy import ONLY_WITH_TLS, STACK_NAME, deploy
 from local.engine import REGION, Engine
 from local.stream import put_records
@@ -27,7 +29,7 @@ from tests.support import watched_engine
 from tests.support.deployed_stack import TEMPLATE
 from tests.support.factories import event, item, plan, result
 from tests.support.private_parts import is_allowed
-from tests.support.wire.instagram import InstagramServer
+from tests.support.wire.instagram import MY_ID, InstagramServer
 from tests.support.wire.server import WireServer
 from tests.support.wire.webhook import PATH, Webhook
 
@@ -66,7 +68,7 @@ sqs:SendMessage
 """
 ROLES = re.findall(r"^\| `(\w+)` \|", DOCUMENT, re.MULTILINE)
 # What the engine does in these roles' names, it does without asking; test_template.py has what they are for.
-SERVICES = ["Schedule", "ImagePipeline"]
+SERVICES = ["Schedule", "ImagePipeline", "Erasure"]
 FUNCTIONS = [role for role in ROLES if role not in SERVICES]
 ACCOUNT = "000000000000"
 HERE = f"{REGION}:{ACCOUNT}"
@@ -164,6 +166,17 @@ class Deployed:
         self.wait()
         return str(states.describe_execution(executionArn=arn["executionArn"])["status"])
 
+    def erase(self, name: str, **erase: Any) -> dict[str, Any]:
+        """Run an erasure to its end, and return its output."""
+        states = self.engine.client("stepfunctions")
+        given = json.dumps({"erase": erase, "reason": "author_request", "reference": "ticket 17"})
+        arn = states.start_execution(stateMachineArn=self.names["Erasure"], name=name, input=given)["executionArn"]
+        while (execution := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
+            time.sleep(0.1)
+        assert execution["status"] == "SUCCEEDED", execution.get("cause")
+        output: dict[str, Any] = json.loads(execution["output"])
+        return output
+
     def wait(self, runs: int = 1) -> None:
         """Until there were so many runs and all have ended."""
         states, machine = self.engine.client("stepfunctions"), self.names["ImagePipeline"]
@@ -237,7 +250,7 @@ def test_document_has_every_role(deployed: Deployed) -> None:
 
 @pytest.fixture(scope="module")
 def ran(deployed: Deployed) -> Deployed:
-    """The stack after a run whose Map Keys had lost its policy, another run, when it had it again, and its retry.
+    """The stack after a run whose Map Keys had lost its policy, another run, when it had it again, its retry, erasures.
 
     After these, records of a stream: a post, of a picture that is there and of one that looks like it, and one that
     is no post. And a batch of which an attempt that died has left a part.
@@ -269,7 +282,8 @@ def ran(deployed: Deployed) -> Deployed:
         bucket = Bucket(deployed.names["Bucket"])
     bucket.put(object_keys.planned_batch(planned.batch), planned.model_dump_json().encode(), "application/json")
     Parts(bucket, planned.batch).write(0, Part(), [result(planned.items[0], Status.FAILED)])
-    bucket.put(object_keys.attempt(planned.batch, 0), b"{}", "application/json")
+    attempt = json.dumps({"media_id": planned.items[0].media_id}).encode()
+    bucket.put(object_keys.attempt(planned.batch, 0), attempt, "application/json")
     answer = deployed.engine.client("lambda").invoke(
         FunctionName=deployed.names["TransformFunction"],
         Payload=json.dumps(event("transform", batch=planned.batch)),
@@ -277,7 +291,31 @@ def ran(deployed: Deployed) -> Deployed:
     counts = json.loads(answer["Payload"].read())
     assert (counts["ok"] + counts["duplicate"], counts["failed"]) == (1, 1), counts
     deployed.wait(runs=4)
+    run_erasures(deployed, planned, bucket)
     return deployed
+
+
+def run_erasures(deployed: Deployed, planned: PlannedBatch, bucket: Bucket) -> None:
+    """Erase an image that the post of the stream shows too, then all authors.
+
+    The batch of the attempt that died is open. Lambda has given up records, and a bookmark has the id of an author.
+    """
+    tables = deployed.engine.client("dynamodb")
+    shown = tables.get_item(TableName=deployed.names["ImageKeysTable"], Key={"media_id": {"S": "cms/1/0"}})["Item"]
+    assert shown["status"]["S"] == "duplicate"
+    bucket.put(object_keys.open_batch(planned.batch), planned.model_dump_json().encode(), "application/json")
+    record = base64.b64encode(json.dumps({"author_id": "cms"}).encode()).decode()
+    note = {"payload": {"Records": [{"kinesis": {"sequenceNumber": "1", "data": record}}]}}
+    bucket.put_json("aws/lambda/mapping/shardId-0/2026/11/20/2026-11-20T01.02.03-1", note)
+    author_id = planned.items[0].author_id
+    bookmark = {"feed_id": "bluesky-1", "newest_id": f"at://{author_id}/1", "newest_at": "2026-11-20T00:00:00.000000Z"}
+    tables.put_item(
+        TableName=deployed.names["BookmarksTable"], Item={name: {"S": value} for name, value in bookmark.items()}
+    )
+    found = deployed.erase("image", media_ids=[shown["duplicate_of"]["S"]])
+    assert found["receipt"]["subject"].endswith("1 items erased")
+    authors = [("instagram", MY_ID), ("stream", "cms"), ("bluesky", author_id)]
+    deployed.erase("authors", authors=[{"source": source, "author_id": author} for source, author in authors])
 
 
 @pytest.mark.parametrize("role", FUNCTIONS)
