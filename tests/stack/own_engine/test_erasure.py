@@ -235,6 +235,10 @@ def put_given_up(stack: Stack, records: list[bytes]) -> None:
     stack.engine.client("s3").put_object(Bucket=stack.bucket, Key=key, Body=json.dumps(note).encode())
 
 
+def posts_of_person(server: ErasedPersonServer) -> int:
+    return sum(PERSON in json.dumps(post) for posts in (server.account, *server.hashtags.values()) for post in posts)
+
+
 def is_person(row: dict[str, Any]) -> bool:
     return PERSON in (row["author_id"] or "")
 
@@ -308,6 +312,7 @@ def test_every_marker_is_in_the_lake_before_the_erasure(scene: Scene) -> None:
     assert len(scene.needles) >= 12
     folders = {place.partition("/")[0] for places in scene.places.values() for place in places}
     assert folders >= {"lake", "raw", "rejects", "reports", "open", "work", "aws"}, folders
+    assert posts_of_person(scene.server) + sum(PERSON.encode() in one for one in scene.records[:2]) == 40
     rows = [row for row in scene.stack.rows() if is_person(row)]
     assert len({row["_key"] for row in rows}) >= 9
     assert {row["status"] for row in rows} == {"ok", "duplicate", "rejected", "failed"}

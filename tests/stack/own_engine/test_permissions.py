@@ -29,16 +29,16 @@ from tests.support import watched_engine
 from tests.support.deployed_stack import TEMPLATE
 from tests.support.factories import event, item, plan, result
 from tests.support.private_parts import is_allowed
-from tests.support.wire.instagram import MY_ID, InstagramServer
+from tests.support.wire.instagram import InstagramServer
 from tests.support.wire.server import WireServer
 from tests.support.wire.webhook import PATH, Webhook
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "permissions.md").read_text()
 (MATRIX,) = re.findall(r"```text\n(.*?)```", DOCUMENT, re.DOTALL)
 # The grants that no call on the engine needs. Most are for what Lambda does in the function's name, which the engine
-# does without asking. No run here reads Facebook, the suppression list is empty, and no run resumes a batch, so
-# Transform looks for no raw image. And an object that is not there is 404 to everybody, where S3 answers 403 to who may
-# not list:
+# does without asking. No run here reads Facebook, no run resumes a batch, so Transform looks for no raw image, and no
+# record comes after the erasures. No rejected item has the bytes of an erased one, and the log has few names. And an
+# object that is not there is 404 to everybody, where S3 answers 403 to who may not list:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 OUT_OF_REACH = """
 kinesis:DescribeStream kinesis:DescribeStreamSummary kinesis:GetRecords kinesis:GetShardIterator kinesis:ListShards
@@ -49,7 +49,7 @@ s3:PutObject
     Bucket/aws/lambda/* IngestStream
     Bucket/hash-log/* Transform
 s3:ListBucket
-    Bucket IngestStream MapKeys Reconcile Report WriteParquet
+    Bucket IngestStream MapKeys Reconcile Report WriteParquet Suppress EraseImages
 secretsmanager:GetSecretValue
     imagelake/facebook-?????? Fetch Transform
     imagelake/bluesky Fetch
@@ -60,9 +60,13 @@ secretsmanager:GetSecretValue
     imagelake/bluesky-?????? Fetch
     imagelake/mastodon-?????? Fetch
     imagelake/x-?????? Fetch
-    SuppressionKey Fetch Validate Transform WriteParquet IngestStream
+    SuppressionKey IngestStream
 dynamodb:Query
-    SuppressionTable Fetch Validate Transform WriteParquet IngestStream
+    SuppressionTable IngestStream
+dynamodb:UpdateItem
+    ImageKeysTable EraseImages
+dynamodb:DeleteItem
+    ImageHashesTable EraseImages
 sqs:SendMessage
     AlertDeadLetters RelayAlert
 """
@@ -292,30 +296,56 @@ def ran(deployed: Deployed) -> Deployed:
     assert (counts["ok"] + counts["duplicate"], counts["failed"]) == (1, 1), counts
     deployed.wait(runs=4)
     run_erasures(deployed, planned, bucket)
+    assert deployed.run("after", failure_tolerance_percent=100) == "SUCCEEDED"
     return deployed
 
 
 def run_erasures(deployed: Deployed, planned: PlannedBatch, bucket: Bucket) -> None:
-    """Erase an image that the post of the stream shows too, then all authors.
+    """Erase an image that the post of the stream shows too, then all authors, twice.
 
-    The batch of the attempt that died is open. Lambda has given up records, and a bookmark has the id of an author.
+    The batch of the attempt that died is open, and some of its objects are damaged. Lambda has given up records, and a
+    bookmark has the id of an author.
     """
     tables = deployed.engine.client("dynamodb")
-    shown = tables.get_item(TableName=deployed.names["ImageKeysTable"], Key={"media_id": {"S": "cms/1/0"}})["Item"]
-    assert shown["status"]["S"] == "duplicate"
+
+    def entry(media_id: str) -> dict[str, str]:
+        key = {"media_id": {"S": media_id}}
+        found = tables.get_item(TableName=deployed.names["ImageKeysTable"], Key=key)["Item"]
+        return {name: next(iter(value.values())) for name, value in found.items()}
+
+    shown = entry("cms/1/0")
+    assert shown["status"] == "duplicate"
+    source, _, account = entry(shown["duplicate_of"])["author"].partition("#")
     bucket.put(object_keys.open_batch(planned.batch), planned.model_dump_json().encode(), "application/json")
-    record = base64.b64encode(json.dumps({"author_id": "cms"}).encode()).decode()
-    note = {"payload": {"Records": [{"kinesis": {"sequenceNumber": "1", "data": record}}]}}
-    bucket.put_json("aws/lambda/mapping/shardId-0/2026/11/20/2026-11-20T01.02.03-1", note)
+    records = [json.dumps({"author_id": author}).encode() for author in ("cms", "another")]
+    for number in (1, 2):
+        sent = [
+            {"kinesis": {"sequenceNumber": str(place), "data": base64.b64encode(one).decode()}}
+            for place, one in enumerate(records[:number])
+        ]
+        key = f"aws/lambda/mapping/shardId-0/2026/11/20/2026-11-20T01.02.03-{number}"
+        bucket.put_json(key, {"payload": {"Records": sent}})
+    reject = {"post_id": None, "raw": {"author_id": "cms"}}
+    bucket.put_lines("rejects/source=stream/dt=2026-11-20/another.jsonl", [reject])
+    batch_id = planned.batch.batch_id
+    for key in (
+        f"work/parts/{batch_id}/retry=damaged/00000",
+        f"work/plans/{batch_id}/damaged.json",
+        f"work/staged/{batch_id}/damaged.jsonl",
+        "reports/allowed/feeds/damaged.json",
+        object_keys.HASH_LOG_SNAPSHOT,
+    ):
+        bucket.put(key, b"damaged", "application/octet-stream")
     author_id = planned.items[0].author_id
     bookmark = {"feed_id": "bluesky-1", "newest_id": f"at://{author_id}/1", "newest_at": "2026-11-20T00:00:00.000000Z"}
     tables.put_item(
         TableName=deployed.names["BookmarksTable"], Item={name: {"S": value} for name, value in bookmark.items()}
     )
-    found = deployed.erase("image", media_ids=[shown["duplicate_of"]["S"]])
+    found = deployed.erase("image", media_ids=[shown["duplicate_of"]])
     assert found["receipt"]["subject"].endswith("1 items erased")
-    authors = [("instagram", MY_ID), ("stream", "cms"), ("bluesky", author_id)]
-    deployed.erase("authors", authors=[{"source": source, "author_id": author} for source, author in authors])
+    authors = [(source, account), ("stream", "cms"), ("bluesky", author_id)]
+    for name in ("authors", "authors-again"):
+        deployed.erase(name, authors=[{"source": source, "author_id": author} for source, author in authors])
 
 
 @pytest.mark.parametrize("role", FUNCTIONS)
