@@ -9,6 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
+from imagelake.lake.suppression import suppressions
 from imagelake.run.contracts import ReportRequest, ReportResult
 from imagelake.run.events import publish
 from imagelake.run.observability import RUN_ID, logger, metrics
@@ -33,7 +34,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     if run.plan:
         return report_plan(request, bucket).model_dump(mode="json")
 
-    summary = summarize(run, request.results, bucket, settings.run_failure_tolerance_percent)
+    listed = suppressions(settings.suppression_table, settings.suppression_key).read()
+    results = [result.nameless() if listed.has_feed(result.feed.feed_id) else result for result in request.results]
+    summary = summarize(run, results, bucket, settings.run_failure_tolerance_percent)
     bucket.put_json(object_keys.run_summary(run.run_id), summary.model_dump(mode="json"))
     now = datetime.now(UTC)
     coverage = Coverage(summary, bucket, now)

@@ -40,6 +40,7 @@ class Place(StrEnum):
     DISCARDED_RECORDS = "discarded_records"
     MEDIA_INDEX = "media_index"
     HASH_LOG = "hash_log"
+    BOOKMARKS = "bookmarks"
 
 
 class Change(NamedTuple):

@@ -46,6 +46,7 @@ from imagelake.run.failures import CaughtError, Failure
 from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.models import (
     Batch,
+    BookmarkUpdate,
     FeedEntry,
     FeedPlan,
     FeedStatus,
@@ -158,6 +159,13 @@ class FeedResult(FrozenModel):
     reconciliation: ReconcileResult | None = None
     outlook: Outlook | None = None
     error: CaughtError | None = None
+
+    def nameless(self) -> FeedResult:
+        """Return the result without the feed's name and its newest post, because its author is erased."""
+        feed = self.feed.model_copy(update={"name": self.feed.feed_id, "config": None})
+        bookmark = BookmarkUpdate(newest_id="", newest_at="")
+        plan = self.plan and self.plan.model_copy(update={"bookmark": bookmark})
+        return self.model_copy(update={"feed": feed, "plan": plan})
 
 
 class ReportRequest(FrozenModel):

@@ -394,3 +394,25 @@ def test_contact_sheet_when_staging_has_expired(lake: Lake) -> None:
     lake.bucket.delete(object_keys.staged(made.batch))
     assert report(result_of_feed)["outcome"] == "ok"
     assert Tags(page(lake)).sources() == []
+
+
+def test_feed_of_an_erased_author_has_its_id_as_its_name(lake: Lake) -> None:
+    """Whoever reads a report must not find the author, even while the feed is still in the parameter."""
+    lake.suppress(("feed", ENTRY.feed_id))
+    cause = json.dumps({"errorMessage": f"{ENTRY.feed_id}: no such account"})
+    answer = report(failed("FeedNotFoundError", ENTRY, cause), up_to_date(OTHER_ENTRY))
+    stored = lake.bucket.get(object_keys.run_summary(RUN.run_id)).decode()
+    for text in (stored, page(lake), answer["message"]):
+        assert ENTRY.name not in text
+        assert ENTRY.feed_id in text
+    assert OTHER_ENTRY.name in stored
+    (feed, _) = json.loads(stored)["feeds"]
+    assert (feed["name"], feed["config"]) == (ENTRY.feed_id, None)
+
+
+def test_feed_of_an_erased_author_has_no_newest_post(lake: Lake) -> None:
+    lake.suppress(("feed", ENTRY.feed_id))
+    bookmark = {"newest_id": "at://did:plc:bob/app.bsky.feed.post/1", "newest_at": "2026-04-01T00:00:00.000000Z"}
+    report(up_to_date(ENTRY, bookmark=bookmark), up_to_date(OTHER_ENTRY, bookmark=bookmark))
+    feeds = lake.bucket.get_json(object_keys.run_summary(RUN.run_id))["feeds"]
+    assert [feed["plan"]["bookmark"] for feed in feeds] == [{"newest_id": "", "newest_at": ""}, bookmark]

@@ -89,6 +89,18 @@ def test_erasure_that_runs_again_without_finding_anything_keeps_its_receipt(note
     noted.bucket.put_json(object_keys.erasure_request(ID), REQUEST)
     assert handler(event("write_receipt"), Context()) == first
     assert receipts(noted) == before
+    versions = client("s3").list_object_versions(Bucket=BUCKET, Prefix="erasures/")["Versions"]
+    assert [one["Key"] for one in versions] == [f"erasures/{ID}.html", f"erasures/{ID}.json"]
+
+
+@pytest.mark.parametrize("place", [Place.RAW_PAGES, Place.REJECTS, Place.FAILURE_LISTS, Place.BOOKMARKS])
+def test_posts_and_lines_do_not_count_as_items(noted: Lake, place: Place) -> None:
+    """docs/erasure.md: items are media items; a raw page has whole posts, and a post is in several pages."""
+    ErasedObjects(noted.bucket, ID).note(place, "some/key", ["a hash of a post", "of another one"])
+    handler(event("write_receipt"), Context())
+    (receipt,) = receipts(noted).values()
+    assert receipt["items"] == 1
+    assert {one["place"]: one["erased"] for one in receipt["places"]}[place] == 2
 
 
 def test_killed_after_the_receipt_it_writes_no_second_one(noted: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
