@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from math import ceil
 
+from imagelake.run import prices
+
 # ---- Prices in USD ---------------------------------------------------------------------------------------------------
 ARCHITECTURE = "x86_64"
 LAMBDA_GB_SECOND = {"arm64": 0.0000133334, "x86_64": 0.0000166667}[ARCHITECTURE]
 LAMBDA_REQUEST = 0.20 / 1e6
 TRANSITION = 0.025 / 1e3
-S3_PUT = 0.005 / 1e3
-S3_GET = 0.0004 / 1e3
+S3_PUT = prices.S3_PUT
+S3_GET = prices.S3_GET
 S3_GB_MONTH = 0.023
-DYNAMO_WRITE = 0.625 / 1e6
-DYNAMO_READ = 0.125 / 1e6
+DYNAMO_WRITE = prices.DYNAMO_WRITE
+DYNAMO_READ = prices.DYNAMO_READ
 DYNAMO_GB_MONTH = 0.25 + 0.20  # with point-in-time recovery
 LOGS_GB = 0.50
 METRIC_HOUR = 0.30 / 720

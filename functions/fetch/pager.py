@@ -6,7 +6,6 @@ import gzip
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from fetch.suppressed import remove_suppressed
 from fetch.window_reader import WindowReader
 from imagelake.accounts.redaction import redact
 from imagelake.accounts.session import Session
@@ -17,6 +16,7 @@ from imagelake.run.errors import BadFeedError, RateLimitedError, SourceChangedEr
 from imagelake.run.models import Progress, Run, Stop
 from imagelake.sources import Bookmark, Feed, Page, RateLimit, Source
 from imagelake.sources.contract import MAX_PAGE_URL, Priced
+from imagelake.sources.raw_pages import remove_suppressed
 from imagelake.sources.responses import content_type
 from imagelake.web.errors import UrlRefusedError
 from imagelake.web.messages import Request, Response
@@ -53,6 +53,7 @@ class Pager:
         self._max_posts = min(feed.limit or run.posts_per_feed, run.posts_per_feed)
         self._source = source
         self._feed = feed.model_copy(update={"limit": self._max_posts})
+        self._definition: Feed | None = feed
         self._feed_id = feed_id
         self._run = run
         self._reader = reader
@@ -83,7 +84,7 @@ class Pager:
         if self._is_full(progress) and self._count_new(page, bookmark):
             # The limit was reached before, so this page only shows that there are more new posts. It is not kept.
             return progress.model_copy(update={"status": "done", "stopped_by": Stop.POSTS})
-        kept, suppressed = remove_suppressed(self._source, self._feed, response, page, self._listed)
+        kept, removed = remove_suppressed(self._source, self._feed, response, page, self._listed)
         self._store(kept, progress.pages)
 
         before = progress
@@ -97,7 +98,7 @@ class Pager:
                 "posts": progress.posts + posts,
                 "new_posts": progress.new_posts + new,
                 "read_again": progress.read_again + known,
-                "suppressed": progress.suppressed + suppressed,
+                "suppressed": progress.suppressed + len(removed),
                 "page_bytes": progress.page_bytes + len(response.body),
                 "cost_usd": round(progress.cost_usd + page.cost_usd, 6),
                 "warnings": list(dict.fromkeys([*progress.warnings, *page.warnings])),
@@ -247,6 +248,11 @@ class Pager:
         return _fields(newest.model_copy(update={"newest_at": max(newest.newest_at, so_far.newest_at)}))
 
     def _store(self, response: Response, page: int) -> None:
+        if response.body and self._definition is not None:
+            # The feed comes before its first page, which nobody can parse without it.
+            key = object_keys.feed_definition(self._source.name, self._run.dt, self._run.run_id, self._feed_id)
+            self._bucket.put_json(key, self._definition.model_dump(mode="json", exclude_none=True))
+            self._definition = None
         key = object_keys.raw_page(self._run, self._source.name, self._feed_id, page)
         # With mtime=0, the same page makes the same object.
         body = gzip.compress(redact(response.body), mtime=0)

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.dataset_file import find_difference
 from imagelake.lake.media_index import MediaIndex, is_of
 from imagelake.lake.originals import originals_of, with_image
 from imagelake.lake.parts import StagedRow
-from imagelake.lake.rows import is_nameless
+from imagelake.lake.rows import planned_rows
 from imagelake.run.errors import ReconciliationError
-from imagelake.run.models import Batch, PlannedBatch
+from imagelake.run.models import PlannedBatch
 
 
 def check_batch(
-    batch: Batch, rows: list[StagedRow], staged_sha256: str, bucket: Bucket, media_index: MediaIndex
+    plan: PlannedBatch, rows: list[StagedRow], staged_sha256: str, bucket: Bucket, media_index: MediaIndex
 ) -> None:
     """Raise a ``ReconciliationError`` that names the batch and its first difference."""
-    plan = bucket.get_model(object_keys.planned_batch(batch), PlannedBatch)
+    batch = plan.batch
     difference = next(_differences(plan, rows, bucket, media_index), None)
     difference = difference or find_difference(bucket, batch, len(rows), staged_sha256)
     if difference is not None:
@@ -28,7 +27,7 @@ def check_batch(
 
 def _differences(plan: PlannedBatch, rows: list[StagedRow], bucket: Bucket, media_index: MediaIndex) -> Iterator[str]:
     planned = dict.fromkeys(item.media_id for item in plan.items)
-    named = [row for row in rows if not is_nameless(row)]
+    named = planned_rows(rows, planned)
     with_row = dict.fromkeys(row["media_id"] for row in named)
     if len(named) != len(with_row):
         yield f"{len(named)} rows of {len(with_row)} items"
@@ -39,7 +38,7 @@ def _differences(plan: PlannedBatch, rows: list[StagedRow], bucket: Bucket, medi
     without_row = [media_id for media_id in planned if media_id not in with_row]
     mapped = media_index.get_many(without_row)
     lost = [media_id for media_id in without_row if media_id not in mapped or is_of(mapped[media_id], plan.batch)]
-    # An erased row without ids stands for an item that Transform has not claimed.
+    # The other erased rows stand for items that Transform has not claimed, or that an erasure has removed.
     if len(lost) > len(rows) - len(named):
         yield f"{len(lost)} of {len(planned)} planned items have no row, the first is {lost[0]}"
     valid = with_image(originals_of(rows), rows, media_index, bucket)

@@ -6,8 +6,9 @@ from contextlib import suppress
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket, named_if_damaged
-from imagelake.lake.media_index import MediaIndex, author_key, post_key
-from imagelake.lake.rows import Status, is_nameless, select
+from imagelake.lake.media_index import MediaIndex, author_key, post_key, raw_image_id
+from imagelake.lake.parts import StagedRow
+from imagelake.lake.rows import Status, planned_rows, select
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import ObjectMissingError
 from imagelake.run.models import Batch, PlannedBatch
@@ -31,11 +32,18 @@ def close(batch: Batch, bucket: Bucket) -> None:
             bucket.delete(key, version)
 
 
+def _same_bytes(row: StagedRow) -> dict[str, str]:
+    """Link a rejected item to its bytes in the index ``by-duplicate-of``, so that an erasure of them finds it."""
+    is_linked = row["status"] == Status.REJECTED and row["raw_sha256"] is not None
+    return {"duplicate_of": raw_image_id(str(row["raw_sha256"]))} if is_linked else {}
+
+
 def map_rows(batch: Batch, bucket: Bucket, media_index: MediaIndex) -> int:
     """Check a batch, then complete the items of all its rows; return the number of rows."""
     rows, staged_sha256 = Staging(bucket, batch).read_rows()
-    check_batch(batch, rows, staged_sha256, bucket, media_index)
-    named = [row for row in rows if not is_nameless(row)]
+    plan = bucket.get_model(object_keys.planned_batch(batch), PlannedBatch)
+    check_batch(plan, rows, staged_sha256, bucket, media_index)
+    named = planned_rows(rows, {item.media_id for item in plan.items})
     media_ids = [row["media_id"] for row in named]
     row_numbers = {row["media_id"]: number for number, row in enumerate(rows)}
     if batch.retried_by:
@@ -44,12 +52,13 @@ def map_rows(batch: Batch, bucket: Bucket, media_index: MediaIndex) -> int:
     location = {"batch_id": batch.batch_id, "processed_key": object_keys.parquet(batch)}
     if batch.retried_by:
         location["retried_by"] = batch.retried_by
-    media_index.note_rejected(
-        {row["raw_sha256"]: row["media_id"] for row in rows if row["status"] == Status.REJECTED and row["raw_sha256"]}
-    )
+    # Of several rows with the same bytes, the first one counts.
+    rejected = [row for row in reversed(rows) if row["status"] == Status.REJECTED and row["raw_sha256"]]
+    media_index.note_rejected({str(row["raw_sha256"]): row["media_id"] for row in rejected})
     media_index.complete(
         [
             select(row, _COLUMNS)
+            | _same_bytes(row)
             | location
             | {
                 "row": row_numbers[row["media_id"]],

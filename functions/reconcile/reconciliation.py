@@ -18,7 +18,7 @@ from imagelake.lake.dataset_file import find_difference
 from imagelake.lake.media_index import CLAIMED, MediaIndex, is_of
 from imagelake.lake.open_batches import open_batches
 from imagelake.lake.parts import StagedRow
-from imagelake.lake.rows import Status, is_nameless, select
+from imagelake.lake.rows import Status, planned_rows, select
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import ObjectMissingError, ReconciliationError
 from imagelake.run.failures import Failure
@@ -110,14 +110,15 @@ def _contradictions(
     plan: PlannedBatch, rows: list[StagedRow], mapped: Collection[str], ours: dict[str, str]
 ) -> Iterator[str]:
     """Compare plan, rows and mapping; ``ours`` is the status of the items that this batch claimed."""
-    named = [row for row in rows if not is_nameless(row)]
-    # An erased row without ids stands for an item that nobody has claimed.
-    if len(plan.items) - len(mapped) > len(rows) - len(named):
+    named = planned_rows(rows, {item.media_id for item in plan.items})
+    # The other erased rows stand for items that nobody has claimed, or that an erasure is removing.
+    nameless = len(rows) - len(named)
+    if len(plan.items) - len(mapped) > nameless:
         yield f"{len(plan.items)} items planned, {len(mapped)} mapped or in an open batch"
     media_ids = {row["media_id"] for row in named}
     if len(named) != len(media_ids):
         yield f"{len(named)} rows of {len(media_ids)} items"
-    if len(media_ids) != len(ours):
+    if not 0 <= len(ours) - len(media_ids) <= nameless:
         yield f"{len(ours)} items mapped, {len(media_ids)} rows"
     for row in named:
         status = ours.get(row["media_id"], CLAIMED)

@@ -35,7 +35,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     summary = summarize(run, request.results, bucket, settings.run_failure_tolerance_percent)
     bucket.put_json(object_keys.run_summary(run.run_id), summary.model_dump(mode="json"))
     page = render(summary, contact_sheet(summary, bucket), item_problems(summary, bucket), bucket.name)
-    bucket.put(object_keys.html_report(run), page.encode(), "text/html; charset=utf-8")
+    bucket.put(object_keys.html_report(run.run_id), page.encode(), "text/html; charset=utf-8")
 
     problems = FeedProblems(summary, bucket)
     publish(settings.event_bus_name, *events_of(summary, bucket.name))
@@ -50,7 +50,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             "error": "RunFailed" if summary.outcome == "failed" else None,
             "subject": subject(summary),
             "message": message(summary, bucket.name, settings.runbook, problems.since),
-            "report_key": object_keys.html_report(run),
+            "report_key": object_keys.html_report(run.run_id),
         }
     )
     return result.model_dump(mode="json")

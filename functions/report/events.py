@@ -30,6 +30,6 @@ def events_of(summary: Summary, bucket_name: str) -> list[Event]:
         totals=summary.totals,
         errors=summary.errors,
         bucket=bucket_name,
-        report_key=object_keys.html_report(run),
+        report_key=object_keys.html_report(run.run_id),
     )
     return [*failed, finished]

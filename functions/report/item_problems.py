@@ -16,6 +16,7 @@ MAX_SHOWN = 200
 class ItemProblem(NamedTuple):
     """One failed or rejected media item: its post, and the reason."""
 
+    media_id: str
     feed: str
     post_id: str
     permalink: str | None
@@ -37,6 +38,7 @@ def item_problems(summary: Summary, bucket: Bucket) -> list[ItemProblem]:
 
 def _item_problem(feed: str, row: dict[str, Any]) -> ItemProblem:
     return ItemProblem(
+        media_id=row["media_id"],
         feed=feed,
         post_id=row["post_id"],
         permalink=row["permalink"],

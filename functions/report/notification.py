@@ -94,7 +94,7 @@ def _links(summary: Summary, bucket: str, runbook: str) -> list[str]:
     return [
         # Relay Alert shows the first URL as a link of its own.
         f"Execution: {console.execution(run.execution_arn)}",
-        f"Report:    {console.object(bucket, object_keys.html_report(run))}",
+        f"Report:    {console.object(bucket, object_keys.html_report(run.run_id))}",
         f"Objects:   {console.folder(bucket, object_keys.report_prefix(run))}",
         *rejects,
         f"Runbook:   {runbook}",

@@ -65,8 +65,8 @@ def _list(title: str, entries: list[str]) -> str:
     return _section(title, f"<ul>{lines}</ul>") if entries else ""
 
 
-def _table(columns: Sequence[str], rows: Iterable[Iterable[int | str]]) -> str:
-    """Write a table; a cell is a number, or HTML."""
+def _table(columns: Sequence[str], rows: Iterable[Iterable[int | str]], media_ids: Sequence[str] = ()) -> str:
+    """Write a table; a cell is a number, or HTML. If rows show media items, an erasure finds them by their ids."""
     cells_of_rows = [list(row) for row in rows]
     numeric = [all(isinstance(row[index], int) for row in cells_of_rows) for index in range(len(columns))]
     heads = (
@@ -74,10 +74,14 @@ def _table(columns: Sequence[str], rows: Iterable[Iterable[int | str]]) -> str:
         for column, is_number in zip(columns, numeric, strict=True)
     )
     lines = ["<tr>" + "".join(heads) + "</tr>"]
-    for row in cells_of_rows:
+    for number, row in enumerate(cells_of_rows):
         cells = (_cell(column, value) for column, value in zip(columns, row, strict=True))
-        lines.append("<tr>" + "".join(cells) + "</tr>")
+        lines.append(f"<tr{_item(media_ids[number]) if media_ids else ''}>" + "".join(cells) + "</tr>")
     return "<table>" + "\n".join(lines) + "</table>"
+
+
+def _item(media_id: str) -> str:
+    return f' data-item="{escape(media_id)}"'
 
 
 def _cell(column: str, value: int | str) -> str:
@@ -115,6 +119,7 @@ def _items(summary: Summary, items: list[ItemProblem], bucket: str) -> str:
             ]
             for item in items
         ),
+        [item.media_id for item in items],
     )
     return _section("Failed and rejected images", table + note)
 
@@ -140,7 +145,8 @@ def _figure(number: int, image: ShownImage, numbers: Mapping[str, int]) -> str:
     alt_text = escape(row["alt_text"] or "")
     text = escape(row["caption"] or row["alt_text"] or "")
     return (
-        f'<figure id="image-{number}"><a href="#image-{number}"><img src="{image.src}" alt="{alt_text}"></a>'
+        f'<figure id="image-{number}"{_item(row["media_id"])}>'
+        f'<a href="#image-{number}"><img src="{image.src}" alt="{alt_text}"></a>'
         f'<figcaption>{_near_duplicate(row, numbers)}<span class="text" dir="auto">{text}</span>'
         f'{_link(row["permalink"], "post")} <a class="back" href="#images">back to all images</a></figcaption></figure>'
     )

@@ -10,7 +10,7 @@ from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.media_index import MediaIndex
 from imagelake.lake.open_batches import open_batches
-from imagelake.lake.originals import originals_of, with_image
+from imagelake.lake.originals import has_lost_original, originals_of, with_image
 from imagelake.lake.parts import StagedRow
 from imagelake.lake.rows import Status
 from imagelake.lake.staging import Staging
@@ -27,7 +27,7 @@ from transform.image_urls import SignedUrls
 from transform.near_duplicates import hash_log_cache, mark_near_duplicates
 from transform.results import make_results
 from transform.settings import TransformSettings
-from transform.suppressed import SuppressedItems
+from transform.suppressed import SuppressedItems, names_erased
 
 
 def transform_batch(
@@ -60,6 +60,7 @@ def transform_batch(
         rows = mark_duplicates(rows, media_index, bucket)
         cache = hash_log_cache(config.image_hashes_table, config.bucket_name)
         rows = mark_near_duplicates(rows, batch, cache, media_index, bucket)
+        rows = suppressed.without_erased_originals(rows)
         rows = suppressed.with_erased(rows, decisions.rows)
         return staging.write(rows, again=counts is not None)
 
@@ -106,7 +107,9 @@ def _claim(plan: PlannedBatch, suppressed: SuppressedItems, media_index: MediaIn
 
 def _is_valid(rows: list[StagedRow], listed: SuppressionList, media_index: MediaIndex, bucket: Bucket) -> bool:
     """Tell if no row has to be erased, and the original of every duplicate still has an image."""
-    if any(row["status"] != Status.ERASED and listed.covers_item(row) for row in rows):
+    if any((row["status"] != Status.ERASED and listed.covers_item(row)) or names_erased(row, listed) for row in rows):
+        return False
+    if any(has_lost_original(row) for row in rows):
         return False
     originals = originals_of(rows)
     return with_image(originals, rows, media_index, bucket) == originals.keys()

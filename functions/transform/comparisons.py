@@ -152,6 +152,8 @@ def _near_pairs(condition: Condition, images: Hashes, originals: Hashes) -> NDAr
             if near.any():
                 found.append(np.argwhere(near) + np.array([first, start]))
     pairs = np.concatenate(found)
+    # An erased original has nothing but zeros, and matches no image.
+    pairs = pairs[originals[pairs[:, 1]].any(axis=1)]
     return pairs[_holds(condition, images[pairs[:, 0]], originals[pairs[:, 1]])]
 
 

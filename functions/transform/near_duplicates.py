@@ -65,7 +65,8 @@ def mark_near_duplicates(
         if seq or cache.log.append(entry, names):
             cache.save_old_entries(batch.dt)
             duplicates = _name_originals(compared, matches, names, len(earlier), cache)
-            named = dict.fromkeys(original for original, _ in duplicates.values())
+            # An original that was erased after its hash was read has no name.
+            named = dict.fromkeys(original for original, _ in duplicates.values() if original)
             valid = with_image(named, rows, media_index, bucket)
             return [_mark(row, duplicates.get(row["media_id"]), valid) for row in rows]
     raise StorageUnavailableError(f"{cache.log.table}: another batch was first {_TRIES} times")

@@ -89,7 +89,7 @@ def make_results(
 
 def numbered_items(plan: PlannedBatch, media_ids: set[str]) -> list[tuple[int, Item]]:
     """Return these items in the order of the plan, each with the number of its part, which depends on the plan only."""
-    numbered = ((position // ITEMS_PER_PART, item) for position, item in enumerate(plan.items))
+    numbered = ((position // ITEMS_PER_PART, item) for position, item in zip(plan.positions, plan.items, strict=True))
     return [(number, item) for number, item in numbered if item.media_id in media_ids]
 
 

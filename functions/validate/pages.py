@@ -13,8 +13,8 @@ from imagelake.lake.suppression import SuppressionList
 from imagelake.run.models import Run
 from imagelake.run.posts import Media, Post
 from imagelake.sources import Feed, Reject, Source
+from imagelake.sources.raw_pages import stored_response
 from imagelake.sources.signatures import without_signature
-from imagelake.web.messages import Response
 
 # The memory holds the rejects of all pages of a feed.
 MAX_REJECT_BYTES = 20_000_000
@@ -47,13 +47,10 @@ def read_pages(
             text = gzip.decompress(body)
             if not body:
                 raise ValueError("it is empty")
-        if not text:
-            # Fetch has stored nothing of it, because all its posts are on the suppression list.
+        response = stored_response(text, version.metadata)
+        if response is None:
             continue
-        status, url = int(version.metadata["status"]), version.metadata["url"]
-        # Pages of earlier versions have no type.
-        headers = {name: version.metadata[name] for name in ("content-type",) if name in version.metadata}
-        page = source.parse(feed, Response(status, headers, text, url))
+        page = source.parse(feed, response)
         suppressed += sum(listed.covers(source.name, entry) for entry in page.entries)
         for post in page.posts:
             if listed.covers(source.name, post):

@@ -91,7 +91,7 @@ class Planner:
         self._write_rejects(selection)
         batches = sorted(
             selection.resumed + selection.new,
-            key=lambda planned: (planned.batch.dt, *_urgency(planned.items[0])),
+            key=lambda planned: (planned.batch.dt, *_urgency(*planned.items[:1])),
         )
         for planned in batches:
             self._write_batch(planned, object_keys.planned_batch(planned.batch))
@@ -186,7 +186,14 @@ class Planner:
 
     def _write_rejects(self, selection: Selection) -> None:
         lines = [
-            {"kind": kind, "post_id": reject.post_id, "reason": reject.reason, "raw": reject.raw}
+            # An erasure finds the lines of a person by these ids and by the texts of the raw entry.
+            {
+                "kind": kind,
+                "post_id": reject.post_id,
+                "author_ids": reject.author_ids,
+                "reason": reject.reason,
+                "raw": reject.raw,
+            }
             for kind, group in (("post", selection.rejected_posts), ("media", selection.skipped_media))
             for reject in group
         ]
@@ -207,12 +214,16 @@ def _images(feed: Feed, posts: list[Post]) -> tuple[list[Item], list[Reject]]:
             if media.kind == "image" and media.url is not None and media.skip_reason is None:
                 url = without_signature(media.url)
                 if urls.setdefault(media.media_id, url) != url:
-                    skipped.append(Reject(post.post_id, _SAME_ID, media.model_dump(mode="json")))
+                    skipped.append(_skipped(post, media, _SAME_ID))
                     continue
                 items.setdefault(media.media_id, Item.of(feed.source, feed.name, post, media))
             else:
-                skipped.append(Reject(post.post_id, _skip_reason(media), media.model_dump(mode="json")))
+                skipped.append(_skipped(post, media, _skip_reason(media)))
     return list(items.values()), skipped
+
+
+def _skipped(post: Post, media: Media, reason: str) -> Reject:
+    return Reject(post.post_id, reason, media.model_dump(mode="json"), (post.author_id,))
 
 
 def _count_reasons(skipped: list[Reject]) -> dict[str, int]:
@@ -222,7 +233,10 @@ def _count_reasons(skipped: list[Reject]) -> dict[str, int]:
     return dict(counts[:MAX_SKIP_REASONS]) | ({_OTHER_REASONS: rest} if rest else {})
 
 
-def _urgency(item: Item) -> tuple[datetime, datetime, str]:
+def _urgency(item: Item | None = None) -> tuple[datetime, datetime, str]:
+    if item is None:
+        # All items of the batch were erased.
+        return _NEVER, _NEVER, ""
     return item.expires_at or _NEVER, item.posted_at, item.media_id
 
 

@@ -75,4 +75,4 @@ def _listed(retry: Retry, feed_id: str, bucket: Bucket) -> list[dict[str, str]]:
 def _again(plan: PlannedBatch, media_ids: set[str], run_id: str) -> PlannedBatch:
     items = [item for item in plan.items if item.media_id in media_ids]
     batch = plan.batch.model_copy(update={"items": len(items), "retried_by": run_id})
-    return plan.model_copy(update={"batch": batch, "items": items})
+    return plan.model_copy(update={"batch": batch, "items": items, "erased": []})

@@ -13,7 +13,7 @@ from imagelake.lake.suppression import SuppressionList
 from imagelake.run.errors import ObjectMissingError, StorageUnavailableError
 from imagelake.run.models import Batch
 from imagelake.run.retries import attempts
-from write_parquet.table import erase, read, replace_rows, to_parquet, to_table
+from parquet.table import erase, read, replace_rows, to_parquet, to_table
 
 _TRIES = 5
 

@@ -92,7 +92,7 @@ def _report() -> str:
     totals = {"planned": 3, "shared": 0, "ok": 4_000_000, "duplicate": 0, "rejected": 0, "failed": 3_000, "erased": 0}
     summary = Summary(run=RUN, outcome="partial", totals=totals, errors=feeds[0].errors, feeds=feeds)
     items = [
-        ItemProblem(feed.name, LONG, f"https://example.org/{LONG}", "failed", code, LONG)
+        ItemProblem("a", feed.name, LONG, f"https://example.org/{LONG}", "failed", code, LONG)
         for feed in feeds
         for code in ErrorCode
     ]

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pytest
 
 from imagelake.lake.rows import COLUMNS
+from parquet.table import schema
 from tests.support.asl import RESOURCES, ROOT, Json
 from tools.glue_views import VIEWS, trino_type, with_views
-from write_parquet.table import schema
 
 QUERIES = {name: one["Properties"] for name, one in RESOURCES.items() if one["Type"] == "AWS::Athena::NamedQuery"}
 TYPES = {column.name: column.type for column in COLUMNS}

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 from imagelake.lake import object_keys
 from imagelake.lake.rows import Row, Status
 from imagelake.run.models import Batch
+from parquet.table import to_parquet, to_table
 from tests.support.factories import item, result
-from write_parquet.table import to_parquet, to_table
 
 LICENSE = "CC0"
 # Columns that the oldest file, which readers find first, does not have.

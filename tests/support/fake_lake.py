@@ -28,6 +28,8 @@ ENVIRONMENT = {
     "BOOKMARKS_TABLE": BOOKMARKS,
     "SUPPRESSION_TABLE": SUPPRESSIONS,
     "SUPPRESSION_KEY": SUPPRESSION_KEY,
+    "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:ImagePipeline",
+    "REBUILD_STATE_MACHINE_ARN": "",
     "TRUSTED_ORIGINS": "",
     "CONTACT": "",
     "SECRETS_PREFIX": "imagelake/",
@@ -137,6 +139,10 @@ class Lake:
         with suppress(client("secretsmanager").exceptions.ResourceExistsException):
             client("secretsmanager").create_secret(Name=SUPPRESSION_KEY, SecretString="a key")
         Suppressions(SUPPRESSIONS, SUPPRESSION_KEY).add(names)
+
+    def change_suppression_key(self, key: str) -> None:
+        """Replace the key of the hashes in the suppression list."""
+        client("secretsmanager").put_secret_value(SecretId=SUPPRESSION_KEY, SecretString=key)
 
     def mapping(self) -> dict[str, dict[str, Any]]:
         """Every media item of the media index, by media id."""

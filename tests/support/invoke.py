@@ -14,10 +14,13 @@ from typing import Any
 
 import boto3
 
+from imagelake.lake import object_keys
+from tests.support.erasures import request_erasure
 from tests.support.factories import Context, event, item, jpeg, keep_plan, plan
 from tests.support.fake_lake import ENVIRONMENT, Lake, aws_in_memory
 from tests.support.web_server import WebServer
 
+ERASURE_STEPS = ["suppress", "find_erased", "erase_images"]
 BATCH_STEPS = ["transform", "write_parquet", "map_keys", "reconcile", "report"]
 SECRET, MACHINE = "imagelake/alerts", "ImagePipeline"
 SETTINGS = ENVIRONMENT | {
@@ -37,18 +40,42 @@ def invoke(name: str, lake: Lake, website: WebServer) -> Any:
     if name in ("fetch", "validate"):
         return _read_feed(name, image, website)
     if name == "ingest_stream":
-        definition = json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}})
-        role = "arn:aws:iam::123456789012:role/ImagePipeline"
-        boto3.client("stepfunctions").create_state_machine(name=MACHINE, definition=definition, roleArn=role)
+        _create_machine()
     elif name == "relay_alert":
         secret = json.dumps({"url": website.put("/webhook", b"")})
         boto3.client("secretsmanager").create_secret(Name=SECRET, SecretString=secret)
+    elif name in ("erase_pages", "erase_reports"):
+        bob = {"source": "bluesky", "author_id": "did:plc:bob"}
+        request_erasure(lake, authors=[bob], media_ids=["bluesky/bob/1/0"])
+        lake.bucket.put_lines("rejects/source=bluesky/dt=2026-04-01/run-feed.jsonl", [{"post_id": "1", "raw": bob}])
+        lake.bucket.put_lines("reports/daily-2026-04-01/failures/feed.jsonl", [{"media_id": "bluesky/bob/1/0"}])
+    elif name == "check_erasure":
+        lake.suppress()
+    elif name in ERASURE_STEPS:
+        _prepare_erasure(lake)
+        for earlier in ERASURE_STEPS[: ERASURE_STEPS.index(name)]:
+            _call(earlier, event(earlier))
     elif name in BATCH_STEPS:
         planned = keep_plan(lake, plan(item("one", image)))
         lake.bucket.put_json(event("reconcile")["plan"]["list_key"], [planned.batch.model_dump()])
         for earlier in BATCH_STEPS[: BATCH_STEPS.index(name)]:
             _call(earlier, event(earlier))
     return _call(name, event(name))
+
+
+def _create_machine() -> None:
+    definition = json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}})
+    role = "arn:aws:iam::123456789012:role/ImagePipeline"
+    boto3.client("stepfunctions").create_state_machine(name=MACHINE, definition=definition, roleArn=role)
+
+
+def _prepare_erasure(lake: Lake) -> None:
+    """Store the request of the example events, and an open batch with an item of its author."""
+    _create_machine()
+    lake.suppress()
+    keep_plan(lake, plan(item("one")))
+    request = object_keys.erasure_request(event("suppress")["erasure"]["erasure_id"])
+    lake.bucket.put_json(request, event("check_erasure")["input"])
 
 
 def _read_feed(name: str, image: str, website: WebServer) -> Any:

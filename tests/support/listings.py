@@ -239,3 +239,6 @@ class Reading:
 class _NoBucket:
     def put(self, *_: Any) -> None:
         """Drop the raw page."""
+
+    def put_json(self, *_: Any) -> None:
+        """Drop the definition of the feed."""

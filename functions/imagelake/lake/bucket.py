@@ -105,11 +105,11 @@ class Bucket:
 
     def put_json(self, key: str, value: Any) -> None:
         """Write a value as JSON."""
-        self.put(key, _json(value), "application/json")
+        self.put(key, to_json(value), "application/json")
 
     def put_lines(self, key: str, values: list[Any]) -> None:
         """Write one JSON value per line."""
-        self.put(key, b"".join(_json(value) + b"\n" for value in values), "application/x-ndjson")
+        self.put(key, b"".join(to_json(value) + b"\n" for value in values), "application/x-ndjson")
 
     def put_if_unchanged(
         self, key: str, body: bytes, content_type: str, before: Version | None, metadata: dict[str, str] | None = None
@@ -168,19 +168,30 @@ class Bucket:
         A delete marker is a version without an ETag.
         """
         # Other keys can begin with this one.
-        found = [one for one in self._versions(key) if one["Key"] == key]
-        return {one["VersionId"]: one.get("ETag") for one in sorted(found, key=lambda one: not one["IsLatest"])}
+        return self.all_versions_under(key).get(key, {})
+
+    def all_versions_under(self, prefix: str) -> dict[str, dict[str, str | None]]:
+        """List the versions of all objects that start with ``prefix``, also of deleted ones, by their keys."""
+        found: list[tuple[bool, str, str, str | None]] = []
+        with aws_errors(prefix):
+            for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=prefix):
+                bodies, markers = page.get("Versions", []), page.get("DeleteMarkers", [])
+                found += [(one["IsLatest"], one["Key"], one["VersionId"], one["ETag"]) for one in bodies]
+                found += [(one["IsLatest"], one["Key"], one["VersionId"], None) for one in markers]
+        versions: dict[str, dict[str, str | None]] = {}
+        for _, key, version_id, etag in sorted(found, key=lambda one: not one[0]):
+            versions.setdefault(key, {})[version_id] = etag
+        return versions
+
+    def get_old(self, key: str, version_id: str) -> bytes:
+        """Read one version of an object."""
+        return self._read(key, VersionId=version_id)[0]
 
     def delete_folder(self, prefix: str) -> None:
         """Delete all versions of all objects below a prefix for ever."""
-        for one in list(self._versions(prefix)):
-            self.delete_version(one["Key"], one["VersionId"])
-
-    def _versions(self, prefix: str) -> Iterator[dict[str, Any]]:
-        with aws_errors(prefix):
-            for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=prefix):
-                pieces: Any = page
-                yield from (*pieces.get("Versions", ()), *pieces.get("DeleteMarkers", ()))
+        for key, versions in self.all_versions_under(prefix).items():
+            for version_id in versions:
+                self.delete_version(key, version_id)
 
     def delete_version(self, key: str, version_id: str) -> None:
         """Delete one version of an object for ever; one that is gone is no error."""
@@ -208,7 +219,8 @@ def named_if_damaged(key: str) -> Iterator[None]:
         raise DamagedObjectError(f"{key} is damaged: {type(error).__name__}: {reason}") from error
 
 
-def _json(value: Any) -> bytes:
+def to_json(value: Any) -> bytes:
+    """Write a value as JSON in UTF-8, as objects of the lake have it."""
     # A lone surrogate cannot be encoded as UTF-8, but JSON can hold it as a backslash escape.
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
 

@@ -5,6 +5,8 @@ So a worker sees if its work is done already, and a step that cannot read Parque
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket, Version
 from imagelake.run.models import Batch
@@ -23,6 +25,19 @@ def read_version(bucket: Bucket, batch: Batch) -> Version | None:
 def is_made_from(version: Version, staged_sha256: str) -> bool:
     """Return whether a file has the rows of a staged result."""
     return staged_sha256 in version.metadata.get(_STAGED, "").split()
+
+
+def metadata_after(version: Version, replaced: Mapping[str, str]) -> dict[str, str]:
+    """Return the metadata of a file after staged results that it was made from were replaced, by their SHA-256.
+
+    The former ones stay too, because they are replaced after the file.
+    """
+    made_from = version.metadata.get(_STAGED, "").split()
+    if all(replaced.get(sha256, sha256) in made_from for sha256 in made_from):
+        return version.metadata
+    new = list(dict.fromkeys(replaced.get(sha256, sha256) for sha256 in made_from))
+    former = [sha256 for sha256 in made_from if sha256 not in new]
+    return version.metadata | {_STAGED: _listed([*new[:1], *former, *new[1:]])}
 
 
 def find_difference(bucket: Bucket, batch: Batch, rows: int, staged_sha256: str) -> str | None:
@@ -44,12 +59,15 @@ def write_file(bucket: Bucket, batch: Batch, body: bytes, staged_sha256: str, be
     A retry adds its rows to those of ``before``; any other batch replaces them.
     """
     earlier = before.metadata.get(_STAGED, "").split() if before is not None and batch.retried_by else []
-    # The batch's own is the first one, and a late worker must always find it.
-    made_from = [*earlier[:1], *[*earlier[1:], staged_sha256][-_MAX_RETRIES:]]
     return bucket.put_if_unchanged(
         object_keys.parquet(batch),
         body,
         "application/vnd.apache.parquet",
         before,
-        {_STAGED: " ".join(made_from)},
+        {_STAGED: _listed([*earlier, staged_sha256])},
     )
+
+
+def _listed(made_from: list[str]) -> str:
+    """Join as many as there is room for; the batch's own is the first one, and a late worker must always find it."""
+    return " ".join([*made_from[:1], *made_from[1:][-_MAX_RETRIES:]])

@@ -7,14 +7,15 @@ written first. So an erasure that was killed in between, or that runs again, sti
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Collection, Iterator
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import Field
 
 from imagelake.lake import object_keys
-from imagelake.lake.bucket import Bucket, Version
+from imagelake.lake.bucket import Bucket, Version, to_json
 from imagelake.run.errors import ObjectMissingError, StorageUnavailableError
 from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.retries import attempts
@@ -42,11 +43,15 @@ class Place(StrEnum):
 
 
 class Change(NamedTuple):
-    """The new body of an object, or ``None`` to delete it, and the ids of what is erased in it."""
+    """The new body of an object, or ``None`` to delete it, and the ids of what is erased in it.
+
+    ``reason`` says why more than these items is erased; it is empty in most cases.
+    """
 
     body: bytes | None
     items: Collection[str]
     metadata: dict[str, str] | None = None
+    reason: str = ""
 
 
 class ErasedObject(FrozenModel):
@@ -55,6 +60,7 @@ class ErasedObject(FrozenModel):
     place: Place
     key: str
     items: list[str]
+    reason: str = ""
     sha256_before: str | None = None
     sha256_after: str | None = None
     versions: list[str] = Field(default_factory=list)
@@ -69,12 +75,13 @@ class ErasedObjects:
 
     def rewrite(
         self, place: Place, key: str, content_type: str, change: Callable[[bytes, Version], Change | None]
-    ) -> None:
-        """Replace an object by what ``change`` makes of it, and delete its older versions.
+    ) -> Change | None:
+        """Replace an object by what ``change`` makes of it, and delete its older versions; return the change made.
 
         ``change`` returns ``None`` if there is nothing to erase; then older versions go only if this erasure has
         changed the object before. A missing object is no error.
         """
+        made = None
         for _ in attempts(_TRIES):
             try:
                 body, version = self._bucket.get_with_version(key)
@@ -83,7 +90,8 @@ class ErasedObjects:
             changed = change(body, version)
             if changed is None:
                 break
-            self.note(place, key, changed.items, body, changed.body)
+            self.note(place, key, changed.items, body, changed.body, changed.reason)
+            made = changed
             if changed.body is None:
                 # The next try finds either nothing, or what somebody has written in between.
                 self._bucket.delete(key, version)
@@ -94,6 +102,27 @@ class ErasedObjects:
         else:
             raise StorageUnavailableError(f"{key}: {_TRIES} times another worker was first")
         self._delete_older_versions(key)
+        return made
+
+    def rewrite_lines(self, place: Place, key: str, change: Callable[[Any], Any]) -> Change | None:
+        """Change lines of JSON; ``change`` gets a value and returns it, another one, or ``None`` to remove the line.
+
+        All other lines stay byte for byte. A line that is not JSON is given as text.
+        """
+
+        def change_lines(body: bytes, version: Version) -> Change | None:
+            kept, erased = [], []
+            for line in body.splitlines(keepends=True):
+                before = _value(line)
+                after = change(before)
+                if after is None:
+                    erased.append(hashlib.sha256(line).hexdigest())
+                else:
+                    kept.append(line if after is before else to_json(after) + b"\n")
+            smaller = b"".join(kept)
+            return None if smaller == body else Change(smaller, erased)
+
+        return self.rewrite(place, key, "application/x-ndjson", change_lines)
 
     def remove(self, place: Place, key: str, items: Collection[str]) -> None:
         """Delete all versions of an object."""
@@ -103,7 +132,13 @@ class ErasedObjects:
         self._delete_older_versions(key)
 
     def note(
-        self, place: Place, key: str, items: Collection[str], before: bytes | None = None, after: bytes | None = None
+        self,
+        place: Place,
+        key: str,
+        items: Collection[str],
+        before: bytes | None = None,
+        after: bytes | None = None,
+        reason: str = "",
     ) -> None:
         """Add to the note of an object, or of an item of a table; what was noted before stays."""
         noted = self._read(key)
@@ -113,6 +148,7 @@ class ErasedObjects:
                 place=place,
                 key=key,
                 items=sorted({*items, *(noted.items if noted else ())}),
+                reason=reason or (noted.reason if noted else ""),
                 sha256_before=first,
                 sha256_after=_sha256(after),
                 versions=noted.versions if noted else [],
@@ -147,6 +183,13 @@ class ErasedObjects:
 
     def _write(self, noted: ErasedObject) -> None:
         self._bucket.put_json(object_keys.erasure_note(self._erasure_id, noted.key), noted.model_dump(mode="json"))
+
+
+def _value(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return line.decode("utf-8", "replace")
 
 
 def _sha256(body: bytes | None) -> str | None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from botocore.exceptions import ClientError
@@ -17,9 +17,14 @@ from numpy.typing import NDArray
 
 from imagelake.run.aws import aws_errors, client
 from imagelake.run.errors import StorageUnavailableError
+from imagelake.run.retries import attempts
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, UniversalAttributeValueTypeDef
+    from mypy_boto3_dynamodb.type_defs import (
+        AttributeValueTypeDef,
+        TransactWriteItemTypeDef,
+        UniversalAttributeValueTypeDef,
+    )
 
 # Start a new log if the hashes, or the way to compute them, change.
 _HASHES, _NAMES = "phash-1", "names-1"
@@ -29,6 +34,9 @@ MAX_NAMES_BYTES = 390_000
 _CONFLICTS = {"None", "ConditionalCheckFailed", "TransactionConflict"}
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 _THROTTLED = {"ProvisionedThroughputExceeded", "ThrottlingError"}
+_ERASE_TRIES = 10
+# Entries count from 1.
+_GENERATION_ITEM: Mapping[str, UniversalAttributeValueTypeDef] = {"log": {"S": _HASHES}, "seq": {"N": "0"}}
 
 
 # One row per image: phash and dhash, then hashes of its views. An original has 14 of them.
@@ -70,8 +78,7 @@ class HashLog:
     def append(self, entry: Entry, names: list[str]) -> bool:
         """Add an entry and the names of its originals; return ``False`` if its sequence number is taken."""
         seq: dict[str, UniversalAttributeValueTypeDef] = {"seq": {"N": str(entry.seq)}}
-        packed = zlib.compress(json.dumps(names).encode())
-        pieces = [packed[start : start + MAX_NAMES_BYTES] for start in range(0, len(packed), MAX_NAMES_BYTES)]
+        pieces = _pack_names(names)
         items: list[dict[str, UniversalAttributeValueTypeDef]] = [
             {
                 "log": {"S": _HASHES},
@@ -86,20 +93,101 @@ class HashLog:
                 for number, piece in enumerate(pieces)
             ),
         ]
+        condition = "attribute_not_exists(seq)"
+        return self._transact(
+            [{"Put": {"TableName": self.table, "Item": item, "ConditionExpression": condition}} for item in items]
+        )
+
+    def generation(self) -> int:
+        """Read the number of erasures in this log; whoever has entries of another number reads them again."""
+        with aws_errors(self.table):
+            answer = self._dynamo.get_item(TableName=self.table, Key=_GENERATION_ITEM, ConsistentRead=True)
+        return int(answer["Item"]["generation"]["N"]) if "Item" in answer else 0
+
+    def raise_generation(self) -> None:
+        """Tell all workers that hashes were erased."""
+        with aws_errors(self.table):
+            self._dynamo.update_item(
+                TableName=self.table,
+                Key=_GENERATION_ITEM,
+                UpdateExpression="ADD generation :one",
+                ExpressionAttributeValues={":one": {"N": "1"}},
+            )
+
+    def batch_ids(self) -> dict[int, str]:
+        """Read the batch of each entry."""
+        return {entry.seq: entry.batch_id for entry in self.read(0, consistent=True)}
+
+    def replace(self, seq: int, names: Mapping[str, str]) -> int:
+        """Give originals of an entry other names; return their number.
+
+        An original whose new name is empty loses its hash too. All others keep their places, their names and their
+        hashes.
+        """
+        for _ in attempts(_ERASE_TRIES):
+            pieces = self._pieces(seq)
+            before = _unpack_names(pieces)
+            positions = [number for number, name in enumerate(before) if name in names]
+            if not positions:
+                return 0
+            after = [names.get(name, name) for name in before]
+            erased = [number for number in positions if not after[number]]
+            actions = self._replace_names(seq, pieces, after)
+            actions += self._zero(seq, erased) if erased else []
+            if self._transact(actions):
+                return len(positions)
+        raise StorageUnavailableError(f"{self.table}: {_ERASE_TRIES} times another worker was first")
+
+    def _replace_names(self, seq: int, pieces: list[bytes], names: list[str]) -> list[TransactWriteItemTypeDef]:
+        """Write all names of an entry again, on condition of what was read."""
+        new = _pack_names(names)
+        actions: list[Any] = []
+        for number in range(max(len(pieces), len(new))):
+            key: dict[str, UniversalAttributeValueTypeDef] = {"log": {"S": _names(number)}, "seq": {"N": str(seq)}}
+            condition: Any = {"ConditionExpression": "attribute_not_exists(seq)"}
+            if number < len(pieces):
+                condition = {
+                    "ConditionExpression": "#names = :before",
+                    "ExpressionAttributeNames": {"#names": "names"},
+                    "ExpressionAttributeValues": {":before": {"B": pieces[number]}},
+                }
+            if number < len(new):
+                item = {**key, "names": {"B": new[number]}, "items": {"N": str(len(new))}}
+                actions.append({"Put": {"TableName": self.table, "Item": item, **condition}})
+            else:
+                actions.append({"Delete": {"TableName": self.table, "Key": key, **condition}})
+        return actions
+
+    def _zero(self, seq: int, positions: list[int]) -> list[TransactWriteItemTypeDef]:
+        """Put zeros in the places of these originals; zeros match no image."""
+        key: dict[str, UniversalAttributeValueTypeDef] = {"log": {"S": _HASHES}, "seq": {"N": str(seq)}}
+        with aws_errors(self.table):
+            item = self._dynamo.get_item(TableName=self.table, Key=key, ConsistentRead=True)["Item"]
+        hashes = _entry(item).hashes.copy()
+        hashes[positions] = 0
+        columns = {"hashes": hashes[:, :_WHOLE], "views": hashes[:, _WHOLE:]}
+        before = {name: bytes(item[name]["B"]) for name in columns if name in item}
+        return [
+            {
+                "Update": {
+                    "TableName": self.table,
+                    "Key": key,
+                    "UpdateExpression": "SET " + ", ".join(f"#{name} = :{name}" for name in before),
+                    "ConditionExpression": " AND ".join(f"#{name} = :before_{name}" for name in before),
+                    "ExpressionAttributeNames": {f"#{name}": name for name in before},
+                    "ExpressionAttributeValues": {
+                        **{f":{name}": {"B": pack(columns[name])} for name in before},
+                        **{f":before_{name}": {"B": body} for name, body in before.items()},
+                    },
+                }
+            }
+        ]
+
+    def _transact(self, actions: list[TransactWriteItemTypeDef]) -> bool:
+        """Do all of these writes or none; return ``False`` if a condition fails."""
         with aws_errors(self.table):
             try:
-                self._dynamo.transact_write_items(
-                    TransactItems=[
-                        {
-                            "Put": {
-                                "TableName": self.table,
-                                "Item": item,
-                                "ConditionExpression": "attribute_not_exists(seq)",
-                            }
-                        }
-                        for item in items
-                    ]
-                )
+                self._dynamo.transact_write_items(TransactItems=actions)
             except ClientError as error:
                 if error.response["Error"]["Code"] != "TransactionCanceledException":
                     raise
@@ -114,13 +202,16 @@ class HashLog:
         return True
 
     def names(self, seq: int) -> list[str]:
-        """Read the ``media_id`` of each original of an entry."""
+        """Read the ``media_id`` of each original of an entry; it is empty if the original was erased."""
+        return _unpack_names(self._pieces(seq))
+
+    def _pieces(self, seq: int) -> list[bytes]:
+        """Read the names of an entry as they are stored."""
         first = self._names_item(seq, 0)
         # Earlier versions wrote one item without this number.
         count = int(first["items"]["N"]) if "items" in first else 1
         items = [first, *(self._names_item(seq, number) for number in range(1, count))]
-        names: list[str] = json.loads(zlib.decompress(b"".join(bytes(item["names"]["B"]) for item in items)))
-        return names
+        return [bytes(item["names"]["B"]) for item in items]
 
     def _names_item(self, seq: int, number: int) -> dict[str, AttributeValueTypeDef]:
         key: dict[str, UniversalAttributeValueTypeDef] = {"log": {"S": _names(number)}, "seq": {"N": str(seq)}}
@@ -144,6 +235,16 @@ def pack(hashes: Hashes) -> bytes:
 def unpack(packed: bytes, columns: int) -> Hashes:
     """Turn bytes into hashes, so many for each image."""
     return np.frombuffer(packed, (">u8", columns)).astype(np.uint64)
+
+
+def _pack_names(names: list[str]) -> list[bytes]:
+    packed = zlib.compress(json.dumps(names).encode())
+    return [packed[start : start + MAX_NAMES_BYTES] for start in range(0, len(packed), MAX_NAMES_BYTES)]
+
+
+def _unpack_names(pieces: list[bytes]) -> list[str]:
+    names: list[str] = json.loads(zlib.decompress(b"".join(pieces)))
+    return names
 
 
 def _names(number: int) -> str:

@@ -26,6 +26,11 @@ class HashLogCache:
     def __init__(self, log: HashLog, snapshot: HashLogSnapshot) -> None:
         self.log = log
         self._snapshot = snapshot
+        self._forget()
+
+    def _forget(self) -> None:
+        # The number of erasures in the log before these entries were read.
+        self._generation = 0
         # The number of entries that the snapshot has, as far as this worker knows.
         self._saved = 0
         self.hashes: Hashes = np.empty((0, HASHES), np.uint64)
@@ -39,9 +44,16 @@ class HashLogCache:
         return len(self.offsets)
 
     def refresh(self, *, consistent: bool) -> None:
-        """Read the entries that were added since; at first, those of the snapshot."""
+        """Read the entries that were added since; at first, those of the snapshot.
+
+        After an erasure in the log, everything is read again.
+        """
+        generation = self.log.generation()
+        if generation != self._generation:
+            self._forget()
+            self._generation = generation
         if self.next_seq == 1:
-            self._add(self._snapshot.read())
+            self._add(self._snapshot.read(generation))
             self._saved = self.next_seq - 1
         self._add(self.log.read(self.next_seq - 1, consistent=consistent))
 
@@ -53,7 +65,7 @@ class HashLogCache:
         added = self.offsets[old] - self.offsets[self._saved]
         # A snapshot grows by at least a tenth, so all of them together cost no more than ten times the last one.
         if old > self._saved and added >= max(MIN_ADDED, self.offsets[self._saved] // 10):
-            self._snapshot.write(list(self._entries(old)))
+            self._snapshot.write(list(self._entries(old)), self._generation, self.log.generation)
             self._saved = old
 
     def _add(self, entries: Iterable[Entry]) -> None:

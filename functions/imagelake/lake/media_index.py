@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import KeysAndAttributesUnionTypeDef
 
 CLAIMED = "claimed"
-# State of a raw image: its item has the image in its row, or no item has, because they were all rejected.
-_HELD, _REJECTED = "held", "rejected"
+# State of a raw image: its item has the image in its row; no item has, because they were all rejected; or the item is
+# being erased, so that no duplicate may name it any more.
+HELD, REJECTED, ERASING = "held", "rejected", "erasing"
 _KEYS_PER_CALL = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 _GET_TRIES = 8
 # Two such ids and the rest of an entry stay below 1 KB, unless its media id is very long.
@@ -60,7 +61,7 @@ class MediaIndex:
         return self._query("by-author", author=author_key(source, author_id), post_id=post_key(post_id))
 
     def duplicates_of(self, media_id: str) -> list[str]:
-        """Find the duplicates and near duplicates of a media item, the oldest first."""
+        """Find the duplicates and near duplicates of a media item, or the rejected items of a raw image's entry."""
         return self._query("by-duplicate-of", duplicate_of=media_id)
 
     def claim(
@@ -102,10 +103,38 @@ class MediaIndex:
             # Take every result: an error is raised only then.
             list(pool.map(self._put_finished, items))
 
+    def unclaim(self, media_ids: Iterable[str], batch_id: str) -> set[str]:
+        """Delete claims that a batch has on items without a row; return the items that had one."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            deleted = pool.map(lambda media_id: self._delete_claim(media_id, batch_id), media_ids)
+            return {media_id for media_id in deleted if media_id is not None}
+
+    def promote(self, media_id: str, owner: str, transform_version: int) -> None:
+        """Note that a duplicate has got the image of its owner; repeated, this changes nothing."""
+        self._change(
+            self._dynamo.update_item,
+            media_id,
+            {":ok": Status.OK, ":version": transform_version, ":owner": owner},
+            UpdateExpression="SET #status = :ok, transform_version = :version REMOVE duplicate_of",
+            ExpressionAttributeNames={"#status": "status"},
+            ConditionExpression="duplicate_of = :owner",
+        )
+
+    def relink(self, media_id: str, former: str, original: str | None) -> None:
+        """Give a duplicate another original instead of ``former``, or none; repeated, this changes nothing."""
+        self._change(
+            self._dynamo.update_item,
+            media_id,
+            {":former": former} | ({} if original is None else {":original": original}),
+            UpdateExpression="REMOVE duplicate_of" if original is None else "SET duplicate_of = :original",
+            ConditionExpression="duplicate_of = :former",
+        )
+
     def own(self, media_ids: Mapping[str, str], instead_of: Mapping[str, str] | None = None) -> dict[str, str]:
         """Make media items the owners of raw images that have none; return the owner of each image.
 
         ``media_ids`` are by SHA-256 of the raw image, and so are the former owners in ``instead_of``, which lose it.
+        Raises ``StorageUnavailableError`` if an owner is being erased: the image soon has another owner, or none.
         """
         former = instead_of or {}
         with ThreadPoolExecutor(THREADS) as pool:
@@ -131,15 +160,25 @@ class MediaIndex:
     def _put_owner(self, sha256: str, media_id: str, former: str | None) -> str:
         """Write the owner of an image unless there is another one than ``former``; return the owner that is there."""
         existing = self._put(
-            {"media_id": raw_image_id(sha256), "owner": media_id, "state": _HELD},
-            ConditionExpression="attribute_not_exists(media_id) OR #state = :rejected OR #owner = :former",
+            {"media_id": raw_image_id(sha256), "owner": media_id, "state": HELD},
+            ConditionExpression="attribute_not_exists(media_id) OR #owner = :former "
+            "OR (#state <> :erasing AND (#state = :rejected OR #owner = :new))",
             ExpressionAttributeNames={"#state": "state", "#owner": "owner"},
-            ExpressionAttributeValues={":rejected": _to_dynamo(_REJECTED), ":former": _to_dynamo(former or media_id)},
+            ExpressionAttributeValues={
+                ":erasing": _to_dynamo(ERASING),
+                ":rejected": _to_dynamo(REJECTED),
+                ":former": _to_dynamo(former or ""),
+                ":new": _to_dynamo(media_id),
+            },
         )
+        if existing is not None and existing["state"] == ERASING:
+            raise StorageUnavailableError(
+                "the owner of an image is being erased; try again when the erasure is complete"
+            )
         return media_id if existing is None else str(existing["owner"])
 
     def _put_rejected(self, sha256: str, media_id: str) -> None:
-        entry = {"media_id": raw_image_id(sha256), "owner": media_id, "state": _REJECTED}
+        entry = {"media_id": raw_image_id(sha256), "owner": media_id, "state": REJECTED}
         self._put(entry, ConditionExpression="attribute_not_exists(media_id)")
 
     def _put_claim(self, claim: dict[str, Any]) -> dict[str, Any] | None:
@@ -179,6 +218,34 @@ class MediaIndex:
         )
         if existing is not None and existing["batch_id"] != item["batch_id"]:
             raise ReconciliationError(f"media item {item['media_id']} belongs to another batch than {item['batch_id']}")
+
+    def _delete_claim(self, media_id: str, batch_id: str) -> str | None:
+        """Delete a claim of a batch; return its item, or ``None`` if there is no such claim."""
+        is_deleted = self._change(
+            self._dynamo.delete_item,
+            media_id,
+            {":claimed": CLAIMED, ":batch": batch_id},
+            ExpressionAttributeNames={"#status": "status"},
+            # The claim of a retry is the entry of a row.
+            ConditionExpression="#status = :claimed AND batch_id = :batch AND attribute_not_exists(processed_key)",
+        )
+        return media_id if is_deleted else None
+
+    def _change(self, call: Callable[..., Any], media_id: str, values: Mapping[str, Any], **options: Any) -> bool:
+        """Change or delete an entry if the condition holds; return whether it did."""
+        with aws_errors(self._table):
+            try:
+                call(
+                    TableName=self._table,
+                    Key={"media_id": {"S": media_id}},
+                    ExpressionAttributeValues={name: _to_dynamo(value) for name, value in values.items()},
+                    **options,
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                    raise
+                return False
+        return True
 
     def _put(self, item: dict[str, Any], **condition: Any) -> dict[str, Any] | None:
         """Write an entry if the condition holds and return ``None``; otherwise return the entry that is there."""

@@ -13,6 +13,9 @@ from imagelake.run.models import Batch, Run
 
 # The folder of all open markers.
 OPEN = "open/"
+# Stream records that Lambda has given up, in folders by mapping, shard, year, month and day.
+# https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
+DISCARDED_RECORDS = "aws/lambda/"
 # The oldest entries of the hash log.
 HASH_LOG_SNAPSHOT = "hash-log/snapshot"
 
@@ -27,12 +30,27 @@ def batch_id(feed_id: str, dt: str, media_ids: Iterable[str]) -> str:
 
 def raw_page(run: Run, source: str, feed_id: str, page: int) -> str:
     """Name one page of posts as the network sent it."""
-    return f"raw/posts/source={source}/dt={run.dt}/{run.run_id}/{feed_id}-{page:05d}.json.gz"
+    return f"{raw_pages_prefix(source, run.dt)}{run.run_id}/{feed_id}-{page:05d}.json.gz"
+
+
+def raw_pages_prefix(source: str, dt: str) -> str:
+    """Name the folder of a network's pages of one day; below it, each run has a folder."""
+    return f"raw/posts/source={source}/dt={dt}/"
+
+
+def feed_definition(source: str, dt: str, run_id: str, feed_id: str) -> str:
+    """Name the definition of a feed, with which its pages of one run are parsed."""
+    return f"{raw_pages_prefix(source, dt)}{run_id}/{feed_id}.json"
 
 
 def staged_window(window: str) -> str:
     """Name the decoded records of a stream window, which Fetch reads as one page."""
     return f"work/stream/{window}.json"
+
+
+def staged_windows_prefix(dt: str) -> str:
+    """Name the start of the keys of a day's stream windows."""
+    return f"work/stream/stream-{dt}-"
 
 
 def raw_image(sha256: str) -> str:
@@ -85,6 +103,11 @@ def attempt(batch: Batch, number: int) -> str:
     return f"{attempts_prefix(batch)}{number:05d}"
 
 
+def batch_prefixes(batch_id: str) -> dict[str, str]:
+    """Name the beginnings of the keys of all plans, staged rows, parts and attempts of a batch and of its retries."""
+    return {name: f"work/{name}/{batch_id}" for name in ("plans", "staged", "parts", "attempts")}
+
+
 def batch_list(run: Run, feed_id: str) -> str:
     """Name the list of the batches that a run processes for a feed."""
     return f"work/lists/{run.run_id}/{feed_id}.json"
@@ -102,7 +125,12 @@ def parquet(batch: Batch) -> str:
 
 def rejects(run: Run, source: str, feed_id: str) -> str:
     """Name the rejected posts and skipped media items of a feed, one JSON object per line."""
-    return f"rejects/source={source}/dt={run.dt}/{run.run_id}-{feed_id}.jsonl"
+    return f"{rejects_prefix(source, run.dt)}{run.run_id}-{feed_id}.jsonl"
+
+
+def rejects_prefix(source: str, dt: str) -> str:
+    """Name the folder of a network's rejected posts of one day."""
+    return f"rejects/source={source}/dt={dt}/"
 
 
 def failures_prefix(run_id: str) -> str:
@@ -125,9 +153,9 @@ def run_summary(run_id: str) -> str:
     return f"reports/{run_id}/run.json"
 
 
-def html_report(run: Run) -> str:
+def html_report(run_id: str) -> str:
     """Name the report of a run as a page."""
-    return f"reports/{run.run_id}/index.html"
+    return f"reports/{run_id}/index.html"
 
 
 def feed_problem(feed_id: str) -> str:
@@ -137,7 +165,12 @@ def feed_problem(feed_id: str) -> str:
 
 def feed_reconciliation(run: Run, feed_id: str) -> str:
     """Name the checked result of a feed."""
-    return f"reports/{run.run_id}/feeds/{feed_id}.json"
+    return f"{feed_reconciliations_prefix(run.run_id)}{feed_id}.json"
+
+
+def feed_reconciliations_prefix(run_id: str) -> str:
+    """Name the folder of the checked results of a run's feeds."""
+    return f"reports/{run_id}/feeds/"
 
 
 def erasure_prefix(erasure_id: str) -> str:
@@ -160,6 +193,17 @@ def erasure_files(erasure_id: str) -> str:
     return f"{erasure_prefix(erasure_id)}files/"
 
 
+def erasure_file(erasure_id: str, key: str) -> tuple[int, str]:
+    """Number a dataset file, and name the object with its changes; every execution gives a file the same number."""
+    number = int(hashlib.sha256(key.encode()).hexdigest()[:12], 16)
+    return number, erasure_list(erasure_id, f"files/{number}")
+
+
+def erasure_found(erasure_id: str, execution_arn: str) -> str:
+    """Name what one execution of an erasure has found."""
+    return erasure_list(erasure_id, f"found/{hashlib.sha256(execution_arn.encode()).hexdigest()[:16]}")
+
+
 def erasure_notes(erasure_id: str) -> str:
     """Name the folder of the notes of an erasure."""
     return f"{erasure_prefix(erasure_id)}notes/"
@@ -173,6 +217,11 @@ def erasure_note(erasure_id: str, key: str) -> str:
 def receipt(erasure_id: str, number: int = 1) -> str:
     """Name the receipt of an erasure; one that was repeated later and found more has several."""
     return f"erasures/{erasure_id}{f'-{number}' if number > 1 else ''}.json"
+
+
+def erasure_suppressed(erasure_id: str) -> str:
+    """Name the object with the time at which everything was on the suppression list."""
+    return erasure_list(erasure_id, "suppressed")
 
 
 def receipt_page(receipt_key: str) -> str:

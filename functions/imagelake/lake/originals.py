@@ -20,6 +20,11 @@ def originals_of(rows: Iterable[StagedRow]) -> dict[str, str | None]:
     }
 
 
+def has_lost_original(row: StagedRow) -> bool:
+    """Tell if the original of a duplicate was erased while its batch was open; then Transform gives it the image."""
+    return row["status"] == Status.DUPLICATE and row["duplicate_of"] is None
+
+
 def with_image(
     originals: Mapping[str, str | None], rows: Iterable[StagedRow], media_index: MediaIndex, bucket: Bucket
 ) -> set[str]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import NamedTuple, TypedDict
@@ -100,11 +100,9 @@ class Parts:
         """
         images = bytearray(part.images)
         rows = {**part.rows, **{row["media_id"]: _stage(row, number, images) for row in new_rows}}
-        lines = b"".join(json.dumps(row).encode() + b"\n" for row in rows.values())
-        footer = _FOOTER.pack(len(images), hashlib.sha256(lines).digest(), _FORMAT)
         is_written = self._bucket.put_if_unchanged(
             object_keys.part(self._batch, number),
-            b"".join((images, lines, footer)),
+            _pack(rows.values(), images),
             "application/octet-stream",
             part.version,
         )
@@ -113,7 +111,7 @@ class Parts:
     def attach_images(self, rows: Iterable[StagedRow]) -> list[Row]:
         """Return rows with their images and tensors; raises ``DamagedObjectError`` if one is not as it was written."""
         rows = list(rows)
-        places = [place for row in rows for place in (row["image"], row["tensor"]) if place is not None]
+        places = [place for row in rows for place in _places(row)]
         numbers = sorted({place["part"] for place in places})
         keys = {number: object_keys.part(self._batch, number) for number in numbers}
         with ThreadPoolExecutor(THREADS) as pool:
@@ -135,6 +133,33 @@ class Parts:
         """Read one image."""
         key = object_keys.part(self._batch, image["part"])
         return _check(image, key, self._bucket.get_range(key, image["offset"], image["length"]))
+
+
+def erased_part(key: str, body: bytes, media_ids: Container[str], staged: Iterable[StagedRow]) -> bytes | None:
+    """Make a part without the rows of these items; return ``None`` if it has none of them.
+
+    Zeros take the place of all bytes that no other row needs, so the others keep their places. ``staged`` are rows of
+    the batch that may need bytes of this part too.
+    """
+    rows, images = _unpack(key, body)
+    kept = [row for row in rows if row["media_id"] not in media_ids]
+    if len(kept) == len(rows):
+        return None
+    number = int(key.rpartition("/")[2])
+    remaining = bytearray(len(images))
+    for place in (place for row in (*kept, *staged) for place in _places(row) if place["part"] == number):
+        end = place["offset"] + place["length"]
+        remaining[place["offset"] : end] = _cut(place, images)
+    return _pack(kept, remaining)
+
+
+def _places(row: StagedRow) -> list[Slice]:
+    return [place for place in (row["image"], row["tensor"]) if place is not None]
+
+
+def _pack(rows: Iterable[StagedRow], images: bytearray) -> bytes:
+    lines = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+    return b"".join((images, lines, _FOOTER.pack(len(images), hashlib.sha256(lines).digest(), _FORMAT)))
 
 
 def _stage(row: Row, number: int, images: bytearray) -> StagedRow:
@@ -168,7 +193,7 @@ def _unpack(key: str, body: bytes) -> tuple[list[StagedRow], bytes]:
 
 
 def _is_intact(row: StagedRow, images: bytes) -> bool:
-    return all(_matches(place, _cut(place, images)) for place in (row["image"], row["tensor"]) if place is not None)
+    return all(_matches(place, _cut(place, images)) for place in _places(row))
 
 
 def _cut(place: Slice, images: bytes) -> bytes:

@@ -7,7 +7,7 @@ but never changed or removed. Athena has no unsigned types and no float16.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple, TypedDict, TypeVar, cast
 
@@ -227,6 +227,11 @@ def tombstone(row: AnyRow, *, with_ids: bool = False) -> AnyRow:
 def is_nameless(row: RowWithoutImage) -> bool:
     """Tell if a row is an erased one without ids, which belongs to no entry of the media index."""
     return row["status"] == Status.ERASED and row["media_id"] is None
+
+
+def planned_rows(rows: Iterable[AnyRow], planned: Container[str]) -> list[AnyRow]:
+    """Leave out the erased rows that only keep their places: their items are not in the plan, or they have no ids."""
+    return [row for row in rows if row["status"] != Status.ERASED or row["media_id"] in planned]
 
 
 def image_file(media_id: str, jpeg: bytes) -> ImageFile:

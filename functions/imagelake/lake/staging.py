@@ -39,8 +39,7 @@ class Staging:
         Damaged rows are replaced; with ``again``, intact ones too.
         """
         rows = list(rows)
-        lines = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-        body = hashlib.sha256(lines).hexdigest().encode() + b"\n" + lines
+        body = pack(rows)
         for tries in attempts(_WRITE_TRIES):
             # The version is read first: if the rows are replaced before they are checked, the write fails.
             before = self._bucket.version(self._key)
@@ -68,10 +67,7 @@ class Staging:
 
     def read_rows(self) -> tuple[list[StagedRow], str]:
         """Read the rows alone, and their SHA-256, which stands for rows and images."""
-        sha256, _, lines = self._bucket.get(self._key).partition(b"\n")
-        if hashlib.sha256(lines).hexdigest().encode() != sha256:
-            raise DamagedObjectError(f"the rows in {self._key} do not match their checksum")
-        return [json.loads(line) for line in lines.splitlines()], sha256.decode()
+        return unpack(self._key, self._bucket.get(self._key))
 
     def read(self) -> tuple[list[Row], str]:
         """Read the rows with all images, and the SHA-256 that stands for them."""
@@ -83,6 +79,20 @@ class Staging:
         image = row["image"]
         assert image is not None
         return self._parts.read_image(image)
+
+
+def pack(rows: Iterable[StagedRow]) -> bytes:
+    """Make the object of staged rows."""
+    lines = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+    return hashlib.sha256(lines).hexdigest().encode() + b"\n" + lines
+
+
+def unpack(key: str, body: bytes) -> tuple[list[StagedRow], str]:
+    """Return the rows in an object of staged rows, and their SHA-256."""
+    sha256, _, lines = body.partition(b"\n")
+    if hashlib.sha256(lines).hexdigest().encode() != sha256:
+        raise DamagedObjectError(f"the rows in {key} do not match their checksum")
+    return [json.loads(line) for line in lines.splitlines()], sha256.decode()
 
 
 def _count(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:

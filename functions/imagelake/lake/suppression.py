@@ -58,6 +58,10 @@ class SuppressionList(NamedTuple):
         """Tell if an image is suppressed, by the SHA-256 of its bytes."""
         return sha256 is not None and self._has("image", sha256)
 
+    def has_feed(self, feed_id: str) -> bool:
+        """Tell if a feed is that of a suppressed author alone, so that its name is the author's."""
+        return self._has("feed", feed_id)
+
     def covers_item(self, item: Item | Mapping[str, Any]) -> bool:
         """Tell if a planned item or a row is suppressed; an erased row without ids is not."""
         values = item if isinstance(item, Mapping) else vars(item)
@@ -86,9 +90,11 @@ class SuppressionList(NamedTuple):
         )
 
     def _names_listed(self, source: str, entry: NoPost) -> bool:
-        """Tell if an author or a text of an entry is a suppressed author, or together with its id a suppressed post."""
+        """Tell if an author or a text of an entry is a suppressed author or media item, or with its id such a post."""
         return any(
-            self.has_author(source, text) or (entry.post_id is not None and self.has_post(source, text, entry.post_id))
+            self.has_author(source, text)
+            or self.has_media(text)
+            or (entry.post_id is not None and self.has_post(source, text, entry.post_id))
             for text in {*entry.author_ids, *_texts(entry.raw)}
         )
 
@@ -114,15 +120,19 @@ class Suppressions:
             self._version = version
         return self._list
 
-    def add(self, names: Iterable[tuple[str, ...]], **facts: str) -> None:
+    def keyed_hash(self, *parts: str) -> str:
+        """Hash a text that must not be stored."""
+        return hash_of(read_key(self._secret), *parts)
+
+    def add(self, names: Iterable[tuple[str, ...]], **facts: str) -> int:
         """Put names on the list, each a kind and its ids, with facts such as the reason; to add them again is no harm.
 
-        Every call of a worker that begins after this has them.
+        Every call of a worker that begins after this has them. Returns their number.
         """
         key = read_key(self._secret)
         with ThreadPoolExecutor(THREADS) as pool:
             # Take every result: an error is raised only then.
-            list(pool.map(lambda name: self._put(hash_of(key, *name), facts), names))
+            added = len(list(pool.map(lambda name: self._put(hash_of(key, *name), facts), names)))
         # The version comes last: a worker that has read it then reads all of these hashes.
         with aws_errors(self._table):
             client("dynamodb").update_item(
@@ -132,6 +142,7 @@ class Suppressions:
                 ExpressionAttributeNames={"#number": "number"},
                 ExpressionAttributeValues={":one": {"N": "1"}},
             )
+        return added
 
     def _put(self, entry: str, facts: Mapping[str, str]) -> None:
         values = {"list": _HASHES, "entry": entry, **facts}

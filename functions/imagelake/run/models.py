@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, field_validator
 
@@ -96,6 +97,20 @@ class PlannedBatch(ImageOptions):
     batch: Batch
     run_id: str
     items: list[Item]
+    # Positions whose items were erased. The other items keep their positions, and so their parts.
+    erased: list[NonNegativeInt] = Field(default_factory=list)
+
+    @property
+    def positions(self) -> list[int]:
+        """The positions of the items in the plan as it was made."""
+        return [number for number in range(len(self.items) + len(self.erased)) if number not in self.erased]
+
+    def without(self, media_ids: Container[str]) -> Self:
+        """Make a plan that does not have these items."""
+        both = list(zip(self.positions, self.items, strict=True))
+        gone = [position for position, item in both if item.media_id in media_ids]
+        items = [item for item in self.items if item.media_id not in media_ids]
+        return self.model_copy(update={"items": items, "erased": sorted([*self.erased, *gone])})
 
 
 class Stop(StrEnum):

@@ -240,7 +240,7 @@ def _listing(feed: Feed, response: Response, entries: list[Any]) -> Page:
         positions.append(Bookmark(newest_id=status.id, newest_at=seen_at))
         return _post(status, server)
 
-    posts, rejects = read_entries(feed, entries, read, _id, lambda raw: tuple(_authors(raw, server)))
+    posts, rejects = read_entries(feed, entries, read, _id, lambda raw: tuple(author_ids(raw, server)))
     query = dict(parse_qsl(urlsplit(response.url).query))
     if _BEHIND in query:
         return Page(posts, rejects, _next_behind(response, query), _DIALECT.rate(response), positions=[])
@@ -277,14 +277,14 @@ def _author_id_of(acct: str, server: str) -> str:
     return acct.lower() if "@" in acct else f"{acct.lower()}@{server}"
 
 
-def _authors(raw: Any, server: str) -> Iterator[str]:
+def author_ids(raw: Any, server: str) -> Iterator[str]:
     """Yield the authors of an entry that is no post: its own one, and that of the post that it repeats."""
     match raw:
         case {"account": {"acct": str(acct)}}:
             yield _author_id_of(acct, server)
     match raw:
         case {"reblog": dict(repeated)}:
-            yield from _authors(repeated, server)
+            yield from author_ids(repeated, server)
 
 
 def _media(raw: Any, index: int, server: str) -> Media:

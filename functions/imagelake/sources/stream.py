@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
@@ -19,10 +20,11 @@ from pydantic import ConfigDict, Field
 from imagelake.run.errors import ImagelakeError, SourceChangedError
 from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.posts import RAW_IMAGE_ID, Post
+from imagelake.sources import mastodon
 from imagelake.sources.bluesky import Bluesky
 from imagelake.sources.contract import Bookmark, Feed, IsRemoved, Page, Source
 from imagelake.sources.manifest import Manifest
-from imagelake.sources.mastodon import Mastodon
+from imagelake.sources.origin import host
 from imagelake.sources.responses import has_more_values, read_json
 from imagelake.sources.wire import PLAUSIBLE_YEARS, read_entries, without_entries
 from imagelake.web.messages import Request, Response
@@ -35,10 +37,13 @@ STAGE = "stage:"
 # Names the stream in errors; made without validation, which would build the model at import.
 _FEED = Feed.model_construct(source="stream", account="stream")
 
+# A feed needs an account, and the parsing of one post does not.
+_ANY = {"account": "stream"}
+
 # Networks whose posts contain all that an adapter needs; the function puts one post into a page of the network's API.
 _RAW: Mapping[str, tuple[Source, Callable[[Any], Any]]] = {
     "bluesky": (Bluesky(), lambda raw: {"feed": [raw]}),
-    "mastodon": (Mastodon(), lambda raw: [raw]),
+    "mastodon": (mastodon.Mastodon(), lambda raw: [raw]),
 }
 
 # A window can have a thousand records.
@@ -100,7 +105,7 @@ def _post_of_network(record: _RawRecord) -> Post:
     network, page_of = _RAW[record.source]
     body = json.dumps(page_of(record.raw)).encode()
     try:
-        feed = Feed.of({"source": record.source, "server": record.server, "account": "stream"})
+        feed = Feed.of({"source": record.source, "server": record.server} | _ANY)
         page = network.parse(feed, Response(200, {"content-type": "application/json"}, body, ""))
     except ImagelakeError as error:
         raise ValueError(str(error)) from error
@@ -108,6 +113,15 @@ def _post_of_network(record: _RawRecord) -> Post:
         raise ValueError(f"raw: {page.rejects[0].reason}")
     (post,) = page.posts
     return post
+
+
+def author_ids(record: Any) -> tuple[str, ...]:
+    """Return the authors of a record that is no post, as far as no text of it is their id."""
+    match record:
+        case {"source": "mastodon", "server": str(server), "raw": dict(raw)}:
+            with suppress(ImagelakeError):
+                return tuple(mastodon.author_ids(raw, host(Feed.of({"source": "mastodon", "server": server} | _ANY))))
+    return ()
 
 
 def _check(post: Post) -> None:
@@ -160,7 +174,7 @@ class Stream:
         body = read_json(feed, response, max_values=None)
         if not isinstance(body, list):
             raise SourceChangedError(f"{feed.name}: the staged window is not a list of records")
-        posts, rejects = read_entries(feed, body, to_post, lambda _: None)
+        posts, rejects = read_entries(feed, body, to_post, lambda _: None, author_ids)
         return Page(posts=posts, rejects=rejects, cursor=None)
 
     def without(self, feed: Feed, response: Response, is_removed: IsRemoved) -> bytes:

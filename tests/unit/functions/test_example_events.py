@@ -15,14 +15,20 @@ from tests.support.web_server import WebServer
 FUNCTIONS = Path(__file__).parents[3] / "functions"
 # A part of each result that shows that the function did its work.
 RESULTS: dict[str, dict[str, Any]] = {
+    "check_erasure": {},
     "check_input": {},
+    "erase_pages": {"changed": 1, "erased": 1},
+    "erase_reports": {"changed": 1, "erased": 1},
+    "erase_images": {"changed": 0, "erased": 0},
     "fetch": {"status": "done", "posts": 1},
+    "find_erased": {"must_wait": False, "left": 1},
     "ingest_stream": {"batchItemFailures": []},
     "map_keys": {"mapped": 1},
     "reconcile": {"status": "complete"},
     "record_failure": {"error": "BatchDeadlineError"},
     "relay_alert": {"relayed": 1},
     "report": {"outcome": "ok"},
+    "suppress": {"entries": 1},
     "transform": {"ok": 1, "failed": 0},
     "validate": {"items": 1, "rejected_posts": 0},
     "write_parquet": {"rows": 1},

@@ -29,7 +29,7 @@ from imagelake.run.errors import (
 )
 from imagelake.run.models import FeedEntry, Progress, Retry
 from imagelake.run.settings import Settings
-from imagelake.sources import Page, Reject
+from imagelake.sources import Page, Reject, parse_feed
 from imagelake.web.messages import Request, Response
 from tests.support.factories import ENTRY, FEED, NOON, RUN, Context, event, post
 from tests.support.fake_lake import BOOKMARKS, BUCKET, Lake
@@ -58,6 +58,9 @@ def raw_key(number: int) -> str:
     return object_keys.raw_page(RUN, "bluesky", ENTRY.feed_id, number)
 
 
+DEFINITION = object_keys.feed_definition("bluesky", RUN.dt, RUN.run_id, ENTRY.feed_id)
+
+
 def until(last: datetime) -> dict[str, str]:
     return {"reset": str(last.timestamp())}
 
@@ -82,7 +85,13 @@ def test_listing_when_it_ends(lake: Lake, network: Network) -> None:
         "cost_usd": 0.0,
         "warnings": [],
     }
-    assert lake.bucket.list("") == [raw_key(0), raw_key(1)]
+    assert lake.bucket.list("") == [raw_key(0), raw_key(1), DEFINITION]
+
+
+def test_definition_of_the_feed_is_beside_its_pages(lake: Lake, network: Network) -> None:
+    network.put_pages(page(post("one")))
+    read()
+    assert parse_feed(lake.bucket.get_json(DEFINITION)) == FEED
 
 
 def test_retry_reads_no_page_and_takes_the_lease(lake: Lake, network: Network, website: WebServer) -> None:
@@ -173,7 +182,7 @@ def test_page_beyond_the_budget_is_not_kept(lake: Lake, network: Network, websit
     network.put_pages(page(post("new"), cursor="1"), page(cursor="2"), page(post("never read"), cursor="3"))
     answer = read(run=RUN.model_copy(update={"posts_per_feed": 1}))
     assert (answer["stopped_by"], answer["posts"], answer["pages"], len(website.asked)) == ("posts", 1, 2, 3)
-    assert lake.bucket.list("") == [raw_key(0), raw_key(1)]
+    assert lake.bucket.list("") == [raw_key(0), raw_key(1), DEFINITION]
 
 
 @pytest.mark.parametrize(("overlap", "pages"), [(0, 2), (1, 2), (2, 3), (3, 4), (9, 5)])
@@ -705,6 +714,14 @@ def test_page_of_suppressed_posts_alone_has_no_body_and_no_url(lake: Lake, netwo
     body, version = lake.bucket.get_with_version(raw_key(0))
     assert (gzip.decompress(body), version.metadata) == (b"", {"url": "", "status": "200"})
     assert stored_posts(lake, 1) == ["one"]
+    assert lake.bucket.exists(DEFINITION)
+
+
+def test_feed_of_which_nothing_is_stored_has_no_definition(lake: Lake, network: Network) -> None:
+    lake.suppress(BOB)
+    network.put_pages(page(post("two", author_id="did:plc:bob")))
+    read()
+    assert lake.bucket.list("raw/") == [raw_key(0)]
 
 
 def test_page_without_entries_is_not_stored_if_anybody_is_suppressed(lake: Lake, network: Network) -> None:

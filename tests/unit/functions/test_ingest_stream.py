@@ -147,7 +147,7 @@ def test_window_is_staged_and_read_by_one_run(lake: Lake, machine: Machine) -> N
     }
     assert lake.bucket.get_json(object_keys.staged_window(name)) == [post(1), post(2)]
     assert run(machine, name) == ["cms/1/0", "cms/2/0"]
-    (raw_page,) = lake.bucket.list("raw/posts/")
+    raw_page, _ = lake.bucket.list("raw/posts/")
     assert lake.bucket.get_with_version(raw_page)[1].metadata["status"] == "200"
 
 

@@ -381,3 +381,25 @@ def test_error_leaves_the_batch_open_when_nothing_is_staged(lake: Lake) -> None:
     with pytest.raises(ObjectMissingError):
         map_keys(planned)
     assert lake.bucket.exists(object_keys.open_batch(planned.batch))
+
+
+def test_all_rejected_items_with_the_same_bytes_are_found(lake: Lake) -> None:
+    rows = [result(item(name), Status.REJECTED, raw_sha256="ab" * 32) for name in ("one", "two")]
+    map_keys(keep_file(lake, plan(item("one"), item("two")), *rows))
+    sha256s = {"x": "cd" * 32, "y": None}
+    other = [result(item(name), Status.REJECTED, raw_sha256=sha256) for name, sha256 in sha256s.items()]
+    map_keys(keep_file(lake, plan(item("x"), item("y")), *other))
+    assert lake.media_index.duplicates_of("sha256/" + "ab" * 32) == [item("one").media_id, item("two").media_id]
+    assert lake.media_index.duplicates_of("sha256/" + "cd" * 32) == [item("x").media_id]
+    assert "duplicate_of" not in lake.mapping()[item("y").media_id]
+
+
+def test_erased_row_of_an_item_that_the_plan_has_lost_gets_no_entry(lake: Lake) -> None:
+    """An erasure took the item from the plan after a worker had read the plan, and before it staged the row."""
+    planned = plan(item("gone"), item("one"))
+    keep_rows(lake, planned, result(item("gone"), Status.ERASED), result(item("one")))
+    lake.media_index.unclaim([item("gone").media_id], planned.batch.batch_id)
+    keep_plan(lake, planned.without({item("gone").media_id}))
+    assert write_file(lake.bucket, planned.batch, b"PAR1", Staging(lake.bucket, planned.batch).read_rows()[1], None)
+    assert map_keys(planned) == {"mapped": 2}
+    assert lake.mapping().keys() == {item("one").media_id}

@@ -298,3 +298,31 @@ def test_stale_read_of_the_mapping_is_read_again(lake: Lake, monkeypatch: pytest
     monkeypatch.setattr("imagelake.lake.media_index.MediaIndex.get_many", lagging)
     assert reconcile(lake, planned)["counts"]["ok"] == 2
     assert asked == [([first, second], False), ([second], True)]
+
+
+@pytest.mark.parametrize("done", range(3), ids=["rows are erased", "the plan too", "the index too"])
+def test_batch_is_reconciled_at_any_point_of_an_erasure(lake: Lake, done: int) -> None:
+    planned = close(lake, plan(item("one"), item("gone"), item("two")))
+    media_id = item("gone").media_id
+    staging = Staging(lake.bucket, planned.batch)
+    rows = [tombstone(row) if row["media_id"] == media_id else row for row in staging.rows()]
+    staging.write(rows, again=True)
+    before = read_version(lake.bucket, planned.batch)
+    assert write_file(lake.bucket, planned.batch, b"PAR1", staging.read_rows()[1], before)
+    if done:
+        lost = planned.without({media_id})
+        lake.bucket.put_json(object_keys.planned_batch(planned.batch), lost.model_dump(mode="json"))
+    if done > 1:
+        client("dynamodb").delete_item(TableName=IMAGE_KEYS, Key={"media_id": {"S": media_id}})
+    assert reconcile(lake, planned)["counts"] == {
+        "planned": 3, "shared": 0, "ok": 2, "duplicate": 0, "rejected": 0, "failed": 0, "erased": 1
+    }  # fmt: skip
+
+
+def test_error_when_the_index_has_more_items_than_rows_and_erased_rows(lake: Lake) -> None:
+    planned = close(lake, plan(item("one"), item("gone"), item("two")))
+    staging = Staging(lake.bucket, planned.batch)
+    one, gone, _ = staging.rows()
+    staging.write([one, tombstone(gone)], again=True)
+    with pytest.raises(ReconciliationError, match="3 items mapped, 1 rows"):
+        reconcile(lake, planned)

@@ -46,7 +46,7 @@ def report(*results: dict[str, Any]) -> dict[str, Any]:
 
 
 def page(lake: Lake) -> str:
-    return lake.bucket.get(object_keys.html_report(RUN)).decode()
+    return lake.bucket.get(object_keys.html_report(RUN.run_id)).decode()
 
 
 class Tags(HTMLParser):

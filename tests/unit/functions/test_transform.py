@@ -22,11 +22,12 @@ from imagelake.imaging import Options, process
 from imagelake.lake import object_keys
 from imagelake.lake.rows import COLUMNS, Status, tombstone
 from imagelake.lake.staging import Staging
+from imagelake.lake.unmapping import Unmapping
 from imagelake.run.errors import BatchDeadlineError, ObjectMissingError, StorageUnavailableError
 from imagelake.run.image_option_models import ImageOptions
 from imagelake.run.models import PlannedBatch
 from tests.support.factories import Context, decide, event, item, jpeg, keep_file, keep_plan, plan, result
-from tests.support.fake_lake import Lake
+from tests.support.fake_lake import IMAGE_KEYS, Lake
 from tests.support.private_parts import calls_of_aws
 from tests.support.web_server import Answer, WebServer
 from transform.app import handler
@@ -598,3 +599,94 @@ def test_suppressed_item_of_another_batch_has_its_row_there(lake: Lake, website:
     map_keys.app.handler(event("map_keys", batch=keep_file(lake, theirs).batch), Context())
     lake.suppress(BOB)
     assert transform(planned) == ONE_OF_EACH | {"erased": 0}
+
+
+def near_cat(lake: Lake, website: WebServer) -> PlannedBatch:
+    """A closed batch with an image, and the plan of another batch with a smaller copy of it."""
+    photo = (SAMPLES / "photos" / "chelsea-cat.jpg").read_bytes()
+    with Image.open(io.BytesIO(photo)) as image:
+        out = io.BytesIO()
+        image.resize((image.width // 2, image.height // 2)).save(out, "WEBP", quality=60)
+    transform(keep_plan(lake, plan(item("cat", website.put("/cat", photo)))))
+    return keep_plan(lake, plan(item("small", website.put("/small", out.getvalue())), dt="2026-04-02"))
+
+
+@pytest.mark.parametrize("is_staged", [False, True])
+def test_near_duplicate_does_not_name_an_original_that_is_being_erased(
+    lake: Lake, website: WebServer, is_staged: bool
+) -> None:
+    planned = near_cat(lake, website)
+    if is_staged:
+        transform(planned)
+        assert rows_of(lake, planned)[0]["duplicate_of"] == item("cat").media_id
+    lake.suppress(("media", item("cat").media_id))
+    assert transform(planned)["ok"] == 1
+    (near,) = rows_of(lake, planned)
+    assert (near["duplicate_of"], near["duplicate_distance"], near["duplicate_kind"]) == (None, None, None)
+
+
+def test_warm_worker_that_had_cached_a_hash_does_not_find_it(lake: Lake, website: WebServer) -> None:
+    planned = near_cat(lake, website)
+    transform(keep_plan(lake, plan(item("warm", website.put("/warm", jpeg("red"))), dt="2026-04-03")))
+    lake.image_hashes.replace(1, {item("cat").media_id: ""})
+    lake.image_hashes.raise_generation()
+    transform(planned)
+    assert rows_of(lake, planned)[0]["duplicate_of"] is None
+
+
+def test_batch_waits_while_the_owner_of_its_bytes_is_being_erased(lake: Lake, website: WebServer) -> None:
+    transform(keep_plan(lake, plan(item("one", website.put("/one", jpeg())))))
+    planned = keep_plan(lake, plan(item("two", website.put("/two", jpeg())), dt="2026-04-02"))
+    (sha256,) = lake.owners()
+    unmapping = Unmapping(IMAGE_KEYS)
+    unmapping.mark_erasing({sha256: item("one").media_id})
+    with pytest.raises(StorageUnavailableError, match="is being erased") as caught:
+        transform(planned)
+    assert "alice" not in str(caught.value)
+    unmapping.delete(lake.media_index.get_many([f"sha256/{sha256}"]).values())
+    assert transform(planned)["ok"] == 1
+    assert lake.owners()[sha256]["owner"] == item("two").media_id
+
+
+def test_duplicate_whose_original_was_erased_gets_the_image(lake: Lake, website: WebServer) -> None:
+    transform(keep_plan(lake, plan(item("one", website.put("/one", jpeg())))))
+    planned = keep_plan(lake, plan(item("two", website.put("/two", jpeg())), dt="2026-04-02"))
+    assert transform(planned)["duplicate"] == 1
+    (sha256,) = lake.owners()
+    Unmapping(IMAGE_KEYS).delete(lake.media_index.get_many([f"sha256/{sha256}", item("one").media_id]).values())
+    rows = [row | {"duplicate_of": None} for row in rows_of(lake, planned)]
+    lake.bucket.delete(object_keys.staged(planned.batch))
+    Staging(lake.bucket, planned.batch).write(rows)
+    assert transform(planned)["ok"] == 1
+    assert lake.owners()[sha256]["owner"] == item("two").media_id
+    assert rows_of(lake, planned)[0]["image"] is not None
+
+
+@pytest.mark.parametrize("names", [["one"], ["one", "two"]], ids=["some items", "all items"])
+def test_item_that_an_erasure_has_taken_from_the_plan_counts_as_erased(
+    lake: Lake, website: WebServer, names: list[str]
+) -> None:
+    items = [item(name, website.put(f"/{name}", jpeg())) for name in ("one", "two")]
+    planned = keep_plan(lake, plan(*items).without({item(name).media_id for name in names}))
+    counts = transform(planned)
+    assert (counts["ok"], counts["erased"]) == (2 - len(names), len(names))
+    write_parquet.app.handler(event("write_parquet", batch=planned.batch), Context())
+    assert map_keys.app.handler(event("map_keys", batch=planned.batch), Context()) == {"mapped": 2}
+    rows = pq.read_table(io.BytesIO(lake.bucket.get(object_keys.parquet(planned.batch)))).to_pylist()
+    assert [row["status"] for row in rows] == ["erased", "erased" if len(names) == 2 else "ok"]
+    assert lake.mapping().keys() == {one.media_id for one in planned.items}
+
+
+def test_claim_that_goes_while_a_batch_is_at_work_leaves_no_ids(
+    lake: Lake, website: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = keep_plan(lake, with_bob(website)[0])
+    gone = item("gone").media_id
+    lake.media_index.claim([gone], planned.batch.batch_id)
+    lake.suppress(BOB)
+    monkeypatch.setattr(
+        "transform.batch.mark_duplicates",
+        lambda rows, *_: lake.media_index.unclaim([gone], planned.batch.batch_id) and rows,
+    )
+    assert transform(planned) == ONE_OF_EACH
+    assert ids_of(rows_of(lake, planned)) == [None, item("one").media_id]

@@ -140,8 +140,8 @@ def test_rejects_are_kept_with_a_reason(lake: Lake, network: Network) -> None:
     answer = validate(lake, page(post("one"), rejects=(reject, Reject(None, "not an object"))))
     assert answer["rejected_posts"] == 2
     assert lake.bucket.get_lines(object_keys.rejects(RUN, "bluesky", ENTRY.feed_id)) == [
-        {"kind": "post", "post_id": "bad", "reason": reject.reason, "raw": reject.raw},
-        {"kind": "post", "post_id": None, "reason": "not an object", "raw": None},
+        {"kind": "post", "post_id": "bad", "author_ids": [], "reason": reject.reason, "raw": reject.raw},
+        {"kind": "post", "post_id": None, "author_ids": [], "reason": "not an object", "raw": None},
     ]
 
 
@@ -226,6 +226,7 @@ def test_skipped_media_item_is_kept_with_its_times(lake: Lake, network: Network)
     validate(lake, page(post("one", clip)))
     (line,) = lake.bucket.get_lines(object_keys.rejects(RUN, "bluesky", ENTRY.feed_id))
     assert line["raw"] == clip.model_dump(mode="json")
+    assert line["author_ids"] == ["did:plc:alice"], "an erasure of the author finds it by that"
 
 
 def test_posts_of_two_authors_with_the_same_id_are_two_posts(lake: Lake, network: Network) -> None:

@@ -21,11 +21,11 @@ from imagelake.lake.staging import Staging
 from imagelake.run.errors import DamagedObjectError, ObjectMissingError, StorageDeniedError, StorageUnavailableError
 from imagelake.run.models import PlannedBatch
 from imagelake.run.posts import Item
+from parquet.table import read, to_parquet
 from tests.support.factories import Context, event, item, jpeg, keep_rows, plan, result, stage
 from tests.support.fake_lake import Lake
 from tests.support.watched_calls import watch
 from write_parquet.app import handler
-from write_parquet.table import read, to_parquet
 
 _FEATURES: dict[str, Any] = {
     "mean_rgb": [1.5, 2.5, 255.0],

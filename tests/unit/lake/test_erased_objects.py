@@ -127,3 +127,23 @@ def test_remove_deletes_all_versions(lake: Lake, objects: ErasedObjects) -> None
     objects.remove(Place.RAW_IMAGES, "raw/missing", ["b"])
     assert bodies() == []
     assert (only_note(objects).items, len(only_note(objects).versions)) == (["a"], 2)
+
+
+def test_lines_that_stay_are_the_same_bytes(lake: Lake, objects: ErasedObjects) -> None:
+    lake.bucket.put(KEY, b'{"b":1, "a":2}\n7\n{"b\n"bob"\n"dan"\n', TEXT)
+
+    def change(value: Any) -> Any:
+        return {"bob": None, "dan": "d"}.get(value, value) if isinstance(value, str) else value
+
+    made = objects.rewrite_lines(Place.REJECTS, KEY, change)
+    assert made is not None
+    assert bodies() == [made.body] == [b'{"b":1, "a":2}\n7\n{"b\n"d"\n']
+    assert len(made.items) == 1
+    assert objects.rewrite_lines(Place.REJECTS, KEY, change) is None
+
+
+def test_reason_of_a_change_stays_in_the_note(lake: Lake, objects: ErasedObjects) -> None:
+    lake.bucket.put(KEY, b"bob", TEXT)
+    objects.rewrite(Place.REJECTS, KEY, TEXT, lambda *_: Change(b"ann", [], reason="damaged"))
+    objects.rewrite(Place.REJECTS, KEY, TEXT, lambda body, _: Change(b"", ["ann"]) if body else None)
+    assert (only_note(objects).reason, only_note(objects).items) == ("damaged", ["ann"])

@@ -8,7 +8,8 @@ import pytest
 
 import map_keys.app
 from imagelake.lake import object_keys
-from imagelake.lake.erasure_search import Found, Search
+from imagelake.lake.erasure_found import Found
+from imagelake.lake.erasure_search import Search
 from imagelake.lake.rows import Row, Status
 from imagelake.run.erasure_models import Selection
 from imagelake.run.models import PlannedBatch
@@ -39,6 +40,9 @@ def close(lake: Lake, *rows: Row, dt: str = "2026-04-01", feed_id: str = "feed")
     lake.media_index.own(
         {str(row["raw_sha256"]): row["media_id"] for row in rows if row["status"] == Status.OK and row["raw_sha256"]}
     )
+    for row in rows:
+        if row["raw_key"] is not None:
+            lake.bucket.put_once(row["raw_key"], b"raw")
     map_keys.app.handler(event("map_keys", batch=planned.batch), Context())
     return planned
 
@@ -60,7 +64,7 @@ def test_nothing_is_found(lake: Lake) -> None:
     close(lake, shown("one"))
     authors = [name(BOB), {"source": "x", "author_id": ALICE}]
     found = search(lake, authors=authors, media_ids=["x/1"], sha256=["cd" * 32])
-    assert found == Found({}, {}, set(), {})
+    assert found == Found(with_copies={"cd" * 32})
 
 
 @pytest.mark.parametrize(
@@ -77,7 +81,7 @@ def test_item_is_found_by_each_of_its_ids(lake: Lake, selection: dict[str, Any])
     planned = close(lake, shown("one"), shown("two", BOB, "cd" * 32))
     found = search(lake, **selection)
     assert found.files == {object_keys.parquet(planned.batch): media_ids("two")}
-    assert found.entries[item("two").media_id]["row"] == 1
+    assert found.items[item("two").media_id].row == 1
     assert found.raw_images == {object_keys.raw_image("cd" * 32)}
     assert (found.successors, found.open_batches) == ({}, {})
 
@@ -86,7 +90,7 @@ def test_failed_and_rejected_items_are_found(lake: Lake) -> None:
     rows = [shown("bad", BOB, status=Status.REJECTED), result(item("gone", author_id=BOB), Status.FAILED)]
     close(lake, *rows)
     found = search(lake, authors=[name(BOB)])
-    assert sorted(found.entries) == media_ids("bad", "gone")
+    assert sorted(found.items) == media_ids("bad", "gone")
     assert found.raw_images == {object_keys.raw_image(SHA256)}
 
 
@@ -105,7 +109,7 @@ def test_image_of_a_person_goes_with_all_its_copies(lake: Lake, selection: dict[
 def test_person_who_shows_the_image_of_another_one_loses_only_that_row(lake: Lake) -> None:
     close(lake, shown("one"), copy_of(item("one"), "two", BOB))
     found = search(lake, authors=[name(BOB)])
-    assert sorted(found.entries) == media_ids("two")
+    assert sorted(found.items) == media_ids("two")
     assert (found.successors, found.raw_images) == ({}, set())
 
 
@@ -115,7 +119,7 @@ def test_oldest_duplicate_takes_the_place_of_a_post(lake: Lake, selection: dict[
     close(lake, copy_of(item("one"), "a", BOB), dt="2026-04-03")
     close(lake, copy_of(item("one"), "c", BOB), copy_of(item("one"), "b", BOB), dt="2026-04-02")
     found = search(lake, **selection)
-    assert sorted(found.entries) == media_ids("one")
+    assert sorted(found.items) == media_ids("one")
     assert found.successors == {item("one").media_id: item("b").media_id}
     assert found.raw_images == set()
 
@@ -133,15 +137,15 @@ def test_near_duplicates_only_if_asked(lake: Lake, near_duplicates: bool) -> Non
     close(lake, shown("one"), near)
     close(lake, copy_of(item("near"), "same", BOB, "cd" * 32), dt="2026-04-02")
     found = search(lake, media_ids=media_ids("one"), near_duplicates=near_duplicates)
-    assert sorted(found.entries) == media_ids(*(["near", "one", "same"] if near_duplicates else ["one"]))
+    assert sorted(found.items) == media_ids(*(["near", "one", "same"] if near_duplicates else ["one"]))
     assert found.successors == {}
 
 
 def test_items_of_open_batches_are_found(lake: Lake) -> None:
     planned = keep_plan(lake, plan(item("one"), item("two", author_id=BOB), item("three", author_id=BOB)))
     keep_plan(lake, plan(item("four"), feed_id="another"))
-    key = object_keys.open_batch(planned.batch)
-    both = [item("two").media_id, item("three").media_id]
+    key = object_keys.parquet(planned.batch)
+    both = media_ids("two", "three")
     assert search(lake, authors=[name(BOB)]).open_batches == {key: both}
-    assert search(lake, posts=[name(BOB, post_id="two")]).open_batches == {key: both[:1]}
-    assert search(lake, media_ids=both[1:]).open_batches == {key: both[1:]}
+    assert search(lake, posts=[name(BOB, post_id="two")]).open_batches == {key: media_ids("two")}
+    assert search(lake, media_ids=media_ids("three")).open_batches == {key: media_ids("three")}

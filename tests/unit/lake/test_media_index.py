@@ -227,3 +227,40 @@ def test_error_when_the_table_stays_throttled(lake: Lake, monkeypatch: pytest.Mo
 def test_error_when_there_is_no_table(lake: Lake) -> None:
     with pytest.raises(StorageDeniedError, match="no-such-table"):
         MediaIndex("no-such-table").claim(["a"], "one")
+
+
+def test_only_claims_of_the_batch_itself_are_deleted(lake: Lake) -> None:
+    lake.media_index.claim(["a", "b", "c"], "one")
+    lake.media_index.claim(["d"], "two")
+    lake.media_index.complete([finished("b", "one"), finished("c", "one", processed_key="lake/1")])
+    retried = lake.mapping()["c"] | {"status": "claimed", "retried_by": "run-2"}
+    lake.media_index.complete([retried | {"media_id": "e"}])
+    assert lake.media_index.unclaim("abcdef", "one") == {"a"}
+    assert lake.media_index.unclaim("abcdef", "one") == set()
+    assert sorted(lake.mapping()) == ["b", "c", "d", "e"]
+
+
+def test_promoted_duplicate_is_no_duplicate_any_more(lake: Lake) -> None:
+    rows = [finished(name, "one", status="duplicate", duplicate_of="owner", transform_version=3) for name in "ab"]
+    lake.media_index.complete(rows)
+    lake.media_index.promote("a", "somebody else", 4)
+    lake.media_index.promote("missing", "owner", 4)
+    assert lake.mapping() == {row["media_id"]: row for row in rows}
+    for _ in range(2):
+        lake.media_index.promote("a", "owner", 4)
+        promoted = {**rows[0], "status": "ok", "transform_version": 4}
+        del promoted["duplicate_of"]
+        assert lake.mapping() == {"a": promoted, "b": rows[1]}
+        assert lake.media_index.duplicates_of("owner") == []
+
+
+@pytest.mark.parametrize("original", ["new", None])
+def test_only_the_former_original_is_replaced(lake: Lake, original: str | None) -> None:
+    rows = {
+        name: finished(name, "one", duplicate_of=of, dt="2026-04-01") for name, of in (("a", "old"), ("b", "other"))
+    }
+    lake.media_index.complete([*rows.values()])
+    for media_id in ("a", "a", "b", "missing"):
+        lake.media_index.relink(media_id, "old", original)
+    changed = {name: value for name, value in (rows["a"] | {"duplicate_of": original}).items() if value is not None}
+    assert lake.mapping() == {"a": changed, "b": rows["b"]}

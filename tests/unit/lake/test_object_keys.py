@@ -29,6 +29,7 @@ def test_batch_id_depends_on_feed_day_and_media_alone() -> None:
 def test_every_name_is_in_its_zone() -> None:
     assert {
         object_keys.raw_page(RUN, "bluesky", "feed-1", 7),
+        object_keys.feed_definition("bluesky", RUN.dt, RUN.run_id, "feed-1"),
         object_keys.raw_image("abcd"),
         object_keys.open_batch(BATCH),
         object_keys.planned_batch(BATCH),
@@ -40,10 +41,11 @@ def test_every_name_is_in_its_zone() -> None:
         object_keys.rejects(RUN, "bluesky", "feed-1"),
         object_keys.failures(RUN.run_id, "feed-1"),
         object_keys.run_summary(RUN.run_id),
-        object_keys.html_report(RUN),
+        object_keys.html_report(RUN.run_id),
         object_keys.feed_reconciliation(RUN, "feed-1"),
     } == {
         "raw/posts/source=bluesky/dt=2026-04-01/run-1/feed-1-00007.json.gz",
+        "raw/posts/source=bluesky/dt=2026-04-01/run-1/feed-1.json",
         "raw/images/ab/abcd",
         "open/feed-1/b1.json",
         "work/plans/b1.json",

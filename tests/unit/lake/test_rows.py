@@ -19,6 +19,7 @@ from imagelake.lake.rows import (
     image_file,
     is_nameless,
     new_row,
+    planned_rows,
     tombstone,
 )
 from imagelake.run.posts import Item, Media, Post
@@ -95,18 +96,21 @@ def test_every_status_is_named_in_its_column() -> None:
 
 
 def test_erased_row_says_nothing_about_a_person() -> None:
-    full = {column.name: f"a {column.name}" for column in COLUMNS} | {"status": "ok"}
-    erased = tombstone(cast(Row, full))
+    full = cast(Row, {column.name: f"a {column.name}" for column in COLUMNS} | {"status": "ok"})
+    erased = tombstone(full)
     assert list(erased) == list(full)
     assert {name: value for name, value in erased.items() if value is not None} == {
         "source": "a source", "status": "erased", "run_id": "a run_id", "transform_version": "a transform_version",
         "image_options": "a image_options", "dt": "a dt",
     }  # fmt: skip
     assert is_nameless(erased)
-    with_ids = tombstone(cast(Row, full), with_ids=True)
+    assert planned_rows([erased], {"a media_id"}) == []
+    with_ids = tombstone(full, with_ids=True)
     ids = {name: with_ids[name] for name in ("media_id", "feed", "post_id", "author_id")}
     assert with_ids == {**erased, **ids}
     assert not is_nameless(with_ids)
+    assert planned_rows([with_ids, erased], {"a media_id"}) == [with_ids]
+    assert planned_rows([with_ids, erased, full], set()) == [full]
     assert None not in ids.values()
     assert tombstone(with_ids) == erased
 

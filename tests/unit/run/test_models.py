@@ -15,6 +15,7 @@ from pydantic import ValidationError, create_model
 from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.models import Batch, FeedEntry, PlannedBatch, Progress, Run
 from imagelake.run.posts import Item, Media, Post
+from tests.support.factories import item, plan
 
 EVENTS = sorted((Path(__file__).parents[2] / "events").glob("*.json"))
 MODELS: dict[str, type[FrozenModel]] = {"run": Run, "feed": FeedEntry, "batch": Batch, "progress": Progress}
@@ -67,3 +68,15 @@ def test_threads_may_use_a_model_for_the_first_time_at_once() -> None:
                 assert len(list(pool.map(use, range(threads)))) == threads
     finally:
         sys.setswitchinterval(interval)
+
+
+def test_items_keep_their_positions_when_others_are_erased() -> None:
+    """Parts are numbered by position, so an item must not move to another part while a worker has the old plan."""
+    planned = plan(*(item(name) for name in "abcdef"))
+    once = planned.without({item("b").media_id, "unknown"})
+    assert (once.positions, once.erased) == ([0, 2, 3, 4, 5], [1])
+    twice = once.without({item("a").media_id, item("f").media_id, item("d").media_id})
+    assert (twice.positions, twice.erased) == ([2, 4], [0, 1, 3, 5])
+    assert [one.post_id for one in twice.items] == ["c", "e"]
+    assert twice.without({item("c").media_id, item("e").media_id}).positions == []
+    assert once.without({item("b").media_id}) == once

@@ -86,6 +86,11 @@ def called(log_calls: list[dict[str, Any]], operation: str) -> list[dict[str, An
     return [call for call in log_calls if call["operation"] == operation]
 
 
+def names_read(log_calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The reads of names; each batch also reads the number of erasures."""
+    return [call for call in called(log_calls, "GetItem") if call["Key"]["log"]["S"].startswith("names-1")]
+
+
 @pytest.fixture
 def calls(lake: Lake) -> Iterator[list[dict[str, Any]]]:
     """Calls of DynamoDB."""
@@ -134,7 +139,7 @@ def test_image_like_one_before_it_in_its_batch_names_it(lake: Lake, calls: list[
         (item("b").media_id, 1),
         (item("a").media_id, 2),
     ]
-    assert called(calls, "GetItem") == [], "the names of its own originals are not read"
+    assert names_read(calls) == [], "the names of its own originals are not read"
 
 
 def test_only_originals_are_named(lake: Lake) -> None:
@@ -224,7 +229,7 @@ def test_least_contrast_that_is_compared(lake: Lake, contrast: float, distance: 
 def test_two_images_like_originals_of_one_batch_name_them(lake: Lake, calls: list[dict[str, Any]]) -> None:
     mark("b1", looks("a", PHASH[0]), looks("b", PHASH[1]))
     assert mark("b2", looks("c", PHASH[1]), looks("d", PHASH[0])) == [(item("b").media_id, 0), (item("a").media_id, 0)]
-    assert len(called(calls, "GetItem")) == 1, "the names of a batch are read once"
+    assert len(names_read(calls)) == 1, "the names of a batch are read once"
 
 
 @pytest.mark.parametrize(("bits", "name", "distance"), [(3, "a", 3), (7, "b", 3)])
@@ -312,11 +317,11 @@ def test_warm_worker_reads_only_what_is_new(lake: Lake, calls: list[dict[str, An
         mark(f"b{number}", looks(f"p{number}", phash))
     after = [call["ExpressionAttributeValues"][":after"]["N"] for call in called(calls, "Query")]
     assert after == ["0", "0", "1"]
-    assert called(calls, "GetItem") == [], "names are read only after a match"
+    assert names_read(calls) == [], "names are read only after a match"
     another_worker()
     mark("b3", looks("c", flipped(PHASH[1], 1)))
     assert called(calls, "Query")[-1]["ExpressionAttributeValues"][":after"]["N"] == "0"
-    (names,) = called(calls, "GetItem")
+    (names,) = names_read(calls)
     assert names["Key"]["seq"] == {"N": "2"}
     assert names["ConsistentRead"], "another worker may have written them just now"
 
@@ -446,8 +451,54 @@ def test_comparisons_find_what_a_plain_loop_finds(monkeypatch: pytest.MonkeyPatc
     assert {comparison.kind for comparison in COMPARISONS} == set(DuplicateKind) - {DuplicateKind.BYTES}
 
 
+def test_erased_original_matches_no_image(lake: Lake) -> None:
+    """Its zeros differ in no more bits from a phash and a dhash with few bits than near duplicates may differ."""
+    mark("b1", looks("a", PHASH[0]), looks("b", PHASH[1]))
+    lake.image_hashes.replace(1, {item("a").media_id: ""})
+    lake.image_hashes.raise_generation()
+    few_bits = looks("c", 1, dhash=1)
+    assert mark("b2", few_bits, looks("d", PHASH[0]), looks("e", PHASH[1])) == [
+        (None, None),
+        (None, None),
+        (item("b").media_id, 0),
+    ]
+
+
+def test_warm_worker_reads_the_log_again_after_an_erasure(lake: Lake, calls: list[dict[str, Any]]) -> None:
+    mark("b1", looks("a", PHASH[0]))
+    lake.image_hashes.replace(1, {item("a").media_id: ""})
+    lake.image_hashes.raise_generation()
+    assert mark("b2", looks("b", PHASH[0])) == [(None, None)]
+    after = [call["ExpressionAttributeValues"][":after"]["N"] for call in called(calls, "Query")]
+    assert after == ["0", "0"]
+
+
+def test_original_that_is_erased_after_its_hash_was_read_is_not_named(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark("b1", looks("a", PHASH[0]), looks("b", PHASH[1]))
+    another_worker()
+    names = HashLog.names
+
+    def erase_first(log: HashLog, seq: int) -> list[str]:
+        log.replace(1, {item("a").media_id: ""})
+        return names(log, seq)
+
+    monkeypatch.setattr(HashLog, "names", erase_first)
+    assert mark("b2", looks("c", PHASH[0]), looks("d", PHASH[1])) == [(None, None), (item("b").media_id, 0)]
+
+
+def test_image_of_a_promoted_duplicate_keeps_its_hash(lake: Lake) -> None:
+    mark("b1", looks("a", PHASH[0]))
+    lake.media_index.claim([item("new").media_id], "b1")
+    lake.image_hashes.replace(1, {item("a").media_id: item("new").media_id})
+    another_worker()
+    assert mark("b2", looks("b", flipped(PHASH[0], 2))) == [(item("new").media_id, 2)]
+
+
 def test_flat_views_equal_no_other() -> None:
     flat = np.zeros((1, 30), np.uint64)
+    flat[0, 0] = PHASH[0]  # An original that has nothing but zeros was erased.
     assert {match.kind for _, match in compare(flat, flat[:, :14])} == {DuplicateKind.WHOLE}
 
 

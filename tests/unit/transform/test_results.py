@@ -202,3 +202,9 @@ def test_error_of_a_download_stops_the_others(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(RuntimeError, match="no download error"):
         make(planned(40), download=fail)
     assert slow.asked <= {1, 2}
+
+
+def test_number_of_a_part_stays_when_items_before_are_erased() -> None:
+    batch = planned(2 * ITEMS_PER_PART)
+    kept = batch.without({batch.items[number].media_id for number in (0, 3)})
+    assert names(make(kept)) == names(make(batch, (one.media_id for one in kept.items)))

@@ -32,6 +32,13 @@ _ARROW = {
     "array<bigint>": pa.list_(pa.int64()),
     "struct<bytes:binary,path:string>": pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
 }
+ENCODING: dict[str, Any] = {
+    "version": "1.0",
+    # Images are compressed already, and the rest is a hundredth of the file.
+    "compression": "NONE",
+    "use_dictionary": [column.name for column in COLUMNS if column.name not in ("image", "tensor")],
+    "coerce_timestamps": "us",
+}
 # pyarrow and pandas also take these columns from the path, as dictionaries; with another type in the files they fail.
 _IN_THE_PATH = dict.fromkeys(("source", "dt"), pa.dictionary(pa.int32(), pa.string()))
 _TYPES = {column.name: _ARROW[column.type] for column in COLUMNS} | _IN_THE_PATH
@@ -100,16 +107,7 @@ def to_parquet(table: pd.DataFrame) -> bytes:
     # Without the metadata of pandas, which would make pandas return other types to whoever reads the file.
     arrow = pa.Table.from_pandas(table, columns, preserve_index=False).replace_schema_metadata(columns.metadata)
     file = pa.BufferOutputStream()
-    pq.write_table(
-        arrow,
-        file,
-        row_group_size=_ROW_GROUP,
-        version="1.0",
-        # Images are compressed already, and the rest is a hundredth of the file.
-        compression="NONE",
-        use_dictionary=[column.name for column in COLUMNS if column.name not in ("image", "tensor")],
-        coerce_timestamps="us",
-    )
+    pq.write_table(arrow, file, row_group_size=_ROW_GROUP, **ENCODING)
     body: bytes = file.getvalue().to_pybytes()
     return body
 

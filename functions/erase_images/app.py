@@ -1,0 +1,28 @@
+"""Erase Images: delete raw images, hashes and entries of the media index, in this order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from erase_images.erasing import Erasing
+from erase_images.settings import EraseImagesSettings
+from imagelake.run.erasure_models import EraseResult, ErasureCall
+from imagelake.run.observability import logger
+
+
+@logger.inject_lambda_context(correlation_id_path="erasure.erasure_id")
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Take an ``ErasureCall`` and return an ``EraseResult``."""
+    erasing = Erasing(ErasureCall.model_validate(event).erasure, EraseImagesSettings.load())
+
+    images = erasing.erase_raw_images()
+    hashes = erasing.erase_hashes()
+    owners = erasing.unmap_images()
+    # These come last, because an erasure that was killed finds its work through them.
+    items = erasing.unmap_items()
+
+    result = EraseResult(changed=images + hashes + owners + items, erased=images + items)
+    logger.info("images erased", extra={"images": images, "hashes": hashes, "owners": owners, "items": items})
+    return result.model_dump(mode="json")

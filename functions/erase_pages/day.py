@@ -1,0 +1,25 @@
+"""The day that is erased, and what all its places need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from erase_pages.request_names import RequestNames
+from imagelake.lake.bucket import Bucket
+from imagelake.lake.erased_objects import ErasedObjects
+from imagelake.lake.suppression import SuppressionList
+from imagelake.sources import Source
+
+
+@dataclass(frozen=True)
+class Day:
+    """One day of one network; ``add_feed`` puts a feed on the suppression list."""
+
+    source: Source
+    dt: str
+    bucket: Bucket
+    objects: ErasedObjects
+    listed: SuppressionList
+    names: RequestNames
+    add_feed: Callable[[str], object]

@@ -1,0 +1,47 @@
+"""Lines of rejected posts, skipped media items and stream records that are no posts."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from erase_pages.day import Day
+from imagelake.lake import object_keys
+from imagelake.lake.erased_objects import Change, Place
+from imagelake.sources import Reject
+from imagelake.sources.stream import author_ids
+
+# Ids of posts that begin with the id of their author, as those of Bluesky and Facebook do.
+_PARTS = re.compile("[/_]")
+
+
+def erase_rejects(day: Day) -> Iterator[Change]:
+    """Remove lines; yield each change of an object."""
+    for key in day.bucket.list(object_keys.rejects_prefix(day.source.name, day.dt)):
+        change = day.objects.rewrite_lines(Place.REJECTS, key, lambda line: None if _is_listed(line, day) else line)
+        if change is not None:
+            yield change
+
+
+def covers_record(data: bytes, day: Day) -> bool:
+    """Tell if a stream record that is no post is suppressed."""
+    try:
+        record = json.loads(data)
+    except (ValueError, RecursionError):
+        return day.names.are_in(data)
+    return day.listed.covers(day.source.name, Reject(None, "", record, author_ids(record)))
+
+
+def _is_listed(line: Any, day: Day) -> bool:
+    match line:
+        case {"kind": "record", "raw": {"data_base64": str(data)}}:
+            with suppress(ValueError):
+                return covers_record(base64.b64decode(data), day)
+        case {"post_id": str() | None as post_id, "raw": raw}:
+            known = (*line.get("author_ids", ()), *_PARTS.split(post_id or ""))
+            return day.listed.covers(day.source.name, Reject(post_id, "", raw, known))
+    return day.names.are_in(json.dumps(line).encode())

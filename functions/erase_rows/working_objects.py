@@ -1,0 +1,110 @@
+"""The working objects of one batch and of its retries: plans, parts, attempts, and the marker of an open batch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+
+from erase_rows.counted_objects import CountedObjects, Versions
+from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket, Version, named_if_damaged
+from imagelake.lake.erased_objects import Change, Place
+from imagelake.lake.media_index import CLAIMED, MediaIndex
+from imagelake.lake.open_batches import open_batches
+from imagelake.lake.parts import StagedRow, erased_part
+from imagelake.run.errors import DamagedObjectError, ObjectMissingError
+from imagelake.run.models import PlannedBatch
+
+_JSON = "application/json"
+
+
+class WorkingObjects:
+    """All that a batch stores of erased items beside its rows. Each object may be missing, because they expire."""
+
+    def __init__(self, batch_id: str, erased: Collection[str], bucket: Bucket, objects: CountedObjects) -> None:
+        self._batch_id = batch_id
+        self._erased = {*erased}
+        self._bucket = bucket
+        self._objects = objects
+        self._prefixes = object_keys.batch_prefixes(batch_id)
+
+    def remove_claims(self, media_index: MediaIndex) -> None:
+        """Delete the batch's claims of erased items; whoever stages their rows after this leaves out their ids."""
+        entries = media_index.get_many(self._erased) if self._erased else {}
+        claims = [
+            one
+            for one, entry in entries.items()
+            if entry["status"] == CLAIMED and entry["batch_id"] == self._batch_id and "processed_key" not in entry
+        ]
+        for media_id in claims:
+            self._objects.note(Place.MEDIA_INDEX, media_id, [media_id])
+        self._objects.changed += len(media_index.unclaim(claims, self._batch_id))
+
+    def rewrite(self, staged: Mapping[str, list[StagedRow]]) -> None:
+        """Take erased items from all objects; ``staged`` are the batch's staged rows by the keys of their objects."""
+        if not self._erased:
+            return
+        parts, attempts, plans = (self._find(name) for name in ("parts", "attempts", "plans"))
+        self._objects.rewrite_all(Place.PARTS, parts, "application/octet-stream", partial(self._part, staged))
+        self._objects.rewrite_all(Place.OPEN_BATCHES, attempts, _JSON, self._attempt)
+        marker = self._marker_key(plans)
+        is_open = marker is not None and self._bucket.exists(marker)
+        if is_open:
+            # The marker comes after them, because the search finds the batch by it.
+            self._objects.rewrite_all(Place.OPEN_BATCHES, plans, _JSON, self._plan)
+        if marker is not None:
+            versions = self._bucket.all_versions_under(marker)
+            self._objects.rewrite_all(Place.OPEN_BATCHES, versions, _JSON, self._marker)
+        # A run that read the marker before may have written the plan again.
+        plans = self._find("plans") if is_open else plans
+        self._objects.rewrite_all(Place.OPEN_BATCHES, plans, _JSON, self._plan)
+
+    def _find(self, name: str) -> Versions:
+        return self._bucket.all_versions_under(self._prefixes[name])
+
+    def _marker_key(self, plans: Versions) -> str | None:
+        """Return the key that the batch's open marker has or had; if it is closed, the plans know its feed."""
+        feed_id = open_batches(self._bucket).get(self._batch_id) or next(self._feed_ids(plans), None)
+        return f"{object_keys.open_prefix(feed_id)}{self._batch_id}.json" if feed_id else None
+
+    def _feed_ids(self, plans: Versions) -> Iterator[str]:
+        for key, versions in plans.items():
+            for version_id in (one for one, etag in versions.items() if etag is not None):
+                with suppress(ValueError, ObjectMissingError):
+                    yield PlannedBatch.model_validate_json(self._bucket.get_old(key, version_id)).batch.feed_id
+
+    def _staged_key(self, part: str) -> str:
+        """Return the key of the rows that were staged from a part."""
+        retried_by = part.split("/")[3].removeprefix("retry=")
+        return f"{self._prefixes['staged']}{'/' if retried_by else ''}{retried_by}.jsonl"
+
+    def _part(self, staged: Mapping[str, list[StagedRow]], key: str, body: bytes, version: Version) -> Change | None:
+        try:
+            without = erased_part(key, body, self._erased, staged.get(self._staged_key(key), []))
+        except DamagedObjectError:
+            # Nobody can say of whom its images are. Transform makes them again if the batch is open.
+            return Change(None, self._erased)
+        return None if without is None else Change(without, self._erased)
+
+    def _plan(self, key: str, body: bytes, version: Version) -> Change | None:
+        try:
+            return self._marker(key, body, version)
+        except DamagedObjectError:
+            # No step can read it either. If the batch is open, the next run writes it again from the marker.
+            return Change(None, self._erased)
+
+    def _marker(self, key: str, body: bytes, version: Version) -> Change | None:
+        with named_if_damaged(key):
+            plan = PlannedBatch.model_validate_json(body)
+        gone = {item.media_id for item in plan.items} & self._erased
+        return Change(plan.without(gone).model_dump_json().encode(), gone) if gone else None
+
+    def _attempt(self, key: str, body: bytes, version: Version) -> Change | None:
+        """Take the name of the item from an attempt that died while it decoded the item's image."""
+        with suppress(ValueError):
+            attempt = json.loads(body)
+            if attempt["media_id"] in self._erased:
+                return Change(json.dumps({**attempt, "media_id": None}).encode(), [attempt["media_id"]])
+        return None

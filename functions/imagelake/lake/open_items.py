@@ -1,0 +1,59 @@
+"""The items of open batches: the media index has no complete entries of them yet, so plans and rows are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import NamedTuple
+
+from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
+from imagelake.lake.parts import Parts, StagedRow
+from imagelake.lake.staging import Staging
+from imagelake.run.aws import THREADS
+from imagelake.run.errors import DamagedObjectError, ObjectMissingError
+from imagelake.run.models import Batch, PlannedBatch
+from imagelake.run.posts import Item
+
+
+class OpenItem(NamedTuple):
+    """A planned item, the key of the dataset file that it will be in, and columns of its row if it has one."""
+
+    item: Item
+    key: str
+    status: str | None
+    raw_sha256: str | None
+    duplicate_of: str | None
+
+
+def open_items(bucket: Bucket) -> list[OpenItem]:
+    """Read the items of all open batches; one can be in several, until one of them claims it."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = pool.map(lambda key: list(_items(bucket, key)), bucket.list(object_keys.OPEN))
+        return [item for items in found for item in items]
+
+
+def _items(bucket: Bucket, key: str) -> Iterator[OpenItem]:
+    try:
+        planned = bucket.get_model(key, PlannedBatch)
+    except ObjectMissingError:
+        return  # A run has closed the batch after it was listed.
+    rows = _rows(bucket, planned.batch)
+    file = object_keys.parquet(planned.batch)
+    for item in planned.items:
+        row = rows.get(item.media_id)
+        values = (row["status"], row["raw_sha256"], row["duplicate_of"]) if row else (None, None, None)
+        yield OpenItem(item, file, *values)
+
+
+def _rows(bucket: Bucket, batch: Batch) -> dict[str | None, StagedRow]:
+    """Read the rows of a batch: those that are decided, and over them those that are staged."""
+    parts = Parts(bucket, batch)
+    rows: dict[str | None, StagedRow] = {}
+    for number in parts.numbers():
+        part = parts.read(number)
+        rows |= {row["media_id"]: row for row in [*part.damaged, *part.rows.values()]}
+    with suppress(ObjectMissingError, DamagedObjectError):  # Transform stages them again.
+        rows |= {row["media_id"]: row for row in Staging(bucket, batch).rows()}
+    return rows

@@ -1,0 +1,423 @@
+"""Erase Images: raw images, hashes and entries go, in an order that a killed erasure can go on from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import pytest
+
+from imagelake.lake import hash_log_cache, object_keys
+from imagelake.lake.erasure_found import FoundObjects
+from imagelake.lake.hash_log import Entry, HashLog
+from imagelake.lake.hash_log_cache import HashLogCache
+from imagelake.lake.hash_log_snapshot import HashLogSnapshot
+from imagelake.lake.media_index import MediaIndex
+from imagelake.lake.rows import Row, Status
+from imagelake.lake.suppression import suppressions
+from imagelake.run.aws import client
+from imagelake.run.errors import StorageUnavailableError
+from imagelake.run.models import PlannedBatch
+from tests.support.erasure_steps import (
+    ALICE,
+    BOB,
+    CAROL,
+    SHA256,
+    Erasure,
+    call,
+    check,
+    close,
+    copy_of,
+    erase,
+    erase_rows,
+    find,
+    name,
+    own_images,
+    planned_of,
+    prepare,
+    shown,
+    versions,
+)
+from tests.support.factories import decide, item, keep_plan, keep_rows
+from tests.support.fake_lake import BUCKET, IMAGE_HASHES, SUPPRESSION_KEY, SUPPRESSIONS, Lake
+from tests.support.private_parts import calls_of_aws
+from transform.duplicates import mark_duplicates
+
+OTHER = "cd" * 32
+RAW, OTHER_RAW = object_keys.raw_image(SHA256), object_keys.raw_image(OTHER)
+OLD_DAY = "2026-01-01"
+
+
+@pytest.fixture(autouse=True)
+def stack(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(lake)
+    # AWS in memory breaks if it lists versions while another thread deletes one.
+    monkeypatch.setattr("erase_images.erasing.THREADS", 1)
+
+
+def media_id(name: str) -> str:
+    return item(name).media_id
+
+
+def log_hashes(lake: Lake, planned: PlannedBatch, *names: str, seq: int = 1) -> list[list[int]]:
+    """Add the hashes of originals to the hash log, as Transform does."""
+    hashes = np.random.default_rng(seq).integers(1, 1 << 63, (len(names), 14), np.uint64)
+    entry = Entry(seq, planned.batch.work_id, OLD_DAY, hashes)
+    assert lake.image_hashes.append(entry, [media_id(one) for one in names])
+    return [[int(one) for one in row] for row in hashes]
+
+
+def logged(lake: Lake) -> dict[str, list[int]]:
+    """The hashes in the log by name; those of erased originals have a number instead."""
+    found = {}
+    for entry in lake.image_hashes.read(0, consistent=True):
+        for position, (one, row) in enumerate(zip(lake.image_hashes.names(entry.seq), entry.hashes, strict=True)):
+            found[one or f"{entry.seq}/{position}"] = [int(value) for value in row]
+    return found
+
+
+class TestPerson:
+    def test_nothing_of_it_is_left(self, lake: Lake) -> None:
+        lake.bucket.put(RAW, b"an older version", "image/jpeg")
+        first = close(lake, shown("one"), shown("bob", BOB, OTHER))
+        close(lake, copy_of("one", "two", BOB), dt="2026-04-02")
+        (_, kept) = log_hashes(lake, first, "one", "bob")
+        assert erase(lake, check(authors=[name(ALICE)]))["left"] == 0
+        assert list(lake.mapping()) == [media_id("bob")]
+        assert list(lake.owners()) == [OTHER]
+        assert versions("raw/images/") == [OTHER_RAW]
+        assert logged(lake) == {"1/0": [0] * 14, media_id("bob"): kept}
+
+    def test_claims_of_an_open_batch(self, lake: Lake) -> None:
+        rows = [shown("one"), shown("bob", BOB, OTHER)]
+        keep_rows(lake, planned_of(*rows, dt="2026-04-05"), *rows)
+        own_images(lake, *rows)
+        assert erase(lake, check(authors=[name(ALICE)]))["left"] == 0
+        assert list(lake.mapping()) == [media_id("bob")]
+        assert versions("raw/images/") == [OTHER_RAW]
+
+    def test_item_that_was_erased_before_it_was_mapped(self, lake: Lake) -> None:
+        close(lake, shown("one"))
+        lake.media_index.complete(
+            [lake.mapping()[media_id("one")] | {"media_id": media_id("old"), "status": Status.ERASED}]
+        )
+        assert erase(lake, check(authors=[name(ALICE)]))["left"] == 0
+        assert lake.mapping() == {}
+
+    def test_image_on_the_list_whose_author_is_not_keeps_its_entry(self, lake: Lake) -> None:
+        """Map Keys wrote it with the status ``erased``, without bytes, so that no run downloads the image again."""
+        close(lake, shown("one"))
+        entry = {"media_id": media_id("bob"), "author": f"bluesky#{BOB}", "post_id": "bob", "status": Status.ERASED}
+        lake.media_index.complete([entry | {"batch_id": "b", "processed_key": "lake/b.parquet", "row": 0}])
+        assert erase(lake, check(sha256=[SHA256]))["left"] == 0
+        assert list(lake.mapping()) == [media_id("bob")]
+
+    def test_many_items(self, lake: Lake) -> None:
+        rows = [shown(f"p{number}", sha256=f"{number:064x}") for number in range(12)]
+        log_hashes(lake, close(lake, *rows), *(f"p{number}" for number in range(12)))
+        assert erase(lake, check(authors=[name(ALICE)]))["left"] == 0
+        assert (lake.mapping(), lake.owners(), versions("raw/images/")) == ({}, {}, [])
+        assert not any(any(row) for row in logged(lake).values())
+
+
+class TestPost:
+    def test_successor_has_image_and_hash(self, lake: Lake) -> None:
+        first = close(lake, shown("one"), copy_of("one", "two", BOB), copy_of("one", "three", CAROL))
+        (hashes,) = log_hashes(lake, first, "one")
+        assert erase(lake, check(posts=[name(ALICE, post_id="one")]))["left"] == 0
+        assert lake.owners()[SHA256]["owner"] == media_id("three")
+        assert lake.owners()[SHA256]["state"] == "held"
+        assert logged(lake) == {media_id("three"): hashes}
+        assert lake.mapping()[media_id("two")]["duplicate_of"] == media_id("three")
+        assert versions("raw/images/") == [RAW]
+
+    def test_raw_image_of_a_rejected_item_stays_for_another_one(self, lake: Lake) -> None:
+        close(lake, shown("a", status=Status.REJECTED), shown("b", BOB, status=Status.REJECTED))
+        assert erase(lake, check(media_ids=[media_id("a")]))["left"] == 0
+        entry = lake.owners()[SHA256]
+        assert (entry["owner"], entry["state"]) == (media_id("b"), "rejected")
+        assert versions("raw/images/") == [RAW]
+
+    def test_open_batch_with_the_same_bytes_becomes_the_owner(self, lake: Lake) -> None:
+        close(lake, shown("one"))
+        rows = [copy_of("one", "two", BOB)]
+        planned = keep_rows(lake, planned_of(*rows, dt="2026-04-05"), *rows)
+        erasure = check(posts=[name(ALICE, post_id="one")])
+        call("suppress", erasure=erasure, what="request")
+        find(erasure)
+        # Transform is at work on the open batch while the owner is being erased, and again after that.
+        decided: Any = [{**row, "status": "ok"} for row in keep_images(lake, planned, shown("two", BOB))]
+        with pytest.raises(StorageUnavailableError, match="is being erased"):
+            mark_duplicates(decided, lake.media_index, lake.bucket)
+        call("suppress", erasure=erasure, what="found")
+        erase_rows(lake, erasure)
+        call("erase_images", erasure=erasure)
+        assert [row["status"] for row in mark_duplicates(decided, lake.media_index, lake.bucket)] == ["ok"]
+        assert lake.owners()[SHA256]["owner"] == media_id("two")
+        assert versions("raw/images/") == [RAW]
+
+
+def keep_images(lake: Lake, planned: PlannedBatch, *rows: Row) -> list[Any]:
+    return list(decide(lake, planned.batch, *rows))
+
+
+class TestHashLog:
+    @pytest.fixture(autouse=True)
+    def small(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(hash_log_cache, "MIN_ADDED", 1)
+
+    def worker(self, lake: Lake) -> HashLogCache:
+        cache = HashLogCache(HashLog(IMAGE_HASHES), HashLogSnapshot(lake.bucket))
+        cache.refresh(consistent=True)
+        return cache
+
+    def test_warm_worker_forgets_and_its_snapshot_goes(self, lake: Lake) -> None:
+        log_hashes(lake, close(lake, shown("one"), shown("two", BOB, OTHER)), "one", "two")
+        warm, late = self.worker(lake), self.worker(lake)
+        warm.save_old_entries("2026-06-30")
+        assert lake.bucket.exists(object_keys.HASH_LOG_SNAPSHOT)
+        assert erase(lake, check(authors=[name(ALICE)]))["left"] == 0
+        assert versions(object_keys.HASH_LOG_SNAPSHOT) == []
+        late.save_old_entries("2026-06-30")
+        assert versions(object_keys.HASH_LOG_SNAPSHOT) == []
+        warm.refresh(consistent=False)
+        assert not warm.hashes[0].any()
+        warm.save_old_entries("2026-06-30")
+        assert not HashLogSnapshot(lake.bucket).read(lake.image_hashes.generation())[0].hashes[0].any()
+
+    def test_snapshot_of_a_late_worker_is_found_by_the_verification(self, lake: Lake) -> None:
+        log_hashes(lake, close(lake, shown("one")), "one")
+        late = self.worker(lake)
+        erasure = check(authors=[name(ALICE)])
+        assert erase(lake, erasure)["left"] == 0
+        HashLogSnapshot(lake.bucket).write(list(late._entries(1)), 0, lambda: 0)
+        assert find(erasure)["left"] == 1
+        assert erase(lake, erasure)["left"] == 0
+        assert versions(object_keys.HASH_LOG_SNAPSHOT) == []
+
+    def test_snapshot_goes_before_the_number_changes(self, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+        log_hashes(lake, close(lake, shown("one")), "one")
+        self.worker(lake).save_old_entries("2026-06-30")
+        seen: list[bool] = []
+        raise_generation = HashLog.raise_generation
+
+        def watch(log: HashLog) -> None:
+            seen.append(bool(versions(object_keys.HASH_LOG_SNAPSHOT)))
+            raise_generation(log)
+
+        monkeypatch.setattr(HashLog, "raise_generation", watch)
+        erase(lake, check(authors=[name(ALICE)]))
+        assert set(seen) == {False}
+
+    def test_entry_of_a_retry(self, lake: Lake) -> None:
+        planned = close(lake, shown("one"))
+        retry = planned.model_copy(update={"batch": planned.batch.model_copy(update={"retried_by": "retry-1"})})
+        log_hashes(lake, retry, "one")
+        erase(lake, check(authors=[name(ALICE)]))
+        assert logged(lake) == {"1/0": [0] * 14}
+
+
+class TestBesideOthers:
+    def test_raw_image_that_got_another_owner_stays(self, lake: Lake) -> None:
+        close(lake, shown("one"))
+        erasure = check(posts=[name(ALICE, post_id="one")])
+        call("suppress", erasure=erasure, what="request")
+        find(erasure)
+        lake.media_index.own({SHA256: media_id("two")}, instead_of={SHA256: media_id("one")})
+        call("erase_images", erasure=erasure)
+        assert versions("raw/images/") == [RAW]
+        assert lake.owners()[SHA256]["owner"] == media_id("two")
+
+    def test_item_that_became_an_owner_keeps_its_entry_for_the_next_round(self, lake: Lake) -> None:
+        """Another erasure promotes an item that this one is about to erase."""
+        close(lake, shown("one"), copy_of("one", "two", BOB), copy_of("one", "three", CAROL))
+        mine = check(posts=[name(BOB, post_id="two")])
+        call("suppress", erasure=mine, what="request")
+        find(mine)
+        lake.media_index.own({SHA256: media_id("two")}, instead_of={SHA256: media_id("one")})
+        call("erase_images", erasure=mine)
+        assert media_id("two") in lake.mapping()
+        assert find(mine)["left"] > 0
+
+    def test_two_erasures_at_once(self, lake: Lake) -> None:
+        first = close(lake, shown("one"), shown("two", BOB, OTHER), shown("three", CAROL, "ef" * 32))
+        (*_, kept) = log_hashes(lake, first, "one", "two", "three")
+        erasures = [check("first", authors=[name(ALICE)]), check("second", authors=[name(BOB)])]
+        for one in erasures:
+            call("suppress", erasure=one, what="request")
+        for step in (find, lambda one: erase_rows(lake, one), lambda one: call("erase_images", erasure=one), find):
+            results = [step(one) for one in erasures]
+        assert [one["left"] for one in results if one] == [0, 0]
+        assert list(lake.mapping()) == [media_id("three")]
+        assert logged(lake) == {"1/0": [0] * 14, "1/1": [0] * 14, media_id("three"): kept}
+
+    def test_same_erasure_started_twice(self, lake: Lake) -> None:
+        log_hashes(lake, close(lake, shown("one"), copy_of("one", "two", BOB)), "one")
+        erasures = [check(one, authors=[name(ALICE)]) for one in ("first", "second")]
+        for one in erasures:
+            call("suppress", erasure=one, what="request")
+        for step in (find, lambda one: erase_rows(lake, one), lambda one: call("erase_images", erasure=one), find):
+            results = [step(one) for one in erasures]
+        assert [one["left"] for one in results if one] == [0, 0]
+        assert (lake.mapping(), lake.owners(), versions("raw/images/")) == ({}, {}, [])
+
+    def test_execution_unmaps_only_what_its_own_steps_have_erased(self, lake: Lake) -> None:
+        close(lake, shown("one"))
+        first = check("first", authors=[name(ALICE)])
+        call("suppress", erasure=first, what="request")
+        find(first)
+        close(lake, shown("late", sha256=OTHER), dt="2026-04-02")
+        find(check("second", authors=[name(ALICE)]))
+        call("erase_images", erasure=first)
+        assert list(lake.mapping()) == [media_id("late")]
+
+    def test_index_that_is_late_leaves_work_for_the_next_round(
+        self, lake: Lake, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        close(lake, shown("one"), shown("late", sha256=OTHER))
+        of_author = MediaIndex.of_author
+        late = [media_id("late")]
+        monkeypatch.setattr(
+            MediaIndex, "of_author", lambda *names: [one for one in of_author(*names) if one not in late]
+        )
+        erasure = check(authors=[name(ALICE)])
+        assert erase(lake, erasure)["left"] == 0
+        assert list(lake.mapping()) == late
+        late.clear()
+        assert find(erasure)["left"] == 2
+        assert erase(lake, erasure)["left"] == 0
+        assert lake.mapping() == {}
+
+
+class Killed(BaseException):
+    """The worker dies: no code of ours may catch this."""
+
+
+def killed_at(monkeypatch: pytest.MonkeyPatch, number: int, *, after: bool) -> Callable[[], bool]:
+    """Let the worker die before or after its call of AWS with this number; return a check that it did."""
+    client_class, method = calls_of_aws()
+    make = getattr(client_class, method)
+    left = [number]
+
+    def call_or_die(self: Any, operation: str, arguments: dict[str, Any]) -> Any:
+        left[0] -= 1
+        if left[0] == 0 and not after:
+            raise Killed
+        answer = make(self, operation, arguments)
+        if left[0] == 0:
+            raise Killed
+        return answer
+
+    monkeypatch.setattr(client_class, method, call_or_die)
+    return lambda: left[0] <= 0
+
+
+def world(lake: Lake) -> None:
+    first = close(lake, shown("one"), copy_of("one", "two", BOB), shown("three", CAROL, OTHER))
+    log_hashes(lake, first, "one", "three")
+    close(
+        lake,
+        copy_of("three", "four", BOB, OTHER),
+        shown("bad", CAROL, "ef" * 32, status=Status.REJECTED),
+        dt="2026-04-02",
+    )
+    HashLogCache(HashLog(IMAGE_HASHES), HashLogSnapshot(lake.bucket)).refresh(consistent=True)
+
+
+def end_state(lake: Lake) -> str:
+    listed = suppressions(SUPPRESSIONS, SUPPRESSION_KEY).read()
+    log = [{**one, "generation": "any"} if "generation" in one else one for one in lake.hashes()]
+    state = [lake.mapping(), lake.owners(), log, versions("raw/"), sorted(listed.hashes)]
+    return json.dumps(state, default=str, sort_keys=True)
+
+
+STEPS = ("suppress-request", "find_erased", "suppress-found", "erase_images", "verify")
+REQUEST: dict[str, Any] = {"authors": [name(ALICE)], "media_ids": [media_id("three")]}
+
+
+def do(step: str, erasure: Erasure) -> None:
+    if step.startswith("suppress"):
+        call("suppress", erasure=erasure, what=step.partition("-")[2])
+    elif step == "erase_images":
+        erase_rows(find_lake(), erasure)
+        call("erase_images", erasure=erasure)
+    else:
+        find(erasure)
+
+
+def find_lake() -> Lake:
+    lake = Lake.__new__(Lake)
+    lake._open("lake", "image-keys", "image-hashes")
+    return lake
+
+
+def end_after_a_kill(monkeypatch: pytest.MonkeyPatch, step: str, number: int, after: bool) -> tuple[str, bool]:
+    """Do an erasure that dies at this call of a step, then the same one again; return its end, and if it has died."""
+    lake = Lake()
+    suppressions.cache_clear()
+    prepare_again(lake)
+    world(lake)
+    erasure = check(**REQUEST)
+    for one in STEPS[: STEPS.index(step)]:
+        do(one, erasure)
+    with monkeypatch.context() as dying:
+        died = killed_at(dying, number, after=after)
+        with suppress(Killed):
+            do(step, erasure)
+        has_died = died()
+    assert erase(lake, check("started-again", **REQUEST))["left"] == 0
+    return end_state(lake), has_died
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_at_some_calls(lake: Lake, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    calls = [(2, False), (7, True)]
+    ends = {end_after_a_kill(monkeypatch, step, number, after)[0] for number, after in calls}
+    assert len(ends) == 1
+    assert "alice/one" not in ends.pop()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_at_each_call(lake: Lake, monkeypatch: pytest.MonkeyPatch, step: str, after: bool) -> None:
+    ends, number, has_died = set(), 0, True
+    while has_died:
+        number += 1
+        end, has_died = end_after_a_kill(monkeypatch, step, number, after)
+        ends.add(end)
+    assert len(ends) == 1
+    assert "alice/one" not in ends.pop()
+
+
+def prepare_again(lake: Lake) -> None:
+    """Make what a new lake lacks; the secret and the state machine are still there."""
+    client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    lake.suppress()
+
+
+def test_nothing_found_changes_nothing(lake: Lake) -> None:
+    keep_plan(lake, planned_of(shown("two", BOB), dt="2026-04-05"))
+    erasure = check(authors=[name(ALICE)])
+    call("suppress", erasure=erasure, what="request")
+    find(erasure)
+    assert call("erase_images", erasure=erasure) == {"changed": 0, "erased": 0}
+    assert lake.image_hashes.generation() == 0
+
+
+def test_notes_for_the_receipt_and_no_name_in_logs(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    log_hashes(lake, close(lake, shown("one")), "one")
+    erasure = check(authors=[name(ALICE)])
+    capsys.readouterr()
+    erase(lake, erasure)
+    assert "alice" not in capsys.readouterr().out
+    notes = [lake.bucket.get_json(key) for key in lake.bucket.list(object_keys.erasure_notes(erasure["erasure_id"]))]
+    assert {note["place"]: (note["items"], len(note["versions"])) for note in notes} == {
+        "raw_images": ([media_id("one")], 1),
+        "hash_log": ([], 0),
+        "media_index": ([media_id("one")], 0),
+    }
+    assert FoundObjects(lake.bucket, erasure["erasure_id"], erasure["execution_arn"]).read().items
