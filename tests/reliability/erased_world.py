@@ -18,7 +18,7 @@ from imagelake.run.aws import client
 from imagelake.run.posts import Post
 from tests.reliability.erasing import Execution
 from tests.reliability.pipeline import execute
-from tests.reliability.world import Accounts, Stored, new_lake, photo, stored
+from tests.reliability.world import Accounts, Stored, new_lake, photo
 from tests.support.factories import NOON, media, post
 from tests.support.fake_lake import BUCKET, Lake
 from tests.support.fake_network import page
@@ -168,5 +168,3 @@ def traces(*words: str) -> list[str]:
 
 def _text(found: Any) -> str:
     return repr(found)
-
-

@@ -1,6 +1,6 @@
-"""An erasure that is killed at any of its calls of AWS, and started again with the same request, ends as if it had not been.
+"""An erasure that is killed at any call of AWS and started again with the same request ends as if nobody had killed it.
 
-What is stored after one call is what is stored before the next, so all states after a call are both sides of all calls.
+What is stored after one call is what is stored before the next, so the states after the calls are both sides of all.
 """
 
 from __future__ import annotations
@@ -9,14 +9,19 @@ from typing import Any
 
 import pytest
 
-from tests.reliability.audit import problems
-from tests.reliability.erased_world import ALICE, BOB, DAYS, FEEDS, OPTIONS, ErasedWorld, contents, erase, lake_of
-from tests.reliability.erased_world import of_author, request
+from tests.reliability.erased_world import (
+    ALICE,
+    BOB,
+    ErasedWorld,
+    contents,
+    erase,
+    lake_of,
+    of_author,
+    request,
+)
 from tests.reliability.kill_points import drawn
 from tests.reliability.killer import Killer, Point
-from tests.reliability.pipeline import execute
-from tests.reliability.world import Stored, stored
-from tests.support.fake_lake import Lake
+from tests.reliability.world import Stored
 from tests.support.sample import full
 
 POSTS = [{"source": "bluesky", "author_id": ALICE, "post_id": name} for name in ("a1", "a-open", "page", "a-planned")]

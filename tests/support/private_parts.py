@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -103,18 +104,23 @@ def calls_of_aws() -> tuple[type, str]:
 def stored_in_memory(account: str = "123456789012", region: str = "us-east-1") -> list[Any]:
     """moto: the attributes of these objects are all that S3 and DynamoDB store; a test can copy and restore them."""
     from moto.backends import get_backend
+    from moto.s3.utils import _VersionedKeyStore
 
+    # By itself, a pickle would have only the last version of each object.
+    copyreg.pickle(_VersionedKeyStore, lambda keys: (_VersionedKeyStore, ({key: keys.getlist(key) for key in keys},)))
     return [get_backend("s3")[account]["aws"], get_backend("dynamodb")[account][region]]
 
 
 def contents_in_memory(bucket: str) -> tuple[dict[str, list[Any]], dict[str, list[dict[str, Any]]]]:
-    """moto: body and metadata of every version of every object, ``None`` for a delete marker; the items of every table."""
+    """moto: every version of every object, ``None`` for a delete marker, and the items of every table."""
     s3, dynamodb = stored_in_memory()
     keys = s3.buckets[bucket].keys
     objects = {
         key: [(one.value, one.metadata) if hasattr(one, "value") else None for one in keys.getlist(key)] for key in keys
     }
-    tables = {name: [one.to_json()["Attributes"] for one in table.all_items()] for name, table in dynamodb.tables.items()}
+    tables = {
+        name: [one.to_json()["Attributes"] for one in table.all_items()] for name, table in dynamodb.tables.items()
+    }
     return objects, tables
 
 

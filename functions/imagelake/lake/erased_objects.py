@@ -172,7 +172,8 @@ class ErasedObjects:
         bodies = {one for one in old if versions[one] is not None}
         if bodies:
             self._write(noted.model_copy(update={"versions": sorted({*noted.versions, *bodies})}))
-        for version_id in old:
+        # A delete marker goes last, because an older version would take its place.
+        for version_id in reversed(old):
             self._bucket.delete_version(key, version_id)
 
     def _read(self, key: str) -> ErasedObject | None:
