@@ -20,7 +20,7 @@ from tests.support.factories import Context, event, item, jpeg, keep_plan, plan
 from tests.support.fake_lake import ENVIRONMENT, Lake, aws_in_memory
 from tests.support.web_server import WebServer
 
-ERASURE_STEPS = ["suppress", "find_erased", "erase_images"]
+ERASURE_STEPS = ["suppress", "find_erased", "erase_rows", "erase_images", "write_receipt"]
 BATCH_STEPS = ["transform", "write_parquet", "map_keys", "reconcile", "report"]
 SECRET, MACHINE = "imagelake/alerts", "ImagePipeline"
 SETTINGS = ENVIRONMENT | {
@@ -54,7 +54,8 @@ def invoke(name: str, lake: Lake, website: WebServer) -> Any:
     elif name in ERASURE_STEPS:
         _prepare_erasure(lake)
         for earlier in ERASURE_STEPS[: ERASURE_STEPS.index(name)]:
-            _call(earlier, event(earlier))
+            _call(earlier, _erasure_event(lake, earlier))
+        return _call(name, _erasure_event(lake, name))
     elif name in BATCH_STEPS:
         planned = keep_plan(lake, plan(item("one", image)))
         lake.bucket.put_json(event("reconcile")["plan"]["list_key"], [planned.batch.model_dump()])
@@ -76,6 +77,15 @@ def _prepare_erasure(lake: Lake) -> None:
     keep_plan(lake, plan(item("one")))
     request = object_keys.erasure_request(event("suppress")["erasure"]["erasure_id"])
     lake.bucket.put_json(request, event("check_erasure")["input"])
+
+
+def _erasure_event(lake: Lake, name: str) -> dict[str, Any]:
+    """Read the example event of a step; the number of a file is known when the search has found it."""
+    example = event(name)
+    if name == "erase_rows":
+        (changes,) = lake.bucket.list(object_keys.erasure_files(example["erasure"]["erasure_id"]))
+        example["number"] = int(changes.rpartition("/")[2].removesuffix(".json"))
+    return example
 
 
 def _read_feed(name: str, image: str, website: WebServer) -> Any:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tests.support.asl import TEMPLATE, Json
+from tests.support.asl import MACHINES, TEMPLATE, Json
 
 Rule = Callable[[Json], list[str]]
 
@@ -35,15 +35,22 @@ SECRET_TEXT = re.compile(
 )
 
 EXPLAINED = {
-    "ImagePipelineRole: DeliverLogs reaches *": (
-        "the actions take no resource: https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html"
-    ),
-    "ImagePipelineRole: SendTraces reaches *": (
-        "the same holds for these: https://docs.aws.amazon.com/step-functions/latest/dg/concepts-xray-tracing.html"
-    ),
+    **{
+        f"{workflow}Role: DeliverLogs reaches *": (
+            "the actions take no resource: https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html"
+        )
+        for workflow in MACHINES
+    },
+    **{
+        f"{workflow}Role: SendTraces reaches *": (
+            "the same holds for these: https://docs.aws.amazon.com/step-functions/latest/dg/concepts-xray-tracing.html"
+        )
+        for workflow in MACHINES
+    },
     "SECRETS_PREFIX, ${AWS::StackName}/, may be a secret": "a prefix of names; the function reads the secrets",
     "ALERT_WEBHOOK_SECRET, AlertWebhookSecret, may be a secret": "the name of a secret; the function reads the secret",
     "RunEndedRule: an event that does not arrive is lost": "EventBridge retries for a day, and NoGoodRunAlarm acts too",
+    "ErasureStoppedRule: an event that does not arrive is lost": "EventBridge retries for a day; nothing comes back",
     "RunStoppedRule: an event that does not arrive is lost": "EventBridge retries for a day; a person knows of it",
     "EventsRule: an event that does not arrive is lost": "a log of events; the report is in the bucket",
 }
@@ -59,7 +66,8 @@ def transformed(template: Json) -> Json:
     template = copy.deepcopy(template)
     # The transform accepts only uploaded files.
     template["Globals"]["Function"]["CodeUri"] = "s3://bucket/key"
-    template["Resources"]["ImagePipeline"]["Properties"]["DefinitionUri"] = "s3://bucket/key"
+    for workflow in MACHINES:
+        template["Resources"][workflow]["Properties"]["DefinitionUri"] = "s3://bucket/key"
     template["Resources"]["ImagingLayer"]["Properties"]["ContentUri"] = "s3://bucket/key"
     session = boto3.Session(region_name="us-east-1")
     result = Translator({}, Parser(), boto_session=session).translate(template, {})

@@ -18,7 +18,7 @@ START = "Take Request > Check Request > Is Dry Run?"
 FOUND = f"{START} > Suppress > Find > Must Wait?"
 COPIES = f"{FOUND} > Suppress Copies"
 MAPS = ("Promote Duplicates", "Rewrite Files", "Erase Pages", "Erase Reports")
-AFTER_FIND = f"Suppress Copies > {' > '.join(MAPS)} > Erase Images"
+AFTER_FIND = f"Suppress Copies > {' > '.join(MAPS)} > Erase Images > Wait For Index"
 ROUND = f"{FOUND} > {AFTER_FIND}"
 DONE = "Verify > Anything Left? > Write Receipt > Notify Result"
 BROKEN = "Is Cause JSON? > Read Sentence > Describe Failure > Notify Failure > Erasure Failed"
@@ -44,7 +44,7 @@ CASES: dict[str, tuple[str, str | None, str | None]] = {
         None,
     ),
     "TwoRounds": (
-        f"{ROUND} > Verify > Anything Left? > {AFTER_FIND} > {DONE} > Erasure Complete",
+        f"{ROUND} > Verify > Anything Left? > Find > Must Wait? > {AFTER_FIND} > {DONE} > Erasure Complete",
         COMPLETE,
         None,
     ),
@@ -61,7 +61,7 @@ CASES: dict[str, tuple[str, str | None, str | None]] = {
     "RewriteFails": (until("Rewrite Files"), INCOMPLETE, TOLERANCE),
     "DayFails": (until("Erase Pages"), INCOMPLETE, TOLERANCE),
     "ReportFails": (until("Erase Reports"), INCOMPLETE, TOLERANCE),
-    "ImagesFail": (f"{ROUND} > {BROKEN}", INCOMPLETE, "StorageDeniedError"),
+    "ImagesFail": (f"{ROUND.removesuffix(' > Wait For Index')} > {BROKEN}", INCOMPLETE, "StorageDeniedError"),
     "NeverDone": (f"{ROUND} > Verify > {BROKEN}", INCOMPLETE, "ErasureIncompleteError"),
     "ReceiptFails": (
         f"{ROUND} > {DONE.removesuffix(' > Notify Result')} > {BROKEN}", INCOMPLETE, "StorageDeniedError"

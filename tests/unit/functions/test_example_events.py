@@ -20,6 +20,7 @@ RESULTS: dict[str, dict[str, Any]] = {
     "erase_pages": {"changed": 1, "erased": 1},
     "erase_reports": {"changed": 1, "erased": 1},
     "erase_images": {"changed": 0, "erased": 0},
+    "erase_rows": {"changed": 2, "erased": 2},
     "fetch": {"status": "done", "posts": 1},
     "find_erased": {"must_wait": False, "left": 1},
     "ingest_stream": {"batchItemFailures": []},
@@ -32,6 +33,7 @@ RESULTS: dict[str, dict[str, Any]] = {
     "transform": {"ok": 1, "failed": 0},
     "validate": {"items": 1, "rejected_posts": 0},
     "write_parquet": {"rows": 1},
+    "write_receipt": {"receipt_key": "erasures/0123456789abcdef0123.json"},
 }
 
 
