@@ -59,6 +59,7 @@ class Search:
             near = self._linked_items(items, {Status.OK}, with_copies=True)
             sha256s |= self._owned(near)
             items |= near | self._copies(near, sha256s)
+        items = {one: item.completed_by(before.items.get(one)) for one, item in items.items()}
         found = before.model_copy(update={"items": items, "with_copies": sha256s})
         found = self._with_new_originals(self._with_new_owners(found))
         self.left += len(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -118,11 +118,11 @@ class HashLog:
         """Read the batch of each entry."""
         return {entry.seq: entry.batch_id for entry in self.read(0, consistent=True)}
 
-    def replace(self, seq: int, names: Mapping[str, str]) -> int:
+    def replace(self, seq: int, names: Mapping[str, str], before_change: Callable[[], object] = lambda: None) -> int:
         """Give originals of an entry other names; return their number.
 
         An original whose new name is empty loses its hash too. All others keep their places, their names and their
-        hashes.
+        hashes. ``before_change`` is called only if there is something to change.
         """
         for _ in attempts(_ERASE_TRIES):
             pieces = self._pieces(seq)
@@ -132,6 +132,7 @@ class HashLog:
                 return 0
             after = [names.get(name, name) for name in before]
             erased = [number for number in positions if not after[number]]
+            before_change()
             actions = self._replace_names(seq, pieces, after)
             actions += self._zero(seq, erased) if erased else []
             if self._transact(actions):
