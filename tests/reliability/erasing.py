@@ -18,7 +18,10 @@ _PAUSES = 5
 
 
 class Execution:
-    """One execution; errors of functions are raised. ``sent`` are the subjects of its notifications."""
+    """One execution; errors of functions are raised.
+
+    ``passed`` are its states, and ``sent`` the subjects of its notifications.
+    """
 
     def __init__(self, lake: Lake, name: str, request: Json) -> None:
         self._lake = lake
@@ -27,7 +30,6 @@ class Execution:
         self._context = {"Execution": {"Id": ARN + name, "Name": name, "StartTime": started_at}}
         self.passed: list[str] = []
         self.sent: list[str] = []
-        self.messages: list[str] = []
 
     def run(self, wait: Callable[[], object] = lambda: None) -> Execution:
         """Go to the end; ``wait`` is called in place of each pause."""
@@ -38,17 +40,17 @@ class Execution:
 
     def steps(self) -> Iterator[str]:
         """Go to the end, and yield at each Wait."""
-        assert (yield from self._enter(_MACHINE, self._request, self._context)) is not None
+        yield from self._enter(_MACHINE, self._request, self._context)
 
     def _enter(self, machine: Json, data: Any, context: Json) -> Iterator[str]:
-        """Pass through a machine, or the inside of a Map; return what it ends with."""
+        """Pass through a machine, or the inside of a Map."""
         name = machine["StartAt"]
         while True:
             state = machine["States"][name]
             self.passed.append(name)
             match state["Type"]:
                 case "Succeed":
-                    return data
+                    return
                 case "Fail":
                     raise AssertionError(f"{name}: {data}")
                 case "Choice":
@@ -63,13 +65,12 @@ class Execution:
                     given = _filled(state["Parameters"], data, context)
                     data = _stored(state, data, given if kind == "Pass" else self._call(state["Resource"], given))
             if state.get("End"):
-                return data
+                return
             name = state["Next"]
 
     def _call(self, resource: str, given: Json) -> Any:
         if resource == SNS_PUBLISH:
             self.sent.append(given["Subject"])
-            self.messages.append(given["Message"])
             return {}
         match = FUNCTION_ARN.fullmatch(resource)
         assert match is not None, resource

@@ -49,12 +49,12 @@ def improved_moto() -> Iterator[None]:
 
     list_versions = S3Backend.list_object_versions
 
-    def list_versions_below(self: S3Backend, bucket_name: str, *args: Any, prefix: str = "", **more: Any) -> Any:
+    def list_versions_below(self: S3Backend, bucket_name: str, *, prefix: str = "", **more: Any) -> Any:
         # moto would copy all versions of all objects first.
         keys = self.get_bucket(bucket_name).keys
         below = type(keys)({key: keys.getlist(key) for key in list(keys) if key.startswith(prefix)})
         backend: Any = SimpleNamespace(get_bucket=lambda name: SimpleNamespace(keys=below))
-        return list_versions(backend, bucket_name, *args, prefix=prefix, **more)
+        return list_versions(backend, bucket_name, prefix=prefix, **more)
 
     with (
         # moto would add 1,300 URLs at every start, for programs that call AWS through requests.
