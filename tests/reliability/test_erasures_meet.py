@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from imagelake.run.aws import client
 from tests.reliability.erased_world import (
     ALICE,
     BOB,
+    DAYS,
+    FEEDS,
+    OPTIONS,
     ErasedWorld,
     erase,
     lake_of,
@@ -16,8 +22,10 @@ from tests.reliability.erased_world import (
     request,
     wrong,
 )
+from tests.reliability.erasing import Execution
+from tests.reliability.pipeline import execute
 from tests.reliability.turns import Turns
-from tests.reliability.world import Stored, stored
+from tests.reliability.world import Stored, photo, stored
 from tests.support.fake_lake import ENVIRONMENT, Lake
 from tests.support.private_parts import calls_of_aws, set_execution_status
 from tests.support.sample import full
