@@ -74,15 +74,16 @@ class Erasing:
         if not seqs:
             return 0
         with ThreadPoolExecutor(THREADS) as pool:
-            replaced = dict(zip(seqs, pool.map(lambda seq: self._hash_log.replace(seq, names), seqs), strict=True))
-        for seq, number in replaced.items():
-            if number:
-                self._objects.note(Place.HASH_LOG, f"hash-log/{seq}", [])
+            replaced = sum(pool.map(lambda seq: self._replace_names(seq, names), seqs))
         # Again in each try, because an earlier one may have been killed here. The number comes last: whoever reads it
         # then finds neither the hashes nor a copy of them.
         self._objects.remove(Place.HASH_LOG, object_keys.HASH_LOG_SNAPSHOT, [])
         self._hash_log.raise_generation()
-        return sum(replaced.values())
+        return replaced
+
+    def _replace_names(self, seq: int, names: dict[str, str]) -> int:
+        # Before the entry changes: an erasure that is killed in between finds nothing to change any more.
+        return self._hash_log.replace(seq, names, lambda: self._objects.note(Place.HASH_LOG, f"hash-log/{seq}", []))
 
     def erase_bookmarks(self) -> int:
         """Erase the ids of posts in bookmarks; return their number."""
@@ -101,7 +102,6 @@ class Erasing:
         """Delete the entries of erased items, except of those that still own a raw image; return their number."""
         owners = set(self._owners().values())
         entries = self._media_index.get_many(one for one in self._found.items if one not in owners)
-        deleted = self._unmapping.delete(entries.values())
-        if deleted:
+        if entries:
             self._objects.note(Place.MEDIA_INDEX, "media-index", entries.keys())
-        return deleted
+        return self._unmapping.delete(entries.values())

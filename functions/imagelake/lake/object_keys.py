@@ -11,8 +11,9 @@ from collections.abc import Iterable
 
 from imagelake.run.models import Batch, Run
 
-# The folder of all open markers.
+# The folder of all open markers, and that of all plans.
 OPEN = "open/"
+PLANS = "work/plans/"
 # Stream records that Lambda has given up, in folders by mapping, shard, year, month and day.
 # https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
 DISCARDED_RECORDS = "aws/lambda/"

@@ -461,3 +461,30 @@ class TestBookmarks:
         monkeypatch.setattr("erase_images.bookmarks.ErasedObjects.note", note)
         erase(lake, check(authors=[name(ALICE)]))
         assert self.ids() == {"bluesky-1": f"at://{BOB}/app.bsky.feed.post/9"}
+
+
+@pytest.mark.parametrize(("operation", "place"), [("UpdateItem", "hash_log"), ("DeleteItem", "media_index")])
+def test_killed_after_a_change_it_still_has_the_note(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, operation: str, place: str
+) -> None:
+    log_hashes(lake, close(lake, shown("one")), "one")
+    erasure = check(authors=[name(ALICE)])
+    for step in STEPS[: STEPS.index("erase_images")]:
+        do(step, erasure)
+    erase_rows(lake, erasure)
+    client_class, method = calls_of_aws()
+    make = getattr(client_class, method)
+
+    def call_and_die(self: Any, called: str, arguments: dict[str, Any]) -> Any:
+        answer = make(self, called, arguments)
+        # The entry of a raw image goes before those of items.
+        if called == operation and "sha256/" not in str(arguments.get("Key")):
+            raise Killed
+        return answer
+
+    with monkeypatch.context() as dying:
+        dying.setattr(client_class, method, call_and_die)
+        with pytest.raises(Killed):
+            call("erase_images", erasure=erasure)
+    keys = lake.bucket.list(object_keys.erasure_notes(erasure["erasure_id"]))
+    assert place in {lake.bucket.get_json(key)["place"] for key in keys}
