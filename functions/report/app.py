@@ -15,6 +15,7 @@ from imagelake.run.observability import RUN_ID, logger, metrics
 from report.contact_sheet import contact_sheet
 from report.events import events_of
 from report.feed_problems import FeedProblems
+from report.glance_objects import update_glance
 from report.item_problems import item_problems
 from report.notification import message, subject
 from report.page import render
@@ -34,10 +35,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     bucket = Bucket(settings.bucket_name)
     if run.plan:
         return report_plan(request, bucket).model_dump(mode="json")
-
     summary = summarize(run, request.results, bucket, settings.run_failure_tolerance_percent)
     bucket.put_json(object_keys.run_summary(run.run_id), summary.model_dump(mode="json"))
-    page = render(summary, contact_sheet(summary, bucket), item_problems(summary, bucket), bucket.name)
+    images = contact_sheet(summary, bucket)
+    page = render(summary, images, item_problems(summary, bucket), bucket.name)
     bucket.put(object_keys.html_report(run), page.encode(), "text/html; charset=utf-8")
     now = datetime.now(UTC)
     coverage = Coverage(summary, bucket, now)
@@ -45,16 +46,15 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     publish(settings.event_bus_name, *events_of(summary, bucket.name))
     send_metrics(summary, coverage.hours_until_lost, now)
     logger.info("run reported", extra={"outcome": summary.outcome, "totals": summary.totals})
-    result = ReportResult.model_validate(
-        {
-            "outcome": summary.outcome,
-            # Whoever started a run by hand waits for its result. Other runs report a problem once a day, and the first
-            # run that notices a silence reports it.
-            "notify": run.by_hand or coverage.became_silent or (summary.outcome != "ok" and not problems.all_notified),
-            "error": "RunFailed" if summary.outcome == "failed" else None,
-            "subject": subject(summary),
-            "message": message(summary, coverage, bucket.name, settings.runbook, problems.since),
-            "report_key": object_keys.html_report(run),
-        }
-    )
-    return result.model_dump(mode="json")
+    update_glance(summary, coverage, images, bucket)
+    answer = {
+        "outcome": summary.outcome,
+        # Whoever started a run by hand waits for its result. Other runs report a problem once a day, and the first run
+        # that notices a silence reports it.
+        "notify": run.by_hand or coverage.became_silent or (summary.outcome != "ok" and not problems.all_notified),
+        "error": "RunFailed" if summary.outcome == "failed" else None,
+        "subject": subject(summary),
+        "message": message(summary, coverage, bucket.name, settings.runbook, problems.since),
+        "report_key": object_keys.html_report(run),
+    }
+    return ReportResult.model_validate(answer).model_dump(mode="json")

@@ -28,10 +28,7 @@ def render(summary: Summary, images: list[ShownImage], items: list[ItemProblem],
     """Write the page."""
     run = summary.run
     parts = [
-        "<!doctype html>",
-        '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><meta name="referrer" content="no-referrer">',
-        f"<title>Imagelake {escape(run.dt)}</title><style>{_STYLE}</style></head><body>",
+        head(f"Imagelake {run.dt}"),
         f'<h1>Imagelake run for {escape(run.dt)}</h1><p class="soft">{escape(run.run_id)}</p>',
         f'<p class="outcome {summary.outcome}">{escape(HEADLINES[summary.outcome])}</p>',
         '<ul class="totals">',
@@ -48,9 +45,23 @@ def render(summary: Summary, images: list[ShownImage], items: list[ItemProblem],
         else "",
         _items(summary, items, bucket),
         _images(summary, images, bucket),
+        f'<p>All runs of thirty days: <a href="../index.html">{object_keys.GLANCE_PAGE}</a></p>',
         "</body></html>",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def head(title: str, style: str = "") -> str:
+    """Write the head of a page; ``style`` is added to that of all pages."""
+    return "\n".join(
+        [
+            "<!doctype html>",
+            '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+            '<meta name="referrer" content="no-referrer">',
+            f"<title>{escape(title)}</title><style>{_STYLE}{style}</style></head><body>",
+        ]
+    )
 
 
 def _none(number: int) -> str:
@@ -109,7 +120,7 @@ def _items(summary: Summary, items: list[ItemProblem], bucket: str) -> str:
         (
             [
                 escape(item.feed),
-                _link(item.permalink, item.post_id),
+                link(item.permalink, item.post_id),
                 escape(item.status),
                 f"<code>{escape(item.error_code)}</code> {escape(item.error_message)}",
             ]
@@ -142,7 +153,7 @@ def _figure(number: int, image: ShownImage, numbers: Mapping[str, int]) -> str:
     return (
         f'<figure id="image-{number}"><a href="#image-{number}"><img src="{image.src}" alt="{alt_text}"></a>'
         f'<figcaption>{_near_duplicate(row, numbers)}<span class="text" dir="auto">{text}</span>'
-        f'{_link(row["permalink"], "post")} <a class="back" href="#images">back to all images</a></figcaption></figure>'
+        f'{link(row["permalink"], "post")} <a class="back" href="#images">back to all images</a></figcaption></figure>'
     )
 
 
@@ -157,7 +168,7 @@ def _near_duplicate(row: StagedRow, numbers: Mapping[str, int]) -> str:
     return f'<a class="near"{href} title="{escape(original)}">near duplicate{kind}</a> '
 
 
-def _link(url: str | None, text: str) -> str:
+def link(url: str | None, text: str) -> str:
     """Link to a post. The URL comes from a network, so only a web page is linked, and it learns nothing of this one."""
     text = f"<bdi>{escape(text)}</bdi>"
     if url is None or not _WEB_URL.fullmatch(url) or mask(url) != url:
