@@ -41,8 +41,10 @@ def thumbnails(images: list[ShownImage]) -> list[Thumbnail]:
 
 def newest_first(new: list[Thumbnail], before: list[Thumbnail]) -> list[Thumbnail]:
     """Put new images in front of earlier ones; each image is shown once."""
-    by_id = {image.media_id: image for image in reversed([*new, *before])}
-    return list(reversed(by_id.values()))[:MAX_IMAGES]
+    by_id: dict[str, Thumbnail] = {}
+    for image in (*new, *before):
+        by_id.setdefault(image.media_id, image)
+    return list(by_id.values())[:MAX_IMAGES]
 
 
 def _thumbnail(image: ShownImage, src: str) -> Thumbnail:

@@ -35,10 +35,7 @@ def render_glance(glance: Glance) -> str:
         "<h1>The lake at a glance</h1>",
         _updated(glance),
         _totals(glance),
-        '<div class="charts">',
-        _images_per_day(glance, gaps),
-        _cost_per_day(glance),
-        "</div>",
+        f'<div class="charts">{_images_per_day(glance, gaps)}\n{_cost_per_day(glance)}</div>' if glance.days else "",
         _feeds(glance, gaps),
         _newest(glance),
         _numbers(glance),
@@ -54,7 +51,7 @@ def size(number: int) -> str:
         if value < 999.5 or unit == _UNITS[-1]:
             break
         value /= 1000
-    return f"{value:.3g} {unit}"
+    return f"{value:,.0f} {unit}" if value >= 99.5 else f"{value:.3g} {unit}"
 
 
 def _updated(glance: Glance) -> str:
@@ -144,7 +141,7 @@ def _feeds(glance: Glance, gaps: dict[str, set[str]]) -> str:
     rows = "".join(_feed(feed_id, glance, sums[feed_id], gaps[feed_id]) for feed_id in shown)
     rest = len(glance.feeds) - len(shown)
     note = f"<p>{rest:,} more are not shown.</p>" if rest else ""
-    columns = ("feed", "30 days", "state", "images", "missing", "gap days")
+    columns = ("feed", "30 days", "state", "images", "failed or rejected", "gap days")
     return f"<h2>Feeds</h2>{_LEGEND}{_table('feeds', columns, rows)}{note}"
 
 
@@ -158,7 +155,9 @@ def _feed(feed_id: str, glance: Glance, total: FeedDay, gaps: set[str]) -> str:
         _cell("feed", escape(feed.name)),
         _cell("30 days", chart(title, bars, _BARS, _LANES)),
         _cell("state", f'<span class="{_CLASSES.get(state, "")}">{state}</span>'),
-        _numbers_of(("images", "missing", "gap days"), [f"{n:,}" for n in (total.images, total.missing, in_sight)]),
+        _numbers_of(
+            ("images", "failed or rejected", "gap days"), [f"{n:,}" for n in (total.images, total.missing, in_sight)]
+        ),
     ]
     return f'<tr data-feed="{escape(feed_id)}">{"".join(cells)}</tr>\n'
 
@@ -193,13 +192,14 @@ def _figure(number: int, image: Thumbnail) -> str:
     return (
         f'<figure id="image-{number}" data-item="{escape(image.media_id)}">'
         f'<img src="{escape(image.src)}" alt="{escape(image.alt)}" loading="lazy">'
-        f"<figcaption>{escape(image.source)}, {escape(image.dt)} {link(image.permalink, 'post')}</figcaption></figure>"
+        f"<figcaption>{escape(image.source)} <span>{escape(image.dt)}</span> {link(image.permalink, 'post')}"
+        "</figcaption></figure>"
     )
 
 
 def _numbers(glance: Glance) -> str:
     """List the figures of the two charts, for those who cannot see them."""
-    columns = ("day", "runs", "not ok", "images", "missing", "networks", "AWS")
+    columns = ("day", "runs", "not ok", "images", "failed or rejected", "networks", "AWS")
     rows = []
     for day in reversed(glance.dates):
         lake, counts = glance.days.get(day), _sum(feed.days.get(day) for feed in glance.feeds.values())
@@ -246,7 +246,7 @@ def _legend(*entries: tuple[str, str]) -> str:
 _LEGEND = _legend(
     ("images-bar", "new images"),
     ("missing-bar", "failed or rejected"),
-    ("gap-mark", "below: gap that no run has read"),
-    ("unread", "lowest: a run could not read the feed"),
+    ("gap-mark", "below the bars: a gap, which no run has read"),
+    ("unread", "at the bottom: a run could not read the feed"),
 )
 _MONEY_LEGEND = _legend(("networks-bar", "networks"), ("aws-bar", "AWS, estimated"))
