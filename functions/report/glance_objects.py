@@ -33,7 +33,8 @@ def _count(bucket: Bucket, change: Callable[[Glance], Glance]) -> None:
     for _ in attempts(_TRIES, max_pause=_MAX_PAUSE):
         before, version = _read(bucket)
         after = change(before)
-        if after == before or bucket.put_if_unchanged(GLANCE, after.model_dump_json().encode(), _JSON, version):
+        body = after.model_dump_json(exclude_defaults=True).encode()
+        if after == before or bucket.put_if_unchanged(GLANCE, body, _JSON, version):
             return
     raise _conflict(GLANCE)
 

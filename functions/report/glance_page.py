@@ -22,6 +22,7 @@ _MAX_FEEDS = 100
 _BARS = ("images-bar", "missing-bar")
 _LANES = ("gap-mark", "unread")
 _MONEY_BARS = ("networks-bar", "aws-bar")
+_MONEY = ("USD networks", "USD AWS", "USD in all")
 _STATES = {"complete": "complete", "no_activity": "nothing new", "gap": "gap", "failed": "failed"}
 _CLASSES = {"gap": "warn", "silent": "warn", "failed": "bad"}
 _UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
@@ -119,14 +120,14 @@ def _cost_per_day(glance: Glance) -> str:
     total = sum(day.usd_networks + day.usd_aws for day in glance.days.values())
     drawing = chart(f"Cost of each day. In 30 days: {total:.2f} USD", bars, _MONEY_BARS)
     rows = "".join(_month(month, glance.months[month]) for month in reversed(list(glance.months)[-3:]))
-    table = _table("money", ("month", "networks", "AWS", "USD"), rows)
+    table = _table("money", ("month", *_MONEY), rows)
     axis = _axis(glance, f"most: {most:,.2f} USD")
     return f"<section><h2>Cost per day</h2>{drawing}{axis}{_MONEY_LEGEND}{table if rows else ''}</section>"
 
 
 def _month(month: str, cost: LakeDay) -> str:
     cells = [f"{cost.usd_networks:,.2f}", f"{cost.usd_aws:,.2f}", _usd(cost)]
-    return f"<tr>{_cell('month', month)}{_numbers_of(('networks', 'AWS', 'USD'), cells)}</tr>"
+    return f"<tr>{_cell('month', month)}{_numbers_of(_MONEY, cells)}</tr>"
 
 
 def _feeds(glance: Glance, gaps: dict[str, set[str]]) -> str:
@@ -199,7 +200,7 @@ def _figure(number: int, image: Thumbnail) -> str:
 
 def _numbers(glance: Glance) -> str:
     """List the figures of the two charts, for those who cannot see them."""
-    columns = ("day", "runs", "not ok", "images", "failed or rejected", "networks", "AWS")
+    columns = ("day", "runs", "not ok", "images", "failed or rejected", "USD networks", "USD AWS")
     rows = []
     for day in reversed(glance.dates):
         lake, counts = glance.days.get(day), _sum(feed.days.get(day) for feed in glance.feeds.values())

@@ -30,7 +30,7 @@ def glance_of(*names: str, alt: str = "A cat") -> Glance:
     feeds = {
         f"feed-{number}": FeedGlance(
             name=name,
-            state=states[number % len(states)],  # type: ignore[arg-type]
+            state=states[number % len(states)],
             silent=number % 7 == 6,
             run_at=UNTIL,
             days={
