@@ -34,7 +34,8 @@ def chart(title: str, bars: Sequence[Bar], classes: tuple[str, str], lanes: Sequ
     days = "".join(_day(number * _SLOT, bar, top, classes, lanes, height) for number, bar in enumerate(bars))
     return (
         f'<svg class="chart" role="img" viewBox="0 0 {len(bars) * _SLOT} {height}" preserveAspectRatio="none">'
-        f"<title>{escape(title)}</title>{days}</svg>"
+        f"<title>{escape(title)}</title>"
+        f'<rect class="line" y="{_TOP}" width="{len(bars) * _SLOT}" height="1"/>{days}</svg>'
     )
 
 

@@ -69,13 +69,15 @@ def _updated(glance: Glance) -> str:
 def _totals(glance: Glance) -> str:
     today, month = _last(glance)
     late = sum(feed.state in ("gap", "failed") or feed.silent for feed in glance.feeds.values())
+    runs = sum(day.runs for day in glance.days.values())
     tiles = [
-        (f"{glance.images:,}", "images", size(glance.image_bytes)),
-        (f"{len(glance.feeds):,}", "feeds", f"{late:,} need attention" if late else "all are well"),
-        (f"{sum(day.runs for day in glance.days.values()):,}", "runs in 30 days", _not_ok(glance)),
-        (_usd(today), "USD today", f"{_usd(month)} this month"),
+        (count(glance.images, "image", "images"), size(glance.image_bytes)),
+        (count(len(glance.feeds), "feed", "feeds"), f"{late:,} with a problem" if late else "no problem"),
+        (count(runs, "run in 30 days", "runs in 30 days"), _not_ok(glance)),
+        (f"{_usd(today)} USD on the last day", f"{_usd(month)} this month"),
     ]
-    cells = "".join(f"<li><b>{number}</b>{name}<small>{more}</small></li>" for number, name, more in tiles)
+    split = ((*text.partition(" "), more) for text, more in tiles)
+    cells = "".join(f"<li><b>{number}</b>{name}<small>{more}</small></li>" for number, _, name, more in split)
     return f'<ul class="totals">{cells}</ul>'
 
 
@@ -91,7 +93,11 @@ def _last(glance: Glance) -> tuple[LakeDay, LakeDay]:
 
 
 def _usd(day: LakeDay) -> str:
-    return f"{day.usd_networks + day.usd_aws:,.2f}"
+    return _money(day.usd_networks + day.usd_aws)
+
+
+def _money(usd: float) -> str:
+    return f"{usd:,.3f}"
 
 
 def _images_per_day(glance: Glance, gaps: dict[str, set[str]]) -> str:
@@ -114,19 +120,23 @@ def _cost_per_day(glance: Glance) -> str:
     bars, most = [], 0.0
     for day in glance.dates:
         cost = glance.days.get(day)
-        text = f"{day}: networks {cost.usd_networks:.2f} USD, AWS {cost.usd_aws:.2f} USD" if cost else f"{day}: no run"
+        text = (
+            f"{day}: networks {_money(cost.usd_networks)} USD, AWS {_money(cost.usd_aws)} USD"
+            if cost
+            else f"{day}: no run"
+        )
         bars.append(Bar(text, (cost.usd_networks, cost.usd_aws) if cost else None))
         most = max(most, cost.usd_networks + cost.usd_aws if cost else 0.0)
     total = sum(day.usd_networks + day.usd_aws for day in glance.days.values())
-    drawing = chart(f"Cost of each day. In 30 days: {total:.2f} USD", bars, _MONEY_BARS)
+    drawing = chart(f"Cost of each day. In 30 days: {_money(total)} USD", bars, _MONEY_BARS)
     rows = "".join(_month(month, glance.months[month]) for month in reversed(list(glance.months)[-3:]))
     table = _table("money", ("month", *_MONEY), rows)
-    axis = _axis(glance, f"most: {most:,.2f} USD")
+    axis = _axis(glance, f"most: {_money(most)} USD")
     return f"<section><h2>Cost per day</h2>{drawing}{axis}{_MONEY_LEGEND}{table if rows else ''}</section>"
 
 
 def _month(month: str, cost: LakeDay) -> str:
-    cells = [f"{cost.usd_networks:,.2f}", f"{cost.usd_aws:,.2f}", _usd(cost)]
+    cells = [_money(cost.usd_networks), _money(cost.usd_aws), _usd(cost)]
     return f"<tr>{_cell('month', month)}{_numbers_of(_MONEY, cells)}</tr>"
 
 
@@ -207,7 +217,7 @@ def _numbers(glance: Glance) -> str:
         if lake is None:
             continue
         cells = [f"{n:,}" for n in (lake.runs, lake.not_ok, counts.images, counts.missing)]
-        cells += [f"{lake.usd_networks:,.2f}", f"{lake.usd_aws:,.2f}"]
+        cells += [_money(lake.usd_networks), _money(lake.usd_aws)]
         rows.append(f"<tr>{_cell('day', day)}{_numbers_of(columns[1:], cells)}</tr>")
     table = _table("days", columns, "\n".join(rows))
     return f"<details><summary>All numbers by day</summary>{table}</details>" if rows else ""

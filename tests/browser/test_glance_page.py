@@ -42,7 +42,7 @@ const measure = frame => {
   const inside = page.documentElement.clientWidth, ground = style(page.body).backgroundColor;
   const all = [...page.querySelectorAll("body *")];
   const texts = all.filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) && !e.closest("svg"));
-  const drawn = [...page.querySelectorAll("svg rect:not(.day)")].filter(e => seen(e).height > 0);
+  const drawn = [...page.querySelectorAll("svg rect:not(.day, .line)")].filter(e => seen(e).height > 0);
   const least = (elements, property) => Math.min(99, ...elements.map(e => contrast(style(e)[property], ground)));
   return {
     ground, wide: page.documentElement.scrollWidth - inside, scripts: page.scripts.length,
