@@ -43,10 +43,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     now = datetime.now(UTC)
     coverage = Coverage(summary, bucket, now)
     problems = FeedProblems(summary, bucket)
+    update_glance(summary, coverage, images, bucket)
     publish(settings.event_bus_name, *events_of(summary, bucket.name))
     send_metrics(summary, coverage.hours_until_lost, now)
     logger.info("run reported", extra={"outcome": summary.outcome, "totals": summary.totals})
-    update_glance(summary, coverage, images, bucket)
     answer = {
         "outcome": summary.outcome,
         # Whoever started a run by hand waits for its result. Other runs report a problem once a day, and the first run

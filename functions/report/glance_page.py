@@ -68,11 +68,11 @@ def _updated(glance: Glance) -> str:
 
 def _totals(glance: Glance) -> str:
     today, month = _last(glance)
-    late = sum(feed.state in ("gap", "failed") or feed.silent for feed in glance.feeds.values())
+    problems = sum(_state(feed) in _CLASSES for feed in glance.feeds.values())
     runs = sum(day.runs for day in glance.days.values())
     tiles = [
         (count(glance.images, "image", "images"), size(glance.image_bytes)),
-        (count(len(glance.feeds), "feed", "feeds"), f"{late:,} with a problem" if late else "no problem"),
+        (count(len(glance.feeds), "feed", "feeds"), f"{problems:,} with a problem" if problems else "no problem"),
         (count(runs, "run in 30 days", "runs in 30 days"), _not_ok(glance)),
         (f"{_usd(today)} USD on the last day", f"{_usd(month)} this month"),
     ]
