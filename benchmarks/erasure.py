@@ -43,6 +43,7 @@ from imagelake.lake.parts import Parts
 from imagelake.lake.rows import image_file
 from imagelake.lake.staging import Staging
 from imagelake.lake.suppression import suppressions
+from imagelake.run import prices
 from imagelake.run.aws import client
 from imagelake.run.models import Run
 from imagelake.run.observability import logger
@@ -60,7 +61,7 @@ ALICE, FIRST_DAY = "did:plc:alice", date(2026, 1, 1)
 # Assumed, because AWS in memory has neither: the time that one call waits, and bytes of S3 in a second.
 SECONDS_PER_CALL, BYTES_PER_SECOND = 0.02, 80e6
 # With 3 seconds of 64 MB: https://aws.amazon.com/step-functions/pricing/
-EXPRESS = 1e-6 + 3 / 16 * costs.LAMBDA_GB_SECOND
+EXPRESS = 1e-6 + 3 / 16 * prices.LAMBDA_GB_SECOND
 MOST_USD = 0.25
 # Working objects of a batch expire, by the rule of the bucket.
 WORK_DAYS = 14
@@ -68,7 +69,7 @@ WORK_DAYS = 14
 FIND_AND_FORGET_USD = 11.14
 FIND_AND_FORGET = "https://github.com/awslabs/amazon-s3-find-and-forget/blob/master/docs/COST_OVERVIEW.md#scenario-2"
 _READS = {"BatchGetItem", "GetItem", "Query"}
-_PRICES = {"LIST": costs.S3_PUT, "PUT": costs.S3_PUT, "GET": costs.S3_GET, "DELETE": 0.0}
+_PRICES = {"LIST": prices.S3_PUT, "PUT": prices.S3_PUT, "GET": prices.S3_GET, "DELETE": 0.0}
 
 
 class Bill:
@@ -93,12 +94,12 @@ class Bill:
         elif service == "dynamodb" and operation in _READS:
             found = answer.get("Items") or [answer.get("Item")]
             asked = [len(tables["Keys"]) for tables in request.get("RequestItems", {}).values()]
-            self.add("DynamoDB read units", sum(asked) or max(1, ceil(_bytes(found) / 4096)), costs.DYNAMO_READ)
+            self.add("DynamoDB read units", sum(asked) or max(1, ceil(_bytes(found) / 4096)), prices.DYNAMO_READ)
         elif service == "dynamodb":
             actions = [next(iter(one.values())) for one in request.get("TransactItems", [])]
             # A transaction costs twice.
             units = sum(map(_units, actions)) * 2 or _units(request)
-            self.add("DynamoDB write units", units, costs.DYNAMO_WRITE)
+            self.add("DynamoDB write units", units, prices.DYNAMO_WRITE)
 
 
 def _units(write: dict[str, Any]) -> int:
@@ -134,8 +135,8 @@ class Priced(Execution):
         seconds = time.process_time() - started
         seconds += (self._bill.calls - before[0]) * SECONDS_PER_CALL + (self._bill.bytes - before[1]) / BYTES_PER_SECOND
         memory = RESOURCES[f"{match[1]}Function"]["Properties"]["MemorySize"]
-        self._bill.add("Lambda GB-seconds", seconds * memory / 1024, costs.LAMBDA_GB_SECOND)
-        self._bill.add("Lambda requests", 1, costs.LAMBDA_REQUEST)
+        self._bill.add("Lambda GB-seconds", seconds * memory / 1024, prices.LAMBDA_GB_SECOND)
+        self._bill.add("Lambda requests", 1, prices.LAMBDA_REQUEST)
         return answer
 
 
@@ -169,12 +170,12 @@ def fill_batch(lake: Lake, planned: Any, chance: Random) -> None:
     """Store the parts, the staged rows and the dataset file of a batch, and entries of the person's item."""
     batch, rows = planned.batch, []
     parts = Parts(lake.bucket, batch)
-    for start in range(0, IMAGES, costs.ITEMS_PER_PART):
+    for start in range(0, IMAGES, prices.ITEMS_PER_PART):
         new = [
             result(one, dt=batch.dt, image=image_file(one.media_id, chance.randbytes(int(costs.PROCESSED_MB * 2**20))))
-            for one in planned.items[start : start + costs.ITEMS_PER_PART]
+            for one in planned.items[start : start + prices.ITEMS_PER_PART]
         ]
-        number = start // costs.ITEMS_PER_PART
+        number = start // prices.ITEMS_PER_PART
         decided = parts.write(number, parts.read(number), new)
         assert decided is not None
         rows += [decided[row["media_id"]] for row in new]
@@ -238,7 +239,7 @@ def bill_of(files: int, *, has_expired: bool) -> Bill:
     express = sum(name in ("Erase Rows", "Erase Report") for name in execution.passed)
     days = execution.passed.count("Erase Day")
     # The start and the end of each child of a standard map are transitions too.
-    bill.add("Step Functions transitions", len(execution.passed) - express + 2 * days, costs.TRANSITION)
+    bill.add("Step Functions transitions", len(execution.passed) - express + 2 * days, prices.TRANSITION)
     bill.add("Step Functions express executions", express, EXPRESS)
     return bill
 

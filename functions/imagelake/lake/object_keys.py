@@ -19,6 +19,9 @@ PLANS = "work/plans/"
 DISCARDED_RECORDS = "aws/lambda/"
 # The oldest entries of the hash log.
 HASH_LOG_SNAPSHOT = "hash-log/snapshot"
+# The lake at a glance: its figures and its page. No run id starts with an underscore.
+GLANCE = "reports/_glance.json"
+GLANCE_PAGE = "reports/index.html"
 
 
 def batch_id(feed_id: str, dt: str, media_ids: Iterable[str]) -> str:

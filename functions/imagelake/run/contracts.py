@@ -6,6 +6,7 @@ lists all errors.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from pydantic import AwareDatetime, NonNegativeInt
@@ -173,6 +174,10 @@ class ReportRequest(FrozenModel):
 
     run: Run
     results: list[FeedResult]
+
+    def nameless(self, is_erased: Callable[[str], bool]) -> list[FeedResult]:
+        """Return the results, without the names of the feeds with these ids."""
+        return [one.nameless() if is_erased(one.feed.feed_id) else one for one in self.results]
 
 
 class ReportResult(FrozenModel):
