@@ -130,6 +130,7 @@ class LocalLake(Lake):
         """Copy the dataset, the report and the logs of the run to ``folder``."""
         self.copy("lake/")
         self.copy(f"reports/{run_id}/")
+        self.copy("reports/index.html")
         logs = self.folder / "logs" / f"{run_id}.log"
         copy_logs(self.client("logs"), logs, since=started_at.timestamp())
         places = {

@@ -15,6 +15,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 _RETAINED = {
     "AWS::S3::Bucket": 'empty it in the S3 console ("Empty" deletes old versions too), then: aws s3 rb s3://{name}',
     "AWS::DynamoDB::Table": "aws dynamodb delete-table --table-name {name}",
+    # Without its key, the suppression list keeps nothing out.
+    "AWS::SecretsManager::Secret": "aws secretsmanager delete-secret --secret-id {name}",
 }
 
 
@@ -34,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     deleted = subprocess.run([sam, "delete", "--stack-name", stack, *options], check=False)
     if deleted.returncode:
         return deleted.returncode
-    print("\nTo remove the bucket and the tables for good:")
+    print("\nTo remove them for good:")
     for kind, name in remaining:
         print(f"  {_RETAINED[kind].format(name=name)}")
     print("Secrets that you created remain too. To list them: aws secretsmanager list-secrets")

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import PurePosixPath
 
+from erase_images.bookmarks import erase_bookmarks
 from erase_images.settings import EraseImagesSettings
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
@@ -16,6 +17,7 @@ from imagelake.lake.erased_objects import ErasedObjects, Place
 from imagelake.lake.erasure_found import FoundObjects
 from imagelake.lake.hash_log import HashLog
 from imagelake.lake.media_index import MediaIndex, raw_image_id
+from imagelake.lake.suppression import suppressions
 from imagelake.lake.unmapping import Unmapping
 from imagelake.run.aws import THREADS
 from imagelake.run.erasure_models import Erasure
@@ -25,6 +27,7 @@ class Erasing:
     """The erasure of raw images, hashes and entries that one execution has found."""
 
     def __init__(self, erasure: Erasure, settings: EraseImagesSettings) -> None:
+        self._settings = settings
         self._bucket = Bucket(settings.bucket_name)
         self._media_index = MediaIndex(settings.image_keys_table)
         self._unmapping = Unmapping(settings.image_keys_table)
@@ -71,15 +74,21 @@ class Erasing:
         if not seqs:
             return 0
         with ThreadPoolExecutor(THREADS) as pool:
-            replaced = dict(zip(seqs, pool.map(lambda seq: self._hash_log.replace(seq, names), seqs), strict=True))
-        for seq, number in replaced.items():
-            if number:
-                self._objects.note(Place.HASH_LOG, f"hash-log/{seq}", [])
+            replaced = sum(pool.map(lambda seq: self._replace_names(seq, names), seqs))
         # Again in each try, because an earlier one may have been killed here. The number comes last: whoever reads it
         # then finds neither the hashes nor a copy of them.
         self._objects.remove(Place.HASH_LOG, object_keys.HASH_LOG_SNAPSHOT, [])
         self._hash_log.raise_generation()
-        return sum(replaced.values())
+        return replaced
+
+    def _replace_names(self, seq: int, names: dict[str, str]) -> int:
+        # Before the entry changes: an erasure that is killed in between finds nothing to change any more.
+        return self._hash_log.replace(seq, names, lambda: self._objects.note(Place.HASH_LOG, f"hash-log/{seq}", []))
+
+    def erase_bookmarks(self) -> int:
+        """Erase the ids of posts in bookmarks; return their number."""
+        listed = suppressions(self._settings.suppression_table, self._settings.suppression_key).read()
+        return erase_bookmarks(self._settings.bookmarks_table, listed, self._objects)
 
     def unmap_images(self) -> int:
         """Delete the entries of raw images that nobody has, or link them to a rejected item; return their number."""
@@ -93,7 +102,6 @@ class Erasing:
         """Delete the entries of erased items, except of those that still own a raw image; return their number."""
         owners = set(self._owners().values())
         entries = self._media_index.get_many(one for one in self._found.items if one not in owners)
-        deleted = self._unmapping.delete(entries.values())
-        if deleted:
+        if entries:
             self._objects.note(Place.MEDIA_INDEX, "media-index", entries.keys())
-        return deleted
+        return self._unmapping.delete(entries.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from erase_pages.request_names import RequestNames
 from imagelake.lake.bucket import Bucket
@@ -14,7 +14,7 @@ from imagelake.sources import Source
 
 @dataclass(frozen=True)
 class Day:
-    """One day of one network; ``add_feed`` puts a feed on the suppression list."""
+    """One day of one network; ``add_feed`` puts a feed on the suppression list, and ``own_feeds`` has these feeds."""
 
     source: Source
     dt: str
@@ -23,3 +23,4 @@ class Day:
     listed: SuppressionList
     names: RequestNames
     add_feed: Callable[[str], object]
+    own_feeds: set[str] = field(default_factory=set)

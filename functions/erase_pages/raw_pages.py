@@ -72,6 +72,8 @@ class _FeedPages:
             # Other days of the feed have no posts that show this, and the reports need it too.
             day.add_feed(self._feed_id)
             is_own = True
+        if is_own:
+            day.own_feeds.add(self._feed_id)
         left: set[str] = set()
         for key in self._keys:
 
@@ -142,13 +144,16 @@ def smaller_page(response: Response, feed: Feed | None, day: Day, is_own: bool) 
         # A lookup, or the end of a listing.
         is_listed = is_own or day.listed.covers(day.source.name, Reject(None, "", _json(response.body)))
         return SmallerPage(emptied(response), []) if is_listed else None
+    if is_own:
+        # What is no post may be the author's too, and does not have to say so.
+        return SmallerPage(emptied(response), _ids(page.entries))
     try:
         left, removed = raw_pages.remove_suppressed(day.source, feed, response, page, day.listed)
     except Exception:
         # Whatever an adapter stumbles over, the erasure goes on, and the post is not kept.
         removed = _listed(page, day)
         return SmallerPage(emptied(response), _ids(removed), "its other posts would change")
-    if is_own or any(day.listed.has_author(day.source.name, part) for part in _parts(left.url)):
+    if any(day.listed.has_author(day.source.name, part) for part in _parts(left.url)):
         left = Response(left.status, left.headers, left.body, "")
     return None if left == response else SmallerPage(left, _ids(removed))
 

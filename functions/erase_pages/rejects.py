@@ -22,9 +22,20 @@ _PARTS = re.compile("[/_]")
 def erase_rejects(day: Day) -> Iterator[Change]:
     """Remove lines; yield each change of an object."""
     for key in day.bucket.list(object_keys.rejects_prefix(day.source.name, day.dt)):
-        change = day.objects.rewrite_lines(Place.REJECTS, key, lambda line: None if _is_listed(line, day) else line)
+        feed_id = _feed_id(key)
+        is_own = feed_id in day.own_feeds or day.listed.has_feed(feed_id)
+
+        def change_line(line: Any, is_own: bool = is_own) -> Any:
+            return None if is_own or _is_listed(line, day) else line
+
+        change = day.objects.rewrite_lines(Place.REJECTS, key, change_line)
         if change is not None:
             yield change
+
+
+def _feed_id(key: str) -> str:
+    """Return the id of the feed, which is a network and a hash behind the id of the run."""
+    return "-".join(key.removesuffix(".jsonl").rsplit("-", 2)[1:])
 
 
 def covers_record(data: bytes, day: Day) -> bool:

@@ -10,7 +10,7 @@ from functools import partial
 from erase_rows.counted_objects import CountedObjects, Versions
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket, Version, named_if_damaged
-from imagelake.lake.erased_objects import Change, Place
+from imagelake.lake.erased_objects import Change, Place, bodies_of
 from imagelake.lake.media_index import CLAIMED, MediaIndex
 from imagelake.lake.open_batches import open_batches
 from imagelake.lake.parts import StagedRow, erased_part
@@ -64,8 +64,9 @@ class WorkingObjects:
     def remove_rebuilds(self) -> None:
         """Delete what rebuilds have made of the file before it changed; a rebuild in progress reads the file again."""
         for prefix in object_keys.rebuild_prefixes(self._batch_id):
-            for key in self._bucket.all_versions_under(prefix):
-                self._objects.remove(Place.REBUILDS, key, [])
+            for key, versions in self._bucket.all_versions_under(prefix).items():
+                self._objects.note(Place.REBUILDS, key, [], versions=bodies_of(versions))
+            self._bucket.delete_folder(prefix)
 
     def _find(self, name: str) -> Versions:
         return self._bucket.all_versions_under(self._prefixes[name])

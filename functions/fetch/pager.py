@@ -16,12 +16,12 @@ from imagelake.accounts.redaction import redact
 from imagelake.accounts.session import Session
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
-from imagelake.lake.suppression import SuppressionList
+from imagelake.lake.suppression import ERASED, SuppressionList
 from imagelake.run.errors import BadFeedError, FeedNotFoundError, RateLimitedError, SourceChangedError
 from imagelake.run.models import Progress, Run, Stop
 from imagelake.sources import Bookmark, Feed, Page, Source
 from imagelake.sources.contract import MAX_PAGE_URL, Priced
-from imagelake.sources.raw_pages import remove_suppressed
+from imagelake.sources.raw_pages import emptied, remove_suppressed
 from imagelake.sources.responses import content_type
 from imagelake.web.errors import UrlRefusedError
 from imagelake.web.messages import Request, Response
@@ -126,6 +126,9 @@ class Pager:
             # The limit was reached before, so this page only shows that there are more new posts. It is not kept.
             return stopped(progress, Stop.POSTS)
         kept, removed = remove_suppressed(self._source, self._feed, response, page, self._listed)
+        if self._listed.has_feed(self._feed_id):
+            # Whatever is left on the page of a suppressed author, such as a repost, the URL names the author.
+            kept = emptied(response)
         self._store(kept, progress.pages)
 
         before = progress
@@ -145,7 +148,7 @@ class Pager:
                 "reached_to": backfill.reached_to(progress, self._source, page),
                 "declared": progress.declared if page.declared is None else page.declared,
                 "oldest_at": _oldest(progress, page),
-                **self._newest(progress, page, bookmark),
+                **self._without_suppressed(self._newest(progress, page, bookmark)),
             }
         )
         progress = self._end_or_go_on(progress, before, page, bookmark)
@@ -303,6 +306,12 @@ class Pager:
             return _fields(so_far)
         # The order of the listing decides. A time that goes back would keep Commit Bookmark from moving the bookmark.
         return _fields(newest.model_copy(update={"newest_at": max(newest.newest_at, so_far.newest_at)}))
+
+    def _without_suppressed(self, newest: dict[str, str]) -> dict[str, str]:
+        """Take an id that names a suppressed author from a bookmark; on these networks, only its time counts."""
+        if self._listed.has_post_id(self._source.name, newest.get("newest_id", "")):
+            return newest | {"newest_id": ERASED}
+        return newest
 
     def _store(self, response: Response, page: int) -> None:
         if response.body and self._definition is not None:

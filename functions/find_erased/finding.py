@@ -50,7 +50,9 @@ def find(erasure: Erasure, settings: FindErasedSettings) -> FindErasedResult:
     if left and found.searches >= 1 + _ROUNDS:
         raise ErasureIncompleteError(f"after {_ROUNDS} rounds, {left} items or objects are still not erased")
     objects.write(found if must_wait else found.model_copy(update={"searches": found.searches + 1}))
-    lists.write(found)
+    # Otherwise, nobody reads them: the execution waits, or this is its last search.
+    if not must_wait and (left or not found.searches):
+        lists.write(found)
     return lists.result(must_wait=must_wait, left=max(left, int(must_wait)), counts=counts)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
@@ -10,7 +12,8 @@ from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.suppression import SuppressionList, suppressions
 from imagelake.run.observability import logger, metrics
-from imagelake.sources.stream import ADAPTER, to_post
+from imagelake.sources import Reject
+from imagelake.sources.stream import ADAPTER, author_ids, to_post
 from ingest_stream.execution import start
 from ingest_stream.records import ReadRecord
 from ingest_stream.settings import IngestStreamSettings
@@ -20,11 +23,13 @@ from ingest_stream.window import Window
 def stage(window: Window, read: list[ReadRecord], settings: IngestStreamSettings) -> None:
     """Store rejects and posts, and start the execution; a window without posts needs none.
 
-    Posts on the suppression list are left out.
+    Posts and rejects on the suppression list are left out.
     """
     bucket = Bucket(settings.bucket_name)
-    rejects = [record.reject for record in read if record.reject is not None]
     listed = suppressions(settings.suppression_table, settings.suppression_key).read()
+    rejects = [
+        record.reject for record in read if record.reject is not None and not _names_listed(record.reject, listed)
+    ]
     posts = [record.post for record in read if record.post is not None and not _is_listed(record.post, listed)]
     if rejects:
         bucket.put_lines(window.rejects_key, rejects)
@@ -38,6 +43,15 @@ def stage(window: Window, read: list[ReadRecord], settings: IngestStreamSettings
         extra={"window": window.name, "shard": window.shard, "first": window.first, "last": window.last,
                "posts": len(posts), "rejected": len(rejects), "suppressed": len(read) - len(posts) - len(rejects)},
     )  # fmt: skip
+
+
+def _names_listed(reject: dict[str, Any], listed: SuppressionList) -> bool:
+    """Tell if a record that is no post names what is on the list; what is not JSON has no names."""
+    try:
+        record = json.loads(base64.b64decode(reject["raw"]["data_base64"]))
+    except (ValueError, RecursionError):
+        return False
+    return listed.covers(ADAPTER.name, Reject(None, "", record, author_ids(record)))
 
 
 def _is_listed(record: dict[str, Any], listed: SuppressionList) -> bool:

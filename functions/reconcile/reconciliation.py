@@ -40,6 +40,7 @@ class BatchAudit:
     batch: Batch
     open: OpenBatch | None = None
     counts: Counter[str] = field(default_factory=Counter)
+    image_bytes: int = 0
     failures: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -60,6 +61,7 @@ def reconcile(run: Run, audits: list[BatchAudit]) -> FeedReconciliation:
     return FeedReconciliation(
         status=_status(run, counts, open_batches),
         counts=counts,
+        image_bytes=sum(audit.image_bytes for audit in audits),
         errors=dict(errors.most_common()),
         open=open_batches,
         closed=[audit.batch for audit in audits if audit.open is None],
@@ -87,7 +89,8 @@ def _audit(run: Run, batch: Batch, bucket: Bucket, media_index: MediaIndex) -> B
     others = sum(item["batch_id"] != batch.batch_id for item in mapped.values())
     counts.update(planned=len(rows), shared=others)
     failures = [select(row, _FAILURE_COLUMNS) for row in rows if row["error_code"] is not None]
-    return BatchAudit(batch, counts=counts, failures=failures)
+    image_bytes = sum(row["image"]["length"] for row in rows if row["image"] is not None)
+    return BatchAudit(batch, counts=counts, image_bytes=image_bytes, failures=failures)
 
 
 def _read_mapping(plan: PlannedBatch, bucket: Bucket, media_index: MediaIndex) -> dict[str, dict[str, Any]]:

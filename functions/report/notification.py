@@ -105,6 +105,7 @@ def _links(summary: Summary, bucket: str, runbook: str) -> list[str]:
         f"Execution: {console.execution(run.execution_arn)}",
         f"Report:    {console.object(bucket, object_keys.html_report(run.run_id))}",
         f"Objects:   {console.folder(bucket, object_keys.report_prefix(run))}",
+        f"Lake:      {console.object(bucket, object_keys.GLANCE_PAGE)}",
         *rejects,
         f"Runbook:   {runbook}",
     ]

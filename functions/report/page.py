@@ -12,7 +12,7 @@ from imagelake.lake.bucket import Bucket
 from imagelake.lake.parts import StagedRow
 from imagelake.lake.rows import Status
 from imagelake.run.masking import mask
-from report.contact_sheet import ShownImage, contact_sheet
+from report.contact_sheet import ShownImage
 from report.coverage_lines import coverage_lines
 from report.item_problems import ItemProblem, item_problems
 from report.notification import HEADLINES
@@ -27,10 +27,9 @@ _MAX_FILES = 10
 _ITEM_COLUMNS = ("feed", "post", "result", "reason")
 
 
-def write_page(summary: Summary, coverage: Coverage, bucket: Bucket) -> None:
+def write_page(summary: Summary, coverage: Coverage, images: list[ShownImage], bucket: Bucket) -> None:
     """Write the page with the images and the problems of a run."""
-    images, items = contact_sheet(summary, bucket), item_problems(summary, bucket)
-    page = render(summary, coverage_lines(coverage), images, items, bucket.name)
+    page = render(summary, coverage_lines(coverage), images, item_problems(summary, bucket), bucket.name)
     bucket.put(object_keys.html_report(summary.run.run_id), page.encode(), "text/html; charset=utf-8")
 
 
@@ -40,10 +39,7 @@ def render(
     """Write the page."""
     run = summary.run
     parts = [
-        "<!doctype html>",
-        '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><meta name="referrer" content="no-referrer">',
-        f"<title>Imagelake {escape(run.dt)}</title><style>{_STYLE}</style></head><body>",
+        head(f"Imagelake {run.dt}"),
         f'<h1>Imagelake run for {escape(run.dt)}</h1><p class="soft">{escape(run.run_id)}</p>',
         f'<p class="outcome {summary.outcome}">{escape(HEADLINES[summary.outcome])}</p>',
         '<ul class="totals">',
@@ -61,9 +57,23 @@ def render(
         else "",
         _items(summary, items, bucket),
         _images(summary, images, bucket),
+        f'<p>All runs of thirty days: <a href="../index.html">{object_keys.GLANCE_PAGE}</a></p>',
         "</body></html>",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def head(title: str, style: str = "") -> str:
+    """Write the head of a page; ``style`` is added to that of all pages."""
+    return "\n".join(
+        [
+            "<!doctype html>",
+            '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+            '<meta name="referrer" content="no-referrer">',
+            f"<title>{escape(title)}</title><style>{_STYLE}{style}</style></head><body>",
+        ]
+    )
 
 
 def _none(number: int) -> str:
@@ -127,7 +137,7 @@ def _items(summary: Summary, items: list[ItemProblem], bucket: str) -> str:
         (
             [
                 escape(item.feed),
-                _link(item.permalink, item.post_id),
+                link(item.permalink, item.post_id),
                 escape(item.status),
                 f"<code>{escape(item.error_code)}</code> {escape(item.error_message)}",
             ]
@@ -162,7 +172,7 @@ def _figure(number: int, image: ShownImage, numbers: Mapping[str, int]) -> str:
         f'<figure id="image-{number}"{_item(row["media_id"])}>'
         f'<a href="#image-{number}"><img src="{image.src}" alt="{alt_text}"></a>'
         f'<figcaption>{_near_duplicate(row, numbers)}<span class="text" dir="auto">{text}</span>'
-        f'{_link(row["permalink"], "post")} <a class="back" href="#images">back to all images</a></figcaption></figure>'
+        f'{link(row["permalink"], "post")} <a class="back" href="#images">back to all images</a></figcaption></figure>'
     )
 
 
@@ -177,7 +187,7 @@ def _near_duplicate(row: StagedRow, numbers: Mapping[str, int]) -> str:
     return f'<a class="near"{href} title="{escape(original)}">near duplicate{kind}</a> '
 
 
-def _link(url: str | None, text: str) -> str:
+def link(url: str | None, text: str) -> str:
     """Link to a post. The URL comes from a network, so only a web page is linked, and it learns nothing of this one."""
     text = f"<bdi>{escape(text)}</bdi>"
     if url is None or not _WEB_URL.fullmatch(url) or mask(url) != url:

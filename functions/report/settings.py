@@ -8,9 +8,12 @@ from imagelake.run.settings import ResourceName, Settings
 
 
 class ReportSettings(Settings):
-    """Access to the lake, the bus for events, and what a notification needs."""
+    """Access to the lake and the suppression list, the bus for events, and what a notification needs."""
 
     bucket_name: ResourceName
+    suppression_table: ResourceName
+    # The secret with the key of the hashes in that table.
+    suppression_key: ResourceName
     event_bus_name: ResourceName
     # A run fails if more of its feeds fail. With 99 at most, a run whose feeds all fail always fails.
     run_failure_tolerance_percent: int = Field(ge=0, le=99)

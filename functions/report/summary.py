@@ -30,6 +30,7 @@ class FeedSummary(FrozenModel):
     problem: Failure | None
     plan: FeedPlan | None
     counts: dict[str, int]
+    image_bytes: int = 0
     errors: dict[str, int]
     open: list[OpenBatch]
     closed: list[Batch]
@@ -131,6 +132,7 @@ def _summarize_feed(result: FeedResult, bucket: Bucket) -> FeedSummary:
         problem=_problem(result, reconciliation),
         plan=result.plan,
         counts=reconciliation.counts if reconciliation else {},
+        image_bytes=reconciliation.image_bytes if reconciliation else 0,
         errors=reconciliation.errors if reconciliation else {},
         open=reconciliation.open if reconciliation else [],
         closed=reconciliation.closed if reconciliation else [],

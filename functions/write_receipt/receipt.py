@@ -24,6 +24,10 @@ from write_receipt.settings import WriteReceiptSettings
 
 # Keys of these objects say nothing about a person. Every other key is hashed: a feed or an image can be guessed.
 _PLAIN_KEYS = frozenset({Place.DATASET_FILES})
+# The notes of these places have media ids; those of other places have posts or lines.
+_MEDIA_PLACES = frozenset(
+    {Place.DATASET_FILES, Place.RAW_IMAGES, Place.OPEN_BATCHES, Place.STAGED_BATCHES, Place.PARTS, Place.MEDIA_INDEX}
+)
 
 
 class Requested(FrozenModel):
@@ -91,7 +95,7 @@ def make_receipt(
         started_at=erasure.started_at,
         finished_at=now,
         execution=erasure.execution_arn,
-        items=len({item for note in notes for item in note.items}),
+        items=len({item for note in notes if note.place in _MEDIA_PLACES for item in note.items}),
         images_kept=len(_promoted(bucket, erasure)),
         places=_places(notes),
         objects=[_object(note, key) for note in notes],
@@ -118,7 +122,8 @@ def store(bucket: Bucket, receipt: Receipt) -> tuple[str, Receipt]:
             if any(one not in earlier.objects for one in receipt.objects):
                 continue
             receipt = earlier
-        bucket.put(object_keys.receipt_page(key), render(receipt.model_dump(mode="json")).encode(), "text/html")
+        page = render(receipt.model_dump(mode="json")).encode()
+        bucket.put_if_unchanged(object_keys.receipt_page(key), page, "text/html", None)
         return key, receipt
     raise AssertionError("the numbers of receipts do not end")
 

@@ -26,6 +26,7 @@ def main(options: Namespace, output: Output) -> int:
     with open_lake(options) as lake:
         run_id = find_run(lake, options.run_id)
         lake.copy(f"reports/{run_id}/")
+        lake.copy("reports/index.html")
         page = lake.folder / "reports" / run_id / "index.html"
     output.text(str(page))
     output.result({"run_id": run_id, "page": str(page)})

@@ -9,14 +9,17 @@ that crash are written to FOLDER/crash-*. To repeat a crash, give such a file in
 from __future__ import annotations
 
 import io
-import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import atheris
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "functions"))
+
+from tests.fuzz.fuzzer import fuzz  # noqa: E402 - must come after the paths
 
 # Only our own code is instrumented, because the decoders are native code.
 with atheris.instrument_imports(include=["imagelake.imaging", "imagelake.run"]):
@@ -48,9 +51,8 @@ def check(data: bytes) -> None:
     assert result.width * result.height <= _OPTIONS.max_pixels, (result.width, result.height)
 
 
-def write_seeds(folder: Path) -> None:
-    """Write small images in every format, with all metadata that the format has."""
-    folder.mkdir(parents=True, exist_ok=True)
+def seeds() -> Iterator[tuple[str, bytes]]:
+    """Make small images in every format, with all metadata that the format has, and name them."""
     exif = Image.Exif()
     exif[0x0112] = 6
     for number, name in enumerate(("chelsea-cat", "brick-wall", "rocket")):
@@ -68,31 +70,11 @@ def write_seeds(folder: Path) -> None:
             buffer = io.BytesIO()
             small.save(buffer, kind, **options)
             suffix = "-".join(sorted(options))
-            (folder / f"{name}-{suffix}.{kind.lower()}").write_bytes(buffer.getvalue())
+            yield f"{name}-{suffix}.{kind.lower()}", buffer.getvalue()
     for case in (ROOT / "samples" / "cases").iterdir():
         if case.stat().st_size <= _MAX_BYTES:
-            (folder / case.name).write_bytes(case.read_bytes())
-
-
-def main() -> None:
-    seconds_or_file = sys.argv[1] if len(sys.argv) > 1 else "60"
-    folder = Path(sys.argv[2] if len(sys.argv) > 2 else ROOT / ".imagelake" / "fuzz")
-    write_seeds(folder / "seeds")
-    (folder / "corpus").mkdir(exist_ok=True)
-    if seconds_or_file.isdecimal():
-        arguments = [
-            f"-max_total_time={seconds_or_file}",
-            f"-max_len={_MAX_BYTES}",
-            "-timeout=10",
-            "-rss_limit_mb=1024",
-        ]
-        arguments += ["-print_final_stats=1", f"-artifact_prefix={folder}{os.sep}"]
-        arguments += [str(folder / "corpus"), str(folder / "seeds")]
-    else:
-        arguments = [seconds_or_file]
-    atheris.Setup([sys.argv[0], *arguments], check)
-    atheris.Fuzz()
+            yield case.name, case.read_bytes()
 
 
 if __name__ == "__main__":
-    main()
+    fuzz(check, dict(seeds()), name="fuzz", max_bytes=_MAX_BYTES)

@@ -7,7 +7,6 @@ FOLDER and the way to repeat a crash are as in ``fuzz_process.py``.
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +14,10 @@ from pathlib import Path
 import atheris
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "functions"))
+
+from tests.fuzz.fuzzer import fuzz  # noqa: E402 - must come after the paths
 
 with atheris.instrument_imports(include=["imagelake.sources", "imagelake.web", "justhtml"]):
     from imagelake.sources.dates import moment
@@ -25,7 +27,6 @@ with atheris.instrument_imports(include=["imagelake.sources", "imagelake.web", "
     from imagelake.web.errors import UrlRefusedError
     from imagelake.web.urls import Url
 
-_MAX_BYTES = 4096
 _SEEDS = {
     "html": "First.<p title='x>y'>Second &amp;lt; <!-- x --><ul><li hidden>1<li>2</ul><br><script>a<b</script>",
     "tags": "#हिन्दी ＃猫 #cafe\u0301 https://example.org/page#photos &#39; #1a_b\u200cc",
@@ -55,26 +56,5 @@ def check(data: bytes) -> None:
         assert Url.parse(str(url)) == url
 
 
-def main() -> None:
-    seconds_or_file = sys.argv[1] if len(sys.argv) > 1 else "60"
-    folder = Path(sys.argv[2] if len(sys.argv) > 2 else ROOT / ".imagelake" / "fuzz-text")
-    (folder / "seeds").mkdir(parents=True, exist_ok=True)
-    (folder / "corpus").mkdir(exist_ok=True)
-    for name, text in _SEEDS.items():
-        (folder / "seeds" / name).write_bytes(text.encode())
-    arguments = [seconds_or_file]
-    if seconds_or_file.isdecimal():
-        arguments = [
-            f"-max_total_time={seconds_or_file}",
-            f"-max_len={_MAX_BYTES}",
-            "-timeout=10",
-            "-rss_limit_mb=1024",
-        ]
-        arguments += ["-print_final_stats=1", f"-artifact_prefix={folder}{os.sep}"]
-        arguments += [str(folder / "corpus"), str(folder / "seeds")]
-    atheris.Setup([sys.argv[0], *arguments], check)
-    atheris.Fuzz()
-
-
 if __name__ == "__main__":
-    main()
+    fuzz(check, {name: text.encode() for name, text in _SEEDS.items()}, name="fuzz-text", max_bytes=4096)

@@ -20,7 +20,7 @@ from imagelake.run.models import Batch
 from tests.support.fake_lake import Lake
 from transform.near_duplicates import is_comparable
 
-STATUSES = ("ok", "duplicate", "rejected", "failed")
+STATUSES = ("ok", "duplicate", "rejected", "failed", "erased")
 
 
 def rows(lake: Lake) -> list[dict[str, Any]]:
@@ -39,13 +39,16 @@ def problems(
     preset: Preset = DEFAULT_PRESET,
     tensor: Tensor | None = None,
     may_fail: bool = False,
+    is_erased: bool = False,
 ) -> list[str]:
     """List the problems; ``expected`` is the status of every media item that the lake must have.
 
     ``preset`` and ``tensor`` are the options of the runs. With ``may_fail``, an image that was lost before it was
-    stored is a failed row.
+    stored is a failed row. With ``is_erased``, the lake has tombstones, and rows that were promoted or have lost their
+    original: a promoted row has its image only in the dataset file, and the other one is not in the hash log.
     """
-    found = rows(lake)
+    all_rows = rows(lake)
+    found = [row for row in all_rows if not (is_erased and row["status"] == "erased")]
     times = Counter(row["media_id"] for row in found)
     mapping = lake.mapping()
     by_id = {row["media_id"]: row for row in found}
@@ -71,20 +74,24 @@ def problems(
     wrong += [f"raw file of no row: {key}" for key in raw - {row["raw_key"] for row in found}]
     wrong += [f"row without its raw file: {row['raw_key']}" for row in found if row["raw_key"] not in {None, *raw}]
     files = set(lake.bucket.list("lake/images/"))
-    wrong += [f"file of no mapping: {key}" for key in files - {item.get("processed_key") for item in mapping.values()}]
+    tombstones = {row["_key"] for row in all_rows} if is_erased else set()
+    mapped_keys = {item.get("processed_key") for item in mapping.values()}
+    wrong += [f"file of no mapping: {key}" for key in files - mapped_keys - tombstones]
     wrong += [f"still open: {key}" for key in lake.bucket.list("open/")]
-    wrong += wrong_contents(lake, by_id, Options(preset=preset, tensor=tensor))
+    wrong += wrong_contents(lake, by_id, Options(preset=preset, tensor=tensor), is_erased)
     wrong += wrong_owners(lake, raw, by_id)
-    return wrong + unlike_the_log(lake, by_id)
+    return wrong + unlike_the_log(lake, by_id, is_erased)
 
 
-def wrong_contents(lake: Lake, rows: dict[str, dict[str, Any]], options: Options) -> Iterator[str]:
+def wrong_contents(
+    lake: Lake, rows: dict[str, dict[str, Any]], options: Options, is_erased: bool = False
+) -> Iterator[str]:
     """Find raw files and images whose bytes are not those of their item; ``rows`` are by media id."""
     raw = {key: lake.bucket.get(key) for key in lake.bucket.list("raw/images/")}
     for key, body in raw.items():
         if key.rpartition("/")[2] != hashlib.sha256(body).hexdigest():
             yield f"raw file of another name: {key}"
-    yield from wrong_staging(lake, raw, options)
+    yield from wrong_staging(lake, raw, options, is_erased)
     for media_id, row in rows.items():
         body = raw.get(row["raw_key"], b"")
         if row["raw_key"] is not None and hashlib.sha256(body).hexdigest() != row["raw_sha256"]:
@@ -98,7 +105,7 @@ def wrong_contents(lake: Lake, rows: dict[str, dict[str, Any]], options: Options
             yield f"{media_id} has another image"
 
 
-def wrong_staging(lake: Lake, raw: dict[str, bytes], options: Options) -> Iterator[str]:
+def wrong_staging(lake: Lake, raw: dict[str, bytes], options: Options, is_erased: bool = False) -> Iterator[str]:
     """Find staged rows that are damaged, or have other bytes than those of their raw files."""
     for key in lake.bucket.list("work/staged/"):
         batch_id, _, retried_by = key.removeprefix("work/staged/").removesuffix(".jsonl").partition("/")
@@ -111,6 +118,8 @@ def wrong_staging(lake: Lake, raw: dict[str, bytes], options: Options) -> Iterat
         for row in staged:
             has = None if row["image"] is None else row["image"]["bytes"]
             expected = _processed(raw.get(row["raw_key"] or "", b""), options)
+            if is_erased and has is None:
+                continue
             if (has, row["tensor"]) != (expected if row["status"] == "ok" else (None, None)):
                 yield f"{row['media_id']} has another image in {key}"
 
@@ -137,17 +146,18 @@ def _processed(body: bytes, options: Options) -> tuple[bytes, bytes | None]:
     return (b"", None) if isinstance(image, ImageRejectedError) else (image.image, image.tensor)
 
 
-def unlike_the_log(lake: Lake, rows: dict[str, dict[str, Any]]) -> list[str]:
+def unlike_the_log(lake: Lake, rows: dict[str, dict[str, Any]], is_erased: bool = False) -> list[str]:
     """Find differences between rows and the hash log, which has each image that is not flat and names no original."""
     log = lake.image_hashes
     entries = list(log.read(0, consistent=True))
-    originals = [name for entry in entries for name in log.names(entry.seq)]
+    # An erased hash has an empty name.
+    originals = [name for entry in entries for name in log.names(entry.seq) if name]
     wrong = [f"{number} times in the log: {name}" for name, number in Counter(originals).items() if number > 1]
     if len({entry.batch_id for entry in entries}) != len(entries):
         wrong.append("a batch is in the log twice")
     for media_id, row in rows.items():
         is_original = row["status"] == "ok" and row["duplicate_of"] is None and is_comparable(row)
-        if (media_id in originals) != is_original:
+        if (media_id in originals) != is_original and not (is_erased and is_original):
             wrong.append(f"{media_id} names {row['duplicate_of']}, and is in the log: {media_id in originals}")
         if row["status"] == "ok" and row["duplicate_of"] not in (None, *originals):
             wrong.append(f"{media_id} looks like {row['duplicate_of']}, which is no original")

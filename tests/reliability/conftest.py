@@ -16,8 +16,14 @@ __all__ = ["clients", "environment", "lake", "website"]
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     # One call of AWS after the other, so that the n-th is the same one in every run.
     for name in (
+        "erase_images.erasing.THREADS",
+        "find_erased.lists.THREADS",
+        "imagelake.lake.erasure_search.THREADS",
         "imagelake.lake.media_index.THREADS",
+        "imagelake.lake.open_items.THREADS",
         "imagelake.lake.parts.THREADS",
+        "imagelake.lake.suppression.THREADS",
+        "imagelake.lake.unmapping.THREADS",
         "transform.decisions.THREADS",
         "transform.results.THREADS",
         "reconcile.reconciliation._BATCHES_AT_ONCE",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from itertools import pairwise
+from typing import TypeVar
 
 from tests.reliability.audit import problems, unbalanced
 from tests.reliability.killer import Killer, Point
@@ -28,6 +29,7 @@ KINDS = {
 # How many of the states are finished.
 STATES = [8, full(None)]
 SEED = 2026
+Drawn = TypeVar("Drawn")
 # One picture of seven is gone.
 OPTIONS = {"batch_size": 3, "failure_tolerance_percent": 30}
 
@@ -60,7 +62,7 @@ def finish_each(
     points: dict[Stored, Point] = {}
     for point, state in left:
         points.setdefault(state, point)
-    for begin_with, point in _drawn(list(points.items()), states):
+    for begin_with, point in drawn(list(points.items()), states):
         with new_lake(begin_with) as lake:
             run_id = finish(lake)
             wrong = [*problems(lake, world.expected, may_fail=may_fail), *unbalanced(lake, run_id)]
@@ -68,7 +70,7 @@ def finish_each(
     return len(points)
 
 
-def _drawn(points: list[tuple[Stored, Point]], number: int | None) -> list[tuple[Stored, Point]]:
+def drawn(points: list[Drawn], number: int | None) -> list[Drawn]:
     """One from each of ``number`` equal parts, by chance."""
     if number is None:
         return points

@@ -61,4 +61,5 @@ class Killer:
             self._lock.release()
 
     def _keep(self, operation: str) -> None:
-        self._left.append((Point(len(self._left), operation, self._after is True), stored()))
+        last = self._left[-1][1] if self._left else None
+        self._left.append((Point(len(self._left), operation, self._after is True), stored(last)))

@@ -39,7 +39,7 @@ def test_batch_with_the_worst_images_is_complete_on_the_first_day(lake: Lake, we
         handler(event("transform", batch=planned.batch), Context())
     # Step Functions calls the function again.
     assert handler(event("transform", batch=planned.batch), Context()) == {
-        "ok": 60, "duplicate": 0, "rejected": 8, "failed": 0,
+        "ok": 60, "duplicate": 0, "rejected": 8, "failed": 0, "erased": 0,
     }  # fmt: skip
 
 

@@ -138,12 +138,21 @@ def new_lake(begin_with: Stored | None = None) -> Iterator[Lake]:
         yield lake
 
 
-def stored() -> Stored:
-    """Copy the contents of the lake. They are read from moto itself, which is faster than calls of AWS."""
+def stored(last: Stored | None = None) -> Stored:
+    """Copy the contents of the lake, unless it still holds what it held at ``last``.
+
+    They are read from moto itself, which is faster than calls of AWS.
+    """
     s3, dynamodb = stored_in_memory()
-    objects = sorted((key.name, key.etag, sorted(key.metadata.items())) for key in s3.buckets[BUCKET].keys.values())
+    keys = s3.buckets[BUCKET].keys
+    # A delete marker has no ETag.
+    objects = [
+        (key, [(one.etag, sorted(one.metadata.items())) if hasattr(one, "etag") else None for one in keys.getlist(key)])
+        for key in sorted(keys)
+    ]
     tables = {name: sorted(map(repr, table.all_items())) for name, table in dynamodb.tables.items()}
-    return Stored(repr((objects, tables)), pickle.dumps([vars(s3), vars(dynamodb)]))
+    contents = repr((objects, tables))
+    return last if last and last.contents == contents else Stored(contents, pickle.dumps([vars(s3), vars(dynamodb)]))
 
 
 def forget() -> None:

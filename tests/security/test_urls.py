@@ -203,7 +203,7 @@ def test_a_batch_of_hostile_urls_becomes_rows_and_no_connection(
     urls = [url for url in DIRECT if url.isprintable()][::4]
     planned = keep_plan(lake, plan(*(item(str(number), url) for number, url in enumerate(urls))))
     counts = transform.app.handler(event("transform", batch=planned.batch), Context())
-    assert counts == {"ok": 0, "duplicate": 0, "rejected": 0, "failed": len(urls)}
+    assert counts == {"ok": 0, "duplicate": 0, "rejected": 0, "failed": len(urls), "erased": 0}
     assert {row["error_code"] for row in Staging(lake.bucket, planned.batch).rows()} <= set(REFUSALS)
     assert (wire.made, wire.trapped) == ([], 0)
 

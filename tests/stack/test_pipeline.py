@@ -124,6 +124,15 @@ def test_report_shows_pictures_and_no_script(stack: Stack, sample: SampleServer)
     assert "<script" not in page
 
 
+def test_lake_at_a_glance_counts_the_run(stack: Stack, first_run: dict[str, Any]) -> None:
+    figures = json.loads(stack.read("reports/_glance.json"))
+    page = stack.read("reports/index.html").decode()
+    assert "run-1" in figures["counted"]
+    assert figures["images"] >= EXPECTED["ok"]
+    assert page.count("<figure ") == len(figures["newest"]) > 0
+    assert all(f'data-feed="{feed_id}"' in page for feed_id in figures["feeds"])
+
+
 def test_metrics_of_the_dashboard_are_sent_by_a_run(stack: Stack) -> None:
     sent = set()
     for line in stack.log_lines('"CloudWatchMetrics"'):

@@ -13,7 +13,7 @@ import pytest
 from check_input.run_input import MAX_FEEDS
 from fetch.pager import SECONDS_A_PAGE
 from fetch.stops import MAX_WAITS
-from tests.support.asl import MACHINE, RESOURCES, states
+from tests.support.asl import MACHINE, MACHINES, RESOURCES, states
 
 STATES = dict(states(MACHINE))
 IMAGES = 1_000_000
@@ -51,3 +51,19 @@ def test_history_of_a_million_images_is_short(feeds: int) -> None:
 def test_batches_are_executions_of_their_own() -> None:
     processor = STATES["For Each Batch"]["ItemProcessor"]["ProcessorConfig"]
     assert processor == {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+
+
+def test_express_children_end_before_their_limit() -> None:
+    # https://docs.aws.amazon.com/step-functions/latest/dg/choosing-workflow-type.html: five minutes. They have no
+    # history, so a state of another service's job could not wait for it; all of these call a function.
+    children = [
+        child
+        for machine in MACHINES.values()
+        for state in machine["States"].values()
+        if state["Type"] == "Map"
+        and state["ItemProcessor"].get("ProcessorConfig", {}).get("ExecutionType") == "EXPRESS"
+        for child in state["ItemProcessor"]["States"].values()
+        if child["Type"] == "Task"
+    ]
+    assert len(children) == 2
+    assert all(child["TimeoutSeconds"] < 300 for child in children)

@@ -102,6 +102,8 @@ def _parse(left: list[str], members: Any) -> tuple[dict[str, str], dict[str, Any
             parameters[names[option]] = True
         elif shape.type_name == "list":
             parameters[names[option]] = [left.pop(0)]
+        elif shape.type_name == "map":
+            parameters[names[option]] = json.loads(left.pop(0))
         else:
             value = left.pop(0)
             parameters[names[option]] = int(value) if shape.type_name in ("integer", "long") else value
@@ -120,6 +122,12 @@ def _s3(client: Any, *arguments: str) -> bytes:
         case "ls", "--recursive", url:
             entries = _listed(client, *_split(url))
             return "".join(f"{one['LastModified']} {one['Size']} {one['Key']}\n" for one in entries).encode()
+        case "ls", url:
+            bucket, prefix = _split(url)
+            entries = client.list_objects_v2(Bucket=bucket, Prefix=prefix, Delimiter="/").get("Contents", [])
+            # As AWS's own, it fails if there is nothing.
+            assert entries, f"nothing is in {url}"
+            return "".join(f"{one['LastModified']} {one['Size']} {Path(one['Key']).name}\n" for one in entries).encode()
         case "cp", url, "-":
             bucket, key = _split(url)
             content: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()

@@ -98,7 +98,7 @@ class Stack:
             row | {"_key": key, "_row": number}
             for key, etag in ((entry["Key"], entry["ETag"]) for entry in self._listed("lake/images/"))
             for number, row in enumerate(self._file(key, etag))
-            if row["media_url"].startswith(url)
+            if (row["media_url"] or "").startswith(url)
         ]
 
     def mapping(self) -> dict[str, dict[str, Any]]:
@@ -159,6 +159,10 @@ class Stack:
         notifications = list(self._received(self._mailbox))
         assert len(notifications) <= 1, "one notification a run"
         return notifications[0] if notifications else None
+
+    def received(self) -> Iterator[dict[str, Any]]:
+        """Take all notifications that came since the last call."""
+        return self._received(self._mailbox)
 
     def _received(self, url: str) -> Iterator[dict[str, Any]]:
         # The engine delivers to a queue before it answers the call that publishes.

@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import copyreg
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path, PurePath
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -52,6 +54,15 @@ def improved_moto() -> Iterator[None]:
             raise ClientError({"Error": {"Code": problem, "Message": "above a limit of AWS"}}, operation)
         return make_api_call(self, operation, params)
 
+    list_versions = S3Backend.list_object_versions
+
+    def list_versions_below(self: S3Backend, bucket_name: str, *, prefix: str = "", **more: Any) -> Any:
+        # moto would copy all versions of all objects first.
+        keys = self.get_bucket(bucket_name).keys
+        below = type(keys)({key: keys.getlist(key) for key in list(keys) if key.startswith(prefix)})
+        backend: Any = SimpleNamespace(get_bucket=lambda name: SimpleNamespace(keys=below))
+        return list_versions(backend, bucket_name, prefix=prefix, **more)
+
     with (
         # moto would add 1,300 URLs at every start, for programs that call AWS through requests.
         patch.object(moto.core.models, "RESPONSES_METHODS", []),
@@ -62,6 +73,7 @@ def improved_moto() -> Iterator[None]:
         patch.object(UserAgentString, "to_string", lambda self: "imagelake-tests"),
         patch.object(S3Response, "put_object", put_alone),
         patch.object(DynamoHandler, "transact_write_items", transact_alone),
+        patch.object(S3Backend, "list_object_versions", list_versions_below),
         patch.object(BaseClient, "_make_api_call", call_within_limits),
     ):
         yield
@@ -100,8 +112,24 @@ def calls_of_aws() -> tuple[type, str]:
 def stored_in_memory(account: str = "123456789012", region: str = "us-east-1") -> list[Any]:
     """moto: the attributes of these objects are all that S3 and DynamoDB store; a test can copy and restore them."""
     from moto.backends import get_backend
+    from moto.s3.utils import _VersionedKeyStore
 
+    # By itself, a pickle would have only the last version of each object.
+    copyreg.pickle(_VersionedKeyStore, lambda keys: (_VersionedKeyStore, ({key: keys.getlist(key) for key in keys},)))
     return [get_backend("s3")[account]["aws"], get_backend("dynamodb")[account][region]]
+
+
+def contents_in_memory(bucket: str) -> tuple[dict[str, list[Any]], dict[str, list[dict[str, Any]]]]:
+    """moto: every version of every object, ``None`` for a delete marker, and the items of every table."""
+    s3, dynamodb = stored_in_memory()
+    keys = s3.buckets[bucket].keys
+    objects = {
+        key: [(one.value, one.metadata) if hasattr(one, "value") else None for one in keys.getlist(key)] for key in keys
+    }
+    tables = {
+        name: [one.to_json()["Attributes"] for one in table.all_items()] for name, table in dynamodb.tables.items()
+    }
+    return objects, tables
 
 
 def is_allowed(grants: Iterable[tuple[str, str]], action: str, resource: str) -> bool:

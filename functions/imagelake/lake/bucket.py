@@ -196,9 +196,12 @@ class Bucket:
         return self._read(key, VersionId=version_id)[0]
 
     def delete_folder(self, prefix: str) -> None:
-        """Delete all versions of all objects below a prefix for ever."""
+        """Delete all versions of all objects below a prefix for ever.
+
+        The current one goes last, because an older one would take its place.
+        """
         for key, versions in self.all_versions_under(prefix).items():
-            for version_id in versions:
+            for version_id in reversed(versions):
                 self.delete_version(key, version_id)
 
     def delete_version(self, key: str, version_id: str) -> None:

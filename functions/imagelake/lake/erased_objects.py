@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -41,6 +41,7 @@ class Place(StrEnum):
     DISCARDED_RECORDS = "discarded_records"
     MEDIA_INDEX = "media_index"
     HASH_LOG = "hash_log"
+    BOOKMARKS = "bookmarks"
 
 
 class Change(NamedTuple):
@@ -75,12 +76,18 @@ class ErasedObjects:
         self._erasure_id = erasure_id
 
     def rewrite(
-        self, place: Place, key: str, content_type: str, change: Callable[[bytes, Version], Change | None]
+        self,
+        place: Place,
+        key: str,
+        content_type: str,
+        change: Callable[[bytes, Version], Change | None],
+        versions: Iterable[str] = (),
     ) -> Change | None:
         """Replace an object by what ``change`` makes of it, and delete its older versions; return the change made.
 
         ``change`` returns ``None`` if there is nothing to erase; then older versions go only if this erasure has
-        changed the object before. A missing object is no error.
+        changed the object before. A missing object is no error. A caller that knows the ``versions`` of the object
+        spares a second note.
         """
         made = None
         for _ in attempts(_TRIES):
@@ -91,7 +98,7 @@ class ErasedObjects:
             changed = change(body, version)
             if changed is None:
                 break
-            self.note(place, key, changed.items, body, changed.body, changed.reason)
+            self.note(place, key, changed.items, body, changed.body, changed.reason, versions)
             made = changed
             if changed.body is None:
                 # The next try finds either nothing, or what somebody has written in between.
@@ -127,8 +134,9 @@ class ErasedObjects:
 
     def remove(self, place: Place, key: str, items: Collection[str]) -> None:
         """Delete all versions of an object."""
-        if self._bucket.all_versions(key):
-            self.note(place, key, items)
+        versions = self._bucket.all_versions(key)
+        if versions:
+            self.note(place, key, items, versions=bodies_of(versions))
             self._bucket.delete(key)
         self._delete_older_versions(key)
 
@@ -140,6 +148,7 @@ class ErasedObjects:
         before: bytes | None = None,
         after: bytes | None = None,
         reason: str = "",
+        versions: Iterable[str] = (),
     ) -> None:
         """Add to the note of an object, or of an item of a table; what was noted before stays."""
         noted = self._read(key)
@@ -152,7 +161,7 @@ class ErasedObjects:
                 reason=reason or (noted.reason if noted else ""),
                 sha256_before=first,
                 sha256_after=_sha256(after),
-                versions=noted.versions if noted else [],
+                versions=sorted({*versions, *(noted.versions if noted else ())}),
             )
         )
 
@@ -170,10 +179,11 @@ class ErasedObjects:
         # A delete marker is no copy of the data: it goes too, and it is not counted.
         current = next(iter(versions), "")
         old = [one for one in versions if one != current or versions[one] is None]
-        bodies = {one for one in old if versions[one] is not None}
-        if bodies:
+        bodies = {one for one in bodies_of(versions) if one in old}
+        if not bodies <= {*noted.versions}:
             self._write(noted.model_copy(update={"versions": sorted({*noted.versions, *bodies})}))
-        for version_id in old:
+        # A delete marker goes last, because an older version would take its place.
+        for version_id in reversed(old):
             self._bucket.delete_version(key, version_id)
 
     def _read(self, key: str) -> ErasedObject | None:
@@ -184,6 +194,11 @@ class ErasedObjects:
 
     def _write(self, noted: ErasedObject) -> None:
         self._bucket.put_json(object_keys.erasure_note(self._erasure_id, noted.key), noted.model_dump(mode="json"))
+
+
+def bodies_of(versions: Mapping[str, str | None]) -> list[str]:
+    """Leave out delete markers."""
+    return [version_id for version_id, etag in versions.items() if etag is not None]
 
 
 def _value(line: bytes) -> Any:

@@ -24,6 +24,12 @@ class FoundItem(FrozenModel):
     raw_sha256: str | None = None
     with_copies: bool = False
 
+    def completed_by(self, earlier: FoundItem | None) -> FoundItem:
+        """Keep the bytes that an earlier search knew; a killed erasure may have deleted what says them."""
+        if self.raw_sha256 or earlier is None:
+            return self
+        return self.model_copy(update={"raw_sha256": earlier.raw_sha256})
+
 
 class Promotion(FrozenModel):
     """The duplicate that gets the image of an erased owner, and the keys of both dataset files."""

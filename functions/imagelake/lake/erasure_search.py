@@ -16,7 +16,7 @@ from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.erasure_found import Found, FoundItem, Promotion, Relink
 from imagelake.lake.media_index import MediaIndex, raw_image_id
-from imagelake.lake.open_items import OpenItem, open_items
+from imagelake.lake.open_items import OpenItem, open_items, planned_items
 from imagelake.lake.rows import Status
 from imagelake.lake.suppression import SuppressionList, hash_of
 from imagelake.run.aws import THREADS
@@ -39,6 +39,7 @@ class Search:
         self._entries: dict[str, Entry] = {}
         self._links: dict[str, list[str]] = {}
         self._open: list[OpenItem] = []
+        self._planned: list[OpenItem] = []
         # The number of items, new owners and new originals that are not changed yet.
         self.left = 0
 
@@ -49,6 +50,7 @@ class Search:
         """
         before = earlier or Found()
         self._open = open_items(self._bucket)
+        self._planned = planned_items(self._bucket, self._open)
         whole = {one: item for one, item in before.items.items() if item.with_copies}
         sha256s = {*selection.sha256, *before.with_copies}
         whole |= self._whole(selection)
@@ -59,11 +61,11 @@ class Search:
             near = self._linked_items(items, {Status.OK}, with_copies=True)
             sha256s |= self._owned(near)
             items |= near | self._copies(near, sha256s)
+        items = {one: item.completed_by(before.items.get(one)) for one, item in items.items()}
         found = before.model_copy(update={"items": items, "with_copies": sha256s})
         found = self._with_new_originals(self._with_new_owners(found))
-        self.left += len(
-            self._media_index.get_many(items).keys() | {one.item.media_id for one in self._open} & items.keys()
-        )
+        named = {one.item.media_id for one in [*self._open, *self._planned]}
+        self.left += len(self._media_index.get_many(items).keys() | named & items.keys())
         return found
 
     def _whole(self, selection: Selection) -> Items:
@@ -72,14 +74,18 @@ class Search:
         owners = self._media_index.get_many(map(raw_image_id, selection.sha256))
         media_ids = {*chain.from_iterable(of_authors), *(entry["owner"] for entry in owners.values())}
         authors = _listed(("author", one.source, one.author_id) for one in selection.authors)
-        opened = [one for one in self._open if authors.covers_item(one.item) or one.raw_sha256 in selection.sha256]
+        opened = [
+            one
+            for one in [*self._open, *self._planned]
+            if authors.covers_item(one.item) or one.raw_sha256 in selection.sha256
+        ]
         return self._items(media_ids, opened, with_copies=True)
 
     def _single(self, selection: Selection) -> Items:
         """Find the items of posts, and those that are named."""
         of_posts = (self._media_index.of_post(one.source, one.author_id, one.post_id) for one in selection.posts)
         names = _listed(name for name in selection.names if name[0] in ("post", "media"))
-        opened = [one for one in self._open if names.covers_item(one.item)]
+        opened = [one for one in [*self._open, *self._planned] if names.covers_item(one.item)]
         return self._items({*selection.media_ids, *chain.from_iterable(of_posts)}, opened)
 
     def _copies(self, items: Items, sha256s: Collection[str]) -> Items:

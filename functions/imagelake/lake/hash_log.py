@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -118,11 +118,11 @@ class HashLog:
         """Read the batch of each entry."""
         return {entry.seq: entry.batch_id for entry in self.read(0, consistent=True)}
 
-    def replace(self, seq: int, names: Mapping[str, str]) -> int:
+    def replace(self, seq: int, names: Mapping[str, str], before_change: Callable[[], object] = lambda: None) -> int:
         """Give originals of an entry other names; return their number.
 
         An original whose new name is empty loses its hash too. All others keep their places, their names and their
-        hashes.
+        hashes. ``before_change`` is called only if there is something to change.
         """
         for _ in attempts(_ERASE_TRIES):
             pieces = self._pieces(seq)
@@ -132,9 +132,10 @@ class HashLog:
                 return 0
             after = [names.get(name, name) for name in before]
             erased = [number for number in positions if not after[number]]
+            before_change()
             actions = self._replace_names(seq, pieces, after)
             actions += self._zero(seq, erased) if erased else []
-            if self._transact(actions):
+            if self._do(actions):
                 return len(positions)
         raise StorageUnavailableError(f"{self.table}: {_ERASE_TRIES} times another worker was first")
 
@@ -182,6 +183,28 @@ class HashLog:
                 }
             }
         ]
+
+    def _do(self, actions: list[TransactWriteItemTypeDef]) -> bool:
+        """Zero the hashes, then write the names; return ``False`` if a condition fails.
+
+        The names come last, because an erasure that was killed in between finds the hashes by them. A transaction
+        costs twice as much. It is needed if the names are in several items, which have to fit each other.
+        """
+        *_, last = actions
+        if len(actions) > 2 or "Delete" in last:
+            return self._transact(actions)
+        with aws_errors(self.table):
+            try:
+                for action in sorted(actions, key=lambda one: "Put" in one):
+                    if "Put" in action:
+                        self._dynamo.put_item(**action["Put"])
+                    else:
+                        self._dynamo.update_item(**action["Update"])
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                    raise
+                return False
+        return True
 
     def _transact(self, actions: list[TransactWriteItemTypeDef]) -> bool:
         """Do all of these writes or none; return ``False`` if a condition fails."""

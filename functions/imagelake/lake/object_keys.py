@@ -12,13 +12,17 @@ from collections.abc import Iterable
 
 from imagelake.run.models import Batch, Run
 
-# The folder of all open markers.
+# The folder of all open markers, and that of all plans.
 OPEN = "open/"
+PLANS = "work/plans/"
 # Stream records that Lambda has given up, in folders by mapping, shard, year, month and day.
 # https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
 DISCARDED_RECORDS = "aws/lambda/"
 # The oldest entries of the hash log.
 HASH_LOG_SNAPSHOT = "hash-log/snapshot"
+# The lake at a glance: its figures and its page. No run id starts with an underscore.
+GLANCE = "reports/_glance.json"
+GLANCE_PAGE = "reports/index.html"
 _PARQUET = re.compile(r"lake/images/source=(?P<source>[^/]+)/dt=(?P<dt>[^/]+)/(?P<batch_id>[^/.]+)\.parquet")
 
 

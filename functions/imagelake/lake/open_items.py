@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple
@@ -32,6 +32,24 @@ def open_items(bucket: Bucket) -> list[OpenItem]:
     with ThreadPoolExecutor(THREADS) as pool:
         found = pool.map(lambda key: list(_items(bucket, key)), bucket.list(object_keys.OPEN))
         return [item for items in found for item in items]
+
+
+def planned_items(bucket: Bucket, opened: Collection[OpenItem]) -> list[OpenItem]:
+    """Read the items in the plans of batches that are not open.
+
+    A run that planned an item before it was suppressed may have closed its batch since then, without an entry for it.
+    """
+    files = {one.key for one in opened}
+    with ThreadPoolExecutor(THREADS) as pool:
+        plans = pool.map(lambda key: _plan(bucket, key), bucket.list(object_keys.PLANS))
+        found = [(object_keys.parquet(plan.batch), plan) for plan in plans if plan is not None]
+    return [OpenItem(item, file, None, None, None) for file, plan in found if file not in files for item in plan.items]
+
+
+def _plan(bucket: Bucket, key: str) -> PlannedBatch | None:
+    with suppress(ObjectMissingError, DamagedObjectError):
+        return bucket.get_model(key, PlannedBatch)
+    return None
 
 
 def _items(bucket: Bucket, key: str) -> Iterator[OpenItem]:

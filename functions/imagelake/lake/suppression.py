@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 # Partitions of the table: all hashes, and one item with the version.
 _HASHES = "hashes"
+# Takes the place of an erased id where a text is needed.
+ERASED = "erased"
+# In front of an author's id that is part of another id, and behind it.
+_PARTS = re.compile("[/_]")
 _VERSION_ITEM: Mapping[str, AttributeValueTypeDef] = {"list": {"S": "version"}, "entry": {"S": "version"}}
 
 
@@ -61,6 +66,13 @@ class SuppressionList(NamedTuple):
     def has_feed(self, feed_id: str) -> bool:
         """Tell if a feed is that of a suppressed author alone, so that its name is the author's."""
         return self._has("feed", feed_id)
+
+    def has_post_id(self, source: str, post_id: str) -> bool:
+        """Tell if an id of a post has the id of a suppressed author in it, as those of Bluesky and Facebook do."""
+        parts = _PARTS.split(post_id)
+        return len(parts) > 1 and any(
+            self.has_author(source, part) or self.has_post(source, part, post_id) for part in parts
+        )
 
     def covers_item(self, item: Item | Mapping[str, Any]) -> bool:
         """Tell if a planned item or a row is suppressed; an erased row without ids is not."""

@@ -6,6 +6,7 @@ lists all errors.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from pydantic import AwareDatetime, NonNegativeInt
@@ -47,6 +48,7 @@ from imagelake.run.failures import CaughtError, Failure
 from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.models import (
     Batch,
+    BookmarkUpdate,
     FeedEntry,
     FeedPlan,
     FeedStatus,
@@ -161,12 +163,23 @@ class FeedResult(FrozenModel):
     outlook: Outlook | None = None
     error: CaughtError | None = None
 
+    def nameless(self) -> FeedResult:
+        """Return the result without the feed's name and its newest post, because its author is erased."""
+        feed = self.feed.model_copy(update={"name": self.feed.feed_id, "config": None})
+        bookmark = BookmarkUpdate(newest_id="", newest_at="")
+        plan = self.plan and self.plan.model_copy(update={"bookmark": bookmark})
+        return self.model_copy(update={"feed": feed, "plan": plan})
+
 
 class ReportRequest(FrozenModel):
     """A run and one result per feed."""
 
     run: Run
     results: list[FeedResult]
+
+    def nameless(self, is_erased: Callable[[str], bool]) -> list[FeedResult]:
+        """Return the results, without the names of the feeds with these ids."""
+        return [one.nameless() if is_erased(one.feed.feed_id) else one for one in self.results]
 
 
 class ReportResult(FrozenModel):

@@ -268,11 +268,13 @@ class FeedReconciliation(FrozenModel):
     """The checked result of one feed, stored as JSON.
 
     ``counts`` has ``planned`` (items of closed batches that this feed's batches claimed), one number per status, and
-    ``shared`` (items of another feed's batch, which has their rows, or is open and will make them).
+    ``shared`` (items of another feed's batch, which has their rows, or is open and will make them). ``image_bytes`` is
+    the size of the images in the rows of the closed batches.
     """
 
     status: ReconciliationStatus
     counts: dict[str, int]
+    image_bytes: int = 0
     errors: dict[str, int]
     open: list[OpenBatch]
     closed: list[Batch]

@@ -46,15 +46,19 @@ def test_stack_without_the_stream_has_none(engine: Engine, outputs: dict[str, st
 def test_data_is_kept_and_named(engine: Engine, outputs: dict[str, str]) -> None:
     engine.client("s3").put_object(Bucket=outputs["BucketName"], Key="lake/images/a.parquet", Body=b"PAR1")
     kept = {name for _, name in retained(engine.client("cloudformation"), STACK_NAME)}
-    tables = {outputs[f"{name}TableName"] for name in ("ImageKeys", "ImageHashes", "Bookmarks")}
-    assert kept == {outputs["BucketName"], *tables}
+    tables = {outputs[f"{name}TableName"] for name in ("ImageKeys", "ImageHashes", "Bookmarks", "Suppression")}
+    assert kept > {outputs["BucketName"], *tables}
+    # AWS names a secret by its ARN, the engine by its name.
+    (key,) = kept - {outputs["BucketName"], *tables}
+    assert key in outputs["SuppressionKeyArn"]
 
     done = destroy(engine, STACK_NAME)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert all(name in done.stdout.split("To remove")[0] and name in done.stdout.split("To remove")[1] for name in kept)
     assert engine.client("s3").list_objects_v2(Bucket=outputs["BucketName"])["KeyCount"] == 1
-    assert set(engine.client("dynamodb").list_tables()["TableNames"]) == kept - {outputs["BucketName"]}
+    assert set(engine.client("dynamodb").list_tables()["TableNames"]) == tables
+    assert engine.client("secretsmanager").describe_secret(SecretId=outputs["SuppressionKeyArn"])
     assert engine.client("stepfunctions").list_state_machines()["stateMachines"] == []
 
 

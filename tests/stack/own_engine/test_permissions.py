@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import time
@@ -20,6 +21,7 @@ from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.parts import Part, Parts
 from imagelake.lake.rows import Status
+from imagelake.run.models import PlannedBatch
 from local.deploy import ONLY_WITH_TLS, STACK_NAME, deploy
 from local.engine import REGION, Engine
 from local.stream import put_records
@@ -34,9 +36,10 @@ from tests.support.wire.webhook import PATH, Webhook
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "permissions.md").read_text()
 (MATRIX,) = re.findall(r"```text\n(.*?)```", DOCUMENT, re.DOTALL)
 # The grants that no call on the engine needs. Most are for what Lambda does in the function's name, which the engine
-# does without asking. No run here reads Facebook, the suppression list is empty, and no run resumes a batch, so
-# Transform looks for no raw image. No file of the rebuilds fails or is done again. And an object that is not there is
-# 404 to everybody, where S3 answers 403 to who may not list:
+# does without asking. No run here reads Facebook, no run resumes a batch, so Transform looks for no raw image, and no
+# record and no rebuild comes after the erasures. No file of the rebuilds fails or is done again. No rejected item has
+# the bytes of an erased one, and the log has few names. And an object that is not there is 404 to everybody, where S3
+# answers 403 to who may not list:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 OUT_OF_REACH = """
 kinesis:DescribeStream kinesis:DescribeStreamSummary kinesis:GetRecords kinesis:GetShardIterator kinesis:ListShards
@@ -49,7 +52,7 @@ s3:PutObject
     Bucket/aws/lambda/* IngestStream
     Bucket/hash-log/* Transform RebuildImages
 s3:ListBucket
-    Bucket IngestStream MapKeys Reconcile Report WriteParquet Unpack ReportRebuild
+    Bucket IngestStream MapKeys Reconcile Report WriteParquet Suppress EraseImages Unpack ReportRebuild
 secretsmanager:GetSecretValue
     imagelake/facebook-?????? Fetch Transform
     imagelake/bluesky Fetch
@@ -60,15 +63,19 @@ secretsmanager:GetSecretValue
     imagelake/bluesky-?????? Fetch
     imagelake/mastodon-?????? Fetch
     imagelake/x-?????? Fetch
-    SuppressionKey Fetch Validate Transform WriteParquet IngestStream Unpack
+    SuppressionKey IngestStream Unpack
 dynamodb:Query
-    SuppressionTable Fetch Validate Transform WriteParquet IngestStream Unpack
+    SuppressionTable IngestStream Unpack
+dynamodb:UpdateItem
+    ImageKeysTable EraseImages
+dynamodb:DeleteItem
+    ImageHashesTable EraseImages
 sqs:SendMessage
     AlertDeadLetters RelayAlert
 """
 ROLES = re.findall(r"^\| `(\w+)` \|", DOCUMENT, re.MULTILINE)
 # What the engine does in these roles' names, it does without asking; test_template.py has what they are for.
-SERVICES = ["Schedule", "ImagePipeline", "Rebuild"]
+SERVICES = ["Schedule", "ImagePipeline", "Erasure", "Rebuild"]
 FUNCTIONS = [role for role in ROLES if role not in SERVICES]
 ACCOUNT = "000000000000"
 HERE = f"{REGION}:{ACCOUNT}"
@@ -175,6 +182,17 @@ class Deployed:
             time.sleep(0.1)
         assert execution["status"] == "SUCCEEDED", execution
 
+    def erase(self, name: str, **erase: Any) -> dict[str, Any]:
+        """Run an erasure to its end, and return its output."""
+        states = self.engine.client("stepfunctions")
+        given = json.dumps({"erase": erase, "reason": "author_request", "reference": "ticket 17"})
+        arn = states.start_execution(stateMachineArn=self.names["Erasure"], name=name, input=given)["executionArn"]
+        while (execution := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
+            time.sleep(0.1)
+        assert execution["status"] == "SUCCEEDED", execution.get("cause")
+        output: dict[str, Any] = json.loads(execution["output"])
+        return output
+
     def wait(self, runs: int = 1) -> None:
         """Until there were so many runs and all have ended."""
         states, machine = self.engine.client("stepfunctions"), self.names["ImagePipeline"]
@@ -248,7 +266,7 @@ def test_document_has_every_role(deployed: Deployed) -> None:
 
 @pytest.fixture(scope="module")
 def ran(deployed: Deployed) -> Deployed:
-    """The stack after a run whose Map Keys had lost its policy, another run, when it had it again, and its retry.
+    """The stack after a run whose Map Keys had lost its policy, another run, when it had it again, its retry, erasures.
 
     After these, records of a stream: a post, of a picture that is there and of one that looks like it, and one that
     is no post. And a batch of which an attempt that died has left a part.
@@ -280,7 +298,8 @@ def ran(deployed: Deployed) -> Deployed:
         bucket = Bucket(deployed.names["Bucket"])
     bucket.put(object_keys.planned_batch(planned.batch), planned.model_dump_json().encode(), "application/json")
     Parts(bucket, planned.batch).write(0, Part(), [result(planned.items[0], Status.FAILED)])
-    bucket.put(object_keys.attempt(planned.batch, 0), b"{}", "application/json")
+    attempt = json.dumps({"media_id": planned.items[0].media_id}).encode()
+    bucket.put(object_keys.attempt(planned.batch, 0), attempt, "application/json")
     answer = deployed.engine.client("lambda").invoke(
         FunctionName=deployed.names["TransformFunction"],
         Payload=json.dumps(event("transform", batch=planned.batch)),
@@ -291,7 +310,57 @@ def ran(deployed: Deployed) -> Deployed:
     # The first one rejects every image that no other one refers to, the second one accepts them again.
     for name, size in (("rejects", 2000), ("accepts", 8)):
         deployed.rebuild(name, min_image_size=size)
+    run_erasures(deployed, planned, bucket)
+    assert deployed.run("after", failure_tolerance_percent=100) == "SUCCEEDED"
     return deployed
+
+
+def run_erasures(deployed: Deployed, planned: PlannedBatch, bucket: Bucket) -> None:
+    """Erase an image that the post of the stream shows too, then all authors, twice.
+
+    The batch of the attempt that died is open, and some of its objects are damaged. Lambda has given up records, and a
+    bookmark has the id of an author.
+    """
+    tables = deployed.engine.client("dynamodb")
+
+    def entry(media_id: str) -> dict[str, str]:
+        key = {"media_id": {"S": media_id}}
+        found = tables.get_item(TableName=deployed.names["ImageKeysTable"], Key=key)["Item"]
+        return {name: next(iter(value.values())) for name, value in found.items()}
+
+    shown = entry("cms/1/0")
+    assert shown["status"] == "duplicate"
+    source, _, account = entry(shown["duplicate_of"])["author"].partition("#")
+    bucket.put(object_keys.open_batch(planned.batch), planned.model_dump_json().encode(), "application/json")
+    records = [json.dumps({"author_id": author}).encode() for author in ("cms", "another")]
+    for number in (1, 2):
+        sent = [
+            {"kinesis": {"sequenceNumber": str(place), "data": base64.b64encode(one).decode()}}
+            for place, one in enumerate(records[:number])
+        ]
+        key = f"aws/lambda/mapping/shardId-0/2026/11/20/2026-11-20T01.02.03-{number}"
+        bucket.put_json(key, {"payload": {"Records": sent}})
+    reject = {"post_id": None, "raw": {"author_id": "cms"}}
+    bucket.put_lines("rejects/source=stream/dt=2026-11-20/another.jsonl", [reject])
+    batch_id = planned.batch.batch_id
+    for key in (
+        f"work/parts/{batch_id}/retry=damaged/00000",
+        f"work/plans/{batch_id}/damaged.json",
+        f"work/staged/{batch_id}/damaged.jsonl",
+        "reports/allowed/feeds/damaged.json",
+        object_keys.HASH_LOG_SNAPSHOT,
+    ):
+        bucket.put(key, b"damaged", "application/octet-stream")
+    author_id = planned.items[0].author_id
+    bookmark = {"feed_id": "bluesky-1", "newest_id": f"at://{author_id}/1", "newest_at": "2026-11-20T00:00:00.000000Z"}
+    tables.put_item(
+        TableName=deployed.names["BookmarksTable"], Item={name: {"S": value} for name, value in bookmark.items()}
+    )
+    found = deployed.erase("image", media_ids=[shown["duplicate_of"]])
+    assert found["receipt"]["subject"].endswith("1 items erased")
+    authors = [(source, account), ("stream", "cms"), ("bluesky", author_id)]
+    for name in ("authors", "authors-again"):
+        deployed.erase(name, authors=[{"source": source, "author_id": author} for source, author in authors])
 
 
 @pytest.mark.parametrize("role", FUNCTIONS)

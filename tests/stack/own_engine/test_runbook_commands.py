@@ -42,6 +42,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         for key in (
             "rejects/source=bluesky/dt=2026-11-22/run-1.jsonl",
             "open/feed/batch.json",
+            "erasures/receipt.json",
             "lake/images/a.parquet",
         ):
             engine.client("s3").put_object(Bucket=stack.bucket, Key=key, Body=b"x-ray")
@@ -60,6 +61,8 @@ def printed(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Printed:
     script = "\n".join(lines).replace("bluesky:alice.example", FEED).replace("instagram:#caturday", FEED)
     # The engine has one stack of this name in all regions, so objects and tables are copied to themselves.
     script = script.replace("eu-west-1", REGION).replace(".venv/bin/python", sys.executable)
+    # A person puts the id of a feed there. And the program would install its own environment.
+    script = script.replace("FEED_ID", "feed").replace("./imagelake", f"{sys.executable} -m local")
     command = ["bash", "-euo", "pipefail", "-c", script]
     with aws_cli.installed(tmp_path_factory.mktemp("bin"), stack.engine.client) as path:
         environment = stack.engine.environment() | {"PATH": path}
@@ -101,10 +104,17 @@ def test_commands_change_what_the_runbook_says(stack: Stack, printed: Printed) -
     assert json.loads(secret) == {"access_token": "..."}
     versions = client("s3").list_object_versions(Bucket=stack.bucket, Prefix="reports/run-1/run.json")["Versions"]
     assert len(versions) == 2
+    key = {"list": {"S": "version"}, "entry": {"S": "version"}}
+    version = client("dynamodb").get_item(TableName=stack.outputs["SuppressionTableName"], Key=key)["Item"]
+    assert version["number"] == {"N": "1"}
 
 
 def test_commands_print_what_the_runbook_says(printed: Printed) -> None:
-    assert "open/feed/batch.json" in printed_by(printed, "/open/")
+    assert "open/feed/batch.json" in printed_by(printed, '$BUCKET/open/"')
+    found = printed_by(printed, "FEED_ID")
+    assert re.search(r"\bbluesky-[0-9a-f]{16}\b", found)
+    assert found.endswith(" batch.json\n")
+    assert printed_by(printed, "/erasures/").endswith(" receipt.json\n")
     assert printed_by(printed, "/rejects/").endswith("/run-1.jsonl\nx-ray")
     assert '"status": "FAILED"' in printed_by(printed, "describe-execution")
     assert "2 items copied to" in printed_by(printed, "copy_table")

@@ -42,7 +42,7 @@ from tests.support.erasure_steps import (
     versions,
 )
 from tests.support.factories import decide, item, keep_plan, keep_rows
-from tests.support.fake_lake import BUCKET, IMAGE_HASHES, SUPPRESSION_KEY, SUPPRESSIONS, Lake
+from tests.support.fake_lake import BOOKMARKS, BUCKET, IMAGE_HASHES, SUPPRESSION_KEY, SUPPRESSIONS, Lake
 from tests.support.private_parts import calls_of_aws
 from transform.duplicates import mark_duplicates
 
@@ -421,3 +421,70 @@ def test_notes_for_the_receipt_and_no_name_in_logs(lake: Lake, capsys: pytest.Ca
         "media_index": ([media_id("one")], 0),
     }
     assert FoundObjects(lake.bucket, erasure["erasure_id"], erasure["execution_arn"]).read().items
+
+
+class TestBookmarks:
+    """https://atproto.com/specs/at-uri-scheme has the form of Bluesky's ids, which begin with that of the author."""
+
+    def ids(self) -> dict[str, str]:
+        items = client("dynamodb").scan(TableName=BOOKMARKS)["Items"]
+        return {item["feed_id"]["S"]: item["newest_id"]["S"] for item in items if "newest_id" in item}
+
+    def test_ids_of_the_authors_posts_are_erased(self, lake: Lake) -> None:
+        others = {
+            "bluesky-2": f"at://{BOB}/app.bsky.feed.post/1",
+            # Another network's author of the same id, an id without an author, and text that only begins alike.
+            "facebook-3": f"{ALICE}_1",
+            "bluesky-4": "17",
+            "bluesky-5": f"at://{ALICE}b/app.bsky.feed.post/1",
+        }
+        for feed_id, newest_id in {"bluesky-1": f"at://{ALICE}/app.bsky.feed.post/1", **others}.items():
+            lake.put_bookmark(feed_id, newest_id, "2026-04-01T00:00:00.000000Z")
+        client("dynamodb").put_item(TableName=BOOKMARKS, Item={"feed_id": {"S": "bluesky-6"}})
+        for _ in range(2):
+            erase(lake, check(authors=[name(ALICE)]))
+            assert self.ids() == {"bluesky-1": "erased", **others}
+
+    def test_id_of_an_erased_post(self, lake: Lake) -> None:
+        ids = {f"bluesky-{number}": f"at://{ALICE}/app.bsky.feed.post/{number}" for number in (1, 2)}
+        for feed_id, newest_id in ids.items():
+            lake.put_bookmark(feed_id, newest_id, "2026-04-01T00:00:00.000000Z")
+        erase(lake, check(posts=[{**name(ALICE), "post_id": ids["bluesky-1"]}]))
+        assert self.ids() == ids | {"bluesky-1": "erased"}
+
+    def test_bookmark_that_a_run_moves_meanwhile_stays(self, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+        lake.put_bookmark("bluesky-1", f"at://{ALICE}/app.bsky.feed.post/1", "2026-04-01T00:00:00.000000Z")
+
+        def note(*_: Any) -> None:
+            lake.put_bookmark("bluesky-1", f"at://{BOB}/app.bsky.feed.post/9", "2026-04-02T00:00:00.000000Z")
+
+        monkeypatch.setattr("erase_images.bookmarks.ErasedObjects.note", note)
+        erase(lake, check(authors=[name(ALICE)]))
+        assert self.ids() == {"bluesky-1": f"at://{BOB}/app.bsky.feed.post/9"}
+
+
+@pytest.mark.parametrize(("operation", "place"), [("UpdateItem", "hash_log"), ("DeleteItem", "media_index")])
+def test_killed_after_a_change_it_still_has_the_note(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, operation: str, place: str
+) -> None:
+    log_hashes(lake, close(lake, shown("one")), "one")
+    erasure = check(authors=[name(ALICE)])
+    for step in STEPS[: STEPS.index("erase_images")]:
+        do(step, erasure)
+    erase_rows(lake, erasure)
+    client_class, method = calls_of_aws()
+    make = getattr(client_class, method)
+
+    def call_and_die(self: Any, called: str, arguments: dict[str, Any]) -> Any:
+        answer = make(self, called, arguments)
+        # The entry of a raw image goes before those of items.
+        if called == operation and "sha256/" not in str(arguments.get("Key")):
+            raise Killed
+        return answer
+
+    with monkeypatch.context() as dying:
+        dying.setattr(client_class, method, call_and_die)
+        with pytest.raises(Killed):
+            call("erase_images", erasure=erasure)
+    keys = lake.bucket.list(object_keys.erasure_notes(erasure["erasure_id"]))
+    assert place in {lake.bucket.get_json(key)["place"] for key in keys}

@@ -249,6 +249,25 @@ def test_feed_of_the_author_loses_its_name_everywhere(lake: Lake) -> None:
     assert [key for key in versions("raw/") if key.endswith("/" + feed.feed_id + ".json")] == []
 
 
+@pytest.mark.parametrize("entry", [{"post": {"record": {"text": "own words"}}}, {"text": "own words"}, ["own words"]])
+def test_entries_that_are_no_posts_leave_the_feed_of_the_author(lake: Lake, entry: Any) -> None:
+    """An entry of Instagram's own listing has no author: it is in the feed of the account that lists it.
+
+    https://developers.facebook.com/docs/instagram-platform/instagram-graph-api/reference/ig-user/media
+    """
+    put_page(lake, ALICE, Response(200, {}, json.dumps({"feed": [{"post": view("3a")}, entry]}).encode(), ACCOUNT_URL))
+    put_page(lake, CATS, search(view("3b", BOB)))
+    line = {"kind": "post", "post_id": None, "reason": "no post", "raw": entry, "author_ids": []}
+    for feed in (ALICE, CATS):
+        lake.bucket.put_lines(object_keys.rejects(RUN, "bluesky", feed.feed_id), [line])
+    request_erasure(lake, authors=[name("bluesky", DID)])
+    assert erase("bluesky") == {"changed": 3, "erased": 3}
+    assert read_page(lake, ALICE) == (b"", None)
+    assert not lake.bucket.exists(definition_key(ALICE))
+    assert lake.bucket.get_lines(object_keys.rejects(RUN, "bluesky", ALICE.feed_id)) == []
+    assert lake.bucket.get_lines(object_keys.rejects(RUN, "bluesky", CATS.feed_id)) == [line]
+
+
 def test_single_post_leaves_the_name_of_its_feed(lake: Lake) -> None:
     feed = ALICE
     body = json.dumps({"feed": [{"post": view("3a")}, {"post": view("3b")}]}).encode()

@@ -755,3 +755,32 @@ def test_page_is_not_stored_if_the_posts_cannot_be_removed(
     with pytest.raises(SourceChangedError):
         read()
     assert lake.bucket.list("raw/") == []
+
+
+@pytest.mark.parametrize(
+    ("post_id", "expected"),
+    [
+        ("at://did:plc:bob/app.bsky.feed.post/1", "erased"),
+        ("did:plc:bob_17", "erased"),
+        ("at://did:plc:bobby/app.bsky.feed.post/1", "at://did:plc:bobby/app.bsky.feed.post/1"),
+        ("17", "17"),
+    ],
+)
+def test_bookmark_has_no_id_of_a_suppressed_author(lake: Lake, network: Network, post_id: str, expected: str) -> None:
+    """https://atproto.com/specs/at-uri-scheme has the form of Bluesky's ids, which begin with that of the author."""
+    lake.suppress(BOB)
+    network.put_pages(page(post(post_id, author_id="did:plc:bob", posted_at=LATER), post("one")))
+    answer = read()
+    assert (answer["newest_id"], answer["newest_at"][:16]) == (expected, LATER.isoformat()[:16])
+
+
+def test_pages_of_a_suppressed_feed_have_no_body_no_url_and_no_definition(lake: Lake, network: Network) -> None:
+    """The URL and the definition name the account."""
+    lake.suppress(BOB, ("feed", ENTRY.feed_id))
+    repost = Reject("r2", "a repost", {"by": "did:plc:carol"})
+    network.put_pages(page(post("two", author_id="did:plc:bob"), rejects=(repost,), cursor="1"), page(post("one")))
+    read()
+    for number in range(2):
+        body, version = lake.bucket.get_with_version(raw_key(number))
+        assert (gzip.decompress(body), version.metadata) == (b"", {"url": "", "status": "200"})
+    assert not lake.bucket.exists(DEFINITION)

@@ -257,9 +257,10 @@ class TestSameBytes:
 
 class TestTries:
     def test_results_of_a_killed_try_are_united_with_new_ones(self, lake: Lake) -> None:
-        """The first execution was killed after it had deleted the entries of one of two items."""
+        """The first execution was killed after it had deleted the plan and the entries of one of two items."""
         first, second = close(lake, shown("one")), close(lake, shown("two", sha256=OTHER), dt="2026-04-02")
         find(suppressed(authors=[name(ALICE)]))
+        lake.bucket.delete(object_keys.planned_batch(first.batch))
         client("dynamodb").delete_item(TableName="image-keys", Key={"media_id": {"S": media_id("one")}})
         erasure = suppressed("started-again", authors=[name(ALICE)])
         assert find(erasure)["left"] == 3

@@ -339,3 +339,19 @@ def test_suppressed_posts_are_not_staged(lake: Lake, machine: Machine) -> None:
     assert staged(lake) == [post(1)]
     assert consume(post(3, author_id="bob"), first=2) == []
     assert (staged(lake), len(machine.started)) == ([post(1)], 1)
+
+
+def test_rejects_that_name_a_suppressed_author_are_not_stored(lake: Lake, machine: Machine) -> None:
+    lake.suppress(("author", "stream", "bob"), ("author", "stream", "bob@social.example"), ("media", "cms/5/0"))
+    of_mastodon = {"source": "mastodon", "server": "social.example", "raw": {"account": {"acct": "bob"}}}
+    gone: list[dict[str, Any]] = [
+        post(2, author_id="bob", posted_at="never"),
+        {"schema": "imagelake.raw/1", **of_mastodon},
+        post(5, posted_at="never"),
+        {"by": ["bob"]},
+    ]
+    kept: list[Any] = [post(1, posted_at="never"), b"no JSON of bob", {"author": "bobby"}]
+    assert consume(*gone, *kept) == []
+    assert [base64.b64decode(reject["raw"]["data_base64"]) for reject in rejects(lake)] == [
+        one if isinstance(one, bytes) else json.dumps(one).encode() for one in kept
+    ]

@@ -16,7 +16,7 @@ from imagelake.run.aws import client
 from imagelake.run.errors import DamagedObjectError, ReconciliationError
 from imagelake.run.models import PlannedBatch
 from reconcile.app import handler
-from tests.support.factories import ENTRY, RUN, Context, event, item, keep_file, keep_plan, plan, result, stage
+from tests.support.factories import ENTRY, RUN, Context, event, item, jpeg, keep_file, keep_plan, plan, result, stage
 from tests.support.fake_lake import IMAGE_KEYS, Lake
 from tests.support.sent_metrics import sent_metrics
 
@@ -65,6 +65,7 @@ def test_counts_when_everything_agrees(lake: Lake) -> None:
     assert reconciliation(lake) == {
         "status": "complete",
         "counts": counts,
+        "image_bytes": 4 * len(jpeg()),
         "errors": {"corrupt": 1, "not_found": 1},
         "open": [],
         "closed": [one.batch.model_dump(), two.batch.model_dump()],

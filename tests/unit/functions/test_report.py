@@ -7,7 +7,6 @@ import io
 import json
 import re
 import shlex
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -36,6 +35,7 @@ from tests.support.factories import (
 )
 from tests.support.fake_lake import Lake
 from tests.support.feed_results import closed, done
+from tests.support.page_tags import Tags
 
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(1)> &amp; \u202e"""
 
@@ -47,28 +47,6 @@ def report(*results: dict[str, Any]) -> dict[str, Any]:
 
 def page(lake: Lake) -> str:
     return lake.bucket.get(object_keys.html_report(RUN.run_id)).decode()
-
-
-class Tags(HTMLParser):
-    """Every tag and attribute of a page, as a browser sees them."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def sources(self) -> list[str]:
-        return [str(attrs["src"]) for tag, attrs in self.found if tag == "img"]
-
-    def links(self) -> list[str]:
-        return [str(attrs["href"]) for tag, attrs in self.found if tag == "a" and "href" in attrs]
 
 
 def test_example_event(lake: Lake) -> None:
@@ -265,7 +243,7 @@ def test_page_when_everything_is_hostile(lake: Lake) -> None:
     text = page(lake)
     tags = Tags(text)
     assert {tag for tag, _ in tags.found}.isdisjoint({"script", "iframe", "link", "object", "form"})
-    assert tags.links() == ["#image-0", "#images"]
+    assert tags.links() == ["#image-0", "#images", "../index.html"]
     assert not [name for _, attrs in tags.found for name in attrs if name.startswith("on")]
     assert len(tags.sources()) == 1
     assert all(src.startswith("data:image/jpeg;base64,") for src in tags.sources())
@@ -305,7 +283,7 @@ def test_page_links_to_posts_on_the_web_only(lake: Lake, permalink: str | None, 
     posts = [attrs for tag, attrs in tags.found if tag == "a" and attrs.get("rel")]
     assert [attrs["href"] for attrs in posts] == [permalink] * 2 * linked
     assert {attrs["rel"] for attrs in posts} <= {"noopener noreferrer nofollow"}
-    assert tags.links() == [*[permalink] * linked, "#image-0", *[permalink] * linked, "#images"]
+    assert tags.links() == [*[permalink] * linked, "#image-0", *[permalink] * linked, "#images", "../index.html"]
     assert "secret" not in tags.text
 
 
@@ -394,3 +372,25 @@ def test_contact_sheet_when_staging_has_expired(lake: Lake) -> None:
     lake.bucket.delete(object_keys.staged(made.batch))
     assert report(result_of_feed)["outcome"] == "ok"
     assert Tags(page(lake)).sources() == []
+
+
+def test_feed_of_an_erased_author_has_its_id_as_its_name(lake: Lake) -> None:
+    """Whoever reads a report must not find the author, even while the feed is still in the parameter."""
+    lake.suppress(("feed", ENTRY.feed_id))
+    cause = json.dumps({"errorMessage": f"{ENTRY.feed_id}: no such account"})
+    answer = report(failed("FeedNotFoundError", ENTRY, cause), up_to_date(OTHER_ENTRY))
+    stored = lake.bucket.get(object_keys.run_summary(RUN.run_id)).decode()
+    for text in (stored, page(lake), answer["message"]):
+        assert ENTRY.name not in text
+        assert ENTRY.feed_id in text
+    assert OTHER_ENTRY.name in stored
+    (feed, _) = json.loads(stored)["feeds"]
+    assert (feed["name"], feed["config"]) == (ENTRY.feed_id, None)
+
+
+def test_feed_of_an_erased_author_has_no_newest_post(lake: Lake) -> None:
+    lake.suppress(("feed", ENTRY.feed_id))
+    bookmark = {"newest_id": "at://did:plc:bob/app.bsky.feed.post/1", "newest_at": "2026-04-01T00:00:00.000000Z"}
+    report(up_to_date(ENTRY, bookmark=bookmark), up_to_date(OTHER_ENTRY, bookmark=bookmark))
+    feeds = lake.bucket.get_json(object_keys.run_summary(RUN.run_id))["feeds"]
+    assert [feed["plan"]["bookmark"] for feed in feeds] == [{"newest_id": "", "newest_at": ""}, bookmark]

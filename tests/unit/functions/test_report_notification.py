@@ -138,6 +138,7 @@ def test_message_links_to_the_console_of_its_partition(lake: Lake, partition: st
         f"Execution: {console}/states/home?region={region}#/v2/executions/details/{arn}",
         f"Report:    {console}/s3/object/lake?region={region}&prefix=reports/daily-2026-04-01/index.html",
         f"Objects:   {console}/s3/buckets/lake?region={region}&prefix=reports/daily-2026-04-01/",
+        f"Lake:      {console}/s3/object/lake?region={region}&prefix=reports/index.html",
         "Runbook:   https://example.com/runbook",
     ]
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
 from imagelake.lake.erased_objects import ErasedObjects, Place
 from imagelake.lake.suppression import hash_of
 from imagelake.run.aws import client
@@ -66,6 +68,14 @@ def test_receipt_counts_and_names_nobody(noted: Lake) -> None:
         assert "ticket 17" in text
 
 
+@pytest.mark.parametrize("place", [Place.RAW_PAGES, Place.REJECTS, Place.FAILURE_LISTS, Place.REPORT_PAGES])
+def test_posts_and_lines_are_no_media_items(noted: Lake, place: Place) -> None:
+    ErasedObjects(noted.bucket, ID).note(place, "some/page", ["hash of a post", "hash of another"])
+    handler(event("write_receipt"), Context())
+    (receipt,) = receipts(noted).values()
+    assert receipt["items"] == 1
+
+
 def test_what_remains_has_its_last_day(noted: Lake) -> None:
     handler(event("write_receipt"), Context())
     (receipt,) = receipts(noted).values()
@@ -89,6 +99,18 @@ def test_erasure_that_runs_again_without_finding_anything_keeps_its_receipt(note
     noted.bucket.put_json(object_keys.erasure_request(ID), REQUEST)
     assert handler(event("write_receipt"), Context()) == first
     assert receipts(noted) == before
+    versions = client("s3").list_object_versions(Bucket=BUCKET, Prefix="erasures/")["Versions"]
+    assert [one["Key"] for one in versions] == [f"erasures/{ID}.html", f"erasures/{ID}.json"]
+
+
+@pytest.mark.parametrize("place", [Place.RAW_PAGES, Place.REJECTS, Place.FAILURE_LISTS, Place.BOOKMARKS])
+def test_posts_and_lines_do_not_count_as_items(noted: Lake, place: Place) -> None:
+    """docs/erasure.md: items are media items; a raw page has whole posts, and a post is in several pages."""
+    ErasedObjects(noted.bucket, ID).note(place, "some/key", ["a hash of a post", "of another one"])
+    handler(event("write_receipt"), Context())
+    (receipt,) = receipts(noted).values()
+    assert receipt["items"] == 1
+    assert {one["place"]: one["erased"] for one in receipt["places"]}[place] == 2
 
 
 def test_killed_after_the_receipt_it_writes_no_second_one(noted: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,6 +118,23 @@ def test_killed_after_the_receipt_it_writes_no_second_one(noted: Lake, monkeypat
         killed.setattr("imagelake.lake.bucket.Bucket.delete_folder", lambda self, prefix: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             handler(event("write_receipt"), Context())
+    handler(event("write_receipt"), Context())
+    assert list(receipts(noted)) == [f"erasures/{ID}.json"]
+    assert len(noted.bucket.all_versions(f"erasures/{ID}.html")) == 1
+
+
+@pytest.mark.parametrize("calls", range(1, 8))
+def test_killed_while_it_deletes_working_objects_it_writes_no_second_receipt(
+    noted: Lake, monkeypatch: pytest.MonkeyPatch, calls: int
+) -> None:
+    # A note has older versions, which say less than the current one.
+    ErasedObjects(noted.bucket, ID).note(Place.RAW_IMAGES, "raw/images/ab/abcd", ["bluesky/two"])
+    delete, left = Bucket.delete_version, iter(range(calls))
+    with monkeypatch.context() as killed:
+        killed.setattr(Bucket, "delete_version", lambda *call: (next(left), delete(*call)))
+        with suppress(StopIteration):
+            handler(event("write_receipt"), Context())
+    noted.bucket.put_json(object_keys.erasure_request(ID), REQUEST)
     handler(event("write_receipt"), Context())
     assert list(receipts(noted)) == [f"erasures/{ID}.json"]
 

@@ -8,7 +8,7 @@ import pytest
 
 import map_keys.app
 from imagelake.lake import object_keys
-from imagelake.lake.erasure_found import Found
+from imagelake.lake.erasure_found import Found, FoundItem
 from imagelake.lake.erasure_search import Search
 from imagelake.lake.rows import Row, Status
 from imagelake.run.erasure_models import Selection
@@ -149,3 +149,35 @@ def test_items_of_open_batches_are_found(lake: Lake) -> None:
     assert search(lake, authors=[name(BOB)]).open_batches == {key: both}
     assert search(lake, posts=[name(BOB, post_id="two")]).open_batches == {key: media_ids("two")}
     assert search(lake, media_ids=media_ids("three")).open_batches == {key: media_ids("three")}
+
+
+@pytest.mark.parametrize("selection", [{"authors": [name(BOB)]}, {"posts": [name(BOB, post_id="two")]}])
+def test_bytes_that_an_earlier_search_knew_stay_after_the_part_has_changed(
+    lake: Lake, selection: dict[str, Any]
+) -> None:
+    keep_plan(lake, plan(item("two", author_id=BOB)))
+    lake.bucket.put_once(object_keys.raw_image(SHA256), b"raw")
+    (media_id,) = media_ids("two")
+    earlier = Found(items={media_id: FoundItem(key="any", raw_sha256=SHA256)})
+    found = Search(lake.media_index, lake.bucket).find(Selection.model_validate(selection), earlier)
+    assert found.items[media_id].raw_sha256 == SHA256
+    assert found.raw_images == {object_keys.raw_image(SHA256)}
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [{"authors": [name(BOB)]}, {"posts": [name(BOB, post_id="two")]}, {"media_ids": media_ids("two")}],
+)
+def test_plan_of_a_batch_that_was_closed_without_an_entry_is_found(lake: Lake, selection: dict[str, Any]) -> None:
+    planned = keep_plan(lake, plan(item("one"), item("two", author_id=BOB)))
+    # A run planned it before the suppression, and closed it after that: its row has no ids.
+    lake.bucket.delete(object_keys.open_batch(planned.batch))
+    search_of = Search(lake.media_index, lake.bucket)
+    found = search_of.find(Selection.model_validate(selection))
+    assert found.open_batches == {object_keys.parquet(planned.batch): media_ids("two")}
+    assert search_of.left == 1
+
+
+def test_damaged_plan_of_a_closed_batch_is_passed_over(lake: Lake) -> None:
+    lake.bucket.put("work/plans/damaged.json", b"{", "application/json")
+    assert search(lake, authors=[name(BOB)]).items == {}

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from imagelake import __version__
 from local.__main__ import main
-
-
-@pytest.fixture(autouse=True)
-def _own_signal_handler() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def test_demo_names_the_port_when_it_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

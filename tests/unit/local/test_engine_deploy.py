@@ -72,6 +72,7 @@ MACHINE = {
                     },
                     "For Each Batch": {
                         "Type": "Map",
+                        "Label": "Batches",
                         "ToleratedFailurePercentage": 100,
                         "ItemReader": {
                             "Resource": "arn:aws:states:::s3:getObject",
