@@ -82,7 +82,7 @@ def test_damaged_raw_image_is_a_warning(stack: Stack, closed: dict[str, str]) ->
 
 
 def test_damaged_file_fails_the_rebuild_and_no_other_file(stack: Stack, closed: dict[str, str]) -> None:
-    damaged = stack.keys("lake/")[0]
+    damaged = stack.keys("lake/images/")[0]
     with replaced(stack, damaged, b"PAR1, but no file"):
         execution = execute(stack, "rebuild-failed", encode_quality=40)
     assert (execution["status"], execution["error"]) == ("FAILED", "RebuildIncomplete")

@@ -1,4 +1,4 @@
-"""What an entry of the media index says about the row of its item."""
+"""The values in an entry of the media index that follow from the row of its item."""
 
 from __future__ import annotations
 
