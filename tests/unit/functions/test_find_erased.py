@@ -261,7 +261,7 @@ class TestSameBytes:
 
 class TestTries:
     def test_results_of_a_killed_try_are_united_with_new_ones(self, lake: Lake) -> None:
-        """The first execution was killed after it had deleted the entries of one of two items, and before that the plan."""
+        """The first execution was killed after it had deleted the plan and the entries of one of two items."""
         first, second = close(lake, shown("one")), close(lake, shown("two", sha256=OTHER), dt="2026-04-02")
         find(suppressed(authors=[name(ALICE)]))
         lake.bucket.delete(object_keys.planned_batch(first.batch))
