@@ -79,6 +79,8 @@ def test_retry_of_a_run_from_before_the_erasure_brings_nothing_back(erased_world
 def test_working_objects_that_have_expired_are_not_needed(erased_world: ErasedWorld) -> None:
     with lake_of() as lake:
         erased_world.fill(lake)
+        # This closes the open batches.
+        execute(lake, "run-4", FEEDS, dt=DAYS[4], **OPTIONS)
         # The rule of the bucket leaves delete markers, and older versions for another month.
         for key in lake.bucket.list("work/"):
             lake.bucket.delete(key)
