@@ -33,12 +33,6 @@ def erased_world(one_thread: None, clients: None, website: WebServer, monkeypatc
     return ErasedWorld(website, monkeypatch)
 
 
-def of_alice(world: ErasedWorld) -> set[str]:
-    return {one for one, author in world.authors.items() if author == ALICE} | {
-        "bluesky/bob/b-copy/0", "bluesky/bob/b-copy2/0",
-    }  # fmt: skip
-
-
 def test_warm_worker_finds_no_erased_hash_and_saves_none(
     erased_world: ErasedWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,7 +50,7 @@ def test_warm_worker_finds_no_erased_hash_and_saves_none(
         assert not lake.bucket.all_versions(object_keys.HASH_LOG_SNAPSHOT)
         # The cache of this process is the one from before the erasure; this image looks like an erased one.
         erased_world.post("bob", "b-late", BOB, "ok", photo(2, quality=50))
-        assert wrong(lake, erased_world, of_alice(erased_world)) == []
+        assert wrong(lake, erased_world, erased_world.erased_with(ALICE)) == []
         (late,) = (row for row in rows(lake) if row["media_id"] == "bluesky/bob/b-late/0")
         assert (late["status"], late["duplicate_of"]) == ("ok", None)
         warm.save_old_entries("2026-06-01")
@@ -73,7 +67,7 @@ def test_retry_of_a_run_from_before_the_erasure_brings_nothing_back(erased_world
             execute(lake, f"retry-of-{run_id}", FEEDS, dt=DAYS[5], retry=retried, **OPTIONS)
         # An open batch of the other account is resumed too.
         assert sorted(erased_world.downloads()[downloads:]) == ["/media/bob-b-planned.jpg", "/media/bob-gone.jpg"]
-        assert wrong(lake, erased_world, of_alice(erased_world)) == []
+        assert wrong(lake, erased_world, erased_world.erased_with(ALICE)) == []
 
 
 def test_working_objects_that_have_expired_are_not_needed(erased_world: ErasedWorld) -> None:
@@ -85,4 +79,4 @@ def test_working_objects_that_have_expired_are_not_needed(erased_world: ErasedWo
         for key in lake.bucket.list("work/"):
             lake.bucket.delete(key)
         erase(lake, of_author(ALICE))
-        assert wrong(lake, erased_world, of_alice(erased_world)) == []
+        assert wrong(lake, erased_world, erased_world.erased_with(ALICE)) == []
