@@ -32,6 +32,11 @@ ALICE, BOB = "did:plc:alice", "did:plc:bob"
 FEEDS = ["bluesky:alice.example", "bluesky:bob.example"]
 DAYS = ["2026-04-01", "2026-04-02", "2026-04-03", "2026-04-04", "2026-04-05", "2026-04-06"]
 OPTIONS = {"batch_size": 3, "failure_tolerance_percent": 80}
+# Items of the other author with bytes that this one's items own.
+_COPIES = {
+    ALICE: {"bluesky/bob/b-copy/0", "bluesky/bob/b-copy2/0"},
+    BOB: {"bluesky/alice/a-copy/0", "bluesky/alice/a-open-copy/0"},
+}
 LOST = Answer(b"gone", 404)
 _TIMES = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)|execution:Erasure:[\w-]+|executions/details/[\w:-]+")
 
@@ -76,6 +81,10 @@ class ErasedWorld:
     def downloads(self) -> list[str]:
         """The paths of the images that were requested."""
         return [path for path in self._website.asked if path.startswith("/media/")]
+
+    def erased_with(self, author: str) -> set[str]:
+        """Return the items of an author, and those of the other one that show the author's images."""
+        return {one for one, its_author in self.authors.items() if its_author == author} | _COPIES[author]
 
     def fill(self, lake: Lake) -> None:
         """Let some days pass. At the end, one batch of each feed is open."""

@@ -53,20 +53,13 @@ def turns(erased_world: object, monkeypatch: pytest.MonkeyPatch) -> Turns:
     return Turns(monkeypatch)
 
 
-def of_bob(world: ErasedWorld) -> set[str]:
-    """What an erasure of Bob erases: his items, and those that show his images."""
-    return {one for one, author in world.authors.items() if author == BOB} | {
-        "bluesky/alice/a-copy/0", "bluesky/alice/a-open-copy/0",
-    }  # fmt: skip
-
-
 def two_erasures(turns: Turns, world: ErasedWorld, state: Stored, *calls: int) -> list[int]:
     """Let two erasures meet after so many calls of each; return the calls of both."""
     with lake_of(state) as lake:
         turns.take([lambda: erase(lake, POSTS, "posts"), lambda: erase(lake, of_author(BOB), "bob")], calls)
         made = [len(operations) for operations in turns.operations]
         assert len([key for key in lake.bucket.list("erasures/") if key.endswith(".json")]) == 2
-        assert wrong(lake, world, OF_ALICE | of_bob(world)) == [], calls
+        assert wrong(lake, world, OF_ALICE | world.erased_with(BOB)) == [], calls
     return made
 
 
@@ -78,13 +71,6 @@ def test_both_erasures_of_the_same_files_take_effect(
     chance = random.Random(7)
     for _ in range(number):
         two_erasures(turns, *erased_world, chance.randrange(1, first), chance.randrange(1, second))
-
-
-def of_alice(world: ErasedWorld) -> set[str]:
-    """What an erasure of Alice erases: her items, and those that show her images."""
-    return {one for one, author in world.authors.items() if author == ALICE} | {
-        "bluesky/bob/b-copy/0", "bluesky/bob/b-copy2/0",
-    }  # fmt: skip
 
 
 def late_posts(world: ErasedWorld) -> None:
@@ -136,7 +122,7 @@ def beside_an_earlier_run(world: ErasedWorld, state: Stored, call: int, monkeypa
         for steps in waiting:
             assert len(list(steps)) < 5
         if waiting:
-            assert wrong(lake, world, of_alice(world)) == [], call
+            assert wrong(lake, world, world.erased_with(ALICE)) == [], call
         return bool(waiting)
 
 
@@ -151,7 +137,7 @@ def test_run_from_after_the_suppression_and_an_erasure_do_not_disturb_each_other
         with lake_of(state) as lake:
             turns.take([lambda: erase(lake, of_author(ALICE)), lambda: run(lake)], calls)
             made = [len(operations) for operations in turns.operations]
-            assert wrong(lake, world, of_alice(world)) == [], calls
+            assert wrong(lake, world, world.erased_with(ALICE)) == [], calls
         return made
 
     first, second = meet(10**6)

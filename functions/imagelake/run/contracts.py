@@ -45,6 +45,7 @@ from imagelake.run.errors import (
     StorageUnavailableError,
 )
 from imagelake.run.failures import CaughtError, Failure
+from imagelake.run.feed_names import with_id
 from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.models import (
     Batch,
@@ -166,8 +167,11 @@ class FeedResult(FrozenModel):
     def nameless(self) -> FeedResult:
         """Return the result without the feed's name and its newest post, because its author is erased."""
         feed = self.feed.model_copy(update={"name": self.feed.feed_id, "config": None})
-        bookmark = BookmarkUpdate(newest_id="", newest_at="")
-        plan = self.plan and self.plan.model_copy(update={"bookmark": bookmark})
+        plan = self.plan
+        if plan is not None:
+            nobody = BookmarkUpdate(newest_id="", newest_at="")
+            warnings = [with_id(warning, self.feed) for warning in plan.warnings]
+            plan = plan.model_copy(update={"bookmark": nobody, "warnings": warnings})
         return self.model_copy(update={"feed": feed, "plan": plan})
 
 

@@ -32,7 +32,7 @@ def errors_with_id(feed: FeedEntry) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        error.args = tuple(_with_id(text, feed) if isinstance(text, str) else text for text in error.args)
+        error.args = tuple(with_id(text, feed) if isinstance(text, str) else text for text in error.args)
         raise
 
 
@@ -41,7 +41,8 @@ def with_name(message: str, feed: FeedEntry) -> str:
     return message.replace(feed.feed_id, mask(feed.name))
 
 
-def _with_id(message: str, feed: FeedEntry) -> str:
+def with_id(message: str, feed: FeedEntry) -> str:
+    """Write the id of a feed in place of each of its names into a message."""
     names = sorted({name for name in _names(feed) if name}, key=len, reverse=True)
     # A short name can also be a part of a word.
     pattern = "|".join(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])" for name in names)
