@@ -133,7 +133,8 @@ def lake_of(state: Stored | None = None) -> Iterator[Lake]:
         client("secretsmanager").create_secret(Name="suppression-key", SecretString="a key")
         definition = json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}})
         role = "arn:aws:iam::123456789012:role/ImagePipeline"
-        client("stepfunctions").create_state_machine(name="ImagePipeline", definition=definition, roleArn=role)
+        for machine in ("ImagePipeline", "Rebuild"):
+            client("stepfunctions").create_state_machine(name=machine, definition=definition, roleArn=role)
         yield lake
 
 
