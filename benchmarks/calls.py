@@ -17,6 +17,8 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,7 @@ _PLAIN_DESIGN_USD = 1e6 * (
     5 * prices.TRANSITION + 5 * prices.LAMBDA_REQUEST + 2 * prices.S3_PUT + 4 * prices.S3_GET + 3 * prices.DYNAMO_WRITE
 )
 ACCOUNT = "sample.imagelake.example"
+BATCH_SIZE = 12
 Calls = dict[tuple[str, str], float]
 
 
@@ -101,9 +104,9 @@ def _kilobytes(request: dict[str, Any]) -> int:
     return ceil(len(json.dumps(request.get("Item", {}))) / 1024) or 1
 
 
-def count() -> tuple[Calls, int, int]:
-    """Calls of one run by kind and by prefix or table, and the run's images and batches."""
-    bill = Bill()
+@contextmanager
+def stack_with_a_run(bill: Bill) -> Iterator[tuple[Engine, dict[str, str], dict[str, Any]]]:
+    """A stack after one run over the sample feed, its outputs, and the report of the run; ``bill`` counts its calls."""
     with (
         tempfile.TemporaryDirectory() as folder,
         FeedServer() as server,
@@ -112,20 +115,38 @@ def count() -> tuple[Calls, int, int]:
     ):
         proxy.engine_port = engine.port
         outputs = deploy(engine, ROOT / "template.yaml", {"ScheduleState": "DISABLED", "TrustedOrigins": server.url})
-        names = {outputs[name]: name.removesuffix("TableName") for name in outputs if name.endswith("TableName")}
         bill.calls.clear()
-        run_input = {"feeds": [{"source": "bluesky", "account": ACCOUNT, "server": server.url}], "batch_size": 12}
-        states = engine.client("stepfunctions")
-        started = states.start_execution(stateMachineArn=outputs["StateMachineArn"], input=json.dumps(run_input))
-        while (run := states.describe_execution(executionArn=started["executionArn"]))["status"] == "RUNNING":
-            time.sleep(0.2)
-        if run["status"] != "SUCCEEDED":
-            raise SystemExit(f"the run ended as {run['status']}: {run.get('cause')}")
-        key = f"reports/{run['name']}/run.json"
+        feed = {"source": "bluesky", "account": ACCOUNT, "server": server.url}
+        name = execute(engine, outputs["StateMachineArn"], {"feeds": [feed], "batch_size": BATCH_SIZE})
+        key = f"reports/{name}/run.json"
         report = json.loads(engine.client("s3").get_object(Bucket=outputs["BucketName"], Key=key)["Body"].read())
-    calls = {(kind, names.get(place, place)): number for (kind, place), number in bill.calls.items()}
+        yield engine, outputs, report
+
+
+def execute(engine: Engine, machine: str, given: dict[str, Any]) -> str:
+    """Run an execution to its end; return its name."""
+    states = engine.client("stepfunctions")
+    started = states.start_execution(stateMachineArn=machine, input=json.dumps(given))
+    while (run := states.describe_execution(executionArn=started["executionArn"]))["status"] == "RUNNING":
+        time.sleep(0.2)
+    if run["status"] != "SUCCEEDED":
+        raise SystemExit(f"the execution ended as {run['status']}: {run.get('cause')}")
+    return str(run["name"])
+
+
+def named(bill: Bill, outputs: dict[str, str]) -> Calls:
+    """Return the calls by kind and by prefix or name of the table."""
+    names = {outputs[name]: name.removesuffix("TableName") for name in outputs if name.endswith("TableName")}
+    return {(kind, names.get(place, place)): number for (kind, place), number in bill.calls.items()}
+
+
+def count() -> tuple[Calls, int, int]:
+    """Calls of one run by kind and by prefix or table, and the run's images and batches."""
+    bill = Bill()
+    with stack_with_a_run(bill) as (_, outputs, report):
+        calls = named(bill, outputs)
     images = report["totals"]["planned"]
-    return calls, images, ceil(images / run_input["batch_size"])
+    return calls, images, ceil(images / BATCH_SIZE)
 
 
 def priced(calls: Calls, images: int, batches: int) -> tuple[list[list[str]], float]:

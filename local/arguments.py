@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,14 @@ from local.stack_lake import StackLake
 # Datasets are beside the checkout's code, whatever the current folder is.
 DATASETS = Path(__file__).resolve().parents[1] / ".imagelake"
 MAX_POSTS = 100_000
+# Names of the options of images, and those of the fields of the execution input that they set.
+IMAGE_FIELDS = {
+    "size": "image_size",
+    "resize_mode": "resize_mode",
+    "quality": "encode_quality",
+    "preset": "preset",
+    "tensor": "tensor",
+}
 
 
 def add_lake(parser: ArgumentParser) -> None:
@@ -38,6 +47,26 @@ def open_lake(options: Namespace, *, create: bool = False) -> Lake:
     if options.stack is not None:
         return StackLake(options.stack, DATASETS / "stacks" / options.stack)
     return LocalLake((options.lake or DATASETS / "lake").resolve(), create=create)
+
+
+def add_image_options(parser: ArgumentParser, defaults: Mapping[str, str]) -> None:
+    """Add the options of images; ``defaults`` are for the help."""
+
+    def default(name: str) -> str:
+        return f" (default: {defaults[name]})" if name in defaults else ""
+
+    parser.add_argument("--size", type=number(2048, 16), metavar="PIXELS", help=f"size of the images{default('size')}")
+    parser.add_argument(
+        "--resize-mode", choices=("no", "border", "keep_ratio", "keep_ratio_largest", "center_crop"),
+        help=f"side of the image that gets the size{default('resize_mode')}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--quality", type=number(95), metavar="N", help=f"quality of the JPEGs, 1 to 95{default('quality')}"
+    )
+    parser.add_argument(
+        "--preset", choices=("fast", "balanced", "quality"), help=f"speed against fidelity{default('preset')}"
+    )
+    parser.add_argument("--tensor", choices=("uint8", "float32"), help="also write the input of a model")
 
 
 def folder(text: str) -> Path:
@@ -90,6 +119,17 @@ def feed(text: str) -> str:
         fault = "is not a JSON object; quote it for the shell" if "not JSON" in str(error) else f"is wrong: {error}"
         raise ArgumentTypeError(f"{shown} {fault}") from None
     return json.dumps(config) if isinstance(config, dict) else parsed.name
+
+
+def error_code(text: str) -> str:
+    """Read an error code; refuse another word with the code that was probably meant."""
+    from imagelake.run.errors import ErrorCode
+
+    if text in list(ErrorCode):
+        return text
+    close = get_close_matches(text.lower(), list(ErrorCode), 1)
+    hint = f"did you mean {close[0]}?" if close else f"the codes are {', '.join(ErrorCode)}"
+    raise ArgumentTypeError(f"there is no error code {text[:40]!r}; {hint}")
 
 
 def as_input(feed: str) -> Any:

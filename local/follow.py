@@ -224,7 +224,8 @@ def _feed(client: SFNClient, map_run_arn: str) -> str | None:
     if not children:
         return None
     child_input = json.loads(client.describe_execution(executionArn=children[0]["executionArn"])["input"])
-    feed_id: str = child_input["batch"]["feed_id"]
+    # The files of a rebuild are of many feeds.
+    feed_id: str = child_input["batch"]["feed_id"] or "all files"
     return feed_id
 
 

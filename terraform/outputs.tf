@@ -10,6 +10,11 @@ output "erasure_state_machine_arn" {
   value       = aws_cloudformation_stack.this.outputs.ErasureStateMachineArn
 }
 
+output "rebuild_arn" {
+  description = "State machine that makes rows again from raw images; docs/rebuild.md explains it"
+  value       = aws_cloudformation_stack.this.outputs.RebuildArn
+}
+
 output "console_url" {
   description = "Runs and their graphs in the console"
   value       = aws_cloudformation_stack.this.outputs.ConsoleUrl

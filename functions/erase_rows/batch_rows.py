@@ -17,7 +17,7 @@ from imagelake.lake.bucket import Bucket, Version
 from imagelake.lake.dataset_file import is_made_from, metadata_after
 from imagelake.lake.erased_objects import Change, Place
 from imagelake.lake.parts import StagedRow
-from imagelake.lake.staging import pack, unpack
+from imagelake.lake.staging import Staged, pack, unpack
 from imagelake.run.errors import DamagedObjectError, ObjectMissingError, StorageUnavailableError
 from imagelake.run.retries import attempts
 from parquet.replaced_rows import DatasetFile
@@ -64,7 +64,7 @@ class BatchRows:
         for _ in attempts(_TRIES):
             prefix = object_keys.batch_prefixes(self.batch_id)["staged"]
             staged = self._bucket.all_versions_under(prefix)
-            former = [rows for key in staged if (rows := self._read_staged(key)) is not None]
+            former = [one for key in staged if (one := self._read_staged(key)) is not None]
             file = self._bucket.all_versions_under(self._key)
             self._objects.rewrite_all(Place.DATASET_FILES, file, _PARQUET, partial(self._change_file, former))
             # The file may be missing; then nothing has been noted so far.
@@ -74,7 +74,7 @@ class BatchRows:
                 return
         raise StorageUnavailableError(f"{self._key}: {_TRIES} times the staged rows changed meanwhile")
 
-    def _change_file(self, former: list[list[StagedRow]], key: str, body: bytes, version: Version) -> Change | None:
+    def _change_file(self, former: list[Staged], key: str, body: bytes, version: Version) -> Change | None:
         file = DatasetFile(key, body)
         rows = file.rows_of(self._changes.media_ids)
         changed = {number: row for number, row in self._changes.in_file(file, rows).items() if row != rows[number]}
@@ -87,27 +87,27 @@ class BatchRows:
             file.replaced(changed) if changed else body, [one for one in items if one in self._changes.erased], metadata
         )
 
-    def _note_replaced(self, former: list[list[StagedRow]]) -> None:
+    def _note_replaced(self, former: list[Staged]) -> None:
         """Note the SHA-256 of the staged rows as they will be."""
-        for rows in former:
-            before, after = (_sha256(one) for one in (rows, self._changed(rows)))
+        for staged in former:
+            before, after = (_sha256(rows, staged) for rows in (staged.rows, self._changed(staged.rows)))
             if before != after:
                 self._replaced[before] = after
 
     def _stage(self, key: str, body: bytes, version: Version) -> Change | None:
         """Change the staged rows in an object, unless they are others than those that the file knows."""
         try:
-            rows, sha256 = unpack(key, body)
+            staged = unpack(key, body)
         except DamagedObjectError:
             # Nobody can say of whom they are. Transform stages them again if the batch is open.
             return Change(None, self._changes.erased) if self._changes.erased else None
-        changed = self._changed(rows)
-        if sha256 not in self._replaced:
-            self.staged[key] = rows
+        changed = self._changed(staged.rows)
+        if staged.sha256 not in self._replaced:
+            self.staged[key] = staged.rows
             return None
         self.staged[key] = changed
-        items = {row["media_id"] for row in rows} & {*self._changes.erased}
-        return Change(pack(changed), items)
+        items = {row["media_id"] for row in staged.rows} & {*self._changes.erased}
+        return Change(pack(changed, staged.made_with), items)
 
     def _is_done(self) -> bool:
         """Tell if all staged rows are changed, and if the file, which a worker may have written, names them."""
@@ -122,12 +122,12 @@ class BatchRows:
         media_ids = self._changes.media_ids
         return [self._changes.in_staging(row) if row["media_id"] in media_ids else row for row in rows]
 
-    def _read_staged(self, key: str) -> list[StagedRow] | None:
+    def _read_staged(self, key: str) -> Staged | None:
         try:
-            return unpack(key, self._bucket.get(key))[0]
+            return unpack(key, self._bucket.get(key))
         except (ObjectMissingError, DamagedObjectError):
             return None
 
 
-def _sha256(rows: list[StagedRow]) -> str:
-    return pack(rows).partition(b"\n")[0].decode()
+def _sha256(rows: list[StagedRow], staged: Staged) -> str:
+    return pack(rows, staged.made_with).partition(b"\n")[0].decode()

@@ -33,6 +33,7 @@ def erase(
     work.remove_claims(media_index)
     rows.rewrite()
     work.rewrite(rows.staged)
+    work.remove_rebuilds()
     _relink_entries(relink, media_index, listed)
     if relink.keys() != changes.relink.keys():
         raise StorageUnavailableError(f"{changes.key}: a new original was erased meanwhile; start the erasure again")
@@ -73,6 +74,6 @@ def _relink_entries(relink: Mapping[str, str | None], media_index: MediaIndex, l
             continue
         if relink[media_id] == media_id:
             # The promotion was killed after the item had become the owner.
-            media_index.promote(media_id, former, entry["transform_version"])
+            media_index.promote(media_id, former)
         else:
             media_index.relink(media_id, former, relink[media_id])

@@ -37,7 +37,7 @@ def promote(changes: FileChanges, bucket: Bucket, objects: CountedObjects, media
     media_index.own({row["raw_sha256"]: one for one, row in promotion.rows.items()}, instead_of=former)
     # The entries come last, because the search for duplicates finds them by these.
     for media_id, (owner, _) in changes.promote.items():
-        media_index.promote(media_id, owner, promotion.rows[media_id]["transform_version"])
+        media_index.promote(media_id, owner)
 
 
 class Promotion(RowChanges):

@@ -61,6 +61,12 @@ class WorkingObjects:
         plans = self._find("plans") if is_open else plans
         self._objects.rewrite_all(Place.OPEN_BATCHES, plans, _JSON, self._plan)
 
+    def remove_rebuilds(self) -> None:
+        """Delete what rebuilds have made of the file before it changed; a rebuild in progress reads the file again."""
+        for prefix in object_keys.rebuild_prefixes(self._batch_id):
+            for key in self._bucket.all_versions_under(prefix):
+                self._objects.remove(Place.REBUILDS, key, [])
+
     def _find(self, name: str) -> Versions:
         return self._bucket.all_versions_under(self._prefixes[name])
 

@@ -72,7 +72,7 @@ def _counts(found: Found, lists: Lists) -> FoundCounts:
 def _runs_from_before(erasure: Erasure, settings: FindErasedSettings, bucket: Bucket) -> bool:
     """Tell if an execution is in progress that began before everything was on the suppression list."""
     suppressed_at = datetime.fromisoformat(bucket.get_json(object_keys.erasure_suppressed(erasure.erasure_id))["at"])
-    for arn in filter(None, (settings.state_machine_arn, settings.rebuild_state_machine_arn)):
+    for arn in (settings.state_machine_arn, settings.rebuild_state_machine_arn):
         with aws_errors("executions in progress"):
             pages = (
                 client("stepfunctions")

@@ -14,5 +14,4 @@ class FindErasedSettings(Settings):
     suppression_table: ResourceName
     suppression_key: ResourceName
     state_machine_arn: ResourceName
-    # Empty if there is no state machine that rebuilds dataset files.
-    rebuild_state_machine_arn: str
+    rebuild_state_machine_arn: ResourceName

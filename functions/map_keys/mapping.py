@@ -6,19 +6,16 @@ from contextlib import suppress
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket, named_if_damaged
-from imagelake.lake.media_index import MediaIndex, author_key, post_key, raw_image_id
-from imagelake.lake.parts import StagedRow
+from imagelake.lake.index_entries import outcome_of
+from imagelake.lake.media_index import MediaIndex, author_key, post_key
 from imagelake.lake.rows import Status, planned_rows, select
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import ObjectMissingError
 from imagelake.run.models import Batch, PlannedBatch
 from map_keys.check import check_batch
 
-# Columns of a row that its item in the media index also has.
-_COLUMNS = (
-    "media_id", "source", "feed", "status", "error_code", "duplicate_of", "raw_key", "raw_sha256",
-    "run_id", "transform_version", "dt",
-)  # fmt: skip
+# Columns of a row that its item in the media index also has, beside its outcome.
+_COLUMNS = ("media_id", "source", "feed", "raw_key", "raw_sha256", "run_id", "dt")
 
 
 def close(batch: Batch, bucket: Bucket) -> None:
@@ -30,12 +27,6 @@ def close(batch: Batch, bucket: Bucket) -> None:
             marker = PlannedBatch.model_validate_json(body)
         if marker.batch.retried_by == batch.retried_by:
             bucket.delete(key, version)
-
-
-def _same_bytes(row: StagedRow) -> dict[str, str]:
-    """Link a rejected item to its bytes in the index ``by-duplicate-of``, so that an erasure of them finds it."""
-    is_linked = row["status"] == Status.REJECTED and row["raw_sha256"] is not None
-    return {"duplicate_of": raw_image_id(str(row["raw_sha256"]))} if is_linked else {}
 
 
 def map_rows(batch: Batch, bucket: Bucket, media_index: MediaIndex) -> int:
@@ -58,7 +49,7 @@ def map_rows(batch: Batch, bucket: Bucket, media_index: MediaIndex) -> int:
     media_index.complete(
         [
             select(row, _COLUMNS)
-            | _same_bytes(row)
+            | outcome_of(row)
             | location
             | {
                 "row": row_numbers[row["media_id"]],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import awswrangler as wr
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from botocore.exceptions import BotoCoreError, ClientError
 
-from imagelake.lake.bucket import CONDITION_FAILED, Bucket, Version
+from imagelake.lake.bucket import CONDITION_FAILED, Bucket, Version, named_if_damaged
 from imagelake.lake.rows import COLUMNS, KEPT, Row, Status
 from imagelake.lake.suppression import SuppressionList
 from imagelake.run.aws import aws_errors
@@ -19,6 +20,9 @@ from imagelake.run.errors import DamagedObjectError
 
 # A row group contains its images. With more rows, a viewer would read over 100 MB to show a single one.
 _ROW_GROUP = 500
+# Footers are smaller, unless the rows have long texts.
+_FOOTER_BYTES = 128_000
+_METADATA = b"imagelake"
 _ARROW = {
     "string": pa.string(),
     "binary": pa.binary(),
@@ -59,13 +63,14 @@ def to_table(rows: list[Row]) -> pd.DataFrame:
     return table.astype(_DTYPES)
 
 
-def read(bucket: Bucket, key: str, version: Version) -> pd.DataFrame | None:
-    """Read a file, with nulls in columns that it lacks; return ``None`` if it is another version by now."""
+def read(bucket: Bucket, key: str, version: Version, columns: list[str] | None = None) -> pd.DataFrame | None:
+    """Read a file, or some columns, with nulls in those that it lacks; ``None`` if it is another version by now."""
     with aws_errors(key):
         try:
             return wr.s3.read_parquet(
                 [f"s3://{bucket.name}/{key}"],
                 schema=schema(),
+                columns=columns,
                 dtype_backend="pyarrow",
                 use_threads=False,
                 s3_additional_kwargs={"IfMatch": version.etag},
@@ -79,6 +84,17 @@ def read(bucket: Bucket, key: str, version: Version) -> pd.DataFrame | None:
             raise
         except (pa.ArrowException, OSError) as error:
             raise DamagedObjectError(f"{key} is damaged: {type(error).__name__}: {error}") from error
+
+
+def read_made_with(bucket: Bucket, key: str) -> list[dict[str, str]]:
+    """Read which versions of the code made the images of a file; a file of an older Imagelake does not say it."""
+    end = bucket.get_end(key, _FOOTER_BYTES)
+    length = int.from_bytes(end[-8:-4], "little") + 8
+    end = bucket.get_end(key, length) if length > len(end) else end
+    with named_if_damaged(key):
+        metadata = pq.read_schema(pa.BufferReader(end)).metadata or {}
+        made_with: list[dict[str, str]] = json.loads(metadata.get(_METADATA, b"{}")).get("made_with", [])
+    return made_with
 
 
 def replace_rows(table: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
@@ -101,11 +117,19 @@ def erase(table: pd.DataFrame, listed: SuppressionList) -> pd.DataFrame:
     return pd.DataFrame({**columns, "status": table["status"].mask(gone, Status.ERASED)})
 
 
-def to_parquet(table: pd.DataFrame) -> bytes:
-    """Make a file of a table."""
+def stays(table: pd.DataFrame, new: pd.DataFrame) -> bool:
+    """Tell if a table has images of items that are not among the new rows."""
+    is_old = ~table["media_id"].isin(new["media_id"])
+    return bool((is_old & table["image"].notna()).any())
+
+
+def to_parquet(table: pd.DataFrame, made_with: Sequence[Mapping[str, str]] = ()) -> bytes:
+    """Make a file of a table; its metadata has the versions of the code that made the images."""
     columns = schema()
+    made = json.dumps({"made_with": list(made_with)}, sort_keys=True)
     # Without the metadata of pandas, which would make pandas return other types to whoever reads the file.
-    arrow = pa.Table.from_pandas(table, columns, preserve_index=False).replace_schema_metadata(columns.metadata)
+    metadata = columns.metadata | {_METADATA: made.encode()}
+    arrow = pa.Table.from_pandas(table, columns, preserve_index=False).replace_schema_metadata(metadata)
     file = pa.BufferOutputStream()
     pq.write_table(arrow, file, row_group_size=_ROW_GROUP, **ENCODING)
     body: bytes = file.getvalue().to_pybytes()

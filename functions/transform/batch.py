@@ -25,7 +25,7 @@ from transform.download import Downloader
 from transform.duplicates import mark_duplicates
 from transform.image_urls import SignedUrls
 from transform.near_duplicates import hash_log_cache, mark_near_duplicates
-from transform.results import make_results
+from transform.results import made_with, make_results
 from transform.settings import TransformSettings
 from transform.suppressed import SuppressedItems, names_erased
 
@@ -62,7 +62,7 @@ def transform_batch(
         rows = mark_near_duplicates(rows, batch, cache, media_index, bucket)
         rows = suppressed.without_erased_originals(rows)
         rows = suppressed.with_erased(rows, decisions.rows)
-        return staging.write(rows, again=counts is not None)
+        return staging.write(rows, made_with=made_with(), again=counts is not None)
 
 
 def _decide_rows(

@@ -126,7 +126,8 @@ def _name_originals(
 
 
 def _mark(row: StagedRow, duplicate: tuple[str, Match] | None, valid: set[str]) -> StagedRow:
-    if duplicate is None or duplicate[0] not in valid:
+    # An item finds itself if its entry is of a rebuild that did not end.
+    if duplicate is None or duplicate[0] not in valid or duplicate[0] == row["media_id"]:
         return row
     original, match = duplicate
     return row | {"duplicate_of": original, "duplicate_distance": match.distance, "duplicate_kind": match.kind}

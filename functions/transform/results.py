@@ -10,8 +10,9 @@ from typing import NamedTuple, cast
 
 from imagelake.imaging import Options, ProcessedImage, process_all
 from imagelake.imaging.features import Features
+from imagelake.imaging.versions import library_versions
 from imagelake.lake import object_keys
-from imagelake.lake.rows import Row, Status, image_file, new_row
+from imagelake.lake.rows import TRANSFORM_VERSION, Row, Status, image_file, new_row
 from imagelake.run.aws import THREADS
 from imagelake.run.errors import DownloadError, ImageRejectedError
 from imagelake.run.models import PlannedBatch
@@ -45,6 +46,11 @@ class Result(NamedTuple):
         """Number of bytes in memory."""
         image, tensor = self.row["image"], self.row["tensor"]
         return sum(map(len, (self.raw or b"", tensor or b"", image["bytes"] if image else b"")))
+
+
+def made_with() -> dict[str, str]:
+    """Return the versions of all that makes a row of an image: with the same ones, it is the same row."""
+    return {"transform_version": str(TRANSFORM_VERSION), **library_versions()}
 
 
 def make_results(

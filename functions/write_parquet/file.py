@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from collections.abc import Mapping
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket, Version
-from imagelake.lake.dataset_file import is_made_from, read_version, write_file
+from imagelake.lake.dataset_file import is_made_from, is_read_version, read_version, write_file
 from imagelake.lake.rows import Row
-from imagelake.lake.staging import Staging
+from imagelake.lake.staging import Staged, Staging
 from imagelake.lake.suppression import SuppressionList
-from imagelake.run.errors import ObjectMissingError, StorageUnavailableError
+from imagelake.run.errors import DamagedObjectError, FileChangedError, ObjectMissingError, StorageUnavailableError
 from imagelake.run.models import Batch
 from imagelake.run.retries import attempts
-from parquet.table import erase, read, replace_rows, to_parquet, to_table
+from parquet.table import erase, read, read_made_with, replace_rows, stays, to_parquet, to_table
 
 _TRIES = 5
 
@@ -25,29 +25,54 @@ def write_batch(batch: Batch, bucket: Bucket, listed: SuppressionList) -> int:
     """
     key = object_keys.parquet(batch)
     # A new file is written without asking for an old one: if there is one, the write fails.
-    version = read_version(bucket, batch) if batch.retried_by else None
+    version = read_version(bucket, batch) if batch.replaces_rows else None
     for _ in attempts(_TRIES):
         # The version was read first: if the file changes after that, the write fails.
-        rows, staged_sha256 = Staging(bucket, batch).read()
-        if not rows or (version is not None and is_made_from(version, staged_sha256)):
+        staged, rows = _read_staged(batch, bucket)
+        if not rows or (version is not None and is_made_from(version, staged.sha256)):
             return len(rows)
-        table = _new_table(batch, bucket, rows, version)
-        if table is not None and write_file(bucket, batch, to_parquet(erase(table, listed)), staged_sha256, version):
+        if batch.rebuilt_by and not is_read_version(version, batch):
+            raise FileChangedError(f"{key} has changed since the rebuild has read it")
+        body = _new_body(batch, bucket, rows, staged.made_with, listed, version)
+        if body is not None and write_file(bucket, batch, body, staged.sha256, version):
             return len(rows)
         version = read_version(bucket, batch)
     raise StorageUnavailableError(f"{key}: {_TRIES} times another worker was first")
 
 
-def _new_table(batch: Batch, bucket: Bucket, rows: list[Row], version: Version | None) -> pd.DataFrame | None:
-    """Make the table of the new file; return ``None`` if the old file has changed since ``version``.
+def _read_staged(batch: Batch, bucket: Bucket) -> tuple[Staged, list[Row]]:
+    """Read what is staged, and its rows with their images; an erasure can have deleted what a rebuild has staged."""
+    staging = Staging(bucket, batch)
+    try:
+        staged = staging.read_staged()
+        return staged, staging.attach_images(staged.rows)
+    except (ObjectMissingError, DamagedObjectError) as error:
+        if not batch.rebuilt_by:
+            raise
+        raise FileChangedError(f"the rows of batch {batch.batch_id} have to be made again: {error}") from error
 
-    A retry replaces some rows of the file and keeps the others.
+
+def _new_body(
+    batch: Batch,
+    bucket: Bucket,
+    rows: list[Row],
+    made_with: Mapping[str, str],
+    listed: SuppressionList,
+    version: Version | None,
+) -> bytes | None:
+    """Make the new file without what is listed; return ``None`` if the old one has changed since ``version``.
+
+    A retry or a rebuild replaces some rows of the file and keeps the others.
     """
-    table = to_table(rows)
-    if not batch.retried_by:
-        return table
+    table, versions = to_table(rows), [made_with] if made_with else []
+    if not batch.replaces_rows:
+        return to_parquet(erase(table, listed), versions)
     key = object_keys.parquet(batch)
     if version is None:
         raise ObjectMissingError(f"{key} does not exist")
     old = read(bucket, key, version)
-    return None if old is None else replace_rows(old, table)
+    if old is None:
+        return None
+    if stays(old, table):
+        versions += [earlier for earlier in read_made_with(bucket, key) if earlier not in versions]
+    return to_parquet(erase(replace_rows(old, table), listed), versions)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import Protocol
 
-from local.commands import backfill, demo, erase, feeds, logs, plan, query, report, retry, run, status
+from local.commands import backfill, demo, erase, feeds, logs, plan, query, rebuild, report, retry, run, status
 from local.output import Output
 
 
@@ -34,5 +34,6 @@ COMMANDS: dict[str, Command] = {
     "report": report,
     "retry": retry,
     "erase": erase,
+    "rebuild": rebuild,
     "logs": logs,
 }

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any
 
-from imagelake.run.errors import RETRYABLE_CODES, ErrorCode
-from local.arguments import add_lake, open_lake
+from imagelake.run.errors import RETRYABLE_CODES
+from local.arguments import add_lake, error_code, open_lake
 from local.commands.run import finish
 from local.errors import CommandError
 from local.lake import Lake
@@ -28,7 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("run_id", metavar="RUN", help="the run, as imagelake status names it")
     add_lake(parser)
     parser.add_argument(
-        "--code", action="append", type=_code, metavar="CODE",
+        "--code", action="append", type=error_code, metavar="CODE",
         help="an error code to retry; repeatable (default: those of temporary failures)",
     )  # fmt: skip
 
@@ -44,14 +43,6 @@ def main(options: Namespace, output: Output) -> int:
         feeds = [feed["config"] for feed in report["feeds"] if feed["config"] is not None]
         result = start_run(lake, {"feeds": feeds, "retry": retried}, "retry", output)
         return finish(lake, result, output)
-
-
-def _code(text: str) -> str:
-    if text in list(ErrorCode):
-        return text
-    close = get_close_matches(text.lower(), list(ErrorCode), 1)
-    hint = f"did you mean {close[0]}?" if close else f"the codes are {', '.join(ErrorCode)}"
-    raise ArgumentTypeError(f"there is no error code {text[:40]!r}; {hint}")
 
 
 def _nothing_to_retry(lake: Lake, run_id: str, report: dict[str, Any], codes: list[str] | None) -> str | None:

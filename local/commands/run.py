@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from imagelake.run.errors import RETRYABLE_CODES
-from local.arguments import MAX_POSTS, add_lake, as_input, feed, number, open_lake
+from local.arguments import IMAGE_FIELDS, MAX_POSTS, add_image_options, add_lake, as_input, feed, number, open_lake
 from local.lake import Lake
 from local.output import Output, print_error
 from local.runs import next_step, reason, show_result, start_run
@@ -23,12 +23,7 @@ EXAMPLES: tuple[str, ...] = (
 FIELDS = {
     "limit": "posts_per_feed",
     "batch_size": "batch_size",
-    "size": "image_size",
-    "resize_mode": "resize_mode",
-    "quality": "encode_quality",
-    "preset": "preset",
-    "tensor": "tensor",
-}
+} | IMAGE_FIELDS
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -45,16 +40,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size", type=number(1000), metavar="N", help="images in one Parquet file (default: 500)"
     )
-    parser.add_argument("--size", type=number(2048, 16), metavar="PIXELS", help="size of the images (default: 512)")
-    parser.add_argument(
-        "--resize-mode", choices=("no", "border", "keep_ratio", "keep_ratio_largest", "center_crop"),
-        help="side of the image that gets the size (default: keep_ratio_largest)",
-    )  # fmt: skip
-    parser.add_argument("--quality", type=number(95), metavar="N", help="quality of the JPEGs, 1 to 95 (default: 85)")
-    parser.add_argument(
-        "--preset", choices=("fast", "balanced", "quality"), help="speed against fidelity (default: balanced)"
+    add_image_options(
+        parser, {"size": "512", "resize_mode": "keep_ratio_largest", "quality": "85", "preset": "balanced"}
     )
-    parser.add_argument("--tensor", choices=("uint8", "float32"), help="also write the input of a model")
 
 
 def main(options: Namespace, output: Output) -> int:

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.cloud
 
 
 # The output of the stack that has the ARN of each state machine.
-OUTPUTS = {"ImagePipeline": "StateMachineArn", "Erasure": "ErasureStateMachineArn"}
+OUTPUTS = {"ImagePipeline": "StateMachineArn", "Erasure": "ErasureStateMachineArn", "Rebuild": "RebuildArn"}
 
 
 @pytest.fixture(scope="module")

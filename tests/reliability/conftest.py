@@ -27,6 +27,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
         "transform.decisions.THREADS",
         "transform.results.THREADS",
         "reconcile.reconciliation._BATCHES_AT_ONCE",
+        "report_rebuild.reconciliation.THREADS",
     ):
         monkeypatch.setattr(name, 1)
 

@@ -55,6 +55,15 @@ def test_run_retry_status_report_and_logs_work_on_a_stack(
     assert status["runs"][1]["totals"] == run["totals"]
     assert status["open_batches"] == {}
 
+    options = ("--feed", run["feeds"][0]["feed"], "--size", "64", "--tensor", "uint8")
+    dry = result(capsys, "rebuild", "--dry-run", *options)
+    assert (dry["status"], dry["report"]["rebuild"]["dry_run"]) == ("SUCCEEDED", True)
+    rebuild = result(capsys, "rebuild", *options)
+    assert (rebuild["status"], rebuild["report"]["outcome"]) == ("SUCCEEDED", "ok")
+    assert rebuild["report"]["images"] == dry["report"]["images"] > 0
+    widths = {row["width"] for row in stack.rows(servers.sample_of_commands.url) if row["status"] == "ok"}
+    assert max(widths) == 64
+
     report = result(capsys, "report", run["run_id"])
     assert Path(report["page"]).is_relative_to(tmp_path)
     assert Path(report["page"]).read_bytes() == stack.read(f"reports/{run['run_id']}/index.html")

@@ -40,7 +40,14 @@ ERASURE = Workflow(
         "Erase Reports": {"run_id": str},
     },
 )
-WORKFLOWS = {workflow.name: workflow for workflow in (PIPELINE, ERASURE)}
+REBUILD = Workflow(
+    "Rebuild",
+    MACHINES["Rebuild"],
+    {"": {"input": dict, **CAUSE}},
+    # Plan Rebuild writes the list of batches.
+    {"For Each File": Batch},
+)
+WORKFLOWS = {workflow.name: workflow for workflow in (PIPELINE, ERASURE, REBUILD)}
 PLACES = [place for workflow in WORKFLOWS.values() for place in workflow.places]
 TASKS = [place for place in PLACES if place.name in WORKFLOWS[place.workflow].tasks]
 LAMBDA_TASKS = [place for place in TASKS if place.name in WORKFLOWS[place.workflow].packages]
@@ -97,7 +104,9 @@ def test_map_passes_the_variables_of_its_scope() -> None:
             assert all(workflow.typed(name, f"$.{key}") for key in selected)
 
 
-@pytest.mark.parametrize(("workflow", "result"), [(PIPELINE, "report"), (ERASURE, "failure")], ids=WORKFLOWS)
+@pytest.mark.parametrize(
+    ("workflow", "result"), [(PIPELINE, "report"), (ERASURE, "failure"), (REBUILD, "report")], ids=WORKFLOWS
+)
 def test_failure_before_the_result_has_what_the_next_states_read(workflow: Workflow, result: str) -> None:
     described = keys(workflow.states["Describe Failure"]["Parameters"])
     after = reachable(next(scopes(workflow.machine)), workflow.states["Describe Failure"]["Next"])

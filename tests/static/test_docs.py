@@ -95,8 +95,11 @@ def test_architecture_shows_the_layers_that_are_checked() -> None:
     rows = re.findall(r"^\| (\d) \| `([\w.]+)` \| .+ \|$", ARCHITECTURE, re.MULTILINE)
     shown = [(number, {name for _, name in group}) for number, group in groupby(rows, key=lambda row: row[0])]
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    (functions, _), library = (contract["layers"] for contract in contracts if contract["type"] == "layers")
-    layers = [functions, *(" | ".join(f"imagelake.{name}" for name in layer.split(" | ")) for layer in library)]
+    (*functions, _), library = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    layers = [
+        *functions,
+        *(" | ".join(f"imagelake.{name}" for name in layer.split(" | ")) for layer in library),
+    ]
     assert shown == [(str(len(layers) - depth), {*layer.split(" | ")}) for depth, layer in enumerate(layers)]
 
 

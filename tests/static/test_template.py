@@ -38,7 +38,11 @@ INTEGRATED = {
     "s3:PutObject": "${Bucket.Arn}/work/results/*",
 }
 # The lists that the Distributed Maps of each workflow read.
-LISTS = {"ImagePipeline": "${Bucket.Arn}/work/lists/*", "Erasure": "${Bucket.Arn}/work/erasures/*"}
+LISTS = {
+    "ImagePipeline": "${Bucket.Arn}/work/lists/*",
+    "Erasure": "${Bucket.Arn}/work/erasures/*",
+    "Rebuild": "${Bucket.Arn}/work/rebuild/lists/*",
+}
 RESULTS = {
     (action, INTEGRATED["s3:PutObject"])
     for action in ("s3:GetObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
@@ -186,6 +190,7 @@ def test_role_can_reach_the_objects_of_its_maps() -> None:
     for key, pattern in (
         (object_keys.batch_list(run, "feed"), LISTS["ImagePipeline"]),
         (object_keys.erasure_list("id", "files"), LISTS["Erasure"]),
+        (object_keys.rebuild_list("id"), LISTS["Rebuild"]),
         (writer.removeprefix("States.Format('"), INTEGRATED["s3:PutObject"]),
     ):
         assert fnmatchcase(key, pattern.removeprefix("${Bucket.Arn}/"))
@@ -391,11 +396,12 @@ def test_every_alarm_and_rule_notifies_the_topic() -> None:
     ended, stopped, events = (
         RESOURCES[name]["Properties"] for name in ("RunEndedRule", "RunStoppedRule", "EventsRule")
     )
-    rules = {"RunEndedRule", "RunStoppedRule", "ErasureStoppedRule", "EventsRule"}
+    rules = {"RunEndedRule", "RunStoppedRule", "ErasureStoppedRule", "RebuildEndedRule", "EventsRule"}
     assert set(of_type("AWS::Events::Rule")) == rules
-    erasure = RESOURCES["ErasureStoppedRule"]["Properties"]
-    assert [plain(target["Arn"]) for target in erasure["Targets"]] == ["Topic"]
-    assert erasure["EventPattern"]["detail"]["status"] == ["TIMED_OUT", "ABORTED"]
+    erasure, rebuild = (RESOURCES[name]["Properties"] for name in ("ErasureStoppedRule", "RebuildEndedRule"))
+    for rule in (erasure, rebuild):
+        assert [plain(target["Arn"]) for target in rule["Targets"]] == ["Topic"]
+        assert rule["EventPattern"]["detail"]["status"] == ["TIMED_OUT", "ABORTED"]
     assert [plain(target["Arn"]) for target in events["Targets"]] == ["EventsLogGroup.Arn"]
     assert {plain(target) for alarm in alarms for target in alarm["Properties"]["AlarmActions"]} == {"Topic"}
     # No state of the run can react to these two.
@@ -411,7 +417,7 @@ def rule_text(name: str) -> str:
     return str(text)
 
 
-@pytest.mark.parametrize("name", ["RunEndedRule", "RunStoppedRule", "ErasureStoppedRule"])
+@pytest.mark.parametrize("name", ["RunEndedRule", "RunStoppedRule", "ErasureStoppedRule", "RebuildEndedRule"])
 def test_text_of_a_rule_has_quotes_around_each_line(name: str) -> None:
     """EventBridge refuses a text without them: each line is a JSON text of its own."""
     lines = [json.loads(line) for line in rule_text(name).splitlines()]

@@ -21,16 +21,18 @@ from tests.support.fake_lake import BUCKET, IMAGE_KEYS, Lake
 ALICE, BOB, CAROL = "did:plc:alice", "did:plc:bob", "did:plc:carol"
 SHA256 = "ab" * 32
 PIPELINE = "arn:aws:states:us-east-1:123456789012:stateMachine:ImagePipeline"
+REBUILD = "arn:aws:states:us-east-1:123456789012:stateMachine:Rebuild"
 Erasure = dict[str, Any]
 
 
 def prepare(lake: Lake) -> None:
-    """Make what the stack has beside the lake: versions, the secret, the state machine of the pipeline."""
+    """Make what the stack has beside the lake: versions, the secret, the state machines that it waits for."""
     client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     lake.suppress()
     definition = json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}})
     role = "arn:aws:iam::123456789012:role/ImagePipeline"
-    client("stepfunctions").create_state_machine(name="ImagePipeline", definition=definition, roleArn=role)
+    for name in ("ImagePipeline", "Rebuild"):
+        client("stepfunctions").create_state_machine(name=name, definition=definition, roleArn=role)
 
 
 def name(author_id: str, **more: str) -> dict[str, str]:

@@ -29,7 +29,7 @@ ENVIRONMENT = {
     "SUPPRESSION_TABLE": SUPPRESSIONS,
     "SUPPRESSION_KEY": SUPPRESSION_KEY,
     "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:ImagePipeline",
-    "REBUILD_STATE_MACHINE_ARN": "",
+    "REBUILD_STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:Rebuild",
     "TRUSTED_ORIGINS": "",
     "CONTACT": "",
     "BUDGET_USD_PER_DAY": "0",

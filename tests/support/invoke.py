@@ -15,6 +15,7 @@ from typing import Any
 import boto3
 
 from imagelake.lake import object_keys
+from imagelake.run.models import Batch
 from tests.support.erasures import request_erasure
 from tests.support.factories import Context, event, item, jpeg, keep_plan, plan
 from tests.support.fake_lake import ENVIRONMENT, Lake, aws_in_memory
@@ -22,6 +23,7 @@ from tests.support.web_server import WebServer
 
 ERASURE_STEPS = ["suppress", "find_erased", "erase_rows", "erase_images", "write_receipt"]
 BATCH_STEPS = ["transform", "write_parquet", "map_keys", "reconcile", "report"]
+REBUILD_STEPS = ["plan_rebuild", "unpack", "rebuild_images", "report_rebuild"]
 SECRET, MACHINE = "imagelake/alerts", "ImagePipeline"
 SETTINGS = ENVIRONMENT | {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -40,7 +42,7 @@ def invoke(name: str, lake: Lake, website: WebServer) -> Any:
     if name in ("fetch", "validate"):
         return _read_feed(name, image, website)
     if name == "ingest_stream":
-        _create_machine()
+        _create_machines()
     elif name == "relay_alert":
         secret = json.dumps({"url": website.put("/webhook", b"")})
         boto3.client("secretsmanager").create_secret(Name=SECRET, SecretString=secret)
@@ -56,6 +58,9 @@ def invoke(name: str, lake: Lake, website: WebServer) -> Any:
         for earlier in ERASURE_STEPS[: ERASURE_STEPS.index(name)]:
             _call(earlier, _erasure_event(lake, earlier))
         return _call(name, _erasure_event(lake, name))
+    elif name in REBUILD_STEPS:
+        invoke("map_keys", lake, website)
+        _prepare_rebuild(name, lake)
     elif name in BATCH_STEPS:
         planned = keep_plan(lake, plan(item("one", image)))
         lake.bucket.put_json(event("reconcile")["plan"]["list_key"], [planned.batch.model_dump()])
@@ -64,15 +69,16 @@ def invoke(name: str, lake: Lake, website: WebServer) -> Any:
     return _call(name, event(name))
 
 
-def _create_machine() -> None:
+def _create_machines() -> None:
     definition = json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}})
     role = "arn:aws:iam::123456789012:role/ImagePipeline"
-    boto3.client("stepfunctions").create_state_machine(name=MACHINE, definition=definition, roleArn=role)
+    for machine in (MACHINE, "Rebuild"):
+        boto3.client("stepfunctions").create_state_machine(name=machine, definition=definition, roleArn=role)
 
 
 def _prepare_erasure(lake: Lake) -> None:
     """Store the request of the example events, and an open batch with an item of its author."""
-    _create_machine()
+    _create_machines()
     lake.suppress()
     keep_plan(lake, plan(item("one")))
     request = object_keys.erasure_request(event("suppress")["erasure"]["erasure_id"])
@@ -95,6 +101,22 @@ def _read_feed(name: str, image: str, website: WebServer) -> Any:
     entry = event("fetch")["feed"] | {"config": config}
     progress = _call("fetch", event("fetch", feed=entry))
     return progress if name == "fetch" else _call(name, event(name, feed=entry, progress=progress))
+
+
+def _prepare_rebuild(name: str, lake: Lake) -> None:
+    """Store what earlier steps have made, with the ETag and the key that the example event names."""
+    batch = Batch.model_validate(event("unpack")["batch"])
+    lake.bucket.put_json(event("report_rebuild")["list_key"], [batch.model_dump()])
+    if name == "rebuild_images":
+        planned = _call("unpack", event("unpack"))["batch"]
+        plan_key = object_keys.planned_batch(Batch.model_validate(planned))
+        named = Batch.model_validate(event(name)["batch"])
+        text = lake.bucket.get(plan_key).decode()
+        for field in ("read_etag", "rebuilt_by"):
+            text = text.replace(f'"{field}":"{planned[field]}"', f'"{field}":"{getattr(named, field)}"')
+        lake.bucket.put(object_keys.planned_batch(named), text.encode(), "application/json")
+    elif name == "report_rebuild":
+        _call("unpack", event("unpack", rebuild={"dry_run": True}))
 
 
 def _call(name: str, example: dict[str, Any]) -> Any:

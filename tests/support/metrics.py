@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, get_args
 
 from imagelake.lake.rows import Status
+from imagelake.run.rebuild_models import RebuiltCounts
 from report.summary import Summary
 from tests.support.asl import RESOURCES, ROOT, Json
 
@@ -17,6 +18,7 @@ OWN = "Imagelake/${AWS::StackName}"
 FILLED_IN = {
     "Items{}": [status.capitalize() for status in Status],
     "Images{}": [status.capitalize() for status in Status],
+    "Rows{}": [name.capitalize() for name in RebuiltCounts.model_fields],
     "Runs{}": [outcome.capitalize() for outcome in get_args(Summary.model_fields["outcome"].annotation)],
 }
 

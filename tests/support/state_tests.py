@@ -63,7 +63,7 @@ def state_input() -> dict[str, Any]:
         joined |= json.loads((ROOT / "tests" / "events" / f"{function}.json").read_text())
     message = {"subject": "Subject", "message": "Message"}
     results = {"report": {"outcome": "partial", **message}, "receipt": message, "failure": message}
-    return joined | results | {"alert": {}}
+    return joined | results | {"alert": {}, "unpacked": {"status": "planned", "batch": joined["batch"]}}
 
 
 def _failures(workflow: str, name: str, state: Json) -> Iterator[StateTest]:

@@ -52,6 +52,7 @@ EXPLAINED = {
     "RunEndedRule: an event that does not arrive is lost": "EventBridge retries for a day, and NoGoodRunAlarm acts too",
     "ErasureStoppedRule: an event that does not arrive is lost": "EventBridge retries for a day; nothing comes back",
     "RunStoppedRule: an event that does not arrive is lost": "EventBridge retries for a day; a person knows of it",
+    "RebuildEndedRule: an event that does not arrive is lost": "EventBridge retries for a day; a person has started it",
     "EventsRule: an event that does not arrive is lost": "a log of events; the report is in the bucket",
 }
 

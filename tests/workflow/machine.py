@@ -123,6 +123,7 @@ class Machine:
             s3.put_object(Bucket=BUCKET, Key=f"work/lists/run/alice/{name}.json", Body=text.encode())
         for name, items in ERASURE_LISTS.items():
             s3.put_object(Bucket=BUCKET, Key=f"work/erasures/e1/{name}.json", Body=json.dumps(items).encode())
+        s3.put_object(Bucket=BUCKET, Key="work/rebuild/lists/one.json", Body=json.dumps(GOOD[:1]).encode())
 
     def _make_bookmarks(self) -> None:
         self.bookmarks.create_table(

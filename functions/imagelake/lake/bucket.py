@@ -62,6 +62,10 @@ class Bucket:
                 return b""
             raise
 
+    def get_end(self, key: str, length: int) -> bytes:
+        """Read the last ``length`` bytes; fewer if the object is shorter."""
+        return self._read(key, Range=f"bytes=-{length}")[0]
+
     def _read(self, key: str, **options: Any) -> tuple[bytes, GetObjectOutputTypeDef]:
         """Read a complete body with the right checksum; return it with its response."""
         with aws_errors(key):
@@ -156,11 +160,15 @@ class Bucket:
         """Return whether an object exists."""
         return self.version(key) is not None
 
-    def list(self, prefix: str) -> list[str]:
-        """List all keys that start with ``prefix``, in order."""
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """List all keys that start with ``prefix``, in order, each with the size of its object."""
         with aws_errors(prefix):
             pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
-            return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+            return {entry["Key"]: entry["Size"] for page in pages for entry in page.get("Contents", [])}
+
+    def list(self, prefix: str) -> list[str]:
+        """List all keys that start with ``prefix``, in order."""
+        return [*self.sizes(prefix)]
 
     def all_versions(self, key: str) -> dict[str, str | None]:
         """List the ids of all versions of an object, each with its ETag, the current one first.

@@ -6,6 +6,7 @@ So a worker sees if its work is done already, and a step that cannot read Parque
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket, Version
@@ -13,6 +14,8 @@ from imagelake.run.models import Batch
 
 # The SHA-256 of each staged result, separated by spaces: the batch's own, then those of runs that retried items of it.
 _STAGED = "staged-sha256"
+# The id of the last rebuild that has rewritten the file.
+_REBUILT_BY = "rebuilt-by"
 # S3 allows 2 KB of metadata, which is room for 31: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
 _MAX_RETRIES = 20
 
@@ -40,6 +43,16 @@ def metadata_after(version: Version, replaced: Mapping[str, str]) -> dict[str, s
     return version.metadata | {_STAGED: _listed([*new[:1], *former, *new[1:]])}
 
 
+def is_rebuilt_by(version: Version, rebuild_id: str) -> bool:
+    """Return whether a rebuild has rewritten a file, and no later one has."""
+    return version.metadata.get(_REBUILT_BY) == quote(rebuild_id)
+
+
+def is_read_version(version: Version | None, batch: Batch) -> bool:
+    """Return whether a file is still the one that a rebuild has read."""
+    return version is not None and version.etag.strip('"') == batch.read_etag
+
+
 def find_difference(bucket: Bucket, batch: Batch, rows: int, staged_sha256: str) -> str | None:
     """Say why a batch's file does not have its staged rows; ``None`` if it has them. ``rows`` is their number."""
     if not rows:
@@ -56,18 +69,25 @@ def find_difference(bucket: Bucket, batch: Batch, rows: int, staged_sha256: str)
 def write_file(bucket: Bucket, batch: Batch, body: bytes, staged_sha256: str, before: Version | None) -> bool:
     """Write a batch's file unless it has changed since ``before``; return whether it was written.
 
-    A retry adds its rows to those of ``before``; any other batch replaces them.
+    A retry or a rebuild adds its rows to those of ``before``; any other batch replaces them.
     """
-    earlier = before.metadata.get(_STAGED, "").split() if before is not None and batch.retried_by else []
+    known = before.metadata if before is not None and batch.replaces_rows else {}
     return bucket.put_if_unchanged(
         object_keys.parquet(batch),
         body,
         "application/vnd.apache.parquet",
         before,
-        {_STAGED: _listed([*earlier, staged_sha256])},
+        {_STAGED: _listed([*known.get(_STAGED, "").split(), staged_sha256])} | _rebuilt_by(batch, known),
     )
 
 
 def _listed(made_from: list[str]) -> str:
     """Join as many as there is room for; the batch's own is the first one, and a late worker must always find it."""
     return " ".join([*made_from[:1], *made_from[1:][-_MAX_RETRIES:]])
+
+
+def _rebuilt_by(batch: Batch, known: Mapping[str, str]) -> dict[str, str]:
+    # The metadata of an object is ASCII, and the name of an execution may not be.
+    if batch.rebuilt_by:
+        return {_REBUILT_BY: quote(batch.rebuilt_by)}
+    return {_REBUILT_BY: known[_REBUILT_BY]} if _REBUILT_BY in known else {}

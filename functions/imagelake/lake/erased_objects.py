@@ -36,6 +36,7 @@ class Place(StrEnum):
     OPEN_BATCHES = "open_batches"
     STAGED_BATCHES = "staged_batches"
     PARTS = "parts"
+    REBUILDS = "rebuilds"
     STREAM_WINDOWS = "stream_windows"
     DISCARDED_RECORDS = "discarded_records"
     MEDIA_INDEX = "media_index"

@@ -109,13 +109,13 @@ class MediaIndex:
             deleted = pool.map(lambda media_id: self._delete_claim(media_id, batch_id), media_ids)
             return {media_id for media_id in deleted if media_id is not None}
 
-    def promote(self, media_id: str, owner: str, transform_version: int) -> None:
+    def promote(self, media_id: str, owner: str) -> None:
         """Note that a duplicate has got the image of its owner; repeated, this changes nothing."""
         self._change(
             self._dynamo.update_item,
             media_id,
-            {":ok": Status.OK, ":version": transform_version, ":owner": owner},
-            UpdateExpression="SET #status = :ok, transform_version = :version REMOVE duplicate_of",
+            {":ok": Status.OK, ":owner": owner},
+            UpdateExpression="SET #status = :ok REMOVE duplicate_of",
             ExpressionAttributeNames={"#status": "status"},
             ConditionExpression="duplicate_of = :owner",
         )
@@ -145,6 +145,39 @@ class MediaIndex:
         """Link raw images without an owner, by SHA-256, to a rejected item, so that its row is found by the image."""
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(lambda sha256: self._put_rejected(sha256, media_ids[sha256]), media_ids))
+
+    def replace(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+        """Replace an entry; return ``False`` if its status or its original is another one than that of ``before``."""
+        original = before.get("duplicate_of")
+        existing = self._put(
+            dict(after),
+            ConditionExpression="#status = :status AND "
+            + ("attribute_not_exists(duplicate_of)" if original is None else "duplicate_of = :original"),
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues={":status": _to_dynamo(before["status"])}
+            | ({} if original is None else {":original": _to_dynamo(original)}),
+        )
+        return existing is None
+
+    def disown(self, media_ids: Mapping[str, str]) -> None:
+        """Note that raw images, by SHA-256, are in no row, if they are held by these items, which are rejected."""
+        entries = self.get_many(map(raw_image_id, media_ids))
+        held = {
+            sha256: media_id
+            for sha256, media_id in media_ids.items()
+            if (entry := entries.get(raw_image_id(sha256))) is not None
+            and (entry["owner"], entry["state"]) == (media_id, HELD)
+        }
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(lambda sha256: self._put_disowned(sha256, held[sha256]), held))
+
+    def _put_disowned(self, sha256: str, media_id: str) -> None:
+        self._put(
+            {"media_id": raw_image_id(sha256), "owner": media_id, "state": REJECTED},
+            ConditionExpression="#owner = :owner",
+            ExpressionAttributeNames={"#owner": "owner"},
+            ExpressionAttributeValues={":owner": _to_dynamo(media_id)},
+        )
 
     def _query(self, index: str, **keys: str) -> list[str]:
         """Find the media ids of the entries with these keys in an index, in the order of the index and of their ids."""

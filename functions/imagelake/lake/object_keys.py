@@ -7,6 +7,7 @@ the same keys. Each folder under ``work/`` has one writer, so the role of a func
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 
 from imagelake.run.models import Batch, Run
@@ -22,6 +23,7 @@ HASH_LOG_SNAPSHOT = "hash-log/snapshot"
 # The lake at a glance: its figures and its page. No run id starts with an underscore.
 GLANCE = "reports/_glance.json"
 GLANCE_PAGE = "reports/index.html"
+_PARQUET = re.compile(r"lake/images/source=(?P<source>[^/]+)/dt=(?P<dt>[^/]+)/(?P<batch_id>[^/.]+)\.parquet")
 
 
 def batch_id(feed_id: str, dt: str, media_ids: Iterable[str]) -> str:
@@ -74,6 +76,8 @@ def open_batch(batch: Batch) -> str:
 
 def planned_batch(batch: Batch) -> str:
     """Name the plan of a batch; a run that retries items of the batch has a plan of its own."""
+    if batch.rebuilt_by:
+        return f"{_rebuild_folder('plans', batch)}.json"
     return f"work/plans/{batch.work_id}.json"
 
 
@@ -84,11 +88,15 @@ def first_planned_batch(batch_id: str) -> str:
 
 def staged(batch: Batch) -> str:
     """Name the staged rows of a batch."""
+    if batch.rebuilt_by:
+        return f"{_rebuild_folder('staged', batch)}.jsonl"
     return f"work/staged/{batch.work_id}.jsonl"
 
 
 def parts_prefix(batch: Batch) -> str:
     """Name the folder of a batch's parts; that of a retry is not inside the first one's."""
+    if batch.rebuilt_by:
+        return f"{_rebuild_folder('parts', batch)}/"
     return f"work/parts/{batch.batch_id}/retry={batch.retried_by}/"
 
 
@@ -99,6 +107,8 @@ def part(batch: Batch, number: int) -> str:
 
 def attempts_prefix(batch: Batch) -> str:
     """Name the folder of the attempts at a batch."""
+    if batch.rebuilt_by:
+        return f"{_rebuild_folder('attempts', batch)}/"
     return f"work/attempts/{batch.batch_id}/retry={batch.retried_by}/"
 
 
@@ -120,6 +130,52 @@ def batch_list(run: Run, feed_id: str) -> str:
 def batch_failure(run_id: str, batch_id: str) -> str:
     """Name the failure of a batch, which Record Failure writes and Reconcile reads."""
     return f"work/failed-batches/{run_id}/{batch_id}.json"
+
+
+def _rebuild_folder(folder: str, batch: Batch) -> str:
+    """Name what a rebuild has made of one version of a batch's file."""
+    return f"{_rebuilds_of_file(folder, batch.batch_id)}{batch.rebuilt_by}/{batch.read_etag}"
+
+
+def _rebuilds_of_file(folder: str, batch_id: str) -> str:
+    """Name the folder of what all rebuilds have made of a batch's file; the batch comes first, so it can be listed."""
+    return f"work/rebuild/{folder}/{batch_id}/"
+
+
+def rebuild_prefixes(batch_id: str) -> list[str]:
+    """Name the folders of the rows that rebuilds have planned and made of a batch's file."""
+    return [_rebuilds_of_file(folder, batch_id) for folder in ("plans", "staged", "parts", "attempts")]
+
+
+def rebuild_list(rebuild_id: str) -> str:
+    """Name the list of the batches whose files a rebuild reads."""
+    return f"work/rebuild/lists/{rebuild_id}.json"
+
+
+def rebuild_selection(rebuild_id: str, batch_id: str) -> str:
+    """Name the number of rows that Unpack has selected in a file, and their bytes."""
+    return f"work/rebuild/selected/{rebuild_id}/{batch_id}.json"
+
+
+def rebuild_counts(rebuild_id: str, batch_id: str) -> str:
+    """Name the counts of the rows that Rebuild Images has made of a file's raw images."""
+    return f"work/rebuild/counts/{rebuild_id}/{batch_id}.json"
+
+
+def rebuild_report(rebuild_id: str) -> str:
+    """Name the report of a rebuild; ``_rebuilds`` is no run, because no run id starts with an underscore."""
+    return f"reports/_rebuilds/{rebuild_id}.json"
+
+
+def lake_files(source: str = "") -> str:
+    """Name the folder of all dataset files, or of those of a network."""
+    return f"lake/images/source={source}/" if source else "lake/images/"
+
+
+def batch_of_file(key: str) -> Batch | None:
+    """Return the batch of a dataset file, as far as its key tells it; ``None`` if it is the key of another object."""
+    match = _PARQUET.fullmatch(key)
+    return Batch(**match.groupdict(), feed_id="", items=0) if match else None
 
 
 def parquet(batch: Batch) -> str:

@@ -34,6 +34,7 @@ from imagelake.run.errors import (
     FeedBusyError,
     FeedNotFoundError,
     FeedNotPermittedError,
+    FileChangedError,
     ImagelakeError,
     ObjectMissingError,
     RateLimitedError,
@@ -57,6 +58,7 @@ from imagelake.run.models import (
     ReconciliationStatus,
     Run,
 )
+from imagelake.run.rebuild_models import RebuildOutcome, RebuildRequest, RebuiltCounts, UnpackStatus
 
 
 class Execution(FrozenModel):
@@ -212,6 +214,53 @@ class CheckErasureResult(FrozenModel):
     erasure: Erasure
 
 
+class PlanRebuildRequest(FrozenModel):
+    """An execution of Rebuild and its input, which has not been checked yet."""
+
+    input: Any
+    execution: Execution
+
+
+class PlanRebuildResult(FrozenModel):
+    """A rebuild as a run, its checked request, and the key of the list of its batches; the list may be empty."""
+
+    run: Run
+    rebuild: RebuildRequest
+    list_key: str
+    files: NonNegativeInt
+    file_bytes: NonNegativeInt
+
+
+class UnpackRequest(BatchRequest):
+    """A rebuild and the batch of one file."""
+
+    rebuild: RebuildRequest
+
+
+class UnpackResult(FrozenModel):
+    """The batch whose rows are planned, or the reason why there is nothing to do for the file.
+
+    ``nothing``: no row is to be made again, or this is a dry run. ``done``: this rebuild has rewritten the file.
+    """
+
+    status: UnpackStatus
+    batch: Batch
+
+
+class ReportRebuildRequest(PlanRebuildResult):
+    """A rebuild whose files are done, as far as they could be."""
+
+
+class ReportRebuildResult(FrozenModel):
+    """Outcome of a rebuild and its notification; ``error`` is set if the execution ends as failed."""
+
+    outcome: RebuildOutcome
+    error: Literal["RebuildIncomplete"] | None
+    subject: str
+    message: str
+    report_key: str
+
+
 class Contract(NamedTuple):
     """The request, the result and the errors of one function."""
 
@@ -244,7 +293,7 @@ CONTRACTS: dict[str, Contract] = {
     "transform": Contract(
         BatchRequest, TransformResult, STORAGE_ERRORS | {BadInputError, BadFeedError, BatchDeadlineError}
     ),
-    "write_parquet": Contract(BatchRequest, WriteParquetResult, STORAGE_ERRORS),
+    "write_parquet": Contract(BatchRequest, WriteParquetResult, STORAGE_ERRORS | {FileChangedError}),
     "map_keys": Contract(BatchRequest, MapKeysResult, STORAGE_ERRORS | {ReconciliationError}),
     "record_failure": Contract(RecordFailureRequest, Failure, AWS_ERRORS),
     "reconcile": Contract(ReconcileRequest, ReconcileResult, STORAGE_ERRORS | {ReconciliationError}),
@@ -257,4 +306,8 @@ CONTRACTS: dict[str, Contract] = {
     "erase_reports": Contract(EraseReportsRequest, EraseResult, STORAGE_ERRORS),
     "erase_images": Contract(ErasureCall, EraseResult, STORAGE_ERRORS),
     "write_receipt": Contract(WriteReceiptRequest, WriteReceiptResult, STORAGE_ERRORS),
+    "plan_rebuild": Contract(PlanRebuildRequest, PlanRebuildResult, AWS_ERRORS | {BadInputError}),
+    "unpack": Contract(UnpackRequest, UnpackResult, STORAGE_ERRORS),
+    "rebuild_images": Contract(BatchRequest, RebuiltCounts, STORAGE_ERRORS | {BatchDeadlineError, FileChangedError}),
+    "report_rebuild": Contract(ReportRebuildRequest, ReportRebuildResult, STORAGE_ERRORS),
 }

@@ -17,6 +17,7 @@
     │   ├── StorageDeniedError        our role, bucket or table is not set up for this call
     │   ├── ObjectMissingError        an object a step relies on is not there
     │   ├── DamagedObjectError        an object a step relies on is not as it was written
+    │   ├── FileChangedError          a dataset file is not the one that a rebuild has read
     │   ├── ReconciliationError       planned items, rows and mappings do not add up
     │   ├── ErasureIncompleteError    an erasure still finds something after several rounds
     │   ├── DownloadError             one image could not be fetched; carries an ErrorCode
@@ -159,6 +160,10 @@ class ObjectMissingError(PermanentError):
 
 class DamagedObjectError(PermanentError):
     """An object that a step needs is not as it was written; the message names its key."""
+
+
+class FileChangedError(PermanentError):
+    """A dataset file, or what a rebuild has made of it, has changed, so the rebuild has to read the file again."""
 
 
 class ReconciliationError(PermanentError):

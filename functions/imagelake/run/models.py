@@ -82,14 +82,25 @@ class Batch(FrozenModel):
     feed_id: str
     source: str
     dt: Day
-    items: PositiveInt
+    # 0 as long as a rebuild has not read the file.
+    items: NonNegativeInt
     # Id of a run that processes failed items of this batch again; their new rows replace the rows in the batch's file.
     retried_by: str = ""
+    # Id of a rebuild that makes rows of this batch again from raw images, and the ETag of the file that it has read.
+    rebuilt_by: str = ""
+    read_etag: str = ""
 
     @property
     def work_id(self) -> str:
-        """Id of the batch's working area: the batch id, and the run id for a retry."""
+        """Id of the batch's work: the batch id, and the id of a retry or of a rebuild."""
+        if self.rebuilt_by:
+            return f"{self.batch_id}/rebuild/{self.rebuilt_by}"
         return f"{self.batch_id}/{self.retried_by}" if self.retried_by else self.batch_id
+
+    @property
+    def replaces_rows(self) -> bool:
+        """Tell if its rows replace rows of a file, which keeps its other rows."""
+        return bool(self.retried_by or self.rebuilt_by)
 
 
 class PlannedBatch(ImageOptions):

@@ -37,7 +37,7 @@ DOCUMENT = (Path(__file__).parents[3] / "docs" / "permissions.md").read_text()
 (MATRIX,) = re.findall(r"```text\n(.*?)```", DOCUMENT, re.DOTALL)
 # The grants that no call on the engine needs. Most are for what Lambda does in the function's name, which the engine
 # does without asking. No run here reads Facebook, no run resumes a batch, so Transform looks for no raw image, and no
-# record comes after the erasures. No rejected item has the bytes of an erased one, and the log has few names. And an
+# record comes after the erasures. No file of the rebuilds fails or is done again, and they run before the erasures. No rejected item has the bytes of an erased one, and the log has few names. And an
 # object that is not there is 404 to everybody, where S3 answers 403 to who may not list:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 OUT_OF_REACH = """
@@ -45,11 +45,13 @@ kinesis:DescribeStream kinesis:DescribeStreamSummary kinesis:GetRecords kinesis:
     PostStream IngestStream
 s3:GetObject
     Bucket/raw/images/* Transform
+    Bucket/work/rebuild/counts/* RebuildImages
+    Bucket/work/failed-batches/* ReportRebuild
 s3:PutObject
     Bucket/aws/lambda/* IngestStream
-    Bucket/hash-log/* Transform
+    Bucket/hash-log/* Transform RebuildImages
 s3:ListBucket
-    Bucket IngestStream MapKeys Reconcile Report WriteParquet Suppress EraseImages
+    Bucket IngestStream MapKeys Reconcile Report WriteParquet Suppress EraseImages Unpack ReportRebuild
 secretsmanager:GetSecretValue
     imagelake/facebook-?????? Fetch Transform
     imagelake/bluesky Fetch
@@ -60,9 +62,9 @@ secretsmanager:GetSecretValue
     imagelake/bluesky-?????? Fetch
     imagelake/mastodon-?????? Fetch
     imagelake/x-?????? Fetch
-    SuppressionKey IngestStream
+    SuppressionKey IngestStream Unpack
 dynamodb:Query
-    SuppressionTable IngestStream
+    SuppressionTable IngestStream Unpack
 dynamodb:UpdateItem
     ImageKeysTable EraseImages
 dynamodb:DeleteItem
@@ -72,7 +74,7 @@ sqs:SendMessage
 """
 ROLES = re.findall(r"^\| `(\w+)` \|", DOCUMENT, re.MULTILINE)
 # What the engine does in these roles' names, it does without asking; test_template.py has what they are for.
-SERVICES = ["Schedule", "ImagePipeline", "Erasure"]
+SERVICES = ["Schedule", "ImagePipeline", "Erasure", "Rebuild"]
 FUNCTIONS = [role for role in ROLES if role not in SERVICES]
 ACCOUNT = "000000000000"
 HERE = f"{REGION}:{ACCOUNT}"
@@ -180,6 +182,15 @@ class Deployed:
         assert execution["status"] == "SUCCEEDED", execution.get("cause")
         output: dict[str, Any] = json.loads(execution["output"])
         return output
+
+    def rebuild(self, name: str, **request: Any) -> None:
+        states = self.engine.client("stepfunctions")
+        arn = states.start_execution(stateMachineArn=self.names["Rebuild"], name=name, input=json.dumps(request))[
+            "executionArn"
+        ]
+        while (execution := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
+            time.sleep(0.1)
+        assert execution["status"] == "SUCCEEDED", execution
 
     def wait(self, runs: int = 1) -> None:
         """Until there were so many runs and all have ended."""
@@ -295,6 +306,9 @@ def ran(deployed: Deployed) -> Deployed:
     counts = json.loads(answer["Payload"].read())
     assert (counts["ok"] + counts["duplicate"], counts["failed"]) == (1, 1), counts
     deployed.wait(runs=4)
+    # The first one rejects every image that no other one refers to, the second one accepts them again.
+    for name, size in (("rejects", 2000), ("accepts", 8)):
+        deployed.rebuild(name, min_image_size=size)
     run_erasures(deployed, planned, bucket)
     assert deployed.run("after", failure_tolerance_percent=100) == "SUCCEEDED"
     return deployed

@@ -21,6 +21,7 @@ from tests.support.erasure_steps import (
     BOB,
     CAROL,
     PIPELINE,
+    REBUILD,
     SHA256,
     Erasure,
     call,
@@ -70,8 +71,8 @@ def media_id(name: str) -> str:
 
 
 class TestWaiting:
-    def run(self) -> str:
-        arn: str = client("stepfunctions").start_execution(stateMachineArn=PIPELINE, name="run")["executionArn"]
+    def run(self, machine: str = PIPELINE) -> str:
+        arn: str = client("stepfunctions").start_execution(stateMachineArn=machine, name="run")["executionArn"]
         return arn
 
     def test_run_from_before_the_suppression(self, lake: Lake) -> None:
@@ -96,13 +97,8 @@ class TestWaiting:
         call("suppress", erasure=erasure, what="found")
         assert call("find_erased", erasure=erasure)["must_wait"] is True
 
-    def test_rebuild_from_before(self, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.run()
-        monkeypatch.setenv("REBUILD_STATE_MACHINE_ARN", PIPELINE)
-        monkeypatch.setenv("STATE_MACHINE_ARN", PIPELINE.replace("Image", "Other"))
-        client("stepfunctions").create_state_machine(
-            name="OtherPipeline", definition="{}", roleArn="arn:aws:iam::123456789012:role/Other"
-        )
+    def test_rebuild_from_before(self, lake: Lake) -> None:
+        self.run(REBUILD)
         assert call("find_erased", erasure=suppressed(authors=[name(ALICE)]))["must_wait"] is True
 
     def test_dry_run_waits_for_nobody_and_changes_nothing(self, lake: Lake) -> None:

@@ -11,7 +11,7 @@ from imagelake.lake.bucket import Bucket
 from imagelake.lake.dataset_file import write_file
 from imagelake.lake.media_index import author_key
 from imagelake.lake.parts import StagedRow
-from imagelake.lake.rows import TRANSFORM_VERSION, Row, Status, tombstone
+from imagelake.lake.rows import Row, Status, tombstone
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import DamagedObjectError, ObjectMissingError, ReconciliationError
 from imagelake.run.models import PlannedBatch
@@ -56,7 +56,6 @@ def test_mapping_leads_from_raw_image_to_row_and_back(lake: Lake) -> None:
         "raw_key": row["raw_key"],
         "raw_sha256": row["raw_sha256"],
         "run_id": "daily-2026-04-01",
-        "transform_version": TRANSFORM_VERSION,
         "dt": "2026-04-01",
         "batch_id": planned.batch.batch_id,
         "processed_key": object_keys.parquet(planned.batch),

@@ -16,13 +16,19 @@ from botocore.exceptions import ClientError
 
 from imagelake.lake import object_keys
 from imagelake.lake.dataset_file import is_made_from, read_version, write_file
-from imagelake.lake.rows import COLUMNS, Status, tombstone
+from imagelake.lake.rows import COLUMNS, Row, Status, tombstone
 from imagelake.lake.staging import Staging
-from imagelake.run.errors import DamagedObjectError, ObjectMissingError, StorageDeniedError, StorageUnavailableError
+from imagelake.run.errors import (
+    DamagedObjectError,
+    FileChangedError,
+    ObjectMissingError,
+    StorageDeniedError,
+    StorageUnavailableError,
+)
 from imagelake.run.models import PlannedBatch
 from imagelake.run.posts import Item
 from parquet.table import read, to_parquet
-from tests.support.factories import Context, event, item, jpeg, keep_rows, plan, result, stage
+from tests.support.factories import Context, decide, event, item, jpeg, keep_rows, plan, result, stage
 from tests.support.fake_lake import Lake
 from tests.support.watched_calls import watch
 from write_parquet.app import handler
@@ -259,10 +265,10 @@ def test_file_of_another_staged_result_is_replaced(lake: Lake) -> None:
 def test_late_worker_does_not_undo_a_newer_file(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     planned = keep_rows(lake, plan(item("one")))
 
-    def write_first(table: pd.DataFrame) -> bytes:
+    def write_first(table: pd.DataFrame, made_with: Any) -> bytes:
         # While this worker makes its file, another one finds newer rows and writes their file.
         monkeypatch.undo()
-        body = to_parquet(table)
+        body = to_parquet(table, made_with)
         write(planned)
         staged_anew(lake, planned, caption="new")
         write(planned)
@@ -306,11 +312,11 @@ def test_second_of_two_retries_is_refused_and_reads_the_file_again(
     first, second = (retried(lake, planned, f"retry-{each.post_id}", each, image=image) for each in items)
     puts = watch(monkeypatch, "PutObject")
 
-    def write_first(table: pd.DataFrame) -> bytes:
+    def write_first(table: pd.DataFrame, made_with: Any) -> bytes:
         # After this worker has read the file, another one changes it.
         monkeypatch.setattr("write_parquet.file.to_parquet", to_parquet)
         write(first)
-        return to_parquet(table)
+        return to_parquet(table, made_with)
 
     monkeypatch.setattr("write_parquet.file.to_parquet", write_first)
     write(second)
@@ -428,3 +434,88 @@ def test_retry_makes_tombstones_of_earlier_rows_on_the_suppression_list(lake: La
     after = file_of(lake, planned).read().to_pylist()
     assert [row["status"] for row in after] == ["ok", "erased", "ok"]
     assert (after[0], after[1]) == (before[0], tombstone(before[1]))
+
+
+# ---- Rebuilds --------------------------------------------------------------------------------------------------------
+
+
+def made_with(lake: Lake, planned: PlannedBatch) -> list[dict[str, str]]:
+    """The versions in the metadata of a file."""
+    metadata = file_of(lake, planned).schema_arrow.metadata
+    found: list[dict[str, str]] = json.loads(metadata[b"imagelake"])["made_with"]
+    return found
+
+
+def with_versions(lake: Lake, planned: PlannedBatch, version: str, *rows: Row) -> PlannedBatch:
+    staged = decide(lake, planned.batch, *rows)
+    Staging(lake.bucket, planned.batch).write(staged, made_with={"Pillow": version})
+    return planned
+
+
+def rebuilt(lake: Lake, planned: PlannedBatch, name: str = "rebuild-1") -> PlannedBatch:
+    """A rebuild of the file as it is now."""
+    version = lake.bucket.version(object_keys.parquet(planned.batch))
+    assert version is not None
+    changes = {"rebuilt_by": name, "read_etag": version.etag.strip('"')}
+    return planned.model_copy(update={"batch": planned.batch.model_copy(update=changes)})
+
+
+def test_file_names_the_versions_that_made_its_images(lake: Lake) -> None:
+    planned = plan(item("one"))
+    write(with_versions(lake, planned, "13", result(planned.items[0])))
+    assert made_with(lake, planned) == [{"Pillow": "13"}]
+
+
+def test_file_that_keeps_older_images_has_the_versions_of_both(lake: Lake) -> None:
+    planned = plan(item("one"), item("two"))
+    write(with_versions(lake, planned, "13", *map(result, planned.items)))
+    write(with_versions(lake, rebuilt(lake, planned), "14", result(planned.items[0])))
+    assert made_with(lake, planned) == [{"Pillow": "14"}, {"Pillow": "13"}]
+    write(with_versions(lake, rebuilt(lake, planned, "rebuild-2"), "15", *map(result, planned.items)))
+    assert made_with(lake, planned) == [{"Pillow": "15"}]
+
+
+def test_footer_larger_than_the_first_read_is_read_to_its_end(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("parquet.table._FOOTER_BYTES", 100)
+    test_file_that_keeps_older_images_has_the_versions_of_both(lake)
+
+
+def test_file_of_older_code_has_no_versions(lake: Lake) -> None:
+    planned = plan(item("one"), item("two"))
+    write(keep_rows(lake, planned))
+    assert made_with(lake, planned) == []
+    write(with_versions(lake, rebuilt(lake, planned), "14", result(planned.items[0])))
+    assert made_with(lake, planned) == [{"Pillow": "14"}]
+
+
+def test_rebuild_of_a_file_that_has_changed_is_refused(lake: Lake) -> None:
+    planned = plan(item("one"), item("two"))
+    write(with_versions(lake, planned, "13", *map(result, planned.items)))
+    first, second = (rebuilt(lake, planned, name) for name in ("rebuild-1", "rebuild-2"))
+    for one in (first, second):
+        with_versions(lake, one, "14", result(planned.items[0]))
+    write(first)
+    stored = lake.bucket.get(object_keys.parquet(planned.batch))
+    with pytest.raises(FileChangedError, match="has changed since the rebuild has read it"):
+        write(second)
+    assert lake.bucket.get(object_keys.parquet(planned.batch)) == stored
+    # The first one is done, whoever asks again.
+    assert write(first)["rows"] == 1
+
+
+def test_rebuild_of_a_file_that_is_gone_is_refused(lake: Lake) -> None:
+    planned = plan(item("one"))
+    write(with_versions(lake, planned, "13", result(planned.items[0])))
+    again = with_versions(lake, rebuilt(lake, planned), "14", result(planned.items[0]))
+    lake.bucket.delete(object_keys.parquet(planned.batch))
+    with pytest.raises(FileChangedError):
+        write(again)
+
+
+def test_late_worker_of_the_first_run_does_not_undo_a_rebuild(lake: Lake) -> None:
+    planned = plan(item("one"))
+    write(with_versions(lake, planned, "13", result(planned.items[0])))
+    write(with_versions(lake, rebuilt(lake, planned), "14", result(planned.items[0], width=7)))
+    stored = lake.bucket.get(object_keys.parquet(planned.batch))
+    assert write(planned)["rows"] == 1
+    assert lake.bucket.get(object_keys.parquet(planned.batch)) == stored

@@ -241,14 +241,14 @@ def test_only_claims_of_the_batch_itself_are_deleted(lake: Lake) -> None:
 
 
 def test_promoted_duplicate_is_no_duplicate_any_more(lake: Lake) -> None:
-    rows = [finished(name, "one", status="duplicate", duplicate_of="owner", transform_version=3) for name in "ab"]
+    rows = [finished(name, "one", status="duplicate", duplicate_of="owner") for name in "ab"]
     lake.media_index.complete(rows)
-    lake.media_index.promote("a", "somebody else", 4)
-    lake.media_index.promote("missing", "owner", 4)
+    lake.media_index.promote("a", "somebody else")
+    lake.media_index.promote("missing", "owner")
     assert lake.mapping() == {row["media_id"]: row for row in rows}
     for _ in range(2):
-        lake.media_index.promote("a", "owner", 4)
-        promoted = {**rows[0], "status": "ok", "transform_version": 4}
+        lake.media_index.promote("a", "owner")
+        promoted = {**rows[0], "status": "ok"}
         del promoted["duplicate_of"]
         assert lake.mapping() == {"a": promoted, "b": rows[1]}
         assert lake.media_index.duplicates_of("owner") == []
@@ -264,3 +264,38 @@ def test_only_the_former_original_is_replaced(lake: Lake, original: str | None) 
         lake.media_index.relink(media_id, "old", original)
     changed = {name: value for name, value in (rows["a"] | {"duplicate_of": original}).items() if value is not None}
     assert lake.mapping() == {"a": changed, "b": rows["b"]}
+
+
+# ---- Changes of a rebuild --------------------------------------------------------------------------------------------
+
+
+def test_entry_is_replaced_if_its_status_and_its_original_are_the_same(lake: Lake) -> None:
+    before = finished("a", "one", duplicate_of="b", feed="x")
+    lake.media_index.complete([before])
+    after = {name: value for name, value in before.items() if name != "duplicate_of"} | {"status": "rejected"}
+    assert lake.media_index.replace(before, after)
+    assert lake.mapping()["a"] == after
+
+
+@pytest.mark.parametrize("changed", [{"status": "duplicate"}, {"duplicate_of": None}, {"duplicate_of": "c"}], ids=str)
+def test_entry_that_has_changed_is_not_replaced(lake: Lake, changed: dict[str, Any]) -> None:
+    before = finished("a", "one", duplicate_of="b")
+    lake.media_index.complete([before | changed])
+    assert not lake.media_index.replace(before, before | {"status": "rejected"})
+    assert lake.mapping()["a"] == {name: value for name, value in (before | changed).items() if value is not None}
+
+
+def test_entry_that_is_gone_is_not_replaced(lake: Lake) -> None:
+    before = finished("a", "one")
+    assert not lake.media_index.replace(before, before)
+    assert lake.mapping() == {}
+
+
+def test_raw_image_is_disowned_only_by_the_item_that_holds_it(lake: Lake) -> None:
+    lake.media_index.own({"1": "a", "2": "b"})
+    lake.media_index.note_rejected({"3": "c"})
+    before = lake.owners()
+    lake.media_index.disown({"1": "a", "2": "another", "3": "c", "4": "d"})
+    assert lake.owners() == before | {"1": before["1"] | {"state": "rejected"}}
+    # Whoever has the image next becomes its owner.
+    assert lake.media_index.own({"1": "z"}) == {"1": "z"}

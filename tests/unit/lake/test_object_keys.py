@@ -85,3 +85,22 @@ def test_parts_of_a_retry_are_not_among_those_of_the_batch() -> None:
 def test_parts_are_in_order() -> None:
     parts = [object_keys.part(BATCH, number) for number in (0, 1, 9, 10, 99, 100, 3999)]
     assert sorted(parts) == parts
+
+
+def test_everything_of_a_rebuild_is_below_the_etag_of_its_file() -> None:
+    batch = BATCH.model_copy(update={"rebuilt_by": "rebuild-1", "read_etag": "abc"})
+    assert object_keys.planned_batch(batch) == "work/rebuild/plans/b1/rebuild-1/abc.json"
+    assert object_keys.staged(batch) == "work/rebuild/staged/b1/rebuild-1/abc.jsonl"
+    assert object_keys.part(batch, 3) == "work/rebuild/parts/b1/rebuild-1/abc/00003"
+    assert object_keys.attempt(batch, 0) == "work/rebuild/attempts/b1/rebuild-1/abc/00000"
+    assert object_keys.parquet(batch) == object_keys.parquet(BATCH)
+    # A run can have the name of a rebuild.
+    assert batch.work_id != BATCH.model_copy(update={"retried_by": "rebuild-1"}).work_id
+
+
+def test_key_of_a_file_leads_to_its_batch() -> None:
+    found = object_keys.batch_of_file(object_keys.parquet(BATCH))
+    assert found is not None
+    assert (found.batch_id, found.source, found.dt) == ("b1", "bluesky", "2026-04-01")
+    for key in ("lake/images/source=x/dt=2026-04-01/note.txt", "lake/other/a.parquet", "lake/images/a.parquet", ""):
+        assert object_keys.batch_of_file(key) is None

@@ -205,3 +205,32 @@ def test_error_when_another_worker_is_always_first(
     monkeypatch.setattr(staging._bucket, "put_if_unchanged", lambda *_: False)
     with pytest.raises(StorageUnavailableError, match=f"{KEY}: 5 times another worker was first"):
         staging.write(decided)
+
+
+def test_versions_come_back_with_the_rows(staging: Staging, decided: list[StagedRow]) -> None:
+    staging.write(decided, made_with={"Pillow": "13.0.0"})
+    staged = staging.read_staged()
+    assert (staged.rows, staged.made_with) == (decided, {"Pillow": "13.0.0"})
+    assert staging.read()[0] == some_rows()
+    assert staging.counts() == {"ok": 2, "duplicate": 0, "rejected": 0, "failed": 1, "erased": 0}
+
+
+def test_rows_that_were_staged_without_versions_are_read(staging: Staging, decided: list[StagedRow]) -> None:
+    staging.write(decided)
+    assert staging.read_staged().made_with == {}
+    assert staging.rows() == decided
+
+
+def test_versions_without_rows_are_no_row(staging: Staging) -> None:
+    staging.write([], made_with={"Pillow": "13.0.0"})
+    assert staging.rows() == []
+
+
+def test_equal_rows_of_two_rebuilds_have_two_names(lake: Lake) -> None:
+    names = set()
+    for rebuild_id in ("", "rebuild-1", "rebuild-2"):
+        batch = BATCH.model_copy(update={"rebuilt_by": rebuild_id, "read_etag": "e" if rebuild_id else ""})
+        staging = Staging(lake.bucket, batch)
+        staging.write(decide(lake, batch, *some_rows()))
+        names.add(staging.read_rows()[1])
+    assert len(names) == 3

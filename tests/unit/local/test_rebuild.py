@@ -1,0 +1,110 @@
+"""``imagelake rebuild``: its options become the request, and its result the exit code and one sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.__main__ import main
+from local.local_lake import LocalLake
+
+REPORT: dict[str, Any] = {
+    "listed": 3, "files": 2, "images": 20, "raw_bytes": 1234567, "counts": {"ok": 19, "kept": 1, "changed": 0},
+    "estimate": {"usd": 1.5, "usd_glacier": 18.4, "minutes": 2.5}, "rebuild": {"dry_run": False}, "open": [],
+}  # fmt: skip
+
+
+class States:
+    """Step Functions, as far as the command uses it."""
+
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+
+    def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> dict[str, str]:  # noqa: N803
+        assert stateMachineArn == "arn:rebuild"
+        self.requests.append(json.loads(input))
+        return {"executionArn": f"arn:{name}"}
+
+
+@pytest.fixture
+def states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> States:
+    (tmp_path / "state").mkdir()
+    states = States()
+    monkeypatch.setattr(LocalLake, "prepare", lambda lake, feeds: [])
+    monkeypatch.setattr(LocalLake, "save", lambda *_: {})
+    monkeypatch.setattr(LocalLake, "client", lambda lake, service: states)
+    monkeypatch.setattr(LocalLake, "outputs", {"RebuildArn": "arn:rebuild"})
+    monkeypatch.setattr("local.commands.rebuild.failure_message", lambda *_: "the reason")
+    end(monkeypatch, "SUCCEEDED", REPORT)
+    return states
+
+
+def end(monkeypatch: pytest.MonkeyPatch, status: str, report: dict[str, Any] | None) -> None:
+    """Set how the rebuild ends."""
+    monkeypatch.setattr("local.commands.rebuild.follow", lambda *_: {"status": status, "error": "RebuildIncomplete"})
+    monkeypatch.setattr(LocalLake, "read", lambda *_: None if report is None else json.dumps(report).encode())
+
+
+@pytest.mark.parametrize(
+    ("options", "request_"),
+    [
+        ([], {}),
+        (["--dry-run"], {"dry_run": True}),
+        (["--size", "256", "--tensor", "uint8"], {"image_size": 256, "tensor": "uint8"}),
+        (["--network", "rss", "--network", "x", "--feed", "x:a"], {"networks": ["rss", "x"], "feeds": ["x:a"]}),
+        (["--version-below", "4", "--code", "too_small"], {"transform_version_below": 4, "error_codes": ["too_small"]}),
+        (["--from-day", "2026-11-01", "--to-day", "2026-11-02"], {"from_day": "2026-11-01", "to_day": "2026-11-02"}),
+        (["--min-size", "8", "--max-area", "99"], {"min_image_size": 8, "max_image_area": 99}),
+        (["--max-ratio", "3"], {"max_aspect_ratio": 3}),
+    ],
+    ids=str,
+)
+def test_options_become_the_request(
+    states: States, tmp_path: Path, options: list[str], request_: dict[str, Any]
+) -> None:
+    assert main(["rebuild", "--lake", str(tmp_path), *options]) == 0
+    assert states.requests == [request_]
+
+
+def test_result_is_shown(states: States, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rebuild", "--lake", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    for part in ("2 of 3 have rows", "20, with 1,234,567 bytes", "1.50 USD", "18.40 USD", "19 ok, 1 kept"):
+        assert part in shown
+
+
+def test_dry_run_says_that_nothing_was_changed(
+    states: States, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    end(monkeypatch, "SUCCEEDED", REPORT | {"rebuild": {"dry_run": True}})
+    assert main(["rebuild", "--lake", str(tmp_path), "--dry-run"]) == 0
+    assert "nothing was changed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("is_reported", [True, False])
+def test_failure_is_one_sentence(
+    states: States,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    is_reported: bool,
+) -> None:
+    failed = {"key": "lake/a.parquet", "failure": {"error": "DamagedObjectError", "message": "it is damaged"}}
+    end(monkeypatch, "FAILED", REPORT | {"open": [failed]} if is_reported else None)
+    assert main(["rebuild", "--lake", str(tmp_path)]) == 1
+    shown = capsys.readouterr()
+    assert ("lake/a.parquet: DamagedObjectError: it is damaged" in shown.out) == is_reported
+    reason = "1 files are as they were" if is_reported else "the reason"
+    assert reason in shown.err
+    assert len(shown.err.splitlines()) == 1
+
+
+def test_stack_of_an_older_version_is_named(
+    states: States, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(LocalLake, "outputs", {})
+    assert main(["rebuild", "--lake", str(tmp_path)]) == 1
+    assert "has no rebuild yet; deploy this version first" in capsys.readouterr().err
