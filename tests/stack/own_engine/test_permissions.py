@@ -37,8 +37,9 @@ DOCUMENT = (Path(__file__).parents[3] / "docs" / "permissions.md").read_text()
 (MATRIX,) = re.findall(r"```text\n(.*?)```", DOCUMENT, re.DOTALL)
 # The grants that no call on the engine needs. Most are for what Lambda does in the function's name, which the engine
 # does without asking. No run here reads Facebook, no run resumes a batch, so Transform looks for no raw image, and no
-# record comes after the erasures. No file of the rebuilds fails or is done again, and they run before the erasures. No rejected item has the bytes of an erased one, and the log has few names. And an
-# object that is not there is 404 to everybody, where S3 answers 403 to who may not list:
+# record comes after the erasures. No file of the rebuilds fails or is done again, and they run before the erasures. No
+# rejected item has the bytes of an erased one, and the log has few names. And an object that is not there is 404 to
+# everybody, where S3 answers 403 to who may not list:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 OUT_OF_REACH = """
 kinesis:DescribeStream kinesis:DescribeStreamSummary kinesis:GetRecords kinesis:GetShardIterator kinesis:ListShards
