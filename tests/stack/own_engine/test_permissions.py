@@ -47,6 +47,7 @@ kinesis:DescribeStream kinesis:DescribeStreamSummary kinesis:GetRecords kinesis:
 s3:GetObject
     Bucket/raw/images/* Transform
     Bucket/work/rebuild/counts/* RebuildImages
+    Bucket/work/rebuild/attempts/* RebuildImages
     Bucket/work/failed-batches/* ReportRebuild
 s3:PutObject
     Bucket/aws/lambda/* IngestStream
