@@ -220,7 +220,7 @@ INPUTS: list[tuple[str, Any]] = [
         )
     ],
     *[
-        ("feeds.0: server: it has the server of mastodon:a.example#cats twice", {"feeds": [feed]})
+        ("feeds.0: server: it has the same server twice", {"feeds": [feed]})
         for feed in ("mastodon:a.example,a.example#cats", "mastodon:b.test,a.example,A.example#cats")
     ],
 ]

@@ -37,9 +37,9 @@ DOCUMENT = (Path(__file__).parents[3] / "docs" / "permissions.md").read_text()
 (MATRIX,) = re.findall(r"```text\n(.*?)```", DOCUMENT, re.DOTALL)
 # The grants that no call on the engine needs. Most are for what Lambda does in the function's name, which the engine
 # does without asking. No run here reads Facebook, no run resumes a batch, so Transform looks for no raw image, and no
-# record and no rebuild comes after the erasures. No file of the rebuilds fails or is done again. No rejected item has
-# the bytes of an erased one, and the log has few names. And an object that is not there is 404 to everybody, where S3
-# answers 403 to who may not list:
+# record comes after the erasures. No file of the rebuilds fails or is done again, and they run before the erasures. No
+# rejected item has the bytes of an erased one, and the log has few names. And an object that is not there is 404 to
+# everybody, where S3 answers 403 to who may not list:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 OUT_OF_REACH = """
 kinesis:DescribeStream kinesis:DescribeStreamSummary kinesis:GetRecords kinesis:GetShardIterator kinesis:ListShards
@@ -174,15 +174,6 @@ class Deployed:
         self.wait()
         return str(states.describe_execution(executionArn=arn["executionArn"])["status"])
 
-    def rebuild(self, name: str, **request: Any) -> None:
-        states = self.engine.client("stepfunctions")
-        arn = states.start_execution(stateMachineArn=self.names["Rebuild"], name=name, input=json.dumps(request))[
-            "executionArn"
-        ]
-        while (execution := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
-            time.sleep(0.1)
-        assert execution["status"] == "SUCCEEDED", execution
-
     def erase(self, name: str, **erase: Any) -> dict[str, Any]:
         """Run an erasure to its end, and return its output."""
         states = self.engine.client("stepfunctions")
@@ -193,6 +184,15 @@ class Deployed:
         assert execution["status"] == "SUCCEEDED", execution.get("cause")
         output: dict[str, Any] = json.loads(execution["output"])
         return output
+
+    def rebuild(self, name: str, **request: Any) -> None:
+        states = self.engine.client("stepfunctions")
+        arn = states.start_execution(stateMachineArn=self.names["Rebuild"], name=name, input=json.dumps(request))[
+            "executionArn"
+        ]
+        while (execution := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
+            time.sleep(0.1)
+        assert execution["status"] == "SUCCEEDED", execution
 
     def wait(self, runs: int = 1) -> None:
         """Until there were so many runs and all have ended."""

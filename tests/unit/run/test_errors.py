@@ -50,7 +50,7 @@ def test_docstring_shows_every_error_under_its_parent() -> None:
 
 def test_every_leaf_is_either_transient_or_permanent() -> None:
     leaves = [kind for kind in KINDS if not any(kind in other.__bases__ for other in KINDS)]
-    assert len(leaves) == 17
+    assert len(leaves) == 19
     assert all(issubclass(leaf, TransientError) != issubclass(leaf, PermanentError) for leaf in leaves)
     assert all(leaf.__name__.endswith("Error") and leaf.__doc__ for leaf in leaves)
 
