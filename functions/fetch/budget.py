@@ -79,10 +79,6 @@ class Budgets:
         """Add a price to all counters of this day and month, or to none of them if it is too much for one."""
         counters, price = tuple(self._counters(now.astimezone(UTC))), micro_usd(usd)
         reservation = Reservation(counters, price)
-        for counter in counters:
-            # Of a counter that does not exist yet, DynamoDB would compare nothing.
-            if price > counter.budget:
-                return Refusal(counter, 0, counter.budget / 1e6)
         return self._add(counters, price, is_limited=True) or reservation
 
     def settle(self, reservation: Reservation, usd: float) -> None:
@@ -154,7 +150,9 @@ class Budgets:
             }
         }
         if is_limited:
-            update["Update"]["ConditionExpression"] = "attribute_not_exists(spent) OR spent <= :most"
+            # A counter that does not exist yet has room for every price up to its budget.
+            new = "attribute_not_exists(spent) OR " if amount <= counter.budget else ""
+            update["Update"]["ConditionExpression"] = f"{new}spent <= :most"
             update["Update"]["ExpressionAttributeValues"][":most"] = {"N": str(counter.budget - amount)}  # type: ignore[index]
             update["Update"]["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
         return update
@@ -166,8 +164,8 @@ def micro_usd(usd: float | Decimal, rounding: str = ROUND_CEILING) -> int:
 
 
 def _spent(reason: Mapping[str, Any]) -> int | None:
-    """Return the value of a counter that refused; ``None`` for all others."""
-    return int(reason["Item"]["spent"]["N"]) if reason.get("Code") == _REFUSED else None
+    """Return the value of a counter that refused, 0 if it does not exist yet; ``None`` for all others."""
+    return int(reason.get("Item", {}).get("spent", {}).get("N", 0)) if reason.get("Code") == _REFUSED else None
 
 
 def _refusal(counters: tuple[Counter, ...], spent: list[int | None]) -> Refusal:

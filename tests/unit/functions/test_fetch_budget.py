@@ -284,6 +284,69 @@ def test_smaller_page_is_read_if_the_budget_has_room_for_it(lake: Lake) -> None:
     assert 0.35 < meter.billed <= 0.4
 
 
+class FullPages:
+    """A network that has as many posts as it is asked for."""
+
+    warnings: tuple[str, ...] = ()
+    ends_at = None
+
+    def __init__(self, most: int = 100) -> None:
+        self.billed = 0.0
+        self._most = most
+
+    def read(self, request: Request) -> tuple[Response, Page]:
+        number = min(self._most, int(request.params["max_results"]))
+        self.billed += number * 0.005
+        read = [post(str(one), posted_at=NOON) for one in range(number)]
+        return Response(200, {}, b"", request.url), Page(read, [], None, cost_usd=number * 0.005)
+
+
+@pytest.mark.parametrize(
+    ("stack", "own", "spent", "posts"),
+    [
+        (("0.40", "0"), {}, 0.005, 79),
+        (("0.40", "0"), {"budget_usd_per_day": 0.2}, 0, 40),
+        (("0.20", "0"), {"budget_usd_per_day": 0.4}, 0, 40),
+        (("0", "0"), {"budget_usd_per_day": 0.4, "budget_usd_per_month": 0.2}, 0, 40),
+        (("0.40", "0.45"), {"budget_usd_per_day": 0.3}, 0.2, 40),
+        (("9", "0.30"), {"budget_usd_per_day": 0.3, "budget_usd_per_month": 0.1}, 0, 20),
+        (("0.45", "9"), {}, 0.4, 10),
+    ],
+)
+def test_least_room_of_all_budgets_decides_how_small_a_page_is(
+    lake: Lake, stack: tuple[str, str], own: dict[str, float], spent: float, posts: int
+) -> None:
+    """A page of 100 posts of X costs 0.50 USD: https://docs.x.com/x-api/getting-started/pricing"""
+    before, feed = Feed(source="x", account="dogs"), Feed(source="x", account="cats", **own)
+    if spent:
+        taken = budgets(*stack, before).reserve(spent, datetime.now(UTC))
+        assert isinstance(taken, Reservation)
+    reader = fetch.paid_reader.PaidReader(get_source("x"), feed, cast(Any, FullPages()), budgets(*stack, feed))
+    answer = reader.read(get_source("x").request(feed, None, None), None, None)
+    assert not isinstance(answer, Refusal)
+    assert len(answer[1].posts) == posts
+
+
+def test_other_feed_takes_a_part_of_the_room_before_the_smaller_page(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spending, others = budgets("0.40"), iter([0.1, 0.1])
+    real = Budgets.reserve
+
+    def late(self: Budgets, usd: float, now: datetime) -> Reservation | Refusal:
+        answer = real(self, usd, now)
+        other = next(others, 0.0)
+        if other:
+            real(self, other, now)
+        return answer
+
+    monkeypatch.setattr(Budgets, "reserve", late)
+    reader = fetch.paid_reader.PaidReader(get_source("x"), X, cast(Any, FullPages()), spending)
+    answer = reader.read(get_source("x").request(X, None, None), None, None)
+    assert not isinstance(answer, Refusal)
+    assert len(answer[1].posts) == 40
+
+
 def test_network_without_a_price_is_not_counted(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(**_: Any) -> Any:
         raise AssertionError("DynamoDB was asked to count")
