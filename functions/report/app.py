@@ -36,7 +36,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     summary = summarize(run, request.results, bucket, settings.run_failure_tolerance_percent)
     bucket.put_json(object_keys.run_summary(run.run_id), summary.model_dump(mode="json"))
     now = datetime.now(UTC)
-    coverage = Coverage(summary, bucket, now)
+    coverage = Coverage(summary, bucket, now, settings.stack_name)
     write_page(summary, coverage, bucket)
     problems = FeedProblems(summary, bucket)
     publish(settings.event_bus_name, *events_of(summary, bucket.name))

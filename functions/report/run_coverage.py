@@ -15,14 +15,19 @@ from report.coverage import advance, cover, start_of
 from report.summary import Summary
 from report.timeline import LOOKBACK, Gap, Timeline
 
+# AWS gives nobody this account; the engine on this machine has it.
+_LOCAL_ACCOUNT = "000000000000"
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Coverage:
     """The rows and timelines of a run's feeds; Report finds the same ones if it is retried."""
 
-    def __init__(self, summary: Summary, bucket: Bucket, now: datetime) -> None:
+    def __init__(self, summary: Summary, bucket: Bucket, now: datetime, stack: str = "") -> None:
         run = summary.run
+        self.configs = {feed.feed_id: feed.config for feed in summary.feeds}
+        # A lake on this machine needs no name of a stack.
+        self.stack = "" if f":{_LOCAL_ACCOUNT}:" in run.execution_arn else stack
         before = {feed.feed_id: _read(feed.feed_id, bucket) for feed in summary.feeds}
         made = [cover(feed, run, before[feed.feed_id]) for feed in summary.feeds]
         self._run_id = run.run_id

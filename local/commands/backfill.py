@@ -17,7 +17,8 @@ from local.runs import start_run
 HELP = "read older posts of feeds, back to a day; new posts are left to runs"
 EXAMPLES: tuple[str, ...] = (
     "imagelake backfill bluesky:nasa.gov --since 2025-01-01",
-    "imagelake backfill x:NASA --since 2026-11-25 --limit 500 --runs 1 --stack imagelake",
+    """imagelake backfill '{"source": "x", "account": "NASA", "budget_usd_per_day": 2}' --since 2026-11-25"""
+    " --runs 1 --stack imagelake",
 )
 # A network whose listing never ends must not keep the command running for ever.
 MAX_RUNS = 100

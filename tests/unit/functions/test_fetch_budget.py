@@ -49,6 +49,11 @@ def counters() -> dict[str, int]:
     return {item["feed_id"]["S"]: int(item["spent"]["N"]) for item in items if "spent" in item}
 
 
+def stack_counters() -> dict[str, int]:
+    """The counters without those of the feeds, which always count."""
+    return {key: spent for key, spent in counters().items() if key.count("#") == 1}
+
+
 @pytest.mark.parametrize(
     ("usd", "micro"),
     [(0.005, 5_000), (0.1, 100_000), (0.1 + 0.2, 300_001), (0.0000001, 1), (Decimal("1000000"), 10**12), (0, 0)],
@@ -73,9 +78,12 @@ def test_counters_expire_long_after_their_period(lake: Lake) -> None:
     budgets("5", "50").reserve(0.5, NOON)
     items = client("dynamodb").scan(TableName=BOOKMARKS)["Items"]
     ends = {item["feed_id"]["S"]: datetime.fromtimestamp(int(item["expires_at"]["N"]), UTC) for item in items}
+    day, month = (datetime(2026, *end, tzinfo=UTC) + timedelta(days=62) for end in ((4, 2), (5, 1)))
     assert ends == {
-        "budget#2026-04-01": datetime(2026, 4, 2, tzinfo=UTC) + timedelta(days=62),
-        "budget#2026-04": datetime(2026, 5, 1, tzinfo=UTC) + timedelta(days=62),
+        "budget#2026-04-01": day,
+        f"budget#2026-04-01#{X.feed_id}": day,
+        "budget#2026-04": month,
+        f"budget#2026-04#{X.feed_id}": month,
     }
 
 
@@ -107,7 +115,7 @@ def test_days_and_months_are_in_utc_and_the_reservation_is_settled_where_it_was_
     spending.reserve(0.25, berlin)
     assert isinstance(before, Reservation)
     spending.settle(before, 0.1)
-    assert counters() == {"budget#2026-11-28": 100_000, "budget#2026-11-29": 750_000, "budget#2026-11": 850_000}
+    assert stack_counters() == {"budget#2026-11-28": 100_000, "budget#2026-11-29": 750_000, "budget#2026-11": 850_000}
     assert isinstance(after, Reservation)
 
 
@@ -140,7 +148,7 @@ def test_rest_that_cannot_be_given_back_stays_spent(lake: Lake, monkeypatch: pyt
         patch.setattr(client("dynamodb"), "transact_write_items", down)
         assert isinstance(taken, Reservation)
         spending.settle(taken, 0.005)
-    assert counters() == {"budget#2026-04-01": 500_000}
+    assert stack_counters() == {"budget#2026-04-01": 500_000}
 
 
 def test_64_threads_never_pass_the_budget(lake: Lake) -> None:
@@ -148,7 +156,7 @@ def test_64_threads_never_pass_the_budget(lake: Lake) -> None:
     with ThreadPoolExecutor(64) as pool:
         taken = list(pool.map(lambda _: spending.reserve(0.05, NOON), range(64)))
     assert sum(isinstance(one, Reservation) for one in taken) == 20
-    assert counters() == {"budget#2026-04-01": 1_000_000}
+    assert stack_counters() == {"budget#2026-04-01": 1_000_000}
 
 
 class Meter:
@@ -249,7 +257,7 @@ def test_feed_stops_before_the_page_that_could_pass_the_budget(
         f"bluesky:alice.example.com: reading stopped because the stack's budget for {day} has no room for another page"
         " (0.30 of 0.45 USD are spent or reserved); a backfill can read the posts that are left"
     ]
-    assert counters() == {f"budget#{day}": 300_000}
+    assert stack_counters() == {f"budget#{day}": 300_000}
 
 
 def test_refused_page_is_given_back_but_a_killed_one_is_not(
@@ -257,7 +265,7 @@ def test_refused_page_is_given_back_but_a_killed_one_is_not(
 ) -> None:
     network.put_pages(page(post("new"), cursor="1", cost_usd=0.05), Answer(b"", 429))
     assert read(monkeypatch, budget_usd_per_day="1")["status"] == "rate_limited"
-    assert list(counters().values()) == [50_000]
+    assert list(stack_counters().values()) == [50_000]
 
     def kill(*_: object) -> None:
         raise SystemExit("killed")
@@ -265,7 +273,7 @@ def test_refused_page_is_given_back_but_a_killed_one_is_not(
     monkeypatch.setattr(network, "parse", kill)
     with pytest.raises(SystemExit):
         read(monkeypatch)
-    assert list(counters().values()) == [250_000]
+    assert list(stack_counters().values()) == [250_000]
 
 
 def test_smaller_page_is_read_if_the_budget_has_room_for_it(lake: Lake) -> None:
@@ -345,6 +353,23 @@ def test_other_feed_takes_a_part_of_the_room_before_the_smaller_page(
     answer = reader.read(get_source("x").request(X, None, None), None, None)
     assert not isinstance(answer, Refusal)
     assert len(answer[1].posts) == 40
+
+
+@pytest.mark.parametrize(
+    "own", [{"budget_usd_per_day": 1.0}, {"budget_usd_per_month": 1.0}, {"budget_usd_per_day": 3.0}]
+)
+def test_budget_of_a_feed_counts_what_a_run_by_hand_reads_without_naming_it(lake: Lake, own: dict[str, float]) -> None:
+    listed, by_hand = Feed(source="x", account="cats", **own), Feed(source="x", account="cats")
+    assert listed.feed_id == by_hand.feed_id
+
+    def read_page(feed: Feed) -> object:
+        reader = fetch.paid_reader.PaidReader(get_source("x"), feed, cast(Any, FullPages()), budgets(feed=feed))
+        return reader.read(get_source("x").request(feed, None, None), None, None)
+
+    for _ in range(6):
+        assert not isinstance(read_page(by_hand), Refusal)
+    assert isinstance(read_page(listed), Refusal)
+    assert counters()[f"budget#{datetime.now(UTC):%Y-%m-%d}#{listed.feed_id}"] == 3_000_000
 
 
 def test_network_without_a_price_is_not_counted(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shlex
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from imagelake.lake import object_keys
 from imagelake.lake.coverage import CoverageRow, RunRow, columns, read_rows
 from imagelake.run import prices
 from imagelake.run.models import FeedEntry, Run
+from imagelake.run.settings import Settings
 from imagelake.sources import Feed, get_source
 from report.app import handler
 from report.timeline import Timeline
@@ -129,13 +131,50 @@ def test_next_run_knows_the_gap_and_closes_it(lake: Lake) -> None:
     assert section(answer["message"], "Coverage") == [
         "0 of 1 feed complete",
         f"{ENTRY.name}: gap 2026-04-01 05:00 to 2026-04-01 22:30 UTC (posts): ./imagelake backfill {ENTRY.name}"
-        " --since 2026-04-01",
+        " --since 2026-04-01 --stack imagelake",
     ]
     failing = report(run_of(3), failed(feed=ENTRY))
     # The feed is among those that need attention; the earlier gap is still open.
     assert len(section(failing["message"], "Coverage")) == 2
     answer = report(run_of(4), read_until(4, asked_from="2026-04-01T04:00:00.000000Z"))
     assert section(answer["message"], "Coverage") == ["1 of 1 feed complete"]
+
+
+@pytest.mark.parametrize(
+    ("config", "hint"),
+    [
+        ({"source": "x", "account": "NASA", "budget_usd_per_day": 2.0}, ""),
+        ({"source": "x", "account": "NASA", "form": "timeline", "cost_cap_usd": 1, "budget_usd_per_month": 9}, ""),
+        ({"source": "rss", "account": "https://site.example/it's", "limit": 5}, ""),
+        ("bluesky:alice.example.com", ""),
+        ({"source": "rss", "account": "https://me:secret@site.example/feed"}, "REDACTED)"),
+    ],
+)
+def test_command_that_fills_a_gap_has_the_whole_definition_of_the_feed(
+    lake: Lake, config: Any, hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Budgets are settings of a feed: without them, the command would spend more than the owner of the feed allows."""
+    monkeypatch.setenv("STACK_NAME", "my-lake")
+    Settings.load.cache_clear()
+    feed = FeedEntry(feed_id="feed-1", name="x:NASA", config=config)
+    report(run_of(1), read_until(1, feed))
+    stopped = {"stopped_by": "budget", "limit": "budget", "oldest_at": "2026-04-01T20:00:00.000000Z"}
+    answer = report(run_of(2), read_until(2, feed, **stopped))
+    (line,) = (one for one in section(answer["message"], "Coverage") if "./imagelake" in one)
+    assert line.endswith(hint)
+    assert "secret" not in line
+    command = shlex.split(line.partition(": ./imagelake ")[2].partition(" (first")[0])
+    assert (command[0], command[2:]) == ("backfill", ["--since", "2026-04-01", "--stack", "my-lake"])
+    shown = json.loads(command[1]) if isinstance(config, dict) else command[1]
+    assert shown == (config if not hint else config | {"account": "https://REDACTED@site.example/feed"})
+
+
+def test_command_for_a_lake_on_this_machine_names_no_stack(lake: Lake) -> None:
+    arn = "arn:aws:states:us-east-1:000000000000:execution:Machine:run"
+    report(run_of(1, execution_arn=arn), read_until(1))
+    stopped: dict[str, Any] = {"stopped_by": "posts", "limit": "posts", "oldest_at": "2026-04-01T22:30:15.500000Z"}
+    answer = report(run_of(2, execution_arn=arn), read_until(2, **stopped))
+    assert section(answer["message"], "Coverage")[1].endswith(" --since 2026-04-01")
 
 
 def test_message_has_at_most_ten_lines_about_coverage(lake: Lake) -> None:
@@ -159,7 +198,7 @@ def test_gap_that_is_lost_soon_is_a_metric_and_has_a_time(lake: Lake, capsys: py
     answer = report(run_of(2, run_id="later", started_at="2026-04-02T09:30:00Z"), failed("RateLimitedError", TAG))
     assert section(answer["message"], "Coverage")[1] == (
         "instagram:#cats: gap 2026-04-02 05:01 to 2026-04-02 09:30 UTC (RateLimitedError), lost after 2026-04-03 05:01"
-        " UTC: ./imagelake backfill 'instagram:#cats' --since 2026-04-02"
+        " UTC: ./imagelake backfill 'instagram:#cats' --since 2026-04-02 --stack imagelake"
     )
     assert sent_metrics(capsys)["HoursUntilLost"] == pytest.approx(19.5 + 1 / 60)
 
