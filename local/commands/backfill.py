@@ -105,8 +105,8 @@ def _show(one: dict[str, Any], output: Output) -> bool:
 
 def _day(text: str) -> str:
     try:
-        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text) and text >= "1970":
             return date.fromisoformat(text).isoformat()
     except ValueError:
         pass
-    raise ArgumentTypeError(f"it has to be a day such as 2025-01-31, not {text[:40]!r}")
+    raise ArgumentTypeError(f"it has to be a day such as 2025-01-31, in 1970 at the earliest, not {text[:40]!r}")
