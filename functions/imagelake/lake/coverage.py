@@ -21,7 +21,6 @@ from imagelake.run.errors import ObjectMissingError
 from imagelake.run.frozen_model import FrozenModel
 
 
-
 def second(time: str | datetime) -> datetime:
     """Return the second in UTC in which a time lies; a text without a zone is in UTC."""
     moment = datetime.fromisoformat(time) if isinstance(time, str) else time

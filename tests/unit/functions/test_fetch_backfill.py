@@ -245,7 +245,19 @@ def test_stream_has_no_backfill() -> None:
         parse_feed({"source": "stream", "account": "posts", "since": "2025-01-01"})
 
 
-@pytest.mark.parametrize("bad", ["2025-1-1", "2025-02-30", "yesterday", "", "2025-01-01T00:00:00Z", 20250101, "1969-12-31", "0999-01-01", "0001-01-01"]
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "2025-1-1",
+        "2025-02-30",
+        "yesterday",
+        "",
+        "2025-01-01T00:00:00Z",
+        20250101,
+        "1969-12-31",
+        "0999-01-01",
+        "0001-01-01",
+    ],
 )
 def test_since_is_a_day(bad: Any) -> None:
     with pytest.raises(BadFeedError, match="since"):
