@@ -215,9 +215,9 @@ def _days(before: Timeline, row: CoverageRow, dt: str) -> dict[str, int]:
 def _numbers(feed: FeedSummary, plan: FeedPlan | None) -> dict[str, object]:
     counts = {name: feed.counts.get(name, 0) for name in ("planned", "shared", *Status)}
     copied = ("pages", "calls", "posts", "new_posts", "images", "already_known", "rejected_posts", "suppressed")
-    of_plan = {name: getattr(plan, name) if plan else 0 for name in copied}
+    of_plan = {name: getattr(plan, name) if plan else 0 for name in copied} | ({} if plan else {"calls": feed.calls})
     return counts | of_plan | {
         "skipped": plan.skipped_media if plan else {},
         "declared": plan.declared if plan else None,
-        "usd": plan.cost_usd if plan else 0.0,
+        "usd": plan.cost_usd if plan else feed.cost_usd,
     }  # fmt: skip

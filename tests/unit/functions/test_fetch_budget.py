@@ -21,7 +21,7 @@ from fetch.budget import Budgets, Refusal, Reservation, micro_usd
 from fetch.pager import Pager
 from imagelake.lake.suppression import SuppressionList
 from imagelake.run.aws import client
-from imagelake.run.errors import BadFeedError
+from imagelake.run.errors import BadFeedError, ImagelakeError
 from imagelake.run.models import Progress, Stop
 from imagelake.run.settings import Settings
 from imagelake.sources import Feed, Page, get_source, parse_feed
@@ -274,6 +274,17 @@ def test_refused_page_is_given_back_but_a_killed_one_is_not(
     with pytest.raises(SystemExit):
         read(monkeypatch)
     assert list(stack_counters().values()) == [250_000]
+
+
+@pytest.mark.parametrize("answer", [Answer(b"", 500), Answer(b"", 404), Answer(b"", 403)])
+def test_error_after_billed_pages_is_left_to_the_next_call(
+    lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch, answer: Answer
+) -> None:
+    network.put_pages(page(post("new"), cursor="1", cost_usd=0.05), page(post("b"), cursor="2", cost_usd=0.05), answer)
+    first = read(monkeypatch, budget_usd_per_day="9")
+    assert (first["status"], first["calls"], first["cost_usd"], first["cursor"]) == ("more", 2, 0.1, "2")
+    with pytest.raises(ImagelakeError):
+        handler(event("fetch", progress=first), Context())
 
 
 def test_smaller_page_is_read_if_the_budget_has_room_for_it(lake: Lake) -> None:

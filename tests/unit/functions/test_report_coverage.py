@@ -177,6 +177,18 @@ def test_command_for_a_lake_on_this_machine_names_no_stack(lake: Lake) -> None:
     assert section(answer["message"], "Coverage")[1].endswith(" --since 2026-04-01")
 
 
+@pytest.mark.parametrize(("calls", "usd"), [(2, 0.1), (1, 0.005), (0, 0.0)])
+def test_bill_of_a_feed_that_failed_counts(lake: Lake, calls: int, usd: float) -> None:
+    answer = report(
+        run_of(2), read_until(2, OTHER_ENTRY, cost_usd=0.2), failed(feed=ENTRY) | {"calls": calls, "cost_usd": usd}
+    )
+    row = next(row for row in rows(lake, run_of(2)) if row.feed_id == ENTRY.feed_id)
+    assert (row.state, row.calls, row.usd) == ("failed", calls, usd)
+    (run_row,) = read_rows(lake.bucket, object_keys.run_rows(run_of(2)), RunRow)
+    assert run_row.usd_networks == pytest.approx(0.2 + usd)
+    assert (f"{ENTRY.name}: failed after {usd:.3f} USD" in answer["message"]) is bool(usd)
+
+
 def test_message_has_at_most_ten_lines_about_coverage(lake: Lake) -> None:
     feeds = [
         FeedEntry(feed_id=f"feed-{n}", name=f"bluesky:u{n}.example", config=f"bluesky:u{n}.example") for n in range(15)
