@@ -101,7 +101,8 @@ def advance(before: Timeline, row: CoverageRow, dt: str) -> Timeline:
         gaps=[gap for gap in gaps if can_be_filled(gap, row.requested_end)][-MAX_GAPS:],
         days=_days(before, row, dt),
         last_new_at=row.requested_end if is_new else before.last_new_at or row.requested_end,
-        silent_run=(before.silent_run or row.run_id) if row.silent else before.silent_run if row.backfill else "",
+        # Only a new post ends a silence: on a quiet weekday, and in a run that fails, nobody can notice it.
+        silent_run="" if is_new else before.silent_run or (row.run_id if row.silent else ""),
     )
 
 

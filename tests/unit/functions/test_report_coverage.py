@@ -18,6 +18,7 @@ from imagelake.run.models import FeedEntry, Run
 from imagelake.run.settings import Settings
 from imagelake.sources import Feed, get_source
 from report.app import handler
+from report.coverage import advance
 from report.timeline import Timeline
 from tests.support.factories import ENTRY, OTHER_ENTRY, RUN, Context, event, failed, item, up_to_date
 from tests.support.fake_lake import Lake
@@ -102,15 +103,15 @@ def test_report_that_is_repeated_writes_nothing_new(lake: Lake) -> None:
 
 def test_report_that_was_killed_after_its_rows_goes_on(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     report(run_of(1), read_until(1))
-    put, results = lake.bucket.put_json, (read_until(2), read_until(2, OTHER_ENTRY))
+    put, results = lake.bucket.put_if_unchanged, (read_until(2), read_until(2, OTHER_ENTRY))
 
-    def die(_: Any, key: str, value: Any) -> None:
+    def die(_: Any, key: str, *rest: Any) -> bool:
         if key == object_keys.timeline(OTHER_ENTRY.feed_id):
             raise RuntimeError
-        put(key, value)
+        return put(key, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr("imagelake.lake.bucket.Bucket.put_json", die)
+        patch.setattr("imagelake.lake.bucket.Bucket.put_if_unchanged", die)
         with pytest.raises(RuntimeError):
             report(run_of(2), *results)
     written = lake.bucket.get(object_keys.coverage_rows(run_of(2)))
@@ -187,6 +188,40 @@ def test_bill_of_a_feed_that_failed_counts(lake: Lake, calls: int, usd: float) -
     (run_row,) = read_rows(lake.bucket, object_keys.run_rows(run_of(2)), RunRow)
     assert run_row.usd_networks == pytest.approx(0.2 + usd)
     assert (f"{ENTRY.name}: failed after {usd:.3f} USD" in answer["message"]) is bool(usd)
+
+
+@pytest.mark.parametrize("others", [1, 2, 5])
+def test_reports_of_one_feed_at_once_lose_no_posts(lake: Lake, monkeypatch: pytest.MonkeyPatch, others: int) -> None:
+    """Windows of a stream have no lease: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html"""
+    config = {"source": "stream", "account": "posts", "window": "w1"}
+    feed = FeedEntry(feed_id="stream-1", name="stream:posts", config=config)
+    report(run_of(1), read_until(1, feed))
+    waiting, real = list(range(others)), advance
+
+    def late(before: Timeline, row: CoverageRow, dt: str) -> Timeline:
+        """Let another report store its timeline between the reading and the writing of this one."""
+        if waiting:
+            number = waiting.pop()
+            report(run_of(2, run_id=f"other-{number}"), read_until(2, feed, new_posts=7))
+        return real(before, row, dt)
+
+    monkeypatch.setattr("report.run_coverage.advance", late)
+    report(run_of(2), read_until(2, feed, new_posts=5))
+    timeline = lake.bucket.get_model(object_keys.timeline(feed.feed_id), Timeline)
+    assert timeline.days == {"2026-04-02": 5 + 7 * others}
+
+
+def test_one_silence_is_noticed_once_until_a_new_post_comes(lake: Lake) -> None:
+    """10 posts are usual on Mondays, Wednesdays and Fridays, 2 on other days; 2026-04-01 is a Wednesday."""
+    noticed = []
+    for day in range(1, 40):
+        is_busy = date.fromisoformat(run_of(day).dt).weekday() in (0, 2, 4)
+        number = 0 if 20 < day < 35 or day > 35 else 10 if is_busy else 2
+        values: dict[str, Any] = {"new_posts": number, "posts": number, "images": number, "already_known": 0}
+        result = failed(feed=ENTRY) if day == 26 else read_until(day, **values)
+        answer = report(run_of(day), result)
+        noticed += [day] if answer["outcome"] == "ok" and answer["notify"] else []
+    assert noticed == [22, 38], "after two weeks of silence, 5 posts are usual on a Wednesday"
 
 
 def test_message_has_at_most_ten_lines_about_coverage(lake: Lake) -> None:
