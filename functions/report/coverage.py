@@ -49,7 +49,9 @@ def cover(feed: FeedSummary, run: Run, before: Timeline) -> CoverageRow:
     read = read_span(plan, defined, start, before) if plan else None
     unreported = unreported_span(plan, defined, start, before) if plan else None
     is_backfill = plan.backfill if plan else isinstance(feed.config, dict) and "since" in feed.config
-    span = None if _is_not_requested(feed, run) or (is_backfill and not plan) else _span(plan, read, start, before)
+    # No run can ever read a feed that is not defined, so it has no time.
+    has_no_time = _is_not_requested(feed, run) or (is_backfill and not plan) or defined is None
+    span = None if has_no_time else _span(plan, read, start, before)
     gap = _gap(span, [read, unreported], plan, before)
     state = _state(feed, run, gap, before)
     reason = _reason(feed, state)

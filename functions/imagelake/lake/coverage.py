@@ -72,7 +72,9 @@ class CoverageRow(FrozenModel):
     gap_start: Second | None = Field(description="Begin of what was requested, not read, and is part of the span")
     gap_end: Second | None = Field(description="End of the gap")
     gap_reason: str | None = Field(description="The limit that ended the reading, `lookback`, or the error's name")
-    recoverable_until: Second | None = Field(description="Last time at which the whole gap can be filled; null: always")
+    recoverable_until: Second | None = Field(
+        description="Last time at which the whole gap can be filled; null: always, or not known"
+    )
     pages: int = Field(description="Pages that were kept")
     calls: int = Field(description="Answers of the network")
     posts: int = Field(description="Posts on the pages, known ones too")

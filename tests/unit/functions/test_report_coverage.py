@@ -224,6 +224,16 @@ def test_one_silence_is_noticed_once_until_a_new_post_comes(lake: Lake) -> None:
     assert noticed == [22, 38], "after two weeks of silence, 5 posts are usual on a Wednesday"
 
 
+@pytest.mark.parametrize("config", ["nonsense", {"source": "blusky", "account": "a.example"}, 7, {"account": "a"}])
+def test_feed_that_no_run_can_read_leaves_no_gap(lake: Lake, config: Any) -> None:
+    wrong = FeedEntry(feed_id="bad-1", name="nonsense", config=config)
+    for day in (1, 2):
+        report(run_of(day), failed("BadFeedError", wrong))
+        (row,) = rows(lake, run_of(day))
+        assert (row.state, row.gap_reason, row.span_start, row.gap_start) == ("failed", "BadFeedError", None, None)
+    assert lake.bucket.get_model(object_keys.timeline("bad-1"), Timeline).gaps == []
+
+
 def test_message_has_at_most_ten_lines_about_coverage(lake: Lake) -> None:
     feeds = [
         FeedEntry(feed_id=f"feed-{n}", name=f"bluesky:u{n}.example", config=f"bluesky:u{n}.example") for n in range(15)
