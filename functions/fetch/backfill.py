@@ -90,4 +90,5 @@ def warnings(progress: Progress, feed: Feed, source: Source) -> list[str]:
 
 def iso(time: datetime) -> str:
     """Write a time so that times are compared as texts."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Unlike this, strftime writes years before 1000 with less than four digits.
+    return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

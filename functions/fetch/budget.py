@@ -30,6 +30,8 @@ _TRIES, _MAX_PAUSE = 10, 3.0
 _REFUSED = "ConditionalCheckFailed"
 # Reasons that are gone with the next try.
 _PASSING = frozenset({"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+# More USD than anybody can spend.
+_NO_BUDGET = 1e12
 # Counters are kept this long after their day or month.
 _KEPT = timedelta(days=62)
 
@@ -63,32 +65,37 @@ class Refusal(NamedTuple):
 
 
 class Budgets:
-    """The budgets of one feed: those of the stack and its own. Without any, nothing is counted."""
+    """The budgets of one feed: those of the stack and its own.
+
+    A feed's own counters count always: a run by hand can name the feed without its budgets, and a later run has to know
+    what that run spent.
+    """
 
     def __init__(self, table: str, feed: Feed, feed_id: str, per_day: Decimal, per_month: Decimal) -> None:
         self._table = table
         self._feed_id = feed_id
         # Budget and title, for the stack and for the feed.
-        self._day = [(per_day, "the stack's budget"), (feed.budget_usd_per_day or 0, f"the budget of {feed.name}")]
-        self._month = [
+        own_day = feed.budget_usd_per_day or _NO_BUDGET
+        own_month = feed.budget_usd_per_month or _NO_BUDGET
+        self._day: list[tuple[float | Decimal, str]] = [
+            (per_day, "the stack's budget"),
+            (own_day, f"the budget of {feed.name}"),
+        ]
+        self._month: list[tuple[float | Decimal, str]] = [
             (per_month, "the stack's budget"),
-            (feed.budget_usd_per_month or 0, f"the budget of {feed.name}"),
+            (own_month, f"the budget of {feed.name}"),
         ]
 
     def reserve(self, usd: float, now: datetime) -> Reservation | Refusal:
         """Add a price to all counters of this day and month, or to none of them if it is too much for one."""
         counters, price = tuple(self._counters(now.astimezone(UTC))), micro_usd(usd)
         reservation = Reservation(counters, price)
-        for counter in counters:
-            # Of a counter that does not exist yet, DynamoDB would compare nothing.
-            if price > counter.budget:
-                return Refusal(counter, 0, counter.budget / 1e6)
         return self._add(counters, price, is_limited=True) or reservation
 
     def settle(self, reservation: Reservation, usd: float) -> None:
         """Take the rest of a reservation off its counters, now that the price is known; a failure leaves it spent."""
         rest = reservation.price - micro_usd(usd)
-        if not rest or not reservation.counters:
+        if not rest:
             return
         try:
             self._add(reservation.counters, -rest, is_limited=False)
@@ -114,8 +121,6 @@ class Budgets:
 
     def _add(self, counters: tuple[Counter, ...], amount: int, *, is_limited: bool) -> Refusal | None:
         """Add an amount to all counters in one transaction."""
-        if not counters:
-            return None
         items = [self._update(counter, amount, is_limited) for counter in counters]
         # With one token for all tries, a try that succeeded without an answer is not done again.
         token = str(uuid.uuid4())
@@ -154,7 +159,9 @@ class Budgets:
             }
         }
         if is_limited:
-            update["Update"]["ConditionExpression"] = "attribute_not_exists(spent) OR spent <= :most"
+            # A counter that does not exist yet has room for every price up to its budget.
+            new = "attribute_not_exists(spent) OR " if amount <= counter.budget else ""
+            update["Update"]["ConditionExpression"] = f"{new}spent <= :most"
             update["Update"]["ExpressionAttributeValues"][":most"] = {"N": str(counter.budget - amount)}  # type: ignore[index]
             update["Update"]["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
         return update
@@ -166,8 +173,8 @@ def micro_usd(usd: float | Decimal, rounding: str = ROUND_CEILING) -> int:
 
 
 def _spent(reason: Mapping[str, Any]) -> int | None:
-    """Return the value of a counter that refused; ``None`` for all others."""
-    return int(reason["Item"]["spent"]["N"]) if reason.get("Code") == _REFUSED else None
+    """Return the value of a counter that refused, 0 if it does not exist yet; ``None`` for all others."""
+    return int(reason.get("Item", {}).get("spent", {}).get("N", 0)) if reason.get("Code") == _REFUSED else None
 
 
 def _refusal(counters: tuple[Counter, ...], spent: list[int | None]) -> Refusal:

@@ -17,7 +17,7 @@ from imagelake.accounts.session import Session
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.suppression import ERASED, SuppressionList
-from imagelake.run.errors import BadFeedError, FeedNotFoundError, RateLimitedError, SourceChangedError
+from imagelake.run.errors import BadFeedError, FeedNotFoundError, ImagelakeError, RateLimitedError, SourceChangedError
 from imagelake.run.models import Progress, Run, Stop
 from imagelake.sources import Bookmark, Feed, Page, Source
 from imagelake.sources.contract import MAX_PAGE_URL, Priced
@@ -33,6 +33,7 @@ MAX_PAGES = 2000
 MAX_BYTES = 200_000_000
 # If less time is left than one page and its retries may take, start no page.
 SECONDS_A_PAGE = 120
+_REFUSALS = (BadFeedError, FeedNotFoundError, SourceChangedError)
 # With these values of ``Progress``, Commit Bookmark leaves the bookmark as it is.
 _NO_BOOKMARK = {"newest_id": "", "newest_at": ""}
 
@@ -70,6 +71,7 @@ class Pager:
         progress = progress.model_copy(update={"status": "more", "retry_at": None, "asked_from": asked_from})
         # Without a bookmark, all networks list their posts from the newest one back.
         progress = backfill.start(progress, self._feed, position.backfill)
+        billed = progress.cost_usd
         while progress.status == "more" and seconds_left() > SECONDS_A_PAGE:
             try:
                 progress = self._read_page(progress, bookmark)
@@ -77,14 +79,17 @@ class Pager:
                 progress = wait_or_stop(progress, limit.reset_at)
                 if progress.stopped_by and not progress.pages:
                     raise
-            except (BadFeedError, FeedNotFoundError, SourceChangedError) as error:
+            except ImagelakeError as error:
+                # The next call meets the error again. So the run knows the bill, and no billed page is read twice.
+                if progress.cost_usd > billed:
+                    break
                 progress = self._begin_again(progress, error)
         warnings = list(dict.fromkeys([*progress.warnings, *self._reader.warnings]))
         return self._end(progress.model_copy(update={"warnings": warnings}), position)
 
     def _begin_again(self, progress: Progress, error: Exception) -> Progress:
         """Begin a backfill at the newest post if the network refuses its stored cursor; cursors can expire."""
-        if not progress.backfill or progress.pages or progress.cursor is None:
+        if not isinstance(error, _REFUSALS) or not progress.backfill or progress.pages or progress.cursor is None:
             raise error
         text = (
             f"{self._feed.name}: the backfill begins again at the newest post, because its cursor is refused: {error}"

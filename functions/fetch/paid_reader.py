@@ -27,15 +27,14 @@ class PaidReader:
         if not isinstance(self._source, Priced):
             return self._reader.read(request)
         price, now = self._source.price(request), datetime.now(UTC)
-        reservation = self._budgets.reserve(price, now)
-        if isinstance(reservation, Refusal):
+        # Other feeds use the same budgets, so there can be less room with each try.
+        while isinstance(reservation := self._budgets.reserve(price, now), Refusal):
             posts = int(reservation.room_usd / (self._source.manifest.post_usd or price) + 1e-6)
             request = self._source.request(self._feed.model_copy(update={"limit": max(1, posts)}), bookmark, cursor)
-            if self._source.price(request) >= price:
+            smaller = self._source.price(request)
+            if smaller >= price:
                 return reservation
-            reservation = self._budgets.reserve(self._source.price(request), now)
-            if isinstance(reservation, Refusal):
-                return reservation
+            price = smaller
         return self._read(request, reservation)
 
     def ask(self, request: Request) -> Page | None:

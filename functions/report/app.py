@@ -39,7 +39,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     summary = summarize(run, request.nameless(listed.has_feed), bucket, settings.run_failure_tolerance_percent)
     bucket.put_json(object_keys.run_summary(run.run_id), summary.model_dump(mode="json"))
     now = datetime.now(UTC)
-    coverage = Coverage(summary, bucket, now)
+    coverage = Coverage(summary, bucket, now, settings.stack_name)
     images = contact_sheet(summary, bucket)
     write_page(summary, coverage, images, bucket)
     problems = FeedProblems(summary, bucket)

@@ -49,7 +49,9 @@ def cover(feed: FeedSummary, run: Run, before: Timeline) -> CoverageRow:
     read = read_span(plan, defined, start, before) if plan else None
     unreported = unreported_span(plan, defined, start, before) if plan else None
     is_backfill = plan.backfill if plan else isinstance(feed.config, dict) and "since" in feed.config
-    span = None if _is_not_requested(feed, run) or (is_backfill and not plan) else _span(plan, read, start, before)
+    # No run can ever read a feed that is not defined, so it has no time.
+    has_no_time = _is_not_requested(feed, run) or (is_backfill and not plan) or defined is None
+    span = None if has_no_time else _span(plan, read, start, before)
     gap = _gap(span, [read, unreported], plan, before)
     state = _state(feed, run, gap, before)
     reason = _reason(feed, state)
@@ -101,7 +103,8 @@ def advance(before: Timeline, row: CoverageRow, dt: str) -> Timeline:
         gaps=[gap for gap in gaps if can_be_filled(gap, row.requested_end)][-MAX_GAPS:],
         days=_days(before, row, dt),
         last_new_at=row.requested_end if is_new else before.last_new_at or row.requested_end,
-        silent_run=(before.silent_run or row.run_id) if row.silent else before.silent_run if row.backfill else "",
+        # Only a new post ends a silence: on a quiet weekday, and in a run that fails, nobody can notice it.
+        silent_run="" if is_new else before.silent_run or (row.run_id if row.silent else ""),
     )
 
 
@@ -215,9 +218,9 @@ def _days(before: Timeline, row: CoverageRow, dt: str) -> dict[str, int]:
 def _numbers(feed: FeedSummary, plan: FeedPlan | None) -> dict[str, object]:
     counts = {name: feed.counts.get(name, 0) for name in ("planned", "shared", *Status)}
     copied = ("pages", "calls", "posts", "new_posts", "images", "already_known", "rejected_posts", "suppressed")
-    of_plan = {name: getattr(plan, name) if plan else 0 for name in copied}
+    of_plan = {name: getattr(plan, name) if plan else 0 for name in copied} | ({} if plan else {"calls": feed.calls})
     return counts | of_plan | {
         "skipped": plan.skipped_media if plan else {},
         "declared": plan.declared if plan else None,
-        "usd": plan.cost_usd if plan else 0.0,
+        "usd": plan.cost_usd if plan else feed.cost_usd,
     }  # fmt: skip

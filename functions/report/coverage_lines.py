@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+from typing import Any
 
 from imagelake.lake.coverage import CoverageRow, RunRow
+from imagelake.run.masking import mask
 from report.run_coverage import Coverage
 from report.summary import count
 from report.timeline import Gap, can_be_filled
@@ -19,7 +22,7 @@ def coverage_lines(coverage: Coverage) -> list[str]:
     silent = [row for row in asked if row.silent]
     return [
         f"{complete} of {count(len(asked), 'feed', 'feeds')} complete",
-        *(_gap_line(row, gap) for row, gap in coverage.gaps if not _is_named(row, gap)),
+        *(_gap_line(row, gap, coverage) for row, gap in coverage.gaps if not _is_named(row, gap)),
         *(f"{row.feed}: silent, no new post; {row.usual or 0:g} are usual on this weekday" for row in silent),
     ]
 
@@ -36,7 +39,7 @@ def _is_named(row: CoverageRow, gap: Gap) -> bool:
     return row.state == "failed" and gap.start == row.gap_start and gap.recoverable_until is None
 
 
-def _gap_line(row: CoverageRow, gap: Gap) -> str:
+def _gap_line(row: CoverageRow, gap: Gap, coverage: Coverage) -> str:
     line = (
         f"{row.feed}: gap {gap.start:%Y-%m-%d %H:%M} to {gap.end:%Y-%m-%d %H:%M} UTC ({gap.reason.replace('_', ' ')})"
     )
@@ -50,4 +53,14 @@ def _gap_line(row: CoverageRow, gap: Gap) -> str:
             if is_lost
             else f", lost after {gap.recoverable_until:%Y-%m-%d %H:%M} UTC"
         )
-    return f"{line}{until}: ./imagelake backfill {shlex.quote(row.feed)} --since {gap.start:%Y-%m-%d}"
+    return f"{line}{until}: {_command(coverage.configs[row.feed_id], gap, coverage.stack)}"
+
+
+def _command(config: Any, gap: Gap, stack: str) -> str:
+    """Return the command that fills a gap; it has the whole definition, because a feed's budgets are a part of that."""
+    if isinstance(config, dict):
+        config = json.dumps({name: value for name, value in config.items() if name not in ("since", "window")})
+    feed = mask(str(config))
+    hint = "" if feed == config else " (first put the values back in place of REDACTED)"
+    option = f" --stack {stack}" if stack else ""
+    return f"./imagelake backfill {shlex.quote(feed)} --since {gap.start:%Y-%m-%d}{option}{hint}"

@@ -15,6 +15,7 @@ from imagelake.run.failures import Failure
 from imagelake.run.masking import mask
 from report.estimates import Estimate, estimate
 from report.summary import count
+from report.timeline import Timeline
 
 _MAX_LINES = 50
 # The state machine reads so many feeds at once.
@@ -57,16 +58,16 @@ def report_plan(request: ReportRequest, bucket: Bucket) -> ReportResult:
 
 def _feed(result: FeedResult, request: ReportRequest, bucket: Bucket) -> dict[str, Any]:
     problem = Failure.of(result.error).model_dump() if result.error else None
-    found = None if problem else estimate(result, request.run, _days(result.feed.feed_id, bucket))
+    before = _timeline(result.feed.feed_id, bucket)
+    found = None if problem else estimate(result, request.run, before.days, before.until)
     return {"feed": mask(result.feed.name), "problem": problem, "estimate": found}
 
 
-def _days(feed_id: str, bucket: Bucket) -> dict[str, int]:
-    """Read the numbers of new posts that earlier runs found, by day."""
+def _timeline(feed_id: str, bucket: Bucket) -> Timeline:
+    """Read what earlier runs found."""
     with suppress(ObjectMissingError):
-        days: dict[str, int] = bucket.get_json(object_keys.timeline(feed_id)).get("days", {})
-        return days
-    return {}
+        return bucket.get_model(object_keys.timeline(feed_id), Timeline)
+    return Timeline()
 
 
 def _totals(estimates: list[Estimate]) -> dict[str, Any]:

@@ -6,36 +6,36 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from imagelake.lake import object_keys
-from imagelake.lake.bucket import Bucket
+from imagelake.lake.bucket import Bucket, Version, named_if_damaged, to_json
 from imagelake.lake.coverage import CoverageRow, RunRow, second, write_rows
 from imagelake.lake.rows import Status
 from imagelake.run import prices
-from imagelake.run.errors import ObjectMissingError
+from imagelake.run.errors import ObjectMissingError, StorageUnavailableError
 from report.coverage import advance, cover, start_of
 from report.summary import Summary
 from report.timeline import LOOKBACK, Gap, Timeline
 
+# AWS gives nobody this account; the engine on this machine has it.
+_LOCAL_ACCOUNT = "000000000000"
+_TRIES = 20
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Coverage:
     """The rows and timelines of a run's feeds; Report finds the same ones if it is retried."""
 
-    def __init__(self, summary: Summary, bucket: Bucket, now: datetime) -> None:
+    def __init__(self, summary: Summary, bucket: Bucket, now: datetime, stack: str = "") -> None:
         run = summary.run
-        before = {feed.feed_id: _read(feed.feed_id, bucket) for feed in summary.feeds}
-        made = [cover(feed, run, before[feed.feed_id]) for feed in summary.feeds]
+        self.configs = {feed.feed_id: feed.config for feed in summary.feeds}
+        # A lake on this machine needs no name of a stack.
+        self.stack = "" if f":{_LOCAL_ACCOUNT}:" in run.execution_arn else stack
+        made = [cover(feed, run, _read(feed.feed_id, bucket)[0]) for feed in summary.feeds]
         self._run_id = run.run_id
         self._start = start_of(run)
         written = write_rows(bucket, object_keys.coverage_rows(run), made)
-        self.rows = [row for row in written if row.feed_id in before]
+        self.rows = [row for row in written if row.feed_id in self.configs]
         (self.run_row,) = write_rows(bucket, object_keys.run_rows(run), [_run_row(summary, self.rows, now)])
-        self.timelines: dict[str, Timeline] = {}
-        for row in self.rows:
-            timeline = before[row.feed_id]
-            after = self.timelines[row.feed_id] = advance(timeline, row, run.dt)
-            if after != timeline:
-                bucket.put_json(object_keys.timeline(row.feed_id), after.model_dump(mode="json"))
+        self.timelines = {row.feed_id: _store(row, run.dt, bucket) for row in self.rows}
 
     @property
     def gaps(self) -> list[tuple[CoverageRow, Gap]]:
@@ -60,10 +60,25 @@ class Coverage:
         return any(row.silent and self.timelines[row.feed_id].silent_run == self._run_id for row in self.rows)
 
 
-def _read(feed_id: str, bucket: Bucket) -> Timeline:
+def _read(feed_id: str, bucket: Bucket) -> tuple[Timeline, Version | None]:
+    key = object_keys.timeline(feed_id)
     with suppress(ObjectMissingError):
-        return bucket.get_model(object_keys.timeline(feed_id), Timeline)
-    return Timeline()
+        body, version = bucket.get_with_version(key)
+        with named_if_damaged(key):
+            return Timeline.model_validate_json(body), version
+    return Timeline(), None
+
+
+def _store(row: CoverageRow, dt: str, bucket: Bucket) -> Timeline:
+    """Add a row to the timeline of its feed; windows of a stream have no lease, so two reports can do this at once."""
+    key = object_keys.timeline(row.feed_id)
+    for _ in range(_TRIES):
+        before, version = _read(row.feed_id, bucket)
+        after = advance(before, row, dt)
+        body = to_json(after.model_dump(mode="json"))
+        if after == before or bucket.put_if_unchanged(key, body, "application/json", version):
+            return after
+    raise StorageUnavailableError(f"{key}: other reports change it all the time")
 
 
 def _run_row(summary: Summary, rows: list[CoverageRow], now: datetime) -> RunRow:

@@ -17,5 +17,7 @@ class ReportSettings(Settings):
     event_bus_name: ResourceName
     # A run fails if more of its feeds fail. With 99 at most, a run whose feeds all fail always fails.
     run_failure_tolerance_percent: int = Field(ge=0, le=99)
+    # For the commands in a notification.
+    stack_name: str = Field(min_length=1)
     # The runbook's URL, or its path in the repository.
     runbook: str

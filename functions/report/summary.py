@@ -34,6 +34,9 @@ class FeedSummary(FrozenModel):
     errors: dict[str, int]
     open: list[OpenBatch]
     closed: list[Batch]
+    # Of a feed without a plan; the plan of the others has these numbers.
+    calls: int = 0
+    cost_usd: float = 0.0
 
     @property
     def is_busy(self) -> bool:
@@ -85,7 +88,7 @@ class Summary(FrozenModel):
             f"{feed.name}: {feed.plan.posts + feed.plan.rejected_posts} posts read, {feed.plan.cost_usd:.3f} USD"
             for feed in self.feeds
             if feed.plan is not None and feed.plan.cost_usd
-        ]
+        ] + [f"{feed.name}: failed after {feed.cost_usd:.3f} USD" for feed in self.feeds if feed.cost_usd]
 
     @property
     def backfills(self) -> list[str]:
@@ -136,6 +139,8 @@ def _summarize_feed(result: FeedResult, bucket: Bucket) -> FeedSummary:
         errors=reconciliation.errors if reconciliation else {},
         open=reconciliation.open if reconciliation else [],
         closed=reconciliation.closed if reconciliation else [],
+        calls=result.calls,
+        cost_usd=result.cost_usd,
     )
 
 

@@ -120,7 +120,8 @@ class Planner:
             stopped_by=progress.stopped_by,
             cost_usd=progress.cost_usd,
             warnings=warnings,
-            backfill_position=progress.backfill_position,
+            # Commit Bookmark takes the cursor from the progress. The results of 50 feeds have no room for 50 cursors.
+            backfill_position=progress.backfill_position.model_copy(update={"cursor": ""}),
             images=selection.images,
             **progress.model_dump(include=SHOWN),
         )

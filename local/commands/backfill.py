@@ -17,7 +17,8 @@ from local.runs import start_run
 HELP = "read older posts of feeds, back to a day; new posts are left to runs"
 EXAMPLES: tuple[str, ...] = (
     "imagelake backfill bluesky:nasa.gov --since 2025-01-01",
-    "imagelake backfill x:NASA --since 2026-11-25 --limit 500 --runs 1 --stack imagelake",
+    """imagelake backfill '{"source": "x", "account": "NASA", "budget_usd_per_day": 2}' --since 2026-11-25"""
+    " --runs 1 --stack imagelake",
 )
 # A network whose listing never ends must not keep the command running for ever.
 MAX_RUNS = 100
@@ -104,8 +105,8 @@ def _show(one: dict[str, Any], output: Output) -> bool:
 
 def _day(text: str) -> str:
     try:
-        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text) and text >= "1970":
             return date.fromisoformat(text).isoformat()
     except ValueError:
         pass
-    raise ArgumentTypeError(f"it has to be a day such as 2025-01-31, not {text[:40]!r}")
+    raise ArgumentTypeError(f"it has to be a day such as 2025-01-31, in 1970 at the earliest, not {text[:40]!r}")

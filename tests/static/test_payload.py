@@ -1,24 +1,29 @@
-"""The size of the largest state: it fits even if every feed of a full run fails.
+"""The size of the largest state: it fits even if every feed of a full run fails, or succeeds with long texts.
 
 Step Functions ends a run whose state is larger than 256 KiB, and no Catch runs then. The state is largest when For Each
-Feed ends. It has the run, the feeds and a result for each feed; the result of a failed feed has the feed and its error.
+Feed ends. It has the run, the feeds and a result for each feed; the result of a failed feed has the feed and its error,
+that of another feed has its plan.
 """
 
 from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from check_input.run_input import MAX_FEEDS, start_run
 from check_input.settings import CheckInputSettings
-from imagelake.run.contracts import CheckInputRequest
+from imagelake.lake.bucket import Bucket
+from imagelake.lake.media_index import MediaIndex
+from imagelake.run.contracts import CheckInputRequest, FeedRequest, FeedResult, ReconcileResult
 from imagelake.run.errors import BadInputError
-from imagelake.run.models import FeedEntry, Run
-from imagelake.sources import Feed
+from imagelake.run.models import BackfillPosition, FeedEntry, Progress, Run
+from imagelake.sources import Feed, Reject
+from imagelake.sources.contract import MAX_PAGE_URL
 from tests.support.sample import sample
+from validate.planner import MAX_SKIP_REASONS, Planner, Selection
 
 LIMIT = 200 * 1024
 # The cause of a refused connection in Fetch had 7 frames and 1,559 bytes; these numbers leave room for more.
@@ -110,3 +115,42 @@ def test_state_fits_when_every_feed_of_a_full_run_fails() -> None:
     entry, result = failed_feed()
     state = {"run": RUN.model_dump(), "feeds": [entry] * MAX_FEEDS, "results": [result] * MAX_FEEDS}
     assert len(json.dumps(state)) < LIMIT
+
+
+class NoBucket:
+    def put_json(self, *_: object) -> None:
+        """Store nothing."""
+
+    def put_lines(self, *_: object) -> None:
+        """Store nothing."""
+
+
+@pytest.mark.parametrize("backfill", [False, True])
+@pytest.mark.parametrize("reason", [3, 100])
+@pytest.mark.parametrize("version", [19, 600], ids=["id", "ETag and Last-Modified"])
+def test_state_fits_when_every_feed_of_a_full_run_succeeds(version: int, reason: int, backfill: bool) -> None:
+    """A cursor and the id of the newest post are as long as the network makes them; Fetch refuses longer cursors."""
+    entry, _ = failed_feed(f"rss:https://a.example/{'f' * 100}")
+    feed = FeedEntry.model_validate(entry)
+    time = "2026-04-01T05:00:00.000000Z"
+    progress = Progress(
+        newest_id="v" * version,
+        newest_at=time,
+        oldest_at=time,
+        asked_from=time,
+        asked_to=time,
+        backfill=backfill,
+        backfill_position=BackfillPosition(cursor="c" * MAX_PAGE_URL, reached_to=time),
+    )
+    skipped = [Reject(None, f"{number:03}" + "r" * (reason - 3), {}, ()) for number in range(MAX_SKIP_REASONS)]
+    request = FeedRequest(run=RUN, feed=feed, progress=progress)
+    planner = Planner(request, cast(Bucket, NoBucket()), cast(MediaIndex, None))
+    plan = planner.write(Selection([], skipped_media=skipped), ["w" * 150])
+    reconciliation = ReconcileResult(
+        status="complete",
+        reconciliation_key="k" * 100,
+        counts=dict.fromkeys(("planned", "shared", "ok", "duplicate", "rejected", "failed", "erased"), 1_000),
+    )
+    result = FeedResult(feed=feed, status="complete", plan=plan, reconciliation=reconciliation).model_dump(mode="json")
+    state = {"run": RUN.model_dump(), "feeds": [entry] * MAX_FEEDS, "results": [result] * MAX_FEEDS}
+    assert len(json.dumps(state)) < 256 * 1024

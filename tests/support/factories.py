@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from PIL import Image
 
-from fetch.budget import Budgets
+from fetch.budget import Budgets, Refusal, Reservation
 from imagelake.lake import object_keys
 from imagelake.lake.dataset_file import read_version, write_file
 from imagelake.lake.parts import Parts, StagedRow
@@ -34,7 +34,19 @@ OTHER_ENTRY = FeedEntry(
     name="mastodon:x.example#cats",
     config={"source": "mastodon", "server": "x.example", "hashtag": "cat's"},
 )
-NO_BUDGETS = Budgets("none", FEED, ENTRY.feed_id, Decimal(0), Decimal(0))
+
+
+class NoBudgets(Budgets):
+    """Counts nothing, for tests of something else."""
+
+    def reserve(self, usd: float, now: datetime) -> Reservation | Refusal:
+        return Reservation((), 0)
+
+    def settle(self, reservation: Reservation, usd: float) -> None:
+        pass
+
+
+NO_BUDGETS = NoBudgets("none", FEED, ENTRY.feed_id, Decimal(0), Decimal(0))
 RUN = Run.model_validate(json.loads((_EVENTS / "validate.json").read_text())["run"])
 
 

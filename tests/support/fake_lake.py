@@ -42,6 +42,7 @@ ENVIRONMENT = {
     "RUN_FAILURE_TOLERANCE_PERCENT": "50",
     "POINT_IN_TIME_RECOVERY_DAYS": "35",
     "LOG_RETENTION_DAYS": "30",
+    "STACK_NAME": "imagelake",
     "RUNBOOK": "https://example.com/runbook",
     "POWERTOOLS_SERVICE_NAME": "test",
 }

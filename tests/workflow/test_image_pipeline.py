@@ -118,7 +118,7 @@ def test_commit_bookmark_stores_the_newest_post(run: Run, machine: Machine) -> N
         "newest_id": {"S": "42"},
         "newest_at": {"S": "2026-11-23T05:00:00Z"},
         "run_id": {"S": "run"},
-        "backfill_cursor": {"S": ""},
+        "backfill_cursor": {"S": "the cursor"},
         "backfill_reached_to": {"S": ""},
         "backfill_is_at_end": {"BOOL": False},
     }

@@ -20,10 +20,6 @@ from imagelake.lake.rows import Column
 from imagelake.run.errors import ObjectMissingError
 from imagelake.run.frozen_model import FrozenModel
 
-# The form that Athena's JSON SerDe and DuckDB both read as a timestamp.
-# https://docs.aws.amazon.com/athena/latest/ug/data-types-timestamps.html
-_FORM = "%Y-%m-%d %H:%M:%S"
-
 
 def second(time: str | datetime) -> datetime:
     """Return the second in UTC in which a time lies; a text without a zone is in UTC."""
@@ -31,7 +27,15 @@ def second(time: str | datetime) -> datetime:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).replace(microsecond=0)
 
 
-Second = Annotated[datetime, BeforeValidator(second), PlainSerializer(lambda time: time.strftime(_FORM))]
+def _text(time: datetime) -> str:
+    """Write a time as Athena's JSON SerDe and DuckDB both read a timestamp; unlike ``strftime``, with 4 digits a year.
+
+    See https://docs.aws.amazon.com/athena/latest/ug/data-types-timestamps.html.
+    """
+    return time.replace(tzinfo=None).isoformat(sep=" ")
+
+
+Second = Annotated[datetime, BeforeValidator(second), PlainSerializer(_text)]
 State = Literal["complete", "no_activity", "gap", "failed", "not_requested"]
 _TYPES = {
     "str": "string", "str | None": "string", "State": "string", "int": "bigint", "int | None": "bigint",
@@ -68,7 +72,9 @@ class CoverageRow(FrozenModel):
     gap_start: Second | None = Field(description="Begin of what was requested, not read, and is part of the span")
     gap_end: Second | None = Field(description="End of the gap")
     gap_reason: str | None = Field(description="The limit that ended the reading, `lookback`, or the error's name")
-    recoverable_until: Second | None = Field(description="Last time at which the whole gap can be filled; null: always")
+    recoverable_until: Second | None = Field(
+        description="Last time at which the whole gap can be filled; null: always, or not known"
+    )
     pages: int = Field(description="Pages that were kept")
     calls: int = Field(description="Answers of the network")
     posts: int = Field(description="Posts on the pages, known ones too")

@@ -154,7 +154,8 @@ class ReconcileResult(FrozenModel):
 class FeedResult(FrozenModel):
     """The result of one feed, which the state machine composes; a feed that failed early has only an ``error``.
 
-    A run that plans has an ``outlook`` instead of a plan.
+    For such a feed, ``calls`` and ``cost_usd`` are those of the pages that it has read. A run that plans has an
+    ``outlook`` instead of a plan.
     """
 
     feed: FeedEntry
@@ -163,6 +164,8 @@ class FeedResult(FrozenModel):
     reconciliation: ReconcileResult | None = None
     outlook: Outlook | None = None
     error: CaughtError | None = None
+    calls: NonNegativeInt = 0
+    cost_usd: float = 0.0
 
     def nameless(self) -> FeedResult:
         """Return the result without the feed's name and its newest post, because its author is erased."""

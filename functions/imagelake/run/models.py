@@ -250,6 +250,7 @@ class FeedPlan(FrozenModel):
     asked_to: str = ""
     # The posts are older than the bookmark, which never moves then. Without ``stopped_by``, the backfill is done.
     backfill: bool = False
+    # Without the cursor, which can be long.
     backfill_position: BackfillPosition = BackfillPosition()
     declared: NonNegativeInt | None = None
     limit: Stop | None = None

@@ -113,11 +113,12 @@ class Feed(ImageOptionChanges):
     @classmethod
     def _real_day(cls, value: str | None) -> str | None:
         try:
-            if value is None or date.fromisoformat(value).isoformat() == value:
+            # No network is older than the Unix time.
+            if value is None or (date.fromisoformat(value).isoformat() == value and value >= "1970"):
                 return value
         except ValueError:
             pass
-        raise ValueError(f"it has to be a day such as 2025-01-31, not {show(value)}")
+        raise ValueError(f"it has to be a day such as 2025-01-31, in 1970 at the earliest, not {show(value)}")
 
     @field_validator("window")
     @classmethod

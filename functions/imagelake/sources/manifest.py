@@ -65,5 +65,6 @@ class Manifest:
 
     def lookback_of(self, feed: Feed) -> Lookback:
         """Return the look-back of a feed; the first one is that of a feed of no other kind."""
-        kinds = ("", feed.form, "account" if feed.account is not None else "hashtag")
+        # A form is that of an account; a hashtag is always read by a search.
+        kinds = ("", feed.form, "account") if feed.account is not None else ("", "search", "hashtag")
         return next((one for one in self.lookback if one.kind in kinds), self.lookback[0])

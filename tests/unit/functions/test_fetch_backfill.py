@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from fetch.backfill import is_done
+from fetch.backfill import is_done, iso
 from imagelake.run.errors import BadFeedError, SourceChangedError
 from imagelake.run.models import BackfillPosition, Stop
 from imagelake.sources import SOURCES, parse_feed
 from imagelake.web.messages import Request, Response
+from report.timeline import Gap
 from tests.support.listings import BEGIN, LISTINGS, Entry, Listing, Reading
 
 # One post an hour, the newest ones last.
@@ -244,10 +245,34 @@ def test_stream_has_no_backfill() -> None:
         parse_feed({"source": "stream", "account": "posts", "since": "2025-01-01"})
 
 
-@pytest.mark.parametrize("bad", ["2025-1-1", "2025-02-30", "yesterday", "", "2025-01-01T00:00:00Z", 20250101])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "2025-1-1",
+        "2025-02-30",
+        "yesterday",
+        "",
+        "2025-01-01T00:00:00Z",
+        20250101,
+        "1969-12-31",
+        "0999-01-01",
+        "0001-01-01",
+    ],
+)
 def test_since_is_a_day(bad: Any) -> None:
     with pytest.raises(BadFeedError, match="since"):
         parse_feed({"source": "bluesky", "account": "bsky.app", "since": bad})
+
+
+@pytest.mark.parametrize("year", [1, 33, 999, 1000, 2026])
+def test_times_have_a_year_of_four_digits_and_can_be_read_again(year: int) -> None:
+    """RSS feeds have entries with such dates. strftime of the C library writes 999 with three digits."""
+    time = datetime(year, 2, 3, 4, 5, 6, 7, tzinfo=UTC)
+    assert iso(time) == f"{year:04}-02-03T04:05:06.000007Z"
+    assert datetime.fromisoformat(iso(time)) == time
+    gap = Gap(start=time, end=time, reason="posts")
+    assert Gap.model_validate(gap.model_dump(mode="json")).start == time.replace(microsecond=0)
+    assert gap.model_dump(mode="json")["start"] == f"{year:04}-02-03 04:05:06"
 
 
 def test_since_leads_to_the_same_feed() -> None:

@@ -21,7 +21,7 @@ from fetch.budget import Budgets, Refusal, Reservation, micro_usd
 from fetch.pager import Pager
 from imagelake.lake.suppression import SuppressionList
 from imagelake.run.aws import client
-from imagelake.run.errors import BadFeedError
+from imagelake.run.errors import BadFeedError, ImagelakeError
 from imagelake.run.models import Progress, Stop
 from imagelake.run.settings import Settings
 from imagelake.sources import Feed, Page, get_source, parse_feed
@@ -49,6 +49,11 @@ def counters() -> dict[str, int]:
     return {item["feed_id"]["S"]: int(item["spent"]["N"]) for item in items if "spent" in item}
 
 
+def stack_counters() -> dict[str, int]:
+    """The counters without those of the feeds, which always count."""
+    return {key: spent for key, spent in counters().items() if key.count("#") == 1}
+
+
 @pytest.mark.parametrize(
     ("usd", "micro"),
     [(0.005, 5_000), (0.1, 100_000), (0.1 + 0.2, 300_001), (0.0000001, 1), (Decimal("1000000"), 10**12), (0, 0)],
@@ -73,9 +78,12 @@ def test_counters_expire_long_after_their_period(lake: Lake) -> None:
     budgets("5", "50").reserve(0.5, NOON)
     items = client("dynamodb").scan(TableName=BOOKMARKS)["Items"]
     ends = {item["feed_id"]["S"]: datetime.fromtimestamp(int(item["expires_at"]["N"]), UTC) for item in items}
+    day, month = (datetime(2026, *end, tzinfo=UTC) + timedelta(days=62) for end in ((4, 2), (5, 1)))
     assert ends == {
-        "budget#2026-04-01": datetime(2026, 4, 2, tzinfo=UTC) + timedelta(days=62),
-        "budget#2026-04": datetime(2026, 5, 1, tzinfo=UTC) + timedelta(days=62),
+        "budget#2026-04-01": day,
+        f"budget#2026-04-01#{X.feed_id}": day,
+        "budget#2026-04": month,
+        f"budget#2026-04#{X.feed_id}": month,
     }
 
 
@@ -107,7 +115,7 @@ def test_days_and_months_are_in_utc_and_the_reservation_is_settled_where_it_was_
     spending.reserve(0.25, berlin)
     assert isinstance(before, Reservation)
     spending.settle(before, 0.1)
-    assert counters() == {"budget#2026-11-28": 100_000, "budget#2026-11-29": 750_000, "budget#2026-11": 850_000}
+    assert stack_counters() == {"budget#2026-11-28": 100_000, "budget#2026-11-29": 750_000, "budget#2026-11": 850_000}
     assert isinstance(after, Reservation)
 
 
@@ -140,7 +148,7 @@ def test_rest_that_cannot_be_given_back_stays_spent(lake: Lake, monkeypatch: pyt
         patch.setattr(client("dynamodb"), "transact_write_items", down)
         assert isinstance(taken, Reservation)
         spending.settle(taken, 0.005)
-    assert counters() == {"budget#2026-04-01": 500_000}
+    assert stack_counters() == {"budget#2026-04-01": 500_000}
 
 
 def test_64_threads_never_pass_the_budget(lake: Lake) -> None:
@@ -148,7 +156,7 @@ def test_64_threads_never_pass_the_budget(lake: Lake) -> None:
     with ThreadPoolExecutor(64) as pool:
         taken = list(pool.map(lambda _: spending.reserve(0.05, NOON), range(64)))
     assert sum(isinstance(one, Reservation) for one in taken) == 20
-    assert counters() == {"budget#2026-04-01": 1_000_000}
+    assert stack_counters() == {"budget#2026-04-01": 1_000_000}
 
 
 class Meter:
@@ -249,7 +257,7 @@ def test_feed_stops_before_the_page_that_could_pass_the_budget(
         f"bluesky:alice.example.com: reading stopped because the stack's budget for {day} has no room for another page"
         " (0.30 of 0.45 USD are spent or reserved); a backfill can read the posts that are left"
     ]
-    assert counters() == {f"budget#{day}": 300_000}
+    assert stack_counters() == {f"budget#{day}": 300_000}
 
 
 def test_refused_page_is_given_back_but_a_killed_one_is_not(
@@ -257,7 +265,7 @@ def test_refused_page_is_given_back_but_a_killed_one_is_not(
 ) -> None:
     network.put_pages(page(post("new"), cursor="1", cost_usd=0.05), Answer(b"", 429))
     assert read(monkeypatch, budget_usd_per_day="1")["status"] == "rate_limited"
-    assert list(counters().values()) == [50_000]
+    assert list(stack_counters().values()) == [50_000]
 
     def kill(*_: object) -> None:
         raise SystemExit("killed")
@@ -265,7 +273,18 @@ def test_refused_page_is_given_back_but_a_killed_one_is_not(
     monkeypatch.setattr(network, "parse", kill)
     with pytest.raises(SystemExit):
         read(monkeypatch)
-    assert list(counters().values()) == [250_000]
+    assert list(stack_counters().values()) == [250_000]
+
+
+@pytest.mark.parametrize("answer", [Answer(b"", 500), Answer(b"", 404), Answer(b"", 403)])
+def test_error_after_billed_pages_is_left_to_the_next_call(
+    lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch, answer: Answer
+) -> None:
+    network.put_pages(page(post("new"), cursor="1", cost_usd=0.05), page(post("b"), cursor="2", cost_usd=0.05), answer)
+    first = read(monkeypatch, budget_usd_per_day="9")
+    assert (first["status"], first["calls"], first["cost_usd"], first["cursor"]) == ("more", 2, 0.1, "2")
+    with pytest.raises(ImagelakeError):
+        handler(event("fetch", progress=first), Context())
 
 
 def test_smaller_page_is_read_if_the_budget_has_room_for_it(lake: Lake) -> None:
@@ -282,6 +301,86 @@ def test_smaller_page_is_read_if_the_budget_has_room_for_it(lake: Lake) -> None:
         reader.read(request, None, None)
     assert isinstance(reader.read(request, None, None), Refusal)
     assert 0.35 < meter.billed <= 0.4
+
+
+class FullPages:
+    """A network that has as many posts as it is asked for."""
+
+    warnings: tuple[str, ...] = ()
+    ends_at = None
+
+    def __init__(self, most: int = 100) -> None:
+        self.billed = 0.0
+        self._most = most
+
+    def read(self, request: Request) -> tuple[Response, Page]:
+        number = min(self._most, int(request.params["max_results"]))
+        self.billed += number * 0.005
+        read = [post(str(one), posted_at=NOON) for one in range(number)]
+        return Response(200, {}, b"", request.url), Page(read, [], None, cost_usd=number * 0.005)
+
+
+@pytest.mark.parametrize(
+    ("stack", "own", "spent", "posts"),
+    [
+        (("0.40", "0"), {}, 0.005, 79),
+        (("0.40", "0"), {"budget_usd_per_day": 0.2}, 0, 40),
+        (("0.20", "0"), {"budget_usd_per_day": 0.4}, 0, 40),
+        (("0", "0"), {"budget_usd_per_day": 0.4, "budget_usd_per_month": 0.2}, 0, 40),
+        (("0.40", "0.45"), {"budget_usd_per_day": 0.3}, 0.2, 40),
+        (("9", "0.30"), {"budget_usd_per_day": 0.3, "budget_usd_per_month": 0.1}, 0, 20),
+        (("0.45", "9"), {}, 0.4, 10),
+    ],
+)
+def test_least_room_of_all_budgets_decides_how_small_a_page_is(
+    lake: Lake, stack: tuple[str, str], own: dict[str, float], spent: float, posts: int
+) -> None:
+    """A page of 100 posts of X costs 0.50 USD: https://docs.x.com/x-api/getting-started/pricing"""
+    before, feed = Feed(source="x", account="dogs"), Feed(source="x", account="cats", **own)
+    if spent:
+        taken = budgets(*stack, before).reserve(spent, datetime.now(UTC))
+        assert isinstance(taken, Reservation)
+    reader = fetch.paid_reader.PaidReader(get_source("x"), feed, cast(Any, FullPages()), budgets(*stack, feed))
+    answer = reader.read(get_source("x").request(feed, None, None), None, None)
+    assert not isinstance(answer, Refusal)
+    assert len(answer[1].posts) == posts
+
+
+def test_other_feed_takes_a_part_of_the_room_before_the_smaller_page(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spending, others = budgets("0.40"), iter([0.1, 0.1])
+    real = Budgets.reserve
+
+    def late(self: Budgets, usd: float, now: datetime) -> Reservation | Refusal:
+        answer = real(self, usd, now)
+        other = next(others, 0.0)
+        if other:
+            real(self, other, now)
+        return answer
+
+    monkeypatch.setattr(Budgets, "reserve", late)
+    reader = fetch.paid_reader.PaidReader(get_source("x"), X, cast(Any, FullPages()), spending)
+    answer = reader.read(get_source("x").request(X, None, None), None, None)
+    assert not isinstance(answer, Refusal)
+    assert len(answer[1].posts) == 40
+
+
+@pytest.mark.parametrize(
+    "own", [{"budget_usd_per_day": 1.0}, {"budget_usd_per_month": 1.0}, {"budget_usd_per_day": 3.0}]
+)
+def test_budget_of_a_feed_counts_what_a_run_by_hand_reads_without_naming_it(lake: Lake, own: dict[str, float]) -> None:
+    listed, by_hand = Feed(source="x", account="cats", **own), Feed(source="x", account="cats")
+    assert listed.feed_id == by_hand.feed_id
+
+    def read_page(feed: Feed) -> object:
+        reader = fetch.paid_reader.PaidReader(get_source("x"), feed, cast(Any, FullPages()), budgets(feed=feed))
+        return reader.read(get_source("x").request(feed, None, None), None, None)
+
+    for _ in range(6):
+        assert not isinstance(read_page(by_hand), Refusal)
+    assert isinstance(read_page(listed), Refusal)
+    assert counters()[f"budget#{datetime.now(UTC):%Y-%m-%d}#{listed.feed_id}"] == 3_000_000
 
 
 def test_network_without_a_price_is_not_counted(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

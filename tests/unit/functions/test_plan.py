@@ -149,9 +149,9 @@ def test_question_is_within_the_budget(
     assert look(feed)["outlook"]["posts"] == 7
     assert look(feed)["outlook"] == {"posts": None, "has_bookmark": False, "usd": 0.0}
     assert len(website.asked) == 1
-    (spent,) = client("dynamodb").scan(TableName=BOOKMARKS)["Items"]
-    assert spent["spent"]["N"] == "5000"
-    assert spent["feed_id"]["S"] == f"budget#{datetime.now(UTC).date()}"
+    items = client("dynamodb").scan(TableName=BOOKMARKS)["Items"]
+    spent = {item["feed_id"]["S"]: item["spent"]["N"] for item in items}
+    assert spent[f"budget#{datetime.now(UTC).date()}"] == "5000"
 
 
 def test_wrong_feed_fails_in_a_plan_too(lake: Lake) -> None:
@@ -178,6 +178,14 @@ def test_wrong_feed_fails_in_a_plan_too(lake: Lake) -> None:
         ("bluesky:bsky.app", {"has_bookmark": True}, 100, 3, 0, "a guess: one page"),
         ("x:NASA", {"posts": 7, "has_bookmark": True}, 7, 1, 0.035, "X was asked for the new posts"),
         ({"source": "x", "account": "NASA", "cost_cap_usd": 0.2}, {"posts": 70}, 40, 1, 0.2, ""),
+        # A search of X has pages of 10 to 100 posts, and a run does not cut the last one.
+        ({"source": "x", "hashtag": "cats", "limit": 5}, {"posts": 400}, 10, 1, 0.05, "X was asked"),
+        ({"source": "x", "hashtag": "cats", "limit": 105}, {"posts": 400}, 200, 2, 1.0, "X was asked"),
+        ({"source": "x", "hashtag": "cats", "limit": 150}, {"posts": 400}, 200, 2, 1.0, "X was asked"),
+        ({"source": "x", "hashtag": "cats", "limit": 150}, {"posts": 170}, 170, 2, 0.85, "X was asked"),
+        ({"source": "x", "account": "NASA", "cost_cap_usd": 0.75}, {"posts": 400}, 100, 1, 0.5, ""),
+        ({"source": "x", "account": "NASA", "form": "timeline", "cost_cap_usd": 0.04}, {}, 6, 1, 0.04, "a guess"),
+        ({"source": "bluesky", "account": "a.example", "limit": 150}, {"posts": 400}, 200, 2, 0, "Bluesky was asked"),
         # The lookup of a handle costs 0.010 USD.
         ({"source": "x", "account": "NASA", "form": "timeline", "limit": 200}, {}, 200, 2, 1.01, "a guess"),
         ({"source": "x", "account": "12345", "form": "timeline", "limit": 200}, {}, 200, 2, 1.0, "a guess"),
@@ -209,6 +217,29 @@ def test_usual_number_is_that_of_the_weekday(lake: Lake) -> None:
     tell(planned("bluesky:bsky.app", has_bookmark=True))
     found = plan_of(lake)["feeds"][0]["estimate"]
     assert (found["posts"], found["basis"]) == (3, "the usual number of the last 3 days")
+
+
+@pytest.mark.parametrize(
+    ("until", "started_at", "posts", "basis"),
+    [
+        ("2026-03-31 05:00:00", "2026-04-01T05:00:00Z", 240, "in the last 2 weeks"),
+        ("2026-03-31 05:00:00", "2026-04-01T06:00:00Z", 240 * 25 / 24, "in the last 2 weeks"),
+        ("2026-04-01 05:00:00", "2026-04-01T06:00:00Z", 10, "in the last 2 weeks, for 1 h"),
+        ("2026-04-01 00:00:00", "2026-04-01T06:00:00Z", 60, "in the last 2 weeks, for 6 h"),
+        ("2026-03-29 05:00:00", "2026-04-01T05:00:00Z", 720, "in the last 2 weeks, for 72 h"),
+    ],
+)
+def test_usual_number_is_for_the_time_since_the_last_run(
+    lake: Lake, until: str, started_at: str, posts: float, basis: str
+) -> None:
+    """The feed has 10 posts an hour. The day of the plan has a part of its posts so far."""
+    days = {"2026-04-01": 50, "2026-03-25": 240, "2026-03-18": 240}
+    lake.bucket.put_json(
+        object_keys.timeline(entry("bluesky:bsky.app").feed_id), {"days": days, "until": until, "run_id": "earlier"}
+    )
+    tell(planned("bluesky:bsky.app", has_bookmark=True), started_at=started_at)
+    found = plan_of(lake)["feeds"][0]["estimate"]
+    assert (found["posts"], found["basis"].endswith(basis)) == (posts, True)
 
 
 def test_plan_is_told_to_whoever_asked_and_stores_its_report_only(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shlex
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from imagelake.lake import object_keys
 from imagelake.lake.coverage import CoverageRow, RunRow, columns, read_rows
 from imagelake.run import prices
 from imagelake.run.models import FeedEntry, Run
+from imagelake.run.settings import Settings
 from imagelake.sources import Feed, get_source
 from report.app import handler
+from report.coverage import advance
 from report.timeline import Timeline
 from tests.support.factories import ENTRY, OTHER_ENTRY, RUN, Context, event, failed, item, up_to_date
 from tests.support.fake_lake import Lake
@@ -100,15 +103,15 @@ def test_report_that_is_repeated_writes_nothing_new(lake: Lake) -> None:
 
 def test_report_that_was_killed_after_its_rows_goes_on(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     report(run_of(1), read_until(1))
-    put, results = lake.bucket.put_json, (read_until(2), read_until(2, OTHER_ENTRY))
+    put, results = lake.bucket.put_if_unchanged, (read_until(2), read_until(2, OTHER_ENTRY))
 
-    def die(_: Any, key: str, value: Any) -> None:
+    def die(_: Any, key: str, *rest: Any) -> bool:
         if key == object_keys.timeline(OTHER_ENTRY.feed_id):
             raise RuntimeError
-        put(key, value)
+        return put(key, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr("imagelake.lake.bucket.Bucket.put_json", die)
+        patch.setattr("imagelake.lake.bucket.Bucket.put_if_unchanged", die)
         with pytest.raises(RuntimeError):
             report(run_of(2), *results)
     written = lake.bucket.get(object_keys.coverage_rows(run_of(2)))
@@ -129,13 +132,106 @@ def test_next_run_knows_the_gap_and_closes_it(lake: Lake) -> None:
     assert section(answer["message"], "Coverage") == [
         "0 of 1 feed complete",
         f"{ENTRY.name}: gap 2026-04-01 05:00 to 2026-04-01 22:30 UTC (posts): ./imagelake backfill {ENTRY.name}"
-        " --since 2026-04-01",
+        " --since 2026-04-01 --stack imagelake",
     ]
     failing = report(run_of(3), failed(feed=ENTRY))
     # The feed is among those that need attention; the earlier gap is still open.
     assert len(section(failing["message"], "Coverage")) == 2
     answer = report(run_of(4), read_until(4, asked_from="2026-04-01T04:00:00.000000Z"))
     assert section(answer["message"], "Coverage") == ["1 of 1 feed complete"]
+
+
+@pytest.mark.parametrize(
+    ("config", "hint"),
+    [
+        ({"source": "x", "account": "NASA", "budget_usd_per_day": 2.0}, ""),
+        ({"source": "x", "account": "NASA", "form": "timeline", "cost_cap_usd": 1, "budget_usd_per_month": 9}, ""),
+        ({"source": "rss", "account": "https://site.example/it's", "limit": 5}, ""),
+        ("bluesky:alice.example.com", ""),
+        ({"source": "rss", "account": "https://me:secret@site.example/feed"}, "REDACTED)"),
+    ],
+)
+def test_command_that_fills_a_gap_has_the_whole_definition_of_the_feed(
+    lake: Lake, config: Any, hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Budgets are settings of a feed: without them, the command would spend more than the owner of the feed allows."""
+    monkeypatch.setenv("STACK_NAME", "my-lake")
+    Settings.load.cache_clear()
+    feed = FeedEntry(feed_id="feed-1", name="x:NASA", config=config)
+    report(run_of(1), read_until(1, feed))
+    stopped = {"stopped_by": "budget", "limit": "budget", "oldest_at": "2026-04-01T20:00:00.000000Z"}
+    answer = report(run_of(2), read_until(2, feed, **stopped))
+    (line,) = (one for one in section(answer["message"], "Coverage") if "./imagelake" in one)
+    assert line.endswith(hint)
+    assert "secret" not in line
+    command = shlex.split(line.partition(": ./imagelake ")[2].partition(" (first")[0])
+    assert (command[0], command[2:]) == ("backfill", ["--since", "2026-04-01", "--stack", "my-lake"])
+    shown = json.loads(command[1]) if isinstance(config, dict) else command[1]
+    assert shown == (config if not hint else config | {"account": "https://REDACTED@site.example/feed"})
+
+
+def test_command_for_a_lake_on_this_machine_names_no_stack(lake: Lake) -> None:
+    arn = "arn:aws:states:us-east-1:000000000000:execution:Machine:run"
+    report(run_of(1, execution_arn=arn), read_until(1))
+    stopped: dict[str, Any] = {"stopped_by": "posts", "limit": "posts", "oldest_at": "2026-04-01T22:30:15.500000Z"}
+    answer = report(run_of(2, execution_arn=arn), read_until(2, **stopped))
+    assert section(answer["message"], "Coverage")[1].endswith(" --since 2026-04-01")
+
+
+@pytest.mark.parametrize(("calls", "usd"), [(2, 0.1), (1, 0.005), (0, 0.0)])
+def test_bill_of_a_feed_that_failed_counts(lake: Lake, calls: int, usd: float) -> None:
+    answer = report(
+        run_of(2), read_until(2, OTHER_ENTRY, cost_usd=0.2), failed(feed=ENTRY) | {"calls": calls, "cost_usd": usd}
+    )
+    row = next(row for row in rows(lake, run_of(2)) if row.feed_id == ENTRY.feed_id)
+    assert (row.state, row.calls, row.usd) == ("failed", calls, usd)
+    (run_row,) = read_rows(lake.bucket, object_keys.run_rows(run_of(2)), RunRow)
+    assert run_row.usd_networks == pytest.approx(0.2 + usd)
+    assert (f"{ENTRY.name}: failed after {usd:.3f} USD" in answer["message"]) is bool(usd)
+
+
+@pytest.mark.parametrize("others", [1, 2, 5])
+def test_reports_of_one_feed_at_once_lose_no_posts(lake: Lake, monkeypatch: pytest.MonkeyPatch, others: int) -> None:
+    """Windows of a stream have no lease: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html"""
+    config = {"source": "stream", "account": "posts", "window": "w1"}
+    feed = FeedEntry(feed_id="stream-1", name="stream:posts", config=config)
+    report(run_of(1), read_until(1, feed))
+    waiting, real = list(range(others)), advance
+
+    def late(before: Timeline, row: CoverageRow, dt: str) -> Timeline:
+        """Let another report store its timeline between the reading and the writing of this one."""
+        if waiting:
+            number = waiting.pop()
+            report(run_of(2, run_id=f"other-{number}"), read_until(2, feed, new_posts=7))
+        return real(before, row, dt)
+
+    monkeypatch.setattr("report.run_coverage.advance", late)
+    report(run_of(2), read_until(2, feed, new_posts=5))
+    timeline = lake.bucket.get_model(object_keys.timeline(feed.feed_id), Timeline)
+    assert timeline.days == {"2026-04-02": 5 + 7 * others}
+
+
+def test_one_silence_is_noticed_once_until_a_new_post_comes(lake: Lake) -> None:
+    """10 posts are usual on Mondays, Wednesdays and Fridays, 2 on other days; 2026-04-01 is a Wednesday."""
+    noticed = []
+    for day in range(1, 40):
+        is_busy = date.fromisoformat(run_of(day).dt).weekday() in (0, 2, 4)
+        number = 0 if 20 < day < 35 or day > 35 else 10 if is_busy else 2
+        values: dict[str, Any] = {"new_posts": number, "posts": number, "images": number, "already_known": 0}
+        result = failed(feed=ENTRY) if day == 26 else read_until(day, **values)
+        answer = report(run_of(day), result)
+        noticed += [day] if answer["outcome"] == "ok" and answer["notify"] else []
+    assert noticed == [22, 38], "after two weeks of silence, 5 posts are usual on a Wednesday"
+
+
+@pytest.mark.parametrize("config", ["nonsense", {"source": "blusky", "account": "a.example"}, 7, {"account": "a"}])
+def test_feed_that_no_run_can_read_leaves_no_gap(lake: Lake, config: Any) -> None:
+    wrong = FeedEntry(feed_id="bad-1", name="nonsense", config=config)
+    for day in (1, 2):
+        report(run_of(day), failed("BadFeedError", wrong))
+        (row,) = rows(lake, run_of(day))
+        assert (row.state, row.gap_reason, row.span_start, row.gap_start) == ("failed", "BadFeedError", None, None)
+    assert lake.bucket.get_model(object_keys.timeline("bad-1"), Timeline).gaps == []
 
 
 def test_message_has_at_most_ten_lines_about_coverage(lake: Lake) -> None:
@@ -159,7 +255,7 @@ def test_gap_that_is_lost_soon_is_a_metric_and_has_a_time(lake: Lake, capsys: py
     answer = report(run_of(2, run_id="later", started_at="2026-04-02T09:30:00Z"), failed("RateLimitedError", TAG))
     assert section(answer["message"], "Coverage")[1] == (
         "instagram:#cats: gap 2026-04-02 05:01 to 2026-04-02 09:30 UTC (RateLimitedError), lost after 2026-04-03 05:01"
-        " UTC: ./imagelake backfill 'instagram:#cats' --since 2026-04-02"
+        " UTC: ./imagelake backfill 'instagram:#cats' --since 2026-04-02 --stack imagelake"
     )
     assert sent_metrics(capsys)["HoursUntilLost"] == pytest.approx(19.5 + 1 / 60)
 

@@ -67,9 +67,11 @@ def lake(tmp_path: Path) -> Path:
         (["backfill", "bluesky:a.example"], "the following arguments are required: --since"),
         (
             ["backfill", "bluesky:a.example", "--since", "2025"],
-            "--since: it has to be a day such as 2025-01-31, not '2025'",
+            "--since: it has to be a day such as 2025-01-31, in 1970 at the earliest, not '2025'",
         ),
         (["backfill", "bluesky:a.example", "--since", "2025-02-30"], "it has to be a day such as 2025-01-31"),
+        (["backfill", "bluesky:a.example", "--since", "0999-01-01"], "in 1970 at the earliest, not '0999-01-01'"),
+        (["backfill", "bluesky:a.example", "--since", "1969-12-31"], "in 1970 at the earliest, not '1969-12-31'"),
         (["backfill", "--since", "2025-01-01"], "the following arguments are required: FEED"),
         (
             ["backfill", "bluesky:a.example", "--since", "2025-01-01", "--runs", "0"],

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,7 +18,7 @@ from imagelake.run.errors import (
     SourceUnavailableError,
 )
 from imagelake.run.posts import Media, Post
-from imagelake.sources import Bookmark, Feed, Page, RateLimit, parse_feed
+from imagelake.sources import Bookmark, Feed, Page, RateLimit, get_source, parse_feed
 from imagelake.sources.x import NOT_BY_WAITING, X
 from imagelake.web.messages import Request, Response
 from tests.support.json_mutations import rendered
@@ -487,3 +487,22 @@ class TestPage(PageProperties):
     def body(self, entries: list[Any]) -> Any:
         includes = {"media": [medium(), medium("7_2", "video")], "users": [{"id": "783214", "name": "x"}]}
         return {"data": entries, "includes": includes, "meta": {"next_token": "n"}}
+
+
+@pytest.mark.parametrize(
+    ("config", "days"),
+    [
+        ({"hashtag": "cats", "form": "timeline"}, 7),
+        ({"hashtag": "cats", "form": "search"}, 7),
+        ({"hashtag": "cats"}, 7),
+        ({"account": "NASA"}, 7),
+        ({"account": "NASA", "form": "search"}, 7),
+        ({"account": "NASA", "form": "timeline"}, None),
+    ],
+)
+def test_look_back_is_that_of_the_listing_that_is_read(config: dict[str, str], days: int | None) -> None:
+    """A search reaches 7 days back: https://docs.x.com/x-api/posts/search/introduction"""
+    feed = parse_feed({"source": "x", **config})
+    source = get_source("x")
+    assert source.request(feed, None, None).url.endswith("/search/recent") is (days is not None)
+    assert source.manifest.lookback_of(feed).time == (timedelta(days=days) if days else None)

@@ -14,7 +14,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     command = event["batch"] if "batch" in event else event["feed"]["config"]
     if "raise" in command and ("times" not in command or _call_number() <= command["times"]):
         raise type(command["raise"], (Exception,), {})("on command")
-    return {"status": "done"}
+    return {"status": "done", "calls": 1, "cost_usd": 0.0, "backfill_position": {"cursor": ""}}
 
 
 def _erase(event: dict[str, Any]) -> dict[str, Any]:
