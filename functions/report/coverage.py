@@ -85,13 +85,14 @@ def advance(before: Timeline, row: CoverageRow, dt: str) -> Timeline:
     """Return the timeline after a row; the same row changes it only once."""
     if row.run_id == before.run_id or row.state == "not_requested":
         return before
+    if before.until and row.requested_end < before.until:
+        # The report is repeated after that of a later run, which has the rest.
+        return before.model_copy(update={"gaps": _unread(before.gaps, row)})
     gaps = before.gaps
     if row.gap_start and row.gap_end:
         reason, until = row.gap_reason or "", row.recoverable_until
         gaps = [*gaps, Gap(start=row.gap_start, end=row.gap_end, reason=reason, recoverable_until=until)]
-    for start, end in ((row.read_start, row.read_end), (row.unreported_start, row.unreported_end)):
-        if start and end:
-            gaps = [rest for gap in gaps for rest in _rest(gap, Span(start, end))]
+    gaps = _unread(gaps, row)
     is_new = not row.backfill and (row.new_posts > 0 or row.images > row.already_known)
     return Timeline(
         run_id=row.run_id,
@@ -179,6 +180,14 @@ def _recoverable_until(gap: Span | None, reason: str | None, feed: Feed | None, 
         return None
     # Without a time, the number of listed posts was too small, and the older posts are already gone.
     return gap.start + lookback if lookback else start if reason == LOOKBACK else None
+
+
+def _unread(gaps: list[Gap], row: CoverageRow) -> list[Gap]:
+    """Return what the readings of a row leave of gaps."""
+    for start, end in ((row.read_start, row.read_end), (row.unreported_start, row.unreported_end)):
+        if start and end:
+            gaps = [rest for gap in gaps for rest in _rest(gap, Span(start, end))]
+    return gaps
 
 
 def _rest(gap: Gap, read: Span | None) -> list[Gap]:

@@ -136,16 +136,26 @@ def test_two_posts_of_long_ago_begin_no_time_and_hide_no_gap() -> None:
     assert gap[0] == at(0)
 
 
-@pytest.mark.parametrize("gap_of_days", [2, 30, 400])
-def test_first_posts_after_a_long_silence_are_no_gap(gap_of_days: int) -> None:
+@pytest.mark.parametrize("new", [[at(9)], [at(9), at(9, "01:00")], [at(9, "00:00:01"), at(9, "01:00"), at(9, "04:00")]])
+def test_first_posts_after_a_long_silence_are_no_gap(new: list[datetime]) -> None:
     """The oldest entry of the list has the time of the bookmark, so nothing is lost."""
-    first = at(0)
-    history = History(Free([first, at(9), at(9, "01:00")], newest=3, page_size=20, stated={}))
-    history.network.posts[0] = first - timedelta(days=0)
+    history = History(Free([at(0), *new], newest=1 + len(new), page_size=20))
     history.run(at(1))
     row = history.run(at(9, "05:00"))
     assert row
     assert (row.state, row.gap_start) == ("complete", None)
+
+
+@pytest.mark.parametrize("stated", [at(8), at(90), at(4, "05:00:01")])
+@pytest.mark.parametrize("newest", [None, 12])
+def test_post_that_is_dated_in_the_future_hides_no_gap(stated: datetime, newest: int | None) -> None:
+    """No network here sends its own time, which would limit that of a post."""
+    history = History(Free(every(60), newest=newest, page_size=20, stated={76: stated}))
+    history.run(at(3, "05:00"))
+    row = history.run(at(4, "05:00"), faults={} if newest else OUTAGE)
+    assert row
+    assert row.gap_start == at(3, "05:00")
+    check(history, may_be_unread=True)
 
 
 # ---- Several runs of a backfill --------------------------------------------------------------------------------------
