@@ -20,7 +20,8 @@ def reach(progress: Progress, source: Source, page: Page, now: datetime) -> dict
 
 def iso(time: datetime) -> str:
     """Write a time so that times are compared as texts."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # ``strftime`` writes years before 1000 with fewer digits.
+    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _oldest(progress: Progress, source: Source, page: Page, now: datetime) -> str:
