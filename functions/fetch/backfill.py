@@ -6,17 +6,25 @@ from the cursor at which the last one stopped, or at which the first run stopped
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from fetch.reach import iso
 from imagelake.run.models import BackfillPosition, Progress
 from imagelake.sources import Feed, Page, Source
 from imagelake.sources.contract import Priced
 
+# A backfill that is done reads nothing for so long. After that, it looks for newer posts that runs have left unread.
+_STAYS_DONE = timedelta(hours=1)
 
-def start(progress: Progress, feed: Feed, position: BackfillPosition) -> Progress:
-    """Begin the backfill of a run at the stored position, unless it is done."""
+
+def start(progress: Progress, feed: Feed, position: BackfillPosition, now: datetime) -> Progress:
+    """Begin the backfill of a run at the stored position, or at the newest post, unless everything is read."""
     if feed.since is None or progress.backfill:
         return progress
+    done = is_done(position, feed.since)
+    if done and position.begun_at < iso(now - _STAYS_DONE):
+        # It reads from the newest post to what is done.
+        done, position = False, position.model_copy(update={"cursor": ""})
     return progress.model_copy(
         update={
             "backfill": True,
@@ -24,7 +32,7 @@ def start(progress: Progress, feed: Feed, position: BackfillPosition) -> Progres
             "cursor": position.cursor or None,
             "asked_from": iso(datetime.fromisoformat(feed.since).replace(tzinfo=UTC)),
             "asked_to": position.reached_to if position.cursor else "",
-            "status": "done" if is_done(position, feed.since) else "more",
+            "status": "done" if done else "more",
         }
     )
 
@@ -49,8 +57,17 @@ def reached_to(progress: Progress, source: Source, page: Page) -> str:
 
 
 def reaches_since(feed: Feed, progress: Progress) -> bool:
-    """Tell if a backfill has reached its day."""
-    return progress.backfill and "" < progress.reached_to < (feed.since or "")
+    """Tell if a backfill has reached its day, or what an earlier one has read down to that day."""
+    if not progress.backfill or feed.since is None:
+        return False
+    is_rest_done = _joins(progress) and is_done(progress.backfill_position, feed.since)
+    return is_rest_done or "" < progress.reached_to < feed.since
+
+
+def _joins(progress: Progress) -> bool:
+    """Tell if a backfill that began at the newest post has come to what an earlier one has read."""
+    began = progress.backfill_position
+    return not began.cursor and "" < progress.reached_to <= began.begun_at
 
 
 def count_unread(position: BackfillPosition, page: Page) -> int:
@@ -58,7 +75,8 @@ def count_unread(position: BackfillPosition, page: Page) -> int:
 
     ``position`` is that at which the run began; without a cursor, it began at the newest post.
     """
-    is_known = not position.cursor and page.newest is not None and iso(page.newest.newest_at) >= position.reached_to
+    newest = iso(page.newest.newest_at) if page.newest is not None else ""
+    is_known = not position.cursor and position.reached_to <= newest <= position.begun_at
     return 0 if is_known and position.reached_to else len(page.posts)
 
 
@@ -67,28 +85,32 @@ def position_after(progress: Progress, stored: BackfillPosition, *, leaves_gap: 
     if not progress.pages:
         return stored
     if progress.backfill:
-        reached = min(filter(None, [progress.reached_to, stored.reached_to]), default="")
-        # ``progress.is_at_end`` is about the day, this one about the listing.
-        is_at_end = progress.status == "done" and progress.stopped_by is None and not progress.is_at_end
-        return BackfillPosition(cursor=progress.cursor or "", reached_to=reached, is_at_end=is_at_end)
+        began = progress.backfill_position
+        if _joins(progress) and progress.is_at_end and progress.reached_to >= began.reached_to:
+            return stored.model_copy(update={"begun_at": progress.begun_at})
+        return BackfillPosition(
+            cursor=progress.cursor or "",
+            reached_to=progress.reached_to or began.reached_to,
+            # A backfill that began at a cursor continues what was read before it.
+            begun_at=began.begun_at if began.cursor else progress.begun_at,
+            # ``progress.is_at_end`` is about the day, this one about the listing.
+            is_at_end=progress.status == "done" and progress.stopped_by is None and not progress.is_at_end,
+        )
     if not leaves_gap or progress.cursor is None:
         return stored
-    return BackfillPosition(cursor=progress.cursor, reached_to=progress.reached_to)
+    if "" < progress.reached_to <= stored.begun_at:
+        # What an earlier backfill has read begins where this reading ends.
+        return stored.model_copy(update={"begun_at": progress.begun_at})
+    return BackfillPosition(cursor=progress.cursor, reached_to=progress.reached_to, begun_at=progress.begun_at)
 
 
 def warnings(progress: Progress, feed: Feed, source: Source) -> list[str]:
     """Say that the network lists no posts back to the day of the backfill."""
     position = progress.backfill_position
-    if not position.is_at_end or reaches_since(feed, progress):
+    if not position.is_at_end or "" < progress.reached_to < (feed.since or ""):
         return []
     first = f"none before {position.reached_to[:10]}" if position.reached_to else "no older posts"
     return [
         f"{feed.name}: the backfill ends before {feed.since}: the network lists {first} (it lists:"
         f" {source.manifest.lookback_of(feed)})"
     ]
-
-
-def iso(time: datetime) -> str:
-    """Write a time so that times are compared as texts."""
-    # Unlike this, strftime writes years before 1000 with less than four digits.
-    return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

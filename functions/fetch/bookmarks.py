@@ -36,6 +36,7 @@ def read_position(table: str, feed_id: str) -> FeedPosition:
     backfill = BackfillPosition(
         cursor=item["backfill_cursor"]["S"],
         reached_to=item["backfill_reached_to"]["S"],
+        begun_at=item.get("backfill_begun_at", {"S": ""})["S"],
         is_at_end=item["backfill_is_at_end"]["BOOL"],
     )
     return FeedPosition(bookmark, backfill)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from fetch import backfill
 from fetch.bookmarks import FeedPosition
 from fetch.budget import Budgets, Refusal
 from fetch.paid_reader import PaidReader
+from fetch.reach import iso, reach
 from fetch.stops import end_of_used_up_limit, stopped, wait_or_stop
 from fetch.window_reader import WindowReader
 from imagelake.accounts.redaction import redact
 from imagelake.accounts.session import Session
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
-from imagelake.lake.suppression import ERASED, SuppressionList
+from imagelake.lake.suppression import SuppressionList
 from imagelake.run.errors import BadFeedError, FeedNotFoundError, ImagelakeError, RateLimitedError, SourceChangedError
 from imagelake.run.models import Progress, Run, Stop
 from imagelake.sources import Bookmark, Feed, Page, Source
@@ -67,10 +68,10 @@ class Pager:
     def read(self, progress: Progress, position: FeedPosition, seconds_left: Callable[[], float]) -> Progress:
         """Read pages from the position of ``progress`` on; return the new position, and the limit that stopped it."""
         bookmark = None if self._feed.since else position.bookmark
-        asked_from = progress.asked_from or (_text(bookmark.newest_at) if bookmark else "")
+        asked_from = progress.asked_from or (iso(bookmark.newest_at) if bookmark else "")
         progress = progress.model_copy(update={"status": "more", "retry_at": None, "asked_from": asked_from})
         # Without a bookmark, all networks list their posts from the newest one back.
-        progress = backfill.start(progress, self._feed, position.backfill)
+        progress = backfill.start(progress, self._feed, position.backfill, now())
         billed = progress.cost_usd
         while progress.status == "more" and seconds_left() > SECONDS_A_PAGE:
             try:
@@ -96,7 +97,8 @@ class Pager:
         )
         position = progress.backfill_position.model_copy(update={"cursor": ""})
         warnings = [*progress.warnings, text]
-        return progress.model_copy(update={"cursor": None, "backfill_position": position, "warnings": warnings})
+        update = {"cursor": None, "asked_to": "", "backfill_position": position, "warnings": warnings}
+        return progress.model_copy(update=update)
 
     def _end(self, progress: Progress, position: FeedPosition) -> Progress:
         """Set the bookmark and the position of the backfill that are to be stored."""
@@ -130,13 +132,9 @@ class Pager:
         if self._is_full(progress) and new:
             # The limit was reached before, so this page only shows that there are more new posts. It is not kept.
             return stopped(progress, Stop.POSTS)
-        kept, removed = remove_suppressed(self._source, self._feed, response, page, self._listed)
-        if self._listed.has_feed(self._feed_id):
-            # Whatever is left on the page of a suppressed author, such as a repost, the URL names the author.
-            kept = emptied(response)
-        self._store(kept, progress.pages)
+        suppressed = self._keep(response, page, progress.pages)
 
-        before = progress
+        before, read_at = progress, now()
         posts = 0 if page.continues_posts else len(page.posts)
         known = posts - new + (len(page.rejects) if self._reaches_bookmark(page, bookmark) else 0)
         progress = progress.model_copy(
@@ -146,14 +144,14 @@ class Pager:
                 "posts": progress.posts + posts,
                 "new_posts": progress.new_posts + new,
                 "read_again": progress.read_again + known,
-                "suppressed": progress.suppressed + len(removed),
+                "suppressed": progress.suppressed + suppressed,
                 "page_bytes": progress.page_bytes + len(response.body),
                 "cost_usd": round(progress.cost_usd + page.cost_usd, 6),
                 "warnings": list(dict.fromkeys([*progress.warnings, *page.warnings])),
                 "reached_to": backfill.reached_to(progress, self._source, page),
                 "declared": progress.declared if page.declared is None else page.declared,
-                "oldest_at": _oldest(progress, page),
-                **self._without_suppressed(self._newest(progress, page, bookmark)),
+                **reach(progress, self._source, page, read_at),
+                **self._listed.without_id(self._source.name, self._newest(progress, page, bookmark, read_at)),
             }
         )
         progress = self._end_or_go_on(progress, before, page, bookmark)
@@ -297,12 +295,13 @@ class Pager:
         times = {page.newest.newest_at, *(post.posted_at for post in page.posts)}
         return times == {bookmark.newest_at}
 
-    def _newest(self, progress: Progress, page: Page, bookmark: Bookmark | None) -> dict[str, str]:
+    def _newest(self, progress: Progress, page: Page, bookmark: Bookmark | None, now: datetime) -> dict[str, str]:
         """Return the newest post after this page, as fields of ``Progress``."""
-        newest = page.newest
         so_far = _bookmark(progress) or (None if self._source.newest_first else bookmark)
-        if newest is None:
+        if page.newest is None:
             return {}
+        # With the time of a post that is dated in the future, later posts would seem to be older than the bookmark.
+        newest = page.newest.model_copy(update={"newest_at": min(page.newest.newest_at, now)})
         if bookmark is None or self._source.newest_first:
             # Of posts with the same time, the first one in the listing is the newest.
             return {} if so_far and so_far.newest_at >= newest.newest_at else _fields(newest)
@@ -312,11 +311,12 @@ class Pager:
         # The order of the listing decides. A time that goes back would keep Commit Bookmark from moving the bookmark.
         return _fields(newest.model_copy(update={"newest_at": max(newest.newest_at, so_far.newest_at)}))
 
-    def _without_suppressed(self, newest: dict[str, str]) -> dict[str, str]:
-        """Take an id that names a suppressed author from a bookmark; on these networks, only its time counts."""
-        if self._listed.has_post_id(self._source.name, newest.get("newest_id", "")):
-            return newest | {"newest_id": ERASED}
-        return newest
+    def _keep(self, response: Response, page: Page, number: int) -> int:
+        """Store a page without the posts on the suppression list, and return their number."""
+        kept, removed = remove_suppressed(self._source, self._feed, response, page, self._listed)
+        # The URL of the feed of a suppressed author names the author.
+        self._store(emptied(response) if self._listed.has_feed(self._feed_id) else kept, number)
+        return len(removed)
 
     def _store(self, response: Response, page: int) -> None:
         if response.body and self._definition is not None:
@@ -335,6 +335,11 @@ class Pager:
         self._bucket.put(key, body, "application/gzip", metadata)
 
 
+def now() -> datetime:
+    """Return the time of a page."""
+    return datetime.now(UTC)
+
+
 def _bookmark(progress: Progress) -> Bookmark | None:
     if not progress.newest_at:
         return None
@@ -342,18 +347,5 @@ def _bookmark(progress: Progress) -> Bookmark | None:
 
 
 def _fields(newest: Bookmark) -> dict[str, str]:
-    return {"newest_id": newest.newest_id, "newest_at": _text(newest.newest_at)}
-
-
-def _text(time: datetime) -> str:
     # DynamoDB compares these times as text, so all must have the same number of digits and the same time zone.
-    return backfill.iso(time)
-
-
-def _oldest(progress: Progress, page: Page) -> str:
-    """Return the time of the oldest post after this page; only a page with a bookmark is in order of time."""
-    if page.newest is None:
-        return progress.oldest_at
-    times = [position.newest_at for position in page.positions or ()] or [post.posted_at for post in page.posts]
-    oldest = _text(min([*times, page.newest.newest_at]))
-    return min(oldest, progress.oldest_at or oldest)
+    return {"newest_id": newest.newest_id, "newest_at": iso(newest.newest_at)}

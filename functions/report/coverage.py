@@ -16,9 +16,9 @@ from imagelake.lake.rows import Status
 from imagelake.run.errors import BadFeedError
 from imagelake.run.models import FeedPlan, Run
 from imagelake.sources import Feed, get_source, parse_feed
-from report.spans import Span, look_back, read_span, time_of, unreported_span
+from report.spans import Span, listed_from, look_back, read_span, time_of, unreported_span
 from report.summary import FeedSummary
-from report.timeline import LOOKBACK, Gap, Timeline, can_be_filled
+from report.timeline import LOOKBACK, UNREPORTED, Gap, Timeline, can_be_filled
 
 # Days of one weekday whose median is the usual number of new posts.
 WEEKS = 14
@@ -54,7 +54,7 @@ def cover(feed: FeedSummary, run: Run, before: Timeline) -> CoverageRow:
     span = None if has_no_time else _span(plan, read, start, before)
     gap = _gap(span, [read, unreported], plan, before)
     state = _state(feed, run, gap, before)
-    reason = _reason(feed, state)
+    reason = _reason(feed, state, gap, defined, start)
     usual = _usual(before, run.dt) if plan and not plan.backfill else None
     return CoverageRow(
         run_id=run.run_id,
@@ -87,18 +87,20 @@ def advance(before: Timeline, row: CoverageRow, dt: str) -> Timeline:
     """Return the timeline after a row; the same row changes it only once."""
     if row.run_id == before.run_id or row.state == "not_requested":
         return before
+    if before.until and row.requested_end < before.until:
+        # The report is repeated after that of a later run, which has the rest.
+        return before.model_copy(update={"gaps": _unread(before.gaps, row)})
     gaps = before.gaps
     if row.gap_start and row.gap_end:
         reason, until = row.gap_reason or "", row.recoverable_until
         gaps = [*gaps, Gap(start=row.gap_start, end=row.gap_end, reason=reason, recoverable_until=until)]
-    for start, end in ((row.read_start, row.read_end), (row.unreported_start, row.unreported_end)):
-        if start and end:
-            gaps = [rest for gap in gaps for rest in _rest(gap, Span(start, end))]
+    gaps = _unread(gaps, row)
     is_new = not row.backfill and (row.new_posts > 0 or row.images > row.already_known)
     return Timeline(
         run_id=row.run_id,
         begin=min(filter(None, (before.begin, row.span_start)), default=None),
-        until=before.until if row.backfill else max(filter(None, (before.until, row.span_end)), default=None),
+        # Only the first row of a feed adds time at both ends.
+        until=(row.backfill and before.until) or max(filter(None, (before.until, row.span_end)), default=None),
         bookmark_at=row.bookmark_at,
         gaps=[gap for gap in gaps if can_be_filled(gap, row.requested_end)][-MAX_GAPS:],
         days=_days(before, row, dt),
@@ -118,7 +120,7 @@ def _span(plan: FeedPlan | None, read: Span | None, start: datetime, before: Tim
     """Return what a run adds to the feed's time: what is later, or in a backfill, what is earlier."""
     asked = time_of(plan.asked_from) if plan else None
     if plan and plan.backfill:
-        end = before.begin or (read.end if read else start)
+        end = before.begin or start
         return Span(asked, end) if asked and asked < end else None
     begin = before.until or asked or (read.start if read else start)
     return Span(begin, max(begin, start))
@@ -163,10 +165,16 @@ def _has_news(plan: FeedPlan) -> bool:
     return plan.new_posts > 0 or plan.images > plan.already_known
 
 
-def _reason(feed: FeedSummary, state: State) -> str | None:
-    if state == "gap" and feed.plan is not None:
-        return feed.plan.limit.value if feed.plan.limit else LOOKBACK
-    return feed.problem.error if state in ("failed", "not_requested") and feed.problem else None
+def _reason(feed: FeedSummary, state: State, gap: Span | None, defined: Feed | None, start: datetime) -> str | None:
+    plan = feed.plan
+    if state != "gap" or plan is None:
+        return feed.problem.error if state in ("failed", "not_requested") and feed.problem else None
+    if plan.limit:
+        return plan.limit.value
+    lists_newest_only = defined and get_source(defined.source).manifest.lookback_of(defined).posts is not None
+    listed = listed_from(plan, defined, start)
+    is_lost = lists_newest_only or (gap and listed and gap.end <= listed)
+    return LOOKBACK if is_lost else UNREPORTED
 
 
 def _recoverable_until(gap: Span | None, reason: str | None, feed: Feed | None, start: datetime) -> datetime | None:
@@ -175,6 +183,14 @@ def _recoverable_until(gap: Span | None, reason: str | None, feed: Feed | None, 
         return None
     # Without a time, the number of listed posts was too small, and the older posts are already gone.
     return gap.start + lookback if lookback else start if reason == LOOKBACK else None
+
+
+def _unread(gaps: list[Gap], row: CoverageRow) -> list[Gap]:
+    """Return what the readings of a row leave of gaps."""
+    for start, end in ((row.read_start, row.read_end), (row.unreported_start, row.unreported_end)):
+        if start and end:
+            gaps = [rest for gap in gaps for rest in _rest(gap, Span(start, end))]
+    return gaps
 
 
 def _rest(gap: Gap, read: Span | None) -> list[Gap]:
@@ -208,7 +224,7 @@ def _is_silent(plan: FeedPlan | None, state: State, usual: float | None, start: 
 
 def _days(before: Timeline, row: CoverageRow, dt: str) -> dict[str, int]:
     """Add the new posts to their day. A first run reads the posts of many days, and a failed one reads none."""
-    if row.backfill or row.state == "failed" or before.until is None:
+    if row.backfill or row.state == "failed" or before.bookmark_at is None:
         return before.days
     days = before.days | {dt: before.days.get(dt, 0) + row.new_posts}
     same = sorted(day for day in days if (date.fromisoformat(day) - date.fromisoformat(dt)).days % 7 == 0)

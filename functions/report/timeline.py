@@ -11,6 +11,8 @@ from imagelake.run.frozen_model import FrozenModel
 
 # The reason of a gap that the network no longer listed when a run came to it.
 LOOKBACK = "lookback"
+# The reason of a gap in the time of a run without a report, which may have left out posts.
+UNREPORTED = "unreported"
 
 
 class Gap(FrozenModel):

@@ -28,7 +28,9 @@ MAX_BATCH_BYTES = 20_000_000
 # The state of a run holds the counts, and at most 256 KB in all.
 MAX_SKIP_REASONS = 20
 # Fields of the progress that the coverage of the feed is made from.
-SHOWN = {"pages", "calls", "new_posts", "oldest_at", "asked_from", "asked_to", "backfill", "declared", "limit"}
+SHOWN = {
+    "pages", "calls", "new_posts", "oldest_at", "listed_at", "asked_from", "asked_to", "backfill", "declared", "limit",
+}  # fmt: skip
 _OTHER_REASONS = "other reasons"
 _SAME_ID = "another image of the post has the same id"
 

@@ -115,7 +115,7 @@ def feed_plan(**changes: Any) -> dict[str, Any]:
         "cost_usd": 0.0,
         "warnings": [],
         "backfill": False,
-        "backfill_position": {"cursor": "", "reached_to": "", "is_at_end": False},
+        "backfill_position": {"cursor": "", "reached_to": "", "begun_at": "", "is_at_end": False},
     }
     return plan | changes
 

@@ -10,10 +10,12 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
+from unittest.mock import patch
 
 import numpy as np
 import numpy.typing as npt
 
+import fetch.pager
 from fetch.bookmarks import FeedPosition
 from fetch.pager import Pager
 from imagelake.lake.bucket import Bucket
@@ -21,7 +23,7 @@ from imagelake.lake.coverage import CoverageRow
 from imagelake.lake.suppression import SuppressionList
 from imagelake.run.errors import FeedBusyError, ImagelakeError, RateLimitedError, SourceUnavailableError
 from imagelake.run.failures import Failure
-from imagelake.run.models import FeedPlan, Progress, Retry, Run, Stop
+from imagelake.run.models import BackfillPosition, FeedPlan, Progress, Retry, Run
 from imagelake.run.posts import Post
 from imagelake.sources import SOURCES, Bookmark, Feed, Page
 from imagelake.sources.manifest import Lookback, Manifest
@@ -72,6 +74,8 @@ class MadeUp:
     name: str = "madeup"
     overlap: int = 0
     media_hosts: frozenset[str] | None = None
+    # Posts whose stated time is not that of their place in the listing, such as backdated ones.
+    stated: dict[int, datetime] = field(default_factory=dict)
 
     @property
     def manifest(self) -> Manifest:
@@ -112,10 +116,18 @@ class MadeUp:
         elif request.params["after"]:
             listed = [number for number in listed if number < int(request.params["after"])]
         here = listed[: self.page_size]
-        posts = [Post(post_id=str(n), author_id="a", posted_at=self.posts[n], media=[]) for n in here]
-        newest = Bookmark(newest_id=str(max(here)), newest_at=self.posts[max(here)]) if here else None
+        times = {n: self.stated.get(n, self.posts[n]) for n in here}
+        posts = [Post(post_id=str(n), author_id="a", posted_at=times[n], media=[]) for n in here]
+        newest_at = max(times.values(), default=None)
+        newest = Bookmark(newest_id=str(max(here)), newest_at=newest_at) if newest_at else None
         cursor = str(here[-1]) if len(listed) > len(here) else None
         return Page(posts, [], cursor, newest=newest, cost_usd=len(here) * (self.post_usd or 0.0))
+
+
+class Free(MadeUp):
+    """A network without a price; only such networks have posts whose stated time is not that of their place."""
+
+    price = None  # type: ignore[assignment]
 
 
 @dataclass
@@ -126,13 +138,18 @@ class History:
     limit: int = 1_000
     config: Any = "madeup:cats"
     bookmark: Bookmark | None = None
+    position: BackfillPosition = field(default_factory=BackfillPosition)
     timeline: Timeline = field(default_factory=Timeline)
     rows: list[CoverageRow] = field(default_factory=list)
     known: Seconds = field(default_factory=lambda: np.zeros(DAYS * 86_400, dtype=np.bool_))
+    # Seconds after the start of a run and before its first page; only what a later reading says of them counts.
+    after_start: Seconds = field(default_factory=lambda: np.zeros(DAYS * 86_400, dtype=np.bool_))
     read_posts: set[int] = field(default_factory=set)
     _pending: Seconds = field(default_factory=lambda: np.zeros(DAYS * 86_400, dtype=np.bool_))
-    _backfilled_to: datetime | None = None
+    # What backfills without a report have read; the next backfill tells it.
+    _pending_backfills: Seconds = field(default_factory=lambda: np.zeros(DAYS * 86_400, dtype=np.bool_))
     _pages: list[tuple[Page, datetime]] = field(default_factory=list)
+    _asked: list[Request] = field(default_factory=list)
     _now: datetime = BEGIN
     _start: datetime = BEGIN
     _faults: dict[int, Exception] = field(default_factory=dict)
@@ -145,31 +162,50 @@ class History:
         self._now += timedelta(seconds=self.network.seconds_a_page)
         page = self.network.page(request, self._now)
         self._pages.append((page, self._now))
+        self._asked.append(request)
         return Response(200, {}, json.dumps(len(page.posts)).encode(), request.url), page
 
     def run(self, start: datetime, *, faults: dict[int, Exception] | None = None, **more: Any) -> CoverageRow | None:
         """Read the feed in one run. ``killed`` is a run without a report, which may have moved the bookmark."""
-        self._pages, self._now, self._start, self._faults = [], start, start, faults or {}
-        before, posts = self.known.copy(), set(self.read_posts)
-        plan, error = self._read(more.get("cap"))
-        if plan and plan.bookmark.newest_at and not more.get("killed_early"):
-            newest = Bookmark.model_validate(plan.bookmark.model_dump())
-            if self.bookmark is None or newest.newest_at >= self.bookmark.newest_at:
-                self.bookmark = newest
+        self._pages, self._asked, self._now, self._start, self._faults = [], [], start, start, faults or {}
+        before, posts, position = self.known.copy(), set(self.read_posts), self.position
+        with patch.object(fetch.pager, "now", lambda: self._now):
+            plan, error = self._read(more.get("cap"))
+        if plan and not more.get("killed_early"):
+            self._commit(plan)
         if more.get("fails_later"):
             plan, error = None, SourceUnavailableError("a later step failed")
         if more.get("killed_early"):
             self.known, self.read_posts = before, posts
+        elif (more.get("killed") or more.get("fails_later")) and self._since:
+            # Only the position of the backfill tells what it has read, and the next backfill tells it.
+            self._pending_backfills |= self.known & ~before
+            self.known = before
         elif more.get("killed") or more.get("fails_later"):
             # Only the bookmark tells what it has read, and the next run tells it.
             assert self.bookmark is not None
+            if self.position != position:
+                self._pending_backfills |= self.known & ~before
             self._pending |= self.known & ~before & seconds(BEGIN, self.bookmark.newest_at)
             self.known = before
         if more.get("killed") or more.get("killed_early"):
             return None
         if plan is not None:
-            self.known |= self._pending
+            self.known |= self._pending_backfills if self._since else self._pending
         return self._report(start, plan, error)
+
+    @property
+    def _since(self) -> datetime | None:
+        """The day of a backfill."""
+        since = self.config.get("since") if isinstance(self.config, dict) else None
+        return datetime.fromisoformat(since).replace(tzinfo=UTC) if since else None
+
+    def _commit(self, plan: FeedPlan) -> None:
+        """Store the bookmark and the position like Commit Bookmark: both, or none if the bookmark would go back."""
+        newest = Bookmark.model_validate(plan.bookmark.model_dump()) if plan.bookmark.newest_at else None
+        if self.bookmark is not None and (newest is None or newest.newest_at < self.bookmark.newest_at):
+            return
+        self.bookmark, self.position = newest or self.bookmark, plan.backfill_position
 
     def not_read(self, start: datetime, why: str) -> CoverageRow:
         """A run that reads nothing: the feed is ``busy`` or ``removed``, or the run is a ``retry``."""
@@ -178,43 +214,30 @@ class History:
         plan = None if why == "busy" else FeedPlan.model_validate(feed_plan())
         return self._report(start, plan, error, config=None if why == "removed" else self.config, retry=retry)
 
-    def backfill(self, start: datetime, since: datetime, posts: int) -> CoverageRow:
-        """Read so many older posts, as a backfill does, and go on there the next time."""
-        end = self._backfilled_to or start
-        older = [n for n in self.network.listed(start) if self.network.posts[n] < end]
-        wanted = [n for n in older if self.network.posts[n] >= since]
-        read = wanted[:posts]
-        is_whole = len(read) == len(wanted)
-        oldest = min((self.network.posts[n] for n in read), default=end)
-        plan = FeedPlan.model_validate(
-            feed_plan(
-                backfill=True, asked_from=since.isoformat(), posts=len(read), new_posts=len(read), pages=1,
-                asked_to=self._backfilled_to.isoformat() if self._backfilled_to else "",
-                oldest_at=oldest.isoformat() if read else "", limit=None if is_whole else Stop.POSTS,
-            )
-        )  # fmt: skip
-        self.read_posts |= set(read)
-        low = since if is_whole else oldest + timedelta(seconds=1)
-        self.known |= seconds(low, end)
-        self._backfilled_to = low
-        return self._report(start, plan, None)
+    def backfill(self, start: datetime, since: datetime, posts: int, **more: Any) -> CoverageRow | None:
+        """Read so many older posts in one run of a backfill."""
+        config, limit = self.config, self.limit
+        self.config, self.limit = {"source": "madeup", "account": "cats", "since": f"{since:%Y-%m-%d}"}, posts
+        try:
+            return self.run(start, **more)
+        finally:
+            self.config, self.limit = config, limit
 
     def _read(self, cap: float | None) -> tuple[FeedPlan | None, ImagelakeError | None]:
-        feed = Feed.of(self.config)
-        if cap is not None:
-            feed = feed.model_copy(update={"cost_cap_usd": cap})
+        since = f"{self._since:%Y-%m-%d}" if self._since else None
+        feed = Feed.of("madeup:cats").model_copy(update={"cost_cap_usd": cap, "since": since})
         run: Run = RUN.model_copy(update={"posts_per_feed": self.limit})
         bucket = cast(Bucket, _NoBucket())
-        pager = Pager(
+        reading = Pager(
             cast(Any, self.network), feed, "cats", run, cast(Any, self), bucket, SuppressionList(), NO_BUDGETS
         )
         try:
-            progress = pager.read(Progress(), FeedPosition(self.bookmark), lambda: 300.0)
+            progress = reading.read(Progress(), FeedPosition(self.bookmark, self.position), lambda: 300.0)
         except ImagelakeError as error:
             return None, error
         assert progress.status == "done"
         self._learn(progress)
-        changes = progress.model_dump(include={*SHOWN, "posts", "stopped_by", "cost_usd"})
+        changes = progress.model_dump(include={*SHOWN, "posts", "stopped_by", "cost_usd", "backfill_position"})
         bookmark = {"newest_id": progress.newest_id, "newest_at": progress.newest_at}
         return FeedPlan.model_validate(feed_plan(bookmark=bookmark, **changes)), None
 
@@ -223,24 +246,32 @@ class History:
         kept = self._pages[: progress.pages]
         numbers = [int(post.post_id) for page, _ in kept for post in page.posts]
         self.read_posts |= set(numbers)
-        times = [self.network.posts[number] for number in numbers]
+        if kept:
+            self.after_start |= seconds(self._start, self._pages[0][1])
+        # Posts that are out of order say nothing about the seconds.
+        times = [self.network.posts[number] for number in numbers if number not in self.network.stated]
         # A page beyond the limit is not kept, but that it was asked for says that the listing goes on.
         is_end = bool(kept) and kept[-1][0].cursor is None and len(kept) == len(self._pages)
         # A run vouches for the time before its start, and for what is before its bookmark.
         end = max(self._start, *times, self._start).replace(microsecond=0) if progress.newest_at else self._start
         floor = self.bookmark.newest_at if self.bookmark else None
-        if floor is not None and not self.network.newest_first:
+        if self._since:
+            floor, end = self._since, self._start
+            if cursor := self._asked[0].params["after"] if self._asked else None:
+                # Posts of the same second are before the cursor, so the run that left it has read them.
+                end = self.network.posts[int(cursor)] + timedelta(seconds=1)
+        elif floor is not None and not self.network.newest_first:
             if is_end:
                 self.known |= seconds(floor, end)
             elif times:
                 self.known |= seconds(floor, max(times).replace(microsecond=0))
             return
-        if floor is not None and any(time <= floor for time in times):
+        if times:
+            self.known |= seconds(min(times).replace(microsecond=0) + timedelta(seconds=1), end)
+        if floor is not None and any(time < floor or (time == floor and not self._since) for time in times):
             low = floor
         elif is_end:
             low = self._end_of_listing(times, floor, end)
-        elif times:
-            low = min(times).replace(microsecond=0) + timedelta(seconds=1)
         else:
             return
         self.known |= seconds(low, end)
@@ -248,11 +279,12 @@ class History:
     def _end_of_listing(self, times: list[datetime], floor: datetime | None, end: datetime) -> datetime:
         """Return the time back to which a listing is complete that has no further page."""
         if self.network.lookback:
-            return self._start - self.network.lookback
-        if self.network.newest and len(times) >= self.network.newest:
+            return max(self._now - self.network.lookback, floor or self.timeline.begin or BEGIN)
+        if self.network.newest and len(self.network.listed(self._now)) >= self.network.newest:
             is_first = self.timeline.begin is None
-            return min(times).replace(microsecond=0) + timedelta(seconds=0 if is_first else 1)
-        return floor or BEGIN
+            return min(times, default=end).replace(microsecond=0) + timedelta(seconds=0 if is_first else 1)
+        # A first run claims nothing before its first post.
+        return floor or self.timeline.begin or min(times, default=end).replace(microsecond=0)
 
     def _report(
         self, start: datetime, plan: FeedPlan | None, error: Exception | None, config: Any = ..., retry: Any = None
@@ -306,6 +338,9 @@ class History:
 class _NoBucket:
     def put(self, *_: Any) -> None:
         """Drop the raw page."""
+
+    def put_json(self, *_: Any) -> None:
+        """Drop the definition of the feed."""
 
 
 def rate_limited() -> RateLimitedError:

@@ -120,6 +120,7 @@ def test_commit_bookmark_stores_the_newest_post(run: Run, machine: Machine) -> N
         "run_id": {"S": "run"},
         "backfill_cursor": {"S": "the cursor"},
         "backfill_reached_to": {"S": ""},
+        "backfill_begun_at": {"S": ""},
         "backfill_is_at_end": {"BOOL": False},
     }
 

@@ -63,7 +63,7 @@ class CoverageRow(FrozenModel):
     read_start: Second | None = Field(description="Begin of the span that was read without a hole")
     read_end: Second | None = Field(description="End of that span")
     unreported_start: Second | None = Field(
-        description="Begin of what a run without a report has read, as the bookmark shows"
+        description="Begin of what earlier runs have read, as the bookmark or the position of the backfill shows"
     )
     unreported_end: Second | None = Field(description="End of that")
     bookmark_at: Second | None = Field(description="Time of the bookmark after this run")
@@ -71,7 +71,9 @@ class CoverageRow(FrozenModel):
     span_end: Second | None = Field(description="End of that part")
     gap_start: Second | None = Field(description="Begin of what was requested, not read, and is part of the span")
     gap_end: Second | None = Field(description="End of the gap")
-    gap_reason: str | None = Field(description="The limit that ended the reading, `lookback`, or the error's name")
+    gap_reason: str | None = Field(
+        description="The limit that ended the reading, `lookback`, `unreported`, or the error's name"
+    )
     recoverable_until: Second | None = Field(
         description="Last time at which the whole gap can be filled; null: always, or not known"
     )

@@ -74,6 +74,10 @@ class SuppressionList(NamedTuple):
             self.has_author(source, part) or self.has_post(source, part, post_id) for part in parts
         )
 
+    def without_id(self, source: str, newest: dict[str, str]) -> dict[str, str]:
+        """Take an id that names a suppressed author from a bookmark; on these networks, only its time counts."""
+        return newest | {"newest_id": ERASED} if self.has_post_id(source, newest.get("newest_id", "")) else newest
+
     def covers_item(self, item: Item | Mapping[str, Any]) -> bool:
         """Tell if a planned item or a row is suppressed; an erased row without ids is not."""
         values = item if isinstance(item, Mapping) else vars(item)

@@ -144,8 +144,10 @@ class BackfillPosition(FrozenModel):
 
     # The cursor of the next page; empty if the backfill has to begin at the newest post.
     cursor: str = ""
-    # All posts that the network lists before this time (the newer ones) have been read; empty if it is not known.
+    # All posts between this time and ``begun_at`` have been read; empty if it is not known.
     reached_to: str = ""
+    # Time at which the newest post was read; a backfill over several runs goes back from here.
+    begun_at: str = ""
     # True if the network lists no older posts.
     is_at_end: bool = False
 
@@ -188,8 +190,12 @@ class Progress(FrozenModel):
     # The newest post so far. An empty ``newest_at`` leaves the bookmark where it is.
     newest_id: str = ""
     newest_at: str = ""
-    # Time of the oldest post so far, in listings that are in order of time.
+    # Time of the oldest post so far; it has no post that is dated long before its place in the listing.
     oldest_at: str = ""
+    # Time of the last page: what is older than the network's look-back was no longer listed then.
+    listed_at: str = ""
+    # Time of the first page.
+    begun_at: str = ""
     # The span that was asked for: from the bookmark to the start of the run, or the part that a backfill wants. An
     # empty ``asked_from`` is that of a first run, an empty ``asked_to`` is the start of the run.
     asked_from: str = ""
@@ -246,6 +252,7 @@ class FeedPlan(FrozenModel):
     calls: NonNegativeInt = 0
     new_posts: NonNegativeInt = 0
     oldest_at: str = ""
+    listed_at: str = ""
     asked_from: str = ""
     asked_to: str = ""
     # The posts are older than the bookmark, which never moves then. Without ``stopped_by``, the backfill is done.

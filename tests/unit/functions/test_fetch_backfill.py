@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from fetch.backfill import is_done, iso
+from fetch.backfill import is_done
+from fetch.reach import iso
 from imagelake.run.errors import BadFeedError, SourceChangedError
 from imagelake.run.models import BackfillPosition, Stop
 from imagelake.sources import SOURCES, parse_feed

@@ -250,6 +250,7 @@ def test_feed_stops_before_the_page_that_could_pass_the_budget(
     assert answer["backfill_position"] == {
         "cursor": "2",
         "reached_to": "2026-04-01T13:00:00.000000Z",
+        "begun_at": answer["begun_at"],
         "is_at_end": False,
     }
     day = datetime.now(UTC).date()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from fetch.app import handler
+from fetch.reach import iso
 from imagelake.sources import Feed, get_source
 from imagelake.web.messages import Response
 from tests.support.factories import ENTRY, NOON, RUN, Context, event, post
@@ -86,3 +87,11 @@ def test_number_of_posts_that_the_network_declares(feed: str, url: str, body: An
 def test_declared_number_stays_if_later_pages_have_none(lake: Lake, network: Network) -> None:
     network.put_pages(page(post("one"), cursor="1"), page(post("two")))
     assert read(progress=event("fetch")["progress"] | {"declared": 12})["declared"] == 12
+
+
+@pytest.mark.parametrize("year", [1, 999, 1000, 1970, 2026, 9999])
+def test_time_of_any_year_is_compared_as_a_text(year: int) -> None:
+    """Some programs write 0001-01-01 if a post has no date: https://learn.microsoft.com/dotnet/api/system.datetime"""
+    time = datetime(year, 1, 1, tzinfo=UTC)
+    assert iso(time) == f"{year:04}-01-01T00:00:00.000000Z"
+    assert datetime.fromisoformat(iso(time)) == time

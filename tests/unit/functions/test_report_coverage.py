@@ -122,6 +122,23 @@ def test_report_that_was_killed_after_its_rows_goes_on(lake: Lake, monkeypatch: 
     assert timelines[0].days == {"2026-04-02": 9}, "counted once"
 
 
+@pytest.mark.parametrize("repeated", [1, 2, 3])
+def test_report_that_is_repeated_after_later_runs_changes_no_timeline(lake: Lake, repeated: int) -> None:
+    """A gap that a later run has closed stays closed, posts count once, and the bookmark does not go back."""
+    stopped: dict[str, Any] = {
+        "stopped_by": "rate_limit", "limit": "rate_limit", "oldest_at": "2026-04-01T20:00:00.000000Z",
+        "bookmark": {"newest_id": "", "newest_at": ""},
+    }  # fmt: skip
+    again: dict[str, Any] = {"asked_from": "2026-04-01T04:00:00.000000Z", "oldest_at": "2026-04-01T04:00:00.000000Z"}
+    results = [read_until(1), read_until(2, **stopped), read_until(3, **again), read_until(4)]
+    for day, result in enumerate(results, 1):
+        report(run_of(day), result)
+    before = lake.bucket.get_model(object_keys.timeline(ENTRY.feed_id), Timeline)
+    assert before.gaps == []
+    report(run_of(repeated), results[repeated - 1])
+    assert lake.bucket.get_model(object_keys.timeline(ENTRY.feed_id), Timeline) == before
+
+
 def test_next_run_knows_the_gap_and_closes_it(lake: Lake) -> None:
     report(run_of(1), read_until(1))
     stopped: dict[str, Any] = {"stopped_by": "posts", "limit": "posts", "oldest_at": "2026-04-01T22:30:15.500000Z"}
