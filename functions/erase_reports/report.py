@@ -5,15 +5,15 @@ The summary comes last: it has the names of the feeds, by which a killed erasure
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
 from erase_reports import page
+from erase_reports.json_objects import json_change
 from erase_reports.names import ReportedFeed, without_ids
 from imagelake.lake import object_keys
-from imagelake.lake.bucket import Bucket, Version, to_json
+from imagelake.lake.bucket import Bucket, Version
 from imagelake.lake.erased_objects import Change, ErasedObjects, Place
 from imagelake.lake.suppression import SuppressionList
 from imagelake.run.errors import DamagedObjectError, ObjectMissingError
@@ -37,10 +37,12 @@ def erase_report(run_id: str, bucket: Bucket, objects: ErasedObjects, listed: Su
         changes.append(objects.rewrite_lines(Place.FAILURE_LISTS, key, _failure(feed_id, listed)))
     for key in bucket.list(object_keys.feed_reconciliations_prefix(run_id)):
         feed = feeds.get(_feed_id(key), ReportedFeed(_feed_id(key), "", ()))
-        changes.append(objects.rewrite(Place.SUMMARIES, key, _JSON, _json_change(_texts_of(feed, listed))))
+        changes.append(objects.rewrite(Place.SUMMARIES, key, _JSON, json_change(_texts_of(feed, listed))))
+    plan = json_change(_plan(listed))
+    changes.append(objects.rewrite(Place.SUMMARIES, object_keys.run_plan(run_id), _JSON, plan))
     summary = object_keys.run_summary(run_id)
-    changes.append(objects.rewrite(Place.SUMMARIES, summary, _JSON, _json_change(_summary(feeds, listed))))
-    yield from (change for change in changes if change is not None)
+    changes.append(objects.rewrite(Place.SUMMARIES, summary, _JSON, json_change(_summary(feeds, listed))))
+    yield from filter(None, changes)
 
 
 def _feeds(run_id: str, bucket: Bucket, listed: SuppressionList) -> dict[str, ReportedFeed]:
@@ -87,6 +89,19 @@ def _summary(feeds: dict[str, ReportedFeed], listed: SuppressionList) -> Callabl
     return change
 
 
+def _plan(listed: SuppressionList) -> Callable[[Any], Any]:
+    """Remove names from the estimates of a plan; each of its texts about a feed has the feed's name."""
+
+    def change(plan: Any) -> Any:
+        return plan | {"feeds": [_estimated(feed) for feed in plan["feeds"]]}
+
+    def _estimated(feed: dict[str, Any]) -> Any:
+        definition = {"feed_id": feed["feed_id"], "name": feed["feed"], "config": feed["feed"]}
+        return _texts_of(ReportedFeed.of(definition, listed), listed)(feed)
+
+    return change
+
+
 def _texts_of(feed: ReportedFeed, listed: SuppressionList) -> Callable[[Any], Any]:
     """Return what removes names from all texts inside a value of JSON."""
 
@@ -100,16 +115,3 @@ def _texts_of(feed: ReportedFeed, listed: SuppressionList) -> Callable[[Any], An
         return value
 
     return change
-
-
-def _json_change(change: Callable[[Any], Any]) -> Callable[[bytes, Version], Change | None]:
-    def changed(body: bytes, version: Version) -> Change | None:
-        try:
-            before = json.loads(body)
-            after = change(before)
-        except (ValueError, LookupError, TypeError):
-            # No run and no person can use it, and its names cannot be found one by one.
-            return Change(None, [], reason="it cannot be read")
-        return None if after == before else Change(to_json(after), [])
-
-    return changed

@@ -33,6 +33,7 @@ class Place(StrEnum):
     FAILURE_LISTS = "failure_lists"
     REPORT_PAGES = "report_pages"
     SUMMARIES = "summaries"
+    COVERAGE = "coverage"
     OPEN_BATCHES = "open_batches"
     STAGED_BATCHES = "staged_batches"
     PARTS = "parts"
@@ -138,6 +139,15 @@ class ErasedObjects:
             self.note(place, key, items, versions=bodies_of(versions))
             self._bucket.delete(key)
         self._delete_older_versions(key)
+
+    def remove_older_versions(self, place: Place, key: str) -> None:
+        """Delete the older versions of an object that has nothing to erase now; an older one may have."""
+        versions = self._bucket.all_versions(key)
+        is_alone = len(versions) == 1 and None not in versions.values()
+        if versions and not is_alone:
+            if self._read(key) is None:
+                self.note(place, key, [])
+            self._delete_older_versions(key)
 
     def note(
         self,

@@ -216,11 +216,18 @@ class ErasePagesRequest(FrozenModel):
     day: ErasedDay
 
 
+class ErasedReport(FrozenModel):
+    """A run with a report, or with rows in the table ``coverage`` under ``dt``; without a run, the lake at a glance."""
+
+    run_id: str | None
+    dt: str | None
+
+
 class EraseReportsRequest(FrozenModel):
-    """The report of one run."""
+    """The report of one run, or the lake at a glance."""
 
     erasure: Erasure
-    run_id: str
+    report: ErasedReport
 
 
 class EraseResult(FrozenModel):
