@@ -153,7 +153,8 @@ def smaller_page(response: Response, feed: Feed | None, day: Day, is_own: bool) 
         # Whatever an adapter stumbles over, the erasure goes on, and the post is not kept.
         removed = _listed(page, day)
         return SmallerPage(emptied(response), _ids(removed), "its other posts would change")
-    if any(day.listed.has_author(day.source.name, part) for part in _parts(left.url)):
+    # The URL of an RSS feed is the base of the URLs in it, and its host is the author of posts without a name.
+    if day.source.name != "rss" and any(day.listed.has_author(day.source.name, part) for part in _parts(left.url)):
         left = Response(left.status, left.headers, left.body, "")
     return None if left == response else SmallerPage(left, _ids(removed))
 

@@ -20,6 +20,8 @@ from imagelake.run.errors import DamagedObjectError, ObjectMissingError
 from imagelake.sources import Reject
 
 _JSON = "application/json"
+# Fields with messages or ids; all others have names of feeds, of states, of errors or of objects.
+_TEXTS = frozenset({"message", "newest_id", "warnings"})
 
 
 def erase_report(run_id: str, bucket: Bucket, objects: ErasedObjects, listed: SuppressionList) -> Iterator[Change]:
@@ -64,7 +66,7 @@ def _failure(feed_id: str, listed: SuppressionList) -> Callable[[Any], Any]:
         if not isinstance(line, dict):
             return line
         source, post_id = str(line.get("feed")).partition(":")[0], line.get("post_id")
-        if listed.covers(source, Reject(post_id, "", line, tuple(str(post_id).split("/")))):
+        if listed.covers(source, Reject(post_id, "", line)):
             return None
         is_named = listed.has_feed(feed_id) and line.get("feed") != feed_id
         return line | {"feed": feed_id} if is_named else line
@@ -97,21 +99,22 @@ def _plan(listed: SuppressionList) -> Callable[[Any], Any]:
 
     def _estimated(feed: dict[str, Any]) -> Any:
         definition = {"feed_id": feed["feed_id"], "name": feed["feed"], "config": feed["feed"]}
-        return _texts_of(ReportedFeed.of(definition, listed), listed)(feed)
+        reported = ReportedFeed.of(definition, listed)
+        return _texts_of(reported, listed)(feed | {"feed": reported.feed_id} if reported.names else feed)
 
     return change
 
 
 def _texts_of(feed: ReportedFeed, listed: SuppressionList) -> Callable[[Any], Any]:
-    """Return what removes names from all texts inside a value of JSON."""
+    """Return what removes names from the messages and ids inside a value of JSON."""
 
-    def change(value: Any) -> Any:
-        if isinstance(value, str):
+    def change(value: Any, key: str = "") -> Any:
+        if isinstance(value, str) and key in _TEXTS:
             return without_ids(feed.without_name(value), {feed.source}, listed)
         if isinstance(value, list):
-            return [change(part) for part in value]
+            return [change(part, key) for part in value]
         if isinstance(value, dict):
-            return {key: change(part) for key, part in value.items()}
+            return {name: change(part, name) for name, part in value.items()}
         return value
 
     return change

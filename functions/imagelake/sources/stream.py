@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from imagelake.lake.suppression import authors_in
 from imagelake.run.errors import ImagelakeError, SourceChangedError
 from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.posts import RAW_IMAGE_ID, Post
@@ -121,6 +122,8 @@ def author_ids(record: Any) -> tuple[str, ...]:
         case {"source": "mastodon", "server": str(server), "raw": dict(raw)}:
             with suppress(ImagelakeError):
                 return tuple(mastodon.author_ids(raw, host(Feed.of({"source": "mastodon", "server": server} | _ANY))))
+        case {"source": "bluesky", "raw": {"post": {"uri": str(uri)}}}:
+            return authors_in("bluesky", uri)
     return ()
 
 
