@@ -21,7 +21,7 @@ from report.app import handler as report
 from tests.support.erasures import ERASURE_ID, request_erasure
 from tests.support.factories import RUN, Context, event, failed, up_to_date
 from tests.support.fake_lake import SUPPRESSION_KEY, SUPPRESSIONS, Lake
-from tests.unit.functions.test_erase_pages import ALICE, BOB, CATS, X_URL, erase, name, put_page, read_page, view
+from tests.support.page_erasures import ALICE, BOB, CATS, X_URL, erase, name, put_page, read_page, view
 
 JSON = {"content-type": "application/json"}
 BLOG = Feed.of("rss:https://blog.example/feed.xml")
