@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from contextlib import suppress
 from typing import Any
@@ -66,6 +67,18 @@ def test_receipt_counts_and_names_nobody(noted: Lake) -> None:
         assert "bluesky/one" not in text
         assert "abcd" not in text.replace("0123456789abcdef0123", "")
         assert "ticket 17" in text
+
+
+@pytest.mark.parametrize("place", [place for place in Place if place != Place.DATASET_FILES])
+def test_receipt_confirms_no_guess_about_the_content_of_an_object(noted: Lake, place: Place) -> None:
+    """Whoever guesses an account can make the definition of its feed."""
+    guess = b'{"source": "bluesky", "account": "alice.example"}'
+    ErasedObjects(noted.bucket, ID).note(place, "some/key", ["one"], guess, guess[::-1])
+    result = handler(event("write_receipt"), Context())
+    stored = noted.bucket.get(result["receipt_key"]).decode()
+    assert [one for one in (guess, guess[::-1]) if hashlib.sha256(one).hexdigest() in stored] == []
+    (found,) = [one for one in json.loads(stored)["objects"] if one["sha256_after"] and one["place"] == place]
+    assert found["sha256_before"] != found["sha256_after"]
 
 
 @pytest.mark.parametrize("place", [Place.RAW_PAGES, Place.REJECTS, Place.FAILURE_LISTS, Place.REPORT_PAGES])
