@@ -22,7 +22,7 @@ from write_receipt.page import render
 from write_receipt.remains import Remaining, remaining
 from write_receipt.settings import WriteReceiptSettings
 
-# Keys and bodies of these objects confirm no guess about a person; all others are hashed, such as the definition of a feed.
+# Keys and bodies of these objects confirm no guess about a person. All others are hashed, such as a feed's definition.
 _PLAIN_PLACES = frozenset({Place.DATASET_FILES})
 # The notes of these places have media ids; those of other places have posts or lines.
 _MEDIA_PLACES = frozenset(
