@@ -31,7 +31,7 @@ def erase_glance(objects: ErasedObjects, listed: SuppressionList) -> Iterator[Ch
 
 def _erase(objects: ErasedObjects, place: Place, key: str, content_type: str, change: _Change) -> Iterator[Change]:
     made = objects.rewrite(place, key, content_type, change)
-    objects.remove_older_versions(place, key)
+    objects.remove_older_versions(key)
     if made is not None:
         yield made
 

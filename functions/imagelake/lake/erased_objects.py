@@ -140,14 +140,13 @@ class ErasedObjects:
             self._bucket.delete(key)
         self._delete_older_versions(key)
 
-    def remove_older_versions(self, place: Place, key: str) -> None:
-        """Delete the older versions of an object that has nothing to erase now; an older one may have."""
-        versions = self._bucket.all_versions(key)
-        is_alone = len(versions) == 1 and None not in versions.values()
-        if versions and not is_alone:
-            if self._read(key) is None:
-                self.note(place, key, [])
-            self._delete_older_versions(key)
+    def remove_older_versions(self, key: str) -> None:
+        """Delete the older versions of an object, whatever is in them.
+
+        Nothing is noted: an object that is written often has some each time, and a repeated erasure needs no receipt.
+        """
+        for version_id in _older(self._bucket.all_versions(key)):
+            self._bucket.delete_version(key, version_id)
 
     def note(
         self,
@@ -185,14 +184,11 @@ class ErasedObjects:
         if noted is None:
             return
         versions = self._bucket.all_versions(key)
-        # A delete marker is no copy of the data: it goes too, and it is not counted.
-        current = next(iter(versions), "")
-        old = [one for one in versions if one != current or versions[one] is None]
+        old = _older(versions)
         bodies = {one for one in bodies_of(versions) if one in old}
         if not bodies <= {*noted.versions}:
             self._write(noted.model_copy(update={"versions": sorted({*noted.versions, *bodies})}))
-        # A delete marker goes last, because an older version would take its place.
-        for version_id in reversed(old):
+        for version_id in old:
             self._bucket.delete_version(key, version_id)
 
     def _read(self, key: str) -> ErasedObject | None:
@@ -203,6 +199,13 @@ class ErasedObjects:
 
     def _write(self, noted: ErasedObject) -> None:
         self._bucket.put_json(object_keys.erasure_note(self._erasure_id, noted.key), noted.model_dump(mode="json"))
+
+
+def _older(versions: Mapping[str, str | None]) -> list[str]:
+    """List what is to be deleted, the oldest first: an older version would take the place of a delete marker."""
+    current = next(iter(versions), "")
+    # A delete marker is no copy of the data: it goes too, and it is not counted.
+    return [one for one in reversed([*versions]) if one != current or versions[one] is None]
 
 
 def bodies_of(versions: Mapping[str, str | None]) -> list[str]:

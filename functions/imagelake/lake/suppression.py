@@ -69,6 +69,10 @@ class SuppressionList(NamedTuple):
         """Tell if a feed is that of a suppressed author alone, so that its name is the author's."""
         return self._has("feed", feed_id)
 
+    def has_account(self, feed_id: str, author_id: str) -> bool:
+        """Tell if a feed had posts of this author alone when the first of them was erased."""
+        return self._has("account", feed_id, author_id)
+
     def has_post_id(self, source: str, post_id: str) -> bool:
         """Tell if an id of a post has the id of a suppressed author in it, as those of Bluesky and Facebook do."""
         return any(

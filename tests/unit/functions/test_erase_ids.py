@@ -21,7 +21,7 @@ from report.app import handler as report
 from tests.support.erasures import ERASURE_ID, request_erasure
 from tests.support.factories import RUN, Context, event, failed, up_to_date
 from tests.support.fake_lake import SUPPRESSION_KEY, SUPPRESSIONS, Lake
-from tests.support.page_erasures import ALICE, BOB, CATS, X_URL, erase, name, put_page, read_page, view
+from tests.support.page_erasures import ALICE, BOB, CATS, X_URL, definition_key, erase, name, put_page, read_page, view
 
 JSON = {"content-type": "application/json"}
 BLOG = Feed.of("rss:https://blog.example/feed.xml")
@@ -198,3 +198,36 @@ def test_item_of_an_erased_post_blocks_no_other_post(lake: Lake, with_copies: bo
     page = read_page(lake, feed)[1]
     assert (len(page.posts) if page else 0) == left
     assert Suppressions(SUPPRESSIONS, SUPPRESSION_KEY).read().has_media("x/3_1")
+
+
+# ---- An account whose posts went first -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("posts", [1, 2])
+def test_account_is_known_after_its_posts_were_erased_one_by_one(lake: Lake, posts: int) -> None:
+    feed = Feed.of("bluesky:bob.example")
+    views = [{"post": view(str(number), BOB)} for number in range(posts)]
+    put_page(lake, feed, Response(200, JSON, json.dumps({"feed": views}).encode(), "https://public.api.bsky.app/"))
+    for number in range(posts):
+        post_id = f"at://{BOB}/app.bsky.feed.post/{number}"
+        request_erasure(lake, posts=[name("bluesky", BOB, post_id=post_id)])
+        erase("bluesky")
+    assert lake.bucket.exists(definition_key(feed))
+    request_erasure(lake, authors=[name("bluesky", BOB)])
+    erase("bluesky")
+    assert not lake.bucket.exists(definition_key(feed))
+    assert Suppressions(SUPPRESSIONS, SUPPRESSION_KEY).read().has_feed(feed.feed_id)
+
+
+@pytest.mark.parametrize("text", ["bluesky:bob.example", "bluesky:#cats"])
+def test_feed_of_two_authors_is_no_account_of_one(lake: Lake, text: str) -> None:
+    feed = Feed.of(text)
+    views = [view("1", BOB), view("2")]
+    body = {"feed": [{"post": one} for one in views]} if feed.account else {"posts": views}
+    put_page(lake, feed, Response(200, JSON, json.dumps(body).encode(), "https://public.api.bsky.app/"))
+    request_erasure(lake, posts=[name("bluesky", BOB, post_id=f"at://{BOB}/app.bsky.feed.post/1")])
+    erase("bluesky")
+    request_erasure(lake, authors=[name("bluesky", BOB)])
+    erase("bluesky")
+    assert lake.bucket.exists(definition_key(feed))
+    assert not Suppressions(SUPPRESSIONS, SUPPRESSION_KEY).read().has_feed(feed.feed_id)

@@ -89,8 +89,8 @@ def test_older_versions_go_if_nothing_changes(lake: Lake) -> None:
     assert [[body for body, _ in kept[key]] for key in (object_keys.GLANCE, object_keys.GLANCE_PAGE)] == [
         [body] for body in now
     ]
-    noted = {note.key: len(note.versions) for note in ErasedObjects(lake.bucket, ERASURE_ID).notes()}
-    assert noted == {object_keys.GLANCE: 1, object_keys.GLANCE_PAGE: 1}
+    # A repeated erasure finds versions that later runs have replaced, and needs no receipt for them.
+    assert list(ErasedObjects(lake.bucket, ERASURE_ID).notes()) == []
 
 
 @pytest.mark.parametrize("body", [b"no JSON", b"[]", b'{"newest": [{}]}', b'{"feeds": 7}'])
