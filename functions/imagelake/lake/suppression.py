@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -145,7 +146,7 @@ class Suppressions:
         return hash_of(read_key(self._secret), *parts)
 
     def add(self, names: Iterable[tuple[str, ...]], **facts: str) -> int:
-        """Put names on the list, each a kind and its ids, with facts such as the reason; to add them again is no harm.
+        """Put names on the list, each a kind and its ids, with facts such as the reason; a listed name keeps its facts.
 
         Every call of a worker that begins after this has them. Returns their number.
         """
@@ -166,9 +167,12 @@ class Suppressions:
 
     def _put(self, entry: str, facts: Mapping[str, str]) -> None:
         values = {"list": _HASHES, "entry": entry, **facts}
-        with aws_errors(self._table):
-            client("dynamodb").put_item(
-                TableName=self._table, Item={name: {"S": value} for name, value in values.items()}
+        dynamodb = client("dynamodb")
+        with aws_errors(self._table), suppress(dynamodb.exceptions.ConditionalCheckFailedException):
+            dynamodb.put_item(
+                TableName=self._table,
+                Item={name: {"S": value} for name, value in values.items()},
+                ConditionExpression="attribute_not_exists(erasure)",
             )
 
     def _read_version(self) -> int:
