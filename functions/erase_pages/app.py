@@ -37,8 +37,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         objects=ErasedObjects(bucket, erasure.erasure_id),
         listed=suppressed.read(),
         names=RequestNames(asked.erase, request.day.source),
-        add_feed=lambda feed_id: suppressed.add(
-            [("feed", feed_id)],
+        suppress=lambda *name: suppressed.add(
+            [name],
             reason=erasure.reason,
             erasure=erasure.erasure_id,
             since=erasure.started_at.isoformat(timespec="seconds"),

@@ -14,7 +14,7 @@ from imagelake.sources import Source
 
 @dataclass(frozen=True)
 class Day:
-    """One day of one network; ``add_feed`` puts a feed on the suppression list, and ``own_feeds`` has these feeds."""
+    """One day of one network; ``suppress`` puts a name on the suppression list, ``own_feeds`` has the feeds on it."""
 
     source: Source
     dt: str
@@ -22,5 +22,5 @@ class Day:
     objects: ErasedObjects
     listed: SuppressionList
     names: RequestNames
-    add_feed: Callable[[str], object]
+    suppress: Callable[..., object]
     own_feeds: set[str] = field(default_factory=set)

@@ -70,7 +70,7 @@ class _FeedPages:
         is_own = day.listed.has_feed(self._feed_id)
         if not is_own and self._belongs_to_listed_author():
             # Other days of the feed have no posts that show this, and the reports need it too.
-            day.add_feed(self._feed_id)
+            day.suppress("feed", self._feed_id)
             is_own = True
         if is_own:
             day.own_feeds.add(self._feed_id)
@@ -102,18 +102,29 @@ class _FeedPages:
         account = feed.account.removeprefix("@")
         if any(day.listed.has_author(feed.source, name) for name in (account, f"{account}@{feed.server}".lower())):
             return True
-        authors = self._authors(feed)
-        first = next(authors, None)
-        return first is not None and all(day.listed.has_author(feed.source, one) for one in (first, *authors))
+        if any(day.listed.has_account(self._feed_id, author_id) for author_id in day.names.authors):
+            return True
+        authors, loses_posts = set[str](), False
+        for post in self._posts(feed):
+            authors.add(post.author_id)
+            loses_posts |= day.listed.covers(feed.source, post)
+            if len(authors) > 1 and not all(day.listed.has_author(feed.source, one) for one in authors):
+                return False
+        if all(day.listed.has_author(feed.source, one) for one in authors):
+            return bool(authors)
+        if loses_posts:
+            # Without its posts, nothing shows whose account it is, and the author can be erased later.
+            day.suppress("account", self._feed_id, *authors)
+        return False
 
-    def _authors(self, feed: Feed) -> Iterator[str]:
-        """Yield the authors of the posts, page by page; rejects can be posts of others that the account repeats."""
+    def _posts(self, feed: Feed) -> Iterator[Post]:
+        """Yield the posts, page by page; rejects can be posts of others that the account repeats."""
         for key in self._keys:
             body, version = self._day.bucket.get_with_version(key)
             with suppress(ImagelakeError):
                 response = stored_response(_unpacked(key, body), version.metadata)
                 page = self._day.source.parse(feed, response) if response else None
-                yield from (post.author_id for post in page.posts) if page else ()
+                yield from page.posts if page else ()
 
     def _change(self, body: bytes, version: Version, is_own: bool) -> Change | None:
         try:
@@ -153,7 +164,8 @@ def smaller_page(response: Response, feed: Feed | None, day: Day, is_own: bool) 
         # Whatever an adapter stumbles over, the erasure goes on, and the post is not kept.
         removed = _listed(page, day)
         return SmallerPage(emptied(response), _ids(removed), "its other posts would change")
-    if any(day.listed.has_author(day.source.name, part) for part in _parts(left.url)):
+    # The URL of an RSS feed is the base of the URLs in it, and its host is the author of posts without a name.
+    if day.source.name != "rss" and any(day.listed.has_author(day.source.name, part) for part in _parts(left.url)):
         left = Response(left.status, left.headers, left.body, "")
     return None if left == response else SmallerPage(left, _ids(removed))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -14,9 +13,6 @@ from imagelake.lake import object_keys
 from imagelake.lake.erased_objects import Change, Place
 from imagelake.sources import Reject
 from imagelake.sources.stream import author_ids
-
-# Ids of posts that begin with the id of their author, as those of Bluesky and Facebook do.
-_PARTS = re.compile("[/_]")
 
 
 def erase_rejects(day: Day) -> Iterator[Change]:
@@ -53,6 +49,6 @@ def _is_listed(line: Any, day: Day) -> bool:
             with suppress(ValueError):
                 return covers_record(base64.b64decode(data), day)
         case {"post_id": str() | None as post_id, "raw": raw}:
-            known = (*line.get("author_ids", ()), *_PARTS.split(post_id or ""))
+            known = tuple(line.get("author_ids", ()))
             return day.listed.covers(day.source.name, Reject(post_id, "", raw, known))
     return day.names.are_in(json.dumps(line).encode())

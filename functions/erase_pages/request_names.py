@@ -12,8 +12,8 @@ class RequestNames:
     """The ids of authors, posts and media items that a request names of one network."""
 
     def __init__(self, selection: Selection, source: str) -> None:
-        ids = {author.author_id for author in selection.authors if author.source == source}
-        ids |= {post.post_id for post in selection.posts if post.source == source}
+        self.authors = {author.author_id for author in selection.authors if author.source == source}
+        ids = self.authors | {post.post_id for post in selection.posts if post.source == source}
         # A media id begins with its network, and the page has the rest.
         ids |= {media_id.partition("/")[2] or media_id for media_id in selection.media_ids}
         words = "|".join(map(re.escape, sorted(ids, key=len, reverse=True)))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from imagelake.lake.suppression import SuppressionList
+from imagelake.lake.suppression import SuppressionList, authors_in, is_plain
 from imagelake.run.errors import BadFeedError
 from imagelake.sources import parse_feed
 
@@ -48,11 +48,17 @@ def without_ids(text: str, sources: set[str], listed: SuppressionList) -> str:
 
     def replaced(match: re.Match[str]) -> str:
         word = match[0].rstrip(".:")
-        parts = [part for part in re.split(r"(?=/)|(?<=/)", word) if part]
-        if listed.has_media(word) or any(listed.has_post(one, part, word) for one in sources for part in parts):
+        if is_plain(word):
+            return match[0]
+        authors = {(one, author) for one in sources for author in authors_in(one, word)}
+        if (
+            listed.has_media(word)
+            or any(listed.has_author(one, word) for one in sources)
+            or any(listed.has_post(*one, word) for one in authors)
+        ):
             return match[0].replace(word, ERASED)
-        kept = [ERASED if any(listed.has_author(one, part) for one in sources) else part for part in parts]
-        return "".join(kept) + match[0][len(word) :]
+        named = [author for one, author in authors if listed.has_author(one, author)]
+        return match[0].replace(named[0], ERASED, 1) if named else match[0]
 
     return _WORD.sub(replaced, text)
 

@@ -5,21 +5,23 @@ The summary comes last: it has the names of the feeds, by which a killed erasure
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
 from erase_reports import page
+from erase_reports.json_objects import json_change
 from erase_reports.names import ReportedFeed, without_ids
 from imagelake.lake import object_keys
-from imagelake.lake.bucket import Bucket, Version, to_json
+from imagelake.lake.bucket import Bucket, Version
 from imagelake.lake.erased_objects import Change, ErasedObjects, Place
 from imagelake.lake.suppression import SuppressionList
 from imagelake.run.errors import DamagedObjectError, ObjectMissingError
 from imagelake.sources import Reject
 
 _JSON = "application/json"
+# Fields with messages or ids; all others have names of feeds, of states, of errors or of objects.
+_TEXTS = frozenset({"message", "newest_id", "warnings"})
 
 
 def erase_report(run_id: str, bucket: Bucket, objects: ErasedObjects, listed: SuppressionList) -> Iterator[Change]:
@@ -37,10 +39,12 @@ def erase_report(run_id: str, bucket: Bucket, objects: ErasedObjects, listed: Su
         changes.append(objects.rewrite_lines(Place.FAILURE_LISTS, key, _failure(feed_id, listed)))
     for key in bucket.list(object_keys.feed_reconciliations_prefix(run_id)):
         feed = feeds.get(_feed_id(key), ReportedFeed(_feed_id(key), "", ()))
-        changes.append(objects.rewrite(Place.SUMMARIES, key, _JSON, _json_change(_texts_of(feed, listed))))
+        changes.append(objects.rewrite(Place.SUMMARIES, key, _JSON, json_change(_texts_of(feed, listed))))
+    plan = json_change(_plan(listed))
+    changes.append(objects.rewrite(Place.SUMMARIES, object_keys.run_plan(run_id), _JSON, plan))
     summary = object_keys.run_summary(run_id)
-    changes.append(objects.rewrite(Place.SUMMARIES, summary, _JSON, _json_change(_summary(feeds, listed))))
-    yield from (change for change in changes if change is not None)
+    changes.append(objects.rewrite(Place.SUMMARIES, summary, _JSON, json_change(_summary(feeds, listed))))
+    yield from filter(None, changes)
 
 
 def _feeds(run_id: str, bucket: Bucket, listed: SuppressionList) -> dict[str, ReportedFeed]:
@@ -62,7 +66,7 @@ def _failure(feed_id: str, listed: SuppressionList) -> Callable[[Any], Any]:
         if not isinstance(line, dict):
             return line
         source, post_id = str(line.get("feed")).partition(":")[0], line.get("post_id")
-        if listed.covers(source, Reject(post_id, "", line, tuple(str(post_id).split("/")))):
+        if listed.covers(source, Reject(post_id, "", line)):
             return None
         is_named = listed.has_feed(feed_id) and line.get("feed") != feed_id
         return line | {"feed": feed_id} if is_named else line
@@ -87,29 +91,30 @@ def _summary(feeds: dict[str, ReportedFeed], listed: SuppressionList) -> Callabl
     return change
 
 
-def _texts_of(feed: ReportedFeed, listed: SuppressionList) -> Callable[[Any], Any]:
-    """Return what removes names from all texts inside a value of JSON."""
+def _plan(listed: SuppressionList) -> Callable[[Any], Any]:
+    """Remove names from the estimates of a plan; each of its texts about a feed has the feed's name."""
 
-    def change(value: Any) -> Any:
-        if isinstance(value, str):
-            return without_ids(feed.without_name(value), {feed.source}, listed)
-        if isinstance(value, list):
-            return [change(part) for part in value]
-        if isinstance(value, dict):
-            return {key: change(part) for key, part in value.items()}
-        return value
+    def change(plan: Any) -> Any:
+        return plan | {"feeds": [_estimated(feed) for feed in plan["feeds"]]}
+
+    def _estimated(feed: dict[str, Any]) -> Any:
+        definition = {"feed_id": feed["feed_id"], "name": feed["feed"], "config": feed["feed"]}
+        reported = ReportedFeed.of(definition, listed)
+        return _texts_of(reported, listed)(feed | {"feed": reported.feed_id} if reported.names else feed)
 
     return change
 
 
-def _json_change(change: Callable[[Any], Any]) -> Callable[[bytes, Version], Change | None]:
-    def changed(body: bytes, version: Version) -> Change | None:
-        try:
-            before = json.loads(body)
-            after = change(before)
-        except (ValueError, LookupError, TypeError):
-            # No run and no person can use it, and its names cannot be found one by one.
-            return Change(None, [], reason="it cannot be read")
-        return None if after == before else Change(to_json(after), [])
+def _texts_of(feed: ReportedFeed, listed: SuppressionList) -> Callable[[Any], Any]:
+    """Return what removes names from the messages and ids inside a value of JSON."""
 
-    return changed
+    def change(value: Any, key: str = "") -> Any:
+        if isinstance(value, str) and key in _TEXTS:
+            return without_ids(feed.without_name(value), {feed.source}, listed)
+        if isinstance(value, list):
+            return [change(part, key) for part in value]
+        if isinstance(value, dict):
+            return {name: change(part, name) for name, part in value.items()}
+        return value
+
+    return change

@@ -63,7 +63,7 @@ def _counts(found: Found, lists: Lists) -> FoundCounts:
         open_batches=len(found.open_batches),
         raw_images=len(found.raw_images),
         pages=lists.pages,
-        reports=len(lists.run_ids),
+        reports=lists.runs,
         usd=0,
     )
     return counts.model_copy(update={"usd": usd_of(counts)})

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.erasure_found import Found
 from imagelake.run.aws import THREADS
-from imagelake.run.erasure_models import ErasedDay, FileChanges, FindErasedResult, FoundCounts, Selection
+from imagelake.run.erasure_models import ErasedDay, ErasedReport, FileChanges, FindErasedResult, FoundCounts, Selection
 from imagelake.sources import SOURCES
 
 _PROMOTIONS, _FILES, _DAYS, _REPORTS = "promotions", "files", "days", "reports"
@@ -20,6 +21,7 @@ _STREAM_DAYS = (
     ("work/stream/", re.compile(r"/stream-(\d{4})-(\d\d)-(\d\d)-")),
     ("aws/lambda/", re.compile(r"/(\d{4})/(\d\d)/(\d\d)/")),
 )
+_COVERAGE = re.compile(rf"{object_keys.COVERAGE}dt=(?P<dt>[^/]+)/(?P<run_id>[^/]+)\.json\.gz")
 _SOURCE = re.compile(r"/source=([^/]+)/")
 
 
@@ -31,16 +33,22 @@ class Lists:
         self._erasure_id = erasure_id
         self.pages = 0
         self.days: list[ErasedDay] = []
-        self.run_ids: list[str] = []
+        self.runs = 0
+        self.reports: list[ErasedReport] = []
 
     def add(self, selection: Selection, found: Found) -> None:
         """List all days of the networks concerned, and all runs with a report."""
         for source in sorted(_networks(selection, found)):
             self.days += [ErasedDay(source=source, dt=dt) for dt in sorted(self._days(source))]
-        keys = self._bucket.list("reports/")
-        run_ids = dict.fromkeys(key.split("/")[1] for key in keys)
-        # No id of a run starts with an underscore.
-        self.run_ids = [run_id for run_id in run_ids if not run_id.startswith("_")]
+        # No id of a run starts with an underscore, and the lake at a glance is in no folder of its own.
+        folders = (key.split("/")[1] for key in self._bucket.list("reports/") if key.count("/") > 1)
+        runs: dict[str, str | None] = {run_id: None for run_id in folders if not run_id.startswith("_")}
+        # These rows last longer than the reports.
+        matches = (_COVERAGE.fullmatch(key) for key in self._bucket.list(object_keys.COVERAGE))
+        runs |= {match["run_id"]: match["dt"] for match in matches if match}
+        self.runs = len(runs)
+        self.reports = [ErasedReport(run_id=run_id, dt=dt) for run_id, dt in runs.items()]
+        self.reports.append(ErasedReport(run_id=None, dt=None))
 
     def write(self, found: Found) -> None:
         """Store the changes of each dataset file, then the lists."""
@@ -51,7 +59,7 @@ class Lists:
         self._write(_PROMOTIONS, [{"number": number} for number, one in both if one.promote])
         self._write(_FILES, [{"number": number} for number, one in both if one.erase or one.relink])
         self._write(_DAYS, [day.model_dump() for day in self.days])
-        self._write(_REPORTS, [{"run_id": run_id} for run_id in self.run_ids])
+        self._write(_REPORTS, [report.model_dump() for report in self.reports])
 
     def result(self, *, must_wait: bool, left: int, counts: FoundCounts) -> FindErasedResult:
         """Return the result of the search, with the keys of the lists."""
@@ -82,7 +90,7 @@ class Lists:
         self._bucket.put_json(key, changes.model_dump(mode="json"))
         return number
 
-    def _write(self, name: str, values: list[dict[str, str]] | list[dict[str, int]]) -> None:
+    def _write(self, name: str, values: Sequence[Mapping[str, str | int | None]]) -> None:
         self._bucket.put_json(self._key(name), values)
 
     def _key(self, name: str) -> str:

@@ -33,9 +33,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     request = ReportRequest.model_validate(event)
     run, settings = request.run, ReportSettings.load()
     bucket = Bucket(settings.bucket_name)
-    if run.plan:
-        return report_plan(request, bucket).model_dump(mode="json")
     listed = suppressions(settings.suppression_table, settings.suppression_key).read()
+    if run.plan:
+        return report_plan(request, bucket, listed.has_feed).model_dump(mode="json")
     summary = summarize(run, request.nameless(listed.has_feed), bucket, settings.run_failure_tolerance_percent)
     bucket.put_json(object_keys.run_summary(run.run_id), summary.model_dump(mode="json"))
     now = datetime.now(UTC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -22,10 +23,11 @@ _MAX_LINES = 50
 _FEEDS_AT_ONCE = 4
 
 
-def report_plan(request: ReportRequest, bucket: Bucket) -> ReportResult:
-    """Store the estimates, and make the notification."""
+def report_plan(request: ReportRequest, bucket: Bucket, is_erased: Callable[[str], bool]) -> ReportResult:
+    """Store the estimates, and make the notification; it does not name feeds whose author is erased."""
     run = request.run
-    feeds = [_feed(result, request, bucket) for result in request.results]
+    named = request.nameless(is_erased)
+    feeds = [_feed(*both, request, bucket) for both in zip(request.results, named, strict=True)]
     estimates = [feed["estimate"] for feed in feeds if feed["estimate"] is not None]
     totals = _totals(estimates)
     asked = sum(result.outlook.usd for result in request.results if result.outlook)
@@ -56,11 +58,11 @@ def report_plan(request: ReportRequest, bucket: Bucket) -> ReportResult:
     )
 
 
-def _feed(result: FeedResult, request: ReportRequest, bucket: Bucket) -> dict[str, Any]:
-    problem = Failure.of(result.error).model_dump() if result.error else None
+def _feed(result: FeedResult, named: FeedResult, request: ReportRequest, bucket: Bucket) -> dict[str, Any]:
+    problem = Failure.of(named.error).model_dump() if named.error else None
     before = _timeline(result.feed.feed_id, bucket)
     found = None if problem else estimate(result, request.run, before.days, before.until)
-    return {"feed": mask(result.feed.name), "problem": problem, "estimate": found}
+    return {"feed_id": result.feed.feed_id, "feed": mask(named.feed.name), "problem": problem, "estimate": found}
 
 
 def _timeline(feed_id: str, bucket: Bucket) -> Timeline:

@@ -19,7 +19,8 @@ def names_of(request: SuppressRequest, bucket: Bucket) -> Iterator[tuple[str, ..
         yield from dict.fromkeys(asked.erase.names)
         return
     found = FoundObjects(bucket, erasure.erasure_id, erasure.execution_arn).read()
-    yield from (("media", media_id) for media_id in sorted(found.items))
+    # A copy names the whole post, as a requested item does; the items of an erased post block nothing but themselves.
+    yield from (("media" if item.with_copies else "item", media_id) for media_id, item in sorted(found.items.items()))
     yield from (("image", sha256) for sha256 in sorted(found.with_copies))
 
 

@@ -22,8 +22,8 @@ from write_receipt.page import render
 from write_receipt.remains import Remaining, remaining
 from write_receipt.settings import WriteReceiptSettings
 
-# Keys of these objects say nothing about a person. Every other key is hashed: a feed or an image can be guessed.
-_PLAIN_KEYS = frozenset({Place.DATASET_FILES})
+# Keys and bodies of these objects confirm no guess about a person. All others are hashed, such as a feed's definition.
+_PLAIN_PLACES = frozenset({Place.DATASET_FILES})
 # The notes of these places have media ids; those of other places have posts or lines.
 _MEDIA_PLACES = frozenset(
     {Place.DATASET_FILES, Place.RAW_IMAGES, Place.OPEN_BATCHES, Place.STAGED_BATCHES, Place.PARTS, Place.MEDIA_INDEX}
@@ -49,7 +49,9 @@ class PlaceCounts(FrozenModel):
 
 
 class ReceiptObject(FrozenModel):
-    """One changed object: its key, or the keyed hash of it, and its SHA-256 before and after."""
+    """One changed object: its key and its SHA-256 before and after; all three are keyed hashes if a guess could
+    confirm whose object it is.
+    """
 
     place: Place
     key: str
@@ -148,13 +150,16 @@ def _places(notes: list[ErasedObject]) -> list[PlaceCounts]:
 
 
 def _object(note: ErasedObject, key: bytes) -> ReceiptObject:
-    is_plain = note.place in _PLAIN_KEYS
+    is_plain = note.place in _PLAIN_PLACES
+
+    def keyed(kind: str, text: str | None) -> str | None:
+        return text if is_plain or text is None else hash_of(key, kind, text)
+
     return ReceiptObject(
         place=note.place,
-        key=note.key if is_plain else hash_of(key, "key", note.key),
+        key=keyed("key", note.key) or "",
         erased=len(note.items),
         versions=len(note.versions),
-        # The name of a raw image is its SHA-256.
-        sha256_before=note.sha256_before,
-        sha256_after=note.sha256_after,
+        sha256_before=keyed("object", note.sha256_before),
+        sha256_after=keyed("object", note.sha256_after),
     )

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from check_input.run_input import RunInput
 from imagelake.run.contracts import CONTRACTS, FeedResult
-from imagelake.run.erasure_models import ErasedDay
+from imagelake.run.erasure_models import ErasedDay, ErasedReport
 from imagelake.run.errors import TransientError
 from imagelake.run.models import Batch, FeedEntry, Progress
 from tests.support.asl import MACHINES, ROOT, reachable, retried_errors, scopes
@@ -37,7 +37,7 @@ ERASURE = Workflow(
         "Promote Duplicates": {"number": int},
         "Rewrite Files": {"number": int},
         "Erase Pages": ErasedDay,
-        "Erase Reports": {"run_id": str},
+        "Erase Reports": ErasedReport,
     },
 )
 REBUILD = Workflow(

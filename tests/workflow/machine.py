@@ -22,7 +22,7 @@ ERASURE_LISTS: dict[str, list[dict[str, Any]]] = {
     "promotions": [{"number": 0}],
     "files": [{"number": 0}, {"number": 1}],
     "days": [{"source": "bluesky", "dt": "2026-11-23"}],
-    "reports": [{"run_id": "run"}],
+    "reports": [{"run_id": "run", "dt": "2026-04-01"}],
 }
 ONE_BAD = [{"batch_id": "one"}, {"batch_id": "two", "raise": "ObjectMissingError"}]
 

@@ -20,6 +20,8 @@ PLANS = "work/plans/"
 DISCARDED_RECORDS = "aws/lambda/"
 # The oldest entries of the hash log.
 HASH_LOG_SNAPSHOT = "hash-log/snapshot"
+# The rows of the table ``coverage``, in folders by day.
+COVERAGE = "lake/coverage/"
 # The lake at a glance: its figures and its page. No run id starts with an underscore.
 GLANCE = "reports/_glance.json"
 GLANCE_PAGE = "reports/index.html"
@@ -240,7 +242,12 @@ def run_rows(run: Run) -> str:
 
 def coverage_rows(run: Run) -> str:
     """Name the rows of a run in the table ``coverage``."""
-    return f"lake/coverage/dt={run.dt}/{run.run_id}.json.gz"
+    return coverage_rows_of(run.dt, run.run_id)
+
+
+def coverage_rows_of(dt: str, run_id: str) -> str:
+    """Name the rows of a run in the table ``coverage`` by its day and its id."""
+    return f"{COVERAGE}dt={dt}/{run_id}.json.gz"
 
 
 def feed_reconciliation(run: Run, feed_id: str) -> str:

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
 _HASHES = "hashes"
 # Takes the place of an erased id where a text is needed.
 ERASED = "erased"
-# In front of an author's id that is part of another id, and behind it.
-_PARTS = re.compile("[/_]")
+# A text that can be an ordinary word or number of the pipeline or of a network, such as "failed" or 404.
+_PLAIN = re.compile(r"[A-Za-z]*|\d{1,4}")
+# Keys in the JSON of the networks under which such a text is the id of an author nevertheless.
+_AUTHOR_KEYS = frozenset({"author_id", "did", "id", "user", "username"})
 _VERSION_ITEM: Mapping[str, AttributeValueTypeDef] = {"list": {"S": "version"}, "entry": {"S": "version"}}
 
 
@@ -56,8 +59,8 @@ class SuppressionList(NamedTuple):
         return self._has("post", source, author_id, post_id)
 
     def has_media(self, media_id: str) -> bool:
-        """Tell if a media item is suppressed."""
-        return self._has("media", media_id)
+        """Tell if a media item is suppressed, with or without the whole post."""
+        return self._has("media", media_id) or self._has("item", media_id)
 
     def has_image(self, sha256: str | None) -> bool:
         """Tell if an image is suppressed, by the SHA-256 of its bytes."""
@@ -67,11 +70,14 @@ class SuppressionList(NamedTuple):
         """Tell if a feed is that of a suppressed author alone, so that its name is the author's."""
         return self._has("feed", feed_id)
 
+    def has_account(self, feed_id: str, author_id: str) -> bool:
+        """Tell if a feed had posts of this author alone when the first of them was erased."""
+        return self._has("account", feed_id, author_id)
+
     def has_post_id(self, source: str, post_id: str) -> bool:
         """Tell if an id of a post has the id of a suppressed author in it, as those of Bluesky and Facebook do."""
-        parts = _PARTS.split(post_id)
-        return len(parts) > 1 and any(
-            self.has_author(source, part) or self.has_post(source, part, post_id) for part in parts
+        return any(
+            self.has_author(source, one) or self.has_post(source, one, post_id) for one in authors_in(source, post_id)
         )
 
     def without_id(self, source: str, newest: dict[str, str]) -> dict[str, str]:
@@ -98,11 +104,14 @@ class SuppressionList(NamedTuple):
         return self._covers_post(source, entry) if isinstance(entry, Post) else self._names_listed(source, entry)
 
     def _covers_post(self, source: str, post: Post) -> bool:
-        """Tell if a post is suppressed, as a whole even if only one of its media items is."""
+        """Tell if a post is suppressed, as a whole even if only one of its media items is named or is a copy.
+
+        The items of an erased post block no other post: some networks let people show the media items of others.
+        """
         return (
             self.has_author(source, post.author_id)
             or self.has_post(source, post.author_id, post.post_id)
-            or any(self.has_media(media.media_id) for media in post.media)
+            or any(self._has("media", media.media_id) for media in post.media)
         )
 
     def _names_listed(self, source: str, entry: NoPost) -> bool:
@@ -111,7 +120,7 @@ class SuppressionList(NamedTuple):
             self.has_author(source, text)
             or self.has_media(text)
             or (entry.post_id is not None and self.has_post(source, text, entry.post_id))
-            for text in {*entry.author_ids, *_texts(entry.raw)}
+            for text in {*entry.author_ids, *authors_in(source, entry.post_id or ""), *_texts(entry.raw)}
         )
 
     def _has(self, *parts: str) -> bool:
@@ -141,7 +150,7 @@ class Suppressions:
         return hash_of(read_key(self._secret), *parts)
 
     def add(self, names: Iterable[tuple[str, ...]], **facts: str) -> int:
-        """Put names on the list, each a kind and its ids, with facts such as the reason; to add them again is no harm.
+        """Put names on the list, each a kind and its ids, with facts such as the reason; a listed name keeps its facts.
 
         Every call of a worker that begins after this has them. Returns their number.
         """
@@ -162,9 +171,12 @@ class Suppressions:
 
     def _put(self, entry: str, facts: Mapping[str, str]) -> None:
         values = {"list": _HASHES, "entry": entry, **facts}
-        with aws_errors(self._table):
-            client("dynamodb").put_item(
-                TableName=self._table, Item={name: {"S": value} for name, value in values.items()}
+        dynamodb = client("dynamodb")
+        with aws_errors(self._table), suppress(dynamodb.exceptions.ConditionalCheckFailedException):
+            dynamodb.put_item(
+                TableName=self._table,
+                Item={name: {"S": value} for name, value in values.items()},
+                ConditionExpression="attribute_not_exists(erasure)",
             )
 
     def _read_version(self) -> int:
@@ -211,11 +223,26 @@ def hash_of(key: bytes, *parts: str) -> str:
     return hmac.new(key, json.dumps(parts).encode(), hashlib.sha256).hexdigest()
 
 
-def _texts(raw: Any) -> Iterator[str]:
-    """Yield every text and whole number inside a value of JSON."""
+def authors_in(source: str, post_id: str) -> tuple[str, ...]:
+    """Return the author's id that an id of a post has in it, as those of Bluesky and Facebook do."""
+    if post_id.startswith("at://"):
+        return (post_id.split("/")[2],)
+    return (post_id.partition("_")[0],) if source == "facebook" and "_" in post_id else ()
+
+
+def is_plain(text: str) -> bool:
+    """Tell if a text can be an ordinary word or number, so that an equal id of an author says nothing about it."""
+    return _PLAIN.fullmatch(text) is not None
+
+
+def _texts(raw: Any, key: str = "") -> Iterator[str]:
+    """Yield every text and whole number inside a value of JSON that can be an id."""
     if isinstance(raw, str | int):
-        yield str(raw)
-    elif isinstance(raw, dict | list):
-        values: Iterable[Any] = raw.values() if isinstance(raw, dict) else raw
-        for value in values:
-            yield from _texts(value)
+        if key in _AUTHOR_KEYS or not is_plain(str(raw)):
+            yield str(raw)
+    elif isinstance(raw, dict):
+        for name, value in raw.items():
+            yield from _texts(value, name)
+    elif isinstance(raw, list):
+        for value in raw:
+            yield from _texts(value, key)

@@ -45,7 +45,6 @@ from imagelake.run.errors import (
     StorageUnavailableError,
 )
 from imagelake.run.failures import CaughtError, Failure
-from imagelake.run.feed_names import with_id
 from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.models import (
     Batch,
@@ -151,6 +150,9 @@ class ReconcileResult(FrozenModel):
     counts: dict[str, int]
 
 
+_ERASED_FEED = "the author of this feed was erased on request: remove it from the feeds of the stack"
+
+
 class FeedResult(FrozenModel):
     """The result of one feed, which the state machine composes; a feed that failed early has only an ``error``.
 
@@ -168,14 +170,13 @@ class FeedResult(FrozenModel):
     cost_usd: float = 0.0
 
     def nameless(self) -> FeedResult:
-        """Return the result without the feed's name and its newest post, because its author is erased."""
+        """Return the result without names, messages and the newest post of the feed, because its author is erased."""
         feed = self.feed.model_copy(update={"name": self.feed.feed_id, "config": None})
-        plan = self.plan
-        if plan is not None:
-            nobody = BookmarkUpdate(newest_id="", newest_at="")
-            warnings = [with_id(warning, self.feed) for warning in plan.warnings]
-            plan = plan.model_copy(update={"bookmark": nobody, "warnings": warnings})
-        return self.model_copy(update={"feed": feed, "plan": plan})
+        bookmark = BookmarkUpdate(newest_id="", newest_at="")
+        plan = self.plan and self.plan.model_copy(update={"bookmark": bookmark, "warnings": []})
+        # Every message about a feed has its name.
+        error = self.error and self.error.model_copy(update={"cause": _ERASED_FEED})
+        return self.model_copy(update={"feed": feed, "plan": plan, "error": error})
 
 
 class ReportRequest(FrozenModel):

@@ -113,8 +113,10 @@ class ErasureRequest(_Strict):
     def read(cls, value: Any) -> Self:
         """Check the input of an execution; raise ``BadInputError`` with one sentence for each wrong field."""
         try:
-            check_user_json(value)
-            return cls.model_validate(value)
+            request = cls.model_validate(value)
+            # Only now are all names of fields known, so that a message can have them.
+            check_user_json(value, MAX_POST_ID_BYTES)
+            return request
         except ValidationError as error:
             # Without the values, because they can name a person, and the message is sent.
             problems = [f"{name}: {fault}" if name else fault for name, fault in faults(error, cls, with_values=False)]
@@ -216,11 +218,18 @@ class ErasePagesRequest(FrozenModel):
     day: ErasedDay
 
 
+class ErasedReport(FrozenModel):
+    """A run with a report, or with rows in the table ``coverage`` under ``dt``; without a run, the lake at a glance."""
+
+    run_id: str | None
+    dt: str | None
+
+
 class EraseReportsRequest(FrozenModel):
-    """The report of one run."""
+    """The report of one run, or the lake at a glance."""
 
     erasure: Erasure
-    run_id: str
+    report: ErasedReport
 
 
 class EraseResult(FrozenModel):

@@ -28,7 +28,7 @@ MAX_MEDIA = 1000
 MAX_POST_BYTES = 10_000_000
 
 # Characters that programs drop or read as an end, and those that cannot be encoded.
-_NOT_IN_ID = re.compile("^\\s|\\s$|[\0-\x1f\x7f-\x9f\ud800-\udfff]")
+NOT_IN_ID = re.compile("^\\s|\\s$|[\0-\x1f\x7f-\x9f\ud800-\udfff]")
 _HALF = re.compile("[\ud800-\udfff]")
 _PREFIX = re.compile(r"[a-z][a-z0-9_-]{0,31}(?=/)")
 
@@ -42,7 +42,7 @@ def _short_media_id(value: Any) -> Any:
         return value
     value = mask_users(value)
     data = value.encode("utf-8", "surrogatepass")
-    if len(data) <= MAX_MEDIA_ID_BYTES and not _NOT_IN_ID.search(value):
+    if len(data) <= MAX_MEDIA_ID_BYTES and not NOT_IN_ID.search(value):
         return value
     prefix = _PREFIX.match(value)
     return f"{prefix[0] if prefix else 'media'}/sha256-{hashlib.sha256(data).hexdigest()}"

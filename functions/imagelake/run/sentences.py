@@ -83,7 +83,11 @@ def faults(
         place = [str(part) for part in problem["loc"]]
         kind, context = problem["type"], problem.get("ctx", {})
         if kind == "extra_forbidden":
-            text = unknown(place[-1], _fields_at(model, place[:-1]) if model else ())
+            known = _fields_at(model, place[:-1]) if model else set[str]()
+            text = unknown(place[-1], known)
+            if not with_values and not _close(place[-1], known):
+                # A value can be in the place of a name.
+                place[-1] = "a name of a field"
         elif kind == "value_error":
             text = str(context["error"])
         else:
@@ -104,9 +108,13 @@ def sentence(kind: str, context: Mapping[str, Any]) -> str:
 def unknown(name: str, known: Iterable[str]) -> str:
     """Say that there is no field of this name; name the one that the user probably meant, or else all."""
     names = sorted(known)
-    close = difflib.get_close_matches(name.lower(), names, 1)
+    close = _close(name, names)
     hint = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(names)}"
     return f"there is no such field; {hint}" if names else "there is no such field"
+
+
+def _close(name: str, names: Iterable[str]) -> list[str]:
+    return difflib.get_close_matches(name.lower(), names, 1)
 
 
 def show_name(name: str) -> str:

@@ -33,12 +33,12 @@ def read_user_json(text: str) -> Any:
         raise ValueError(_TOO_DEEP) from None
 
 
-def check_user_json(value: Any) -> None:
+def check_user_json(value: Any, max_characters: int = _MAX_CHARACTERS) -> None:
     """Raise ``ValueError`` with the field's name for a value that no field can have, such as half a character."""
     stack: list[tuple[str, Any, int]] = [("", value, 0)]
     while stack:
         name, part, depth = stack.pop()
-        if fault := _fault(part, depth):
+        if fault := _fault(part, depth, max_characters):
             raise ValueError(f"{name}: {fault}" if name else fault)
         stack += ((name, inner, depth + 1) for name, inner in _inside(name, part))
 
@@ -55,11 +55,11 @@ def _inside(name: str, part: Any) -> Iterator[tuple[str, Any]]:
             yield (f"{name}.{index}" if name else str(index)), inner
 
 
-def _fault(part: Any, depth: int) -> str | None:
+def _fault(part: Any, depth: int, max_characters: int = _MAX_CHARACTERS) -> str | None:
     if depth > _MAX_DEPTH:
         return _TOO_DEEP
     if isinstance(part, str):
-        return _text_fault(part)
+        return _text_fault(part, max_characters)
     if isinstance(part, float) and not math.isfinite(part):
         return "it has to be a finite number"
     if isinstance(part, (int, float)) and abs(part) > _MAX_NUMBER:
@@ -67,9 +67,9 @@ def _fault(part: Any, depth: int) -> str | None:
     return None
 
 
-def _text_fault(text: str) -> str | None:
-    if len(text) > _MAX_CHARACTERS:
-        return f"it has to have at most {_MAX_CHARACTERS:,} characters, not {len(text):,}"
+def _text_fault(text: str, max_characters: int) -> str | None:
+    if len(text) > max_characters:
+        return f"it has to have at most {max_characters:,} characters, not {len(text):,}"
     if _CONTROL.search(text):
         return "it has a control character, such as a line break or a null byte; remove it"
     if any("\ud800" <= character <= "\udfff" for character in text):

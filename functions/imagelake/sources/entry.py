@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from imagelake.sources.hashtags import without_sign
 from imagelake.sources.signatures import is_signed, without_signature
 
 _MAX_URL = 8192
+# Control characters, and halves of characters.
+_NOT_IN_ID = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]")
 # https://url.spec.whatwg.org/#url-parsing removes them at both ends.
 _C0_CONTROLS_AND_SPACE = "".join(map(chr, range(0x21)))
 
@@ -72,7 +75,7 @@ def post(feed: Feed, entry: Entry) -> Post:
     feed_url = feed.account or ""
     text = "\n\n".join(dict.fromkeys(filter(None, [entry.title, entry.body])))
     media_urls = [without_signature(enclosure.url or "") for enclosure in entry.enclosures]
-    post_id = entry.guid or entry.link or _digest(text, *media_urls)
+    post_id = _id(entry.guid) or _id(entry.link) or _digest(text, *media_urls)
     if is_signed(post_id):
         post_id = without_signature(post_id)
     host = urlsplit(feed_url).hostname or "feed"
@@ -102,8 +105,14 @@ def post(feed: Feed, entry: Entry) -> Post:
     )
 
 
+def _id(text: str | None) -> str:
+    """Return an id without the characters that a request to erase cannot have."""
+    return _NOT_IN_ID.sub(" ", text or "").strip()
+
+
 def _author_id(host: str, uri: str | None, name: str | None) -> str:
     """Return the URL of the author, or else the name behind the host: two feeds may give one name to different ones."""
+    uri, name = _id(uri), _id(name)
     author_id = uri or (f"{host}/{name}" if name else host)
     return author_id if len(author_id) <= MAX_AUTHOR_ID else f"{host}/sha256-{_digest(author_id)}"
 

@@ -17,9 +17,10 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from imagelake.lake.suppression import authors_in
 from imagelake.run.errors import ImagelakeError, SourceChangedError
 from imagelake.run.frozen_model import FrozenModel
-from imagelake.run.posts import RAW_IMAGE_ID, Post
+from imagelake.run.posts import NOT_IN_ID, RAW_IMAGE_ID, Post
 from imagelake.sources import mastodon
 from imagelake.sources.bluesky import Bluesky
 from imagelake.sources.contract import Bookmark, Feed, IsRemoved, Page, Source
@@ -121,6 +122,8 @@ def author_ids(record: Any) -> tuple[str, ...]:
         case {"source": "mastodon", "server": str(server), "raw": dict(raw)}:
             with suppress(ImagelakeError):
                 return tuple(mastodon.author_ids(raw, host(Feed.of({"source": "mastodon", "server": server} | _ANY))))
+        case {"source": "bluesky", "raw": {"post": {"uri": str(uri)}}}:
+            return authors_in("bluesky", uri)
     return ()
 
 
@@ -130,6 +133,10 @@ def _check(post: Post) -> None:
         raise ValueError(f"posted_at: year {post.posted_at.year} is not plausible")
     if len(post.media) > MAX_RECORD_MEDIA or any(media.index >= MAX_RECORD_MEDIA for media in post.media):
         raise ValueError(f"media: more than {MAX_RECORD_MEDIA}, or an index beyond that")
+    for name, value in (("post_id", post.post_id), ("author_id", post.author_id)):
+        if NOT_IN_ID.search(value):
+            # Nobody could name it in a request to erase it.
+            raise ValueError(f"{name}: it has a space at an end, a control character or half of a character")
     if any(media.media_id.startswith(RAW_IMAGE_ID) for media in post.media):
         raise ValueError(f"media_id: starts with {RAW_IMAGE_ID}, as raw images do in the media index")
 

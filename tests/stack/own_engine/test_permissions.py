@@ -350,6 +350,7 @@ def run_erasures(deployed: Deployed, planned: PlannedBatch, bucket: Bucket) -> N
         f"work/plans/{batch_id}/damaged.json",
         f"work/staged/{batch_id}/damaged.jsonl",
         "reports/allowed/feeds/damaged.json",
+        "lake/coverage/dt=2026-11-20/damaged.json.gz",
         object_keys.HASH_LOG_SNAPSHOT,
     ):
         bucket.put(key, b"damaged", "application/octet-stream")

@@ -28,6 +28,8 @@ FIRST, *BLOCKS = [
 ONLY_ON_AWS = ("make build", ".venv/bin/sam deploy")
 # A network that does not exist, so that no run asks a real one.
 FEED = "nosuch:alice"
+# The erasure whose suppression is lifted.
+LIFTED = "0123456789abcdef0123"
 MARK = "---- next block ----"
 
 
@@ -49,6 +51,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         media_index = stack.outputs["ImageKeysTableName"]
         for media_id in ("one", "two"):
             engine.client("dynamodb").put_item(TableName=media_index, Item={"media_id": {"S": media_id}})
+        for entry, erasure in (("h1", LIFTED), ("h2", "other"), ("h3", LIFTED)):
+            hashed = {"list": {"S": "hashes"}, "entry": {"S": entry}, "erasure": {"S": erasure}}
+            engine.client("dynamodb").put_item(TableName=stack.outputs["SuppressionTableName"], Item=hashed)
         stack.run(feeds=[FEED])
         yield stack
 
@@ -107,6 +112,8 @@ def test_commands_change_what_the_runbook_says(stack: Stack, printed: Printed) -
     key = {"list": {"S": "version"}, "entry": {"S": "version"}}
     version = client("dynamodb").get_item(TableName=stack.outputs["SuppressionTableName"], Key=key)["Item"]
     assert version["number"] == {"N": "1"}
+    left = client("dynamodb").scan(TableName=stack.outputs["SuppressionTableName"])["Items"]
+    assert sorted(item["entry"]["S"] for item in left) == ["h2", "version"]
 
 
 def test_commands_print_what_the_runbook_says(printed: Printed) -> None:

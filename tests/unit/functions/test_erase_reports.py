@@ -32,7 +32,11 @@ MESSAGE = "bluesky:bob.example: 'bob.example' answered nothing; see bob.example/
 
 
 def erase(erasure_id: str = ERASURE_ID) -> dict[str, int]:
-    example = event("erase_reports", run_id=RUN.run_id)
+    return call({"run_id": RUN.run_id, "dt": RUN.dt}, erasure_id)
+
+
+def call(report: dict[str, Any], erasure_id: str = ERASURE_ID) -> dict[str, int]:
+    example = event("erase_reports", report=report)
     example["erasure"]["erasure_id"] = erasure_id
     answer: dict[str, int] = handler(example, cast(Any, Context()))
     return answer
@@ -151,7 +155,7 @@ def test_line_of_failures_by_each_of_its_ids(lake: Lake, line: dict[str, Any]) -
 
 
 def own_feed(lake: Lake) -> None:
-    """Report a run with the feed of an author, which Erase Pages then puts on the list."""
+    """Report a run with the feed of an erased author, as Erase Pages has put it on the list."""
     cause = json.dumps({"errorMessage": MESSAGE})
     make_report(lake, failed(feed=BOBS, cause=cause), up_to_date(ENTRY, warnings=["it is not about bob.example"]))
     lake.suppress(("feed", BOBS.feed_id))
@@ -161,7 +165,8 @@ def test_feed_of_an_erased_author_loses_its_name(lake: Lake) -> None:
     request_erasure(lake, authors=[{"source": "bluesky", "author_id": "did:plc:bob"}])
     own_feed(lake)
     before = lake.bucket.get_json(SUMMARY)
-    assert erase() == {"changed": 2, "erased": 0}
+    # The page, the summary and the rows of the table ``coverage``.
+    assert erase() == {"changed": 3, "erased": 0}
     after = lake.bucket.get_json(SUMMARY)
     message = f"{BOBS.feed_id}: '{BOBS.feed_id}' answered nothing; see {BOBS.feed_id}/help and bob.example2"
     expected = before["feeds"][1] | {"name": BOBS.feed_id, "config": None}
@@ -305,14 +310,14 @@ def check_killed(lake: Lake, monkeypatch: pytest.MonkeyPatch, after: bool, step:
     restore(state)
     with killed_at(monkeypatch, 10_000, after=after) as made:
         erase()
-    calls, expected = len(made), versions("reports/")
+    calls, expected = len(made), versions(object_keys.report_prefix(RUN))
     assert [body for stored in expected.values() for body, _ in stored if BOBS.name.encode() in body] == []
     for number in range(0, calls, step):
         restore(state)
         with pytest.raises(Killed), killed_at(monkeypatch, number, after=after):
             erase()
         erase()
-        assert versions("reports/") == expected, number
+        assert versions(object_keys.report_prefix(RUN)) == expected, number
 
 
 def test_two_erasures_of_one_page_at_once(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

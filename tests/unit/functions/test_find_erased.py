@@ -305,7 +305,7 @@ class TestLists:
         days, reports = (
             lake.bucket.get_json(object_keys.erasure_list(erasure["erasure_id"], one)) for one in ("days", "reports")
         )
-        return [f"{day['source']} {day['dt']}" for day in days], [one["run_id"] for one in reports]
+        return [f"{day['source']} {day['dt']}" for day in days], [f"{one['run_id']} {one['dt']}" for one in reports]
 
     def fill(self, lake: Lake) -> None:
         for key in (
@@ -321,6 +321,10 @@ class TestLists:
             "reports/daily-1/feeds/feed.json",
             "reports/daily-2/run.json",
             "reports/_feeds/feed.json",
+            object_keys.GLANCE,
+            object_keys.GLANCE_PAGE,
+            "lake/coverage/dt=2026-04-02/daily-2.json.gz",
+            "lake/coverage/dt=2025-04-01/expired.json.gz",
         ):
             lake.bucket.put(key, b"", "text/plain")
 
@@ -330,9 +334,9 @@ class TestLists:
         found = find(erasure)
         assert self.lists(lake, erasure) == (
             ["bluesky 2026-04-01", "bluesky 2026-04-02", "bluesky 2026-04-03"],
-            ["daily-1", "daily-2"],
+            ["daily-1 None", "daily-2 2026-04-02", "expired 2025-04-01", "None None"],
         )
-        assert (found["counts"]["pages"], found["counts"]["reports"]) == (4, 2)
+        assert (found["counts"]["pages"], found["counts"]["reports"]) == (4, 3)
 
     def test_network_of_a_found_copy_and_of_a_media_id(self, lake: Lake) -> None:
         self.fill(lake)

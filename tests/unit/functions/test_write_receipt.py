@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -68,6 +70,18 @@ def test_receipt_counts_and_names_nobody(noted: Lake) -> None:
         assert "ticket 17" in text
 
 
+@pytest.mark.parametrize("place", [place for place in Place if place != Place.DATASET_FILES])
+def test_receipt_confirms_no_guess_about_the_content_of_an_object(noted: Lake, place: Place) -> None:
+    """Whoever guesses an account can make the definition of its feed."""
+    guess = b'{"source": "bluesky", "account": "alice.example"}'
+    ErasedObjects(noted.bucket, ID).note(place, "some/key", ["one"], guess, guess[::-1])
+    result = handler(event("write_receipt"), Context())
+    stored = noted.bucket.get(result["receipt_key"]).decode()
+    assert [one for one in (guess, guess[::-1]) if hashlib.sha256(one).hexdigest() in stored] == []
+    (found,) = [one for one in json.loads(stored)["objects"] if one["sha256_after"] and one["place"] == place]
+    assert found["sha256_before"] != found["sha256_after"]
+
+
 @pytest.mark.parametrize("place", [Place.RAW_PAGES, Place.REJECTS, Place.FAILURE_LISTS, Place.REPORT_PAGES])
 def test_posts_and_lines_are_no_media_items(noted: Lake, place: Place) -> None:
     ErasedObjects(noted.bucket, ID).note(place, "some/page", ["hash of a post", "hash of another"])
@@ -83,6 +97,9 @@ def test_what_remains_has_its_last_day(noted: Lake) -> None:
     assert remains["Notifications that were sent"] is None
     assert remains["Point-in-time recovery of the tables"] > remains["Log lines from before the erasure"]
     assert remains["Log lines from before the erasure"] > receipt["finished_at"][:10]
+    # template.yaml: the rules ``work`` and ``old-versions`` of the bucket.
+    last = datetime.fromisoformat(receipt["finished_at"]) + timedelta(days=14 + 30)
+    assert remains["Messages of failed batches, which can have ids of media items"] == f"{last:%Y-%m-%d}"
 
 
 def test_working_objects_are_deleted_with_all_versions(noted: Lake) -> None:

@@ -170,3 +170,14 @@ def test_version_changes_after_the_hashes(lake: Lake, monkeypatch: pytest.Monkey
     calls = watch(monkeypatch, "PutItem", "UpdateItem", "GetSecretValue")
     Suppressions(SUPPRESSIONS, SUPPRESSION_KEY).add([ALICE, BOB_MEDIA])
     assert calls == ["GetSecretValue", "PutItem", "PutItem", "UpdateItem"]
+
+
+def test_listed_name_keeps_the_facts_of_its_first_erasure(lake: Lake) -> None:
+    lake.suppress()
+    table = Suppressions(SUPPRESSIONS, SUPPRESSION_KEY)
+    name = ("author", "bluesky", "did:plc:alice")
+    table.add([name], reason="opt_out", erasure="first")
+    assert table.add([name, ("media", "x/1")], reason="takedown", erasure="second") == 2
+    items = client("dynamodb").scan(TableName=SUPPRESSIONS)["Items"]
+    facts = sorted((one["erasure"]["S"], one["reason"]["S"]) for one in items if "erasure" in one)
+    assert facts == [("first", "opt_out"), ("second", "takedown")]

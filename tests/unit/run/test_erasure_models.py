@@ -66,9 +66,25 @@ def test_request_names_what_the_list_hashes(reason: ErasureReason) -> None:
         ({}, "erase: it is missing; reason: it is missing; reference: it is missing"),
         ([], "it has to be an object"),
         (None, "it has to be an object"),
+        # A name of a field can be an id in the wrong place.
+        ({"erase": {"did:plc:alice": 1}}, "erase.a name of a field: there is no such field; the fields are authors, "),
+        (request(authors=[{**ALICE, "alice.example": "x"}]), "erase.authors.0.a name of a field: there is no such"),
+        (request(authors=[ALICE]) | {"alice\n": "x"}, "a name of a field: there is no such field"),
+        ({"erase": {"did:plc:alice": "a\n"}}, "erase.a name of a field: there is no such field"),
         (request(media_ids=["x/\ud800"]), "erase.media_ids.0: "),
         (request(media_ids=["x/\n"]), "erase.media_ids.0: "),
     ],
 )
 def test_fault_names_its_field(value: Any, message: str) -> None:
     assert refusal(value).startswith(f"erasure request: {message}")
+
+
+@pytest.mark.parametrize("length", [1, 1_000, 1_001, 2_048])
+def test_every_id_of_a_post_in_the_dataset_can_be_requested(length: int) -> None:
+    """docs/limits.md has the longest ids."""
+    post = {"source": "stream", "author_id": "a" * min(length, 512), "post_id": "p" * length}
+    assert ErasureRequest.read(request(posts=[post])).erase.posts[0].post_id == "p" * length
+    if length == 2_048:
+        assert "erase.posts.0.post_id: it has to have at most 2,048" in refusal(
+            request(posts=[{**post, "post_id": "p" * 2_049}])
+        )

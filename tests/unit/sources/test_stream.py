@@ -139,3 +139,12 @@ def _post_or_reason(data: bytes) -> None:
         decoded = decode(data)
         post = to_post(decoded)
         assert parse(decoded).posts == [post]
+
+
+@pytest.mark.parametrize("field", ["post_id", "author_id"])
+@pytest.mark.parametrize("value", [" bob", "bob\u3000", "a\tb", "a\x85b", "bob\n"])
+def test_id_that_no_request_can_name_is_refused(field: str, value: str) -> None:
+    record = json.loads(json.dumps(POST))
+    record["post"][field] = value
+    with pytest.raises(ValueError, match=f"^{field}: it has a space at an end"):
+        to_post(record)
