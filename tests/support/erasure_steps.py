@@ -106,23 +106,23 @@ def changes(lake: Lake, erasure: Erasure, name: str = "files") -> dict[str, File
 
 
 def erase_rows(lake: Lake, erasure: Erasure) -> None:
-    """Do what Erase Rows does in the media index and in open markers, but not in files."""
+    """Do what Erase Rows does in the media index, in plans and in open markers, but not in files."""
     for one in changes(lake, erasure, "promotions").values():
         for media_id, (owner, _) in one.promote.items():
             sha256 = lake.mapping().get(owner, {}).get("raw_sha256")
             if sha256 is not None:
                 lake.media_index.own({sha256: media_id}, instead_of={sha256: owner})
             _update(media_id, "SET #status = :ok REMOVE duplicate_of", {":ok": {"S": "ok"}})
-    markers = [lake.bucket.get_model(key, PlannedBatch) for key in lake.bucket.list(object_keys.OPEN)]
+    keys = [*lake.bucket.list(object_keys.PLANS), *lake.bucket.list(object_keys.OPEN)]
+    plans = {key: lake.bucket.get_model(key, PlannedBatch) for key in keys}
     for one in changes(lake, erasure).values():
         for media_id, original in one.relink.items():
             new = {":new": {"S": original}} if original else {}
             _update(media_id, "SET duplicate_of = :new" if new else "REMOVE duplicate_of", new)
-        for planned in markers:
+        for key, planned in plans.items():
             if object_keys.parquet(planned.batch) == one.key:
                 left = [planned_item for planned_item in planned.items if planned_item.media_id not in one.erase]
-                smaller = planned.model_copy(update={"items": left})
-                lake.bucket.put_json(object_keys.open_batch(planned.batch), smaller.model_dump(mode="json"))
+                lake.bucket.put_json(key, planned.model_copy(update={"items": left}).model_dump(mode="json"))
 
 
 def _update(media_id: str, expression: str, values: dict[str, Any]) -> None:

@@ -152,7 +152,11 @@ class Search:
         with ThreadPoolExecutor(THREADS) as pool:
             exist = dict(zip(unneeded, pool.map(self._bucket.exists, unneeded), strict=True))
         # What was found earlier may not be complete: an image that is gone can have older versions.
-        earlier = {owner: one for owner, one in found.promotions.items() if one.successor not in items}
+        earlier = {
+            owner: one
+            for owner, one in found.promotions.items()
+            if self._is_still_new_owner(one.successor, owner, items, owners)
+        }
         raw_images = {key for key in unneeded if exist[key] or key in found.raw_images}
         self.left += len(promotions) + len(rejected) + sum(exist.values())
         return found.model_copy(
@@ -173,6 +177,13 @@ class Search:
         ]
         return min(remaining)[1] if remaining else None
 
+    def _is_still_new_owner(self, media_id: str, owner: str, erased: Items, owners: Mapping[str, str]) -> bool:
+        """Tell if an item that an earlier search chose has the image of an owner, or can still get it."""
+        entry = self._finished([media_id]).get(media_id)
+        if entry is None or media_id in erased or self._is_listed(media_id, entry):
+            return False
+        return entry.get("duplicate_of") == owner or owners.get(entry.get("raw_sha256", "")) == media_id
+
     def _is_listed(self, media_id: str, entry: Entry) -> bool:
         return self._listed.has_media(media_id) or self._listed.has_image(entry.get("raw_sha256"))
 
@@ -189,7 +200,11 @@ class Search:
                 if one not in items and successors.get(erased) != one:
                     relinks[one] = Relink(key=entry["processed_key"], original=successors.get(erased))
         self.left += len(relinks)
-        earlier = {one: new for one, new in found.relinks.items() if one not in items and new.original not in items}
+        earlier = {
+            one: new
+            for one, new in found.relinks.items()
+            if one not in items and new.original not in items and not self._listed.has_media(new.original or "")
+        }
         return found.model_copy(update={"relinks": earlier | relinks})
 
     def _linked(self, originals: Iterable[str]) -> list[str]:

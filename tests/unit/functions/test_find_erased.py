@@ -28,6 +28,8 @@ from tests.support.erasure_steps import (
     check,
     close,
     copy_of,
+    erase,
+    erase_rows,
     find,
     name,
     own_images,
@@ -186,6 +188,34 @@ class TestChanges:
         close(lake, shown("one"))
         open_batch(lake, shown("two", sha256=OTHER))
         assert find(suppressed(**erase))["counts"]["items"] == 0
+
+    @pytest.mark.parametrize("has_other_copy", [True, False])
+    def test_duplicate_that_another_erasure_has_erased_since_the_last_search_takes_no_place(
+        self, lake: Lake, has_other_copy: bool
+    ) -> None:
+        """The first search chose Bob's duplicate. Until the next one, all of Bob is erased."""
+        close(lake, shown("one"), copy_of("one", "a", BOB), shown("near", BOB, OTHER, duplicate_of=media_id("one")))
+        if has_other_copy:
+            close(lake, copy_of("one", "b", CAROL), dt="2026-04-02")
+        close(lake, shown("near-of-carol", CAROL, "ef" * 32, duplicate_of=media_id("one")), dt="2026-04-03")
+        erasure = suppressed(posts=[name(ALICE, post_id="one")])
+        find(erasure)
+        assert found_by(lake, erasure).successors == {media_id("one"): media_id("a")}
+        assert erase(lake, suppressed("bob", authors=[name(BOB)]))["left"] == 0
+        for execution in (erasure, suppressed("again", posts=[name(ALICE, post_id="one")])):
+            find(execution)
+            found = found_by(lake, execution)
+            assert found.successors == ({media_id("one"): media_id("b")} if has_other_copy else {})
+            assert media_id("a") not in [one.original for one in found.relinks.values()]
+            assert found.raw_images == (set() if has_other_copy else {object_keys.raw_image(SHA256)})
+
+    def test_duplicate_that_has_the_image_already_stays_the_new_original(self, lake: Lake) -> None:
+        close(lake, shown("one"), copy_of("one", "a", BOB), copy_of("one", "b", CAROL))
+        erasure = suppressed(posts=[name(ALICE, post_id="one")])
+        find(erasure)
+        erase_rows(lake, erasure)
+        find(erasure)
+        assert found_by(lake, erasure).successors == {media_id("one"): media_id("a")}
 
     def test_duplicate_that_another_erasure_erases_takes_no_place(self, lake: Lake) -> None:
         close(lake, shown("one"), copy_of("one", "a", BOB), copy_of("one", "b", CAROL))
