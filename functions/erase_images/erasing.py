@@ -68,7 +68,7 @@ class Erasing:
         """
         successors = self._found.successors
         names = {media_id: successors.get(media_id, "") for media_id in self._found.items}
-        batches = {PurePosixPath(item.key).stem for item in self._found.items.values()}
+        batches = {PurePosixPath(key).stem for item in self._found.items.values() for key in item.keys}
         # The entry of a retry has the id of the run too.
         seqs = [seq for seq, work_id in self._hash_log.batch_ids().items() if work_id.partition("/")[0] in batches]
         if not seqs:
@@ -89,6 +89,10 @@ class Erasing:
         """Erase the ids of posts in bookmarks; return their number."""
         listed = suppressions(self._settings.suppression_table, self._settings.suppression_key).read()
         return erase_bookmarks(self._settings.bookmarks_table, listed, self._objects)
+
+    def erase_older_versions(self) -> int:
+        """Delete what objects no longer have, also if they are deleted; return the number of versions."""
+        return sum(map(self._objects.remove_older_versions, object_keys.erased_prefixes(self._found.networks)))
 
     def unmap_images(self) -> int:
         """Delete the entries of raw images that nobody has, or link them to a rejected item; return their number."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from find_erased.lists import Lists
+from find_erased.lists import Lists, networks_of
 from find_erased.price import usd_of
 from find_erased.settings import FindErasedSettings
 from imagelake.lake import object_keys
@@ -39,7 +39,8 @@ def find(erasure: Erasure, settings: FindErasedSettings) -> FindErasedResult:
     listed = suppressions(settings.suppression_table, settings.suppression_key).read()
     search = Search(MediaIndex(settings.image_keys_table), bucket, None if erasure.dry_run else listed)
     found = search.find(request.erase, objects.read_all())
-    lists.add(request.erase, found)
+    found = found.model_copy(update={"networks": networks_of(request.erase, found)})
+    lists.add(found)
     counts = _counts(found, lists)
     if erasure.dry_run:
         return lists.result(must_wait=False, left=search.left, counts=counts)

@@ -33,9 +33,9 @@ class Lists:
         self.days: list[ErasedDay] = []
         self.run_ids: list[str] = []
 
-    def add(self, selection: Selection, found: Found) -> None:
+    def add(self, found: Found) -> None:
         """List all days of the networks concerned, and all runs with a report."""
-        for source in sorted(_networks(selection, found)):
+        for source in sorted(found.networks):
             self.days += [ErasedDay(source=source, dt=dt) for dt in sorted(self._days(source))]
         keys = self._bucket.list("reports/")
         run_ids = dict.fromkeys(key.split("/")[1] for key in keys)
@@ -89,11 +89,11 @@ class Lists:
         return object_keys.erasure_list(self._erasure_id, name)
 
 
-def _networks(selection: Selection, found: Found) -> set[str]:
+def networks_of(selection: Selection, found: Found) -> set[str]:
     """Return the networks whose pages can name what is erased."""
     named = {one.source for one in [*selection.authors, *selection.posts]}
-    for media_id in selection.media_ids:
-        # A stream has posts of other networks, whose media ids begin with the name of that network.
+    for media_id in [*selection.media_ids, *found.items]:
+        # A stream can have the same post; its media ids begin with the name of their network.
         named |= {media_id.partition("/")[0], _STREAM}
-    in_files = {match[1] for item in found.items.values() if (match := _SOURCE.search(item.key))}
-    return (named | in_files) & SOURCES.keys()
+    in_files = {match[1] for item in found.items.values() for key in item.keys if (match := _SOURCE.search(key))}
+    return (named | in_files | found.networks) & SOURCES.keys()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from pydantic import Field
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket, Version, to_json
+from imagelake.run.aws import THREADS
 from imagelake.run.errors import ObjectMissingError, StorageUnavailableError
 from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.retries import attempts
@@ -139,6 +141,18 @@ class ErasedObjects:
             self._bucket.delete(key)
         self._delete_older_versions(key)
 
+    def remove_older_versions(self, prefix: str) -> int:
+        """Delete for ever all versions below a prefix that are not the current ones; return the number of bodies.
+
+        An object can be rewritten or deleted by the pipeline, or expire, before an erasure reads it. Nobody can tell
+        whom its older versions name. The receipt has none of them, because most have nothing of what is erased.
+        """
+        found = {key: _older(versions) for key, versions in self._bucket.all_versions_under(prefix).items()}
+        with ThreadPoolExecutor(THREADS) as pool:
+            # Take every result: an error is raised only then.
+            list(pool.map(self._delete_versions, found, found.values()))
+        return sum(len(bodies_of(versions)) for versions in found.values())
+
     def note(
         self,
         place: Place,
@@ -174,15 +188,15 @@ class ErasedObjects:
         noted = self._read(key)
         if noted is None:
             return
-        versions = self._bucket.all_versions(key)
-        # A delete marker is no copy of the data: it goes too, and it is not counted.
-        current = next(iter(versions), "")
-        old = [one for one in versions if one != current or versions[one] is None]
-        bodies = {one for one in bodies_of(versions) if one in old}
+        older = _older(self._bucket.all_versions(key))
+        bodies = {*bodies_of(older)}
         if not bodies <= {*noted.versions}:
             self._write(noted.model_copy(update={"versions": sorted({*noted.versions, *bodies})}))
+        self._delete_versions(key, older)
+
+    def _delete_versions(self, key: str, versions: Mapping[str, str | None]) -> None:
         # A delete marker goes last, because an older version would take its place.
-        for version_id in reversed(old):
+        for version_id in reversed([*versions]):
             self._bucket.delete_version(key, version_id)
 
     def _read(self, key: str) -> ErasedObject | None:
@@ -193,6 +207,12 @@ class ErasedObjects:
 
     def _write(self, noted: ErasedObject) -> None:
         self._bucket.put_json(object_keys.erasure_note(self._erasure_id, noted.key), noted.model_dump(mode="json"))
+
+
+def _older(versions: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Leave out the current version; a delete marker is no copy of the data, so it is never left out."""
+    current = next(iter(versions), "")
+    return {one: etag for one, etag in versions.items() if one != current or etag is None}
 
 
 def bodies_of(versions: Mapping[str, str | None]) -> list[str]:

@@ -7,6 +7,7 @@ after that is still in the list, and one that was closed before is in the media 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -50,7 +51,10 @@ class Search:
         """
         before = earlier or Found()
         self._open = open_items(self._bucket)
-        self._planned = planned_items(self._bucket, self._open)
+        self._planned = planned_items(self._bucket)
+        planned: defaultdict[str, set[str]] = defaultdict(set)
+        for one in [*self._open, *self._planned]:
+            planned[one.item.media_id].add(one.key)
         whole = {one: item for one, item in before.items.items() if item.with_copies}
         sha256s = {*selection.sha256, *before.with_copies}
         whole |= self._whole(selection)
@@ -61,11 +65,10 @@ class Search:
             near = self._linked_items(items, {Status.OK}, with_copies=True)
             sha256s |= self._owned(near)
             items |= near | self._copies(near, sha256s)
-        items = {one: item.completed_by(before.items.get(one)) for one, item in items.items()}
+        items = {one: item.completed_by(before.items.get(one), planned.get(one, ())) for one, item in items.items()}
         found = before.model_copy(update={"items": items, "with_copies": sha256s})
         found = self._with_new_originals(self._with_new_owners(found))
-        named = {one.item.media_id for one in [*self._open, *self._planned]}
-        self.left += len(self._media_index.get_many(items).keys() | named & items.keys())
+        self.left += len(self._media_index.get_many(items).keys() | planned.keys() & items.keys())
         return found
 
     def _whole(self, selection: Selection) -> Items:
@@ -104,19 +107,20 @@ class Search:
         return self._items(linked, opened, with_copies=with_copies)
 
     def _items(self, media_ids: Iterable[str], opened: Iterable[OpenItem], *, with_copies: bool = False) -> Items:
-        finished = self._finished(media_ids)
-        return {
-            one.item.media_id: FoundItem(key=one.key, raw_sha256=one.raw_sha256, with_copies=with_copies)
-            for one in opened
-        } | {
-            media_id: FoundItem(
+        items: Items = {}
+        for one in opened:
+            media_id = one.item.media_id
+            item = FoundItem(key=one.key, raw_sha256=one.raw_sha256, with_copies=with_copies)
+            items[media_id] = item.completed_by(items.get(media_id))
+        for media_id, entry in self._finished(media_ids).items():
+            item = FoundItem(
                 key=entry["processed_key"],
                 row=int(entry["row"]),
                 raw_sha256=entry.get("raw_sha256"),
                 with_copies=with_copies,
             )
-            for media_id, entry in finished.items()
-        }
+            items[media_id] = item.completed_by(items.get(media_id))
+        return items
 
     def _owned(self, items: Items) -> set[str]:
         """Return the SHA-256 of each raw image that one of these items owns, or that has no owner yet."""

@@ -24,6 +24,13 @@ GLANCE = "reports/_glance.json"
 GLANCE_PAGE = "reports/index.html"
 
 
+def erased_prefixes(networks: Iterable[str]) -> list[str]:
+    """Name the folders whose objects an erasure reads, because they can name what it erases."""
+    of_network = [f"{folder}/source={network}/" for network in sorted(networks) for folder in ("raw/posts", "rejects")]
+    work = [f"work/{name}/" for name in ("plans", "staged", "parts", "attempts", "stream")]
+    return [*of_network, *work, OPEN, DISCARDED_RECORDS, "reports/", "lake/runs/", "lake/coverage/"]
+
+
 def batch_id(feed_id: str, dt: str, media_ids: Iterable[str]) -> str:
     """Make the id of a batch from its feed, its day and its media items.
 

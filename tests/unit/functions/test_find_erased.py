@@ -375,6 +375,17 @@ class TestLists:
         of_media = self.lists(lake, self.found(media_ids=["x/3_1"]))[0]
         assert of_media == ["stream 2026-04-07", "stream 2026-04-08", "stream 2026-04-09", "x 2026-04-01"]
 
+    @pytest.mark.parametrize(
+        "erase",
+        [{"authors": [name(ALICE)]}, {"posts": [name(ALICE, post_id="one")]}, {"media_ids": [media_id("one")]}],
+    )
+    def test_days_of_the_stream_that_can_have_the_same_post(self, lake: Lake, erase: dict[str, Any]) -> None:
+        """A producer may send a post of another network, with that network's media id."""
+        self.fill(lake)
+        close(lake, shown("one"))
+        days = self.lists(lake, self.found(**erase))[0]
+        assert [day for day in days if day.startswith("stream")] == [f"stream 2026-04-0{day}" for day in (7, 8, 9)]
+
     def found(self, **erase: Any) -> Erasure:
         erasure = suppressed(**erase)
         find(erasure)
