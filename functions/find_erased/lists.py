@@ -53,10 +53,13 @@ class Lists:
         self._write(_DAYS, [day.model_dump() for day in self.days])
         self._write(_REPORTS, [{"run_id": run_id} for run_id in self.run_ids])
 
-    def result(self, *, must_wait: bool, left: int, counts: FoundCounts) -> FindErasedResult:
+    def result(
+        self, *, must_wait: bool, left: int, counts: FoundCounts, is_suppressed: bool = False
+    ) -> FindErasedResult:
         """Return the result of the search, with the keys of the lists."""
         return FindErasedResult(
             must_wait=must_wait,
+            is_suppressed=is_suppressed,
             left=left,
             counts=counts,
             promotions_key=self._key(_PROMOTIONS),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -93,6 +95,17 @@ class Found(FrozenModel):
     def sha256s(self) -> set[str]:
         """The SHA-256 of every raw image that is concerned."""
         return {item.raw_sha256 for item in self.items.values() if item.raw_sha256} | self.with_copies
+
+    @property
+    def names(self) -> list[tuple[str, str]]:
+        """The kind and the id of everything that must not come back, as the suppression list hashes them."""
+        media = [("media", media_id) for media_id in sorted(self.items)]
+        return media + [("image", sha256) for sha256 in sorted(self.with_copies)]
+
+    @property
+    def names_digest(self) -> str:
+        """A digest of the names, which tells if these were put on the suppression list."""
+        return hashlib.sha256(json.dumps(self.names).encode()).hexdigest() if self.names else ""
 
     @property
     def changes(self) -> list[FileChanges]:

@@ -263,7 +263,9 @@ def test_part_of_a_promoted_duplicate_does_not_name_the_former_owner(lake: Lake)
     owner = close(lake, of_bob("gone"))
     planned = close(lake, copy_of(of_bob("gone"), "two"), result(item("one")), dt="2026-04-02")
     two = item("two").media_id
-    changes = FileChanges(key=object_keys.parquet(planned.batch), promote={two: (GONE, object_keys.parquet(owner.batch))})
+    changes = FileChanges(
+        key=object_keys.parquet(planned.batch), promote={two: (GONE, object_keys.parquet(owner.batch))}
+    )
     for _ in range(2):
         erase_rows(lake, "promote", changes)
         part = Parts(lake.bucket, planned.batch).read(0)

@@ -98,6 +98,27 @@ class TestWaiting:
         call("suppress", erasure=erasure, what="found")
         assert call("find_erased", erasure=erasure)["must_wait"] is True
 
+    @pytest.mark.parametrize(
+        "erase", [{"authors": [name(ALICE)]}, {"sha256": [SHA256]}, {"media_ids": [media_id("one")]}]
+    )
+    def test_run_that_began_before_the_copies_were_suppressed(self, lake: Lake, erase: dict[str, Any]) -> None:
+        """It may have read a list without the copies, and stores their posts after the pages were erased."""
+        close(lake, shown("one"), copy_of("one", "two", BOB))
+        erasure = suppressed(**erase)
+        suppressed_at(lake, erasure, timedelta(hours=1))
+        run = self.run()
+        assert find(erasure)["is_suppressed"] is False
+        call("suppress", erasure=erasure, what="found")
+        assert call("find_erased", erasure=erasure)["must_wait"] is True
+        client("stepfunctions").stop_execution(executionArn=run)
+        found = call("find_erased", erasure=erasure)
+        assert (found["must_wait"], found["is_suppressed"]) == (False, True)
+        close(lake, copy_of("one", "three", CAROL), dt="2026-04-03")
+        assert call("find_erased", erasure=erasure)["is_suppressed"] is ("media_ids" in erase)
+
+    def test_nothing_found_needs_no_more_waiting(self, lake: Lake) -> None:
+        assert find(suppressed(authors=[name(BOB)]))["is_suppressed"] is True
+
     def test_rebuild_from_before(self, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
         self.run()
         monkeypatch.setenv("REBUILD_STATE_MACHINE_ARN", PIPELINE)
@@ -325,6 +346,7 @@ class TestTries:
         close(lake, shown("one"))
         erasure = suppressed(authors=[name(ALICE)])
         assert call("find_erased", erasure=erasure)["must_wait"]
+        call("suppress", erasure=erasure, what="found")
         for _ in range(6):
             assert call("find_erased", erasure=erasure)["left"]
         with pytest.raises(ErasureIncompleteError) as caught:
