@@ -20,12 +20,13 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     images = erasing.erase_raw_images()
     hashes = erasing.erase_hashes()
     bookmarks = erasing.erase_bookmarks()
+    messages = erasing.erase_messages()
     versions = erasing.erase_older_versions()
     owners = erasing.unmap_images()
     # These come last, because an erasure that was killed finds its work through them.
     items = erasing.unmap_items()
 
-    result = EraseResult(changed=images + hashes + bookmarks + owners + items, erased=images + items)
+    result = EraseResult(changed=images + hashes + bookmarks + messages + owners + items, erased=images + items)
     counts = {"images": images, "hashes": hashes, "older_versions": versions, "owners": owners, "items": items}
     logger.info("images erased", extra=counts)
     return result.model_dump(mode="json")

@@ -531,3 +531,17 @@ def test_older_versions_of_what_cannot_name_the_person_stay(lake: Lake, key: str
         lake.bucket.put(key, body, "text/plain")
     erase(lake, check(authors=[name(BOB)]))
     assert len(lake.bucket.all_versions(key)) == 2
+
+
+@pytest.mark.parametrize("key", ["work/failed-batches/run/b.json", "work/results/run/feed/m/SUCCEEDED_0.json"])
+@pytest.mark.parametrize("id_of_post", ["one", 'o"n\\e', "ö/1"])
+def test_messages_that_name_an_item(lake: Lake, key: str, id_of_post: str) -> None:
+    """A message of an error can name items; the results of a map have the outputs as texts of JSON inside JSON."""
+    close(lake, shown(id_of_post))
+    others = key.replace("run", "other")
+    for place, one in ((key, media_id(id_of_post)), (others, media_id("x"))):
+        inner = json.dumps({"error": "E", "message": f"batch: {one} is ok in its row"})
+        lake.bucket.put_json(place, {"Output": inner} if "results" in key else json.loads(inner))
+    assert erase(lake, check(authors=[name(ALICE)]))["left"] == 0
+    assert lake.bucket.all_versions(key) == {}
+    assert lake.bucket.exists(others)
