@@ -545,3 +545,20 @@ def test_messages_that_name_an_item(lake: Lake, key: str, id_of_post: str) -> No
     assert erase(lake, check(authors=[name(ALICE)]))["left"] == 0
     assert lake.bucket.all_versions(key) == {}
     assert lake.bucket.exists(others)
+
+
+@pytest.mark.parametrize("erase_what", [{"posts": [name(ALICE, post_id="one")]}, {"media_ids": [item("one").media_id]}])
+@pytest.mark.parametrize("has_copy", [True, False])
+def test_same_request_releases_the_image_of_an_erasure_that_was_given_up(
+    lake: Lake, erase_what: dict[str, Any], has_copy: bool
+) -> None:
+    """The execution was killed after Find, and its working objects have expired."""
+    close(lake, shown("one"), *([copy_of("one", "two", BOB)] if has_copy else []))
+    first = check("first", **erase_what)
+    call("suppress", erasure=first, what="request")
+    find(first)
+    lake.bucket.delete_folder(object_keys.erasure_prefix(first["erasure_id"]))
+    with pytest.raises(StorageUnavailableError):
+        lake.media_index.own({SHA256: media_id("new")})
+    assert erase(lake, check("again", **erase_what))["left"] == 0
+    assert lake.media_index.own({SHA256: media_id("new")}) == {SHA256: media_id("two" if has_copy else "new")}

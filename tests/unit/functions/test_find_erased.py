@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 from typing import Any
 
@@ -229,6 +230,20 @@ class TestChanges:
             assert found.successors == ({media_id("one"): media_id("b")} if has_other_copy else {})
             assert media_id("a") not in [one.original for one in found.relinks.values()]
             assert found.raw_images == (set() if has_other_copy else {object_keys.raw_image(SHA256)})
+
+    @pytest.mark.parametrize("length", [129, 200, 500])
+    def test_id_that_is_the_digest_of_another_one_names_nobody_else(self, lake: Lake, length: int) -> None:
+        """The index has digests of long ids, and any text can be the id of an author or of a post."""
+        long = "v" * length
+        digest = f"sha256-{hashlib.sha256(long.encode()).hexdigest()}"
+        close(lake, shown("one", author_id=long))
+        close(lake, shown(long, BOB, OTHER), dt="2026-04-02")
+        wrong = suppressed(authors=[name(digest)], posts=[name(BOB, post_id=digest)])
+        assert find(wrong)["counts"]["items"] == 0
+        right = suppressed(authors=[name(long)], posts=[name(BOB, post_id=long)])
+        assert find(right)["counts"]["items"] == 2
+        close(lake, shown("two", author_id=digest, sha256="ef" * 32), dt="2026-04-03")
+        assert find(wrong)["counts"]["items"] == 1
 
     def test_duplicate_that_has_the_image_already_stays_the_new_original(self, lake: Lake) -> None:
         close(lake, shown("one"), copy_of("one", "a", BOB), copy_of("one", "b", CAROL))
