@@ -1,4 +1,4 @@
-"""Erase Images: delete raw images, hashes, ids in bookmarks and entries of the media index, in this order."""
+"""Erase Images: delete raw images, hashes, ids in bookmarks, older versions and entries of the media index."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     images = erasing.erase_raw_images()
     hashes = erasing.erase_hashes()
     bookmarks = erasing.erase_bookmarks()
+    messages = erasing.erase_messages()
+    versions = erasing.erase_older_versions()
     owners = erasing.unmap_images()
     # These come last, because an erasure that was killed finds its work through them.
     items = erasing.unmap_items()
 
-    result = EraseResult(changed=images + hashes + bookmarks + owners + items, erased=images + items)
-    logger.info("images erased", extra={"images": images, "hashes": hashes, "owners": owners, "items": items})
+    result = EraseResult(changed=images + hashes + bookmarks + messages + owners + items, erased=images + items)
+    counts = {"images": images, "hashes": hashes, "older_versions": versions, "owners": owners, "items": items}
+    logger.info("images erased", extra=counts)
     return result.model_dump(mode="json")

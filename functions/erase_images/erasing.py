@@ -5,6 +5,7 @@ What changed stays, and the next search finds it.
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -21,6 +22,7 @@ from imagelake.lake.suppression import suppressions
 from imagelake.lake.unmapping import Unmapping
 from imagelake.run.aws import THREADS
 from imagelake.run.erasure_models import Erasure
+from imagelake.run.errors import ObjectMissingError
 
 
 class Erasing:
@@ -68,7 +70,7 @@ class Erasing:
         """
         successors = self._found.successors
         names = {media_id: successors.get(media_id, "") for media_id in self._found.items}
-        batches = {PurePosixPath(item.key).stem for item in self._found.items.values()}
+        batches = {PurePosixPath(key).stem for item in self._found.items.values() for key in item.keys}
         # The entry of a retry has the id of the run too.
         seqs = [seq for seq, work_id in self._hash_log.batch_ids().items() if work_id.partition("/")[0] in batches]
         if not seqs:
@@ -90,6 +92,30 @@ class Erasing:
         listed = suppressions(self._settings.suppression_table, self._settings.suppression_key).read()
         return erase_bookmarks(self._settings.bookmarks_table, listed, self._objects)
 
+    def erase_messages(self) -> int:
+        """Delete objects with messages that name erased items; return their number.
+
+        Reconcile says so if it misses one of a run in progress.
+        """
+        names = {media_id: _in_json(media_id) for media_id in self._found.items}
+        keys = [key for prefix in object_keys.MESSAGES for key in self._bucket.list(prefix) if names]
+        with ThreadPoolExecutor(THREADS) as pool:
+            return sum(pool.map(lambda key: self._erase_message(key, names), keys))
+
+    def _erase_message(self, key: str, names: dict[str, tuple[bytes, ...]]) -> bool:
+        try:
+            body = self._bucket.get(key).replace(b"\\", b"")
+        except ObjectMissingError:
+            return False
+        named = [media_id for media_id, forms in names.items() if any(form in body for form in forms)]
+        if named:
+            self._objects.remove(Place.OPEN_BATCHES, key, named)
+        return bool(named)
+
+    def erase_older_versions(self) -> int:
+        """Delete what objects no longer have, also if they are deleted; return the number of versions."""
+        return sum(map(self._objects.remove_older_versions, object_keys.erased_prefixes(self._found.networks)))
+
     def unmap_images(self) -> int:
         """Delete the entries of raw images that nobody has, or link them to a rejected item; return their number."""
         owners = self._owners()
@@ -105,3 +131,9 @@ class Erasing:
         if entries:
             self._objects.note(Place.MEDIA_INDEX, "media-index", entries.keys())
         return self._unmapping.delete(entries.values())
+
+
+def _in_json(text: str) -> tuple[bytes, ...]:
+    """Return the forms of a text in JSON, also as a text inside JSON, without the backslashes of its escapes."""
+    forms = (json.dumps(text, ensure_ascii=is_ascii)[1:-1] for is_ascii in (True, False))
+    return tuple(form.replace("\\", "").encode() for form in forms)

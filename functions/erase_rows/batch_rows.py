@@ -122,6 +122,10 @@ class BatchRows:
         media_ids = self._changes.media_ids
         return [self._changes.in_staging(row) if row["media_id"] in media_ids else row for row in rows]
 
+    def changed_in_part(self, row: StagedRow) -> StagedRow:
+        """Change a row of a part."""
+        return self._changed([row])[0]
+
     def _read_staged(self, key: str) -> Staged | None:
         try:
             return unpack(key, self._bucket.get(key))

@@ -32,7 +32,7 @@ def erase(
     work = WorkingObjects(rows.batch_id, changes.erase, bucket, objects)
     work.remove_claims(media_index)
     rows.rewrite()
-    work.rewrite(rows.staged)
+    work.rewrite(rows)
     work.remove_rebuilds()
     _relink_entries(relink, media_index, listed)
     if relink.keys() != changes.relink.keys():

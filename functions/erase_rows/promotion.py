@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from erase_rows.batch_rows import BatchRows, RowChanges
 from erase_rows.counted_objects import CountedObjects
+from erase_rows.working_objects import WorkingObjects
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.media_index import MediaIndex
 from imagelake.lake.parts import StagedRow
@@ -30,9 +31,11 @@ NO_ORIGINAL = {"duplicate_of": None, "duplicate_distance": None, "duplicate_kind
 def promote(changes: FileChanges, bucket: Bucket, objects: CountedObjects, media_index: MediaIndex) -> None:
     """Give the duplicates in a file the images of their owners, then make them the owners."""
     promotion = Promotion(changes, bucket)
-    BatchRows(changes.key, promotion, bucket, objects).rewrite()
+    rows = BatchRows(changes.key, promotion, bucket, objects)
+    rows.rewrite()
     if not promotion.rows:
         raise ObjectMissingError(f"{changes.key} does not exist")
+    WorkingObjects(rows.batch_id, (), bucket, objects).rewrite(rows)
     former = {promotion.rows[one]["raw_sha256"]: owner for one, (owner, _) in changes.promote.items()}
     media_index.own({row["raw_sha256"]: one for one, row in promotion.rows.items()}, instead_of=former)
     # The entries come last, because the search for duplicates finds them by these.

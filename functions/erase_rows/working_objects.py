@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from functools import partial
 
+from erase_rows.batch_rows import BatchRows
 from erase_rows.counted_objects import CountedObjects, Versions
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket, Version, named_if_damaged
 from imagelake.lake.erased_objects import Change, Place, bodies_of
 from imagelake.lake.media_index import CLAIMED, MediaIndex
 from imagelake.lake.open_batches import open_batches
-from imagelake.lake.parts import StagedRow, erased_part
+from imagelake.lake.parts import changed_part
 from imagelake.run.errors import DamagedObjectError, ObjectMissingError
 from imagelake.run.models import PlannedBatch
 
@@ -42,12 +43,12 @@ class WorkingObjects:
             self._objects.note(Place.MEDIA_INDEX, media_id, [media_id])
         self._objects.changed += len(media_index.unclaim(claims, self._batch_id))
 
-    def rewrite(self, staged: Mapping[str, list[StagedRow]]) -> None:
-        """Take erased items from all objects; ``staged`` are the batch's staged rows by the keys of their objects."""
+    def rewrite(self, rows: BatchRows) -> None:
+        """Take erased items from all objects, and from other rows of the batch what they say of erased items."""
+        parts, attempts, plans = (self._find(name) for name in ("parts", "attempts", "plans"))
+        self._objects.rewrite_all(Place.PARTS, parts, "application/octet-stream", partial(self._part, rows))
         if not self._erased:
             return
-        parts, attempts, plans = (self._find(name) for name in ("parts", "attempts", "plans"))
-        self._objects.rewrite_all(Place.PARTS, parts, "application/octet-stream", partial(self._part, staged))
         self._objects.rewrite_all(Place.OPEN_BATCHES, attempts, _JSON, self._attempt)
         marker = self._marker_key(plans)
         is_open = marker is not None and self._bucket.exists(marker)
@@ -72,9 +73,15 @@ class WorkingObjects:
         return self._bucket.all_versions_under(self._prefixes[name])
 
     def _marker_key(self, plans: Versions) -> str | None:
-        """Return the key that the batch's open marker has or had; if it is closed, the plans know its feed."""
+        """Return the key that the batch's open marker has or had; if it is closed, the plans know its feed.
+
+        If its plans have expired, all versions of markers are listed.
+        """
         feed_id = open_batches(self._bucket).get(self._batch_id) or next(self._feed_ids(plans), None)
-        return f"{object_keys.open_prefix(feed_id)}{self._batch_id}.json" if feed_id else None
+        if feed_id:
+            return f"{object_keys.open_prefix(feed_id)}{self._batch_id}.json"
+        name = f"/{self._batch_id}.json"
+        return next((key for key in self._bucket.all_versions_under(object_keys.OPEN) if key.endswith(name)), None)
 
     def _feed_ids(self, plans: Versions) -> Iterator[str]:
         for key, versions in plans.items():
@@ -87,9 +94,10 @@ class WorkingObjects:
         retried_by = part.split("/")[3].removeprefix("retry=")
         return f"{self._prefixes['staged']}{'/' if retried_by else ''}{retried_by}.jsonl"
 
-    def _part(self, staged: Mapping[str, list[StagedRow]], key: str, body: bytes, version: Version) -> Change | None:
+    def _part(self, rows: BatchRows, key: str, body: bytes, version: Version) -> Change | None:
+        staged = rows.staged.get(self._staged_key(key), [])
         try:
-            without = erased_part(key, body, self._erased, staged.get(self._staged_key(key), []))
+            without = changed_part(key, body, self._erased, rows.changed_in_part, staged)
         except DamagedObjectError:
             # Nobody can say of whom its images are. Transform makes them again if the batch is open.
             return Change(None, self._erased)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from find_erased.lists import Lists
+from find_erased.lists import Lists, networks_of
 from find_erased.price import usd_of
 from find_erased.settings import FindErasedSettings
 from imagelake.lake import object_keys
@@ -32,14 +32,16 @@ def find(erasure: Erasure, settings: FindErasedSettings) -> FindErasedResult:
     bucket = Bucket(settings.bucket_name)
     request = bucket.get_model(object_keys.erasure_request(erasure.erasure_id), ErasureRequest)
     lists = Lists(bucket, erasure.erasure_id)
-    if not erasure.dry_run and _runs_from_before(erasure, settings, bucket):
+    suppressed = {} if erasure.dry_run else bucket.get_json(object_keys.erasure_suppressed(erasure.erasure_id))
+    if suppressed and _runs_from_before(suppressed["at"], settings):
         return lists.result(must_wait=True, left=1, counts=_counts(Found(), lists))
 
     objects = FoundObjects(bucket, erasure.erasure_id, erasure.execution_arn)
     listed = suppressions(settings.suppression_table, settings.suppression_key).read()
     search = Search(MediaIndex(settings.image_keys_table), bucket, None if erasure.dry_run else listed)
     found = search.find(request.erase, objects.read_all())
-    lists.add(request.erase, found)
+    found = found.model_copy(update={"networks": networks_of(request.erase, found)})
+    lists.add(found)
     counts = _counts(found, lists)
     if erasure.dry_run:
         return lists.result(must_wait=False, left=search.left, counts=counts)
@@ -49,11 +51,14 @@ def find(erasure: Erasure, settings: FindErasedSettings) -> FindErasedResult:
     left = search.left + _has_old_snapshot(settings, bucket)
     if left and found.searches >= 1 + _ROUNDS:
         raise ErasureIncompleteError(f"after {_ROUNDS} rounds, {left} items or objects are still not erased")
-    objects.write(found if must_wait else found.model_copy(update={"searches": found.searches + 1}))
+    # What is not on the list yet is put there, and the next search waits for runs that did not know it.
+    is_suppressed = found.names_digest == suppressed.get("found", "")
+    objects.write(found if must_wait else found.model_copy(update={"searches": found.searches + is_suppressed}))
     # Otherwise, nobody reads them: the execution waits, or this is its last search.
     if not must_wait and (left or not found.searches):
         lists.write(found)
-    return lists.result(must_wait=must_wait, left=max(left, int(must_wait)), counts=counts)
+    left = max(left, int(must_wait))
+    return lists.result(must_wait=must_wait, left=left, counts=counts, is_suppressed=is_suppressed)
 
 
 def _counts(found: Found, lists: Lists) -> FoundCounts:
@@ -69,9 +74,9 @@ def _counts(found: Found, lists: Lists) -> FoundCounts:
     return counts.model_copy(update={"usd": usd_of(counts)})
 
 
-def _runs_from_before(erasure: Erasure, settings: FindErasedSettings, bucket: Bucket) -> bool:
+def _runs_from_before(at: str, settings: FindErasedSettings) -> bool:
     """Tell if an execution is in progress that began before everything was on the suppression list."""
-    suppressed_at = datetime.fromisoformat(bucket.get_json(object_keys.erasure_suppressed(erasure.erasure_id))["at"])
+    suppressed_at = datetime.fromisoformat(at)
     for arn in (settings.state_machine_arn, settings.rebuild_state_machine_arn):
         with aws_errors("executions in progress"):
             pages = (

@@ -36,9 +36,9 @@ class Lists:
         self.runs = 0
         self.reports: list[ErasedReport] = []
 
-    def add(self, selection: Selection, found: Found) -> None:
+    def add(self, found: Found) -> None:
         """List all days of the networks concerned, and all runs with a report."""
-        for source in sorted(_networks(selection, found)):
+        for source in sorted(found.networks):
             self.days += [ErasedDay(source=source, dt=dt) for dt in sorted(self._days(source))]
         # No id of a run starts with an underscore, and the lake at a glance is in no folder of its own.
         folders = (key.split("/")[1] for key in self._bucket.list("reports/") if key.count("/") > 1)
@@ -61,10 +61,13 @@ class Lists:
         self._write(_DAYS, [day.model_dump() for day in self.days])
         self._write(_REPORTS, [report.model_dump() for report in self.reports])
 
-    def result(self, *, must_wait: bool, left: int, counts: FoundCounts) -> FindErasedResult:
+    def result(
+        self, *, must_wait: bool, left: int, counts: FoundCounts, is_suppressed: bool = False
+    ) -> FindErasedResult:
         """Return the result of the search, with the keys of the lists."""
         return FindErasedResult(
             must_wait=must_wait,
+            is_suppressed=is_suppressed,
             left=left,
             counts=counts,
             promotions_key=self._key(_PROMOTIONS),
@@ -97,11 +100,11 @@ class Lists:
         return object_keys.erasure_list(self._erasure_id, name)
 
 
-def _networks(selection: Selection, found: Found) -> set[str]:
+def networks_of(selection: Selection, found: Found) -> set[str]:
     """Return the networks whose pages can name what is erased."""
     named = {one.source for one in [*selection.authors, *selection.posts]}
-    for media_id in selection.media_ids:
-        # A stream has posts of other networks, whose media ids begin with the name of that network.
+    for media_id in [*selection.media_ids, *found.items]:
+        # A stream can have the same post; its media ids begin with the name of their network.
         named |= {media_id.partition("/")[0], _STREAM}
-    in_files = {match[1] for item in found.items.values() if (match := _SOURCE.search(item.key))}
-    return (named | in_files) & SOURCES.keys()
+    in_files = {match[1] for item in found.items.values() for key in item.keys if (match := _SOURCE.search(key))}
+    return (named | in_files | found.networks) & SOURCES.keys()

@@ -21,13 +21,14 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     settings = SuppressSettings.load()
     erasure, bucket = request.erasure, Bucket(settings.bucket_name)
 
+    names, digest = names_of(request, bucket)
     entries = suppressions(settings.suppression_table, settings.suppression_key).add(
-        names_of(request, bucket),
+        names,
         reason=erasure.reason,
         erasure=erasure.erasure_id,
         since=erasure.started_at.isoformat(timespec="seconds"),
     )
     # This comes last: a run that begins after this time cannot bring anything back.
-    note_time(erasure.erasure_id, bucket)
+    note_time(erasure.erasure_id, bucket, digest)
     logger.info("suppressed", extra={"what": request.what, "entries": entries})
     return SuppressResult(entries=entries).model_dump(mode="json")

@@ -18,6 +18,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
         "erase_images.erasing.THREADS",
         "find_erased.lists.THREADS",
+        "imagelake.lake.erased_objects.THREADS",
         "imagelake.lake.erasure_search.THREADS",
         "imagelake.lake.media_index.THREADS",
         "imagelake.lake.open_items.THREADS",

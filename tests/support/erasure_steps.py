@@ -124,8 +124,7 @@ def erase_rows(lake: Lake, erasure: Erasure) -> None:
         for key, planned in plans.items():
             if object_keys.parquet(planned.batch) == one.key:
                 left = [planned_item for planned_item in planned.items if planned_item.media_id not in one.erase]
-                smaller = planned.model_copy(update={"items": left})
-                lake.bucket.put_json(key, smaller.model_dump(mode="json"))
+                lake.bucket.put_json(key, planned.model_copy(update={"items": left}).model_dump(mode="json"))
 
 
 def _update(media_id: str, expression: str, values: dict[str, Any]) -> None:

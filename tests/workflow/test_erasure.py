@@ -18,8 +18,9 @@ START = "Take Request > Check Request > Is Dry Run?"
 FOUND = f"{START} > Suppress > Find > Must Wait?"
 COPIES = f"{FOUND} > Suppress Copies"
 MAPS = ("Promote Duplicates", "Rewrite Files", "Erase Pages", "Erase Reports")
-AFTER_FIND = f"Suppress Copies > {' > '.join(MAPS)} > Erase Images > Wait For Index"
-ROUND = f"{FOUND} > {AFTER_FIND}"
+AFTER_FIND = f"{' > '.join(MAPS)} > Erase Images > Wait For Index"
+SUPPRESSED = f"{COPIES} > Find > Must Wait?"
+ROUND = f"{SUPPRESSED} > {AFTER_FIND}"
 DONE = "Verify > Anything Left? > Write Receipt > Notify Result"
 BROKEN = "Is Cause JSON? > Read Sentence > Describe Failure > Notify Failure > Erasure Failed"
 BROKEN_BY_AWS = BROKEN.replace("Read Sentence", "Take Whole Error")
@@ -30,7 +31,7 @@ REFUSED = "Imagelake: erasure FAILED, the request is wrong"
 
 def until(map_name: str) -> str:
     """The path to a Map whose child fails."""
-    return f"{COPIES} > {' > '.join(MAPS[: MAPS.index(map_name) + 1])} > {BROKEN_BY_AWS}"
+    return f"{SUPPRESSED} > {' > '.join(MAPS[: MAPS.index(map_name) + 1])} > {BROKEN_BY_AWS}"
 
 
 TOLERANCE = "States.ExceedToleratedFailureThreshold"
@@ -39,7 +40,8 @@ CASES: dict[str, tuple[str, str | None, str | None]] = {
     "Complete": (f"{ROUND} > {DONE} > Erasure Complete", COMPLETE, None),
     "DryRun": (f"{START} > Find > Must Wait? > Write Receipt > Notify Result > Erasure Complete", COMPLETE, None),
     "Waits": (
-        f"{FOUND} > Wait For Runs > Find > Must Wait? > {AFTER_FIND} > {DONE} > Erasure Complete",
+        f"{FOUND} > Wait For Runs > Find > Must Wait? > Suppress Copies > Find > Must Wait? > Wait For Runs"
+        f" > Find > Must Wait? > {AFTER_FIND} > {DONE} > Erasure Complete",
         COMPLETE,
         None,
     ),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import defaultdict
+from collections.abc import Iterable
 
 from pydantic import Field, NonNegativeInt
 
@@ -16,19 +19,26 @@ from imagelake.run.frozen_model import FrozenModel
 class FoundItem(FrozenModel):
     """An item to erase, and the key of its dataset file; ``row`` is ``None`` while its batch is open.
 
-    ``with_copies`` is true if all other items with the same bytes are erased too.
+    ``others`` are the keys for other batches that have planned the item. ``with_copies`` is true if all other items
+    with the same bytes are erased too.
     """
 
     key: str
+    others: set[str] = Field(default_factory=set)
     row: int | None = None
     raw_sha256: str | None = None
     with_copies: bool = False
 
-    def completed_by(self, earlier: FoundItem | None) -> FoundItem:
-        """Keep the bytes that an earlier search knew; a killed erasure may have deleted what says them."""
-        if self.raw_sha256 or earlier is None:
-            return self
-        return self.model_copy(update={"raw_sha256": earlier.raw_sha256})
+    @property
+    def keys(self) -> set[str]:
+        """The keys of all files that have the item or would get it."""
+        return {self.key, *self.others}
+
+    def completed_by(self, known: FoundItem | None, keys: Iterable[str] = ()) -> FoundItem:
+        """Add more batches, and what another search knew; a killed erasure may have deleted what says it."""
+        sha256 = self.raw_sha256 or (known and known.raw_sha256)
+        others = {*self.others, *keys, *(known.keys if known else ())} - {self.key}
+        return self.model_copy(update={"raw_sha256": sha256, "others": others})
 
 
 class Promotion(FrozenModel):
@@ -61,18 +71,20 @@ class Found(FrozenModel):
     with_copies: set[str] = Field(default_factory=set)
     owners: dict[str, str] = Field(default_factory=dict)
     rejected: dict[str, str] = Field(default_factory=dict)
+    # The networks whose pages can name what is erased.
+    networks: set[str] = Field(default_factory=set)
     # The number of complete searches of one execution.
     searches: NonNegativeInt = 0
 
     @property
     def files(self) -> dict[str, list[str]]:
         """The dataset files with rows to erase, by key, with the media ids of these rows."""
-        return self._by_key(is_open=False)
+        return _by_key((one, {item.key}) for one, item in self.items.items() if item.row is not None)
 
     @property
     def open_batches(self) -> dict[str, list[str]]:
-        """The open batches with items to erase, by the keys that their files will have."""
-        return self._by_key(is_open=True)
+        """Other batches with items to erase, by the keys that their files will have or have; most of them are open."""
+        return _by_key((one, item.keys if item.row is None else item.others) for one, item in self.items.items())
 
     @property
     def successors(self) -> dict[str, str]:
@@ -85,13 +97,26 @@ class Found(FrozenModel):
         return {item.raw_sha256 for item in self.items.values() if item.raw_sha256} | self.with_copies
 
     @property
+    def names(self) -> list[tuple[str, str]]:
+        """The kind and the id of everything that must not come back, as the suppression list hashes them."""
+        # A copy names the whole post, as a requested item does; items of an erased post block nothing but themselves.
+        media = [("media" if one.with_copies else "item", media_id) for media_id, one in sorted(self.items.items())]
+        return media + [("image", sha256) for sha256 in sorted(self.with_copies)]
+
+    @property
+    def names_digest(self) -> str:
+        """A digest of the names, which tells if these were put on the suppression list."""
+        return hashlib.sha256(json.dumps(self.names).encode()).hexdigest() if self.names else ""
+
+    @property
     def changes(self) -> list[FileChanges]:
         """The changes of each dataset file."""
         erase: defaultdict[str, list[str]] = defaultdict(list)
         promote: defaultdict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
         relink: defaultdict[str, dict[str, str | None]] = defaultdict(dict)
         for media_id, item in sorted(self.items.items()):
-            erase[item.key].append(media_id)
+            for key in item.keys:
+                erase[key].append(media_id)
         for owner, promotion in sorted(self.promotions.items()):
             promote[promotion.key][promotion.successor] = (owner, promotion.owner_key)
         for media_id, new in sorted(self.relinks.items()):
@@ -103,20 +128,25 @@ class Found(FrozenModel):
         """Add what another execution has found; the next search decides again what becomes of it."""
         return self.model_copy(
             update={
-                "items": {**other.items, **self.items},
+                "items": {
+                    **other.items,
+                    **{one: item.completed_by(other.items.get(one)) for one, item in self.items.items()},
+                },
                 "promotions": {**other.promotions, **self.promotions},
                 "relinks": {**other.relinks, **self.relinks},
                 "raw_images": other.raw_images | self.raw_images,
                 "with_copies": other.with_copies | self.with_copies,
+                "networks": other.networks | self.networks,
             }
         )
 
-    def _by_key(self, *, is_open: bool) -> dict[str, list[str]]:
-        files: defaultdict[str, list[str]] = defaultdict(list)
-        for media_id, item in sorted(self.items.items()):
-            if (item.row is None) == is_open:
-                files[item.key].append(media_id)
-        return dict(files)
+
+def _by_key(found: Iterable[tuple[str, set[str]]]) -> dict[str, list[str]]:
+    files: defaultdict[str, list[str]] = defaultdict(list)
+    for media_id, keys in sorted(found):
+        for key in keys:
+            files[key].append(media_id)
+    return dict(files)
 
 
 class FoundObjects:

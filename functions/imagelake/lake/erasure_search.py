@@ -7,6 +7,7 @@ after that is still in the list, and one that was closed before is in the media 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -50,7 +51,10 @@ class Search:
         """
         before = earlier or Found()
         self._open = open_items(self._bucket)
-        self._planned = planned_items(self._bucket, self._open)
+        self._planned = planned_items(self._bucket)
+        planned: defaultdict[str, set[str]] = defaultdict(set)
+        for one in [*self._open, *self._planned]:
+            planned[one.item.media_id].add(one.key)
         whole = {one: item for one, item in before.items.items() if item.with_copies}
         sha256s = {*selection.sha256, *before.with_copies}
         whole |= self._whole(selection)
@@ -61,11 +65,10 @@ class Search:
             near = self._linked_items(items, {Status.OK}, with_copies=True)
             sha256s |= self._owned(near)
             items |= near | self._copies(near, sha256s)
-        items = {one: item.completed_by(before.items.get(one)) for one, item in items.items()}
+        items = {one: item.completed_by(before.items.get(one), planned.get(one, ())) for one, item in items.items()}
         found = before.model_copy(update={"items": items, "with_copies": sha256s})
         found = self._with_new_originals(self._with_new_owners(found))
-        named = {one.item.media_id for one in [*self._open, *self._planned]}
-        self.left += len(self._media_index.get_many(items).keys() | named & items.keys())
+        self.left += len(self._media_index.get_many(items).keys() | planned.keys() & items.keys())
         return found
 
     def _whole(self, selection: Selection) -> Items:
@@ -104,19 +107,20 @@ class Search:
         return self._items(linked, opened, with_copies=with_copies)
 
     def _items(self, media_ids: Iterable[str], opened: Iterable[OpenItem], *, with_copies: bool = False) -> Items:
-        finished = self._finished(media_ids)
-        return {
-            one.item.media_id: FoundItem(key=one.key, raw_sha256=one.raw_sha256, with_copies=with_copies)
-            for one in opened
-        } | {
-            media_id: FoundItem(
+        items: Items = {}
+        for one in opened:
+            media_id = one.item.media_id
+            item = FoundItem(key=one.key, raw_sha256=one.raw_sha256, with_copies=with_copies)
+            items[media_id] = item.completed_by(items.get(media_id))
+        for media_id, entry in self._finished(media_ids).items():
+            item = FoundItem(
                 key=entry["processed_key"],
                 row=int(entry["row"]),
                 raw_sha256=entry.get("raw_sha256"),
                 with_copies=with_copies,
             )
-            for media_id, entry in finished.items()
-        }
+            items[media_id] = item.completed_by(items.get(media_id))
+        return items
 
     def _owned(self, items: Items) -> set[str]:
         """Return the SHA-256 of each raw image that one of these items owns, or that has no owner yet."""
@@ -152,7 +156,11 @@ class Search:
         with ThreadPoolExecutor(THREADS) as pool:
             exist = dict(zip(unneeded, pool.map(self._bucket.exists, unneeded), strict=True))
         # What was found earlier may not be complete: an image that is gone can have older versions.
-        earlier = {owner: one for owner, one in found.promotions.items() if one.successor not in items}
+        earlier = {
+            owner: one
+            for owner, one in found.promotions.items()
+            if self._is_still_new_owner(one.successor, owner, items, owners)
+        }
         raw_images = {key for key in unneeded if exist[key] or key in found.raw_images}
         self.left += len(promotions) + len(rejected) + sum(exist.values())
         return found.model_copy(
@@ -173,6 +181,13 @@ class Search:
         ]
         return min(remaining)[1] if remaining else None
 
+    def _is_still_new_owner(self, media_id: str, owner: str, erased: Items, owners: Mapping[str, str]) -> bool:
+        """Tell if an item that an earlier search chose has the image of an owner, or can still get it."""
+        entry = self._finished([media_id]).get(media_id)
+        if entry is None or media_id in erased or self._is_listed(media_id, entry):
+            return False
+        return entry.get("duplicate_of") == owner or owners.get(entry.get("raw_sha256", "")) == media_id
+
     def _is_listed(self, media_id: str, entry: Entry) -> bool:
         return self._listed.has_media(media_id) or self._listed.has_image(entry.get("raw_sha256"))
 
@@ -189,7 +204,11 @@ class Search:
                 if one not in items and successors.get(erased) != one:
                     relinks[one] = Relink(key=entry["processed_key"], original=successors.get(erased))
         self.left += len(relinks)
-        earlier = {one: new for one, new in found.relinks.items() if one not in items and new.original not in items}
+        earlier = {
+            one: new
+            for one, new in found.relinks.items()
+            if one not in items and new.original not in items and not self._listed.has_media(new.original or "")
+        }
         return found.model_copy(update={"relinks": earlier | relinks})
 
     def _linked(self, originals: Iterable[str]) -> list[str]:

@@ -33,6 +33,7 @@ _KEYS_PER_CALL = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIRef
 _GET_TRIES = 8
 # Two such ids and the rest of an entry stay below 1 KB, unless its media id is very long.
 _MAX_INDEXED_BYTES = 128
+_DIGEST = "sha256-"
 
 _to_dynamo = TypeSerializer().serialize
 _from_dynamo = TypeDeserializer().deserialize
@@ -335,8 +336,13 @@ def post_key(post_id: str) -> str:
 
 
 def _short(text: str) -> str:
-    """Return an id as it is, or its digest if an entry with it could be larger than one write unit, 1 KB."""
-    return text if len(text.encode()) <= _MAX_INDEXED_BYTES else f"sha256-{hashlib.sha256(text.encode()).hexdigest()}"
+    """Return an id as it is, or its digest if an entry with it could be larger than one write unit, 1 KB.
+
+    An id that looks like a digest is digested too: it could be that of another id.
+    """
+    if len(text.encode()) <= _MAX_INDEXED_BYTES and not text.startswith(_DIGEST):
+        return text
+    return f"{_DIGEST}{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def raw_image_id(sha256: str) -> str:

@@ -15,6 +15,8 @@ from imagelake.run.models import Batch, Run
 # The folder of all open markers, and that of all plans.
 OPEN = "open/"
 PLANS = "work/plans/"
+# What failed batches and the maps of runs have left, with messages that can name media items.
+MESSAGES = ("work/failed-batches/", "work/results/")
 # Stream records that Lambda has given up, in folders by mapping, shard, year, month and day.
 # https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
 DISCARDED_RECORDS = "aws/lambda/"
@@ -26,6 +28,13 @@ COVERAGE = "lake/coverage/"
 GLANCE = "reports/_glance.json"
 GLANCE_PAGE = "reports/index.html"
 _PARQUET = re.compile(r"lake/images/source=(?P<source>[^/]+)/dt=(?P<dt>[^/]+)/(?P<batch_id>[^/.]+)\.parquet")
+
+
+def erased_prefixes(networks: Iterable[str]) -> list[str]:
+    """Name the folders whose objects an erasure reads, because they can name what it erases."""
+    of_network = [f"{folder}/source={network}/" for network in sorted(networks) for folder in ("raw/posts", "rejects")]
+    work = [f"work/{name}/" for name in ("plans", "staged", "parts", "attempts", "stream")]
+    return [*of_network, *work, *MESSAGES, OPEN, DISCARDED_RECORDS, "reports/", "lake/runs/", "lake/coverage/"]
 
 
 def batch_id(feed_id: str, dt: str, media_ids: Iterable[str]) -> str:

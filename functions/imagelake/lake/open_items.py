@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import chain
 from typing import NamedTuple
 
 from imagelake.lake import object_keys
@@ -34,21 +35,33 @@ def open_items(bucket: Bucket) -> list[OpenItem]:
         return [item for items in found for item in items]
 
 
-def planned_items(bucket: Bucket, opened: Collection[OpenItem]) -> list[OpenItem]:
-    """Read the items in the plans of batches that are not open.
+def planned_items(bucket: Bucket) -> list[OpenItem]:
+    """Read the items in all versions of plans and open markers.
 
-    A run that planned an item before it was suppressed may have closed its batch since then, without an entry for it.
+    A run that planned an item before it was suppressed may have closed its batch since then, without an entry for it:
+    another batch had claimed the item, or the item was suppressed. The marker of a closed batch is an older version.
     """
-    files = {one.key for one in opened}
+    versions = (bucket.all_versions_under(prefix) for prefix in (object_keys.PLANS, object_keys.OPEN))
+    # Marker and plan of a batch are mostly the same, so each body is read once.
+    bodies = {
+        etag: (key, version_id)
+        for key, found in chain.from_iterable(one.items() for one in versions)
+        for version_id, etag in found.items()
+        if etag is not None
+    }
     with ThreadPoolExecutor(THREADS) as pool:
-        plans = pool.map(lambda key: _plan(bucket, key), bucket.list(object_keys.PLANS))
-        found = [(object_keys.parquet(plan.batch), plan) for plan in plans if plan is not None]
-    return [OpenItem(item, file, None, None, None) for file, plan in found if file not in files for item in plan.items]
+        plans = pool.map(lambda place: _plan(bucket, *place), bodies.values())
+        return [
+            OpenItem(item, object_keys.parquet(plan.batch), None, None, None)
+            for plan in plans
+            if plan is not None
+            for item in plan.items
+        ]
 
 
-def _plan(bucket: Bucket, key: str) -> PlannedBatch | None:
-    with suppress(ObjectMissingError, DamagedObjectError):
-        return bucket.get_model(key, PlannedBatch)
+def _plan(bucket: Bucket, key: str, version_id: str) -> PlannedBatch | None:
+    with suppress(ObjectMissingError, ValueError):
+        return PlannedBatch.model_validate_json(bucket.get_old(key, version_id))
     return None
 
 

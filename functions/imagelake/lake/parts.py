@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import NamedTuple, TypedDict
@@ -135,22 +135,27 @@ class Parts:
         return _check(image, key, self._bucket.get_range(key, image["offset"], image["length"]))
 
 
-def erased_part(key: str, body: bytes, media_ids: Container[str], staged: Iterable[StagedRow]) -> bytes | None:
-    """Make a part without the rows of these items; return ``None`` if it has none of them.
+def changed_part(
+    key: str, body: bytes, erased: Container[str], change: Callable[[StagedRow], StagedRow], staged: Iterable[StagedRow]
+) -> bytes | None:
+    """Make a part without the rows of erased items, and change its other rows; return ``None`` if it stays the same.
 
     Zeros take the place of all bytes that no other row needs, so the others keep their places. ``staged`` are rows of
     the batch that may need bytes of this part too.
     """
     rows, images = _unpack(key, body)
-    kept = [row for row in rows if row["media_id"] not in media_ids]
-    if len(kept) == len(rows):
+    kept = [row for row in rows if row["media_id"] not in erased]
+    changed = [change(row) for row in kept]
+    if changed == rows:
         return None
+    if len(kept) == len(rows):
+        return _pack(changed, bytearray(images))
     number = int(key.rpartition("/")[2])
     remaining = bytearray(len(images))
     for place in (place for row in (*kept, *staged) for place in _places(row) if place["part"] == number):
         end = place["offset"] + place["length"]
         remaining[place["offset"] : end] = _cut(place, images)
-    return _pack(kept, remaining)
+    return _pack(changed, remaining)
 
 
 def _places(row: StagedRow) -> list[Slice]:

@@ -190,11 +190,13 @@ class ErasureCall(FrozenModel):
 class FindErasedResult(FrozenModel):
     """The result of one search.
 
-    ``must_wait`` is true while a run is in progress that began before the suppression. ``left`` is the number of items,
+    ``must_wait`` is true while a run is in progress that began before the suppression. ``is_suppressed`` is true if
+    everything that was found was on the suppression list before that time. ``left`` is the number of items,
     open batches and raw images that are not erased yet. The keys are those of lists for the Distributed Maps.
     """
 
     must_wait: bool
+    is_suppressed: bool = False
     left: NonNegativeInt
     counts: FoundCounts
     promotions_key: str

@@ -354,6 +354,12 @@ def run_erasures(deployed: Deployed, planned: PlannedBatch, bucket: Bucket) -> N
         object_keys.HASH_LOG_SNAPSHOT,
     ):
         bucket.put(key, b"damaged", "application/octet-stream")
+    for prefix in object_keys.erased_prefixes(["stream"]):
+        # A delete marker: only older versions are left.
+        bucket.put(f"{prefix}older", b"older", "text/plain")
+        bucket.delete(f"{prefix}older")
+    for prefix in object_keys.MESSAGES:
+        bucket.put_json(f"{prefix}run/a.json", {"message": shown["duplicate_of"]})
     author_id = planned.items[0].author_id
     bookmark = {"feed_id": "bluesky-1", "newest_id": f"at://{author_id}/1", "newest_at": "2026-11-20T00:00:00.000000Z"}
     tables.put_item(

@@ -56,6 +56,7 @@ def stack(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare(lake)
     # AWS in memory breaks if it lists versions while another thread deletes one.
     monkeypatch.setattr("erase_images.erasing.THREADS", 1)
+    monkeypatch.setattr("imagelake.lake.erased_objects.THREADS", 1)
 
 
 def media_id(name: str) -> str:
@@ -277,9 +278,10 @@ class TestBesideOthers:
     def test_index_that_is_late_leaves_work_for_the_next_round(
         self, lake: Lake, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        planned = close(lake, shown("one"), shown("late", sha256=OTHER))
-        # While there is a plan, the search finds the item by it.
-        lake.bucket.delete(object_keys.planned_batch(planned.batch))
+        close(lake, shown("one"), shown("late", sha256=OTHER))
+        # Plan and marker have expired, so only the index knows the item.
+        for folder in (object_keys.PLANS, object_keys.OPEN):
+            lake.bucket.delete_folder(folder)
         of_author = MediaIndex.of_author
         late = [media_id("late")]
         monkeypatch.setattr(
@@ -490,3 +492,73 @@ def test_killed_after_a_change_it_still_has_the_note(
             call("erase_images", erasure=erasure)
     keys = lake.bucket.list(object_keys.erasure_notes(erasure["erasure_id"]))
     assert place in {lake.bucket.get_json(key)["place"] for key in keys}
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "raw/posts/source=bluesky/dt=2026-04-01/run/feed-00000.json.gz",
+        "rejects/source=bluesky/dt=2026-04-01/run-feed.jsonl",
+        "rejects/source=x/dt=2026-04-01/run-feed.jsonl",
+        "work/stream/stream-2026-04-01-ab.json",
+        "work/parts/b/retry=/00000",
+        "aws/lambda/0d3c/shardId-000000000006/2026/04/09/ab",
+        "reports/daily-1/failures/feed.jsonl",
+        "reports/daily-1/index.html",
+        "open/feed/b.json",
+        "lake/coverage/dt=2026-04-01/daily-1.json.gz",
+    ],
+)
+def test_older_version_of_an_object_without_anything_to_erase(lake: Lake, key: str, is_deleted: bool) -> None:
+    """The pipeline wrote the object again without the person, or it has expired, before the erasure read it."""
+    plan = keep_plan(lake, planned_of(shown("other", CAROL, OTHER), dt="2026-04-05"))
+    lake.bucket.put(key, b"bob's words", "text/plain")
+    lake.bucket.put(key, plan.model_dump_json().encode(), "text/plain")
+    if is_deleted:
+        lake.bucket.delete(key)
+    erasure = check(authors=[name(BOB), {"source": "x", "author_id": "7"}])
+    assert erase(lake, erasure)["left"] == 0
+    assert len(lake.bucket.all_versions(key)) == int(not is_deleted)
+    assert is_deleted or lake.bucket.get(key) == plan.model_dump_json().encode()
+
+
+@pytest.mark.parametrize(
+    "key", ["rejects/source=rss/dt=2026-04-01/r.jsonl", "raw/images/ab/ab", "lake/images/a.parquet", "erasures/e.json"]
+)
+def test_older_versions_of_what_cannot_name_the_person_stay(lake: Lake, key: str) -> None:
+    for body in (b"one", b"two"):
+        lake.bucket.put(key, body, "text/plain")
+    erase(lake, check(authors=[name(BOB)]))
+    assert len(lake.bucket.all_versions(key)) == 2
+
+
+@pytest.mark.parametrize("key", ["work/failed-batches/run/b.json", "work/results/run/feed/m/SUCCEEDED_0.json"])
+@pytest.mark.parametrize("id_of_post", ["one", 'o"n\\e', "ö/1"])
+def test_messages_that_name_an_item(lake: Lake, key: str, id_of_post: str) -> None:
+    """A message of an error can name items; the results of a map have the outputs as texts of JSON inside JSON."""
+    close(lake, shown(id_of_post))
+    others = key.replace("run", "other")
+    for place, one in ((key, media_id(id_of_post)), (others, media_id("x"))):
+        inner = json.dumps({"error": "E", "message": f"batch: {one} is ok in its row"})
+        lake.bucket.put_json(place, {"Output": inner} if "results" in key else json.loads(inner))
+    assert erase(lake, check(authors=[name(ALICE)]))["left"] == 0
+    assert lake.bucket.all_versions(key) == {}
+    assert lake.bucket.exists(others)
+
+
+@pytest.mark.parametrize("erase_what", [{"posts": [name(ALICE, post_id="one")]}, {"media_ids": [item("one").media_id]}])
+@pytest.mark.parametrize("has_copy", [True, False])
+def test_same_request_releases_the_image_of_an_erasure_that_was_given_up(
+    lake: Lake, erase_what: dict[str, Any], has_copy: bool
+) -> None:
+    """The execution was killed after Find, and its working objects have expired."""
+    close(lake, shown("one"), *([copy_of("one", "two", BOB)] if has_copy else []))
+    first = check("first", **erase_what)
+    call("suppress", erasure=first, what="request")
+    find(first)
+    lake.bucket.delete_folder(object_keys.erasure_prefix(first["erasure_id"]))
+    with pytest.raises(StorageUnavailableError):
+        lake.media_index.own({SHA256: media_id("new")})
+    assert erase(lake, check("again", **erase_what))["left"] == 0
+    assert lake.media_index.own({SHA256: media_id("new")}) == {SHA256: media_id("two" if has_copy else "new")}

@@ -235,6 +235,44 @@ def test_part_keeps_the_places_of_the_others(lake: Lake) -> None:
     assert staged_rows(lake, planned)[1:] == rows
 
 
+@pytest.mark.parametrize("original", [item("other").media_id, None])
+@pytest.mark.parametrize("also_erased", [[], ["gone"]])
+@pytest.mark.parametrize("kind", ["bytes", "crop"])
+def test_parts_name_no_erased_original(lake: Lake, original: str | None, also_erased: list[str], kind: str) -> None:
+    """The original is in another batch or in this one; a part says of each row whose duplicate it is."""
+    keep_versions()
+    lake.suppress(("media", GONE))
+    near = result(item("two"), duplicate_of=GONE, duplicate_kind=kind, duplicate_distance=3)
+    linked = copy_of(of_bob("gone"), "two") if kind == "bytes" else near
+    planned = close(lake, of_bob("gone"), linked, result(item("one"), tensor=b"numbers"))
+    before = staged_rows(lake, planned)
+    key, two = object_keys.parquet(planned.batch), item("two").media_id
+    erased = [item(name).media_id for name in also_erased]
+    erase_rows(lake, "erase", FileChanges(key=key, erase=erased, relink={two: original}))
+    part = Parts(lake.bucket, planned.batch).read(0)
+    assert (part.damaged, part.rows[two]["duplicate_of"]) == ([], original)
+    assert staged_rows(lake, planned)[2] == before[2]
+    if also_erased:
+        assert traces(GONE) == set()
+    erase_rows(lake, "erase", FileChanges(key=key, erase=erased, relink={two: original}))
+    assert Parts(lake.bucket, planned.batch).read(0) == part
+
+
+def test_part_of_a_promoted_duplicate_does_not_name_the_former_owner(lake: Lake) -> None:
+    keep_versions()
+    owner = close(lake, of_bob("gone"))
+    planned = close(lake, copy_of(of_bob("gone"), "two"), result(item("one")), dt="2026-04-02")
+    two = item("two").media_id
+    changes = FileChanges(
+        key=object_keys.parquet(planned.batch), promote={two: (GONE, object_keys.parquet(owner.batch))}
+    )
+    for _ in range(2):
+        erase_rows(lake, "promote", changes)
+        part = Parts(lake.bucket, planned.batch).read(0)
+        assert (part.damaged, part.rows[two]["duplicate_of"]) == ([], None)
+        assert {key for key in traces(GONE) if planned.batch.batch_id in key} == set()
+
+
 def test_part_keeps_bytes_that_only_staged_rows_name(lake: Lake) -> None:
     planned = plan(item("gone"), item("one"))
     keep_rows(lake, planned, of_bob("gone"), result(item("one"), tensor=b"first"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 from typing import Any
 
@@ -29,6 +30,8 @@ from tests.support.erasure_steps import (
     check,
     close,
     copy_of,
+    erase,
+    erase_rows,
     find,
     name,
     own_images,
@@ -96,6 +99,27 @@ class TestWaiting:
         self.run()
         call("suppress", erasure=erasure, what="found")
         assert call("find_erased", erasure=erasure)["must_wait"] is True
+
+    @pytest.mark.parametrize(
+        "erase", [{"authors": [name(ALICE)]}, {"sha256": [SHA256]}, {"media_ids": [media_id("one")]}]
+    )
+    def test_run_that_began_before_the_copies_were_suppressed(self, lake: Lake, erase: dict[str, Any]) -> None:
+        """It may have read a list without the copies, and stores their posts after the pages were erased."""
+        close(lake, shown("one"), copy_of("one", "two", BOB))
+        erasure = suppressed(**erase)
+        suppressed_at(lake, erasure, timedelta(hours=1))
+        run = self.run()
+        assert find(erasure)["is_suppressed"] is False
+        call("suppress", erasure=erasure, what="found")
+        assert call("find_erased", erasure=erasure)["must_wait"] is True
+        client("stepfunctions").stop_execution(executionArn=run)
+        found = call("find_erased", erasure=erasure)
+        assert (found["must_wait"], found["is_suppressed"]) == (False, True)
+        close(lake, copy_of("one", "three", CAROL), dt="2026-04-03")
+        assert call("find_erased", erasure=erasure)["is_suppressed"] is ("media_ids" in erase)
+
+    def test_nothing_found_needs_no_more_waiting(self, lake: Lake) -> None:
+        assert find(suppressed(authors=[name(BOB)]))["is_suppressed"] is True
 
     def test_rebuild_from_before(self, lake: Lake) -> None:
         self.run(REBUILD)
@@ -182,6 +206,48 @@ class TestChanges:
         close(lake, shown("one"))
         open_batch(lake, shown("two", sha256=OTHER))
         assert find(suppressed(**erase))["counts"]["items"] == 0
+
+    @pytest.mark.parametrize("has_other_copy", [True, False])
+    def test_duplicate_that_another_erasure_has_erased_since_the_last_search_takes_no_place(
+        self, lake: Lake, has_other_copy: bool
+    ) -> None:
+        """The first search chose Bob's duplicate. Until the next one, all of Bob is erased."""
+        close(lake, shown("one"), copy_of("one", "a", BOB), shown("near", BOB, OTHER, duplicate_of=media_id("one")))
+        if has_other_copy:
+            close(lake, copy_of("one", "b", CAROL), dt="2026-04-02")
+        close(lake, shown("near-of-carol", CAROL, "ef" * 32, duplicate_of=media_id("one")), dt="2026-04-03")
+        erasure = suppressed(posts=[name(ALICE, post_id="one")])
+        find(erasure)
+        assert found_by(lake, erasure).successors == {media_id("one"): media_id("a")}
+        assert erase(lake, suppressed("bob", authors=[name(BOB)]))["left"] == 0
+        for execution in (erasure, suppressed("again", posts=[name(ALICE, post_id="one")])):
+            find(execution)
+            found = found_by(lake, execution)
+            assert found.successors == ({media_id("one"): media_id("b")} if has_other_copy else {})
+            assert media_id("a") not in [one.original for one in found.relinks.values()]
+            assert found.raw_images == (set() if has_other_copy else {object_keys.raw_image(SHA256)})
+
+    @pytest.mark.parametrize("length", [129, 200, 500])
+    def test_id_that_is_the_digest_of_another_one_names_nobody_else(self, lake: Lake, length: int) -> None:
+        """The index has digests of long ids, and any text can be the id of an author or of a post."""
+        long = "v" * length
+        digest = f"sha256-{hashlib.sha256(long.encode()).hexdigest()}"
+        close(lake, shown("one", author_id=long))
+        close(lake, shown(long, BOB, OTHER), dt="2026-04-02")
+        wrong = suppressed(authors=[name(digest)], posts=[name(BOB, post_id=digest)])
+        assert find(wrong)["counts"]["items"] == 0
+        right = suppressed(authors=[name(long)], posts=[name(BOB, post_id=long)])
+        assert find(right)["counts"]["items"] == 2
+        close(lake, shown("two", author_id=digest, sha256="ef" * 32), dt="2026-04-03")
+        assert find(wrong)["counts"]["items"] == 1
+
+    def test_duplicate_that_has_the_image_already_stays_the_new_original(self, lake: Lake) -> None:
+        close(lake, shown("one"), copy_of("one", "a", BOB), copy_of("one", "b", CAROL))
+        erasure = suppressed(posts=[name(ALICE, post_id="one")])
+        find(erasure)
+        erase_rows(lake, erasure)
+        find(erasure)
+        assert found_by(lake, erasure).successors == {media_id("one"): media_id("a")}
 
     def test_duplicate_that_another_erasure_erases_takes_no_place(self, lake: Lake) -> None:
         close(lake, shown("one"), copy_of("one", "a", BOB), copy_of("one", "b", CAROL))
@@ -291,6 +357,7 @@ class TestTries:
         close(lake, shown("one"))
         erasure = suppressed(authors=[name(ALICE)])
         assert call("find_erased", erasure=erasure)["must_wait"]
+        call("suppress", erasure=erasure, what="found")
         for _ in range(6):
             assert call("find_erased", erasure=erasure)["left"]
         with pytest.raises(ErasureIncompleteError) as caught:
@@ -344,6 +411,17 @@ class TestLists:
         assert self.lists(lake, self.found(sha256=[SHA256]))[0][0] == "bluesky 2026-04-01"
         of_media = self.lists(lake, self.found(media_ids=["x/3_1"]))[0]
         assert of_media == ["stream 2026-04-07", "stream 2026-04-08", "stream 2026-04-09", "x 2026-04-01"]
+
+    @pytest.mark.parametrize(
+        "erase",
+        [{"authors": [name(ALICE)]}, {"posts": [name(ALICE, post_id="one")]}, {"media_ids": [media_id("one")]}],
+    )
+    def test_days_of_the_stream_that_can_have_the_same_post(self, lake: Lake, erase: dict[str, Any]) -> None:
+        """A producer may send a post of another network, with that network's media id."""
+        self.fill(lake)
+        close(lake, shown("one"))
+        days = self.lists(lake, self.found(**erase))[0]
+        assert [day for day in days if day.startswith("stream")] == [f"stream 2026-04-0{day}" for day in (7, 8, 9)]
 
     def found(self, **erase: Any) -> Erasure:
         erasure = suppressed(**erase)

@@ -16,6 +16,7 @@ from imagelake.run.models import PlannedBatch
 from imagelake.run.posts import Item
 from tests.support.factories import Context, event, item, keep_file, keep_plan, plan, result
 from tests.support.fake_lake import Lake
+from tests.support.row_erasures import keep_versions
 
 ALICE, BOB = "did:plc:alice", "did:plc:bob"
 SHA256 = "ab" * 32
@@ -181,3 +182,35 @@ def test_plan_of_a_batch_that_was_closed_without_an_entry_is_found(lake: Lake, s
 def test_damaged_plan_of_a_closed_batch_is_passed_over(lake: Lake) -> None:
     lake.bucket.put("work/plans/damaged.json", b"{", "application/json")
     assert search(lake, authors=[name(BOB)]).items == {}
+
+
+OF_BOB = [{"authors": [name(BOB)]}, {"posts": [name(BOB, post_id="two")]}, {"media_ids": media_ids("two")}]
+
+
+@pytest.mark.parametrize("selection", OF_BOB)
+def test_all_batches_that_planned_an_item_are_found_at_once(lake: Lake, selection: dict[str, Any]) -> None:
+    """A post that several feeds list is in the plans of all of them, and one of them claims it."""
+    closed = close(lake, shown("one"), shown("two", BOB))
+    others = [keep_plan(lake, plan(item("two", author_id=BOB), item(f"x{n}"), feed_id=f"feed-{n}")) for n in range(8)]
+    lake.bucket.delete(object_keys.open_batch(others[0].batch))
+    found = search(lake, **selection)
+    keys = {object_keys.parquet(one.batch) for one in others}
+    assert found.files == {object_keys.parquet(closed.batch): media_ids("two")}
+    assert found.open_batches == dict.fromkeys(keys, media_ids("two"))
+    assert {one.key for one in found.changes if one.erase} == {object_keys.parquet(closed.batch), *keys}
+
+
+@pytest.mark.parametrize("selection", [*OF_BOB, {"sha256": [SHA256]}])
+@pytest.mark.parametrize("is_expired", [True, False])
+def test_older_versions_of_plans_and_markers_are_found(lake: Lake, selection: dict[str, Any], is_expired: bool) -> None:
+    """A plan expires after 14 days, and a marker goes when its batch is closed; then both are older versions."""
+    keep_versions()
+    close(lake, shown("two", BOB))
+    other = keep_plan(lake, plan(item("two", author_id=BOB), item("y"), feed_id="another"))
+    smaller = other.model_copy(update={"items": other.items[1:]})
+    for key in (object_keys.planned_batch(other.batch), object_keys.open_batch(other.batch)):
+        lake.bucket.put_json(key, smaller.model_dump(mode="json"))
+        if is_expired:
+            lake.bucket.delete(key)
+    found = search(lake, **selection)
+    assert found.open_batches == {object_keys.parquet(other.batch): media_ids("two")}
