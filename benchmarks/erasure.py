@@ -38,7 +38,7 @@ import erase_pages.app
 import write_parquet.app
 from imagelake.lake import object_keys
 from imagelake.lake.hash_log import HASHES, Entry
-from imagelake.lake.media_index import author_key, post_key
+from imagelake.lake.index_keys import author_key, post_key
 from imagelake.lake.parts import Parts
 from imagelake.lake.rows import image_file
 from imagelake.lake.staging import Staging

@@ -17,7 +17,8 @@ from imagelake.lake.bucket import Bucket
 from imagelake.lake.erased_objects import ErasedObjects, Place
 from imagelake.lake.erasure_found import FoundObjects
 from imagelake.lake.hash_log import HashLog
-from imagelake.lake.media_index import MediaIndex, raw_image_id
+from imagelake.lake.index_keys import raw_image_id
+from imagelake.lake.media_index import MediaIndex
 from imagelake.lake.suppression import suppressions
 from imagelake.lake.unmapping import Unmapping
 from imagelake.run.aws import THREADS

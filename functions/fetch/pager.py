@@ -128,8 +128,7 @@ class Pager:
         response, page = answer
         self._refuse_long_cursor(page)
         progress = progress.model_copy(update={"calls": progress.calls + 1})
-        new = self._count_new(page, bookmark, progress)
-        if self._is_full(progress) and new:
+        if (new := self._count_new(page, bookmark, progress)) and self._is_full(progress):
             # The limit was reached before, so this page only shows that there are more new posts. It is not kept.
             return stopped(progress, Stop.POSTS)
         suppressed = self._keep(response, page, progress.pages)

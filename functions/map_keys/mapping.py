@@ -7,7 +7,8 @@ from contextlib import suppress
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket, named_if_damaged
 from imagelake.lake.index_entries import outcome_of
-from imagelake.lake.media_index import MediaIndex, author_key, post_key
+from imagelake.lake.index_keys import author_key, post_key
+from imagelake.lake.media_index import MediaIndex
 from imagelake.lake.rows import Status, planned_rows, select
 from imagelake.lake.staging import Staging
 from imagelake.run.errors import ObjectMissingError

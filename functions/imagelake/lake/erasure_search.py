@@ -16,7 +16,8 @@ from typing import Any
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.erasure_found import Found, FoundItem, Promotion, Relink
-from imagelake.lake.media_index import MediaIndex, raw_image_id
+from imagelake.lake.index_keys import raw_image_id
+from imagelake.lake.media_index import MediaIndex
 from imagelake.lake.open_items import OpenItem, open_items, planned_items
 from imagelake.lake.rows import Status
 from imagelake.lake.suppression import SuppressionList, hash_of

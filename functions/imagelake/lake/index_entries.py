@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from imagelake.lake.media_index import raw_image_id
+from imagelake.lake.index_keys import raw_image_id
 from imagelake.lake.parts import StagedRow
 from imagelake.lake.rows import Status
 

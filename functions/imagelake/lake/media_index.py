@@ -6,7 +6,6 @@ later replaces each claim by the complete entry. A claim belongs to an open batc
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -15,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
+from imagelake.lake.index_keys import author_key, post_key, raw_image_id
 from imagelake.lake.rows import Status
 from imagelake.run.aws import THREADS, aws_errors, client
 from imagelake.run.errors import ReconciliationError, StorageUnavailableError
 from imagelake.run.models import Batch
-from imagelake.run.posts import RAW_IMAGE_ID
 from imagelake.run.retries import attempts
 
 if TYPE_CHECKING:
@@ -31,9 +30,6 @@ CLAIMED = "claimed"
 HELD, REJECTED, ERASING = "held", "rejected", "erasing"
 _KEYS_PER_CALL = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 _GET_TRIES = 8
-# Two such ids and the rest of an entry stay below 1 KB, unless its media id is very long.
-_MAX_INDEXED_BYTES = 128
-_DIGEST = "sha256-"
 
 _to_dynamo = TypeSerializer().serialize
 _from_dynamo = TypeDeserializer().deserialize
@@ -323,31 +319,6 @@ class MediaIndex:
 def is_of(entry: Mapping[str, Any], batch: Batch) -> bool:
     """Return whether an entry is of this batch, and not of a retry of it, or of this retry."""
     return bool(entry["batch_id"] == batch.batch_id) and entry.get("retried_by", "") == batch.retried_by
-
-
-def author_key(source: str, author_id: str) -> str:
-    """Return the key of an author in the index ``by-author``; ids of different networks never meet."""
-    return f"{source}#{_short(author_id)}"
-
-
-def post_key(post_id: str) -> str:
-    """Return the sort key of a post in the index ``by-author``."""
-    return _short(post_id)
-
-
-def _short(text: str) -> str:
-    """Return an id as it is, or its digest if an entry with it could be larger than one write unit, 1 KB.
-
-    An id that looks like a digest is digested too: it could be that of another id.
-    """
-    if len(text.encode()) <= _MAX_INDEXED_BYTES and not text.startswith(_DIGEST):
-        return text
-    return f"{_DIGEST}{hashlib.sha256(text.encode()).hexdigest()}"
-
-
-def raw_image_id(sha256: str) -> str:
-    """Return the key of a raw image's entry; no media id is equal to it."""
-    return f"{RAW_IMAGE_ID}{sha256}"
 
 
 def _groups(values: Iterable[str], size: int) -> Iterator[list[str]]:

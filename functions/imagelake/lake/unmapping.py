@@ -12,7 +12,8 @@ from typing import Any
 from boto3.dynamodb.types import TypeSerializer
 from botocore.exceptions import ClientError
 
-from imagelake.lake.media_index import ERASING, REJECTED, raw_image_id
+from imagelake.lake.index_keys import raw_image_id
+from imagelake.lake.media_index import ERASING, REJECTED
 from imagelake.run.aws import THREADS, aws_errors, client
 
 # An entry is deleted only if these are as they were read: the first two of a media item, the others of a raw image.

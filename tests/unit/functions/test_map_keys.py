@@ -9,7 +9,7 @@ import pytest
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.dataset_file import write_file
-from imagelake.lake.media_index import author_key
+from imagelake.lake.index_keys import author_key
 from imagelake.lake.parts import StagedRow
 from imagelake.lake.rows import Row, Status, tombstone
 from imagelake.lake.staging import Staging
