@@ -13,8 +13,6 @@ _HISTORY_DAYS = 90
 _TRACE_DAYS = 30
 # The template sets it for the stream.
 _STREAM_DAYS = 1
-# Objects under work/ expire after 14 days, and their last version 30 days later.
-_WORK_DAYS = 44
 # https://docs.aws.amazon.com/athena/latest/ug/managed-results.html
 _RESULT_DAYS = 1
 
@@ -32,7 +30,6 @@ def remaining(now: datetime, settings: WriteReceiptSettings) -> list[Remaining]:
         "Point-in-time recovery of the tables": settings.point_in_time_recovery_days,
         "Log lines from before the erasure": settings.log_retention_days,
         "Histories of executions, with the request of this erasure": _HISTORY_DAYS,
-        "Messages of failed batches, which can have ids of media items": _WORK_DAYS,
         "Traces": _TRACE_DAYS,
         "Records of the stream": _STREAM_DAYS,
         "Results of Athena's queries in the stack's work group": _RESULT_DAYS,
