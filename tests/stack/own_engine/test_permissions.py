@@ -49,7 +49,7 @@ s3:PutObject
     Bucket/aws/lambda/* IngestStream
     Bucket/hash-log/* Transform
 s3:ListBucket
-    Bucket IngestStream MapKeys Reconcile Report WriteParquet Suppress EraseImages
+    Bucket IngestStream MapKeys Reconcile Report WriteParquet Suppress
 secretsmanager:GetSecretValue
     imagelake/facebook-?????? Fetch Transform
     imagelake/bluesky Fetch
