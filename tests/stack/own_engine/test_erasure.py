@@ -16,11 +16,13 @@ import pytest
 from PIL import Image
 
 from imagelake.imaging import Options
+from imagelake.lake import object_keys
 from imagelake.lake.rows import Status
 from imagelake.run import aws
 from imagelake.run.image_options import DEFAULT_PRESET
 from imagelake.run.models import Batch, PlannedBatch, Run
 from imagelake.run.posts import Item
+from imagelake.sources import SOURCES
 from local.__main__ import main
 from local.deploy import ONLY_WITH_TLS, STACK_NAME, deploy
 from local.engine import REGION, Engine
@@ -303,11 +305,18 @@ def test_erasure_that_is_started_twice_has_one_receipt(scene: Scene, erased: Era
 
 
 def stored_objects(stack: Stack) -> list[tuple[str, bytes]]:
-    """Everything except what changes with each erasure: the version of the suppression list, and older versions of
-    pages, reports and working objects, which runs make and every erasure deletes.
+    """Everything except the suppression list, whose version changes with each erasure, and except the older versions
+    that each erasure deletes: later runs have left some.
     """
     listed = f"table {stack.outputs['SuppressionTableName']}"
-    return [one for one in all_stored(stack) if one[0] != listed and not one[0].endswith("(older version)")]
+    folders = tuple(object_keys.erased_prefixes(SOURCES))
+    return [
+        one
+        for one in all_stored(stack)
+        if one[0] != listed
+        and not (one[0].endswith("version)") and one[0].removeprefix("metadata of ").startswith(folders))
+        and not (one[0].endswith("(delete marker)") and one[0].startswith(folders))
+    ]
 
 
 @pytest.fixture
