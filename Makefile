@@ -1,6 +1,6 @@
 # Everything runs in .venv, which is made from the hash-pinned requirements. Only Python 3.11+ and make must be installed.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-all coverage test-readers test-docker test-cloud fuzz gate check format docs build deploy package destroy clean lock
+.PHONY: help demo test test-fast test-most test-all coverage test-readers test-docker test-cloud fuzz gate check format docs build deploy package destroy clean lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -26,6 +26,9 @@ test: .venv/dev  ## run the unit, workflow and stack tests
 
 test-fast: .venv/dev  ## run the unit and static tests that start no engine: the loop while you edit
 	@$(PYTEST) -m "$(HERE) and not full" --ignore tests/unit/local tests/unit tests/static $(ARGS)
+
+test-most: .venv/dev  ## run all tests but the sets that take an hour: what .ci/run runs
+	@$(PYTEST) -m "$(HERE) and not exhaustive" $(ARGS)
 
 test-all: .venv/dev  ## run the tests of make test, and the full sets of which it runs a sample
 	@$(PYTEST) -m "$(HERE)" $(ARGS)

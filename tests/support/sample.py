@@ -13,6 +13,15 @@ def full(*values: Any) -> Any:
     return pytest.param(*values, marks=pytest.mark.full)
 
 
+# Sets that only ``make test-all`` runs, and not ``.ci/run``: together they take an hour or more.
+EXHAUSTIVE = (pytest.mark.full, pytest.mark.exhaustive)
+
+
+def exhaustive(*values: Any) -> Any:
+    """Mark a case that only ``make test-all`` runs."""
+    return pytest.param(*values, marks=EXHAUSTIVE)
+
+
 def sample(cases: Iterable[Any], *kept: Any) -> list[Any]:
     """Keep some cases, and leave the others to ``make test-all``."""
     known = list(cases)

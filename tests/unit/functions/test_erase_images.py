@@ -385,6 +385,7 @@ def test_killed_at_some_calls(lake: Lake, monkeypatch: pytest.MonkeyPatch, step:
 
 
 @pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_at_each_call(lake: Lake, monkeypatch: pytest.MonkeyPatch, step: str, after: bool) -> None:

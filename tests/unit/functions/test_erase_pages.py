@@ -485,6 +485,7 @@ def notes(lake: Lake) -> Any:
 
 
 @pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("after", [False, True])
 def test_killed_at_any_call(lake: Lake, monkeypatch: pytest.MonkeyPatch, after: bool) -> None:
     check_killed(lake, monkeypatch, after, step=1)

@@ -294,6 +294,7 @@ def test_report_that_names_nobody_stays(lake: Lake) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("after", [False, True])
 def test_killed_at_any_call(lake: Lake, monkeypatch: pytest.MonkeyPatch, after: bool) -> None:
     check_killed(lake, monkeypatch, after, step=1)

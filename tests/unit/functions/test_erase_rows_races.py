@@ -38,6 +38,7 @@ from tests.support.row_erasures import (
 from tests.support.row_erasures import (
     erase_rows as call,
 )
+from tests.support.sample import EXHAUSTIVE
 from tests.support.web_server import WebServer
 
 GONE, COPY, NEAR = (item(name).media_id for name in ("gone", "copy", "near"))
@@ -114,7 +115,7 @@ def restore(stored: bytes) -> None:
         vars(backend).update(values)
 
 
-@pytest.mark.parametrize("stride", [11, pytest.param(1, marks=pytest.mark.full)])
+@pytest.mark.parametrize("stride", [11, pytest.param(1, marks=EXHAUSTIVE)])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("step", range(4), ids=["promote", "owners", "duplicates", "open batch"])
 def test_killed_at_any_call_and_started_again(

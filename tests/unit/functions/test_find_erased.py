@@ -442,6 +442,7 @@ class TestLists:
 
 
 @pytest.mark.full
+@pytest.mark.exhaustive
 def test_items_of_many_pages(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page of an index has at most 1 MB: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Query.html"""
     # The index of AWS in memory looks at all entries for each original.
