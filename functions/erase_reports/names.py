@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from imagelake.lake.suppression import SuppressionList, authors_in, is_plain
+from imagelake.lake.suppression import SuppressionList, is_plain
 from imagelake.run.errors import BadFeedError
+from imagelake.run.posts import authors_in
 from imagelake.sources import parse_feed
 
 ERASED = "erased"

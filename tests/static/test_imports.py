@@ -78,6 +78,12 @@ def test_function_has_the_layers_it_needs_and_no_other(package: str) -> None:
     assert all(needed & one for one in brought)
 
 
+def test_adapters_are_imported_without_aws() -> None:
+    script = "import sys\nsys.modules['boto3'] = sys.modules['botocore'] = None\nimport imagelake.sources"
+    environment = os.environ | {"PYTHONPATH": str(FUNCTIONS)}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
+
+
 def test_steps_start_without_arrow() -> None:
     apps = [f"{step}.app" for step in sorted(STEPS - {"write_parquet", "erase_rows", "unpack"})]
     script = (

@@ -17,7 +17,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from imagelake.run.aws import THREADS, aws_errors, client
-from imagelake.run.posts import Item, Post
+from imagelake.run.posts import Item, Post, authors_in
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
@@ -221,13 +221,6 @@ def hash_of(key: bytes, *parts: str) -> str:
     """Hash the kind and the ids of what is suppressed."""
     # As JSON, two lists of parts never give the same text.
     return hmac.new(key, json.dumps(parts).encode(), hashlib.sha256).hexdigest()
-
-
-def authors_in(source: str, post_id: str) -> tuple[str, ...]:
-    """Return the author's id that an id of a post has in it, as those of Bluesky and Facebook do."""
-    if post_id.startswith("at://"):
-        return (post_id.split("/")[2],)
-    return (post_id.partition("_")[0],) if source == "facebook" and "_" in post_id else ()
 
 
 def is_plain(text: str) -> bool:

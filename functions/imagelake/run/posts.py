@@ -159,3 +159,10 @@ class Item(FrozenModel):
 def _size(model: FrozenModel, **options: Any) -> int:
     """Return the size of a model as JSON, in bytes."""
     return len(model.__pydantic_serializer__.to_json(model, **options))
+
+
+def authors_in(source: str, post_id: str) -> tuple[str, ...]:
+    """Return the author's id that an id of a post has in it, as those of Bluesky and Facebook do."""
+    if post_id.startswith("at://"):
+        return (post_id.split("/")[2],)
+    return (post_id.partition("_")[0],) if source == "facebook" and "_" in post_id else ()

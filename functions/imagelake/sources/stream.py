@@ -17,10 +17,9 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from imagelake.lake.suppression import authors_in
 from imagelake.run.errors import ImagelakeError, SourceChangedError
 from imagelake.run.frozen_model import FrozenModel
-from imagelake.run.posts import NOT_IN_ID, RAW_IMAGE_ID, Post
+from imagelake.run.posts import NOT_IN_ID, RAW_IMAGE_ID, Post, authors_in
 from imagelake.sources import mastodon
 from imagelake.sources.bluesky import Bluesky
 from imagelake.sources.contract import Bookmark, Feed, IsRemoved, Page, Source

@@ -12,9 +12,10 @@ import suppress.app
 from erase_reports.names import without_ids
 from imagelake.lake import object_keys
 from imagelake.lake.erasure_found import FoundItem, FoundObjects
-from imagelake.lake.suppression import SuppressionList, Suppressions, authors_in, hash_of
+from imagelake.lake.suppression import SuppressionList, Suppressions, hash_of
 from imagelake.run.erasure_models import Erasure
 from imagelake.run.models import FeedEntry
+from imagelake.run.posts import authors_in
 from imagelake.sources import Feed, Reject, get_source
 from imagelake.web.messages import Response
 from report.app import handler as report
