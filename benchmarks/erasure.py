@@ -225,9 +225,10 @@ def bill_of(files: int, *, has_expired: bool) -> Bill:
         client("s3").put_bucket_versioning(Bucket=lake.bucket.name, VersioningConfiguration={"Status": "Enabled"})
         client("secretsmanager").create_secret(Name=ENVIRONMENT["SUPPRESSION_KEY"], SecretString="a key")
         definition = json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}})
-        client("stepfunctions").create_state_machine(
-            name="ImagePipeline", definition=definition, roleArn="arn:aws:iam::123456789012:role/ImagePipeline"
-        )
+        for name in ("ImagePipeline", "Rebuild"):
+            client("stepfunctions").create_state_machine(
+                name=name, definition=definition, roleArn="arn:aws:iam::123456789012:role/ImagePipeline"
+            )
         fill(lake, files)
         if has_expired:
             lake.bucket.delete_folder("work/")

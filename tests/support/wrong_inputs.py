@@ -334,7 +334,7 @@ RECORDS: list[tuple[str, Any]] = [
     ("schema", {"schema": "imagelake.post/9", "post": _POST}),
     ("post: it is missing", {"schema": "imagelake.post/1"}),
     ("post", {"schema": "imagelake.post/1", "post": "text"}),
-    ("pots", {"schema": "imagelake.post/1", "post": _POST, "pots": 1}),
+    ("a name of a field", {"schema": "imagelake.post/1", "post": _POST, "pots": 1}),
     ("post.post_id", record(post_id="")),
     ("post.author_id", record(author_id="x" * 600)),
     ("post.posted_at", record(posted_at="yesterday")),

@@ -76,7 +76,7 @@ def size(batch_size: int) -> Any:
 
 
 def test_plan_has_the_position_of_the_backfill_without_its_cursor(lake: Lake, network: Network) -> None:
-    position = {"cursor": "c" * 1_900, "reached_to": "2026-03-01T00:00:00.000000Z", "is_at_end": False}
+    position = {"cursor": "c" * 1_900, "reached_to": "2026-03-01T00:00:00.000000Z", "begun_at": "", "is_at_end": False}
     progress = event("validate")["progress"] | {"pages": 0, "backfill_position": position}
     answer = handler(event("validate", progress=progress), Context())
     assert answer["backfill_position"] == position | {"cursor": ""}

@@ -46,9 +46,10 @@ def test_batch_when_its_day_is_misshapen(dt: str) -> None:
         Batch(batch_id="b", feed_id="f", source="bluesky", dt=dt, items=1)
 
 
-def test_batch_when_it_is_empty() -> None:
+def test_batch_has_no_negative_number_of_items() -> None:
+    """It has none if an erasure has taken them all."""
     with pytest.raises(ValidationError, match="items"):
-        Batch(batch_id="b", feed_id="f", source="bluesky", dt="2026-04-01", items=0)
+        Batch(batch_id="b", feed_id="f", source="bluesky", dt="2026-04-01", items=-1)
 
 
 def test_threads_may_use_a_model_for_the_first_time_at_once() -> None:
