@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -113,9 +115,15 @@ class _Feed:
             outcome = verdicts.get(self._state["reconciliation"]["status"], "Too Many Failures")
         parameters = _EACH_FEED["ItemProcessor"]["States"][outcome]["Parameters"]
         return {
-            name.removesuffix(".$"): self._state[value[2:]] if name.endswith(".$") else value
+            name.removesuffix(".$"): reduce(getitem, value.split(".")[1:], self._state)
+            if name.endswith(".$")
+            else value
             for name, value in parameters.items()
         }
+
+    def _read(self, path: str) -> Any:
+        """Return what a path such as ``$.progress.calls`` leads to."""
+        return reduce(getitem, path.split(".")[1:], self._state)
 
     def _given(self, more: str) -> Event:
         # As JSON, because that is all a state can carry.

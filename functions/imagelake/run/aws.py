@@ -29,7 +29,7 @@ _CONFIG = Config(
     read_timeout=60,
 )
 
-_MISSING = frozenset({"404", "NoSuchKey"})
+_MISSING = frozenset({"404", "NoSuchKey", "NoSuchVersion"})
 # Codes that are retried like any 5xx: throttling and write conflicts.
 _TRANSIENT = frozenset(
     {
