@@ -18,7 +18,7 @@ from imagelake.lake.bucket import Bucket
 from imagelake.lake.erasure_found import Found, FoundItem, Promotion, Relink
 from imagelake.lake.index_keys import raw_image_id
 from imagelake.lake.media_index import MediaIndex
-from imagelake.lake.open_items import OpenItem, open_items, planned_items
+from imagelake.lake.open_items import OpenItem, open_items, planned_items, stored_images
 from imagelake.lake.rows import Status
 from imagelake.lake.suppression import SuppressionList, hash_of
 from imagelake.run.aws import THREADS
@@ -109,11 +109,18 @@ class Search:
 
     def _items(self, media_ids: Iterable[str], opened: Iterable[OpenItem], *, with_copies: bool = False) -> Items:
         items: Items = {}
+        opened = list(opened)
+        finished = self._finished({*media_ids})
+        # The entry of an item that was suppressed before its batch was staged does not lead to its raw image.
+        mapped = {one for one, entry in finished.items() if entry["status"] != Status.ERASED}
+        unmapped = [one for one in opened if one.raw_sha256 is None and one.item.media_id not in mapped]
         for one in opened:
             media_id = one.item.media_id
             item = FoundItem(key=one.key, raw_sha256=one.raw_sha256, with_copies=with_copies)
             items[media_id] = item.completed_by(items.get(media_id))
-        for media_id, entry in self._finished(media_ids).items():
+        for media_id, sha256 in stored_images(self._bucket, unmapped).items():
+            items[media_id] = items[media_id].model_copy(update={"raw_sha256": sha256})
+        for media_id, entry in finished.items():
             item = FoundItem(
                 key=entry["processed_key"],
                 row=int(entry["row"]),

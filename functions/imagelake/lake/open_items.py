@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import chain
@@ -19,13 +19,18 @@ from imagelake.run.posts import Item
 
 
 class OpenItem(NamedTuple):
-    """A planned item, the key of the dataset file that it will be in, and columns of its row if it has one."""
+    """A planned item, its batch, and columns of its row if it has one."""
 
     item: Item
-    key: str
+    batch: Batch
     status: str | None
     raw_sha256: str | None
     duplicate_of: str | None
+
+    @property
+    def key(self) -> str:
+        """The key of the dataset file that the item will be in."""
+        return object_keys.parquet(self.batch)
 
 
 def open_items(bucket: Bucket) -> list[OpenItem]:
@@ -52,11 +57,19 @@ def planned_items(bucket: Bucket) -> list[OpenItem]:
     with ThreadPoolExecutor(THREADS) as pool:
         plans = pool.map(lambda place: _plan(bucket, *place), bodies.values())
         return [
-            OpenItem(item, object_keys.parquet(plan.batch), None, None, None)
-            for plan in plans
-            if plan is not None
-            for item in plan.items
+            OpenItem(item, plan.batch, None, None, None) for plan in plans if plan is not None for item in plan.items
         ]
+
+
+def stored_images(bucket: Bucket, items: Iterable[OpenItem]) -> dict[str, str]:
+    """Return the SHA-256 of the raw image that a run has stored for an item, by media id, from the parts of its batch.
+
+    If the item was suppressed before the batch was staged, nothing else has the SHA-256.
+    """
+    media_ids = {one.item.media_id: one.batch for one in items}
+    decided = {batch.work_id: _decided(Parts(bucket, batch)) for batch in media_ids.values()}
+    rows = {one: decided[batch.work_id].get(one) for one, batch in media_ids.items()}
+    return {one: row["raw_sha256"] for one, row in rows.items() if row is not None and row["raw_sha256"] is not None}
 
 
 def _plan(bucket: Bucket, key: str, version_id: str) -> PlannedBatch | None:
@@ -71,20 +84,23 @@ def _items(bucket: Bucket, key: str) -> Iterator[OpenItem]:
     except ObjectMissingError:
         return  # A run has closed the batch after it was listed.
     rows = _rows(bucket, planned.batch)
-    file = object_keys.parquet(planned.batch)
     for item in planned.items:
         row = rows.get(item.media_id)
         values = (row["status"], row["raw_sha256"], row["duplicate_of"]) if row else (None, None, None)
-        yield OpenItem(item, file, *values)
+        yield OpenItem(item, planned.batch, *values)
 
 
 def _rows(bucket: Bucket, batch: Batch) -> dict[str | None, StagedRow]:
     """Read the rows of a batch: those that are decided, and over them those that are staged."""
-    parts = Parts(bucket, batch)
+    rows = _decided(Parts(bucket, batch))
+    with suppress(ObjectMissingError, DamagedObjectError):  # Transform stages them again.
+        rows |= {row["media_id"]: row for row in Staging(bucket, batch).rows()}
+    return rows
+
+
+def _decided(parts: Parts) -> dict[str | None, StagedRow]:
     rows: dict[str | None, StagedRow] = {}
     for number in parts.numbers():
         part = parts.read(number)
         rows |= {row["media_id"]: row for row in [*part.damaged, *part.rows.values()]}
-    with suppress(ObjectMissingError, DamagedObjectError):  # Transform stages them again.
-        rows |= {row["media_id"]: row for row in Staging(bucket, batch).rows()}
     return rows
