@@ -1,4 +1,4 @@
-"""Report: the rows of the tables ``coverage`` and ``runs``, what is stored for the next run, and who is told what."""
+"""Report: the rows of the tables ``coverage`` and ``runs``, what is stored for the next run, and the notification."""
 
 from __future__ import annotations
 
