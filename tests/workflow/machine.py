@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from local.engine import Engine
 from local.package import zip_code
-from tests.support.asl import DEFINITIONS
+from tests.support.asl import DEFINITIONS, Json, scopes, targets
 
 MOCKS = Path(__file__).with_name("mocks.json")
 BUCKET, BOOKMARKS, PARAMETER = "lake", "bookmarks", "feeds"
@@ -60,6 +61,19 @@ class Outcome:
     def failed_attempts(self) -> list[str]:
         """List the error of every failed attempt, in order."""
         return [e["taskFailedEventDetails"]["error"] for e in self.events if e["type"] == "TaskFailed"]
+
+
+def untaken_branches(machine: Json, outcomes: Iterable[Outcome]) -> set[tuple[str, str]]:
+    """Find the pairs of states, one after the other, that no execution has taken, or that are not in the machine."""
+    paths = [path for outcome in outcomes for path in (outcome.path, *(child.path for child in outcome.batches))]
+    branches, taken = set[tuple[str, str]](), set[tuple[str, str]]()
+    for scope in scopes(machine):
+        after = [("", [scope.start_at]), *((name, targets(state)) for name, state in scope.states.items())]
+        branches |= {(name, target) for name, names in after for target in names}
+        for path in paths:
+            names = [name for name in path if name in scope.states]
+            taken |= set(zip(["", *names], names, strict=False))
+    return branches ^ taken
 
 
 def entered(events: list[dict[str, Any]]) -> list[str]:

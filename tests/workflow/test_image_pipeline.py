@@ -10,9 +10,9 @@ import pytest
 
 from local.engine import Engine
 from tests.support import watched_engine
-from tests.support.asl import MACHINE, scopes, targets
+from tests.support.asl import MACHINE
 from tests.workflow.cases import CASES, INNER, WARNED, WITHOUT_FEEDS, Case
-from tests.workflow.machine import AHEAD, BOOKMARKS, MOCKS, PARAMETER, Machine, Outcome
+from tests.workflow.machine import AHEAD, BOOKMARKS, MOCKS, PARAMETER, Machine, Outcome, untaken_branches
 
 Run = Callable[[str], Outcome]
 
@@ -205,17 +205,4 @@ def test_message_is_that_of_the_report_or_of_the_failure(run: Run, case: str) ->
 
 
 def test_every_state_and_every_branch_runs(run: Run) -> None:
-    seen: set[tuple[str, str]] = set()
-    for case in CASES:
-        outcome = run(case.name)
-        for scope in scopes(MACHINE):
-            for path in (outcome.path, *(batch.path for batch in outcome.batches)):
-                names = [name for name in path if name in scope.states]
-                seen |= set(zip(["", *names], names, strict=False))
-    branches = {
-        (name, target)
-        for scope in scopes(MACHINE)
-        for name, names in [("", [scope.start_at]), *((n, targets(s)) for n, s in scope.states.items())]
-        for target in names
-    }
-    assert seen == branches
+    assert untaken_branches(MACHINE, map(run, (case.name for case in CASES))) == set()
