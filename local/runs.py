@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 from local.errors import CommandError
@@ -23,13 +25,22 @@ _NEXT_STEPS = {
 }
 
 
+def start_execution(states: Any, machine_arn: str, prefix: str, given: dict[str, Any]) -> tuple[str, str]:
+    """Start an execution that is named by the present second, and return its ARN and its name."""
+    for number in count(1):
+        name = f"{prefix}-{datetime.now(UTC):%Y%m%dT%H%M%S}{f'-{number}' if number > 1 else ''}"
+        # A short execution may have begun in the same second.
+        with suppress(states.exceptions.ExecutionAlreadyExists):
+            started = states.start_execution(stateMachineArn=machine_arn, name=name, input=json.dumps(given))
+            return started["executionArn"], name
+    raise AssertionError("there is always another number")
+
+
 def start_run(lake: Lake, run_input: dict[str, Any], prefix: str, output: Output) -> dict[str, Any]:
     """Start an execution with this input, show its progress, and return the result of the run."""
-    states, name = lake.client("stepfunctions"), f"{prefix}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    states = lake.client("stepfunctions")
+    arn, name = start_execution(states, lake.outputs["StateMachineArn"], prefix, run_input)
     output.text(f"Run {name} in {lake.title}")
-    arn = states.start_execution(
-        stateMachineArn=lake.outputs["StateMachineArn"], name=name, input=json.dumps(run_input)
-    )["executionArn"]
     try:
         execution = follow(states, arn, output.console)
     except KeyboardInterrupt:

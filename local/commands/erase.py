@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser, Namespace
-from datetime import UTC, datetime
 from typing import Any
 
 from imagelake.run.erasure_models import ErasureReason, ErasureRequest
@@ -15,6 +14,7 @@ from local.errors import CommandError
 from local.follow import failure_message, follow
 from local.lake import Lake
 from local.output import Output, print_error
+from local.runs import start_execution
 
 HELP = "erase a person, posts or images on request, and keep them out"
 EXAMPLES: tuple[str, ...] = (
@@ -104,11 +104,8 @@ def _execute(lake: Lake, request: dict[str, Any], output: Output) -> dict[str, A
     """Run the state machine, show its progress, and return its output."""
     states = lake.client("stepfunctions")
     kind = "erasure-dry-run" if request.get("dry_run") else "erasure"
-    name = f"{kind}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    arn, name = start_execution(states, lake.outputs["ErasureStateMachineArn"], kind, request)
     output.text(f"{name} in {lake.title}")
-    arn = states.start_execution(
-        stateMachineArn=lake.outputs["ErasureStateMachineArn"], name=name, input=json.dumps(request)
-    )["executionArn"]
     execution = follow(states, arn, output.console)
     result = json.loads(execution.get("output") or "{}")
     if execution["status"] != "SUCCEEDED":

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 CASES_HERE = [case for case in CASES if case.name.split()[0] not in sfn.ENGINES_OWN]
 # These end before they come to anything else.
-SHORT = {"ParameterMissing", "InputRefused", "CheckInputFails", "CheckInputIsGone", "CheckInputTimesOut"}
+SHORT = {
+    "ParameterMissing", "InputRefused", "CheckInputFails", "CheckInputIsGone", "CheckInputTimesOut", "OnlyPlan",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

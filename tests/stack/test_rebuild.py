@@ -81,14 +81,18 @@ def test_damaged_raw_image_is_a_warning(stack: Stack, closed: dict[str, str]) ->
     assert files(stack) == closed
 
 
-def test_damaged_file_fails_the_rebuild_and_no_other_file(stack: Stack, closed: dict[str, str]) -> None:
-    damaged = stack.keys("lake/images/")[0]
+def test_damaged_file_fails_the_rebuild_and_no_other_file(
+    stack: Stack, first_run: dict[str, Any], closed: dict[str, str]
+) -> None:
+    # Feeds of other tests have images of other qualities.
+    (feed,) = (one["name"] for one in stack.report(first_run["name"])["feeds"])
+    damaged = min(row["_key"] for row in stack.rows() if row["feed"] == feed)
     with replaced(stack, damaged, b"PAR1, but no file"):
-        execution = execute(stack, "rebuild-failed", encode_quality=40)
+        execution = execute(stack, "rebuild-failed", feeds=[feed], encode_quality=40)
     assert (execution["status"], execution["error"]) == ("FAILED", "RebuildIncomplete")
     assert damaged in str(execution["notification"])
     assert "DamagedObjectError" in str(execution["notification"])
     report = json.loads(stack.read("reports/_rebuilds/rebuild-failed.json"))
     assert [one["key"] for one in report["open"]] == [damaged]
-    rebuild(stack, "rebuild-back", encode_quality=85)
+    rebuild(stack, "rebuild-back", feeds=[feed], encode_quality=85)
     assert files(stack) == closed

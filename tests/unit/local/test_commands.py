@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
+from unittest.mock import Mock
 
 import botocore.session
 import pyarrow
@@ -17,6 +20,7 @@ from local.arguments import open_lake
 from local.commands import COMMANDS
 from local.local_lake import query_files
 from local.output import Output
+from local.runs import start_execution
 from tests.support.web_server import Answer, WebServer
 
 
@@ -348,3 +352,25 @@ def test_report_of_a_local_lake_is_opened_only_for_a_person(
         assert main(["report", "--lake", str(tmp_path), *option]) == 0
         assert str(page) in capsys.readouterr().out
     assert opened == [page.as_uri()]
+
+
+def test_executions_of_one_second_have_different_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    class AlreadyExists(Exception):  # noqa: N818
+        pass
+
+    class States:
+        exceptions = SimpleNamespace(ExecutionAlreadyExists=AlreadyExists)
+        names: ClassVar[list[str]] = []
+
+        def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> dict[str, str]:  # noqa: N803
+            if name in self.names:
+                raise AlreadyExists
+            self.names.append(name)
+            return {"executionArn": f"{stateMachineArn}:{name}"}
+
+    clock = Mock(wraps=datetime)
+    clock.now.return_value = datetime(2026, 4, 1, 5, 30, tzinfo=UTC)
+    monkeypatch.setattr("local.runs.datetime", clock)
+    started = [start_execution(States(), "arn", "run", {}) for _ in range(3)]
+    names = ["run-20260401T053000", "run-20260401T053000-2", "run-20260401T053000-3"]
+    assert started == [(f"arn:{name}", name) for name in names]
