@@ -14,7 +14,7 @@ from erase_images.bookmarks import erase_bookmarks
 from erase_images.settings import EraseImagesSettings
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
-from imagelake.lake.erased_objects import ErasedObjects, Place
+from imagelake.lake.erased_objects import ErasedObjects, Place, folders
 from imagelake.lake.erasure_found import FoundObjects
 from imagelake.lake.hash_log import HashLog
 from imagelake.lake.index_keys import raw_image_id
@@ -114,8 +114,19 @@ class Erasing:
         return bool(named)
 
     def erase_older_versions(self) -> int:
-        """Delete what objects no longer have, also if they are deleted; return the number of versions."""
-        return sum(map(self._objects.remove_older_versions, object_keys.erased_prefixes(self._found.networks)))
+        """Delete what objects no longer have, also if they are deleted; return the number of versions.
+
+        Older versions of other dataset files stay, because nothing in them is erased.
+        """
+        days: dict[str, set[str]] = {}
+        for change in self._found.changes:
+            days.setdefault(change.key.rpartition("/")[0] + "/", set()).add(change.key)
+        number = 0
+        for folder, keys in days.items():
+            number += self._objects.remove_older_versions(Place.DATASET_FILES, folder, keys)
+        for folder, place in folders(self._found.networks).items():
+            number += self._objects.remove_older_versions(place, folder)
+        return number
 
     def unmap_images(self) -> int:
         """Delete the entries of raw images that nobody has, or link them to a rejected item; return their number."""

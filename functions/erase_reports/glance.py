@@ -20,20 +20,11 @@ _FEED = re.compile(r'(<tr data-feed="([^"]*)"><td [^>]*>)[^<]*')
 
 
 def erase_glance(objects: ErasedObjects, listed: SuppressionList) -> Iterator[Change]:
-    """Change the figures first, because Report makes the page from them; yield each change.
-
-    An image that is no longer shown can be in older versions of both, so these always go.
-    """
+    """Change the figures first, because Report makes the page from them; yield each change."""
     json_type, html_type = "application/json", "text/html; charset=utf-8"
-    yield from _erase(objects, Place.SUMMARIES, object_keys.GLANCE, json_type, _figures(listed))
-    yield from _erase(objects, Place.REPORT_PAGES, object_keys.GLANCE_PAGE, html_type, _page(listed))
-
-
-def _erase(objects: ErasedObjects, place: Place, key: str, content_type: str, change: _Change) -> Iterator[Change]:
-    made = objects.rewrite(place, key, content_type, change)
-    objects.remove_older_versions(key)
-    if made is not None:
-        yield made
+    figures = objects.rewrite(Place.SUMMARIES, object_keys.GLANCE, json_type, _figures(listed))
+    html = objects.rewrite(Place.REPORT_PAGES, object_keys.GLANCE_PAGE, html_type, _page(listed))
+    yield from filter(None, (figures, html))
 
 
 def _figures(listed: SuppressionList) -> _Change:

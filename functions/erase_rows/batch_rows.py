@@ -63,10 +63,9 @@ class BatchRows:
         """Change file and staged rows; start over if a worker replaces the staged rows meanwhile."""
         for _ in attempts(_TRIES):
             prefix = object_keys.batch_prefixes(self.batch_id)["staged"]
-            staged = self._bucket.all_versions_under(prefix)
+            staged = self._bucket.list(prefix)
             former = [one for key in staged if (one := self._read_staged(key)) is not None]
-            file = self._bucket.all_versions_under(self._key)
-            self._objects.rewrite_all(Place.DATASET_FILES, file, _PARQUET, partial(self._change_file, former))
+            self._objects.rewrite(Place.DATASET_FILES, self._key, _PARQUET, partial(self._change_file, former))
             # The file may be missing; then nothing has been noted so far.
             self._note_replaced(former)
             self._objects.rewrite_all(Place.STAGED_BATCHES, staged, _LINES, self._stage)
@@ -74,8 +73,8 @@ class BatchRows:
                 return
         raise StorageUnavailableError(f"{self._key}: {_TRIES} times the staged rows changed meanwhile")
 
-    def _change_file(self, former: list[Staged], key: str, body: bytes, version: Version) -> Change | None:
-        file = DatasetFile(key, body)
+    def _change_file(self, former: list[Staged], body: bytes, version: Version) -> Change | None:
+        file = DatasetFile(self._key, body)
         rows = file.rows_of(self._changes.media_ids)
         changed = {number: row for number, row in self._changes.in_file(file, rows).items() if row != rows[number]}
         self._note_replaced(former)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from imagelake.lake.bucket import Version
-from imagelake.lake.erased_objects import Change, ErasedObjects, Place, bodies_of
-
-# The versions of objects by key: their ids, each with its ETag.
-Versions = Mapping[str, Mapping[str, str | None]]
+from imagelake.lake.erased_objects import Change, ErasedObjects, Place
 
 
 class CountedObjects(ErasedObjects):
@@ -18,26 +15,18 @@ class CountedObjects(ErasedObjects):
     changed = erased = 0
 
     def rewrite_all(
-        self, place: Place, found: Versions, content_type: str, change: Callable[[str, bytes, Version], Change | None]
-    ) -> None:
-        """Replace the objects that were found, and delete all their older versions; some may be deleted already.
-
-        An older version can have what the object has no more, because the pipeline erases too.
-        """
-        for key, versions in found.items():
-            self.rewrite(place, key, content_type, partial(change, key), bodies_of(versions))
-            is_alone = len(versions) == 1 and None not in versions.values()
-            if not is_alone and self._read(key) is None:
-                self.note(place, key, [])
-                self._delete_older_versions(key)
-
-    def rewrite(
         self,
         place: Place,
-        key: str,
+        keys: Iterable[str],
         content_type: str,
-        change: Callable[[bytes, Version], Change | None],
-        versions: Iterable[str] = (),
+        change: Callable[[str, bytes, Version], Change | None],
+    ) -> None:
+        """Replace objects; some may be deleted already."""
+        for key in keys:
+            self.rewrite(place, key, content_type, partial(change, key))
+
+    def rewrite(
+        self, place: Place, key: str, content_type: str, change: Callable[[bytes, Version], Change | None]
     ) -> None:
         """Replace an object by what ``change`` makes of it, and count it."""
         last: list[Change] = []
@@ -46,6 +35,6 @@ class CountedObjects(ErasedObjects):
             last[:] = filter(None, [changed := change(body, version)])
             return changed
 
-        super().rewrite(place, key, content_type, remember, versions)
+        super().rewrite(place, key, content_type, remember)
         self.changed += len(last)
         self.erased += sum(len(one.items) for one in last)

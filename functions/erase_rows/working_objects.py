@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from contextlib import suppress
 from functools import partial
 
 from erase_rows.batch_rows import BatchRows
-from erase_rows.counted_objects import CountedObjects, Versions
+from erase_rows.counted_objects import CountedObjects
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket, Version, named_if_damaged
-from imagelake.lake.erased_objects import Change, Place, bodies_of
+from imagelake.lake.erased_objects import Change, Place
 from imagelake.lake.media_index import CLAIMED, MediaIndex
 from imagelake.lake.open_batches import open_batches
 from imagelake.lake.parts import changed_part
-from imagelake.run.errors import DamagedObjectError, ObjectMissingError
+from imagelake.run.errors import DamagedObjectError
 from imagelake.run.models import PlannedBatch
 
 _JSON = "application/json"
@@ -50,44 +50,25 @@ class WorkingObjects:
         if not self._erased:
             return
         self._objects.rewrite_all(Place.OPEN_BATCHES, attempts, _JSON, self._attempt)
-        marker = self._marker_key(plans)
-        is_open = marker is not None and self._bucket.exists(marker)
-        if is_open:
-            # The marker comes after them, because the search finds the batch by it.
-            self._objects.rewrite_all(Place.OPEN_BATCHES, plans, _JSON, self._plan)
-        if marker is not None:
-            versions = self._bucket.all_versions_under(marker)
-            self._objects.rewrite_all(Place.OPEN_BATCHES, versions, _JSON, self._marker)
-        # A run that read the marker before may have written the plan again.
-        plans = self._find("plans") if is_open else plans
         self._objects.rewrite_all(Place.OPEN_BATCHES, plans, _JSON, self._plan)
+        feed_id = open_batches(self._bucket).get(self._batch_id)
+        if feed_id is None:
+            return
+        # The marker comes after the plans, because the search finds the batch by it.
+        marker = f"{object_keys.open_prefix(feed_id)}{self._batch_id}.json"
+        self._objects.rewrite_all(Place.OPEN_BATCHES, [marker], _JSON, self._marker)
+        # A run that read the marker before may have written the plan again.
+        self._objects.rewrite_all(Place.OPEN_BATCHES, self._find("plans"), _JSON, self._plan)
 
     def remove_rebuilds(self) -> None:
         """Delete what rebuilds have made of the file before it changed; a rebuild in progress reads the file again."""
         for prefix in object_keys.rebuild_prefixes(self._batch_id):
-            for key, versions in self._bucket.all_versions_under(prefix).items():
-                self._objects.note(Place.REBUILDS, key, [], versions=bodies_of(versions))
-            self._bucket.delete_folder(prefix)
+            for key in self._bucket.list(prefix):
+                self._objects.note(Place.REBUILDS, key, [])
+                self._bucket.delete(key)
 
-    def _find(self, name: str) -> Versions:
-        return self._bucket.all_versions_under(self._prefixes[name])
-
-    def _marker_key(self, plans: Versions) -> str | None:
-        """Return the key that the batch's open marker has or had; if it is closed, the plans know its feed.
-
-        If its plans have expired, all versions of markers are listed.
-        """
-        feed_id = open_batches(self._bucket).get(self._batch_id) or next(self._feed_ids(plans), None)
-        if feed_id:
-            return f"{object_keys.open_prefix(feed_id)}{self._batch_id}.json"
-        name = f"/{self._batch_id}.json"
-        return next((key for key in self._bucket.all_versions_under(object_keys.OPEN) if key.endswith(name)), None)
-
-    def _feed_ids(self, plans: Versions) -> Iterator[str]:
-        for key, versions in plans.items():
-            for version_id in (one for one, etag in versions.items() if etag is not None):
-                with suppress(ValueError, ObjectMissingError):
-                    yield PlannedBatch.model_validate_json(self._bucket.get_old(key, version_id)).batch.feed_id
+    def _find(self, name: str) -> list[str]:
+        return self._bucket.list(self._prefixes[name])
 
     def _staged_key(self, part: str) -> str:
         """Return the key of the rows that were staged from a part."""

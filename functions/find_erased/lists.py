@@ -41,7 +41,7 @@ class Lists:
         for source in sorted(found.networks):
             self.days += [ErasedDay(source=source, dt=dt) for dt in sorted(self._days(source))]
         # No id of a run starts with an underscore, and the lake at a glance is in no folder of its own.
-        folders = (key.split("/")[1] for key in self._bucket.list("reports/") if key.count("/") > 1)
+        folders = (key.split("/")[1] for key in self._bucket.list(object_keys.REPORTS) if key.count("/") > 1)
         runs: dict[str, str | None] = {run_id: None for run_id in folders if not run_id.startswith("_")}
         # These rows last longer than the reports.
         matches = (_COVERAGE.fullmatch(key) for key in self._bucket.list(object_keys.COVERAGE))

@@ -39,7 +39,7 @@ class Requested(FrozenModel):
 
 class PlaceCounts(FrozenModel):
     """The numbers of objects or table items that were changed in a place, of their entries that were erased, and of
-    the older versions that were deleted.
+    the versions that were deleted. Most of these name nobody who is erased, except in dataset files and raw images.
     """
 
     place: Place
@@ -56,7 +56,6 @@ class ReceiptObject(FrozenModel):
     place: Place
     key: str
     erased: int
-    versions: int
     sha256_before: str | None
     sha256_after: str | None
 
@@ -100,7 +99,7 @@ def make_receipt(
         items=len({item for note in notes if note.place in _MEDIA_PLACES for item in note.items}),
         images_kept=len(_promoted(bucket, erasure)),
         places=_places(notes),
-        objects=[_object(note, key) for note in notes],
+        objects=[_object(note, key) for note in notes if not note.is_folder],
         remains=remaining(now, settings),
         left_after_verification=left,
         software={
@@ -137,7 +136,7 @@ def _promoted(bucket: Bucket, erasure: Erasure) -> set[str]:
 
 
 def _places(notes: list[ErasedObject]) -> list[PlaceCounts]:
-    changed = Counter(note.place for note in notes)
+    changed = Counter(note.place for note in notes if not note.is_folder)
     return [
         PlaceCounts(
             place=place,
@@ -159,7 +158,6 @@ def _object(note: ErasedObject, key: bytes) -> ReceiptObject:
         place=note.place,
         key=keyed("key", note.key) or "",
         erased=len(note.items),
-        versions=len(note.versions),
         sha256_before=keyed("object", note.sha256_before),
         sha256_after=keyed("object", note.sha256_after),
     )

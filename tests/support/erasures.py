@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
+from imagelake.lake.erased_objects import ErasedObjects, Place, folders
 from imagelake.lake.suppression import suppressions
 from imagelake.run.aws import client
+from imagelake.sources import SOURCES
 from tests.support.fake_lake import BUCKET, Lake
 from tests.support.private_parts import calls_of_aws, stored_in_memory
 
@@ -35,8 +38,17 @@ def request_erasure(lake: Lake, erasure_id: str = ERASURE_ID, **erase: Any) -> N
     )
 
 
+def delete_older_versions(bucket: Bucket) -> None:
+    """Delete the older versions of everything that an erasure reads, as Erase Images does after all others."""
+    objects = ErasedObjects(bucket, "older-versions")
+    for folder, place in {**folders(SOURCES), "lake/images/": Place.DATASET_FILES}.items():
+        objects.remove_older_versions(place, folder)
+    bucket.delete_folder(object_keys.erasure_prefix("older-versions"))
+
+
 def versions(prefix: str = "") -> dict[str, list[tuple[bytes, dict[str, str]]]]:
-    """Every version of every object that is no working object of the erasure, with its metadata, newest first."""
+    """Every version that the end of an erasure leaves, with its metadata, newest first; no working object of it."""
+    delete_older_versions(Bucket(BUCKET))
     s3, found = client("s3"), dict[str, list[tuple[bytes, dict[str, str]]]]()
     pages = s3.get_paginator("list_object_versions").paginate(Bucket=BUCKET, Prefix=prefix)
     for one in (one for page in pages for one in page.get("Versions", [])):

@@ -13,11 +13,13 @@ import map_keys.app
 import write_parquet.app
 from erase_rows.app import handler
 from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
 from imagelake.lake.rows import Row, Status
 from imagelake.lake.staging import Staging
 from imagelake.run.aws import client
 from imagelake.run.erasure_models import FileChanges
 from imagelake.run.models import PlannedBatch
+from tests.support.erasures import delete_older_versions
 from tests.support.factories import Context, event, item, keep_rows, plan, result
 from tests.support.fake_lake import BUCKET, Lake
 
@@ -105,7 +107,16 @@ def staged_rows(lake: Lake, planned: PlannedBatch) -> list[Any]:
 
 
 def traces(*words: str) -> set[str]:
-    """The keys of all objects, in any version, that have one of these words; the erasure's own objects are left out."""
+    """The keys of all objects, in any version that the end of an erasure leaves, that have one of these words.
+
+    The erasure's own objects are left out.
+    """
+    delete_older_versions(Bucket(BUCKET))
+    return traces_before(*words)
+
+
+def traces_before(*words: str) -> set[str]:
+    """The same for all versions that there are."""
     s3 = client("s3")
     found = set()
     for one in s3.list_object_versions(Bucket=BUCKET).get("Versions", []):

@@ -1,7 +1,8 @@
 """The objects that one erasure rewrites or deletes, and the note that it keeps of each for its receipt.
 
-An object is replaced only if nobody has changed it since it was read, then its older versions are deleted. The note is
-written first. So an erasure that was killed in between, or that runs again, still knows what it has erased.
+An object is replaced only if nobody has changed it since it was read. The note is written first. So an erasure that was
+killed in between, or that runs again, still knows what it has erased. The older versions are deleted later, because one
+request lists those of many objects.
 """
 
 from __future__ import annotations
@@ -47,6 +48,32 @@ class Place(StrEnum):
     BOOKMARKS = "bookmarks"
 
 
+# The folders whose objects an erasure reads, because they can name what it erases. Those of networks follow.
+_FOLDERS = {
+    object_keys.PLANS: Place.OPEN_BATCHES,
+    "work/attempts/": Place.OPEN_BATCHES,
+    object_keys.OPEN: Place.OPEN_BATCHES,
+    **dict.fromkeys(object_keys.MESSAGES, Place.OPEN_BATCHES),
+    "work/staged/": Place.STAGED_BATCHES,
+    "work/parts/": Place.PARTS,
+    "work/stream/": Place.STREAM_WINDOWS,
+    object_keys.DISCARDED_RECORDS: Place.DISCARDED_RECORDS,
+    **dict.fromkeys(object_keys.rebuild_prefixes(), Place.REBUILDS),
+    object_keys.REPORTS: Place.REPORT_PAGES,
+    object_keys.RUNS: Place.SUMMARIES,
+    object_keys.COVERAGE: Place.COVERAGE,
+}
+_FOLDERS_OF_NETWORKS = {"raw/posts": Place.RAW_PAGES, "rejects": Place.REJECTS}
+
+
+def folders(networks: Iterable[str]) -> dict[str, Place]:
+    """Return the place of each folder whose older versions an erasure deletes, whomever they name."""
+    names = sorted(networks)
+    return _FOLDERS | {
+        f"{name}/source={network}/": place for name, place in _FOLDERS_OF_NETWORKS.items() for network in names
+    }
+
+
 class Change(NamedTuple):
     """The new body of an object, or ``None`` to delete it, and the ids of what is erased in it.
 
@@ -60,7 +87,10 @@ class Change(NamedTuple):
 
 
 class ErasedObject(FrozenModel):
-    """The note of one object. It is deleted with the erasure's other working objects, so it may have ids."""
+    """The note of one object, or of the older versions that were deleted in a folder.
+
+    It is deleted with the erasure's other working objects, so it may have ids.
+    """
 
     place: Place
     key: str
@@ -69,6 +99,11 @@ class ErasedObject(FrozenModel):
     sha256_before: str | None = None
     sha256_after: str | None = None
     versions: list[str] = Field(default_factory=list)
+
+    @property
+    def is_folder(self) -> bool:
+        """True for the note of a folder."""
+        return self.key.endswith("/")
 
 
 class ErasedObjects:
@@ -84,13 +119,10 @@ class ErasedObjects:
         key: str,
         content_type: str,
         change: Callable[[bytes, Version], Change | None],
-        versions: Iterable[str] = (),
     ) -> Change | None:
-        """Replace an object by what ``change`` makes of it, and delete its older versions; return the change made.
+        """Replace an object by what ``change`` makes of it, and return the change made.
 
-        ``change`` returns ``None`` if there is nothing to erase; then older versions go only if this erasure has
-        changed the object before. A missing object is no error. A caller that knows the ``versions`` of the object
-        spares a second note.
+        ``change`` returns ``None`` if there is nothing to erase. A missing object is no error.
         """
         made = None
         for _ in attempts(_TRIES):
@@ -101,7 +133,7 @@ class ErasedObjects:
             changed = change(body, version)
             if changed is None:
                 break
-            self.note(place, key, changed.items, body, changed.body, changed.reason, versions)
+            self.note(place, key, changed.items, body, changed.body, changed.reason)
             made = changed
             if changed.body is None:
                 # The next try finds either nothing, or what somebody has written in between.
@@ -112,7 +144,6 @@ class ErasedObjects:
                 break
         else:
             raise StorageUnavailableError(f"{key}: {_TRIES} times another worker was first")
-        self._delete_older_versions(key)
         return made
 
     def rewrite_lines(self, place: Place, key: str, change: Callable[[Any], Any]) -> Change | None:
@@ -139,21 +170,25 @@ class ErasedObjects:
         """Delete all versions of an object."""
         versions = self._bucket.all_versions(key)
         if versions:
-            self.note(place, key, items, versions=bodies_of(versions))
-            self._bucket.delete(key)
-        self._delete_older_versions(key)
+            self.note(place, key, items, versions=_bodies(versions))
+            self._delete_versions(key, versions)
 
-    def remove_older_versions(self, prefix: str) -> int:
-        """Delete for ever all versions below a prefix that are not the current ones; return the number of bodies.
+    def remove_older_versions(self, place: Place, folder: str, keys: Collection[str] | None = None) -> int:
+        """Delete for ever all versions in a folder that are not the current ones, and return the number of bodies.
 
+        With ``keys``, only versions of these objects go.
         An object can be rewritten or deleted by the pipeline, or expire, before an erasure reads it. Nobody can tell
-        whom its older versions name. The receipt has none of them, because most have nothing of what is erased.
+        whom its older versions name.
         """
-        found = {key: _older(versions) for key, versions in self._bucket.all_versions_under(prefix).items()}
+        found = self._bucket.all_versions_under(folder)
+        older = {key: _older(versions) for key, versions in found.items() if keys is None or key in keys}
+        bodies = [version_id for versions in older.values() for version_id in _bodies(versions)]
+        if bodies:
+            self.note(place, folder, [], versions=bodies)
         with ThreadPoolExecutor(THREADS) as pool:
             # Take every result: an error is raised only then.
-            list(pool.map(self._delete_versions, found, found.values()))
-        return sum(len(bodies_of(versions)) for versions in found.values())
+            list(pool.map(self._delete_versions, older, older.values()))
+        return len(bodies)
 
     def note(
         self,
@@ -185,17 +220,6 @@ class ErasedObjects:
         for key in self._bucket.list(object_keys.erasure_notes(self._erasure_id)):
             yield self._bucket.get_model(key, ErasedObject)
 
-    def _delete_older_versions(self, key: str) -> None:
-        """Delete the versions of an object that this erasure has changed, except the current one."""
-        noted = self._read(key)
-        if noted is None:
-            return
-        older = _older(self._bucket.all_versions(key))
-        bodies = {*bodies_of(older)}
-        if not bodies <= {*noted.versions}:
-            self._write(noted.model_copy(update={"versions": sorted({*noted.versions, *bodies})}))
-        self._delete_versions(key, older)
-
     def _delete_versions(self, key: str, versions: Mapping[str, str | None]) -> None:
         # A delete marker goes last, because an older version would take its place.
         for version_id in reversed([*versions]):
@@ -217,7 +241,7 @@ def _older(versions: Mapping[str, str | None]) -> dict[str, str | None]:
     return {one: etag for one, etag in versions.items() if one != current or etag is None}
 
 
-def bodies_of(versions: Mapping[str, str | None]) -> list[str]:
+def _bodies(versions: Mapping[str, str | None]) -> list[str]:
     """Leave out delete markers."""
     return [version_id for version_id, etag in versions.items() if etag is not None]
 

@@ -22,19 +22,15 @@ MESSAGES = ("work/failed-batches/", "work/results/")
 DISCARDED_RECORDS = "aws/lambda/"
 # The oldest entries of the hash log.
 HASH_LOG_SNAPSHOT = "hash-log/snapshot"
-# The rows of the table ``coverage``, in folders by day.
+# The rows of the tables ``coverage`` and ``runs``, in folders by day.
 COVERAGE = "lake/coverage/"
+RUNS = "lake/runs/"
+# All reports.
+REPORTS = "reports/"
 # The lake at a glance: its figures and its page. No run id starts with an underscore.
 GLANCE = "reports/_glance.json"
 GLANCE_PAGE = "reports/index.html"
 _PARQUET = re.compile(r"lake/images/source=(?P<source>[^/]+)/dt=(?P<dt>[^/]+)/(?P<batch_id>[^/.]+)\.parquet")
-
-
-def erased_prefixes(networks: Iterable[str]) -> list[str]:
-    """Name the folders whose objects an erasure reads, because they can name what it erases."""
-    of_network = [f"{folder}/source={network}/" for network in sorted(networks) for folder in ("raw/posts", "rejects")]
-    work = [f"work/{name}/" for name in ("plans", "staged", "parts", "attempts", "stream")]
-    return [*of_network, *work, *MESSAGES, OPEN, DISCARDED_RECORDS, "reports/", "lake/runs/", "lake/coverage/"]
 
 
 def batch_id(feed_id: str, dt: str, media_ids: Iterable[str]) -> str:
@@ -153,9 +149,10 @@ def _rebuilds_of_file(folder: str, batch_id: str) -> str:
     return f"work/rebuild/{folder}/{batch_id}/"
 
 
-def rebuild_prefixes(batch_id: str) -> list[str]:
-    """Name the folders of the rows that rebuilds have planned and made of a batch's file."""
-    return [_rebuilds_of_file(folder, batch_id) for folder in ("plans", "staged", "parts", "attempts")]
+def rebuild_prefixes(batch_id: str = "") -> list[str]:
+    """Name the folders of the rows that rebuilds have planned and made of all files, or of a batch's file."""
+    folders = ("plans", "staged", "parts", "attempts")
+    return [_rebuilds_of_file(folder, batch_id) if batch_id else f"work/rebuild/{folder}/" for folder in folders]
 
 
 def rebuild_list(rebuild_id: str) -> str:

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from imagelake.imaging import Options
-from imagelake.lake import object_keys
+from imagelake.lake.erased_objects import folders
 from imagelake.lake.rows import Status
 from imagelake.run import aws
 from imagelake.run.image_options import DEFAULT_PRESET
@@ -309,13 +309,13 @@ def stored_objects(stack: Stack) -> list[tuple[str, bytes]]:
     that each erasure deletes: later runs have left some.
     """
     listed = f"table {stack.outputs['SuppressionTableName']}"
-    folders = tuple(object_keys.erased_prefixes(SOURCES))
+    swept = tuple(folders(SOURCES))
     return [
         one
         for one in all_stored(stack)
         if one[0] != listed
-        and not (one[0].endswith("version)") and one[0].removeprefix("metadata of ").startswith(folders))
-        and not (one[0].endswith("(delete marker)") and one[0].startswith(folders))
+        and not (one[0].endswith("version)") and one[0].removeprefix("metadata of ").startswith(swept))
+        and not (one[0].endswith("(delete marker)") and one[0].startswith(swept))
     ]
 
 

@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
+from imagelake.lake.erased_objects import folders
 from imagelake.lake.parts import Part, Parts
 from imagelake.lake.rows import Status
 from imagelake.run.models import PlannedBatch
@@ -354,7 +355,7 @@ def run_erasures(deployed: Deployed, planned: PlannedBatch, bucket: Bucket) -> N
         object_keys.HASH_LOG_SNAPSHOT,
     ):
         bucket.put(key, b"damaged", "application/octet-stream")
-    for prefix in object_keys.erased_prefixes(["stream"]):
+    for prefix in folders(["stream"]):
         # A delete marker: only older versions are left.
         bucket.put(f"{prefix}older", b"older", "text/plain")
         bucket.delete(f"{prefix}older")

@@ -12,12 +12,11 @@ from erase_reports.app import handler
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.coverage import CoverageRow, read_rows
-from imagelake.lake.erased_objects import ErasedObjects
 from imagelake.run.models import FeedEntry
 from report.app import handler as report
 from report.glance import Glance
 from report.glance_page import render_glance
-from tests.support.erasures import ERASURE_ID, Killed, killed_at, request_erasure, restore, saved, versions
+from tests.support.erasures import Killed, killed_at, request_erasure, restore, saved, versions
 from tests.support.factories import ENTRY, RUN, Context, event, failed, up_to_date
 from tests.support.fake_lake import Lake
 from tests.support.glances import glance_of
@@ -75,22 +74,6 @@ def test_name_of_an_erased_feed_leaves_both(lake: Lake, number: int) -> None:
     assert [feed.name for feed in glance(lake).feeds.values()] == names
     assert glance(lake) == glance_of(*names)
     assert page(lake) == render_glance(glance_of(*names))
-
-
-def test_older_versions_go_if_nothing_changes(lake: Lake) -> None:
-    """The image of an erased post can have left the page because newer ones came."""
-    request_erasure(lake, media_ids=["media-99"])
-    older = glance_of("x:a").model_copy(update={"newest": [glance_of().newest[0].model_copy(update={"alt": "words"})]})
-    for one in (older, glance_of("x:a")):
-        put_glance(lake.bucket, one)
-    now = [lake.bucket.get(key) for key in (object_keys.GLANCE, object_keys.GLANCE_PAGE)]
-    assert erase() == {"changed": 0, "erased": 0}
-    kept = versions("reports/")
-    assert [[body for body, _ in kept[key]] for key in (object_keys.GLANCE, object_keys.GLANCE_PAGE)] == [
-        [body] for body in now
-    ]
-    # A repeated erasure finds versions that later runs have replaced, and needs no receipt for them.
-    assert list(ErasedObjects(lake.bucket, ERASURE_ID).notes()) == []
 
 
 @pytest.mark.parametrize("body", [b"no JSON", b"[]", b'{"newest": [{}]}', b'{"feeds": 7}'])

@@ -1,4 +1,4 @@
-"""Objects that an erasure rewrites or deletes, with all their versions, however often it is killed."""
+"""Objects that an erasure rewrites or deletes, and their older versions, however often it is killed."""
 
 from __future__ import annotations
 
@@ -42,27 +42,43 @@ def only_note(objects: ErasedObjects) -> ErasedObject:
     return note
 
 
-def test_older_versions_go_and_metadata_stays(lake: Lake, objects: ErasedObjects) -> None:
-    for body in (b"bob", b"bob ann", b"ann bob cat"):
-        lake.bucket.put(KEY, body, TEXT, {"url": "https://example.org"})
+def test_metadata_stays_and_the_note_has_both_bodies(lake: Lake, objects: ErasedObjects) -> None:
+    lake.bucket.put(KEY, b"ann bob cat", TEXT, {"url": "https://example.org"})
     lake.bucket.put(KEY + ".other", b"bob", TEXT)
     objects.rewrite(Place.REJECTS, KEY, TEXT, without_bob)
-    assert bodies() == [b"ann cat"]
+    assert lake.bucket.get(KEY) == b"ann cat"
     assert bodies(KEY + ".other") == [b"bob"]
     assert lake.bucket.get_with_version(KEY)[1].metadata == {"url": "https://example.org"}
     note = only_note(objects)
-    assert (note.items, len(note.versions), note.place) == (["post of bob"], 3, "rejects")
+    assert (note.items, note.place) == (["post of bob"], "rejects")
     assert note.sha256_before != note.sha256_after
 
 
-def test_an_object_of_which_nothing_stays_is_deleted_with_its_marker(lake: Lake, objects: ErasedObjects) -> None:
+def test_an_object_of_which_nothing_stays_is_deleted(lake: Lake, objects: ErasedObjects) -> None:
     lake.bucket.put(KEY, b"bob", TEXT)
     objects.rewrite(Place.REJECTS, KEY, TEXT, without_bob)
-    assert bodies() == []
+    assert not lake.bucket.exists(KEY)
     assert only_note(objects).sha256_after is None
+    objects.remove_older_versions(Place.REJECTS, "rejects/")
+    assert bodies() == []
 
 
-@pytest.mark.parametrize("calls", range(8))
+@pytest.mark.parametrize(("keys", "left"), [(None, [1, 1, 0]), ({KEY}, [1, 2, 2]), ({KEY + "-3"}, [3, 2, 0])])
+def test_older_versions_of_a_folder(lake: Lake, objects: ErasedObjects, keys: set[str] | None, left: list[int]) -> None:
+    for number, key in ((3, KEY), (2, KEY + "-2"), (1, KEY + "-3"), (2, "rejects-of-others/one")):
+        for version in range(number):
+            lake.bucket.put(key, b"%d" % version, TEXT)
+    lake.bucket.delete(KEY + "-3")
+    number = objects.remove_older_versions(Place.REJECTS, "rejects/", keys)
+    assert [len(bodies(KEY + end)) for end in ("", "-2", "-3")] == left
+    assert bodies()[0] == b"2"
+    assert len(bodies("rejects-of-others/one")) == 2
+    note = only_note(objects)
+    assert (note.is_folder, note.key, len(note.versions)) == (True, "rejects/", number)
+    assert number == 6 - sum(left) + (1 if left[2] == 2 else 0)
+
+
+@pytest.mark.parametrize("calls", range(9))
 def test_the_second_try_ends_what_a_killed_one_began(
     lake: Lake, objects: ErasedObjects, monkeypatch: pytest.MonkeyPatch, calls: int
 ) -> None:
@@ -81,17 +97,20 @@ def test_the_second_try_ends_what_a_killed_one_began(
 
         return call
 
-    for name in ("get_with_version", "put_json", "put_if_unchanged", "all_versions", "delete_version"):
+    def erase() -> None:
+        objects.rewrite(Place.REJECTS, KEY, TEXT, without_bob)
+        objects.remove_older_versions(Place.REJECTS, "rejects/")
+
+    for name in ("get_with_version", "put_json", "put_if_unchanged", "all_versions_under", "delete_version"):
         monkeypatch.setattr(lake.bucket, name, watched(name))
     try:
-        objects.rewrite(Place.REJECTS, KEY, TEXT, without_bob)
+        erase()
     except KeyboardInterrupt:
-        made.clear()
         monkeypatch.undo()
-        objects.rewrite(Place.REJECTS, KEY, TEXT, without_bob)
+        erase()
     assert bodies() == [b"ann"]
-    note = only_note(objects)
-    assert (note.items, len(note.versions)) == (["post of bob"], 2)
+    folder, note = sorted(objects.notes(), key=lambda one: one.key)
+    assert (note.items, len(folder.versions)) == (["post of bob"], 2)
     assert note.sha256_before != note.sha256_after
 
 
@@ -107,7 +126,7 @@ def test_a_change_by_somebody_else_in_between_is_kept(
         return without_bob(body, version)
 
     objects.rewrite(Place.REJECTS, KEY, TEXT, change)
-    assert bodies() == [b"ann dan"]
+    assert lake.bucket.get(KEY) == b"ann dan"
 
 
 def test_nothing_to_erase_changes_nothing(lake: Lake, objects: ErasedObjects) -> None:
@@ -137,7 +156,7 @@ def test_lines_that_stay_are_the_same_bytes(lake: Lake, objects: ErasedObjects) 
 
     made = objects.rewrite_lines(Place.REJECTS, KEY, change)
     assert made is not None
-    assert bodies() == [made.body] == [b'{"b":1, "a":2}\n7\n{"b\n"d"\n']
+    assert lake.bucket.get(KEY) == made.body == b'{"b":1, "a":2}\n7\n{"b\n"d"\n'
     assert len(made.items) == 1
     assert objects.rewrite_lines(Place.REJECTS, KEY, change) is None
 
