@@ -22,6 +22,7 @@ from local.deploy import ONLY_WITH_TLS, TEMPLATE, deploy
 from local.engine import REGION, Engine
 from local.feed_server import PHOTO_BLOG, FeedServer
 from local.follow import follow
+from local.lake_lock import LakeLock
 from local.local_lake import DEMO_LOG, ENGINE_SETTINGS, loopback_origins, query_files
 from local.output import printable
 from local.stream import put_records, sample_records
@@ -58,10 +59,20 @@ class Options:
 def demo(options: Options, console: Console) -> int:
     """Deploy, run and show the result; returns 0 if the execution succeeded, else 1."""
     with ExitStack() as stack:
+        lock = stack.enter_context(LakeLock(options.folder))
+        if not lock.take("demo"):
+            raise lock.refuse()
         with _timed(console, "Engine"):
             engine = stack.enter_context(
-                Engine(options.folder, port=options.port, keep=options.persistent, settings=ENGINE_SETTINGS)
+                Engine(
+                    options.folder,
+                    port=options.port,
+                    keep=options.persistent,
+                    settings=ENGINE_SETTINGS,
+                    open_files=[lock.fileno()],
+                )
             )
+        lock.share(engine.port)
         run_input, parameters = execution_input(options, stack)
         with _timed(console, "Deploy"):
             outputs = deploy(engine, TEMPLATE, parameters, without=ONLY_WITH_TLS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import re
 import shlex
@@ -19,12 +18,12 @@ from local.deploy import ONLY_WITH_TLS, STACK_NAME, TEMPLATE, deploy
 from local.engine import Engine
 from local.errors import CommandError
 from local.lake import Lake, Rows
+from local.lake_lock import LOCK, LakeLock
 from local.tables import create_tables
 
 # The engine checks the role of each function, as AWS does.
 ENGINE_SETTINGS = {"AUTH": "true"}
 DEMO_LOG = "functions.log"
-_LOCK = "engine.lock"
 _LOOPBACK = re.compile(r"https?://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?(?![\w.-])")
 
 
@@ -33,16 +32,18 @@ class LocalLake(Lake):
 
     after_interrupt = "The next run continues where this one ended."
 
-    def __init__(self, folder: Path, *, create: bool = False) -> None:
+    def __init__(self, folder: Path, *, create: bool = False, command: str = "") -> None:
         super().__init__(f"the lake in {folder}", folder, STACK_NAME)
         self._create = create
+        self._command = command
+        self._lock = LakeLock(folder)
         self._opened = ExitStack()
         self._engine: Engine | None = None
         self._is_owner = False
 
     def __enter__(self) -> Self:
         # The second one is what a lake has that ``imagelake demo --state`` made.
-        is_lake = any((self.folder / name).exists() for name in (_LOCK, "state"))
+        is_lake = any((self.folder / name).exists() for name in (LOCK, "state"))
         if not self._create and not is_lake:
             raise CommandError(f"there is no lake in {self.folder}; start one with: ./imagelake run FEED")
         if self._create and not is_lake and self.folder.is_dir() and any(self.folder.iterdir()):
@@ -73,32 +74,27 @@ class LocalLake(Lake):
                 f"{self.folder} is of a demo, whose lake is gone: use ./imagelake query,"
                 " or start a lake with ./imagelake run FEED"
             )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = self._opened.enter_context((self.folder / _LOCK).open("a+"))
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            port = lock.read()
-            if not port:
-                raise CommandError(f"another command is starting {self.title}; try again") from None
-            return Engine(self.folder, port=int(port))
+        self._opened.enter_context(self._lock)
+        if not self._lock.take(self._command):
+            holder = self._lock.holder()
+            if not holder.port:
+                raise CommandError(f"./imagelake {holder.command} is just starting {self.title}; try again")
+            return Engine(self.folder, port=holder.port)
         # The engine has the lock too: if this process is killed, no other command starts before the state is saved.
-        engine = Engine(self.folder, keep=True, settings=ENGINE_SETTINGS, open_files=[lock.fileno()])
+        engine = Engine(self.folder, keep=True, settings=ENGINE_SETTINGS, open_files=[self._lock.fileno()])
         if not (self.folder / "state" / "stepfunctions.json").exists():
             # The machine stopped in the first run, so the engine knows nothing about the objects that it stored.
             shutil.rmtree(self.folder / "s3", ignore_errors=True)
-        lock.truncate(0)
-        lock.write(str(engine.port))
-        lock.flush()
+        self._opened.enter_context(engine)
+        self._lock.share(engine.port)
         self._is_owner = True
-        return self._opened.enter_context(engine)
+        return engine
 
     def prepare(self, feeds: list[Any], *, remember: bool = True) -> list[Any]:
         """Deploy the template as it is in the checkout; the stack keeps feeds to remember, so the input needs none."""
         client = self.client("cloudformation")
         if self._engine is None or not self._is_owner:
-            raise CommandError(f"another command is using {self.title}; wait until it ends")
+            raise self._lock.refuse()
         self._require_logins(feeds)
         before = _parameters(client)
         if not feeds and "Feeds" not in before:
