@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from local.copies import copy_logs
+from local.copies import copy_logs, mirror_objects
 from local.deploy import ONLY_WITH_TLS, STACK_NAME, TEMPLATE, deploy
 from local.engine import Engine
 from local.errors import CommandError
@@ -24,6 +24,8 @@ from local.tables import create_tables
 # The engine checks the role of each function, as AWS does.
 ENGINE_SETTINGS = {"AUTH": "true"}
 DEMO_LOG = "functions.log"
+# The objects of which the folder has copies.
+COPIED = ("lake/", "reports/", "erasures/")
 _LOOPBACK = re.compile(r"https?://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?(?![\w.-])")
 
 
@@ -31,6 +33,7 @@ class LocalLake(Lake):
     """A lake in ``folder``; one command at a time may change it, and others may read it meanwhile."""
 
     after_interrupt = "The next run continues where this one ended."
+    runs_on = False
 
     def __init__(self, folder: Path, *, create: bool = False, command: str = "") -> None:
         super().__init__(f"the lake in {folder}", folder, STACK_NAME)
@@ -53,7 +56,19 @@ class LocalLake(Lake):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._opened.__exit__(kind, error, trace)
+        """Bring the copies up to date, also if the command failed or was stopped, and stop the engine."""
+        try:
+            # Only a command that has asked for the outputs knows that there is a stack.
+            if self._is_owner and "outputs" in self.__dict__:
+                if kind is not None and not issubclass(kind, CommandError):
+                    # An execution goes on until its engine stops, and the copies have to show what it has done.
+                    self._opened.pop_all().__exit__(kind, error, trace)
+                    kind = error = trace = None
+                    self._engine = self._start()
+                for prefix in COPIED:
+                    mirror_objects(self.client("s3"), self.outputs["BucketName"], prefix, self.folder)
+        finally:
+            self._opened.__exit__(kind, error, trace)
 
     @property
     def options(self) -> str:
@@ -68,8 +83,8 @@ class LocalLake(Lake):
 
     def _start(self) -> Engine:
         """Start the engine, or use the one that another command has started."""
-        # A demo without --state leaves its results, and no state.
-        if not self._create and (self.folder / DEMO_LOG).exists() and not any(self.folder.glob("state/*.json")):
+        # A demo without --state leaves its results, and no state; a new lake would replace them.
+        if (self.folder / DEMO_LOG).exists() and not any(self.folder.glob("state/*.json")):
             raise CommandError(
                 f"{self.folder} is of a demo, whose lake is gone: use ./imagelake query,"
                 " or start a lake with ./imagelake run FEED"
@@ -140,7 +155,7 @@ class LocalLake(Lake):
         """Copy the receipt; replace the copies of the dataset and of reports, and delete those of logs."""
         for copied in ("lake", "reports", "logs"):
             shutil.rmtree(self.folder / copied, ignore_errors=True)
-        for prefix in ("lake/", "reports/", "erasures/"):
+        for prefix in COPIED:
             self.copy(prefix)
         return {"Receipt": self.folder / key, "Page": self.folder / f"{key.removesuffix('json')}html"}
 

@@ -10,6 +10,7 @@ from typing import Any
 from imagelake.run.erasure_models import ErasureReason, ErasureRequest
 from imagelake.run.errors import BadInputError
 from local.arguments import add_lake, open_lake
+from local.erasures import stored_request
 from local.errors import CommandError
 from local.follow import failure_message, follow
 from local.lake import Lake
@@ -20,6 +21,7 @@ HELP = "erase a person, posts or images on request, and keep them out"
 EXAMPLES: tuple[str, ...] = (
     "imagelake erase --author bluesky did:plc:z72i7hdynmk6r22z27h6tvur --reason author_request --reference 'ticket 17'",
     "imagelake erase --post mastodon 13179 110 --reason deleted_at_source --reference sync-3 --stack imagelake",
+    "imagelake erase --again 0123456789abcdef0123",
 )
 
 
@@ -42,39 +44,77 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="an image in all posts, by its column raw_sha256",
     )
     parser.add_argument("--near-duplicates", action="store_true", help="also the known near duplicates")
-    parser.add_argument("--reason", required=True, choices=list(ErasureReason), help="the reason for the receipt")
+    parser.add_argument("--reason", choices=list(ErasureReason), help="the reason for the receipt")
+    parser.add_argument("--reference", metavar="TEXT", help="your own reference, such as a ticket; not a name")
     parser.add_argument(
-        "--reference", required=True, metavar="TEXT", help="your own reference, such as a ticket; not a name"
+        "--again", metavar="ID", help="finish the erasure ID, which imagelake status names, instead of a new request"
     )
     parser.add_argument("--dry-run", action="store_true", help="find, count and price; change nothing")
     parser.add_argument("--yes", action="store_true", help="do not ask before the erasure")
 
 
+def fault(options: Namespace) -> str | None:
+    """Say what is wrong with the options together."""
+    of_request = ("author", "post", "media", "sha256", "near_duplicates", "reason", "reference")
+    given = [f"--{name.replace('_', '-')}" for name in of_request if getattr(options, name)]
+    if options.again is not None:
+        return f"--again takes the stored request; leave out {', '.join(given)}" if given else None
+    missing = [name for name in ("--reason", "--reference") if getattr(options, name[2:]) is None]
+    return f"the following arguments are required: {', '.join(missing)}" if missing else None
+
+
 def main(options: Namespace, output: Output) -> int:
     """Show what would be erased, ask, erase, and print where the receipt is; returns 0 if it is complete, else 1."""
-    request = _request(options)
+    request = _request(options) if options.again is None else {}
     with open_lake(options) as lake:
         lake.prepare([])
-        found = _execute(lake, request | {"dry_run": True}, output)
-        if found["status"] != "SUCCEEDED":
-            return _fail(found)
-        counts = found["found"]["counts"]
-        output.table(("found", "number"), [*_named(counts)])
-        if options.dry_run:
-            output.result(found)
-            return 0
-        _ask(options, counts, output)
+        if options.again is not None:
+            request = _request_again(options.again, lake)
+        if options.again is None or options.dry_run:
+            found = _execute(lake, request | {"dry_run": True}, output)
+            if found["status"] != "SUCCEEDED":
+                return _fail(found)
+            output.table(("found", "number"), [*_named(found["found"]["counts"])])
+            if options.dry_run:
+                output.result(found)
+                return 0
+            question = (
+                f"Erase {found['found']['counts']['items']:,} items for ever, and keep out what the request names?"
+            )
+        else:
+            question = f"Finish the erasure {options.again} ({request['reference']}, {request['reason']})?"
+        _ask(options, question, output)
+        return _erase(lake, request, output)
+
+
+def _erase(lake: Lake, request: dict[str, Any], output: Output) -> int:
+    """Erase, and show the result and the receipt; return the exit code."""
+    lake.drop_copies()
+    try:
         result = _execute(lake, request, output)
-        if result["status"] != "SUCCEEDED":
-            output.result(result)
-            return _fail(result)
-        key = result["receipt"]["receipt_key"]
-        places = lake.save_receipt(key)
-        output.text(result["receipt"]["message"])
-        for title, place in places.items():
-            output.text(f"{title + ':':<9}{place}")
-        output.result(result | {title.lower(): str(place) for title, place in places.items()})
-        return 0
+    except KeyboardInterrupt:
+        state = "The erasure goes on in the stack" if lake.runs_on else "The erasure is not finished"
+        output.text(f"{state}; ./imagelake status {lake.options} names the command that finishes it.")
+        raise
+    if result["status"] != "SUCCEEDED":
+        output.result(result)
+        return _fail(result)
+    places = lake.save_receipt(result["receipt"]["receipt_key"])
+    output.text(result["receipt"]["message"])
+    for title, place in places.items():
+        output.text(f"{title + ':':<9}{place}")
+    output.result(result | {title.lower(): str(place) for title, place in places.items()})
+    return 0
+
+
+def _request_again(erasure_id: str, lake: Lake) -> dict[str, Any]:
+    """Read the stored request of an unfinished erasure."""
+    request = stored_request(lake, erasure_id)
+    if request is None or request["dry_run"]:
+        raise CommandError(
+            f"{lake.title} has no unfinished erasure {erasure_id}; list them with: ./imagelake status {lake.options}"
+        )
+    return request
 
 
 def _request(options: Namespace) -> dict[str, Any]:
@@ -118,12 +158,12 @@ def _named(counts: dict[str, Any]) -> list[tuple[str, str]]:
     return [*numbers, ("price", f"about {counts['usd']:.2f} USD")]
 
 
-def _ask(options: Namespace, counts: dict[str, Any], output: Output) -> None:
+def _ask(options: Namespace, question: str, output: Output) -> None:
     if options.yes:
         return
     if not sys.stdin.isatty():
         raise CommandError("nobody can be asked here; look at the numbers of --dry-run, then add --yes")
-    output.text(f"Erase {counts['items']:,} items for ever, and keep out what the request names? Type yes: ")
+    output.text(f"{question} Type yes: ")
     if input().strip().lower() != "yes":
         raise CommandError("nothing was erased")
 
