@@ -75,7 +75,7 @@ def demo(options: Options, console: Console) -> int:
         lock.share(engine.port)
         run_input, parameters = execution_input(options, stack)
         with _timed(console, "Deploy"):
-            outputs = deploy(engine, TEMPLATE, parameters, without=ONLY_WITH_TLS)
+            outputs = deploy(engine, TEMPLATE, parameters, without=ONLY_WITH_TLS, for_lake=True)
         mailbox = subscribe(engine, outputs["TopicArn"])
         run = _execute_by_stream if options.stream else _execute
         execution = run(engine, outputs, run_input, console)

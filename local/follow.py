@@ -34,7 +34,8 @@ _FAILURES = ("TaskFailed", "LambdaFunctionFailed")
 class Step:
     """One visit of a top-level state.
 
-    If it is a Map, ``inner`` counts the states that finished inside it, and ``retries`` tells of those that failed.
+    If it is a Map, ``inner`` counts the states that finished inside it, and ``retries`` tells of those that failed. If
+    it is a Wait, ``waits`` says how long it waits and why.
     """
 
     name: str
@@ -44,10 +45,11 @@ class Step:
     error: str | None = None
     inner: Counter[str] = field(default_factory=Counter)
     retries: list[str] = field(default_factory=list)
+    waits: str = ""
 
     @property
     def note(self) -> str:
-        return self.error or ", ".join(f"{name} {number}" for name, number in self.inner.items())
+        return self.error or self.waits or ", ".join(f"{name} {number}" for name, number in self.inner.items())
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ def read_steps(events: Iterable[Mapping[str, Any]], definition: dict[str, Any]) 
         if kind.endswith("StateEntered"):
             name = event["stateEnteredEventDetails"]["name"]
             if name in outer:
-                steps.append(Step(name, kind.removesuffix("StateEntered"), event["timestamp"]))
+                waits = _wait(definition["States"][name])
+                steps.append(Step(name, kind.removesuffix("StateEntered"), event["timestamp"], waits=waits))
         elif kind.endswith("StateExited"):
             name = event["stateExitedEventDetails"]["name"]
             if name in outer:
@@ -131,6 +134,11 @@ def read_steps(events: Iterable[Mapping[str, Any]], definition: dict[str, Any]) 
             steps[-1].exited = event["timestamp"]
             steps[-1].error = event["executionFailedEventDetails"].get("error", "failed")
     return steps
+
+
+def _wait(state: Mapping[str, Any]) -> str:
+    """Say how long a state waits, and why; empty if it does not wait for a fixed time."""
+    return f"waits {state['Seconds']} s: {state['Comment']}" if state["Type"] == "Wait" and "Seconds" in state else ""
 
 
 def _details(event: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -258,8 +266,11 @@ def _lines(steps: list[Step], batches: list[Batches]) -> Iterator[str]:
                 failed = f", {entry.failed} failed" if entry.failed else ""
                 yield f"      {entry.feed}: {entry.done} of {entry.total} {entry.unit}{failed}"
             yield from (f"      {line}" for line in step.retries)
+        if step.waits:
+            yield f"{number:>2}  {step.name} … {step.waits}"
         if step.exited is not None:
-            yield f"{number:>2}  {step.name}  {_seconds(step)}" + (f"  {step.note}" if step.note else "")
+            note = step.error if step.waits else step.note
+            yield f"{number:>2}  {step.name}  {_seconds(step)}" + (f"  {note}" if note else "")
 
 
 def _running(steps: list[Step]) -> Iterator[str]:

@@ -121,7 +121,7 @@ class LocalLake(Lake):
         parameters = {"ScheduleState": "DISABLED", "TrustedOrigins": ",".join(sorted(trusted))}
         keeps = not feeds or (not remember and "Feeds" in before)
         parameters["Feeds"] = before["Feeds"] if keeps else json.dumps(feeds)
-        self.outputs = deploy(self._engine, TEMPLATE, parameters, without=ONLY_WITH_TLS)
+        self.outputs = deploy(self._engine, TEMPLATE, parameters, without=ONLY_WITH_TLS, for_lake=True)
         return feeds if keeps else []
 
     def _require_logins(self, feeds: list[Any]) -> None:

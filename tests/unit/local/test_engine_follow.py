@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from io import StringIO
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from local.follow import error_message, follow, read_steps
 
+STATE_MACHINES = Path(__file__).parents[3] / "statemachine"
 FETCH = "arn:aws:lambda:us-east-1:000000000000:function:fetch"
 DEFINITION = {
     "States": {
@@ -141,8 +143,22 @@ def test_error_without_a_sentence_is_shown_as_it_is(cause: str) -> None:
     assert error_message({"error": "Lambda.Unknown", "cause": cause}) == (cause or "Lambda.Unknown")
 
 
+@pytest.mark.parametrize("name", ["Wait For Runs", "Wait For Index"])
+def test_wait_says_how_long_it_waits_and_why(name: str) -> None:
+    """The states are those of the state machine of erasures."""
+    definition = json.loads((STATE_MACHINES / "erasure.asl.json").read_text())
+    step, lines = entered("Wait", name), StringIO()
+    (entered_step,) = read_steps(history(step), definition)
+    comment = definition["States"][name]["Comment"]
+    assert entered_step.note == f"waits 60 s: {comment}"
+    follow(cast(Any, EndedExecution(history(step, exited("Wait", name)), definition)), "arn", Console(file=lines))
+    assert lines.getvalue().splitlines() == [f" 1  {name} … waits 60 s: {comment}", f" 1  {name}  1.0 s"]
+
+
 class SlowExecution:
     """The client of an execution that stays in one state for a minute of a clock that ``sleep`` moves."""
+
+    definition: dict[str, Any] = DEFINITION
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -151,7 +167,7 @@ class SlowExecution:
     def __getattr__(self, name: str) -> Any:
         ended = self.seconds >= 59
         answers = {
-            "describe_state_machine_for_execution": {"definition": json.dumps(DEFINITION)},
+            "describe_state_machine_for_execution": {"definition": json.dumps(self.definition)},
             "describe_execution": {"status": "SUCCEEDED" if ended else "RUNNING"},
             "list_map_runs": {"mapRuns": []},
         }
@@ -165,6 +181,13 @@ class SlowExecution:
 
     def sleep(self, seconds: float) -> None:
         self.seconds += seconds
+
+
+class EndedExecution(SlowExecution):
+    """The client of an execution that has ended."""
+
+    def __init__(self, events: list[dict[str, Any]], definition: dict[str, Any]) -> None:
+        self.seconds, self.events, self.definition = 60.0, events, definition
 
 
 def test_follow_prints_a_line_at_least_every_15_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
