@@ -19,6 +19,8 @@ _BOOTSTRAP = Path(__file__).with_name("bootstrap")
 # The engine's Python worker reports every exception under one name, so no Retry or Catch of ours would match. With a
 # custom runtime, our bootstrap runs AWS's own client, which reports exceptions as Lambda does.
 _RUNTIME = "provided.al2023"
+# The variable of functions that say where copies are.
+_IS_LOCAL = "IS_LOCAL"
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -81,6 +83,9 @@ def package(path: Path, upload: Upload, *, for_lake: bool = False) -> dict[str, 
             case "AWS::Serverless::Function":
                 uri = properties.get("CodeUri", globals_of_functions.get("CodeUri"))
                 properties |= {"CodeUri": code(uri), "Runtime": _RUNTIME}
+                variables = properties.get("Environment", {}).get("Variables", {})
+                if for_lake and _IS_LOCAL in variables:
+                    variables[_IS_LOCAL] = "true"
                 properties.pop("Layers", None)
             case "AWS::Serverless::StateMachine" if isinstance(properties.get("DefinitionUri"), str):
                 definition = (path.parent / properties["DefinitionUri"]).read_bytes()

@@ -19,7 +19,7 @@ def describe_receipt(receipt: Receipt, key: str, bucket: str, execution_arn: str
         for one in receipt.places
         if one.changed
     ]
-    remains = [f"{one.place}: {one.until or 'until you delete it'}" for one in receipt.remains]
+    remains = [f"{one.place}: {one.until or one.condition}" for one in receipt.remains]
     sections = [
         f"Imagelake erasure {receipt.erasure_id} is complete: {erased}. What the request names cannot come back.",
         f"Reference: {receipt.reference}\nReason:    {receipt.reason}",

@@ -12,6 +12,7 @@ import pytest
 
 from local.package import package, read_template, zip_code
 
+ROOT = Path(__file__).parents[3]
 TEMPLATE = """\
 AWSTemplateFormatVersion: 2010-09-09
 Transform: AWS::Serverless-2016-10-31
@@ -153,3 +154,12 @@ def test_lake_on_this_machine_waits_for_a_second(for_lake: bool, seconds: int, t
     (machine,) = (json.loads(content) for content in uploaded)
     long = states["Long"] | {"Seconds": seconds}
     assert machine["States"] == states | {"Long": long}
+
+
+@pytest.mark.parametrize(("for_lake", "value"), [(True, "true"), (False, "false")])
+def test_functions_of_a_lake_on_this_machine_know_it(for_lake: bool, value: str) -> None:
+    resources = package(ROOT / "template.yaml", lambda name, _: {"Bucket": "b", "Key": name}, for_lake=for_lake)[
+        "Resources"
+    ]
+    variables = [one["Properties"].get("Environment", {}).get("Variables", {}) for one in resources.values()]
+    assert [one["IS_LOCAL"] for one in variables if "IS_LOCAL" in one] == [value]
