@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +16,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+
+from local.map_failures import failed_child, name_item
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -171,16 +173,28 @@ def _rules(definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def error_message(details: Mapping[str, Any]) -> str:
-    """The sentence of an error, which a function sends as JSON with a stack trace."""
-    cause: str = details.get("cause") or details["error"]
+    """The sentence of an error, which a function sends as JSON with a stack trace.
+
+    The cause of a failed child is the whole error of its state, also as JSON.
+    """
+    cause: str = details.get("cause") or details.get("Cause") or details.get("error") or details["Error"]
     with suppress(ValueError, KeyError, TypeError):
-        cause = json.loads(cause)["errorMessage"]
+        value = json.loads(cause)
+        return error_message(value) if "Error" in value else str(value["errorMessage"])
     return cause
 
 
-def failure_message(client: SFNClient, execution_arn: str) -> str | None:
-    """Return the sentence of the last error of an execution, ``None`` if no task failed."""
+def failure_message(
+    client: SFNClient, execution_arn: str, name_item: Callable[[dict[str, Any]], str] = name_item
+) -> str | None:
+    """Return the sentence of the last error of an execution, ``None`` if no task failed.
+
+    That of a child of a Map begins with the item, as ``name_item`` names it by the child's input.
+    """
     failures = [event for event in _history(client, execution_arn) if event["type"] in _FAILURES]
+    child = failed_child(client, execution_arn)
+    if child is not None and (not failures or failures[-1]["timestamp"] <= child["stopDate"]):
+        return f"{name_item(json.loads(child['input']))}: {child['error']}: {error_message(child)}"
     return error_message(_details(failures[-1])) if failures else None
 
 

@@ -211,3 +211,16 @@ def test_dry_run_has_numbers_and_a_price_and_stores_nothing(noted: Lake) -> None
     assert "about 0.01 USD" in result["message"]
     assert noted.bucket.list("erasures/") == []
     assert noted.bucket.list("work/erasures/") == []
+
+
+@pytest.mark.parametrize("name", [None, "items", "files", "open_batches", "raw_images"])
+def test_dry_run_that_matches_nothing_says_so(noted: Lake, name: str | None) -> None:
+    """Pages and reports are those of the whole lake, because an erasure looks into all of them."""
+    example = event("write_receipt")
+    example["erasure"]["dry_run"] = True
+    example["found"]["counts"] |= dict.fromkeys(("items", "files", "open_batches", "raw_images"), 0)
+    example["found"]["counts"] |= {"pages": 12, "reports": 3} | ({name: 1} if name else {})
+    result = handler(example, Context())
+    assert ("nothing matches" in result["subject"]) == (name is None)
+    assert ("nothing: no image, row or open batch" in result["message"]) == (name is None)
+    assert "look into:\n  12 raw pages, 3 reports" in result["message"]

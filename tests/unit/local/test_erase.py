@@ -12,6 +12,7 @@ import pytest
 
 from imagelake.run.erasure_models import ErasureRequest
 from local.__main__ import main
+from local.commands.erase import _name_item
 from local.erasures import unfinished_erasures
 from local.local_lake import LocalLake
 from local.stack_lake import StackLake
@@ -91,7 +92,7 @@ def states(tmp_path: Path, stored: dict[str, Any], monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(lake, "read", lambda lake, key: json.dumps(stored[key]).encode() if key in stored else None)
     monkeypatch.setattr("local.commands.status.list_runs", lambda lake, most: [])
     monkeypatch.setattr("local.commands.erase.follow", states.follow)
-    monkeypatch.setattr("local.commands.erase.failure_message", lambda client, arn: "the reason")
+    monkeypatch.setattr("local.commands.erase.failure_message", lambda *_: "the reason")
     monkeypatch.setattr("local.arguments.DATASETS", tmp_path)
     return states
 
@@ -216,3 +217,82 @@ def test_copied_reports_of_a_stack_are_deleted_before_an_erasure(status: str, st
     assert page.exists()
     assert main([*command, "--yes"]) == (0 if status == "SUCCEEDED" else 1)
     assert not page.exists()
+
+
+def erase(lake: Path, *more: str) -> list[str]:
+    return ["erase", "--author", "bluesky", AUTHOR, "--reason", "author_request", "--reference", "ticket 17",
+            "--lake", str(lake), *more]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("found", "matches"),
+    [
+        (counts(pages=12, reports=3), False),
+        (counts(), False),
+        (counts(items=2, pages=12), True),
+        (counts(open_batches=1), True),
+        (counts(raw_images=1), True),
+    ],
+)
+def test_dry_run_that_matches_nothing_says_so(
+    found: dict[str, Any], matches: bool, states: States, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pages and reports are those of the whole lake: docs/erasure.md."""
+    states.counts = found
+    assert main(erase(tmp_path, "--dry-run")) == 0
+    shown = capsys.readouterr().out
+    assert ("Nothing matches: " in shown) != matches
+    assert ("An erasure would still suppress the request" in shown) != matches
+    labels = {line.rsplit(maxsplit=1)[0].strip() for line in shown.splitlines() if line.strip()}
+    assert labels >= {"pages to look into", "reports to look into"}
+
+
+def test_dry_run_names_the_unfinished_erasure_of_the_same_request(
+    states: States, stored: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored[key(ID[::-1])] = request("another")
+    assert main(erase(tmp_path, "--dry-run")) == 0
+    assert "not finished" not in capsys.readouterr().out
+    stored[key(ID)] = request()
+    assert main(erase(tmp_path, "--dry-run")) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "An erasure with this request is not finished, so it may have erased a part already: ./imagelake erase --again"
+        f" {ID} --lake {tmp_path}"
+    )
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+def test_failed_erasure_says_why_and_how_to_go_on(
+    is_stored: bool, states: States, stored: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    states.status = "FAILED"
+    if is_stored:
+        stored[key(ID)] = request()
+    assert main(erase(tmp_path, "--yes")) == 1
+    finish = (
+        f"finish it: ./imagelake erase --again {ID} --lake {tmp_path}"
+        if is_stored
+        else "start it again with the same command"
+    )
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"error: the erasure is not complete: the reason; remove the cause, then {finish}"
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"erasure": {"erasure_id": ID}, "step": "erase", "number": 7}, "lake/images/a.parquet"),
+        ({"erasure": {"erasure_id": ID}, "step": "promote", "number": 8}, "a dataset file"),
+        (
+            {"erasure": {"erasure_id": ID}, "day": {"source": "rss", "dt": "2026-11-01"}},
+            "raw pages of rss of 2026-11-01",
+        ),
+        ({"erasure": {"erasure_id": ID}, "report": {"run_id": "run-1", "dt": None}}, "the report of run-1"),
+        ({"erasure": {"erasure_id": ID}, "report": {"run_id": None, "dt": None}}, "the lake at a glance"),
+    ],
+)
+def test_item_of_a_failed_child_is_named(
+    given: dict[str, Any], name: str, states: States, stored: dict[str, Any], tmp_path: Path
+) -> None:
+    stored[f"work/erasures/{ID}/files/7.json"] = {"key": "lake/images/a.parquet"}
+    assert _name_item(LocalLake(tmp_path), given) == name
