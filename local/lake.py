@@ -55,6 +55,9 @@ class Lake:
         """
         raise NotImplementedError
 
+    def serve_feeds(self, feeds: list[Any]) -> None:
+        """Serve those of a run's feeds that come from this machine; without ``feeds``, a run reads the stack's."""
+
     def query(self, sql: str) -> Rows:
         """Run a SQL query over the tables of the lake."""
         raise NotImplementedError

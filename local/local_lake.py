@@ -43,6 +43,7 @@ class LocalLake(Lake):
         self._opened = ExitStack()
         self._engine: Engine | None = None
         self._is_owner = False
+        self._serves_feeds = False
 
     def __enter__(self) -> Self:
         # The second one is what a lake has that ``imagelake demo --state`` made.
@@ -111,7 +112,7 @@ class LocalLake(Lake):
         if self._engine is None or not self._is_owner:
             raise self._lock.refuse()
         self._require_logins(feeds)
-        before = _parameters(client)
+        before = stack_parameters(client)
         if not feeds and "Feeds" not in before:
             raise CommandError(f"{self.title} has no feeds yet; name one, such as bluesky:nasa.gov")
         trusted = {
@@ -136,6 +137,17 @@ class LocalLake(Lake):
                     f"{feed.name}: {source.manifest.title} needs a login, and a lake on this machine has none;"
                     " read this feed with a stack: --stack NAME"
                 )
+
+    def serve_feeds(self, feeds: list[Any]) -> None:
+        """Serve the sample feeds of a demo at their port, if the run reads them."""
+        from imagelake.sources import parse_feed
+        from local.feed_server import FeedServer, sample_port
+
+        given = feeds or json.loads(stack_parameters(self.client("cloudformation"))["Feeds"])
+        port = sample_port(parse_feed(feed).name for feed in given)
+        if port is not None and not self._serves_feeds:
+            self._opened.enter_context(FeedServer(rate_limit_once=False, port=port))
+            self._serves_feeds = True
 
     def save(self, run_id: str, started_at: datetime) -> dict[str, Any]:
         """Copy the dataset, the report and the logs of the run to ``folder``."""
@@ -164,7 +176,8 @@ class LocalLake(Lake):
         return query_files(self.folder, sql)
 
 
-def _parameters(client: Any) -> dict[str, str]:
+def stack_parameters(client: Any) -> dict[str, str]:
+    """Read the parameters of the lake's stack; there are none before it is deployed."""
     try:
         (stack,) = client.describe_stacks(StackName=STACK_NAME)["Stacks"]
     except client.exceptions.ClientError:

@@ -102,10 +102,10 @@ def _shorten_waits(definition: bytes) -> bytes:
     a time that a network has named stay as they are.
     """
     machine = json.loads(definition)
-    for state in machine["States"].values():
-        if state["Type"] == "Wait" and "Seconds" in state:
-            state["Seconds"] = 1
-    return json.dumps(machine).encode()
+    waits = [state for state in machine["States"].values() if state["Type"] == "Wait" and "Seconds" in state]
+    for state in waits:
+        state["Seconds"] = 1
+    return json.dumps(machine).encode() if waits else definition
 
 
 def _is_public(parameter_name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 
 from local.__main__ import main, parse
 from local.demo import Options, execution_input, no_notification
+from local.errors import CommandError
+from local.feed_server import FeedServer, sample_port
 
 
 def test_feed_can_be_an_object_and_a_server_on_loopback_is_trusted() -> None:
@@ -18,7 +21,7 @@ def test_feed_can_be_an_object_and_a_server_on_loopback_is_trusted() -> None:
         '{"source": "mastodon", "server": "http://localhost:8001", "hashtag": "cats"}',
     )
     with ExitStack() as stack:
-        run_input, parameters = execution_input(Options(Path("unused"), feeds, limit=5), stack)
+        run_input, parameters = execution_input(Options(Path("unused"), feeds, limit=5), stack, {})
     assert run_input["feeds"][:2] == list(feeds[:2])
     assert run_input["feeds"][2] == {"source": "mastodon", "server": "http://localhost:8001", "hashtag": "cats"}
     assert parameters["TrustedOrigins"] == "http://127.0.0.1:8000,http://localhost:8001"
@@ -26,7 +29,7 @@ def test_feed_can_be_an_object_and_a_server_on_loopback_is_trusted() -> None:
 
 def test_sample_feeds_are_of_two_networks_that_are_trusted() -> None:
     with ExitStack() as stack:
-        run_input, parameters = execution_input(Options(Path("unused")), stack)
+        run_input, parameters = execution_input(Options(Path("unused")), stack, {})
     bluesky, blog = run_input["feeds"]
     assert (bluesky["source"], blog["source"]) == ("bluesky", "rss")
     assert parameters["TrustedOrigins"] == bluesky["server"]
@@ -35,13 +38,50 @@ def test_sample_feeds_are_of_two_networks_that_are_trusted() -> None:
 
 def test_stream_has_the_posts_of_one_feed() -> None:
     with ExitStack() as stack:
-        run_input, _ = execution_input(Options(Path("unused"), stream=True), stack)
+        run_input, _ = execution_input(Options(Path("unused"), stream=True), stack, {})
     assert [feed["source"] for feed in run_input["feeds"]] == ["bluesky"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_sample_feeds_of_a_lake_that_is_kept_stay_the_same(stream: bool) -> None:
+    """The origin of a feed is a part of its name: a feed at another port would be another feed."""
+    with ExitStack() as stack:
+        first = execution_input(Options(Path("unused")), stack, {})
+    before = first[1] | {"TrustedOrigins": f"{first[1]['TrustedOrigins']},http://localhost:5"}
+    with ExitStack() as stack:
+        run_input, parameters = execution_input(Options(Path("unused"), stream=stream), stack, before)
+    assert run_input["feeds"] == first[0]["feeds"][: len(run_input["feeds"])]
+    assert set(parameters["TrustedOrigins"].split(",")) == set(before["TrustedOrigins"].split(","))
+    assert json.loads(parameters["Feeds"]) == run_input["feeds"], "the next run reads them"
+
+
+def test_port_of_the_sample_feeds_that_is_taken_is_named() -> None:
+    with ExitStack() as stack:
+        other = stack.enter_context(FeedServer())
+        port = other.url.rpartition(":")[2]
+        feeds = json.dumps([{"source": "rss", "account": f"{other.url}/photoblog.xml"}])
+        with pytest.raises(CommandError, match=f"needs port {port} on 127.0.0.1: "):
+            execution_input(Options(Path("unused")), stack, {"Feeds": feeds})
+
+
+@pytest.mark.parametrize(
+    ("name", "port"),
+    [
+        ("bluesky:http://127.0.0.1:4001@sample.imagelake.example", 4001),
+        ("rss:http://127.0.0.1:4001/photoblog.xml", 4001),
+        ("rss:http://127.0.0.1:4001/feed.xml", None),
+        ("rss:https://photos.example/photoblog.xml", None),
+        ("bluesky:sample.imagelake.example", None),
+        ("bluesky:http://127.0.0.1:4001@another.example", None),
+    ],
+)
+def test_sample_feed_is_known_by_its_name(name: str, port: int | None) -> None:
+    assert sample_port(["bluesky:nasa.gov", name]) == port
 
 
 def test_feed_on_another_host_is_not_trusted() -> None:
     with ExitStack() as stack:
-        _, parameters = execution_input(Options(Path("unused"), ("rss:http://127.0.0.1.example/feed.xml",)), stack)
+        _, parameters = execution_input(Options(Path("unused"), ("rss:http://127.0.0.1.example/feed.xml",)), stack, {})
     assert parameters["TrustedOrigins"] == ""
 
 
