@@ -22,10 +22,19 @@ from local.arguments import as_input
 from local.copies import copy_logs, mirror_objects
 from local.deploy import ONLY_WITH_TLS, TEMPLATE, deploy
 from local.engine import REGION, Engine
+from local.errors import CommandError
 from local.feed_server import PHOTO_BLOG, SAMPLE_ACCOUNT, FeedServer, sample_port
 from local.follow import follow
 from local.lake_lock import LakeLock
-from local.local_lake import COPIED, DEMO_LOG, ENGINE_SETTINGS, loopback_origins, query_files, stack_parameters
+from local.local_lake import (
+    COPIED,
+    DEMO_LOG,
+    ENGINE_SETTINGS,
+    loopback_origins,
+    query_files,
+    stack_parameters,
+    update_copies,
+)
 from local.output import printable
 from local.runs import start_execution
 from local.stream import put_records, sample_records
@@ -60,6 +69,15 @@ class Options:
 
 def demo(options: Options, console: Console) -> int:
     """Deploy, run and show the result; returns 0 if the execution succeeded, else 1."""
+    try:
+        return _demo(options, console)
+    except BaseException as error:
+        if options.persistent and not isinstance(error, CommandError):
+            update_copies(options.folder, "demo")
+        raise
+
+
+def _demo(options: Options, console: Console) -> int:
     with ExitStack() as stack:
         lock = stack.enter_context(LakeLock(options.folder))
         if not lock.take("demo"):

@@ -189,12 +189,13 @@ def failure_message(
 ) -> str | None:
     """Return the sentence of the last error of an execution, ``None`` if no task failed.
 
-    That of a child of a Map begins with the item, as ``name_item`` names it by the child's input.
+    That of a child of a Map has the item, as ``name_item`` names it by the child's input.
     """
     failures = [event for event in _history(client, execution_arn) if event["type"] in _FAILURES]
     child = failed_child(client, execution_arn)
     if child is not None and (not failures or failures[-1]["timestamp"] <= child["stopDate"]):
-        return f"{name_item(json.loads(child['input']))}: {child['error']}: {error_message(child)}"
+        item, message = name_item(json.loads(child["input"])), f"{child['error']}: {error_message(child)}"
+        return message if item in message else f"{item}: {message}"
     return error_message(_details(failures[-1])) if failures else None
 
 

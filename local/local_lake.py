@@ -7,7 +7,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -174,6 +174,12 @@ class LocalLake(Lake):
     def query(self, sql: str) -> Rows:
         """Run a query with DuckDB over the dataset files in ``folder``."""
         return query_files(self.folder, sql)
+
+
+def update_copies(folder: Path, command: str) -> None:
+    """Bring the copies of a lake up to date; do nothing if it has no stack yet."""
+    with suppress(CommandError), LocalLake(folder, command=command) as lake:
+        assert lake.outputs
 
 
 def stack_parameters(client: Any) -> dict[str, str]:

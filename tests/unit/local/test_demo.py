@@ -7,11 +7,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from local.__main__ import main, parse
-from local.demo import Options, execution_input, no_notification
+from local.demo import Options, demo, execution_input, no_notification
 from local.errors import CommandError
 from local.feed_server import FeedServer, sample_port
+from local.local_lake import update_copies
 
 
 def test_feed_can_be_an_object_and_a_server_on_loopback_is_trusted() -> None:
@@ -131,6 +133,37 @@ def test_wrong_argument_is_refused_with_a_sentence(
 @pytest.mark.parametrize("feed", ["mastodon:a.example,b.example#cats", "rss:http://127.0.0.1:8000/f", "bluesky:#cats"])
 def test_right_feed_is_accepted(feed: str) -> None:
     assert parse(["demo", "--feed", feed, "--limit", "100000"]).feed == [feed]
+
+
+@pytest.mark.parametrize(
+    ("error", "persistent", "updates"),
+    [
+        (KeyboardInterrupt(), True, 1),
+        (SystemExit(143), True, 1),
+        (RuntimeError(), True, 1),
+        (KeyboardInterrupt(), False, 0),
+        (CommandError("another command is using the lake"), True, 0),
+    ],
+)
+def test_demo_that_is_stopped_brings_the_copies_of_its_lake_up_to_date(
+    error: BaseException, persistent: bool, updates: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    updated: list[Path] = []
+
+    def stop(options: Options, console: object) -> int:
+        raise error
+
+    monkeypatch.setattr("local.demo._demo", stop)
+    monkeypatch.setattr("local.demo.update_copies", lambda folder, command: updated.append(folder))
+    with pytest.raises(type(error)):
+        demo(Options(tmp_path, persistent=persistent), Console())
+    assert updated == updates * [tmp_path]
+
+
+@pytest.mark.parametrize("folder", ["empty", "missing"])
+def test_copies_of_a_lake_without_a_stack_stay_as_they_are(folder: str, tmp_path: Path) -> None:
+    (tmp_path / "empty" / "state").mkdir(parents=True)
+    update_copies(tmp_path / folder, "demo")
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,7 @@ CHILD = {
     "cause": json.dumps({"Error": "DamagedObjectError", "Cause": CAUSE}),
 }
 OF_CHILD = "lake/images/source=rss/dt=2026-11-01/ab.parquet: DamagedObjectError: it is damaged"
+NAMED = json.dumps({"errorMessage": OF_CHILD})
 OF_TASK = ("TaskFailed", {"taskFailedEventDetails": {"error": "E", "cause": json.dumps({"errorMessage": "of a task"})}})
 
 
@@ -207,6 +208,7 @@ OF_TASK = ("TaskFailed", {"taskFailedEventDetails": {"error": "E", "cause": json
         (FailedMaps(history(OF_TASK), ("FAILED", None, 1)), "of a task"),
         (FailedMaps([], ("FAILED", None, 1)), None),
         (FailedMaps([]), None),
+        (FailedMaps([], ("FAILED", CHILD | {"cause": NAMED}, 1)), f"DamagedObjectError: {OF_CHILD}"),
         (
             FailedMaps([], ("FAILED", CHILD | {"input": "{}", "cause": ""}, 1)),
             "an item of a map: " + 2 * "DamagedObjectError: ",
