@@ -25,7 +25,7 @@ try:
     from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
     from local.arguments import DATASETS
-    from local.commands import COMMANDS
+    from local.commands import COMMANDS, erase
     from local.errors import CommandError
     from local.output import Output, print_error
 except ModuleNotFoundError as missing:
@@ -119,6 +119,8 @@ def parse(arguments: Sequence[str] | None) -> Namespace:
         top.command(options.command).error(f"unrecognized arguments: {' '.join(rest)}")
     if options.command == "demo" and options.stream and options.feed:
         top.error("--stream works with the sample feed only; leave out --feed")
+    if options.command == "erase" and (fault := erase.fault(options)):
+        top.command("erase").error(fault)
     return options
 
 

@@ -46,7 +46,7 @@ def open_lake(options: Namespace, *, create: bool = False) -> Lake:
     """Return the lake that the options name; ``create`` makes a local one that is missing."""
     if options.stack is not None:
         return StackLake(options.stack, DATASETS / "stacks" / options.stack)
-    return LocalLake((options.lake or DATASETS / "lake").resolve(), create=create)
+    return LocalLake((options.lake or DATASETS / "lake").resolve(), create=create, command=options.command)
 
 
 def add_image_options(parser: ArgumentParser, defaults: Mapping[str, str]) -> None:

@@ -6,15 +6,29 @@ from pathlib import Path
 from typing import Any
 
 
-def copy_objects(s3: Any, bucket: str, prefix: str, folder: Path) -> None:
-    """Copy the objects below ``prefix`` to ``folder``, with their keys as paths, unless they are there already."""
+def copy_objects(s3: Any, bucket: str, prefix: str, folder: Path) -> set[Path]:
+    """Copy the objects below ``prefix`` to ``folder``, unless they are there already; return the files of all.
+
+    Their keys are the paths.
+    """
+    files = set()
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for entry in page.get("Contents", []):
             file = folder / entry["Key"]
+            files.add(file)
             if _is_current(file, entry):
                 continue
             file.parent.mkdir(parents=True, exist_ok=True)
             s3.download_file(bucket, entry["Key"], str(file))
+    return files
+
+
+def mirror_objects(s3: Any, bucket: str, prefix: str, folder: Path) -> None:
+    """Copy the objects below ``prefix`` to ``folder``, and delete the files of objects that are gone."""
+    files = copy_objects(s3, bucket, prefix, folder)
+    for file in list((folder / prefix).rglob("*")):
+        if file.is_file() and file not in files:
+            file.unlink()
 
 
 def _is_current(file: Path, entry: dict[str, Any]) -> bool:

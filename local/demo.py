@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
@@ -17,13 +17,26 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from local.copies import copy_logs, copy_objects
+from imagelake.sources import parse_feed
+from local.arguments import as_input
+from local.copies import copy_logs, mirror_objects
 from local.deploy import ONLY_WITH_TLS, TEMPLATE, deploy
 from local.engine import REGION, Engine
-from local.feed_server import PHOTO_BLOG, FeedServer
+from local.errors import CommandError
+from local.feed_server import PHOTO_BLOG, SAMPLE_ACCOUNT, FeedServer, sample_port
 from local.follow import follow
-from local.local_lake import DEMO_LOG, ENGINE_SETTINGS, loopback_origins, query_files
+from local.lake_lock import LakeLock
+from local.local_lake import (
+    COPIED,
+    DEMO_LOG,
+    ENGINE_SETTINGS,
+    loopback_origins,
+    query_files,
+    stack_parameters,
+    update_copies,
+)
 from local.output import printable
+from local.runs import start_execution
 from local.stream import put_records, sample_records
 
 if TYPE_CHECKING:
@@ -31,7 +44,6 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions.type_defs import DescribeExecutionOutputTypeDef
 
 _POLL_SECONDS = 0.1
-SAMPLE_ACCOUNT = "sample.imagelake.example"
 QUERY = """\
 SELECT left(coalesce(alt_text, caption), 32) AS description, width || 'x' || height AS size,
        round(colorfulness)::INT AS colorfulness, array_to_string(dominant_colors[:3], ' ') AS colors
@@ -57,55 +69,95 @@ class Options:
 
 def demo(options: Options, console: Console) -> int:
     """Deploy, run and show the result; returns 0 if the execution succeeded, else 1."""
+    try:
+        return _demo(options, console)
+    except BaseException as error:
+        if options.persistent and not isinstance(error, CommandError):
+            update_copies(options.folder, "demo")
+        raise
+
+
+def _demo(options: Options, console: Console) -> int:
     with ExitStack() as stack:
+        lock = stack.enter_context(LakeLock(options.folder))
+        if not lock.take("demo"):
+            raise lock.refuse()
         with _timed(console, "Engine"):
             engine = stack.enter_context(
-                Engine(options.folder, port=options.port, keep=options.persistent, settings=ENGINE_SETTINGS)
+                Engine(
+                    options.folder,
+                    port=options.port,
+                    keep=options.persistent,
+                    settings=ENGINE_SETTINGS,
+                    open_files=[lock.fileno()],
+                )
             )
-        run_input, parameters = execution_input(options, stack)
+        lock.share(engine.port)
+        before = stack_parameters(engine.client("cloudformation"))
+        run_input, parameters = execution_input(options, stack, before)
         with _timed(console, "Deploy"):
-            outputs = deploy(engine, TEMPLATE, parameters, without=ONLY_WITH_TLS)
-        mailbox = subscribe(engine, outputs["TopicArn"])
+            outputs = deploy(engine, TEMPLATE, parameters, without=ONLY_WITH_TLS, for_lake=True)
+        queue = stack.enter_context(mailbox(engine, outputs["TopicArn"]))
         run = _execute_by_stream if options.stream else _execute
         execution = run(engine, outputs, run_input, console)
-        for prefix in ("lake/", "reports/"):
-            copy_objects(engine.client("s3"), outputs["BucketName"], prefix, options.folder)
+        _copy(engine, outputs, options.folder)
         copy_logs(engine.client("logs"), options.folder / DEMO_LOG)
-        _summarize(execution, _notification(engine, mailbox), options.folder, console)
+        _summarize(execution, _notification(engine, queue), options.folder, console)
         if options.keep_running:
             _hold(engine, outputs, console)
+            _copy(engine, outputs, options.folder)
+    _print_text(_next_step(options), console)
     return 0 if execution["status"] == "SUCCEEDED" else 1
 
 
-def execution_input(options: Options, stack: ExitStack) -> tuple[dict[str, Any], dict[str, str]]:
-    """Make the execution input, and the stack parameters that it needs."""
-    # No schedule may start another execution.
-    parameters = {"ScheduleState": "DISABLED"}
-    if options.stream:
-        parameters["StreamIngest"] = "ENABLED"
-    if options.feeds:
-        # A server on loopback is reached only if the stack trusts its origin.
-        origins = sorted(loopback_origins(options.feeds))
-        feeds = [json.loads(feed) if feed.startswith("{") else feed for feed in options.feeds]
-        run_input = {"feeds": feeds, "batch_size": 25, "posts_per_feed": options.limit}
-        return run_input, parameters | {"TrustedOrigins": ",".join(origins)}
-    url = stack.enter_context(FeedServer()).url
+def _copy(engine: Engine, outputs: dict[str, str], folder: Path) -> None:
+    for prefix in COPIED:
+        mirror_objects(engine.client("s3"), outputs["BucketName"], prefix, folder)
+
+
+def _next_step(options: Options) -> str:
+    """Say how to go on with the lake of a demo."""
+    if options.persistent:
+        return f"Lake:    {options.folder}; go on with ./imagelake run --lake {shlex.quote(str(options.folder))}"
+    return "Lake:    it has ended with the demo; ./imagelake demo --state DIR keeps it, for run, erase and the others"
+
+
+def execution_input(
+    options: Options, stack: ExitStack, before: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Make the execution input, and the stack parameters that it needs.
+
+    ``before`` has the parameters of the last demo or run of a lake that is kept: its sample feeds keep their port.
+    """
+    feeds = [as_input(feed) for feed in options.feeds] or _sample_feeds(options, stack, before)
+    # A small batch size, so that the few images of the sample feed make several batches.
+    run_input = {"feeds": feeds, "batch_size": 25 if options.feeds else 10, "posts_per_feed": options.limit}
+    # A server on loopback is reached only if the stack trusts its origin.
+    trusted = loopback_origins([before.get("TrustedOrigins", ""), *map(json.dumps, feeds)])
+    # No schedule may start another execution; a later run reads the same feeds.
+    parameters = {
+        "ScheduleState": "DISABLED",
+        "Feeds": json.dumps(feeds),
+        "TrustedOrigins": ",".join(sorted(trusted)),
+    }
+    return run_input, parameters | ({"StreamIngest": "ENABLED"} if options.stream else {})
+
+
+def _sample_feeds(options: Options, stack: ExitStack, before: Mapping[str, str]) -> list[Any]:
+    """Serve the sample feeds, and return their configurations."""
+    names = [parse_feed(feed).name for feed in json.loads(before.get("Feeds", "[]"))]
+    url = stack.enter_context(FeedServer(port=sample_port(names) or 0)).url
     feeds = [{"source": "bluesky", "account": SAMPLE_ACCOUNT, "server": url}]
-    if not options.stream:
-        feeds.append({"source": "rss", "account": f"{url}{PHOTO_BLOG}"})
-    # A small batch size, so that the few images make several batches.
-    run_input = {"feeds": feeds, "batch_size": 10, "posts_per_feed": options.limit}
-    return run_input, parameters | {"TrustedOrigins": url}
+    return feeds if options.stream else [*feeds, {"source": "rss", "account": f"{url}{PHOTO_BLOG}"}]
 
 
 def _execute(
     engine: Engine, outputs: dict[str, str], run_input: dict[str, Any], console: Console
 ) -> DescribeExecutionOutputTypeDef:
-    name = f"demo-{datetime.now(UTC):%Y%m%dT%H%M%S}"
     states = engine.client("stepfunctions")
-    started = states.start_execution(stateMachineArn=outputs["StateMachineArn"], name=name, input=json.dumps(run_input))
+    arn, name = start_execution(states, outputs["StateMachineArn"], "demo", run_input)
     with _timed(console, f"Execution {name}"):
-        return follow(states, started["executionArn"], console)
+        return follow(states, arn, console)
 
 
 def _execute_by_stream(
@@ -134,17 +186,24 @@ def _executions(states: SFNClient, machine: str) -> set[str]:
     return {execution["executionArn"] for page in pages for execution in page["executions"]}
 
 
-def subscribe(engine: Engine, topic_arn: str) -> str:
-    """Subscribe a queue to the topic, in place of a mailbox, and return the URL of the queue."""
-    sqs = engine.client("sqs")
+@contextmanager
+def mailbox(engine: Engine, topic_arn: str) -> Iterator[str]:
+    """Subscribe a queue to the topic, in place of a mailbox, and yield the URL of the queue.
+
+    It ends with the demo, because nobody would read the notifications of later runs.
+    """
+    sqs, sns = engine.client("sqs"), engine.client("sns")
     url: str = sqs.create_queue(QueueName="local-mailbox")["QueueUrl"]
-    sqs.purge_queue(QueueUrl=url)
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     statement = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": arn}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
-    engine.client("sns").subscribe(TopicArn=topic_arn, Protocol="sqs", Endpoint=arn)
-    return url
+    subscription = sns.subscribe(TopicArn=topic_arn, Protocol="sqs", Endpoint=arn)["SubscriptionArn"]
+    try:
+        yield url
+    finally:
+        sns.unsubscribe(SubscriptionArn=subscription)
+        sqs.delete_queue(QueueUrl=url)
 
 
 def _notification(engine: Engine, mailbox: str) -> dict[str, str] | None:

@@ -33,10 +33,12 @@ def deploy(
     *,
     stack_name: str = STACK_NAME,
     without: Iterable[str] = (),
+    for_lake: bool = False,
 ) -> dict[str, str]:
     """Create or update the stack of ``template`` and return its outputs.
 
-    ``without`` names resources to leave out because the engine does not treat them as AWS does.
+    ``without`` names resources to leave out because the engine does not treat them as AWS does; ``for_lake`` is that of
+    ``package``.
     """
     s3, cloudformation = engine.client("s3"), engine.client("cloudformation")
     s3.create_bucket(Bucket=_ARTIFACTS)
@@ -45,7 +47,7 @@ def deploy(
         s3.put_object(Bucket=_ARTIFACTS, Key=name, Body=content)
         return {"Bucket": _ARTIFACTS, "Key": name}
 
-    packaged = package(template, upload)
+    packaged = package(template, upload, for_lake=for_lake)
     for resource in without:
         del packaged["Resources"][resource]
     # Passed by URL, because a request holds a template of at most 51,200 bytes.

@@ -7,6 +7,7 @@ import re
 import socket
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from local.errors import CommandError
 from local.sample_feed import CONTENT_TYPES, FULL_SIZE, SAMPLES, THUMBNAIL, SampleFeed, iso
 
 _AUTHOR_FEED = "/xrpc/app.bsky.feed.getAuthorFeed"
@@ -26,7 +28,18 @@ _CALLS, _WINDOW_SECONDS = 3000, 300
 _RESET_SECONDS = 2
 # An RSS feed whose entries state their licenses; the URLs of its images are relative to it.
 PHOTO_BLOG = "/photoblog.xml"
+SAMPLE_ACCOUNT = "sample.imagelake.example"
+# The names of the sample feeds.
+_NAME = re.compile(
+    rf"(?:bluesky:http://127\.0\.0\.1:(\d+)@{re.escape(SAMPLE_ACCOUNT)}|rss:http://127\.0\.0\.1:(\d+){re.escape(PHOTO_BLOG)})"
+)
 _FILES = {f"/photos/{photo.name}": photo for photo in (SAMPLES / "photos").iterdir()}
+
+
+def sample_port(names: Iterable[str]) -> int | None:
+    """Return the port of the sample feeds, if one of these feeds is a sample feed."""
+    found = next(filter(None, map(_NAME.fullmatch, names)), None)
+    return int(found[1] or found[2]) if found else None
 
 
 class FeedServer:
@@ -34,17 +47,23 @@ class FeedServer:
 
     A page holds at most 20 posts even if the client asks for more, so a short page may have a cursor. With
     ``rate_limit_once``, the first request for a further page is answered by 429. The parameter ``filter`` has no
-    effect, so that a client meets every kind of entry.
+    effect, so that a client meets every kind of entry. ``port`` is a free one if it is 0.
     """
 
-    def __init__(self, *, repeat: int = 1, rate_limit_once: bool = True) -> None:
+    def __init__(self, *, repeat: int = 1, rate_limit_once: bool = True, port: int = 0) -> None:
+        self._port = port
         self.requests: list[str] = []
         self.feed = SampleFeed(repeat)
         self._limit_next = rate_limit_once
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        self._server = _Server(self)
+        try:
+            self._server = _Server(self, self._port)
+        except OSError as error:
+            raise CommandError(
+                f"the sample feed of this lake needs port {self._port} on 127.0.0.1: {error.strerror}"
+            ) from None
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="feed-server")
         self._thread.start()
@@ -129,9 +148,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = False  # closing the server then waits for its threads
     request_queue_size = 128
 
-    def __init__(self, feed: FeedServer) -> None:
+    def __init__(self, feed: FeedServer, port: int) -> None:
         self._connections: set[socket.socket] = set()
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", port), _Handler)
         self.feed = feed
 
     def get_request(self) -> tuple[socket.socket, Any]:

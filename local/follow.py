@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +16,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+
+from local.map_failures import failed_child, name_item
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -34,7 +36,8 @@ _FAILURES = ("TaskFailed", "LambdaFunctionFailed")
 class Step:
     """One visit of a top-level state.
 
-    If it is a Map, ``inner`` counts the states that finished inside it, and ``retries`` tells of those that failed.
+    If it is a Map, ``inner`` counts the states that finished inside it, and ``retries`` tells of those that failed. If
+    it is a Wait, ``waits`` says how long it waits and why.
     """
 
     name: str
@@ -44,10 +47,11 @@ class Step:
     error: str | None = None
     inner: Counter[str] = field(default_factory=Counter)
     retries: list[str] = field(default_factory=list)
+    waits: str = ""
 
     @property
     def note(self) -> str:
-        return self.error or ", ".join(f"{name} {number}" for name, number in self.inner.items())
+        return self.error or self.waits or ", ".join(f"{name} {number}" for name, number in self.inner.items())
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,8 @@ def read_steps(events: Iterable[Mapping[str, Any]], definition: dict[str, Any]) 
         if kind.endswith("StateEntered"):
             name = event["stateEnteredEventDetails"]["name"]
             if name in outer:
-                steps.append(Step(name, kind.removesuffix("StateEntered"), event["timestamp"]))
+                waits = _wait(definition["States"][name])
+                steps.append(Step(name, kind.removesuffix("StateEntered"), event["timestamp"], waits=waits))
         elif kind.endswith("StateExited"):
             name = event["stateExitedEventDetails"]["name"]
             if name in outer:
@@ -131,6 +136,11 @@ def read_steps(events: Iterable[Mapping[str, Any]], definition: dict[str, Any]) 
             steps[-1].exited = event["timestamp"]
             steps[-1].error = event["executionFailedEventDetails"].get("error", "failed")
     return steps
+
+
+def _wait(state: Mapping[str, Any]) -> str:
+    """Say how long a state waits, and why; empty if it does not wait for a fixed time."""
+    return f"waits {state['Seconds']} s: {state['Comment']}" if state["Type"] == "Wait" and "Seconds" in state else ""
 
 
 def _details(event: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -163,16 +173,29 @@ def _rules(definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def error_message(details: Mapping[str, Any]) -> str:
-    """The sentence of an error, which a function sends as JSON with a stack trace."""
-    cause: str = details.get("cause") or details["error"]
+    """The sentence of an error, which a function sends as JSON with a stack trace.
+
+    The cause of a failed child is the whole error of its state, also as JSON.
+    """
+    cause: str = details.get("cause") or details.get("Cause") or details.get("error") or details["Error"]
     with suppress(ValueError, KeyError, TypeError):
-        cause = json.loads(cause)["errorMessage"]
+        value = json.loads(cause)
+        return error_message(value) if "Error" in value else str(value["errorMessage"])
     return cause
 
 
-def failure_message(client: SFNClient, execution_arn: str) -> str | None:
-    """Return the sentence of the last error of an execution, ``None`` if no task failed."""
+def failure_message(
+    client: SFNClient, execution_arn: str, name_item: Callable[[dict[str, Any]], str] = name_item
+) -> str | None:
+    """Return the sentence of the last error of an execution, ``None`` if no task failed.
+
+    That of a child of a Map has the item, as ``name_item`` names it by the child's input.
+    """
     failures = [event for event in _history(client, execution_arn) if event["type"] in _FAILURES]
+    child = failed_child(client, execution_arn)
+    if child is not None and (not failures or failures[-1]["timestamp"] <= child["stopDate"]):
+        item, message = name_item(json.loads(child["input"])), f"{child['error']}: {error_message(child)}"
+        return message if item in message else f"{item}: {message}"
     return error_message(_details(failures[-1])) if failures else None
 
 
@@ -258,8 +281,11 @@ def _lines(steps: list[Step], batches: list[Batches]) -> Iterator[str]:
                 failed = f", {entry.failed} failed" if entry.failed else ""
                 yield f"      {entry.feed}: {entry.done} of {entry.total} {entry.unit}{failed}"
             yield from (f"      {line}" for line in step.retries)
+        if step.waits:
+            yield f"{number:>2}  {step.name} … {step.waits}"
         if step.exited is not None:
-            yield f"{number:>2}  {step.name}  {_seconds(step)}" + (f"  {step.note}" if step.note else "")
+            note = step.error if step.waits else step.note
+            yield f"{number:>2}  {step.name}  {_seconds(step)}" + (f"  {note}" if note else "")
 
 
 def _running(steps: list[Step]) -> Iterator[str]:

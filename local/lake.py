@@ -25,10 +25,11 @@ class Rows(NamedTuple):
 class Lake:
     """A deployed stack. ``title`` names it for people; ``folder`` is for files that a command copies from it.
 
-    ``after_interrupt`` says what Ctrl-C has done to a run.
+    ``after_interrupt`` says what Ctrl-C has done to a run. If ``runs_on``, executions go on when a command ends.
     """
 
     after_interrupt: str
+    runs_on: bool
 
     def __init__(self, title: str, folder: Path, stack_name: str) -> None:
         self.title = title
@@ -54,6 +55,9 @@ class Lake:
         """
         raise NotImplementedError
 
+    def serve_feeds(self, feeds: list[Any]) -> None:
+        """Serve those of a run's feeds that come from this machine; without ``feeds``, a run reads the stack's."""
+
     def query(self, sql: str) -> Rows:
         """Run a SQL query over the tables of the lake."""
         raise NotImplementedError
@@ -63,8 +67,11 @@ class Lake:
         raise NotImplementedError
 
     def save_receipt(self, key: str) -> dict[str, Any]:
-        """Copy a receipt to where a user can reach it, and erase in older copies too; return the places by title."""
+        """Copy a receipt to where a user can reach it; return the places by title."""
         raise NotImplementedError
+
+    def drop_copies(self) -> None:
+        """Delete copies on this machine that an erasure would not reach."""
 
     @property
     def options(self) -> str:

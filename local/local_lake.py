@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import re
 import shlex
 import shutil
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from local.copies import copy_logs
+from local.copies import copy_logs, mirror_objects
 from local.deploy import ONLY_WITH_TLS, STACK_NAME, TEMPLATE, deploy
 from local.engine import Engine
 from local.errors import CommandError
 from local.lake import Lake, Rows
+from local.lake_lock import LOCK, LakeLock
 from local.tables import create_tables
 
 # The engine checks the role of each function, as AWS does.
 ENGINE_SETTINGS = {"AUTH": "true"}
 DEMO_LOG = "functions.log"
-_LOCK = "engine.lock"
+# The objects of which the folder has copies.
+COPIED = ("lake/", "reports/", "erasures/")
 _LOOPBACK = re.compile(r"https?://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?(?![\w.-])")
 
 
@@ -32,17 +33,21 @@ class LocalLake(Lake):
     """A lake in ``folder``; one command at a time may change it, and others may read it meanwhile."""
 
     after_interrupt = "The next run continues where this one ended."
+    runs_on = False
 
-    def __init__(self, folder: Path, *, create: bool = False) -> None:
+    def __init__(self, folder: Path, *, create: bool = False, command: str = "") -> None:
         super().__init__(f"the lake in {folder}", folder, STACK_NAME)
         self._create = create
+        self._command = command
+        self._lock = LakeLock(folder)
         self._opened = ExitStack()
         self._engine: Engine | None = None
         self._is_owner = False
+        self._serves_feeds = False
 
     def __enter__(self) -> Self:
         # The second one is what a lake has that ``imagelake demo --state`` made.
-        is_lake = any((self.folder / name).exists() for name in (_LOCK, "state"))
+        is_lake = any((self.folder / name).exists() for name in (LOCK, "state"))
         if not self._create and not is_lake:
             raise CommandError(f"there is no lake in {self.folder}; start one with: ./imagelake run FEED")
         if self._create and not is_lake and self.folder.is_dir() and any(self.folder.iterdir()):
@@ -52,7 +57,19 @@ class LocalLake(Lake):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._opened.__exit__(kind, error, trace)
+        """Bring the copies up to date, also if the command failed or was stopped, and stop the engine."""
+        try:
+            # Only a command that has asked for the outputs knows that there is a stack.
+            if self._is_owner and "outputs" in self.__dict__:
+                if kind is not None and not issubclass(kind, CommandError):
+                    # An execution goes on until its engine stops, and the copies have to show what it has done.
+                    self._opened.pop_all().__exit__(kind, error, trace)
+                    kind = error = trace = None
+                    self._engine = self._start()
+                for prefix in COPIED:
+                    mirror_objects(self.client("s3"), self.outputs["BucketName"], prefix, self.folder)
+        finally:
+            self._opened.__exit__(kind, error, trace)
 
     @property
     def options(self) -> str:
@@ -67,40 +84,35 @@ class LocalLake(Lake):
 
     def _start(self) -> Engine:
         """Start the engine, or use the one that another command has started."""
-        # A demo without --state leaves its results, and no state.
-        if not self._create and (self.folder / DEMO_LOG).exists() and not any(self.folder.glob("state/*.json")):
+        # A demo without --state leaves its results, and no state; a new lake would replace them.
+        if (self.folder / DEMO_LOG).exists() and not any(self.folder.glob("state/*.json")):
             raise CommandError(
                 f"{self.folder} is of a demo, whose lake is gone: use ./imagelake query,"
                 " or start a lake with ./imagelake run FEED"
             )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = self._opened.enter_context((self.folder / _LOCK).open("a+"))
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            port = lock.read()
-            if not port:
-                raise CommandError(f"another command is starting {self.title}; try again") from None
-            return Engine(self.folder, port=int(port))
+        self._opened.enter_context(self._lock)
+        if not self._lock.take(self._command):
+            holder = self._lock.holder()
+            if not holder.port:
+                raise CommandError(f"./imagelake {holder.command} is just starting {self.title}; try again")
+            return Engine(self.folder, port=holder.port)
         # The engine has the lock too: if this process is killed, no other command starts before the state is saved.
-        engine = Engine(self.folder, keep=True, settings=ENGINE_SETTINGS, open_files=[lock.fileno()])
+        engine = Engine(self.folder, keep=True, settings=ENGINE_SETTINGS, open_files=[self._lock.fileno()])
         if not (self.folder / "state" / "stepfunctions.json").exists():
             # The machine stopped in the first run, so the engine knows nothing about the objects that it stored.
             shutil.rmtree(self.folder / "s3", ignore_errors=True)
-        lock.truncate(0)
-        lock.write(str(engine.port))
-        lock.flush()
+        self._opened.enter_context(engine)
+        self._lock.share(engine.port)
         self._is_owner = True
-        return self._opened.enter_context(engine)
+        return engine
 
     def prepare(self, feeds: list[Any], *, remember: bool = True) -> list[Any]:
         """Deploy the template as it is in the checkout; the stack keeps feeds to remember, so the input needs none."""
         client = self.client("cloudformation")
         if self._engine is None or not self._is_owner:
-            raise CommandError(f"another command is using {self.title}; wait until it ends")
+            raise self._lock.refuse()
         self._require_logins(feeds)
-        before = _parameters(client)
+        before = stack_parameters(client)
         if not feeds and "Feeds" not in before:
             raise CommandError(f"{self.title} has no feeds yet; name one, such as bluesky:nasa.gov")
         trusted = {
@@ -110,7 +122,7 @@ class LocalLake(Lake):
         parameters = {"ScheduleState": "DISABLED", "TrustedOrigins": ",".join(sorted(trusted))}
         keeps = not feeds or (not remember and "Feeds" in before)
         parameters["Feeds"] = before["Feeds"] if keeps else json.dumps(feeds)
-        self.outputs = deploy(self._engine, TEMPLATE, parameters, without=ONLY_WITH_TLS)
+        self.outputs = deploy(self._engine, TEMPLATE, parameters, without=ONLY_WITH_TLS, for_lake=True)
         return feeds if keeps else []
 
     def _require_logins(self, feeds: list[Any]) -> None:
@@ -125,6 +137,17 @@ class LocalLake(Lake):
                     f"{feed.name}: {source.manifest.title} needs a login, and a lake on this machine has none;"
                     " read this feed with a stack: --stack NAME"
                 )
+
+    def serve_feeds(self, feeds: list[Any]) -> None:
+        """Serve the sample feeds of a demo at their port, if the run reads them."""
+        from imagelake.sources import parse_feed
+        from local.feed_server import FeedServer, sample_port
+
+        given = feeds or json.loads(stack_parameters(self.client("cloudformation"))["Feeds"])
+        port = sample_port(parse_feed(feed).name for feed in given)
+        if port is not None and not self._serves_feeds:
+            self._opened.enter_context(FeedServer(rate_limit_once=False, port=port))
+            self._serves_feeds = True
 
     def save(self, run_id: str, started_at: datetime) -> dict[str, Any]:
         """Copy the dataset, the report and the logs of the run to ``folder``."""
@@ -144,7 +167,7 @@ class LocalLake(Lake):
         """Copy the receipt; replace the copies of the dataset and of reports, and delete those of logs."""
         for copied in ("lake", "reports", "logs"):
             shutil.rmtree(self.folder / copied, ignore_errors=True)
-        for prefix in ("lake/", "reports/", "erasures/"):
+        for prefix in COPIED:
             self.copy(prefix)
         return {"Receipt": self.folder / key, "Page": self.folder / f"{key.removesuffix('json')}html"}
 
@@ -153,7 +176,14 @@ class LocalLake(Lake):
         return query_files(self.folder, sql)
 
 
-def _parameters(client: Any) -> dict[str, str]:
+def update_copies(folder: Path, command: str) -> None:
+    """Bring the copies of a lake up to date; do nothing if it has no stack yet."""
+    with suppress(CommandError), LocalLake(folder, command=command) as lake:
+        assert lake.outputs
+
+
+def stack_parameters(client: Any) -> dict[str, str]:
+    """Read the parameters of the lake's stack; there are none before it is deployed."""
     try:
         (stack,) = client.describe_stacks(StackName=STACK_NAME)["Stacks"]
     except client.exceptions.ClientError:

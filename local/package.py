@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -18,6 +19,8 @@ _BOOTSTRAP = Path(__file__).with_name("bootstrap")
 # The engine's Python worker reports every exception under one name, so no Retry or Catch of ours would match. With a
 # custom runtime, our bootstrap runs AWS's own client, which reports exceptions as Lambda does.
 _RUNTIME = "provided.al2023"
+# The variable of functions that say where copies are.
+_IS_LOCAL = "IS_LOCAL"
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -53,10 +56,11 @@ def read_template(path: Path) -> dict[str, Any]:
     return template
 
 
-def package(path: Path, upload: Upload) -> dict[str, Any]:
+def package(path: Path, upload: Upload, *, for_lake: bool = False) -> dict[str, Any]:
     """Read the template at ``path``, upload the files that it names, and let Lambda run in this Python environment.
 
-    ``upload(name, content)`` stores an artifact and returns its ``{"Bucket", "Key"}``.
+    ``upload(name, content)`` stores an artifact and returns its ``{"Bucket", "Key"}``. ``for_lake`` is for a lake on
+    this machine, which does not have to wait and act as AWS does.
     """
     template = read_template(path)
     for parameter in template.get("Parameters", {}).values():
@@ -79,12 +83,29 @@ def package(path: Path, upload: Upload) -> dict[str, Any]:
             case "AWS::Serverless::Function":
                 uri = properties.get("CodeUri", globals_of_functions.get("CodeUri"))
                 properties |= {"CodeUri": code(uri), "Runtime": _RUNTIME}
+                variables = properties.get("Environment", {}).get("Variables", {})
+                if for_lake and _IS_LOCAL in variables:
+                    variables[_IS_LOCAL] = "true"
                 properties.pop("Layers", None)
             case "AWS::Serverless::StateMachine" if isinstance(properties.get("DefinitionUri"), str):
                 definition = (path.parent / properties["DefinitionUri"]).read_bytes()
+                definition = _shorten_waits(definition) if for_lake else definition
                 properties["DefinitionUri"] = _upload(upload, definition, ".asl.json")
     globals_of_functions.pop("Layers", None)
     return template
+
+
+def _shorten_waits(definition: bytes) -> bytes:
+    """Let a state machine wait for a second where AWS needs a minute.
+
+    On this machine, indexes are as new as their tables, and no run is in progress beside another command. Waits until
+    a time that a network has named stay as they are.
+    """
+    machine = json.loads(definition)
+    waits = [state for state in machine["States"].values() if state["Type"] == "Wait" and "Seconds" in state]
+    for state in waits:
+        state["Seconds"] = 1
+    return json.dumps(machine).encode() if waits else definition
 
 
 def _is_public(parameter_name: str) -> bool:

@@ -39,6 +39,7 @@ def start_execution(states: Any, machine_arn: str, prefix: str, given: dict[str,
 def start_run(lake: Lake, run_input: dict[str, Any], prefix: str, output: Output) -> dict[str, Any]:
     """Start an execution with this input, show its progress, and return the result of the run."""
     states = lake.client("stepfunctions")
+    lake.serve_feeds(run_input.get("feeds", []))
     arn, name = start_execution(states, lake.outputs["StateMachineArn"], prefix, run_input)
     output.text(f"Run {name} in {lake.title}")
     try:

@@ -23,6 +23,7 @@ class StackLake(Lake):
     """The stack called ``name``."""
 
     after_interrupt = "The run goes on in the stack; ./imagelake status shows its result."
+    runs_on = True
 
     def __init__(self, name: str, folder: Path) -> None:
         super().__init__(f"the stack {name}", folder, name)
@@ -50,10 +51,13 @@ class StackLake(Lake):
         }
 
     def save_receipt(self, key: str) -> dict[str, Any]:
-        """Copy nothing; but reports that were copied before the erasure are deleted."""
-        shutil.rmtree(self.folder / "reports", ignore_errors=True)
+        """Copy nothing: the receipt stays in the bucket."""
         bucket = self.outputs["BucketName"]
         return {"Receipt": f"s3://{bucket}/{key}", "Page": f"s3://{bucket}/{key.removesuffix('json')}html"}
+
+    def drop_copies(self) -> None:
+        """Delete the copies of reports."""
+        shutil.rmtree(self.folder / "reports", ignore_errors=True)
 
     def query(self, sql: str) -> Rows:
         """Run a query with Athena."""

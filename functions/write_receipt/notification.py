@@ -19,7 +19,7 @@ def describe_receipt(receipt: Receipt, key: str, bucket: str, execution_arn: str
         for one in receipt.places
         if one.changed
     ]
-    remains = [f"{one.place}: {one.until or 'until you delete it'}" for one in receipt.remains]
+    remains = [f"{one.place}: {one.until or one.condition}" for one in receipt.remains]
     sections = [
         f"Imagelake erasure {receipt.erasure_id} is complete: {erased}. What the request names cannot come back.",
         f"Reference: {receipt.reference}\nReason:    {receipt.reason}",
@@ -41,25 +41,25 @@ def describe_receipt(receipt: Receipt, key: str, bucket: str, execution_arn: str
 
 def describe_dry_run(erasure: Erasure, found: FoundCounts) -> WriteReceiptResult:
     """Write the notification of a dry run, which has changed nothing."""
+    matches = found.items or found.files or found.open_batches or found.raw_images
+    result = f"{found.items:,} items found" if matches else "nothing matches"
     lines = [
         f"items:        {found.items:,}",
         f"files:        {found.files:,}",
         f"open batches: {found.open_batches:,}",
         f"raw images:   {found.raw_images:,}",
-        f"raw pages:    {found.pages:,} to read",
-        f"reports:      {found.reports:,} to read",
-        f"price:        about {found.usd:.2f} USD",
     ]
+    nothing = ["nothing: no image, row or open batch is what the request names. It would be suppressed all the same."]
     sections = [
-        f"Imagelake erasure {erasure.erasure_id}, dry run: {found.items:,} items found. Nothing was changed.",
+        f"Imagelake erasure {erasure.erasure_id}, dry run: {result}. Nothing was changed.",
         f"Reference: {erasure.reference}\nReason:    {erasure.reason}",
-        _section("What would be erased", lines),
+        _section("What would be erased", lines if matches else nothing),
+        _section("What an erasure would look into", [f"{found.pages:,} raw pages, {found.reports:,} reports"]),
+        _section("Price", [f"about {found.usd:.2f} USD"]),
         _section("How to go on", ["Start the erasure again without dry_run."]),
     ]
     return WriteReceiptResult(
-        receipt_key="",
-        subject=f"Imagelake erasure dry run: {found.items:,} items found",
-        message="\n\n".join(sections) + "\n",
+        receipt_key="", subject=f"Imagelake erasure dry run: {result}", message="\n\n".join(sections) + "\n"
     )
 
 

@@ -32,7 +32,7 @@ def render(receipt: Mapping[str, Any]) -> str:
         (place["place"].replace("_", " "), place["changed"], place["erased"], place["versions"])
         for place in receipt["places"]
     )
-    remains = ((one["place"], one["until"] or "until you delete it") for one in receipt["remains"])
+    remains = ((one["place"], one["until"] or one["condition"]) for one in receipt["remains"])
     requested = ((one["kind"], one["hash"]) for one in receipt["requested"])
     return "\n".join(
         [

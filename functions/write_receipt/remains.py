@@ -18,14 +18,47 @@ _RESULT_DAYS = 1
 
 
 class Remaining(FrozenModel):
-    """A place that may still have copies; ``until`` is ``None`` if nobody but you can delete them."""
+    """A place that may still have copies, and their last day; ``condition`` ends them if ``until`` is ``None``."""
 
     place: str
-    until: str | None
+    until: str | None = None
+    # Receipts of older versions have no condition.
+    condition: str = "until you delete it"
+
+
+_POSTS_OF_OTHERS = Remaining(
+    place="Posts of other people that quote or name the person",
+    condition="as long as they are in the lake: they belong to their authors",
+)
+# An erasure has no access to these places.
+_IN_AN_ACCOUNT = [
+    Remaining(place="Notifications that were sent", condition="until their recipients delete them"),
+    Remaining(
+        place="Copies and exports of the dataset, and query results outside of the stack's work group",
+        condition="until you delete them",
+    ),
+    Remaining(
+        place="Names of feeds in the stack's parameter with the feeds",
+        condition="until you remove these feeds from the parameter",
+    ),
+    _POSTS_OF_OTHERS,
+]
+_ON_ONE_MACHINE = [
+    Remaining(
+        place="Files in the folder state/ of the lake: histories of executions, with the request of this erasure, and"
+        " log lines, events and stream records from before it",
+        condition="until you delete the lake",
+    ),
+    Remaining(place="Copies and exports of the dataset", condition="until you delete them"),
+    Remaining(place="Names of the feeds that a run reads if you name none", condition="until you run with other feeds"),
+    _POSTS_OF_OTHERS,
+]
 
 
 def remaining(now: datetime, settings: WriteReceiptSettings) -> list[Remaining]:
     """List what remains after an erasure that ends ``now``."""
+    if settings.is_local:
+        return _ON_ONE_MACHINE
     days = {
         "Point-in-time recovery of the tables": settings.point_in_time_recovery_days,
         "Log lines from before the erasure": settings.log_retention_days,
@@ -34,13 +67,5 @@ def remaining(now: datetime, settings: WriteReceiptSettings) -> list[Remaining]:
         "Records of the stream": _STREAM_DAYS,
         "Results of Athena's queries in the stack's work group": _RESULT_DAYS,
     }
-    forever = [
-        "Notifications that were sent",
-        "Copies and exports of the dataset, and query results outside of the stack's work group",
-        "Names of feeds in the stack's parameter with the feeds",
-        "Posts of other people that quote or name the person",
-    ]
-    return [
-        *(Remaining(place=place, until=f"{now + timedelta(days=number):%Y-%m-%d}") for place, number in days.items()),
-        *(Remaining(place=place, until=None) for place in forever),
-    ]
+    last_days = {place: f"{now + timedelta(days=number):%Y-%m-%d}" for place, number in days.items()}
+    return [*(Remaining(place=place, until=day, condition="") for place, day in last_days.items()), *_IN_AN_ACCOUNT]

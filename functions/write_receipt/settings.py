@@ -15,3 +15,5 @@ class WriteReceiptSettings(Settings):
     suppression_key: ResourceName
     point_in_time_recovery_days: PositiveInt
     log_retention_days: PositiveInt
+    # A lake on one machine has none of AWS's copies.
+    is_local: bool

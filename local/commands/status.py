@@ -1,4 +1,4 @@
-"""``imagelake status``: the newest runs, what is missing, and the batches that are open."""
+"""``imagelake status``: the newest runs, what is missing, open batches and unfinished erasures."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections import Counter
 from typing import Any
 
 from local.arguments import add_lake, number, open_lake
+from local.erasures import Unfinished, command_to_finish, unfinished_erasures
 from local.follow import failure_message
 from local.lake import Lake
 from local.output import Output
 from local.runs import list_runs, run_again, show_gaps, show_numbers
 
-HELP = "show the newest runs, what is missing, and the open batches"
+HELP = "show the newest runs, what is missing, open batches and unfinished erasures"
 EXAMPLES: tuple[str, ...] = ("imagelake status", "imagelake status --stack imagelake --json")
 
 _FAILED = ("FAILED", "TIMED_OUT", "ABORTED")
@@ -43,13 +44,29 @@ def main(options: Namespace, output: Output) -> int:
         for feed_id, batches in sorted(open_batches.items()):
             key = next(key for key in keys if key.startswith(f"open/{feed_id}/"))
             output.text(f"  {_name(lake.read(key), feed_id)}: {batches}")
-        output.result({"runs": runs, "open_batches": dict(open_batches)})
+        erasures = [_erasure(one, lake, output) for one in unfinished_erasures(lake)]
+        output.result({"runs": runs, "open_batches": dict(open_batches), "unfinished_erasures": erasures})
     return 0
 
 
 def _name(open_marker: bytes | None, feed_id: str) -> str:
     """Return the name and the id of the feed of an open batch; another run may have finished the batch meanwhile."""
     return f"{json.loads(open_marker)['items'][0]['feed']} ({feed_id})" if open_marker else feed_id
+
+
+def _erasure(one: Unfinished, lake: Lake, output: Output) -> dict[str, Any]:
+    """Show an erasure that is not finished, without what its request names; return it for programs."""
+    finish = command_to_finish(one.erasure_id, lake)
+    state = "in progress; if it stops, finish it" if one.is_in_progress else "unfinished; finish it"
+    reference, reason = one.request["reference"], one.request["reason"]
+    output.text(f"Erasure {one.erasure_id} ({reference}, {reason}) is {state}: {finish}")
+    return {
+        "erasure_id": one.erasure_id,
+        "reference": reference,
+        "reason": reason,
+        "in_progress": one.is_in_progress,
+        "finish": finish,
+    }
 
 
 def _reason(run: dict[str, Any], lake: Lake) -> str:

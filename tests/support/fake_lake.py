@@ -41,6 +41,7 @@ ENVIRONMENT = {
     "FAILURE_TOLERANCE_PERCENT": "20",
     "RUN_FAILURE_TOLERANCE_PERCENT": "50",
     "POINT_IN_TIME_RECOVERY_DAYS": "35",
+    "IS_LOCAL": "false",
     "LOG_RETENTION_DAYS": "30",
     "STACK_NAME": "imagelake",
     "RUNBOOK": "https://example.com/runbook",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from contextlib import suppress
+from html import escape
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from imagelake.run.aws import client
 from tests.support.factories import Context, event
 from tests.support.fake_lake import BUCKET, SUPPRESSION_KEY, Lake
 from write_receipt.app import handler
+from write_receipt.settings import WriteReceiptSettings
 
 ID = event("write_receipt")["erasure"]["erasure_id"]
 AUTHOR = "did:plc:secret-person"
@@ -98,6 +101,45 @@ def test_what_remains_has_its_last_day(noted: Lake) -> None:
     assert remains["Log lines from before the erasure"] > receipt["finished_at"][:10]
 
 
+@pytest.mark.parametrize("is_local", [False, True])
+def test_everything_that_remains_has_an_end_that_a_reader_understands(
+    is_local: bool, noted: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IS_LOCAL", str(is_local).lower())
+    WriteReceiptSettings.load.cache_clear()
+    message = handler(event("write_receipt"), Context())["message"]
+    (receipt,) = receipts(noted).values()
+    page = noted.bucket.get(f"erasures/{ID}.html").decode()
+    for one in receipt["remains"]:
+        end = one["until"] or one["condition"]
+        assert one["until"] is not None or re.match("until (you|their) |as long as ", end)
+        assert f"  {one['place']}: {end}\n" in message
+        assert f"<td>{escape(one['place'])}</td><td>{escape(end)}</td>" in page
+    assert "Notifications that were sent: until you delete it" not in message
+
+
+# Places that only AWS has: docs/erasure.md lists them with their last days.
+ONLY_IN_AWS = ["Point-in-time", "Traces", "Records of the stream", "Athena", "work group", "stack", "Notifications"]
+
+
+@pytest.mark.parametrize("place", ONLY_IN_AWS)
+def test_receipt_of_a_lake_on_one_machine_names_no_place_of_aws(
+    place: str, noted: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler(event("write_receipt"), Context())
+    assert place in json.dumps(receipts(noted)[f"erasures/{ID}.json"]["remains"])
+    noted.bucket.put_json(object_keys.erasure_request(ID), REQUEST)
+    ErasedObjects(noted.bucket, ID).note(Place.RAW_IMAGES, "raw/images/cd/cdef", ["bluesky/two"])
+    monkeypatch.setenv("IS_LOCAL", "true")
+    WriteReceiptSettings.load.cache_clear()
+    handler(event("write_receipt"), Context())
+    remains = receipts(noted)[f"erasures/{ID}-2.json"]["remains"]
+    assert place not in json.dumps(remains)
+    ends = {one["place"]: one["until"] or one["condition"] for one in remains}
+    (history,) = [end for place, end in ends.items() if "the request of this erasure" in place]
+    assert history == "until you delete the lake"
+
+
 def test_working_objects_are_deleted_with_all_versions(noted: Lake) -> None:
     noted.bucket.put_json(object_keys.erasure_request(ID), REQUEST)
     handler(event("write_receipt"), Context())
@@ -169,3 +211,16 @@ def test_dry_run_has_numbers_and_a_price_and_stores_nothing(noted: Lake) -> None
     assert "about 0.01 USD" in result["message"]
     assert noted.bucket.list("erasures/") == []
     assert noted.bucket.list("work/erasures/") == []
+
+
+@pytest.mark.parametrize("name", [None, "items", "files", "open_batches", "raw_images"])
+def test_dry_run_that_matches_nothing_says_so(noted: Lake, name: str | None) -> None:
+    """Pages and reports are those of the whole lake, because an erasure looks into all of them."""
+    example = event("write_receipt")
+    example["erasure"]["dry_run"] = True
+    example["found"]["counts"] |= dict.fromkeys(("items", "files", "open_batches", "raw_images"), 0)
+    example["found"]["counts"] |= {"pages": 12, "reports": 3} | ({name: 1} if name else {})
+    result = handler(example, Context())
+    assert ("nothing matches" in result["subject"]) == (name is None)
+    assert ("nothing: no image, row or open batch" in result["message"]) == (name is None)
+    assert "look into:\n  12 raw pages, 3 reports" in result["message"]

@@ -170,7 +170,9 @@ def test_region_is_that_of_the_environment(
     assert regions == [region]
 
 
-@pytest.mark.parametrize("command", [["status"], ["report"], ["logs"], ["logs", "demo-1"], ["retry", "demo-1"]])
+@pytest.mark.parametrize(
+    "command", [["status"], ["report"], ["logs"], ["logs", "demo-1"], ["retry", "demo-1"], ["run", "x:NASA"]]
+)
 def test_folder_of_a_demo_is_named(command: list[str], lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (lake / "functions.log").touch()
     assert main([*command, "--lake", str(lake)]) == 1

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from local.__main__ import main, parse
-from local.demo import Options, execution_input, no_notification
+from local.demo import Options, demo, execution_input, no_notification
+from local.errors import CommandError
+from local.feed_server import FeedServer, sample_port
+from local.local_lake import update_copies
 
 
 def test_feed_can_be_an_object_and_a_server_on_loopback_is_trusted() -> None:
@@ -18,7 +23,7 @@ def test_feed_can_be_an_object_and_a_server_on_loopback_is_trusted() -> None:
         '{"source": "mastodon", "server": "http://localhost:8001", "hashtag": "cats"}',
     )
     with ExitStack() as stack:
-        run_input, parameters = execution_input(Options(Path("unused"), feeds, limit=5), stack)
+        run_input, parameters = execution_input(Options(Path("unused"), feeds, limit=5), stack, {})
     assert run_input["feeds"][:2] == list(feeds[:2])
     assert run_input["feeds"][2] == {"source": "mastodon", "server": "http://localhost:8001", "hashtag": "cats"}
     assert parameters["TrustedOrigins"] == "http://127.0.0.1:8000,http://localhost:8001"
@@ -26,7 +31,7 @@ def test_feed_can_be_an_object_and_a_server_on_loopback_is_trusted() -> None:
 
 def test_sample_feeds_are_of_two_networks_that_are_trusted() -> None:
     with ExitStack() as stack:
-        run_input, parameters = execution_input(Options(Path("unused")), stack)
+        run_input, parameters = execution_input(Options(Path("unused")), stack, {})
     bluesky, blog = run_input["feeds"]
     assert (bluesky["source"], blog["source"]) == ("bluesky", "rss")
     assert parameters["TrustedOrigins"] == bluesky["server"]
@@ -35,13 +40,50 @@ def test_sample_feeds_are_of_two_networks_that_are_trusted() -> None:
 
 def test_stream_has_the_posts_of_one_feed() -> None:
     with ExitStack() as stack:
-        run_input, _ = execution_input(Options(Path("unused"), stream=True), stack)
+        run_input, _ = execution_input(Options(Path("unused"), stream=True), stack, {})
     assert [feed["source"] for feed in run_input["feeds"]] == ["bluesky"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_sample_feeds_of_a_lake_that_is_kept_stay_the_same(stream: bool) -> None:
+    """The origin of a feed is a part of its name: a feed at another port would be another feed."""
+    with ExitStack() as stack:
+        first = execution_input(Options(Path("unused")), stack, {})
+    before = first[1] | {"TrustedOrigins": f"{first[1]['TrustedOrigins']},http://localhost:5"}
+    with ExitStack() as stack:
+        run_input, parameters = execution_input(Options(Path("unused"), stream=stream), stack, before)
+    assert run_input["feeds"] == first[0]["feeds"][: len(run_input["feeds"])]
+    assert set(parameters["TrustedOrigins"].split(",")) == set(before["TrustedOrigins"].split(","))
+    assert json.loads(parameters["Feeds"]) == run_input["feeds"], "the next run reads them"
+
+
+def test_port_of_the_sample_feeds_that_is_taken_is_named() -> None:
+    with ExitStack() as stack:
+        other = stack.enter_context(FeedServer())
+        port = other.url.rpartition(":")[2]
+        feeds = json.dumps([{"source": "rss", "account": f"{other.url}/photoblog.xml"}])
+        with pytest.raises(CommandError, match=f"needs port {port} on 127.0.0.1: "):
+            execution_input(Options(Path("unused")), stack, {"Feeds": feeds})
+
+
+@pytest.mark.parametrize(
+    ("name", "port"),
+    [
+        ("bluesky:http://127.0.0.1:4001@sample.imagelake.example", 4001),
+        ("rss:http://127.0.0.1:4001/photoblog.xml", 4001),
+        ("rss:http://127.0.0.1:4001/feed.xml", None),
+        ("rss:https://photos.example/photoblog.xml", None),
+        ("bluesky:sample.imagelake.example", None),
+        ("bluesky:http://127.0.0.1:4001@another.example", None),
+    ],
+)
+def test_sample_feed_is_known_by_its_name(name: str, port: int | None) -> None:
+    assert sample_port(["bluesky:nasa.gov", name]) == port
 
 
 def test_feed_on_another_host_is_not_trusted() -> None:
     with ExitStack() as stack:
-        _, parameters = execution_input(Options(Path("unused"), ("rss:http://127.0.0.1.example/feed.xml",)), stack)
+        _, parameters = execution_input(Options(Path("unused"), ("rss:http://127.0.0.1.example/feed.xml",)), stack, {})
     assert parameters["TrustedOrigins"] == ""
 
 
@@ -91,6 +133,37 @@ def test_wrong_argument_is_refused_with_a_sentence(
 @pytest.mark.parametrize("feed", ["mastodon:a.example,b.example#cats", "rss:http://127.0.0.1:8000/f", "bluesky:#cats"])
 def test_right_feed_is_accepted(feed: str) -> None:
     assert parse(["demo", "--feed", feed, "--limit", "100000"]).feed == [feed]
+
+
+@pytest.mark.parametrize(
+    ("error", "persistent", "updates"),
+    [
+        (KeyboardInterrupt(), True, 1),
+        (SystemExit(143), True, 1),
+        (RuntimeError(), True, 1),
+        (KeyboardInterrupt(), False, 0),
+        (CommandError("another command is using the lake"), True, 0),
+    ],
+)
+def test_demo_that_is_stopped_brings_the_copies_of_its_lake_up_to_date(
+    error: BaseException, persistent: bool, updates: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    updated: list[Path] = []
+
+    def stop(options: Options, console: object) -> int:
+        raise error
+
+    monkeypatch.setattr("local.demo._demo", stop)
+    monkeypatch.setattr("local.demo.update_copies", lambda folder, command: updated.append(folder))
+    with pytest.raises(type(error)):
+        demo(Options(tmp_path, persistent=persistent), Console())
+    assert updated == updates * [tmp_path]
+
+
+@pytest.mark.parametrize("folder", ["empty", "missing"])
+def test_copies_of_a_lake_without_a_stack_stay_as_they_are(folder: str, tmp_path: Path) -> None:
+    (tmp_path / "empty" / "state").mkdir(parents=True)
+    update_copies(tmp_path / folder, "demo")
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from io import StringIO
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from botocore.exceptions import ClientError
 from rich.console import Console
 
-from local.follow import error_message, follow, read_steps
+from local.follow import error_message, failure_message, follow, read_steps
 
+STATE_MACHINES = Path(__file__).parents[3] / "statemachine"
 FETCH = "arn:aws:lambda:us-east-1:000000000000:function:fetch"
 DEFINITION = {
     "States": {
@@ -141,8 +144,86 @@ def test_error_without_a_sentence_is_shown_as_it_is(cause: str) -> None:
     assert error_message({"error": "Lambda.Unknown", "cause": cause}) == (cause or "Lambda.Unknown")
 
 
+@pytest.mark.parametrize("name", ["Wait For Runs", "Wait For Index"])
+def test_wait_says_how_long_it_waits_and_why(name: str) -> None:
+    """The states are those of the state machine of erasures."""
+    definition = json.loads((STATE_MACHINES / "erasure.asl.json").read_text())
+    step, lines = entered("Wait", name), StringIO()
+    (entered_step,) = read_steps(history(step), definition)
+    comment = definition["States"][name]["Comment"]
+    assert entered_step.note == f"waits 60 s: {comment}"
+    follow(cast(Any, EndedExecution(history(step, exited("Wait", name)), definition)), "arn", Console(file=lines))
+    assert lines.getvalue().splitlines() == [f" 1  {name} … waits 60 s: {comment}", f" 1  {name}  1.0 s"]
+
+
+class FailedMaps:
+    """The client of an execution with Map Runs, each with its status, its children and the second of its start."""
+
+    def __init__(self, events: list[dict[str, Any]], *runs: tuple[str, dict[str, Any] | None, int]) -> None:
+        self.events, self.runs = events, runs
+
+    def get_paginator(self, _: str) -> FailedMaps:
+        return self
+
+    def paginate(self, **_: Any) -> list[dict[str, Any]]:
+        return [{"events": self.events}]
+
+    def list_map_runs(self, **_: Any) -> dict[str, Any]:
+        starts = [START + timedelta(seconds=second) for _, _, second in self.runs]
+        return {"mapRuns": [{"mapRunArn": str(number), "startDate": start} for number, start in enumerate(starts)]}
+
+    def describe_map_run(self, *, mapRunArn: str) -> dict[str, str]:  # noqa: N803
+        return {"status": self.runs[int(mapRunArn)][0]}
+
+    def list_executions(self, *, mapRunArn: str, statusFilter: str, maxResults: int) -> dict[str, Any]:  # noqa: N803
+        assert statusFilter == "FAILED"
+        if self.runs[int(mapRunArn)][1] is None:
+            raise ClientError({"Error": {"Code": "ExecutionDoesNotExist", "Message": "no"}}, "ListExecutions")
+        return {"executions": [{"executionArn": mapRunArn}]}
+
+    def describe_execution(self, *, executionArn: str) -> dict[str, Any]:  # noqa: N803
+        _, child, second = self.runs[int(executionArn)]
+        return {"stopDate": START + timedelta(seconds=second), "error": "DamagedObjectError"} | (child or {})
+
+
+CAUSE = json.dumps({"errorMessage": "it is damaged", "stackTrace": ["many", "lines"]})
+CHILD = {
+    "input": json.dumps({"batch": {"source": "rss", "dt": "2026-11-01", "batch_id": "ab"}}),
+    # A Fail state has the whole error as its cause, as text.
+    "cause": json.dumps({"Error": "DamagedObjectError", "Cause": CAUSE}),
+}
+OF_CHILD = "lake/images/source=rss/dt=2026-11-01/ab.parquet: DamagedObjectError: it is damaged"
+NAMED = json.dumps({"errorMessage": OF_CHILD})
+OF_TASK = ("TaskFailed", {"taskFailedEventDetails": {"error": "E", "cause": json.dumps({"errorMessage": "of a task"})}})
+
+
+@pytest.mark.parametrize(
+    ("client", "message"),
+    [
+        (FailedMaps([], ("FAILED", CHILD, 1)), OF_CHILD),
+        (FailedMaps([], ("FAILED", CHILD | {"cause": CAUSE}, 1)), OF_CHILD),
+        (FailedMaps(history(OF_TASK), ("SUCCEEDED", CHILD, 1), ("FAILED", CHILD, 2)), OF_CHILD),
+        (FailedMaps(history(entered("Map", "M"), entered("Task", "T"), OF_TASK), ("FAILED", CHILD, 1)), "of a task"),
+        (FailedMaps(history(OF_TASK), ("SUCCEEDED", CHILD, 1)), "of a task"),
+        (FailedMaps(history(OF_TASK), ("FAILED", None, 1)), "of a task"),
+        (FailedMaps([], ("FAILED", None, 1)), None),
+        (FailedMaps([]), None),
+        (FailedMaps([], ("FAILED", CHILD | {"cause": NAMED}, 1)), f"DamagedObjectError: {OF_CHILD}"),
+        (
+            FailedMaps([], ("FAILED", CHILD | {"input": "{}", "cause": ""}, 1)),
+            "an item of a map: " + 2 * "DamagedObjectError: ",
+        ),
+    ],
+)
+def test_failure_in_a_child_of_a_map_has_its_message_and_its_item(client: FailedMaps, message: str | None) -> None:
+    found = failure_message(cast(Any, client), "arn")
+    assert found == (message.removesuffix(": ") if message else None)
+
+
 class SlowExecution:
     """The client of an execution that stays in one state for a minute of a clock that ``sleep`` moves."""
+
+    definition: dict[str, Any] = DEFINITION
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -151,7 +232,7 @@ class SlowExecution:
     def __getattr__(self, name: str) -> Any:
         ended = self.seconds >= 59
         answers = {
-            "describe_state_machine_for_execution": {"definition": json.dumps(DEFINITION)},
+            "describe_state_machine_for_execution": {"definition": json.dumps(self.definition)},
             "describe_execution": {"status": "SUCCEEDED" if ended else "RUNNING"},
             "list_map_runs": {"mapRuns": []},
         }
@@ -165,6 +246,13 @@ class SlowExecution:
 
     def sleep(self, seconds: float) -> None:
         self.seconds += seconds
+
+
+class EndedExecution(SlowExecution):
+    """The client of an execution that has ended."""
+
+    def __init__(self, events: list[dict[str, Any]], definition: dict[str, Any]) -> None:
+        self.seconds, self.events, self.definition = 60.0, events, definition
 
 
 def test_follow_prints_a_line_at_least_every_15_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from local.package import package, read_template, zip_code
 
+ROOT = Path(__file__).parents[3]
 TEMPLATE = """\
 AWSTemplateFormatVersion: 2010-09-09
 Transform: AWS::Serverless-2016-10-31
@@ -126,3 +128,38 @@ def test_zip_code_gives_the_same_bytes_when_nothing_changed(project: Path) -> No
     first = zip_code(project / "functions")
     (project / "functions/ping/app.py").touch()
     assert zip_code(project / "functions") == first
+
+
+@pytest.mark.parametrize(("for_lake", "seconds"), [(True, 1), (False, 60)])
+def test_lake_on_this_machine_waits_for_a_second(for_lake: bool, seconds: int, tmp_path: Path) -> None:
+    """AWS: GetItem of an index is eventually consistent; the engine answers from the table itself."""
+    until: dict[str, Any] = {"Type": "Wait", "TimestampPath": "$.at", "Next": "Short"}
+    states: dict[str, dict[str, Any]] = {
+        "Long": {"Type": "Wait", "Seconds": 60, "Next": "Until"},
+        "Until": until,
+        "Short": {"Type": "Wait", "Seconds": seconds, "Next": "End"},
+        "End": {"Type": "Succeed"},
+    }
+    (tmp_path / "machine.asl.json").write_text(json.dumps({"StartAt": "Long", "States": states}))
+    (tmp_path / "template.yaml").write_text(
+        "Resources: {M: {Type: AWS::Serverless::StateMachine, Properties: {DefinitionUri: machine.asl.json}}}"
+    )
+    uploaded: list[bytes] = []
+
+    def upload(name: str, content: bytes) -> dict[str, str]:
+        uploaded.append(content)
+        return {"Bucket": "b", "Key": name}
+
+    package(tmp_path / "template.yaml", upload, for_lake=for_lake)
+    (machine,) = (json.loads(content) for content in uploaded)
+    long = states["Long"] | {"Seconds": seconds}
+    assert machine["States"] == states | {"Long": long}
+
+
+@pytest.mark.parametrize(("for_lake", "value"), [(True, "true"), (False, "false")])
+def test_functions_of_a_lake_on_this_machine_know_it(for_lake: bool, value: str) -> None:
+    resources = package(ROOT / "template.yaml", lambda name, _: {"Bucket": "b", "Key": name}, for_lake=for_lake)[
+        "Resources"
+    ]
+    variables = [one["Properties"].get("Environment", {}).get("Variables", {}) for one in resources.values()]
+    assert [one["IS_LOCAL"] for one in variables if "IS_LOCAL" in one] == [value]

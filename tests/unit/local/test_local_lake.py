@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 
 from local.__main__ import main
 from local.engine import REGION
+from local.feed_server import PHOTO_BLOG, FeedServer
 from local.local_lake import LocalLake
 from local.tables import duckdb_type
 from tests.support.asl import RESOURCES
@@ -72,6 +75,41 @@ def test_lake_continues_from_run_to_run(
         lines = result("logs", first["run_id"])
         assert {line["correlation_id"] for line in lines} == {first["run_id"]}
         assert_athena_finds_the_rows(open_lake, monkeypatch, capsys)
+
+
+class Stacks:
+    """CloudFormation with a stack that remembers feeds."""
+
+    def __init__(self, feeds: list[Any]) -> None:
+        self.parameters = [{"ParameterKey": "Feeds", "ParameterValue": json.dumps(feeds)}]
+
+    def describe_stacks(self, **_: str) -> dict[str, Any]:
+        return {"Stacks": [{"Parameters": self.parameters}]}
+
+
+@pytest.mark.parametrize(("remembered", "is_given"), [(True, False), (False, True), (True, True), (False, False)])
+def test_sample_feeds_are_served_while_a_command_reads_them(
+    remembered: bool, is_given: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FeedServer() as server:
+        url = f"{server.url}{PHOTO_BLOG}"
+    blog = {"source": "rss", "account": url}
+    stacks = Stacks([blog] if remembered else ["bluesky:nasa.gov"])
+    monkeypatch.setattr(LocalLake, "client", lambda lake, service: stacks)
+    with LocalLake(tmp_path, create=True) as lake:
+        for _ in range(2):
+            # A backfill starts several runs.
+            lake.serve_feeds([f"rss:{url}"] if is_given else [])
+        assert is_served(url) == (remembered or is_given)
+    assert not is_served(url)
+
+
+def is_served(url: str) -> bool:
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url) as response:
+            return bool(response.status == 200)
+    except urllib.error.URLError:
+        return False
 
 
 def assert_docs_questions_are_answered(result: Any, run_ids: list[str]) -> None:
