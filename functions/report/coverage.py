@@ -103,6 +103,8 @@ def advance(before: Timeline, row: CoverageRow, dt: str) -> Timeline:
         until=(row.backfill and before.until) or max(filter(None, (before.until, row.span_end)), default=None),
         bookmark_at=row.bookmark_at,
         gaps=[gap for gap in gaps if can_be_filled(gap, row.requested_end)][-MAX_GAPS:],
+        posts=before.posts + row.new_posts,
+        images=before.images + row.images - row.already_known,
         days=_days(before, row, dt),
         last_new_at=row.requested_end if is_new else before.last_new_at or row.requested_end,
         # Only a new post ends a silence: on a quiet weekday, and in a run that fails, nobody can notice it.

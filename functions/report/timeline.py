@@ -35,6 +35,9 @@ class Timeline(FrozenModel):
     bookmark_at: Second | None = None
     # Gaps that can still be filled, the oldest first.
     gaps: list[Gap] = Field(default_factory=list)
+    # New posts of all runs, backfills too, and their images.
+    posts: int = 0
+    images: int = 0
     # New posts by day, for each weekday the last 14 days.
     days: dict[str, int] = Field(default_factory=dict)
     # Start of the last run that found a new post, or of the first run.

@@ -65,6 +65,8 @@ def _show(one: dict[str, Any], output: Output) -> None:
 
 
 def _numbers(found: dict[str, Any]) -> str:
-    numbers = {name: found[name] for name in ("posts", "images", "pages")}
+    numbers = {"new posts": found["posts"], "images": found["images"], "pages": found["pages"]}
+    if found["known_posts"]:
+        numbers["known posts"] = found["known_posts"]
     texts = [f"{number:,} {name.removesuffix('s') if number == 1 else name}" for name, number in numbers.items()]
     return f"{', '.join(texts)}, {found['minutes']:g} minutes"

@@ -161,6 +161,11 @@ class Outlook(FrozenModel):
     posts: NonNegativeInt | None = None
     has_bookmark: bool = False
     usd: float = 0.0
+    # Known posts and different images of the new ones, if the answer was the listing itself.
+    known_posts: NonNegativeInt | None = None
+    images: NonNegativeInt | None = None
+    # The time from which on a backfill continues; empty if it begins at the newest post.
+    reached_to: str = ""
 
 
 class Progress(FrozenModel):
