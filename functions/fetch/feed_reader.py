@@ -19,6 +19,7 @@ from imagelake.accounts.api import Api
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.suppression import suppressions
 from imagelake.run.contracts import FeedRequest
+from imagelake.run.errors import SourceUnavailableError
 from imagelake.run.models import Outlook, Progress
 from imagelake.run.observability import metrics
 from imagelake.sources import Bookmark, Feed, Page, Source, get_source, parse_feed
@@ -69,7 +70,12 @@ def _look_ahead(request: FeedRequest, feed: Feed, source: Source, settings: Fetc
         with Api(trusted_origins=settings.trusted_origins, contact=settings.contact) as api:
             reader = reader_for(source, feed, Bucket(settings.bucket_name), api, settings)
             paid = PaidReader(source, feed, reader, _budgets(settings, feed, request.feed.feed_id))
-            page = paid.ask(question)
+            try:
+                page = paid.ask(question)
+            except SourceUnavailableError as error:
+                # The state machine would try again for a minute and a half, and somebody waits for the plan.
+                outlook = outlook.model_copy(update={"problem": str(error)})
+                return request.progress.model_copy(update={"status": "planned", "outlook": outlook})
         if page is not None:
             counts = {"posts": page.declared} if isinstance(source, Counted) else _counts(page, feed, bookmark)
             outlook = outlook.model_copy(update={**counts, "usd": page.cost_usd})

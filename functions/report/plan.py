@@ -11,8 +11,9 @@ from imagelake.lake.bucket import Bucket
 from imagelake.run import prices
 from imagelake.run.console import Console
 from imagelake.run.contracts import FeedResult, ReportRequest, ReportResult
-from imagelake.run.errors import ObjectMissingError
+from imagelake.run.errors import ObjectMissingError, SourceUnavailableError
 from imagelake.run.failures import Failure
+from imagelake.run.feed_names import with_name
 from imagelake.run.masking import mask
 from report.estimates import Estimate, estimate
 from report.summary import count
@@ -59,7 +60,10 @@ def report_plan(request: ReportRequest, bucket: Bucket, is_erased: Callable[[str
 
 
 def _feed(result: FeedResult, named: FeedResult, request: ReportRequest, bucket: Bucket) -> dict[str, Any]:
-    problem = Failure.of(named.error).model_dump() if named.error else None
+    failure = Failure.of(named.error) if named.error else None
+    if failure is None and named.outlook and named.outlook.problem:
+        failure = Failure(error=SourceUnavailableError.__name__, message=named.outlook.problem)
+    problem = failure and {"error": failure.error, "message": mask(with_name(failure.message, named.feed))}
     before = _timeline(result.feed.feed_id, bucket)
     found = None if problem else estimate(result, request.run, before)
     return {"feed_id": result.feed.feed_id, "feed": mask(named.feed.name), "problem": problem, "estimate": found}

@@ -164,6 +164,8 @@ class Outlook(FrozenModel):
     # Known posts and different images of the new ones, if the answer was the listing itself.
     known_posts: NonNegativeInt | None = None
     images: NonNegativeInt | None = None
+    # The error of a network that did not answer.
+    problem: str = ""
     # The time from which on a backfill continues; empty if it begins at the newest post.
     reached_to: str = ""
 

@@ -25,7 +25,7 @@ from tests.support.factories import OTHER_ENTRY, RUN, Context, event, failed
 from tests.support.fake_bus import Bus
 from tests.support.fake_lake import BOOKMARKS, Lake
 from tests.support.sent_metrics import sent_metrics
-from tests.support.web_server import WebServer
+from tests.support.web_server import Answer, WebServer
 
 PLAN = RUN.model_copy(update={"plan": True, "by_hand": True})
 
@@ -236,6 +236,34 @@ def test_backfill_that_is_done_has_nothing_to_read(lake: Lake) -> None:
     tell({"feed": entry(feed).model_dump(), "status": "planned", "outlook": outlook})
     found = plan_of(lake)["feeds"][0]["estimate"]
     assert (found["posts"], found["pages"], found["images"]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("feed", "path"), [("bluesky", "/xrpc/app.bsky.actor.getProfile"), ("mastodon", "/api/v1/accounts/lookup")]
+)
+def test_network_that_does_not_answer_is_named_at_once(
+    lake: Lake, website: WebServer, feed: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of Fetch would be retried by the state machine for 94 s."""
+    monkeypatch.setattr("imagelake.accounts.api._pause", lambda error, failed: 0.0)
+    website.put(path, Answer(b"", 503))
+    config = {"source": feed, "account": "bsky.app", "server": website.origin}
+    result = look(config)
+    assert result["status"] == "planned"
+    answer = tell({"feed": entry(config).model_dump(), "status": "planned", "outlook": result["outlook"]})
+    assert (answer["outcome"], answer["subject"][-8:]) == ("partial", "1 failed")
+    (found,) = plan_of(lake)["feeds"]
+    assert found["estimate"] is None
+    assert found["problem"]["error"] == "SourceUnavailableError"
+    assert f"{parse_feed(config).name}: " in found["problem"]["message"]
+
+
+def test_problem_of_a_plan_has_the_name_in_place_of_the_id(lake: Lake) -> None:
+    feed = entry("bluesky:bsky.app")
+    cause = json.dumps({"errorMessage": f"{feed.feed_id}: public.api.bsky.app has no IP address"})
+    tell(failed(feed=feed, cause=cause))
+    (found,) = plan_of(lake)["feeds"]
+    assert found["problem"]["message"] == "bluesky:bsky.app: public.api.bsky.app has no IP address"
 
 
 def test_wrong_feed_fails_in_a_plan_too(lake: Lake) -> None:
