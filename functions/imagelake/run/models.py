@@ -254,10 +254,11 @@ class FeedPlan(FrozenModel):
     warnings: list[str]
     # Different images of the posts, known ones too.
     images: NonNegativeInt = 0
+    # Posts that are newer than the bookmark; in a backfill, those with an image that was not known.
+    new_posts: NonNegativeInt = 0
     # The rest is that of ``Progress``.
     pages: NonNegativeInt = 0
     calls: NonNegativeInt = 0
-    new_posts: NonNegativeInt = 0
     oldest_at: str = ""
     listed_at: str = ""
     asked_from: str = ""
