@@ -65,6 +65,7 @@ def summary(lake: Lake, run_id: str) -> dict[str, Any]:
     feeds = [
         {
             "feed": feed["name"],
+            "feed_id": feed["feed_id"],
             "status": feed["status"],
             "problem": f"{feed['problem']['error']}: {feed['problem']['message']}" if feed["problem"] else None,
             "open_batches": len(feed["open"]),
