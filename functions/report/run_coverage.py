@@ -12,14 +12,13 @@ from imagelake.lake.bucket import Bucket, Version, named_if_damaged, to_json
 from imagelake.lake.coverage import CoverageRow, RunRow, read_rows, second, write_rows
 from imagelake.lake.rows import Status
 from imagelake.run import prices
+from imagelake.run.console import is_local
 from imagelake.run.errors import ObjectMissingError, StorageUnavailableError
 from imagelake.run.models import Run
 from report.coverage import advance, cover, start_of
 from report.summary import FeedSummary, Summary
 from report.timeline import LOOKBACK, Gap, Timeline
 
-# AWS gives nobody this account; the engine on this machine has it.
-_LOCAL_ACCOUNT = "000000000000"
 _TRIES = 20
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -31,7 +30,7 @@ class Coverage:
         run = summary.run
         self.configs = {feed.feed_id: feed.config for feed in summary.feeds}
         # A lake on this machine needs no name of a stack.
-        self.stack = "" if f":{_LOCAL_ACCOUNT}:" in run.execution_arn else stack
+        self.stack = "" if is_local(run.execution_arn) else stack
         self._run_id = run.run_id
         self._start = start_of(run)
         self.rows = [row for row in _rows(summary, bucket) if row.feed_id in self.configs]

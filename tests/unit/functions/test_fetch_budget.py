@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -275,6 +276,34 @@ def test_refused_page_is_given_back_but_a_killed_one_is_not(
     with pytest.raises(SystemExit):
         read(monkeypatch)
     assert list(stack_counters().values()) == [250_000]
+
+
+@pytest.mark.parametrize(
+    ("secret", "status", "spent"),
+    [
+        # Without a usable secret, no request is sent.
+        (None, 200, 0),
+        ({}, 200, 0),
+        ({"token": "t"}, 200, 0),
+        ({"bearer_token": ""}, 200, 0),
+        # The network has answered, and nobody knows what it bills.
+        ({"bearer_token": "t"}, 401, 500_000),
+        ({"bearer_token": "t"}, 403, 500_000),
+        ({"bearer_token": "t"}, 500, 500_000),
+    ],
+)
+def test_reservation_is_given_back_if_no_request_was_sent(
+    lake: Lake, website: WebServer, secrets_manager: Any, secret: dict[str, str] | None, status: int, spent: int
+) -> None:
+    if secret is not None:
+        secrets_manager.create_secret(Name="imagelake/x", SecretString=json.dumps(secret))
+    website.put("/2/tweets/search/recent", Answer(b"", status))
+    config = {"source": "x", "account": "cats", "server": website.origin}
+    feed = ENTRY.model_copy(update={"feed_id": "x-1", "name": "x:cats", "config": config})
+    with pytest.raises(ImagelakeError):
+        handler(event("fetch", feed=feed), Context())
+    assert bool(website.requests) == (spent > 0)
+    assert set(counters().values()) == {spent}
 
 
 @pytest.mark.parametrize("answer", [Answer(b"", 500), Answer(b"", 404), Answer(b"", 403)])

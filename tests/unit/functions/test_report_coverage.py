@@ -197,6 +197,8 @@ def test_command_for_a_lake_on_this_machine_names_no_stack(lake: Lake) -> None:
     stopped: dict[str, Any] = {"stopped_by": "posts", "limit": "posts", "oldest_at": "2026-04-01T22:30:15.500000Z"}
     answer = report(run_of(2, execution_arn=arn), read_until(2, **stopped))
     assert section(answer["message"], "Coverage")[1].endswith(" --since 2026-04-01")
+    assert "console" not in answer["message"]
+    assert "Report:    reports/daily-2026-04-02/index.html" in section(answer["message"], "Where to look")
 
 
 @pytest.mark.parametrize(("calls", "usd"), [(2, 0.1), (1, 0.005), (0, 0.0)])
