@@ -46,8 +46,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(options: Namespace, output: Output) -> int:
     """Start runs one after the other until the backfill is done; returns 0 if the last one succeeded, else 1."""
     with open_lake(options, create=True) as lake:
-        configs = [_config(text, options.since) for text in options.feeds]
-        lake.prepare([as_input(text) for text in options.feeds], remember=False)
+        feeds = lake.prepare([as_input(text) for text in options.feeds], remember=False)
+        configs = [_config(feed, options.since) for feed in feeds]
         runs: list[dict[str, Any]] = []
         code = 0
         while configs and code == 0 and len(runs) < options.runs:
@@ -62,11 +62,11 @@ def main(options: Namespace, output: Output) -> int:
         return code
 
 
-def _config(text: str, since: str) -> dict[str, Any]:
+def _config(feed: Any, since: str) -> dict[str, Any]:
     # The library of the functions takes a second to import.
     from imagelake.sources import parse_feed
 
-    return parse_feed(as_input(text)).model_dump(exclude_none=True) | {"since": since}
+    return parse_feed(feed).model_dump(exclude_none=True) | {"since": since}
 
 
 def _backfills(lake: Lake, run_id: str) -> list[dict[str, Any]]:

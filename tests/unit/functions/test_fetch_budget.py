@@ -413,6 +413,22 @@ def test_budget_of_a_feed_counts_what_a_run_by_hand_reads_without_naming_it(lake
     assert counters()[f"budget#{datetime.now(UTC):%Y-%m-%d}#{listed.feed_id}"] == 3_000_000
 
 
+@pytest.mark.parametrize(
+    ("listed", "typed"),
+    [({"account": "NASA"}, {"account": "nasa"}), ({"account": "nasa"}, {"account": "@NaSa"}),
+     ({"hashtag": "Cats"}, {"hashtag": "#cats"}), ({"account": "NASA"}, {"account": "NASA"})],
+)  # fmt: skip
+def test_spellings_that_a_network_does_not_distinguish_have_one_budget(
+    lake: Lake, listed: dict[str, str], typed: dict[str, str]
+) -> None:
+    """https://help.x.com/en/managing-your-account/change-x-handle: handles do not distinguish capital letters."""
+    one, other = (Feed(source="x", budget_usd_per_day=1.0, **names) for names in (listed, typed))
+    assert isinstance(budgets(feed=one).reserve(0.8, NOON), Reservation)
+    assert isinstance(budgets(feed=other).reserve(0.4, NOON), Refusal)
+    third = Feed(source="x", account="esa", budget_usd_per_day=1.0)
+    assert isinstance(budgets(feed=third).reserve(0.4, NOON), Reservation)
+
+
 def test_network_without_a_price_is_not_counted(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(**_: Any) -> Any:
         raise AssertionError("DynamoDB was asked to count")
