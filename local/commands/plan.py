@@ -59,7 +59,9 @@ def main(options: Namespace, output: Output) -> int:
 def _show(one: dict[str, Any], output: Output) -> None:
     found = one["estimate"]
     if found is None:
-        print_error(f"{one['feed']}: {one['problem']['error']}: {one['problem']['message']}")
+        # Most messages begin with the feed.
+        message = one["problem"]["message"].removeprefix(f"{one['feed']}: ")
+        print_error(f"{one['feed']}: {one['problem']['error']}: {message}")
         return
     output.text(f"{one['feed']}: {_numbers(found)}, {found['network_usd']:.2f} USD to the network ({found['basis']})")
 
