@@ -40,7 +40,8 @@ def main(options: Namespace, output: Output) -> int:
         if reported is not None:
             _show_missing(reported, output)
         gaps = _open_gaps(lake, runs)
-        output.text("Open gaps, which no run has read:" if gaps else "Open gaps: none")
+        if gaps:
+            output.text("Open gaps, which no run has read:")
         for gap in gaps:
             until = f", lost after {gap['recoverable_until'][:16]} UTC" if gap["recoverable_until"] else ""
             output.text(f"  {gap['feed']}: {gap['start'][:16]} to {gap['end'][:16]} UTC ({gap['reason']}){until}")
@@ -55,7 +56,7 @@ def main(options: Namespace, output: Output) -> int:
 
 def _open_gaps(lake: Lake, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the gaps of all feeds that can still be filled, from what reports have stored for the next run."""
-    names = {feed["feed_id"]: feed["feed"] for run in reversed(runs) for feed in run["feeds"]}
+    names = {feed.get("feed_id"): feed["feed"] for run in reversed(runs) for feed in run["feeds"]}
     keys = [entry["Key"] for entry in lake.objects("reports/_feeds/") if entry["Key"].endswith(_TIMELINE)]
     feed_ids = {key: key.rpartition("/")[2].removesuffix(_TIMELINE) for key in keys}
     found = [
