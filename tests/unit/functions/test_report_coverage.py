@@ -260,7 +260,7 @@ def report_is_killed(monkeypatch: pytest.MonkeyPatch, key: str, run: Run, *resul
             report(run, *results)
 
 
-FROM_DAY_1 = {"asked_from": "2026-04-01T04:00:00.000000Z", "oldest_at": "2026-04-01T04:00:00.000000Z"}
+FROM_DAY_1: dict[str, Any] = {"asked_from": "2026-04-01T04:00:00.000000Z", "oldest_at": "2026-04-01T04:00:00.000000Z"}
 
 
 @pytest.mark.parametrize("killed_at", ["rows", "timeline of the second feed"])
@@ -297,6 +297,23 @@ def test_report_that_is_repeated_makes_the_same_rows(
             timeline = lake.bucket.get_model(object_keys.timeline(feed.feed_id), Timeline)
             assert timeline.days == {"2026-04-02": 9}, "its posts count once"
     assert [(row.feed, row.state) for row in rows(lake, run_of(2))] == [(feed.name, "complete") for feed in feeds]
+
+
+@pytest.mark.parametrize("stops", [0, 1, 3])
+def test_posts_that_a_run_reads_again_after_a_limit_count_once(lake: Lake, stops: int) -> None:
+    """A run that stops at its limit leaves the bookmark, so the next one reads the same posts as new ones."""
+    stopped: dict[str, Any] = {
+        "stopped_by": "posts", "limit": "posts", "bookmark": {"newest_id": "", "newest_at": ""}, **FROM_DAY_1,
+        "oldest_at": "2026-04-01T20:00:00.000000Z", "new_posts": 50,
+    }  # fmt: skip
+    report(run_of(1), read_until(1, new_posts=20, images=20))
+    for day in range(2, 2 + stops):
+        known = 0 if day == 2 else 60
+        report(run_of(day), read_until(day, **stopped, images=60, already_known=known))
+    last = 2 + stops
+    report(run_of(last), read_until(last, new_posts=100, images=120, already_known=60 if stops else 0, **FROM_DAY_1))
+    timeline = lake.bucket.get_model(object_keys.timeline(ENTRY.feed_id), Timeline)
+    assert (timeline.posts, timeline.images) == (120, 140)
 
 
 def test_timeline_names_nobody(lake: Lake) -> None:
