@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -55,31 +56,39 @@ def _read_nothing(request: FeedRequest, settings: FetchSettings) -> Progress:
 
 
 def _look_ahead(request: FeedRequest, feed: Feed, source: Source, settings: FetchSettings) -> Progress:
-    """Ask the network how many posts a run would read, if it can tell; nothing is stored."""
+    """Find out what a run would read; nothing is stored."""
     position = read_position(settings.bookmarks_table, request.feed.feed_id)
     bookmark = None if feed.since else position.bookmark
     # A feed that is wrong fails here.
     source.request(feed, bookmark, None)
-    outlook = Outlook(has_bookmark=bookmark is not None)
     begun = backfill.start(request.progress, feed, position.backfill, datetime.now(UTC))
     if begun.status == "done":
-        return request.progress.model_copy(update={"status": "planned", "outlook": Outlook(posts=0, images=0)})
-    outlook = outlook.model_copy(update={"reached_to": begun.asked_to})
-    question = _question(source, feed, bookmark)
-    if question is not None:
-        with Api(trusted_origins=settings.trusted_origins, contact=settings.contact) as api:
-            reader = reader_for(source, feed, Bucket(settings.bucket_name), api, settings)
-            paid = PaidReader(source, feed, reader, _budgets(settings, feed, request.feed.feed_id))
-            try:
-                page = paid.ask(question)
-            except SourceUnavailableError as error:
-                # The state machine would try again for a minute and a half, and somebody waits for the plan.
-                outlook = outlook.model_copy(update={"problem": str(error)})
-                return request.progress.model_copy(update={"status": "planned", "outlook": outlook})
-        if page is not None:
-            counts = {"posts": page.declared} if isinstance(source, Counted) else _counts(page, feed, bookmark)
-            outlook = outlook.model_copy(update={**counts, "usd": page.cost_usd})
+        outlook = Outlook(posts=0, images=0)
+    else:
+        answer = _ask(request, feed, source, bookmark, settings)
+        outlook = Outlook(has_bookmark=bookmark is not None, reached_to=begun.asked_to, **answer)
     return request.progress.model_copy(update={"status": "planned", "outlook": outlook})
+
+
+def _ask(
+    request: FeedRequest, feed: Feed, source: Source, bookmark: Bookmark | None, settings: FetchSettings
+) -> dict[str, Any]:
+    """Ask the network how many posts a run would read, if it can tell; return fields of ``Outlook``."""
+    question = _question(source, feed, bookmark)
+    if question is None:
+        return {}
+    with Api(trusted_origins=settings.trusted_origins, contact=settings.contact) as api:
+        reader = reader_for(source, feed, Bucket(settings.bucket_name), api, settings)
+        paid = PaidReader(source, feed, reader, _budgets(settings, feed, request.feed.feed_id))
+        try:
+            page = paid.ask(question)
+        except SourceUnavailableError as error:
+            # The state machine would try again for a minute and a half, and somebody waits for the plan.
+            return {"problem": str(error)}
+    if page is None:
+        return {}
+    counts = {"posts": page.declared} if isinstance(source, Counted) else _counts(page, feed, bookmark)
+    return {**counts, "usd": page.cost_usd}
 
 
 def _question(source: Source, feed: Feed, bookmark: Bookmark | None) -> Request | None:
