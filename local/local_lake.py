@@ -26,6 +26,8 @@ ENGINE_SETTINGS = {"AUTH": "true"}
 DEMO_LOG = "functions.log"
 # The objects of which the folder has copies.
 COPIED = ("lake/", "reports/", "erasures/")
+# The feeds of a stack that was never told others, such as that of a demo, whose run names its feeds.
+TEMPLATE_FEEDS = '["bluesky:bsky.app"]'
 _LOOPBACK = re.compile(r"https?://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?(?![\w.-])")
 
 
@@ -113,17 +115,19 @@ class LocalLake(Lake):
             raise self._lock.refuse()
         self._require_logins(feeds)
         before = stack_parameters(client)
-        if not feeds and "Feeds" not in before:
-            raise CommandError(f"{self.title} has no feeds yet; name one, such as bluesky:nasa.gov")
+        own = before.get("Feeds", TEMPLATE_FEEDS)
+        if not feeds and own == TEMPLATE_FEEDS:
+            raise CommandError(f"{self.title} has no feeds of its own yet; name one, such as bluesky:nasa.gov")
         trusted = {
             *filter(None, before.get("TrustedOrigins", "").split(",")),
             *loopback_origins(map(json.dumps, feeds)),
         }
         parameters = {"ScheduleState": "DISABLED", "TrustedOrigins": ",".join(sorted(trusted))}
-        keeps = not feeds or (not remember and "Feeds" in before)
-        parameters["Feeds"] = before["Feeds"] if keeps else json.dumps(feeds)
+        is_new = bool(feeds) and remember
+        # A text of several lines differs from that of the template, also if the feeds are the same.
+        parameters["Feeds"] = json.dumps(feeds, indent=1) if is_new else own
         self.outputs = deploy(self._engine, TEMPLATE, parameters, without=ONLY_WITH_TLS, for_lake=True)
-        return feeds if keeps else []
+        return [] if is_new else feeds
 
     def _require_logins(self, feeds: list[Any]) -> None:
         """Raise if a feed's network needs a login for which this lake has no secret."""

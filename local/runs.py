@@ -66,10 +66,13 @@ def summary(lake: Lake, run_id: str) -> dict[str, Any]:
     feeds = [
         {
             "feed": feed["name"],
+            "feed_id": feed["feed_id"],
             "status": feed["status"],
             "problem": f"{feed['problem']['error']}: {feed['problem']['message']}" if feed["problem"] else None,
             "open_batches": len(feed["open"]),
             "posts": feed["plan"]["posts"] if feed["plan"] else None,
+            "new_posts": feed["plan"].get("new_posts") if feed["plan"] else None,
+            "backfill": bool(feed["plan"] and feed["plan"].get("backfill")),
             "newest_at": feed["plan"]["bookmark"]["newest_at"] if feed["plan"] else None,
         }
         for feed in run["feeds"]
@@ -130,10 +133,16 @@ def show_result(result: dict[str, Any], output: Output) -> None:
 
 
 def _nothing_new(feed: dict[str, Any]) -> str:
-    if feed["posts"]:
-        return f"no new images in {feed['posts']} new post{'' if feed['posts'] == 1 else 's'}"
+    posts, new = feed["posts"] or 0, feed["new_posts"] or 0
+    if feed["backfill"]:
+        return f"no new images in {_count(posts, 'post')}" if posts else "no posts to read"
     since = f" since {feed['newest_at'][:16].replace('T', ' ')} UTC" if feed["newest_at"] else ""
-    return f"no new posts{since}"
+    text = f"no new images in {_count(new, 'new post')}" if new else f"no new posts{since}"
+    return f"{text}; {_count(posts - new, 'known post')} read again" if posts > new else text
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def reason(result: dict[str, Any]) -> str:

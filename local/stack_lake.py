@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import suppress
 from datetime import datetime
-from functools import cache
+from functools import cache, cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from local.errors import CommandError
 from local.lake import Lake, Rows
 
 _POLL_SECONDS = 0.5
+_BUDGETS = ("budget_usd_per_day", "budget_usd_per_month")
 # The template may name a workgroup of its own; otherwise Athena uses that of the account.
 _WORKGROUP_OUTPUT, _DEFAULT_WORKGROUP = "AthenaWorkGroupName", "primary"
 
@@ -39,8 +42,37 @@ class StackLake(Lake):
         return self._clients(service)
 
     def prepare(self, feeds: list[Any], *, remember: bool = True) -> list[Any]:
-        """Change nothing: a stack is deployed with make deploy, and has feeds of its own."""
-        return feeds
+        """Change nothing in the stack, which has feeds of its own; the budgets of these hold for ``feeds`` too."""
+        return [self._with_budgets(feed) for feed in feeds]
+
+    def _with_budgets(self, feed: Any) -> Any:
+        """Add the budgets that the stack's list has for the same account or hashtag, unless the feed names its own."""
+        from imagelake.sources import get_source, parse_feed
+
+        parsed = parse_feed(feed)
+        # Only a network with a price needs the list, which takes one more right to read.
+        if get_source(parsed.source).manifest.post_usd is None:
+            return feed
+        budgets: dict[str, float] = {}
+        for listed in self._listed:
+            if listed.identity == parsed.identity:
+                budgets |= {name: value for name in _BUDGETS if (value := getattr(listed, name)) is not None}
+        return budgets | parsed.model_dump(exclude_none=True) if budgets else feed
+
+    @cached_property
+    def _listed(self) -> list[Any]:
+        """The feeds of the stack, without those that nobody can read."""
+        from imagelake.run.errors import BadFeedError
+        from imagelake.run.user_json import read_user_json
+        from imagelake.sources import parse_feed
+
+        ssm = self.client("ssm")
+        content = read_user_json(ssm.get_parameter(Name=self.outputs["FeedsParameterName"])["Parameter"]["Value"])
+        found = []
+        for feed in chain.from_iterable(content.values()) if isinstance(content, dict) else content:
+            with suppress(BadFeedError):
+                found.append(parse_feed(feed))
+        return found
 
     def save(self, run_id: str, started_at: datetime) -> dict[str, Any]:
         """Copy nothing: the results stay in the bucket."""

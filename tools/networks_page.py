@@ -29,11 +29,13 @@ fails the feed, and the message names the field.
 """
 
 BELOW_THE_TABLE = """\
+## Overlap
 A run reads the posts that are newer than the newest one of the run before, and some older ones again, because networks
-insert late and backdated posts between known ones. The column "late posts" gives the number of older posts that are
-read again, at most as many as the limit of the feed. Known images get no second row, are not downloaded again, and do
+insert late and backdated posts between known ones. These are the overlap. The column "late posts" gives their
+number, at most as many as the limit of the feed. Known images get no second row, are not downloaded again, and do
 not count against the limit. A post that is inserted further back is not read.
 
+## Reach, rejects and credentials
 The column "reaches back" is how far a first run can read, and a [backfill](operations.md#backfill) too. If a listing
 ends before the day that a backfill wants, a warning says so. A feed of a stream has no backfill.
 

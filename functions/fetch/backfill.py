@@ -106,10 +106,11 @@ def position_after(progress: Progress, stored: BackfillPosition, *, leaves_gap: 
 
 def warnings(progress: Progress, feed: Feed, source: Source) -> list[str]:
     """Say that the network lists no posts back to the day of the backfill."""
-    position = progress.backfill_position
-    if not position.is_at_end or "" < progress.reached_to < (feed.since or ""):
+    # All posts of a feed can be on one page, whose newest one says nothing about its end.
+    oldest = min(filter(None, (progress.oldest_at, progress.reached_to)), default="")
+    if not progress.backfill_position.is_at_end or "" < oldest < (feed.since or ""):
         return []
-    first = f"none before {position.reached_to[:10]}" if position.reached_to else "no older posts"
+    first = f"none before {oldest[:10]}" if oldest else "no older posts"
     return [
         f"{feed.name}: the backfill ends before {feed.since}: the network lists {first} (it lists:"
         f" {source.manifest.lookback_of(feed)})"

@@ -73,7 +73,8 @@ class Budgets:
 
     def __init__(self, table: str, feed: Feed, feed_id: str, per_day: Decimal, per_month: Decimal) -> None:
         self._table = table
-        self._feed_id = feed_id
+        # Most spellings are the usual one, whose id is that of the feed.
+        self._own_id = feed_id if feed.budget_id == feed.feed_id else feed.budget_id
         # Budget and title, for the stack and for the feed.
         own_day = feed.budget_usd_per_day or _NO_BUDGET
         own_month = feed.budget_usd_per_month or _NO_BUDGET
@@ -110,7 +111,7 @@ class Budgets:
             (f"{now:%Y-%m-%d}", midnight + timedelta(days=1), self._day),
             (f"{now:%Y-%m}", end_of_month, self._month),
         ):
-            for (budget, title), suffix in zip(budgets, ("", f"#{self._feed_id}"), strict=True):
+            for (budget, title), suffix in zip(budgets, ("", f"#{self._own_id}"), strict=True):
                 if budget:
                     yield Counter(
                         f"budget#{period}{suffix}",

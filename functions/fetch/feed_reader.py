@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
+from fetch import backfill
 from fetch.bookmarks import read_position
 from fetch.budget import Budgets
 from fetch.lease import take_lease
@@ -18,10 +20,12 @@ from imagelake.accounts.api import Api
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.suppression import suppressions
 from imagelake.run.contracts import FeedRequest
+from imagelake.run.errors import SourceUnavailableError
 from imagelake.run.models import Outlook, Progress
 from imagelake.run.observability import metrics
-from imagelake.sources import Feed, Source, get_source, parse_feed
+from imagelake.sources import Bookmark, Feed, Page, Source, get_source, parse_feed
 from imagelake.sources.contract import Counted
+from imagelake.web.messages import Request
 
 
 def read_feed(request: FeedRequest, settings: FetchSettings, seconds_left: Callable[[], float]) -> Progress:
@@ -52,21 +56,65 @@ def _read_nothing(request: FeedRequest, settings: FetchSettings) -> Progress:
 
 
 def _look_ahead(request: FeedRequest, feed: Feed, source: Source, settings: FetchSettings) -> Progress:
-    """Ask the network how many posts a run would read, if it can tell without sending posts; nothing is stored."""
+    """Find out what a run would read; nothing is stored."""
     position = read_position(settings.bookmarks_table, request.feed.feed_id)
     bookmark = None if feed.since else position.bookmark
     # A feed that is wrong fails here.
     source.request(feed, bookmark, None)
-    outlook = Outlook(has_bookmark=bookmark is not None)
-    question = source.count_request(feed, bookmark) if isinstance(source, Counted) else None
-    if question is not None:
-        with Api(trusted_origins=settings.trusted_origins, contact=settings.contact) as api:
-            reader = reader_for(source, feed, Bucket(settings.bucket_name), api, settings)
-            paid = PaidReader(source, feed, reader, _budgets(settings, feed, request.feed.feed_id))
-            page = paid.ask(question)
-        if page is not None:
-            outlook = outlook.model_copy(update={"posts": page.declared, "usd": page.cost_usd})
+    begun = backfill.start(request.progress, feed, position.backfill, datetime.now(UTC))
+    if begun.status == "done":
+        outlook = Outlook(posts=0, images=0)
+    else:
+        answer = _ask(request, feed, source, bookmark, settings)
+        outlook = Outlook(has_bookmark=bookmark is not None, reached_to=begun.asked_to, **answer)
     return request.progress.model_copy(update={"status": "planned", "outlook": outlook})
+
+
+def _ask(
+    request: FeedRequest, feed: Feed, source: Source, bookmark: Bookmark | None, settings: FetchSettings
+) -> dict[str, Any]:
+    """Ask the network how many posts a run would read, if it can tell; return fields of ``Outlook``."""
+    question = _question(source, feed, bookmark)
+    if question is None:
+        return {}
+    with Api(trusted_origins=settings.trusted_origins, contact=settings.contact) as api:
+        reader = reader_for(source, feed, Bucket(settings.bucket_name), api, settings)
+        paid = PaidReader(source, feed, reader, _budgets(settings, feed, request.feed.feed_id))
+        try:
+            page = paid.ask(question)
+        except SourceUnavailableError as error:
+            # The state machine would try again for a minute and a half, and somebody waits for the plan.
+            return {"problem": str(error)}
+    if page is None:
+        return {}
+    counts = {"posts": page.declared} if isinstance(source, Counted) else _counts(page, feed, bookmark)
+    return {**counts, "usd": page.cost_usd}
+
+
+def _question(source: Source, feed: Feed, bookmark: Bookmark | None) -> Request | None:
+    """Build the request whose answer tells the number of posts; ``None`` if there is none."""
+    if isinstance(source, Counted):
+        lookback = source.manifest.lookback_of(feed).time
+        first = datetime.now(UTC) - lookback if lookback else None
+        if feed.since and first and datetime.fromisoformat(feed.since).replace(tzinfo=UTC) < first:
+            feed = feed.model_copy(update={"since": None})
+        return source.count_request(feed, bookmark)
+    # A feed of a site is one free document, and nothing else tells its number of entries.
+    return source.request(feed, bookmark, None) if source.manifest.page_size is None else None
+
+
+def _counts(page: Page, feed: Feed, bookmark: Bookmark | None) -> dict[str, int]:
+    """Count the posts of a page that is the whole listing; nobody knows what older pages have."""
+    if page.cursor is not None and bookmark is None:
+        return {}
+    since = datetime.fromisoformat(feed.since).replace(tzinfo=UTC) if feed.since else None
+    new = [
+        post
+        for post in page.posts
+        if (bookmark is None or post.posted_at > bookmark.newest_at) and (since is None or post.posted_at >= since)
+    ]
+    images = {media.media_id for post in new for media in post.media if media.kind == "image" and not media.skip_reason}
+    return {"posts": len(new), "known_posts": len(page.posts) - len(new), "images": len(images)}
 
 
 def _budgets(settings: FetchSettings, feed: Feed, feed_id: str) -> Budgets:

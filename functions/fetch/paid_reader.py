@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from fetch.budget import Budgets, Refusal, Reservation
 from fetch.window_reader import WindowReader
 from imagelake.accounts.session import Session
-from imagelake.run.errors import RateLimitedError
+from imagelake.run.errors import ImagelakeError, RateLimitedError
 from imagelake.sources import Bookmark, Feed, Page, Source
 from imagelake.sources.contract import Priced
 from imagelake.web.messages import Request, Response
@@ -47,9 +47,10 @@ class PaidReader:
     def _read(self, request: Request, reservation: Reservation) -> tuple[Response, Page]:
         try:
             response, page = self._reader.read(request)
-        except RateLimitedError:
-            # After all other errors, nobody knows if the network bills the page.
-            self._budgets.settle(reservation, 0.0)
+        except ImagelakeError as error:
+            # If a request was sent, nobody knows if the network bills the page, except after a rate limit.
+            if isinstance(error, RateLimitedError) or error.is_before_request:
+                self._budgets.settle(reservation, 0.0)
             raise
         self._budgets.settle(reservation, page.cost_usd)
         return response, page

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from imagelake.run.console import DOMAINS, Console
+from imagelake.run.console import DOMAINS, Console, is_local
 from relay_alert.notification import Notification
 
 Severity = Literal["failure", "warning", "ok"]
@@ -65,7 +65,7 @@ def _alarm(message: str) -> dict[str, Any] | None:
 def _of_alarm(alarm: dict[str, Any], at: str) -> Alert:
     name, state = alarm["AlarmName"], alarm["NewStateValue"]
     arn = str(alarm.get("AlarmArn", ""))
-    link = Console.of(arn).alarm(name) if arn.count(":") >= 3 else None
+    link = Console.of(arn).alarm(name) if arn.count(":") >= 3 and not is_local(arn) else None
     lines = [
         f"What: {name} is in state {state}, after {alarm.get('OldStateValue', 'no state')}.",
         f"Since: {alarm.get('StateChangeTime', at)}",

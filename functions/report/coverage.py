@@ -95,6 +95,8 @@ def advance(before: Timeline, row: CoverageRow, dt: str) -> Timeline:
         reason, until = row.gap_reason or "", row.recoverable_until
         gaps = [*gaps, Gap(start=row.gap_start, end=row.gap_end, reason=reason, recoverable_until=until)]
     gaps = _unread(gaps, row)
+    # If the bookmark stays where it is, the next run counts these posts again.
+    is_counted_later = not row.backfill and row.bookmark_at == row.requested_start
     is_new = not row.backfill and (row.new_posts > 0 or row.images > row.already_known)
     return Timeline(
         run_id=row.run_id,
@@ -103,6 +105,8 @@ def advance(before: Timeline, row: CoverageRow, dt: str) -> Timeline:
         until=(row.backfill and before.until) or max(filter(None, (before.until, row.span_end)), default=None),
         bookmark_at=row.bookmark_at,
         gaps=[gap for gap in gaps if can_be_filled(gap, row.requested_end)][-MAX_GAPS:],
+        posts=before.posts + (0 if is_counted_later else row.new_posts),
+        images=before.images + row.images - row.already_known,
         days=_days(before, row, dt),
         last_new_at=row.requested_end if is_new else before.last_new_at or row.requested_end,
         # Only a new post ends a silence: on a quiet weekday, and in a run that fails, nobody can notice it.

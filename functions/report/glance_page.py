@@ -6,6 +6,7 @@ finds them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
@@ -24,7 +25,9 @@ _LANES = ("gap-mark", "unread")
 _MONEY_BARS = ("networks-bar", "aws-bar")
 _MONEY = ("USD networks", "USD AWS", "USD in all")
 _STATES = {"complete": "complete", "no_activity": "nothing new", "gap": "gap", "failed": "failed"}
-_CLASSES = {"gap": "warn", "silent": "warn", "failed": "bad"}
+# The last run was complete, and what an earlier one left is still unread.
+_OLDER_GAP = "older gap"
+_CLASSES = {"gap": "warn", _OLDER_GAP: "warn", "silent": "warn", "failed": "bad"}
 _UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 
 
@@ -68,11 +71,10 @@ def _updated(glance: Glance) -> str:
 
 def _totals(glance: Glance) -> str:
     today, month = _last(glance)
-    problems = sum(_state(feed) in _CLASSES for feed in glance.feeds.values())
     runs = sum(day.runs for day in glance.days.values())
     tiles = [
         (count(glance.images, "image", "images"), size(glance.image_bytes)),
-        (count(len(glance.feeds), "feed", "feeds"), f"{problems:,} with a problem" if problems else "no problem"),
+        (count(len(glance.feeds), "feed", "feeds"), _problems(glance)),
         (count(runs, "run in 30 days", "runs in 30 days"), _not_ok(glance)),
         (f"{_usd(today)} USD on the last day", f"{_usd(month)} this month"),
     ]
@@ -81,9 +83,20 @@ def _totals(glance: Glance) -> str:
     return f'<ul class="totals">{cells}</ul>'
 
 
+def _problems(glance: Glance) -> str:
+    """Count the feeds that need attention; each counts once."""
+    states = Counter(map(_state, glance.feeds.values()))
+    counts = {
+        "failed in the last run": states["failed"],
+        "with an open gap": states["gap"] + states[_OLDER_GAP],
+        "silent": states["silent"],
+    }
+    return ", ".join(f"{number:,} {text}" for text, number in counts.items() if number) or "all read, no open gap"
+
+
 def _not_ok(glance: Glance) -> str:
     not_ok = sum(day.not_ok for day in glance.days.values())
-    return f"{not_ok:,} not ok" if not_ok else "all ok"
+    return f"{not_ok:,} partial or failed" if not_ok else "all ok"
 
 
 def _last(glance: Glance) -> tuple[LakeDay, LakeDay]:
@@ -174,7 +187,10 @@ def _feed(feed_id: str, glance: Glance, total: FeedDay, gaps: set[str]) -> str:
 
 
 def _state(feed: FeedGlance) -> str:
-    return "silent" if feed.silent else _STATES.get(feed.state, "not read yet")
+    if feed.silent:
+        return "silent"
+    has_older_gap = bool(feed.gaps) and feed.state not in ("gap", "failed")
+    return _OLDER_GAP if has_older_gap else _STATES.get(feed.state, "not read yet")
 
 
 def _bar(day: str, counts: FeedDay | None, has_gap: bool) -> Bar:
@@ -210,7 +226,7 @@ def _figure(number: int, image: Thumbnail) -> str:
 
 def _numbers(glance: Glance) -> str:
     """List the figures of the two charts, for those who cannot see them."""
-    columns = ("day", "runs", "not ok", "images", "failed or rejected", "USD networks", "USD AWS")
+    columns = ("day", "runs", "partial or failed", "images", "failed or rejected", "USD networks", "USD AWS")
     rows = []
     for day in reversed(glance.dates):
         lake, counts = glance.days.get(day), _sum(feed.days.get(day) for feed in glance.feeds.values())

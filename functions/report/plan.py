@@ -11,8 +11,9 @@ from imagelake.lake.bucket import Bucket
 from imagelake.run import prices
 from imagelake.run.console import Console
 from imagelake.run.contracts import FeedResult, ReportRequest, ReportResult
-from imagelake.run.errors import ObjectMissingError
+from imagelake.run.errors import ObjectMissingError, SourceUnavailableError
 from imagelake.run.failures import Failure
+from imagelake.run.feed_names import with_name
 from imagelake.run.masking import mask
 from report.estimates import Estimate, estimate
 from report.summary import count
@@ -36,7 +37,7 @@ def report_plan(request: ReportRequest, bucket: Bucket, is_erased: Callable[[str
     bucket.put_json(key, {"run": run.model_dump(mode="json"), "totals": totals, "asked_usd": asked, "feeds": shown})
     failed = len(feeds) - len(estimates)
     summary = (
-        f"{count(totals['posts'], 'post', 'posts')}, {count(totals['images'], 'image', 'images')},"
+        f"{count(totals['posts'], 'new post', 'new posts')}, {count(totals['images'], 'image', 'images')},"
         f" {totals['network_usd'] + totals['aws_usd']:.2f} USD"
     )
     lines = [
@@ -45,7 +46,7 @@ def report_plan(request: ReportRequest, bucket: Bucket, is_erased: Callable[[str
         f"In all: about {summary}: {totals['network_usd']:.2f} to the networks and {totals['aws_usd']:.2f} to AWS;"
         f" {totals['minutes']:.0f} minutes",
         f"The questions to the networks cost {asked:.3f} USD." if asked else "",
-        "The numbers of images and minutes are guesses. Budgets are not subtracted.",
+        "The numbers of images and minutes are estimates. Budgets are not subtracted.",
         f"Where to look:\n  Report: {Console.of(run.execution_arn).object(bucket.name, key)}",
     ]
     return ReportResult(
@@ -59,9 +60,12 @@ def report_plan(request: ReportRequest, bucket: Bucket, is_erased: Callable[[str
 
 
 def _feed(result: FeedResult, named: FeedResult, request: ReportRequest, bucket: Bucket) -> dict[str, Any]:
-    problem = Failure.of(named.error).model_dump() if named.error else None
+    failure = Failure.of(named.error) if named.error else None
+    if failure is None and named.outlook and named.outlook.problem:
+        failure = Failure(error=SourceUnavailableError.__name__, message=named.outlook.problem)
+    problem = failure and {"error": failure.error, "message": mask(with_name(failure.message, named.feed))}
     before = _timeline(result.feed.feed_id, bucket)
-    found = None if problem else estimate(result, request.run, before.days, before.until)
+    found = None if problem else estimate(result, request.run, before)
     return {"feed_id": result.feed.feed_id, "feed": mask(named.feed.name), "problem": problem, "estimate": found}
 
 
@@ -75,7 +79,7 @@ def _timeline(feed_id: str, bucket: Bucket) -> Timeline:
 def _totals(estimates: list[Estimate]) -> dict[str, Any]:
     totals: dict[str, Any] = {
         name: sum(getattr(one, name) for one in estimates)
-        for name in ("posts", "pages", "images", "batches", "network_usd")
+        for name in ("posts", "known_posts", "pages", "images", "batches", "network_usd")
     }
     aws = prices.usd_of_run(len(estimates), totals["batches"], totals["images"])
     minutes = max(
@@ -94,8 +98,11 @@ def _line(feed: dict[str, Any]) -> str:
     if found is None:
         return f"{feed['feed']}: it cannot be read: {feed['problem']['error']}: {feed['problem']['message']}"
     network = f"{found.network_usd:.2f} USD to the network, " if found.network_usd else ""
+    posts = count(found.posts, "new post", "new posts")
+    if found.known_posts:
+        posts += f" and {count(found.known_posts, 'known one', 'known ones')}"
     return (
-        f"{feed['feed']}: {count(found.posts, 'post', 'posts')} on {count(found.pages, 'page', 'pages')},"
+        f"{feed['feed']}: {posts} on {count(found.pages, 'page', 'pages')},"
         f" {count(found.images, 'image', 'images')}; {network}{found.aws_usd:.4f} USD to AWS; {found.minutes:g} minutes"
         f" ({found.basis})"
     )

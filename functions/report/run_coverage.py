@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket, Version, named_if_damaged, to_json
-from imagelake.lake.coverage import CoverageRow, RunRow, second, write_rows
+from imagelake.lake.coverage import CoverageRow, RunRow, read_rows, second, write_rows
 from imagelake.lake.rows import Status
 from imagelake.run import prices
+from imagelake.run.console import is_local
 from imagelake.run.errors import ObjectMissingError, StorageUnavailableError
+from imagelake.run.models import Run
 from report.coverage import advance, cover, start_of
-from report.summary import Summary
+from report.summary import FeedSummary, Summary
 from report.timeline import LOOKBACK, Gap, Timeline
 
-# AWS gives nobody this account; the engine on this machine has it.
-_LOCAL_ACCOUNT = "000000000000"
 _TRIES = 20
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -28,14 +30,12 @@ class Coverage:
         run = summary.run
         self.configs = {feed.feed_id: feed.config for feed in summary.feeds}
         # A lake on this machine needs no name of a stack.
-        self.stack = "" if f":{_LOCAL_ACCOUNT}:" in run.execution_arn else stack
-        made = [cover(feed, run, _read(feed.feed_id, bucket)[0]) for feed in summary.feeds]
+        self.stack = "" if is_local(run.execution_arn) else stack
         self._run_id = run.run_id
         self._start = start_of(run)
-        written = write_rows(bucket, object_keys.coverage_rows(run), made)
-        self.rows = [row for row in written if row.feed_id in self.configs]
+        self.rows = [row for row in _rows(summary, bucket) if row.feed_id in self.configs]
         (self.run_row,) = write_rows(bucket, object_keys.run_rows(run), [_run_row(summary, self.rows, now)])
-        self.timelines = {row.feed_id: _store(row, run.dt, bucket) for row in self.rows}
+        self.timelines = {row.feed_id: _read(row.feed_id, bucket)[0] for row in self.rows}
 
     @property
     def gaps(self) -> list[tuple[CoverageRow, Gap]]:
@@ -69,15 +69,39 @@ def _read(feed_id: str, bucket: Bucket) -> tuple[Timeline, Version | None]:
     return Timeline(), None
 
 
-def _store(row: CoverageRow, dt: str, bucket: Bucket) -> Timeline:
-    """Add a row to the timeline of its feed; windows of a stream have no lease, so two reports can do this at once."""
-    key = object_keys.timeline(row.feed_id)
+def _rows(summary: Summary, bucket: Bucket) -> Sequence[CoverageRow]:
+    """Return the rows of a run; if they are not written, add them to the timelines first, then write them."""
+    run = summary.run
+    key = object_keys.coverage_rows(run)
+    with suppress(ObjectMissingError):
+        return read_rows(bucket, key, CoverageRow)
+    has_rows = cache(lambda dt, run_id: bucket.exists(object_keys.coverage_rows_of(dt, run_id)))
+    return write_rows(bucket, key, [_add(feed, run, bucket, has_rows) for feed in summary.feeds])
+
+
+def _add(feed: FeedSummary, run: Run, bucket: Bucket, has_rows: Callable[[str, str], bool]) -> CoverageRow:
+    """Make the row of a feed and add it to the feed's timeline; a report that is repeated finds it there.
+
+    Windows of a stream have no lease, so two reports can do this at once, and the second one begins where the first one
+    ends. For the same reason, the run before can still be about to write its rows.
+    """
+    key = object_keys.timeline(feed.feed_id)
+    has_lease = not isinstance(feed.config, dict) or feed.config.get("window") is None
     for _ in range(_TRIES):
-        before, version = _read(row.feed_id, bucket)
-        after = advance(before, row, dt)
-        body = to_json(after.model_dump(mode="json"))
-        if after == before or bucket.put_if_unchanged(key, body, "application/json", version):
-            return after
+        stored, version = _read(feed.feed_id, bucket)
+        if stored.row is not None and stored.run_id == run.run_id:
+            return stored.row.model_copy(update={"feed": feed.name})
+        is_lost = has_lease and stored.before is not None and not has_rows(stored.dt, stored.run_id)
+        before = stored.before if is_lost and stored.before else stored
+        row = cover(feed, run, before)
+        after = advance(before, row, run.dt)
+        if after == before:
+            return row
+        if after.run_id == run.run_id:
+            own = {"row": row.model_copy(update={"feed": ""}), "dt": run.dt}
+            after = after.model_copy(update={**own, "before": before.model_copy(update={"row": None, "before": None})})
+        if bucket.put_if_unchanged(key, to_json(after.model_dump(mode="json")), "application/json", version):
+            return row
     raise StorageUnavailableError(f"{key}: other reports change it all the time")
 
 

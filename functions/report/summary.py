@@ -200,9 +200,11 @@ def _missed_posts(feed: FeedSummary) -> str | None:
 
 
 def _backfill(name: str, plan: FeedPlan) -> str:
-    reached = plan.backfill_position.reached_to[:10]
     state = f"goes on with the next run (stopped by: {plan.stopped_by})" if plan.stopped_by else "is done"
-    return f"{name}: {count(plan.posts, 'post', 'posts')} read; {f'back to {reached}; ' if reached else ''}it {state}"
+    posts = "no posts read"
+    if plan.posts:
+        posts = f"{count(plan.posts, 'post', 'posts')} read, {plan.new_posts or 'none'} of them with a new image"
+    return f"{name}: {posts}; {f'back to {plan.oldest_at[:10]}; ' if plan.oldest_at else ''}it {state}"
 
 
 def _old_batch(feed: FeedSummary, run: Run) -> str | None:

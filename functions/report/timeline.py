@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from imagelake.lake.coverage import Second
+from imagelake.lake.coverage import CoverageRow, Second
 from imagelake.run.frozen_model import FrozenModel
 
 # The reason of a gap that the network no longer listed when a run came to it.
@@ -35,12 +35,20 @@ class Timeline(FrozenModel):
     bookmark_at: Second | None = None
     # Gaps that can still be filled, the oldest first.
     gaps: list[Gap] = Field(default_factory=list)
+    # New posts of all runs, backfills too, and their images.
+    posts: int = 0
+    images: int = 0
     # New posts by day, for each weekday the last 14 days.
     days: dict[str, int] = Field(default_factory=dict)
     # Start of the last run that found a new post, or of the first run.
     last_new_at: Second | None = None
     # The run that first noticed the silence; empty if the feed is not silent.
     silent_run: str = ""
+    # The row of the last run, without the name of the feed, and the day of that run.
+    row: CoverageRow | None = None
+    dt: str = ""
+    # What was known before that run. It counts again if the run ended before it had written its rows.
+    before: Timeline | None = None
 
 
 def can_be_filled(gap: Gap, now: datetime) -> bool:

@@ -46,6 +46,8 @@ class Selection:
     posts: int = 0
     images: int = 0
     already_known: int = 0
+    # Posts of which this run plans an image.
+    posts_with_new: int = 0
     rejected_posts: list[Reject] = field(default_factory=list)
     skipped_media: list[Reject] = field(default_factory=list)
     suppressed: int = 0
@@ -70,13 +72,15 @@ class Planner:
         options = self._run.changed_by(feed)
         # Items that an earlier try of this call has planned count as new, not as already known.
         ours = {item.media_id for planned in resumed if planned.run_id == self._run.run_id for item in planned.items}
+        not_known = [*new, *(item for item in images if item.media_id in ours)]
         return Selection(
             resumed=resumed,
             new=[self._plan_batch(feed, items, options) for items in self._groups(new, options)],
             source=feed.source,
             posts=len(entries.posts),
             images=len(images),
-            already_known=sum(item.media_id not in ours for item in images) - len(new),
+            already_known=len(images) - len(not_known),
+            posts_with_new=len({item.post_id for item in not_known}),
             rejected_posts=entries.rejects,
             skipped_media=skipped,
             suppressed=entries.suppressed,
@@ -125,7 +129,9 @@ class Planner:
             # Commit Bookmark takes the cursor from the progress. The results of 50 feeds have no room for 50 cursors.
             backfill_position=progress.backfill_position.model_copy(update={"cursor": ""}),
             images=selection.images,
-            **progress.model_dump(include=SHOWN),
+            **progress.model_dump(include=SHOWN)
+            # A backfill can read posts again that earlier runs have read.
+            | ({"new_posts": selection.posts_with_new} if progress.backfill else {}),
         )
 
     def _open_batches(self) -> list[PlannedBatch]:

@@ -46,8 +46,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(options: Namespace, output: Output) -> int:
     """Start runs one after the other until the backfill is done; returns 0 if the last one succeeded, else 1."""
     with open_lake(options, create=True) as lake:
-        configs = [_config(text, options.since) for text in options.feeds]
-        lake.prepare([as_input(text) for text in options.feeds], remember=False)
+        feeds = lake.prepare([as_input(text) for text in options.feeds], remember=False)
+        configs = [_config(feed, options.since) for feed in feeds]
         runs: list[dict[str, Any]] = []
         code = 0
         while configs and code == 0 and len(runs) < options.runs:
@@ -62,11 +62,11 @@ def main(options: Namespace, output: Output) -> int:
         return code
 
 
-def _config(text: str, since: str) -> dict[str, Any]:
+def _config(feed: Any, since: str) -> dict[str, Any]:
     # The library of the functions takes a second to import.
     from imagelake.sources import parse_feed
 
-    return parse_feed(as_input(text)).model_dump(exclude_none=True) | {"since": since}
+    return parse_feed(feed).model_dump(exclude_none=True) | {"since": since}
 
 
 def _backfills(lake: Lake, run_id: str) -> list[dict[str, Any]]:
@@ -77,6 +77,8 @@ def _backfills(lake: Lake, run_id: str) -> list[dict[str, Any]]:
             "feed": one["name"],
             "config": one["config"],
             "posts": one["plan"]["posts"],
+            "new_posts": one["plan"]["new_posts"],
+            "oldest_at": one["plan"]["oldest_at"],
             "reached_to": one["plan"]["backfill_position"]["reached_to"],
             "stopped_by": one["plan"]["stopped_by"],
             "done": one["plan"]["stopped_by"] is None,
@@ -89,8 +91,11 @@ def _backfills(lake: Lake, run_id: str) -> list[dict[str, Any]]:
 
 def _show(one: dict[str, Any], output: Output) -> bool:
     """Show the progress of a backfill; return true if another run can continue it at once."""
-    reached, stop = one["reached_to"][:10], one["stopped_by"]
-    text = f"{one['feed']}: {one['posts']:,} posts read" + (f", back to {reached}" if reached else "")
+    oldest, stop = one["oldest_at"][:10], one["stopped_by"]
+    text = f"{one['feed']}: no posts read"
+    if one["posts"]:
+        text = f"{one['feed']}: {one['posts']:,} posts read, {one['new_posts'] or 'none'} of them with a new image"
+    text += f", back to {oldest}" if oldest else ""
     goes_on = not one["done"] and stop not in _NOT_NOW and one["posts"] > 0
     if goes_on:
         output.text(f"{text}; it goes on")

@@ -59,12 +59,16 @@ def main(options: Namespace, output: Output) -> int:
 def _show(one: dict[str, Any], output: Output) -> None:
     found = one["estimate"]
     if found is None:
-        print_error(f"{one['feed']}: {one['problem']['error']}: {one['problem']['message']}")
+        # Most messages begin with the feed.
+        message = one["problem"]["message"].removeprefix(f"{one['feed']}: ")
+        print_error(f"{one['feed']}: {one['problem']['error']}: {message}")
         return
     output.text(f"{one['feed']}: {_numbers(found)}, {found['network_usd']:.2f} USD to the network ({found['basis']})")
 
 
 def _numbers(found: dict[str, Any]) -> str:
-    numbers = {name: found[name] for name in ("posts", "images", "pages")}
+    numbers = {"new posts": found["posts"], "images": found["images"], "pages": found["pages"]}
+    if found["known_posts"]:
+        numbers["known posts"] = found["known_posts"]
     texts = [f"{number:,} {name.removesuffix('s') if number == 1 else name}" for name, number in numbers.items()]
     return f"{', '.join(texts)}, {found['minutes']:g} minutes"

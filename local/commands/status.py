@@ -17,6 +17,7 @@ from local.runs import list_runs, run_again, show_gaps, show_numbers
 HELP = "show the newest runs, what is missing, open batches and unfinished erasures"
 EXAMPLES: tuple[str, ...] = ("imagelake status", "imagelake status --stack imagelake --json")
 
+_TIMELINE = ".coverage.json"
 _FAILED = ("FAILED", "TIMED_OUT", "ABORTED")
 
 
@@ -39,14 +40,33 @@ def main(options: Namespace, output: Output) -> int:
         reported = next((run for run in runs if run["outcome"] is not None), None)
         if reported is not None:
             _show_missing(reported, output)
+        gaps = _open_gaps(lake, runs)
+        if gaps:
+            output.text("Open gaps, which no run has read:")
+        for gap in gaps:
+            until = f", lost after {gap['recoverable_until'][:16]} UTC" if gap["recoverable_until"] else ""
+            output.text(f"  {gap['feed']}: {gap['start'][:16]} to {gap['end'][:16]} UTC ({gap['reason']}){until}")
         total = open_batches.total()
         output.text(f"Open batches: {run_again(total, lake) if total else 'none'}")
         for feed_id, batches in sorted(open_batches.items()):
             key = next(key for key in keys if key.startswith(f"open/{feed_id}/"))
             output.text(f"  {_name(lake.read(key), feed_id)}: {batches}")
         erasures = [_erasure(one, lake, output) for one in unfinished_erasures(lake)]
-        output.result({"runs": runs, "open_batches": dict(open_batches), "unfinished_erasures": erasures})
+        output.result({"runs": runs, "gaps": gaps, "open_batches": dict(open_batches), "unfinished_erasures": erasures})
     return 0
+
+
+def _open_gaps(lake: Lake, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the gaps of all feeds that can still be filled, from what reports have stored for the next run."""
+    names = {feed.get("feed_id"): feed["feed"] for run in reversed(runs) for feed in run["feeds"]}
+    keys = [entry["Key"] for entry in lake.objects("reports/_feeds/") if entry["Key"].endswith(_TIMELINE)]
+    feed_ids = {key: key.rpartition("/")[2].removesuffix(_TIMELINE) for key in keys}
+    found = [
+        {"feed": names.get(feed_id, feed_id), "feed_id": feed_id, **gap}
+        for key, feed_id in feed_ids.items()
+        for gap in json.loads(lake.read(key) or b"{}").get("gaps", [])
+    ]
+    return sorted(found, key=lambda gap: (gap["recoverable_until"] or "9999", gap["start"]))
 
 
 def _name(open_marker: bytes | None, feed_id: str) -> str:

@@ -80,8 +80,8 @@ def test_plan_and_backfill_work_on_a_stack(stack: Stack, servers: Servers, capsy
 
     assert main(["backfill", feed, "--since", "2020-01-01", "--limit", "10", "--stack", STACK_NAME]) == 0
     lines = capsys.readouterr().out
-    assert re.search(r"posts read, back to 20\d\d-\d\d-\d\d; it goes on", lines)
-    assert "posts read, back to 20" in lines.splitlines()[-2]
+    assert re.search(r"posts read, \d+ of them with a new image, back to 20\d\d-\d\d-\d\d; it goes on", lines)
+    assert ", back to 20" in lines.splitlines()[-2]
     assert lines.splitlines()[-2].endswith("; the backfill is done")
     assert "Warning: " in lines.splitlines()[-1], "the listing ends before that day"
     assert len({row["media_id"] for row in stack.rows(servers.sample_of_backfill.url)}) == 36

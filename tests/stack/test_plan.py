@@ -79,7 +79,13 @@ def test_backfill_reads_every_post_behind_the_limit_once(
 def test_run_after_the_backfill_finds_nothing_new(
     stack: Stack, sample: SampleServer, backfilled: list[dict[str, Any]]
 ) -> None:
+    name = stack.run(feeds=[sample.account], batch_size=10, dt="2026-11-23", plan=True)["name"]
+    planned = json.loads(stack.read(f"reports/{name}/plan.json"))["totals"]
     again = stack.report(stack.run(feeds=[sample.account], batch_size=10, dt="2026-11-23")["name"])
+    read = again["feeds"][0]["plan"]
+    assert planned["images"] == again["totals"]["planned"] == 0
+    assert planned["posts"] == read["new_posts"] == 0
+    assert planned["known_posts"] == NEAR(read["posts"], rel=0.2)
     assert [feed["status"] for feed in again["feeds"]] == ["up_to_date"]
     done = stack.report(stack.run(feeds=[{**sample.account, "since": "2020-01-01"}], dt="2026-11-23")["name"])
     assert done["feeds"][0]["plan"]["posts"] == 0

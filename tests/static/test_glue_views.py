@@ -129,6 +129,49 @@ def test_rows_of_a_view(database: duckdb.DuckDBPyConnection, name: str, media_id
     assert [row[0] for row in database.execute(f"SELECT media_id FROM {name}").fetchall()] == media_ids
 
 
+@pytest.mark.parametrize(
+    ("later", "open_seconds"),
+    [
+        ([], 3_600),
+        # A later run has read the second half, then a backfill the first one.
+        ([("2026-04-01 05:30:00", "2026-04-03 05:00:00")], 1_800),
+        ([("2026-04-01 05:30:00", "2026-04-03 05:00:00"), ("2026-04-01 05:00:00", "2026-04-01 05:30:00")], 0),
+        # These meet the gap only at its ends.
+        ([("2026-04-01 06:00:00", "2026-04-03 05:00:00"), ("2026-04-01 04:00:00", "2026-04-01 05:00:00")], 3_600),
+        # One piece is read twice, and the rest is two pieces.
+        ([("2026-04-01 05:10:00", "2026-04-01 05:20:00"), ("2026-04-01 05:15:00", "2026-04-01 05:20:00")], 3_000),
+    ],
+)
+def test_gap_seconds_of_a_day_are_those_that_nobody_has_read(
+    database: duckdb.DuckDBPyConnection, later: list[tuple[str, str]], open_seconds: int
+) -> None:
+    insert = "INSERT INTO coverage (dt, run_id, feed_id, state, gap_start, gap_end, read_start, read_end) VALUES "
+    gap = "'2026-04-01 05:00:00', '2026-04-01 06:00:00'"
+    with database.cursor() as connection:
+        connection.begin()
+        connection.execute(f"{insert} ('2026-04-02', 'a', 'f', 'gap', {gap}, '2026-04-01 06:00:00', '2026-04-02')")
+        connection.execute(f"{insert} ('2026-04-02', 'a', 'other', 'gap', {gap}, NULL, NULL)")
+        # A first run has a gap without a begin.
+        connection.execute(f"{insert} ('2026-04-01', '0', 'f', 'gap', NULL, '2026-04-01 04:00:00', NULL, NULL)")
+        for number, (start, end) in enumerate(later):
+            connection.execute(f"{insert} ('2026-04-03', 'b{number}', 'f', 'complete', NULL, NULL, '{start}', '{end}')")
+        found = connection.execute(
+            "SELECT gap_seconds, closed_gap_seconds, runs FROM coverage_daily WHERE feed_id = 'f' ORDER BY dt"
+        ).fetchall()
+        connection.rollback()
+    assert found[:2] == [(0, 0, 1), (open_seconds, 3_600 - open_seconds, 1)]
+    assert found[2:] == ([(0, 0, len(later))] if later else [])
+
+
+def test_docs_list_every_column_of_the_views_of_coverage() -> None:
+    sections = (ROOT / "docs" / "coverage.md").read_text().split("\n## ")
+    for one in (one for one in VIEWS if one.table == "coverage"):
+        (text,) = (section for section in sections if section.startswith(f"The view `{one.name}`\n"))
+        shown = [line for line in text.splitlines() if line.startswith("| `")]
+        assert shown == [f"| `{column.name}` | `{column.type}` | {column.meaning} |" for column in one.columns]
+        assert all(column.meaning for column in one.columns)
+
+
 def test_view_without_bytes_has_all_other_columns() -> None:
     meta, *_ = VIEWS
     assert {column.name for column in meta.columns} == TYPES.keys() - {"image", "tensor"}

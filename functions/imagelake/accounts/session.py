@@ -29,6 +29,7 @@ class Session:
         self._api = api
         self._secret = secret
         authorized = source if isinstance(source, Authorized) else None
+        self._sent = 0
         self._has_logged_in_again = False
         self._redactor = Redactor(secret, authorized.public_fields if authorized else frozenset())
         self._authorizer = (
@@ -37,7 +38,12 @@ class Session:
 
     def read(self, request: Request) -> tuple[Response, Page]:
         """Return the response and its page; the response's URL is that of ``request``, which holds no secret."""
-        return self._read(request, is_first_try=True)
+        sent = self._sent
+        try:
+            return self._read(request, is_first_try=True)
+        except ImagelakeError as error:
+            error.is_before_request = self._sent == sent
+            raise
 
     def _read(self, request: Request, *, is_first_try: bool) -> tuple[Response, Page]:
         try:
@@ -61,6 +67,7 @@ class Session:
 
     def _exchange(self, request: Request) -> tuple[Response, Page]:
         authorized = self._authorizer.authorize(request) if self._authorizer else request
+        self._sent += 1
         response = self._api.send(
             authorized, lambda response: self._is_final(self._redactor.response(response, request))
         )

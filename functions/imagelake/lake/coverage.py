@@ -54,7 +54,7 @@ class CoverageRow(FrozenModel):
     feed_id: str = Field(description="Id of the feed")
     feed: str = Field(description="Name of the feed, as in the table `images`")
     source: str | None = Field(description="Network; null if the feed's definition cannot be read")
-    state: State = Field(description="`complete`, `no_activity`, `gap`, `failed` or `not_requested`, see below")
+    state: State = Field(description="`complete`, `no_activity`, `gap`, `failed` or `not_requested`, see above")
     backfill: bool = Field(description="True if the run read older posts on purpose")
     requested_start: Second | None = Field(
         description="Begin of the span that was requested: the bookmark, or the day of a backfill; null in a first run"
@@ -80,7 +80,7 @@ class CoverageRow(FrozenModel):
     pages: int = Field(description="Pages that were kept")
     calls: int = Field(description="Answers of the network")
     posts: int = Field(description="Posts on the pages, known ones too")
-    new_posts: int = Field(description="Posts that are newer than the bookmark")
+    new_posts: int = Field(description="Posts that are newer than the bookmark; in a backfill, those with a new image")
     images: int = Field(description="Different images of the posts")
     already_known: int = Field(description="Images that had a row or a plan")
     rejected_posts: int = Field(description="Posts that were rejected")
@@ -117,7 +117,7 @@ class RunRow(FrozenModel):
     not_requested: int = Field(description="Feeds of which no posts were requested")
     calls: int = Field(description="Answers of the networks")
     posts: int = Field(description="Posts on the pages of all feeds")
-    new_posts: int = Field(description="Posts that are newer than the bookmarks")
+    new_posts: int = Field(description="Posts that are newer than the bookmarks; in a backfill, those with a new image")
     batches: int = Field(description="Batches that were processed")
     planned: int = Field(description="Media items of the closed batches")
     shared: int = Field(description="Items that another feed's batch claimed")

@@ -14,21 +14,33 @@ DOMAINS = {
 }
 
 
+# AWS gives nobody this account; the engine on this machine has it.
+_LOCAL_ACCOUNT = "000000000000"
+
+
+def is_local(arn: str) -> bool:
+    """Tell if a resource belongs to a lake on this machine."""
+    return arn.split(":")[4:5] == [_LOCAL_ACCOUNT]
+
+
 @dataclass(frozen=True)
 class Console:
-    """The console of one region."""
+    """The console of one region; a lake on this machine has none, so the names stand for their URLs."""
 
     domain: str
     region: str
+    is_local: bool = False
 
     @classmethod
     def of(cls, arn: str) -> Self:
         """Return the console of the region and the partition in ``arn``."""
         _, partition, _, region, *_ = arn.split(":")
-        return cls(DOMAINS.get(partition, DOMAINS["aws"]), region)
+        return cls(DOMAINS.get(partition, DOMAINS["aws"]), region, is_local(arn))
 
     def execution(self, arn: str) -> str:
         """URL of an execution."""
+        if self.is_local:
+            return arn
         return f"{self._home('states')}#/v2/executions/details/{quote(arn, safe=':')}"
 
     def alarm(self, name: str) -> str:
@@ -47,4 +59,6 @@ class Console:
         return f"https://{self.region}.{self.domain}/{service}/home?region={self.region}"
 
     def _s3(self, kind: str, bucket: str, prefix: str) -> str:
+        if self.is_local:
+            return prefix
         return f"https://{self.region}.{self.domain}/s3/{kind}/{bucket}?region={self.region}&prefix={quote(prefix)}"

@@ -176,7 +176,8 @@ class FeedResult(FrozenModel):
         plan = self.plan and self.plan.model_copy(update={"bookmark": bookmark, "warnings": []})
         # Every message about a feed has its name.
         error = self.error and self.error.model_copy(update={"cause": _ERASED_FEED})
-        return self.model_copy(update={"feed": feed, "plan": plan, "error": error})
+        outlook = self.outlook and self.outlook.model_copy(update={"problem": self.outlook.problem and _ERASED_FEED})
+        return self.model_copy(update={"feed": feed, "plan": plan, "error": error, "outlook": outlook})
 
 
 class ReportRequest(FrozenModel):

@@ -93,6 +93,9 @@ RETRYABLE_CODES = (
 class ImagelakeError(Exception):
     """The base class of all errors of Imagelake."""
 
+    # True if it ended the call of a network before its request was sent, so that the network bills nothing.
+    is_before_request = False
+
 
 class TransientError(ImagelakeError):
     """A retry of the step may succeed."""

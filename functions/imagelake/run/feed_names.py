@@ -16,6 +16,8 @@ from imagelake.run.masking import mask, mask_feed
 from imagelake.run.models import FeedEntry
 from imagelake.run.sentences import show
 
+# Ids of feeds of sites, and of feeds whose network nobody knows.
+_OF_SITES = ("rss-", "bad-")
 _HOST = re.compile(r"[^/?#@:\s]+\.[^/?#@:\s]+")
 
 
@@ -44,8 +46,11 @@ def with_name(message: str, feed: FeedEntry) -> str:
 def with_id(message: str, feed: FeedEntry) -> str:
     """Write the id of a feed in place of each of its names into a message."""
     names = sorted({name for name in _names(feed) if name}, key=len, reverse=True)
+    # The end of a longer host name is no name of an account, such as that of public.api.bsky.app. A site can be that of
+    # a person under each of its host names.
+    longer = "" if feed.feed_id.startswith(_OF_SITES) else r"(?<![^\W_]\.)"
     # A short name can also be a part of a word.
-    pattern = "|".join(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])" for name in names)
+    pattern = "|".join(rf"(?<![^\W_]){longer}{re.escape(name)}(?![^\W_])" for name in names)
     return re.sub(pattern, feed.feed_id, message, flags=re.IGNORECASE)
 
 

@@ -161,6 +161,13 @@ class Outlook(FrozenModel):
     posts: NonNegativeInt | None = None
     has_bookmark: bool = False
     usd: float = 0.0
+    # Known posts and different images of the new ones, if the answer was the listing itself.
+    known_posts: NonNegativeInt | None = None
+    images: NonNegativeInt | None = None
+    # The error of a network that did not answer.
+    problem: str = ""
+    # The time from which on a backfill continues; empty if it begins at the newest post.
+    reached_to: str = ""
 
 
 class Progress(FrozenModel):
@@ -247,10 +254,11 @@ class FeedPlan(FrozenModel):
     warnings: list[str]
     # Different images of the posts, known ones too.
     images: NonNegativeInt = 0
+    # Posts that are newer than the bookmark; in a backfill, those with an image that was not known.
+    new_posts: NonNegativeInt = 0
     # The rest is that of ``Progress``.
     pages: NonNegativeInt = 0
     calls: NonNegativeInt = 0
-    new_posts: NonNegativeInt = 0
     oldest_at: str = ""
     listed_at: str = ""
     asked_from: str = ""

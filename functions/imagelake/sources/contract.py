@@ -170,7 +170,10 @@ class Counted(Protocol):
     """An adapter of a network that can tell how many posts a run would read."""
 
     def count_request(self, feed: Feed, bookmark: Bookmark | None) -> Request | None:
-        """Build a request for a page without posts whose ``declared`` is their number; ``None`` if there is none."""
+        """Build a request for a page without posts whose ``declared`` is their number; ``None`` if there is none.
+
+        ``feed.since`` is set only if the network lists posts of that day.
+        """
         ...
 
 

@@ -166,7 +166,14 @@ class Feed(ImageOptionChanges):
     @property
     def feed_id(self) -> str:
         """The feed's id: unique, safe in object keys, the same with all options, and without the name of anybody."""
-        name = usual_name(self.source, self.server, self.account, self.hashtag)
+        return self._id_of(usual_name(self.source, self.server, self.account, self.hashtag))
+
+    @property
+    def budget_id(self) -> str:
+        """The id of the feed's budgets: the same for all spellings, such as ``x:NASA`` and ``x:nasa``."""
+        return self._id_of(self.identity)
+
+    def _id_of(self, name: str) -> str:
         return f"{self.source}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
     @property

@@ -188,6 +188,8 @@ class X(Authorized):
             return None
         # https://docs.x.com/x-api/posts/counts/introduction
         since = {"since_id": bookmark.newest_id} if bookmark else {}
+        if feed.since is not None:
+            since = {"start_time": f"{feed.since}T00:00:00Z"}
         params = {"query": _query(feed), "granularity": "day", **since}
         return Request(f"{origin(feed, _API)}/2/{_COUNTS}", params, {"accept": "application/json"})
 

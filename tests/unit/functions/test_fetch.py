@@ -28,7 +28,7 @@ from imagelake.run.errors import (
     SourceUnavailableError,
     StorageUnavailableError,
 )
-from imagelake.run.models import FeedEntry, Progress, Retry
+from imagelake.run.models import FeedEntry, Outlook, Progress, Retry
 from imagelake.run.settings import Settings
 from imagelake.sources import Page, Reject, parse_feed
 from imagelake.web.messages import Request, Response
@@ -71,7 +71,7 @@ def test_listing_when_it_ends(lake: Lake, network: Network, monkeypatch: pytest.
     network.put_pages(page(post("new", posted_at=LATER), post("mid"), cursor="1"), page(post("old", posted_at=EARLIER)))
     assert read() == {
         "status": "done",
-        "outlook": {"posts": None, "has_bookmark": False, "usd": 0.0},
+        "outlook": Outlook().model_dump(),
         "cursor": None,
         "pages": 2,
         "posts": 3,

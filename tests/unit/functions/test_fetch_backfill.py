@@ -214,6 +214,19 @@ def test_end_of_the_listing_before_the_day_is_a_warning_that_says_how_far_it_got
     assert reading.progress.warnings == [], "it is said once"
 
 
+@pytest.mark.parametrize("name", ["rss:https://example.org/", "bluesky:alice.example"])
+@pytest.mark.parametrize("since", ["2026-01-01", "2026-01-02", "2026-01-05"])
+def test_one_page_with_all_posts_reaches_the_day(name: str, since: str) -> None:
+    """A feed of a site has one page; its newest post is not how far back it was read."""
+    reading = Reading(listing_of(name, 24 * 4))
+    reading.run(since)
+    # The first post is that of the first second of 2026.
+    assert reading.progress.oldest_at < f"{since}T00:00:01"
+    assert bool(reading.progress.warnings) == (since == "2026-01-01")
+    if reading.progress.warnings:
+        assert "none before 2026-01-01" in reading.progress.warnings[0]
+
+
 def test_gap_of_a_paid_network_is_where_the_backfill_begins() -> None:
     """The bookmark of a paid network moves on at a limit, or the network would bill the same posts again."""
     listing = listing_of("x:cats", 40)

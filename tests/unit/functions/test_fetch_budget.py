@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -277,6 +278,34 @@ def test_refused_page_is_given_back_but_a_killed_one_is_not(
     assert list(stack_counters().values()) == [250_000]
 
 
+@pytest.mark.parametrize(
+    ("secret", "status", "spent"),
+    [
+        # Without a usable secret, no request is sent.
+        (None, 200, 0),
+        ({}, 200, 0),
+        ({"token": "t"}, 200, 0),
+        ({"bearer_token": ""}, 200, 0),
+        # The network has answered, and nobody knows what it bills.
+        ({"bearer_token": "t"}, 401, 500_000),
+        ({"bearer_token": "t"}, 403, 500_000),
+        ({"bearer_token": "t"}, 500, 500_000),
+    ],
+)
+def test_reservation_is_given_back_if_no_request_was_sent(
+    lake: Lake, website: WebServer, secrets_manager: Any, secret: dict[str, str] | None, status: int, spent: int
+) -> None:
+    if secret is not None:
+        secrets_manager.create_secret(Name="imagelake/x", SecretString=json.dumps(secret))
+    website.put("/2/tweets/search/recent", Answer(b"", status))
+    config = {"source": "x", "account": "cats", "server": website.origin}
+    feed = ENTRY.model_copy(update={"feed_id": "x-1", "name": "x:cats", "config": config})
+    with pytest.raises(ImagelakeError):
+        handler(event("fetch", feed=feed), Context())
+    assert bool(website.requests) == (spent > 0)
+    assert set(counters().values()) == {spent}
+
+
 @pytest.mark.parametrize("answer", [Answer(b"", 500), Answer(b"", 404), Answer(b"", 403)])
 def test_error_after_billed_pages_is_left_to_the_next_call(
     lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch, answer: Answer
@@ -382,6 +411,22 @@ def test_budget_of_a_feed_counts_what_a_run_by_hand_reads_without_naming_it(lake
         assert not isinstance(read_page(by_hand), Refusal)
     assert isinstance(read_page(listed), Refusal)
     assert counters()[f"budget#{datetime.now(UTC):%Y-%m-%d}#{listed.feed_id}"] == 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("listed", "typed"),
+    [({"account": "NASA"}, {"account": "nasa"}), ({"account": "nasa"}, {"account": "@NaSa"}),
+     ({"hashtag": "Cats"}, {"hashtag": "#cats"}), ({"account": "NASA"}, {"account": "NASA"})],
+)  # fmt: skip
+def test_spellings_that_a_network_does_not_distinguish_have_one_budget(
+    lake: Lake, listed: dict[str, str], typed: dict[str, str]
+) -> None:
+    """https://help.x.com/en/managing-your-account/change-x-handle: handles do not distinguish capital letters."""
+    one, other = (Feed(source="x", budget_usd_per_day=1.0, **names) for names in (listed, typed))
+    assert isinstance(budgets(feed=one).reserve(0.8, NOON), Reservation)
+    assert isinstance(budgets(feed=other).reserve(0.4, NOON), Refusal)
+    third = Feed(source="x", account="esa", budget_usd_per_day=1.0)
+    assert isinstance(budgets(feed=third).reserve(0.4, NOON), Reservation)
 
 
 def test_network_without_a_price_is_not_counted(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

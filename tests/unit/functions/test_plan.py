@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
@@ -15,7 +15,7 @@ import report.app
 from imagelake.lake import object_keys
 from imagelake.run.aws import client
 from imagelake.run.errors import BadFeedError, BadInputError
-from imagelake.run.models import FeedEntry
+from imagelake.run.models import FeedEntry, Outlook
 from imagelake.run.settings import Settings
 from imagelake.sources import get_source, parse_feed
 from imagelake.sources.contract import Counted
@@ -25,7 +25,7 @@ from tests.support.factories import OTHER_ENTRY, RUN, Context, event, failed
 from tests.support.fake_bus import Bus
 from tests.support.fake_lake import BOOKMARKS, Lake
 from tests.support.sent_metrics import sent_metrics
-from tests.support.web_server import WebServer
+from tests.support.web_server import Answer, WebServer
 
 PLAN = RUN.model_copy(update={"plan": True, "by_hand": True})
 
@@ -40,9 +40,12 @@ def look(config: Any) -> dict[str, Any]:
     return answer
 
 
+def facts(**outlook: Any) -> dict[str, Any]:
+    return Outlook(**outlook).model_dump()
+
+
 def planned(config: Any, **outlook: Any) -> dict[str, Any]:
-    facts = {"posts": None, "has_bookmark": False, "usd": 0.0} | outlook
-    return {"feed": entry(config).model_dump(), "status": "planned", "outlook": facts}
+    return {"feed": entry(config).model_dump(), "status": "planned", "outlook": facts(**outlook)}
 
 
 def tell(*results: dict[str, Any], **run: Any) -> dict[str, Any]:
@@ -120,12 +123,12 @@ def test_only_x_is_asked_for_posts_since_the_bookmark(lake: Lake, website: WebSe
     website.put("/2/tweets/counts/recent", json.dumps({"data": [], "meta": {"total_tweet_count": 7}}).encode())
     answer = look(feed)
     assert (answer["status"], answer["pages"]) == ("planned", 0)
-    assert answer["outlook"] == {"posts": 7, "has_bookmark": True, "usd": 0.005}
+    assert answer["outlook"] == facts(posts=7, has_bookmark=True, usd=0.005)
     (asked,) = website.asked
     assert "since_id=42" in asked
     for other in ("bluesky:bsky.app", "mastodon:m.example@a", "commons:Cats"):
         lake.put_bookmark(entry(other).feed_id, "42", "2026-04-01T12:00:00.000000Z")
-        assert look(other)["outlook"] == {"posts": None, "has_bookmark": True, "usd": 0.0}
+        assert look(other)["outlook"] == facts(has_bookmark=True)
 
 
 def test_plan_writes_nothing_and_takes_no_lease(lake: Lake, website: WebServer) -> None:
@@ -147,11 +150,120 @@ def test_question_is_within_the_budget(
     feed = {"source": "x", "account": "NASA", "server": website.origin}
     website.put("/2/tweets/counts/recent", json.dumps({"meta": {"total_tweet_count": 7}}).encode())
     assert look(feed)["outlook"]["posts"] == 7
-    assert look(feed)["outlook"] == {"posts": None, "has_bookmark": False, "usd": 0.0}
+    assert look(feed)["outlook"] == facts()
     assert len(website.asked) == 1
     items = client("dynamodb").scan(TableName=BOOKMARKS)["Items"]
     spent = {item["feed_id"]["S"]: item["spent"]["N"] for item in items}
     assert spent[f"budget#{datetime.now(UTC).date()}"] == "5000"
+
+
+def entries(*days: str, images: int = 1) -> bytes:
+    """A JSON Feed with one entry a day; see https://www.jsonfeed.org/version/1.1/."""
+    items = [
+        {
+            "id": day,
+            "date_published": f"{day}T10:00:00Z",
+            "attachments": [
+                {"url": f"https://m.example/{day}-{n}.jpg", "mime_type": "image/jpeg"} for n in range(images)
+            ],
+        }
+        for day in days
+    ]
+    return json.dumps({"version": "https://jsonfeed.org/version/1.1", "title": "A site", "items": items}).encode()
+
+
+@pytest.mark.parametrize(
+    ("days", "images", "since", "bookmark", "expected"),
+    [
+        (["2026-03-31", "2026-03-30", "2026-03-29"], 1, None, None, (3, 0, 3)),
+        (["2026-03-31", "2026-03-30"], 2, None, None, (2, 0, 4)),
+        ([], 1, None, None, (0, 0, 0)),
+        (["2026-03-31", "2026-03-30", "2026-03-29"], 2, None, "2026-03-30", (1, 2, 2)),
+        (["2026-03-31"], 1, None, "2026-03-31", (0, 1, 0)),
+        (["2026-03-31", "2026-03-30", "2026-03-29"], 1, "2026-03-30", "2026-03-31", (2, 1, 2)),
+    ],
+)
+def test_entries_of_a_site_are_counted_and_not_stored(
+    lake: Lake, website: WebServer, days: list[str], images: int, since: str | None, bookmark: str | None,
+    expected: tuple[int, int, int],
+) -> None:  # fmt: skip
+    feed = {"source": "rss", "account": website.put("/feed.json", entries(*days, images=images))}
+    if bookmark:
+        lake.put_bookmark(entry(feed).feed_id, "{}", f"{bookmark}T10:00:00.000000Z")
+    before = lake.stored()
+    outlook = look({**feed, "since": since} if since else feed)["outlook"]
+    assert (outlook["posts"], outlook["known_posts"], outlook["images"]) == expected
+    assert lake.stored() == before
+    tell({"feed": entry(feed).model_dump(), "status": "planned", "outlook": outlook})
+    found = plan_of(lake)["feeds"][0]["estimate"]
+    assert (found["posts"], found["known_posts"], found["images"], found["pages"]) == (*expected, 1)
+
+
+def test_older_pages_of_a_site_are_a_guess(lake: Lake, website: WebServer) -> None:
+    body = json.loads(entries("2026-03-31")) | {"next_url": f"{website.origin}/2.json"}
+    feed = {"source": "rss", "account": website.put("/feed.json", json.dumps(body).encode())}
+    assert look(feed)["outlook"] == facts()
+
+
+def test_x_counts_only_the_posts_since_the_day(lake: Lake, website: WebServer, secrets_manager: Any) -> None:
+    """X refuses a ``start_time`` of more than 7 days ago: https://docs.x.com/x-api/posts/counts/introduction."""
+    secrets_manager.create_secret(Name="imagelake/x", SecretString='{"bearer_token": "token"}')
+    website.put("/2/tweets/counts/recent", json.dumps({"meta": {"total_tweet_count": 7}}).encode())
+    feed = {"source": "x", "account": "NASA", "server": website.origin}
+    lake.put_bookmark(entry(feed).feed_id, "42", "2026-04-01T12:00:00.000000Z")
+    today = datetime.now(UTC).date()
+    for ago in (1, 3, 6):
+        since = f"{today - timedelta(days=ago)}"
+        assert look({**feed, "since": since})["outlook"]["posts"] == 7
+        assert parse_qs(urlsplit(website.asked[-1]).query)["start_time"] == [f"{since}T00:00:00Z"]
+    for ago in (8, 400):
+        look({**feed, "since": f"{today - timedelta(days=ago)}"})
+        assert "start_time" not in website.asked[-1]
+    assert not any("since_id" in asked for asked in website.asked)
+
+
+def test_backfill_that_is_done_has_nothing_to_read(lake: Lake) -> None:
+    feed = {"source": "bluesky", "account": "bsky.app", "since": "2026-01-01"}
+    now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    position: dict[str, Any] = {
+        "backfill_cursor": {"S": ""},
+        "backfill_reached_to": {"S": "2025-12-31T00:00:00.000000Z"},
+    }
+    position |= {"backfill_begun_at": {"S": now}, "backfill_is_at_end": {"BOOL": False}}
+    item = {"feed_id": {"S": entry(feed).feed_id}, "newest_id": {"S": "1"}, "newest_at": {"S": now}, **position}
+    client("dynamodb").put_item(TableName=BOOKMARKS, Item=item)
+    outlook = look(feed)["outlook"]
+    tell({"feed": entry(feed).model_dump(), "status": "planned", "outlook": outlook})
+    found = plan_of(lake)["feeds"][0]["estimate"]
+    assert (found["posts"], found["pages"], found["images"]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("feed", "path"), [("bluesky", "/xrpc/app.bsky.actor.getProfile"), ("mastodon", "/api/v1/accounts/lookup")]
+)
+def test_network_that_does_not_answer_is_named_at_once(
+    lake: Lake, website: WebServer, feed: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of Fetch would be retried by the state machine for 94 s."""
+    monkeypatch.setattr("imagelake.accounts.api._pause", lambda error, failed: 0.0)
+    website.put(path, Answer(b"", 503))
+    config = {"source": feed, "account": "bsky.app", "server": website.origin}
+    result = look(config)
+    assert result["status"] == "planned"
+    answer = tell({"feed": entry(config).model_dump(), "status": "planned", "outlook": result["outlook"]})
+    assert (answer["outcome"], answer["subject"][-8:]) == ("partial", "1 failed")
+    (found,) = plan_of(lake)["feeds"]
+    assert found["estimate"] is None
+    assert found["problem"]["error"] == "SourceUnavailableError"
+    assert f"{parse_feed(config).name}: " in found["problem"]["message"]
+
+
+def test_problem_of_a_plan_has_the_name_in_place_of_the_id(lake: Lake) -> None:
+    feed = entry("bluesky:bsky.app")
+    cause = json.dumps({"errorMessage": f"{feed.feed_id}: public.api.bsky.app has no IP address"})
+    tell(failed(feed=feed, cause=cause))
+    (found,) = plan_of(lake)["feeds"]
+    assert found["problem"]["message"] == "bluesky:bsky.app: public.api.bsky.app has no IP address"
 
 
 def test_wrong_feed_fails_in_a_plan_too(lake: Lake) -> None:
@@ -224,9 +336,9 @@ def test_usual_number_is_that_of_the_weekday(lake: Lake) -> None:
     [
         ("2026-03-31 05:00:00", "2026-04-01T05:00:00Z", 240, "in the last 2 weeks"),
         ("2026-03-31 05:00:00", "2026-04-01T06:00:00Z", 240 * 25 / 24, "in the last 2 weeks"),
-        ("2026-04-01 05:00:00", "2026-04-01T06:00:00Z", 10, "in the last 2 weeks, for 1 h"),
-        ("2026-04-01 00:00:00", "2026-04-01T06:00:00Z", 60, "in the last 2 weeks, for 6 h"),
-        ("2026-03-29 05:00:00", "2026-04-01T05:00:00Z", 720, "in the last 2 weeks, for 72 h"),
+        ("2026-04-01 05:00:00", "2026-04-01T06:00:00Z", 10, "in the last 2 weeks, for 1.0 h"),
+        ("2026-04-01 00:00:00", "2026-04-01T06:00:00Z", 60, "in the last 2 weeks, for 6.0 h"),
+        ("2026-03-29 05:00:00", "2026-04-01T05:00:00Z", 720, "in the last 2 weeks, for 72.0 h"),
     ],
 )
 def test_usual_number_is_for_the_time_since_the_last_run(
@@ -242,14 +354,81 @@ def test_usual_number_is_for_the_time_since_the_last_run(
     assert (found["posts"], found["basis"].endswith(basis)) == (posts, True)
 
 
+@pytest.mark.parametrize(
+    ("config", "earlier", "now", "posts", "known", "images", "pages"),
+    [
+        # A first run that read 33 posts with 36 images, and a plan one minute later.
+        ("bluesky:a.example", {}, "2026-03-31T05:01:00Z", 0, 33, 0, 1),
+        # A day later: one post a day.
+        ("bluesky:a.example", {}, "2026-04-01T05:00:00Z", 1, 33, 1, 1),
+        ("bluesky:a.example", {}, "2026-04-10T05:00:00Z", 10, 33, 11, 1),
+        ("bluesky:a.example", {"posts": 3_300, "images": 6_600}, "2026-04-01T05:00:00Z", 100, 200, 200, 3),
+        # The limit is a limit for posts that are read again, too.
+        ({"source": "bluesky", "account": "a.example", "limit": 20}, {}, "2026-03-31T05:01:00Z", 0, 19, 0, 1),
+        # The second run on the day of the first one says nothing about a whole day.
+        ("bluesky:a.example", {"days": {"2026-03-31": 0}}, "2026-04-03T05:00:00Z", 3, 33, 3, 1),
+        # A run stopped at its limit, so the next one begins at the same bookmark, ten days earlier.
+        (
+            "bluesky:a.example",
+            {
+                "bookmark_at": "2026-03-21 05:00:00",
+                "gaps": [{"start": "2026-03-21 05:00:00", "end": "2026-03-26 05:00:00", "reason": "posts"}],
+            },
+            "2026-03-31T05:00:00Z",
+            12,
+            33,
+            13,
+            1,
+        ),
+    ],
+)
+def test_plan_after_a_run_expects_what_came_since(
+    lake: Lake, config: Any, earlier: dict[str, Any], now: str, posts: int, known: int, images: int, pages: int
+) -> None:
+    """The first run was on 2026-03-31 at 5 o'clock, and its 33 posts are of 33 days."""
+    timeline = {"begin": "2026-02-26 05:00:00", "until": "2026-03-31 05:00:00", "posts": 33, "images": 36, **earlier}
+    lake.bucket.put_json(object_keys.timeline(entry(config).feed_id), timeline)
+    tell(planned(config, has_bookmark=True), started_at=now, dt=now[:10])
+    found = plan_of(lake)["feeds"][0]["estimate"]
+    assert (found["posts"], found["known_posts"], found["images"], found["pages"]) == (posts, known, images, pages)
+
+
+@pytest.mark.parametrize(
+    ("config", "outlook", "posts", "basis"),
+    [
+        # Half of the time back to that day is read.
+        ({"source": "x", "account": "NASA"}, {"posts": 60, "reached_to": "2026-03-30T00:00:00Z"}, 30, "X was asked"),
+        ({"source": "x", "account": "NASA"}, {"posts": 60}, 60, "X was asked for the posts since that day"),
+        ({"source": "bluesky", "account": "a.example"}, {"posts": 741}, 40, "the posts per day so far"),
+        ({"source": "bluesky", "account": "a.example"}, {"posts": 7}, 7, "the posts per day so far"),
+        (
+            {"source": "bluesky", "account": "a.example"},
+            {"posts": 741, "reached_to": "2026-03-29T00:00:00Z"},
+            10,
+            "the posts per day so far",
+        ),
+    ],
+)
+def test_plan_of_a_backfill_counts_back_to_its_day(
+    lake: Lake, config: dict[str, Any], outlook: dict[str, Any], posts: int, basis: str
+) -> None:
+    """Ten posts come each day, and the backfill goes back four days."""
+    config = {**config, "since": "2026-03-28"}
+    timeline = {"begin": "2026-03-31 00:00:00", "until": "2026-04-01 00:00:00", "posts": 10, "images": 10}
+    lake.bucket.put_json(object_keys.timeline(entry(config).feed_id), timeline)
+    tell(planned(config, **outlook), started_at="2026-04-01T00:00:00Z")
+    found = plan_of(lake)["feeds"][0]["estimate"]
+    assert (found["posts"], found["basis"][: len(basis)]) == (posts, basis)
+
+
 def test_plan_is_told_to_whoever_asked_and_stores_its_report_only(
     lake: Lake, bus: Bus, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answer = tell(planned("bluesky:bsky.app", posts=741), planned("x:NASA", posts=100, usd=0.005))
     assert (answer["outcome"], answer["notify"], answer["error"]) == ("ok", True, None)
-    assert answer["subject"] == "Imagelake 2026-04-01 plan: 841 posts, 925 images, 0.51 USD"
+    assert answer["subject"] == "Imagelake 2026-04-01 plan: 841 new posts, 925 images, 0.51 USD"
     assert "nothing was fetched" in answer["message"]
-    assert "x:NASA: 100 posts on 1 page, 110 images; 0.50 USD to the network" in answer["message"]
+    assert "x:NASA: 100 new posts on 1 page, 110 images; 0.50 USD to the network" in answer["message"]
     assert "The questions to the networks cost 0.005 USD." in answer["message"]
     assert lake.bucket.list("") == [object_keys.run_plan(RUN.run_id)]
     assert plan_of(lake)["totals"]["network_usd"] == 0.5

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from imagelake.lake import object_keys
+from imagelake.lake.bucket import Bucket
 from imagelake.lake.coverage import CoverageRow, RunRow, columns, read_rows
 from imagelake.run import prices
+from imagelake.run.errors import StorageUnavailableError
 from imagelake.run.models import FeedEntry, Run
 from imagelake.run.settings import Settings
 from imagelake.sources import Feed, get_source
@@ -101,7 +103,7 @@ def test_report_that_is_repeated_writes_nothing_new(lake: Lake) -> None:
     assert lake.stored() == stored
 
 
-def test_report_that_was_killed_after_its_rows_goes_on(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_report_that_was_killed_between_two_timelines_goes_on(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     report(run_of(1), read_until(1))
     put, results = lake.bucket.put_if_unchanged, (read_until(2), read_until(2, OTHER_ENTRY))
 
@@ -114,6 +116,8 @@ def test_report_that_was_killed_after_its_rows_goes_on(lake: Lake, monkeypatch: 
         patch.setattr("imagelake.lake.bucket.Bucket.put_if_unchanged", die)
         with pytest.raises(RuntimeError):
             report(run_of(2), *results)
+    assert not lake.bucket.exists(object_keys.coverage_rows(run_of(2)))
+    report(run_of(2), *results)
     written = lake.bucket.get(object_keys.coverage_rows(run_of(2)))
     report(run_of(2), *results)
     assert lake.bucket.get(object_keys.coverage_rows(run_of(2))) == written
@@ -193,6 +197,8 @@ def test_command_for_a_lake_on_this_machine_names_no_stack(lake: Lake) -> None:
     stopped: dict[str, Any] = {"stopped_by": "posts", "limit": "posts", "oldest_at": "2026-04-01T22:30:15.500000Z"}
     answer = report(run_of(2, execution_arn=arn), read_until(2, **stopped))
     assert section(answer["message"], "Coverage")[1].endswith(" --since 2026-04-01")
+    assert "console" not in answer["message"]
+    assert "Report:    reports/daily-2026-04-02/index.html" in section(answer["message"], "Where to look")
 
 
 @pytest.mark.parametrize(("calls", "usd"), [(2, 0.1), (1, 0.005), (0, 0.0)])
@@ -226,6 +232,119 @@ def test_reports_of_one_feed_at_once_lose_no_posts(lake: Lake, monkeypatch: pyte
     report(run_of(2), read_until(2, feed, new_posts=5))
     timeline = lake.bucket.get_model(object_keys.timeline(feed.feed_id), Timeline)
     assert timeline.days == {"2026-04-02": 5 + 7 * others}
+
+
+def spans(lake: Lake, feed: FeedEntry = ENTRY) -> list[tuple[str, str]]:
+    """The spans of all rows of a feed that are not empty, in the order of time."""
+    found = [
+        (f"{row.span_start:%m-%d %H}", f"{row.span_end:%m-%d %H}")
+        for key in lake.bucket.list("lake/coverage/")
+        for row in read_rows(lake.bucket, key, CoverageRow)
+        if row.feed_id == feed.feed_id and row.span_start and row.span_end and row.span_start < row.span_end
+    ]
+    return sorted(found)
+
+
+def report_is_killed(monkeypatch: pytest.MonkeyPatch, key: str, run: Run, *results: dict[str, Any]) -> None:
+    """Report a run whose report ends before it writes an object, in every try."""
+    write = Bucket.put_if_unchanged
+
+    def killed(bucket: Bucket, name: str, *rest: Any) -> bool:
+        if name == key:
+            raise StorageUnavailableError("killed")
+        return write(bucket, name, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bucket, "put_if_unchanged", killed)
+        with pytest.raises(StorageUnavailableError):
+            report(run, *results)
+
+
+FROM_DAY_1: dict[str, Any] = {"asked_from": "2026-04-01T04:00:00.000000Z", "oldest_at": "2026-04-01T04:00:00.000000Z"}
+
+
+@pytest.mark.parametrize("killed_at", ["rows", "timeline of the second feed"])
+def test_report_that_ends_before_its_rows_are_written_adds_no_span_twice(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, killed_at: str
+) -> None:
+    key = object_keys.coverage_rows(run_of(2)) if killed_at == "rows" else object_keys.timeline(OTHER_ENTRY.feed_id)
+    feeds = (ENTRY, OTHER_ENTRY)
+    report(run_of(1), *(read_until(1, feed) for feed in feeds))
+    report_is_killed(monkeypatch, key, run_of(2), *(read_until(2, feed) for feed in feeds))
+    # It is never repeated, so the next run has its time too.
+    report(run_of(3), *(read_until(3, feed, **FROM_DAY_1) for feed in feeds))
+    for feed in feeds:
+        assert spans(lake, feed)[1:] == [("04-01 05", "04-03 05")]
+    # Then somebody repeats it after all.
+    report(run_of(2), *(read_until(2, feed) for feed in feeds))
+    report(run_of(4), *(read_until(4, feed) for feed in feeds))
+    for feed in feeds:
+        assert spans(lake, feed)[1:] == [("04-01 05", "04-03 05"), ("04-03 05", "04-04 05")]
+
+
+@pytest.mark.parametrize("killed_at", ["rows", "timeline of the second feed"])
+def test_report_that_is_repeated_makes_the_same_rows(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, killed_at: str
+) -> None:
+    key = object_keys.coverage_rows(run_of(2)) if killed_at == "rows" else object_keys.timeline(OTHER_ENTRY.feed_id)
+    feeds = (ENTRY, OTHER_ENTRY)
+    report(run_of(1), *(read_until(1, feed) for feed in feeds))
+    report_is_killed(monkeypatch, key, run_of(2), *(read_until(2, feed) for feed in feeds))
+    for _ in range(2):
+        report(run_of(2), *(read_until(2, feed) for feed in feeds))
+        for feed in feeds:
+            assert spans(lake, feed)[1:] == [("04-01 05", "04-02 05")]
+            timeline = lake.bucket.get_model(object_keys.timeline(feed.feed_id), Timeline)
+            assert timeline.days == {"2026-04-02": 9}, "its posts count once"
+    assert [(row.feed, row.state) for row in rows(lake, run_of(2))] == [(feed.name, "complete") for feed in feeds]
+
+
+@pytest.mark.parametrize("stops", [0, 1, 3])
+def test_posts_that_a_run_reads_again_after_a_limit_count_once(lake: Lake, stops: int) -> None:
+    """A run that stops at its limit leaves the bookmark, so the next one reads the same posts as new ones."""
+    stopped: dict[str, Any] = {
+        "stopped_by": "posts", "limit": "posts", "bookmark": {"newest_id": "", "newest_at": ""}, **FROM_DAY_1,
+        "oldest_at": "2026-04-01T20:00:00.000000Z", "new_posts": 50,
+    }  # fmt: skip
+    report(run_of(1), read_until(1, new_posts=20, images=20))
+    for day in range(2, 2 + stops):
+        known = 0 if day == 2 else 60
+        report(run_of(day), read_until(day, **stopped, images=60, already_known=known))
+    last = 2 + stops
+    report(run_of(last), read_until(last, new_posts=100, images=120, already_known=60 if stops else 0, **FROM_DAY_1))
+    timeline = lake.bucket.get_model(object_keys.timeline(ENTRY.feed_id), Timeline)
+    assert (timeline.posts, timeline.images) == (120, 140)
+
+
+def test_timeline_names_nobody(lake: Lake) -> None:
+    """An erasure looks for names in the table, not here."""
+    for day in (1, 2):
+        report(run_of(day), read_until(day), failed("SourceUnavailableError", OTHER_ENTRY))
+    for entry in (ENTRY, OTHER_ENTRY):
+        stored = lake.bucket.get(object_keys.timeline(entry.feed_id)).decode()
+        assert entry.name.partition(":")[2] not in stored
+
+
+@pytest.mark.parametrize("first", [5, 1])
+def test_windows_of_a_stream_that_end_at_one_time_have_the_span_once(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    config = {"source": "stream", "account": "posts", "window": "w1"}
+    feed = FeedEntry(feed_id="stream-1", name="stream:posts", config=config)
+    report(run_of(1), read_until(1, feed))
+    names, real = [f"window-{number}" for number in range(first)], advance
+
+    def late(before: Timeline, row: CoverageRow, dt: str) -> Timeline:
+        """Let another report store its timeline between the reading and the writing of this one."""
+        if names:
+            report(run_of(2, run_id=names.pop()), read_until(2, feed))
+        return real(before, row, dt)
+
+    monkeypatch.setattr("report.run_coverage.advance", late)
+    report(run_of(2), read_until(2, feed))
+    assert spans(lake, feed)[1:] == [("04-01 05", "04-02 05")]
+    written = [rows(lake, run_of(2, run_id=f"window-{number}")) for number in range(first)]
+    assert [len(one) for one in written] == [1] * first
 
 
 def test_one_silence_is_noticed_once_until_a_new_post_comes(lake: Lake) -> None:

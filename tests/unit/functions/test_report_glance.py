@@ -21,13 +21,13 @@ from imagelake.run.models import FeedEntry, Run
 from report.app import handler
 from report.charts import Bar, chart
 from report.contact_sheet import ShownImage
-from report.glance import FeedDay, Glance
+from report.glance import FeedDay, FeedGlance, Glance, LakeDay
 from report.glance_images import MAX_IMAGES, newest_first, thumbnails
 from report.glance_page import render_glance, size
 from tests.support.factories import ENTRY, OTHER_ENTRY, RUN, Context, event, failed, item, jpeg, up_to_date
 from tests.support.fake_lake import Lake
 from tests.support.feed_results import closed, done
-from tests.support.glances import day, glance_of, thumbnail
+from tests.support.glances import UNTIL, day, glance_of, thumbnail
 from tests.support.page_tags import Tags
 
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(1)> &amp; \u202e"""
@@ -233,6 +233,39 @@ def test_gap_is_shown_until_a_run_has_read_it(lake: Lake) -> None:
     report(run_of(4), read(4, asked_from="2026-04-01T04:00:00.000000Z", oldest_at="2026-04-01T04:00:00.000000Z"))
     assert glance(lake).feeds[ENTRY.feed_id].gaps == []
     assert "0 days with a gap" in page(lake)
+
+
+def test_older_gap_is_a_problem_of_its_feed_until_it_is_read(lake: Lake) -> None:
+    report(run_of(1), read(1))
+    # X bills posts, so its bookmark moves on, and the next run does not read the gap.
+    x = FeedEntry(feed_id="x-1", name="x:NASA", config="x:NASA")
+    report(run_of(2), read(2, x), read(2))
+    stopped = read(3, x, limit="posts", stopped_by="posts", oldest_at="2026-04-03T03:00:00.000000Z", cost_usd=1.0)
+    report(run_of(3), stopped, read(3))
+    assert "1 with an open gap" in page(lake)
+    report(run_of(4), read(4, x), read(4))
+    assert glance(lake).feeds["x-1"].state == "complete"
+    assert "1 with an open gap" in page(lake)
+    assert '<span class="warn">older gap</span>' in page(lake)
+    filled = {"asked_from": "2026-04-01T00:00:00Z", "asked_to": "", "oldest_at": "2026-04-01T00:00:00Z"}
+    report(run_of(5), read(5, x, backfill=True, **filled), read(5))
+    assert "all read, no open gap" in page(lake)
+    assert "older gap</span>" not in page(lake)
+
+
+@pytest.mark.parametrize("states", [["failed"], ["failed", "gap"], ["complete", "no_activity"], ["gap", "gap"]])
+def test_feeds_with_a_problem_are_counted_by_its_kind(states: list[Any]) -> None:
+    feeds = {
+        f"f-{number}": FeedGlance(name="a", state=state, silent=False, run_at=UNTIL, days={day(0): FeedDay()})
+        for number, state in enumerate(states)
+    }
+    text = render_glance(Glance(until=UNTIL, since=UNTIL, days={day(0): LakeDay(runs=4, not_ok=4)}, feeds=feeds))
+    for state, words in (("failed", "failed in the last run"), ("gap", "with an open gap")):
+        number = states.count(state)
+        assert (f"{number} {words}" in text) == (number > 0)
+    assert ("all read, no open gap" in text) == ({"failed", "gap"}.isdisjoint(states))
+    assert "4 partial or failed" in text
+    assert "no problem" not in text
 
 
 def test_feed_that_is_not_requested_keeps_its_state(lake: Lake) -> None:

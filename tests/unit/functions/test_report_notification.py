@@ -237,13 +237,24 @@ def test_backfill_says_how_far_it_has_come_and_its_limit_is_no_warning(lake: Lak
     position = {"cursor": "7", "reached_to": "2025-03-02T10:00:00.000000Z", "is_at_end": False}
     one, two, three = entries(3)
     answer = report(
-        up_to_date(one, stopped_by="posts", posts=1_000, backfill=True, backfill_position=position),
-        up_to_date(two, posts=1, backfill=True, backfill_position=position),
-        up_to_date(three),
+        up_to_date(
+            one,
+            stopped_by="posts",
+            posts=1_000,
+            new_posts=7,
+            backfill=True,
+            backfill_position=position,
+            oldest_at="2025-03-01T10:00:00.000000Z",
+        ),
+        up_to_date(two, posts=1, backfill=True, backfill_position=position, oldest_at="2024-12-01T10:00:00.000000Z"),
+        # It began where an earlier one had ended, and read nothing.
+        up_to_date(three, backfill=True, backfill_position=position),
     )
     assert section(answer, "Backfill") == [
-        "bluesky:user0.example: 1,000 posts read; back to 2025-03-02; it goes on with the next run (stopped by: posts)",
-        "bluesky:user1.example: 1 post read; back to 2025-03-02; it is done",
+        "bluesky:user0.example: 1,000 posts read, 7 of them with a new image; back to 2025-03-01; it goes on with the"
+        " next run (stopped by: posts)",
+        "bluesky:user1.example: 1 post read, none of them with a new image; back to 2024-12-01; it is done",
+        "bluesky:user2.example: no posts read; it is done",
     ]
     assert answer["outcome"] == "ok"
 

@@ -82,6 +82,23 @@ def test_plan_has_the_position_of_the_backfill_without_its_cursor(lake: Lake, ne
     assert answer["backfill_position"] == position | {"cursor": ""}
 
 
+@pytest.mark.parametrize(("backfill", "new_posts"), [(False, 3), (True, 1)])
+def test_new_posts_of_a_backfill_have_an_image_that_was_not_known(
+    lake: Lake, network: Network, backfill: bool, new_posts: int
+) -> None:
+    earlier = validate(lake, page(post("one"), post("two")))
+    other = RUN.model_copy(update={"run_id": "backfill-1"})
+    progress = event("validate")["progress"] | {"pages": 1, "new_posts": 3, "backfill": backfill}
+    key = object_keys.raw_page(other, FEED.source, ENTRY.feed_id, 0)
+    body = page(post("two"), post("three"), post("one"))
+    lake.bucket.put(key, gzip.compress(body, mtime=0), "application/gzip", STORED)
+    for _ in range(2):
+        # A later try finds the batch of the first one.
+        answer = handler(event("validate", run=other, progress=progress), Context())
+        assert (answer["posts"], answer["new_posts"], answer["already_known"]) == (3, new_posts, 2)
+    assert earlier["posts"] == 2
+
+
 def test_posts_become_a_batch(lake: Lake, network: Network) -> None:
     answer = validate(lake, page(post("one", text="кот"), cursor="1"), page(post("two")))
     assert answer == {

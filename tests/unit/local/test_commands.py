@@ -18,9 +18,10 @@ from local import __main__ as command_line
 from local.__main__ import main, parse
 from local.arguments import open_lake
 from local.commands import COMMANDS
-from local.local_lake import query_files
+from local.local_lake import TEMPLATE_FEEDS, LocalLake, query_files
 from local.output import Output
 from local.runs import start_execution
+from tests.support.asl import TEMPLATE
 from tests.support.web_server import Answer, WebServer
 
 
@@ -181,6 +182,62 @@ def test_folder_of_a_demo_is_named(command: list[str], lake: Path, capsys: pytes
         " or start a lake with ./imagelake run FEED\n"
     )
     assert main(["query", "SELECT 1", "--lake", str(lake)]) == 0
+
+
+class StackOnly:
+    """Stands in for the engine; it has a stack with these feeds."""
+
+    feeds = TEMPLATE_FEEDS
+
+    def __init__(self, folder: Path, **_: Any) -> None:
+        self.port = 1
+
+    def __enter__(self) -> StackOnly:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def client(self, service: str) -> Any:
+        parameters = [{"ParameterKey": "Feeds", "ParameterValue": self.feeds}]
+        secrets: dict[str, Any] = {"SecretList": []}
+        return Mock(
+            describe_stacks=lambda StackName: {"Stacks": [{"Parameters": parameters}]},  # noqa: N803
+            list_secrets=lambda: secrets,
+        )
+
+
+def test_feeds_of_the_template_are_those_of_no_lake(
+    lake: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run of a demo names its feeds, so the stack has those of the template, which nobody wished."""
+    assert TEMPLATE["Parameters"]["Feeds"]["Default"] == TEMPLATE_FEEDS
+    monkeypatch.setattr("local.local_lake.Engine", StackOnly)
+    for command in ("plan", "run"):
+        assert main([command, "--lake", str(lake)]) == 1
+        assert capsys.readouterr().err == (
+            f"error: the lake in {lake} has no feeds of its own yet; name one, such as bluesky:nasa.gov\n"
+        )
+
+
+@pytest.mark.parametrize("feeds", [["bluesky:bsky.app"], ["bluesky:a.example", "mastodon:b.example#cats"]])
+def test_lake_keeps_the_feeds_of_a_run_and_not_those_of_a_plan(
+    lake: Path, monkeypatch: pytest.MonkeyPatch, feeds: list[str]
+) -> None:
+    monkeypatch.setattr("local.local_lake.Engine", StackOnly)
+    deployed: list[dict[str, str]] = []
+    monkeypatch.setattr("local.local_lake.deploy", lambda engine, template, given, without: deployed.append(given))
+    with LocalLake(lake) as opened:
+        opened.client("cloudformation")
+        assert opened.prepare(feeds, remember=False) == feeds
+        assert deployed[-1]["Feeds"] == TEMPLATE_FEEDS
+        assert opened.prepare(feeds) == []
+    monkeypatch.setattr(StackOnly, "feeds", deployed[-1]["Feeds"])
+    with LocalLake(lake) as opened:
+        opened.client("cloudformation")
+        assert opened.prepare([]) == []
+        assert opened.prepare(["bluesky:c.example"], remember=False) == ["bluesky:c.example"]
+        assert json.loads(deployed[-1]["Feeds"]) == feeds
 
 
 def test_error_that_nobody_expected_is_one_sentence_with_the_path_of_the_details(

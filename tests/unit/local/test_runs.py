@@ -12,6 +12,8 @@ from local.output import Output
 from local.runs import show_result
 from local.stack_lake import StackLake
 
+NEWEST = "2026-11-20T10:00:00Z"
+
 
 @pytest.fixture
 def lake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StackLake:
@@ -23,6 +25,7 @@ def lake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StackLake:
 
 def feed(name: str, problem: str | None = None, **fields: Any) -> dict[str, Any]:
     usual = {"status": "failed" if problem else "complete", "open_batches": 0, "posts": 1, "newest_at": ""}
+    usual |= {"new_posts": 1, "backfill": False}
     return {"feed": name, "problem": problem} | usual | fields
 
 
@@ -80,19 +83,28 @@ def test_run_that_succeeded_writes_no_error(lake: StackLake, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize(
-    ("posts", "newest_at", "sentence"),
+    ("fields", "sentence"),
     [
-        (0, "2026-11-20T10:00:00Z", "x:a: no new posts since 2026-11-20 10:00 UTC"),
-        (0, "", "x:a: no new posts"),
-        (1, "", "x:a: no new images in 1 new post"),
-        (7, "2026-11-20T10:00:00Z", "x:a: no new images in 7 new posts"),
+        ({"posts": 0, "new_posts": 0, "newest_at": NEWEST}, "x:a: no new posts since 2026-11-20 10:00 UTC"),
+        ({"posts": 0, "new_posts": 0}, "x:a: no new posts"),
+        ({"posts": 1, "new_posts": 1}, "x:a: no new images in 1 new post"),
+        ({"posts": 7, "new_posts": 7, "newest_at": NEWEST}, "x:a: no new images in 7 new posts"),
+        # After a backfill, a run reads known posts again.
+        (
+            {"posts": 33, "new_posts": 0, "newest_at": NEWEST},
+            "x:a: no new posts since 2026-11-20 10:00 UTC; 33 known posts read again",
+        ),
+        ({"posts": 1, "new_posts": 0}, "x:a: no new posts; 1 known post read again"),
+        ({"posts": 34, "new_posts": 1}, "x:a: no new images in 1 new post; 33 known posts read again"),
+        ({"posts": 33, "new_posts": 0, "newest_at": NEWEST, "backfill": True}, "x:a: no new images in 33 posts"),
+        ({"posts": 0, "new_posts": 0, "newest_at": NEWEST, "backfill": True}, "x:a: no posts to read"),
     ],
 )
 def test_run_without_new_posts_says_so(
-    posts: int, newest_at: str, sentence: str, capsys: pytest.CaptureFixture[str]
+    fields: dict[str, Any], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    up_to_date = feed("x:a", status="up_to_date", posts=posts, newest_at=newest_at)
+    up_to_date = feed("x:a", status="up_to_date", **fields)
     show_result(result(up_to_date, status="SUCCEEDED", outcome="ok"), Output())
     out = capsys.readouterr().out
-    assert sentence in out.splitlines()[-1]
+    assert out.splitlines()[-1].strip() == sentence
     assert "none" not in out

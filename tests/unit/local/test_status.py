@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from argparse import Namespace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from local.__main__ import main
+from local.commands import status
 from local.local_lake import LocalLake
+from local.output import Output
+from local.stack_lake import StackLake
 
 
 def run(name: str, status: str, outcome: str | None, **fields: Any) -> dict[str, Any]:
@@ -19,6 +26,12 @@ def run(name: str, status: str, outcome: str | None, **fields: Any) -> dict[str,
 FAILED_FEED = {"feed": "x:a", "status": "failed", "problem": "SourceUnavailableError: x:a: down", "open_batches": 0}
 OPEN_FEED = {"feed": "x:a", "status": "incomplete", "problem": "BatchDeadlineError: late", "open_batches": 2}
 GOOD = run("run-0", "SUCCEEDED", "ok")
+
+
+RUN_1: dict[str, Any] = {
+    "outcome": "ok", "totals": {}, "errors": {},
+    "feeds": [{"name": "x:a", "feed_id": "x-1", "status": "complete", "problem": None, "open": [], "plan": None}],
+}  # fmt: skip
 
 
 def shown(
@@ -110,3 +123,36 @@ def test_status_of_a_run_repeats_no_word(
 ) -> None:
     lines = shown([run("run-1", status, outcome)], tmp_path, monkeypatch, capsys)
     assert f"run-1 2026-11-28 05:30 {text} none" in lines
+
+
+def test_status_shows_the_open_gaps_of_all_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The newest run read its only feed; earlier ones left gaps in that feed and in others."""
+    gap = {"start": "2026-11-20 05:00:00", "end": "2026-11-21 05:00:00", "reason": "posts"}
+    objects: dict[str, Any] = {
+        "reports/_feeds/x-1.coverage.json": {"gaps": [{**gap, "recoverable_until": "2026-11-27 05:00:00"}]},
+        "reports/_feeds/rss-2.coverage.json": {"gaps": [{**gap, "reason": "budget", "recoverable_until": None}]},
+        "reports/_feeds/x-1.json": {"first_at": ""},
+        "reports/_feeds/bluesky-3.coverage.json": {"gaps": []},
+        "reports/run-1/run.json": RUN_1,
+    }
+    lake = StackLake("s", tmp_path)
+    monkeypatch.setattr(lake, "objects", lambda prefix: ({"Key": key} for key in objects if key.startswith(prefix)))
+    monkeypatch.setattr(lake, "read", lambda key: json.dumps(objects[key]).encode() if key in objects else None)
+    started = datetime(2026, 11, 28, tzinfo=UTC)
+    execution = {"name": "run-1", "status": "SUCCEEDED", "executionArn": "arn", "startDate": started}
+    states = Mock(list_executions=lambda **_: {"executions": [execution]})
+    monkeypatch.setattr(lake, "client", lambda service: states)
+    lake.outputs = {"StateMachineArn": "arn", "BucketName": "b"}
+    monkeypatch.setattr(status, "open_lake", lambda options: lake)
+    assert status.main(Namespace(runs=10), Output()) == 0
+    lines = capsys.readouterr().out.splitlines()
+    place = lines.index("Open gaps, which no run has read:")
+    assert lines[place + 1 : place + 3] == [
+        "  x:a: 2026-11-20 05:00 to 2026-11-21 05:00 UTC (posts), lost after 2026-11-27 05:00 UTC",
+        "  rss-2: 2026-11-20 05:00 to 2026-11-21 05:00 UTC (budget)",
+    ]
+    objects["reports/_feeds/x-1.coverage.json"] = objects["reports/_feeds/rss-2.coverage.json"] = {"gaps": []}
+    status.main(Namespace(runs=10), Output())
+    assert "gap" not in capsys.readouterr().out

@@ -34,3 +34,13 @@ def test_url_ends_where_the_link_ends_whatever_the_name(name: str) -> None:
     console = Console.of(ARN.format("aws", "us-east-1"))
     urls = [console.object("lake", name), console.folder("lake", name), console.alarm(name), console.execution(name)]
     assert all(url.isascii() and " " not in url and "&b" not in url for url in urls)
+
+
+@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
+def test_lake_on_this_machine_has_no_console(partition: str) -> None:
+    """The engine's account is 000000000000; AWS gives it to nobody."""
+    arn = f"arn:{partition}:states:us-east-1:000000000000:execution:Machine:run"
+    console = Console.of(arn)
+    assert console.execution(arn) == arn
+    assert console.object("lake", "reports/run/index.html") == "reports/run/index.html"
+    assert console.folder("lake", "rejects/") == "rejects/"

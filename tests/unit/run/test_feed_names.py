@@ -53,11 +53,28 @@ def logged(feed: FeedEntry, error: Exception) -> str:
             "limit: it has to be more than 0, not 0",
         ),
         ("x:NASA", {"hashtag": "é" * 90}, f"hashtag: not {show('é' * 90)}", f'hashtag: not "{ID}…'),
+        ("bluesky:bsky.app", None, "public.api.bsky.app did not answer", "public.api.bsky.app did not answer"),
+        ("bluesky:bsky.app", None, "bsky.app: public.api.bsky.app: 503", f"{ID}: public.api.bsky.app: 503"),
+        ("mastodon:a.example#cats", None, "files.a.example has no #cats", f"files.a.example has no #{ID}"),
+        (
+            "bluesky:alice.example",
+            {"source": "bluesky", "account": "alice.example", "server": "pds.alice.example"},
+            "pds.alice.example did not answer",
+            f"{ID} did not answer",
+        ),
         ("rss:https://a.example/f?a=b", None, "https://a.example/f?a=b has moved", f"{ID} has moved"),
     ],
 )
 def test_error_has_the_id_in_place_of_each_name(name: str, config: Any, message: str, expected: str) -> None:
     assert logged(entry(name, config), BadFeedError(message)) == expected
+
+
+@pytest.mark.parametrize("feed_id", ["rss-15a360c6a1ba98dc", "bad-15a360c6a1ba98dc"])
+def test_site_of_a_person_is_not_named_by_another_host(feed_id: str) -> None:
+    name = "rss:https://alice.example/feed"
+    feed = FeedEntry(feed_id=feed_id, name=name, config=name)
+    message = "the next page is on another site, https://www.alice.example"
+    assert "alice" not in logged(feed, BadFeedError(message))
 
 
 @pytest.mark.parametrize(
