@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from importlib import import_module
+from itertools import count
 from typing import Any
 
 import pytest
 
 import imagelake.imaging
+import map_keys.app
 import rebuild_images.app
 import write_parquet.app
 from imagelake.imaging.features import measure
+from imagelake.run.errors import StorageUnavailableError
 from tests.reliability.audit import problems, rows, wrong_owners
 from tests.reliability.kill_points import OPTIONS
 from tests.reliability.pipeline import execute
@@ -291,6 +294,31 @@ def test_run_beside_a_rebuild(lake: Lake, world: World, monkeypatch: pytest.Monk
     assert execute_rebuild(lake, "rebuild-1", min_image_size=8)["outcome"] == "ok"
     assert execute_rebuild(lake, "rebuild-2")["outcome"] == "ok"
     assert problems(lake, world.expected) == []
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize(("first", "new"), [(100, 8), (8, 100)], ids=["accepts", "rejects"])
+def test_file_is_rebuilt_only_after_its_rows_are_mapped(
+    lake: Lake, world: World, monkeypatch: pytest.MonkeyPatch, number: int, first: int, new: int
+) -> None:
+    """Between Write Parquet and Map Keys of a run, its file is in the lake; Map Keys maps the rows that are staged."""
+    options = {**OPTIONS, "min_image_size": first, "failure_tolerance_percent": 100}
+    original, calls = map_keys.app.handler, count(1)
+
+    def rebuilt(event: Any, context: Any) -> Any:
+        if next(calls) == number:
+            with pytest.raises(StorageUnavailableError, match="is open"):
+                execute_rebuild(lake, "rebuild-1", min_image_size=new)
+        return original(event, context)
+
+    monkeypatch.setattr(map_keys.app, "handler", rebuilt)
+    execute(lake, "run-1", FEEDS, dt=DAY, **options)
+    assert {one: entry["status"] for one, entry in lake.mapping().items()} == statuses(lake)
+    for name in ("rebuild-2", "rebuild-3"):
+        answer = execute_rebuild(lake, name, min_image_size=new)
+    assert answer["outcome"] == "ok", answer["message"]
+    assert {one: entry["status"] for one, entry in lake.mapping().items()} == statuses(lake)
+    assert list(wrong_owners(lake, set(lake.bucket.list("raw/images/")), by_id(lake))) == []
 
 
 def test_item_that_is_suppressed_while_its_image_is_rebuilt_gets_a_tombstone(
