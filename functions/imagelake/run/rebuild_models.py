@@ -99,6 +99,11 @@ class RebuiltCounts(FrozenModel):
     kept: NonNegativeInt = 0
     changed: NonNegativeInt = 0
 
+    @property
+    def made(self) -> int:
+        """The number of new rows."""
+        return self.ok + self.duplicate + self.rejected
+
 
 UnpackStatus = Literal["planned", "nothing", "done"]
 RebuildOutcome = Literal["ok", "partial", "failed"]
