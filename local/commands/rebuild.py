@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
+from imagelake.run.image_options import TensorChange
 from local.arguments import IMAGE_FIELDS, add_image_options, add_lake, error_code, number, open_lake
 from local.errors import CommandError
 from local.follow import failure_message, follow
@@ -54,7 +55,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="rejected rows with this error code; repeatable",
     )
     # Each row keeps the options that it was made with, so there are no defaults.
-    add_image_options(parser, {})
+    add_image_options(parser, {}, get_args(TensorChange))
     parser.add_argument("--min-size", type=number(6000), metavar="PIXELS", help="smallest accepted shorter side")
     parser.add_argument(
         "--max-area", type=number(40_000_000), metavar="PIXELS", help="largest accepted number of pixels"

@@ -124,6 +124,15 @@ def test_back_and_forth_gives_the_first_bytes(filled: Lake) -> None:
     assert files(filled) != before
 
 
+def test_tensor_comes_and_goes(filled: Lake) -> None:
+    before = files(filled)
+    for name, tensor in (("rebuild-1", "uint8"), ("rebuild-3", "float32")):
+        execute_rebuild(filled, name, tensor=tensor)
+        assert any(row["tensor"] for row in rows(filled))
+        execute_rebuild(filled, f"{name}-away", tensor="none")
+        assert files(filled) == before
+
+
 @pytest.mark.parametrize("damage", ["missing", "damaged"])
 def test_row_without_its_raw_image_stays(filled: Lake, damage: str) -> None:
     before = rows(filled)

@@ -61,6 +61,13 @@ def test_options_of_the_request_come_before_those_of_the_row(lake: Lake) -> None
     assert json.loads(row["image_options"]) == ImageOptions(image_size=128, tensor="uint8").image_options
 
 
+def test_tensor_of_the_row_is_taken_away(lake: Lake) -> None:
+    """The options are those of an image that never had a tensor, because equal options give equal bytes."""
+    planned = keep_file(lake, Status.OK)
+    (row,) = plan_of(lake, unpack(planned, tensor="none")).rows
+    assert row["image_options"] == ImageOptions().image_options_json
+
+
 def test_plan_is_of_one_version_of_the_file(lake: Lake) -> None:
     planned = keep_file(lake, Status.OK)
     version = lake.bucket.version(object_keys.parquet(planned.batch))

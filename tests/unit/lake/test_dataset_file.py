@@ -12,7 +12,6 @@ from imagelake.lake.dataset_file import is_made_from, is_rebuilt_by, metadata_af
 from tests.support.factories import item, plan
 from tests.support.fake_lake import Lake
 
-
 BATCH = plan(item("one")).batch
 
 

@@ -54,6 +54,7 @@ def end(monkeypatch: pytest.MonkeyPatch, status: str, report: dict[str, Any] | N
         ([], {}),
         (["--dry-run"], {"dry_run": True}),
         (["--size", "256", "--tensor", "uint8"], {"image_size": 256, "tensor": "uint8"}),
+        (["--tensor", "none"], {"tensor": "none"}),
         (["--network", "rss", "--network", "x", "--feed", "x:a"], {"networks": ["rss", "x"], "feeds": ["x:a"]}),
         (["--version-below", "4", "--code", "too_small"], {"transform_version_below": 4, "error_codes": ["too_small"]}),
         (["--from-day", "2026-11-01", "--to-day", "2026-11-02"], {"from_day": "2026-11-01", "to_day": "2026-11-02"}),
