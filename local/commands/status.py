@@ -43,8 +43,28 @@ def main(options: Namespace, output: Output) -> int:
         for feed_id, batches in sorted(open_batches.items()):
             key = next(key for key in keys if key.startswith(f"open/{feed_id}/"))
             output.text(f"  {_name(lake.read(key), feed_id)}: {batches}")
-        output.result({"runs": runs, "open_batches": dict(open_batches)})
+        rebuild = _last_rebuild(lake)
+        if rebuild is not None:
+            output.text(_rebuild_line(rebuild, lake))
+        output.result({"runs": runs, "open_batches": dict(open_batches), "last_rebuild": rebuild})
     return 0
+
+
+def _last_rebuild(lake: Lake) -> dict[str, Any] | None:
+    """Read the report of the last rebuild; a dry run is none."""
+    entries = sorted(lake.objects("reports/_rebuilds/"), key=lambda entry: entry["LastModified"], reverse=True)
+    reports = (json.loads(body) for entry in entries if (body := lake.read(entry["Key"])))
+    return next((report for report in reports if not report["rebuild"]["dry_run"]), None)
+
+
+def _rebuild_line(report: dict[str, Any], lake: Lake) -> str:
+    counts, number = report["counts"], len(report["open"])
+    line = f"Last rebuild: {report['rebuild_id']}: {report['outcome']}, "
+    if number:
+        again = f"start it again with the same options: ./imagelake rebuild {lake.options} ..."
+        return f"{line}{number} {'file is' if number == 1 else 'files are'} as before; {again}"
+    made, stays = counts["ok"] + counts["duplicate"] + counts["rejected"], counts["unreadable"] + counts["kept"]
+    return f"{line}{made} new rows in {report['files']} files" + (f", {stays} rows are as before" if stays else "")
 
 
 def _name(open_marker: bytes | None, feed_id: str) -> str:
