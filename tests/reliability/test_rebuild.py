@@ -15,13 +15,14 @@ import map_keys.app
 import rebuild_images.app
 import write_parquet.app
 from imagelake.imaging.features import measure
+from imagelake.run.aws import client
 from imagelake.run.errors import StorageUnavailableError
 from tests.reliability.audit import problems, rows, wrong_owners
 from tests.reliability.kill_points import OPTIONS
 from tests.reliability.pipeline import execute
 from tests.reliability.rebuild import execute_rebuild
 from tests.reliability.world import DAY, FEEDS, NEXT_DAY, World
-from tests.support.fake_lake import Lake
+from tests.support.fake_lake import BUCKET, Lake
 
 
 @pytest.fixture
@@ -133,14 +134,22 @@ def test_tensor_comes_and_goes(filled: Lake) -> None:
         assert files(filled) == before
 
 
-@pytest.mark.parametrize("damage", ["missing", "damaged"])
+@pytest.mark.parametrize("damage", ["missing", "damaged", "archived"])
 def test_row_without_its_raw_image_stays(filled: Lake, damage: str) -> None:
     before = rows(filled)
     lost = next(row for row in before if row["status"] == "ok")
     if damage == "missing":
         filled.bucket.delete(lost["raw_key"])
-    else:
+    elif damage == "damaged":
         filled.bucket.put(lost["raw_key"], b"other bytes", "")
+    else:
+        # In this storage class, S3 answers InvalidObjectState, and so does moto.
+        client("s3").copy_object(
+            Bucket=BUCKET,
+            Key=lost["raw_key"],
+            CopySource={"Bucket": BUCKET, "Key": lost["raw_key"]},
+            StorageClass="GLACIER",
+        )
     answer = execute_rebuild(filled, "rebuild-1", encode_quality=40)
     assert answer["outcome"] == "partial"
     assert "raw images are missing or damaged" in answer["message"]
