@@ -38,7 +38,7 @@ _KEPT = ("run_id", "dt")
 
 
 class RawImages:
-    """Makes the rows of a plan again. ``unreadable`` are the items whose raw images are missing, damaged or archived."""
+    """Makes the rows of a plan again. ``unreadable`` are items whose raw images are missing, damaged or archived."""
 
     def __init__(self, bucket: Bucket, plan: RebuildPlan) -> None:
         self._bucket = bucket

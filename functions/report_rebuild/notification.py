@@ -49,9 +49,8 @@ def _lines(report: RebuildReport) -> list[str]:
     lines.append(f"Rows:   {counts.ok:,} ok, {counts.duplicate:,} duplicate, {counts.rejected:,} rejected")
     lines.append(f"        {counts.changed:,} of them have another status than before")
     if counts.unreadable:
-        lines.append(
-            f"{counts.unreadable:,} rows stay as they were, because their raw images are missing or damaged, or are archived."
-        )
+        reason = "their raw images are missing or damaged, or are archived"
+        lines.append(f"{counts.unreadable:,} rows stay as they were, because {reason}.")
     if counts.kept:
         lines.append(
             f"{counts.kept:,} images stay, although the new options reject them, because duplicates refer to them."

@@ -102,8 +102,8 @@ class Selected(FrozenModel):
 class RebuiltCounts(FrozenModel):
     """Counts of the selected rows of a file, by what became of them.
 
-    ``unreadable`` rows stay as they are, because their raw images are missing, damaged or archived. ``kept`` rows stay because
-    the new options reject an image to which duplicates refer. ``changed`` rows have another status than before.
+    ``unreadable`` rows stay as they are, because their raw images are missing, damaged or archived. ``kept`` rows stay
+    because the new options reject an image to which duplicates refer. ``changed`` rows have another status than before.
     """
 
     ok: NonNegativeInt = 0
