@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from imagelake.run.image_options import Tensor
 from local.lake import Lake
 from local.local_lake import LocalLake
 from local.stack_lake import StackLake
@@ -49,7 +50,9 @@ def open_lake(options: Namespace, *, create: bool = False) -> Lake:
     return LocalLake((options.lake or DATASETS / "lake").resolve(), create=create, command=options.command)
 
 
-def add_image_options(parser: ArgumentParser, defaults: Mapping[str, str]) -> None:
+def add_image_options(
+    parser: ArgumentParser, defaults: Mapping[str, str], tensors: Sequence[str] = get_args(Tensor)
+) -> None:
     """Add the options of images; ``defaults`` are for the help."""
 
     def default(name: str) -> str:
@@ -66,7 +69,7 @@ def add_image_options(parser: ArgumentParser, defaults: Mapping[str, str]) -> No
     parser.add_argument(
         "--preset", choices=("fast", "balanced", "quality"), help=f"speed against fidelity{default('preset')}"
     )
-    parser.add_argument("--tensor", choices=("uint8", "float32"), help="also write the input of a model")
+    parser.add_argument("--tensor", choices=tensors, help="also write the input of a model")
 
 
 def folder(text: str) -> Path:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import awswrangler as wr
@@ -23,6 +25,7 @@ _ROW_GROUP = 500
 # Footers are smaller, unless the rows have long texts.
 _FOOTER_BYTES = 128_000
 _METADATA = b"imagelake"
+_IMAGES = ("image", "tensor")
 _ARROW = {
     "string": pa.string(),
     "binary": pa.binary(),
@@ -40,8 +43,10 @@ ENCODING: dict[str, Any] = {
     "version": "1.0",
     # Images are compressed already, and the rest is a hundredth of the file.
     "compression": "NONE",
-    "use_dictionary": [column.name for column in COLUMNS if column.name not in ("image", "tensor")],
+    "use_dictionary": [column.name for column in COLUMNS if column.name not in _IMAGES],
     "coerce_timestamps": "us",
+    # A page ends only after so many values. With Arrow's 1024, all images of a row group would be one page in memory.
+    "write_batch_size": 16,
 }
 # pyarrow and pandas also take these columns from the path, as dictionaries; with another type in the files they fail.
 _IN_THE_PATH = dict.fromkeys(("source", "dt"), pa.dictionary(pa.int32(), pa.string()))
@@ -86,6 +91,15 @@ def read(bucket: Bucket, key: str, version: Version, columns: list[str] | None =
             raise DamagedObjectError(f"{key} is damaged: {type(error).__name__}: {error}") from error
 
 
+def read_without_images(bucket: Bucket, key: str, version: Version) -> pd.DataFrame | None:
+    """Read a file as if it had no images and tensors, which take most of the memory; ``None`` as in ``read``."""
+    table = read(bucket, key, version, [name for name in _DTYPES if name not in _IMAGES])
+    if table is None:
+        return None
+    nulls = {name: pd.array([None] * len(table), dtype=_DTYPES[name]) for name in _IMAGES}
+    return table.assign(**nulls)[[*_DTYPES]]
+
+
 def read_made_with(bucket: Bucket, key: str) -> list[dict[str, str]]:
     """Read which versions of the code made the images of a file; a file of an older Imagelake does not say it."""
     end = bucket.get_end(key, _FOOTER_BYTES)
@@ -99,11 +113,21 @@ def read_made_with(bucket: Bucket, key: str) -> list[dict[str, str]]:
 
 def replace_rows(table: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """Put new rows in the places of the rows of the same items; erased rows, which name no item, stay."""
-    places = {media_id: place for place, media_id in enumerate(new["media_id"], len(table)) if pd.notna(media_id)}
+    places = {media_id: (1, place) for place, media_id in enumerate(new["media_id"]) if pd.notna(media_id)}
     order = [
-        place if pd.isna(media_id) else places.get(media_id, place) for place, media_id in enumerate(table["media_id"])
+        (0, place) if pd.isna(media_id) else places.get(media_id, (0, place))
+        for place, media_id in enumerate(table["media_id"])
     ]
-    return pd.concat([table, new], ignore_index=True).iloc[order]
+    # Slices, because images take most of the memory, and any other way would copy them once more.
+    slices = [(table, new)[source].iloc[first:end] for source, first, end in _runs(order)]
+    return pd.concat(slices, ignore_index=True) if slices else table
+
+
+def _runs(order: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
+    """Join places that follow each other in the same table; yield the table, the first place and the end."""
+    for _, run in groupby(enumerate(order), key=lambda one: (one[1][0], one[1][1] - one[0])):
+        places = [place for _, place in run]
+        yield places[0][0], places[0][1], places[-1][1] + 1
 
 
 def erase(table: pd.DataFrame, listed: SuppressionList) -> pd.DataFrame:
@@ -118,9 +142,9 @@ def erase(table: pd.DataFrame, listed: SuppressionList) -> pd.DataFrame:
 
 
 def stays(table: pd.DataFrame, new: pd.DataFrame) -> bool:
-    """Tell if a table has images of items that are not among the new rows."""
+    """Tell if a table has rows with images whose items are not among the new rows; it can lack the images."""
     is_old = ~table["media_id"].isin(new["media_id"])
-    return bool((is_old & table["image"].notna()).any())
+    return bool((is_old & (table["status"] == Status.OK)).any())
 
 
 def to_parquet(table: pd.DataFrame, made_with: Sequence[Mapping[str, str]] = ()) -> bytes:
@@ -130,10 +154,13 @@ def to_parquet(table: pd.DataFrame, made_with: Sequence[Mapping[str, str]] = ())
     # Without the metadata of pandas, which would make pandas return other types to whoever reads the file.
     metadata = columns.metadata | {_METADATA: made.encode()}
     arrow = pa.Table.from_pandas(table, columns, preserve_index=False).replace_schema_metadata(metadata)
-    file = pa.BufferOutputStream()
-    pq.write_table(arrow, file, row_group_size=_ROW_GROUP, **ENCODING)
-    body: bytes = file.getvalue().to_pybytes()
-    return body
+    # Its value is no copy, unlike that of Arrow's streams.
+    file = io.BytesIO()
+    with pq.ParquetWriter(file, arrow.schema, **ENCODING) as writer:
+        for first in range(0, max(len(arrow), 1), _ROW_GROUP):
+            # The bytes of a file depend on the chunks of its columns.
+            writer.write_table(arrow.slice(first, _ROW_GROUP).combine_chunks())
+    return file.getvalue()
 
 
 def _feature(athena_type: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ def plan_rebuild(request: PlanRebuildRequest, bucket: Bucket) -> PlanRebuildResu
     if not isinstance(request.input, dict):
         raise BadInputError("rebuild request: it has to be an object, such as {}")
     rebuild = RebuildRequest.read(request.input)
-    folders = [object_keys.lake_files(network) for network in rebuild.networks] or [object_keys.lake_files()]
+    folders = [object_keys.lake_files(network) for network in rebuild.networks or ()] or [object_keys.lake_files()]
     sizes = {key: size for folder in folders for key, size in bucket.sizes(folder).items()}
     batches = {key: batch for key in sizes if (batch := object_keys.batch_of_file(key)) and rebuild.has_file(batch)}
     execution = request.execution

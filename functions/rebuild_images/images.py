@@ -8,11 +8,19 @@ from contextlib import closing
 from itertools import groupby
 from typing import Any, cast
 
+from botocore.exceptions import ClientError
+
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.parts import Parts, StagedRow
 from imagelake.lake.rows import Row, Status
-from imagelake.run.errors import DownloadError, ErrorCode, ObjectMissingError, StorageUnavailableError
+from imagelake.run.errors import (
+    DownloadError,
+    ErrorCode,
+    ObjectMissingError,
+    StorageDeniedError,
+    StorageUnavailableError,
+)
 from imagelake.run.image_option_models import ImageOptions
 from imagelake.run.models import PlannedBatch
 from imagelake.run.posts import Item
@@ -30,7 +38,7 @@ _KEPT = ("run_id", "dt")
 
 
 class RawImages:
-    """Makes the rows of a plan again. ``unreadable`` are the items whose raw images are missing or damaged."""
+    """Makes the rows of a plan again. ``unreadable`` are items whose raw images are missing, damaged or archived."""
 
     def __init__(self, bucket: Bucket, plan: RebuildPlan) -> None:
         self._bucket = bucket
@@ -81,6 +89,10 @@ class RawImages:
             body = self._bucket.get(object_keys.raw_image(sha256))
         except ObjectMissingError as error:
             raise DownloadError(ErrorCode.NOT_FOUND, str(error)) from error
+        except StorageDeniedError as error:
+            if not _is_archived(error):
+                raise
+            raise DownloadError(ErrorCode.NOT_FOUND, str(error)) from error
         if hashlib.sha256(body).hexdigest() != sha256:
             raise DownloadError(ErrorCode.NOT_FOUND, f"{object_keys.raw_image(sha256)} is damaged")
         return body
@@ -99,6 +111,15 @@ class RawImages:
     def _as_it_was(self, row: Row) -> Row:
         old = self._old[row["media_id"]]
         return cast(Row, row | {name: old[name] for name in _KEPT})
+
+
+def _is_archived(error: StorageDeniedError) -> bool:
+    """Tell if a rule of the user has moved an object to Glacier, where it has to be restored before it is read.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html has the code.
+    """
+    cause = error.__cause__
+    return isinstance(cause, ClientError) and cause.response["Error"]["Code"] == "InvalidObjectState"
 
 
 def _joined(results: Iterable[tuple[int, list[Result]]], together: int) -> Iterator[tuple[int, list[Result]]]:

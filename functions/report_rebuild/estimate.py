@@ -11,7 +11,7 @@ from imagelake.run.rebuild_models import Selected
 # USD in Glacier Instant Retrieval: a GET, and a GB that is read.
 _GET_GLACIER, _RETRIEVED_GB = 10e-6, 0.03
 # The functions of one file without the images: Unpack and Write Parquet, with their starts.
-_FILE_GB_SECONDS, _FILE_TRANSITIONS, _FILE_PUTS, _FILE_GETS = 5.2, 5, 9, 14
+_FILE_GB_SECONDS, _FILE_TRANSITIONS, _FILE_PUTS, _FILE_GETS = 5.2, 5, 10, 14
 # Rebuild Images has two processors and 3.5 GB, and writes one part for 100 images.
 _IMAGES_PER_SECOND, _IMAGE_GB, _IMAGES_PER_PART = 150, 3.46, 100
 _WORKERS, _SECONDS_PER_FILE, _START_SECONDS = 20, 4, 20

@@ -12,9 +12,8 @@ _MAX_SHOWN = 10
 def make_result(request: ReportRebuildRequest, report: RebuildReport, runbook: str) -> ReportRebuildResult:
     """Make the result of Report Rebuild."""
     run = request.run
-    done = "would rebuild" if request.rebuild.dry_run else "rebuilt"
     title = {"ok": "ok", "partial": "partial", "failed": "FAILED"}[report.outcome]
-    subject = f"Imagelake rebuild {title}: {done} {report.images:,} images in {report.files:,} files"
+    subject = f"Imagelake rebuild {title}: {_summary(report)}"
     message = "\n".join(
         [f"Imagelake rebuild {run.run_id}: {title}", "", *_lines(report), "", f"Runbook: {runbook}", ""]
     )
@@ -27,6 +26,14 @@ def make_result(request: ReportRebuildRequest, report: RebuildReport, runbook: s
     )
 
 
+def _summary(report: RebuildReport) -> str:
+    if report.rebuild.dry_run:
+        return f"would rebuild {report.images:,} images in {report.files:,} files"
+    if report.open:
+        return f"rebuilt {report.counts.made:,} images; {len(report.open):,} files are as they were"
+    return f"rebuilt {report.counts.made:,} images in {report.files:,} files"
+
+
 def _lines(report: RebuildReport) -> list[str]:
     counts, price = report.counts, report.estimate
     lines = [
@@ -37,10 +44,13 @@ def _lines(report: RebuildReport) -> list[str]:
     ]
     if report.rebuild.dry_run:
         return [*lines, "This was a dry run, so nothing was changed."]
+    if not report.files and not report.open:
+        return [*lines, "No row matches the request, so nothing was changed."]
     lines.append(f"Rows:   {counts.ok:,} ok, {counts.duplicate:,} duplicate, {counts.rejected:,} rejected")
     lines.append(f"        {counts.changed:,} of them have another status than before")
     if counts.unreadable:
-        lines.append(f"{counts.unreadable:,} rows stay as they were, because their raw images are missing or damaged.")
+        reason = "their raw images are missing or damaged, or are archived"
+        lines.append(f"{counts.unreadable:,} rows stay as they were, because {reason}.")
     if counts.kept:
         lines.append(
             f"{counts.kept:,} images stay, although the new options reject them, because duplicates refer to them."

@@ -96,7 +96,7 @@ def _read(request: ReportRebuildRequest, batch: Batch, bucket: Bucket) -> FileRe
         return FileResult(selected=selected, counts=RebuiltCounts(), open=_open(rebuild_id, batch, bucket))
     version = read_version(bucket, batch)
     # Without new rows, because no raw image was readable, the file is not written.
-    is_done = not (counts.ok or counts.duplicate or counts.rejected)
+    is_done = not counts.made
     if is_done or (version is not None and is_rebuilt_by(version, rebuild_id)):
         return FileResult(selected=selected, counts=counts, open=None)
     return FileResult(selected=selected, counts=RebuiltCounts(), open=_open(rebuild_id, batch, bucket))

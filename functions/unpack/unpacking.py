@@ -15,6 +15,7 @@ import pyarrow as pa
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket, Version
 from imagelake.lake.dataset_file import is_rebuilt_by, read_version
+from imagelake.lake.open_batches import open_batches
 from imagelake.lake.rows import COLUMNS, Status
 from imagelake.lake.suppression import SuppressionList
 from imagelake.run.contracts import UnpackRequest, UnpackResult
@@ -41,12 +42,24 @@ def unpack(request: UnpackRequest, bucket: Bucket, listed: SuppressionList) -> U
     bucket.put_json(object_keys.rebuild_selection(rebuild_id, batch.batch_id), selected.model_dump())
     if not rows or request.rebuild.dry_run:
         return UnpackResult(status="nothing", batch=batch.model_copy(update={"items": len(rows)}))
+    _refuse_open(batch, bucket)
     # Everything that is made of this version of the file is below its ETag, so another version begins anew.
     changes = {"items": len(rows), "rebuilt_by": rebuild_id, "read_etag": version.etag.strip('"')}
     batch = batch.model_copy(update=changes)
     plan = RebuildPlan(batch=batch, rows=rows)
     bucket.put(object_keys.planned_batch(batch), plan.model_dump_json().encode(), "application/json")
     return UnpackResult(status="planned", batch=batch)
+
+
+def _refuse_open(batch: Batch, bucket: Bucket) -> None:
+    """Raise ``StorageUnavailableError`` if a run has written the file, but not yet mapped its rows as they were then.
+
+    The file was read first: if a retry opens the batch after that, it changes the file, which is read again then.
+    """
+    if batch.batch_id in open_batches(bucket):
+        raise StorageUnavailableError(
+            f"batch {batch.batch_id} is open; if its run has ended, the next run of the pipeline closes it"
+        )
 
 
 def _read(bucket: Bucket, batch: Batch, rebuild_id: str) -> tuple[Version, pd.DataFrame | None]:

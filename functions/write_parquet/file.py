@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pandas as pd
+
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket, Version
 from imagelake.lake.dataset_file import is_made_from, is_read_version, read_version, write_file
-from imagelake.lake.rows import Row
 from imagelake.lake.staging import Staged, Staging
 from imagelake.lake.suppression import SuppressionList
 from imagelake.run.errors import DamagedObjectError, FileChangedError, ObjectMissingError, StorageUnavailableError
 from imagelake.run.models import Batch
 from imagelake.run.retries import attempts
-from parquet.table import erase, read, read_made_with, replace_rows, stays, to_parquet, to_table
+from parquet.table import erase, read, read_made_with, read_without_images, replace_rows, stays, to_parquet, to_table
 
 _TRIES = 5
 
@@ -28,24 +29,26 @@ def write_batch(batch: Batch, bucket: Bucket, listed: SuppressionList) -> int:
     version = read_version(bucket, batch) if batch.replaces_rows else None
     for _ in attempts(_TRIES):
         # The version was read first: if the file changes after that, the write fails.
-        staged, rows = _read_staged(batch, bucket)
-        if not rows or (version is not None and is_made_from(version, staged.sha256)):
-            return len(rows)
+        staged, table = _read_staged(batch, bucket)
+        number = len(staged.rows)
+        if not number or (version is not None and is_made_from(version, staged.sha256)):
+            return number
         if batch.rebuilt_by and not is_read_version(version, batch):
             raise FileChangedError(f"{key} has changed since the rebuild has read it")
-        body = _new_body(batch, bucket, rows, staged.made_with, listed, version)
+        body = _new_body(batch, bucket, table, staged.made_with, listed, version)
         if body is not None and write_file(bucket, batch, body, staged.sha256, version):
-            return len(rows)
+            return number
         version = read_version(bucket, batch)
     raise StorageUnavailableError(f"{key}: {_TRIES} times another worker was first")
 
 
-def _read_staged(batch: Batch, bucket: Bucket) -> tuple[Staged, list[Row]]:
-    """Read what is staged, and its rows with their images; an erasure can have deleted what a rebuild has staged."""
+def _read_staged(batch: Batch, bucket: Bucket) -> tuple[Staged, pd.DataFrame]:
+    """Read what is staged, and make a table of its rows; an erasure can have deleted what a rebuild has staged."""
     staging = Staging(bucket, batch)
     try:
         staged = staging.read_staged()
-        return staged, staging.attach_images(staged.rows)
+        # Outside the table, no image stays in memory.
+        return staged, to_table(staging.attach_images(staged.rows))
     except (ObjectMissingError, DamagedObjectError) as error:
         if not batch.rebuilt_by:
             raise
@@ -55,7 +58,7 @@ def _read_staged(batch: Batch, bucket: Bucket) -> tuple[Staged, list[Row]]:
 def _new_body(
     batch: Batch,
     bucket: Bucket,
-    rows: list[Row],
+    table: pd.DataFrame,
     made_with: Mapping[str, str],
     listed: SuppressionList,
     version: Version | None,
@@ -64,15 +67,16 @@ def _new_body(
 
     A retry or a rebuild replaces some rows of the file and keeps the others.
     """
-    table, versions = to_table(rows), [made_with] if made_with else []
+    versions = [made_with] if made_with else []
     if not batch.replaces_rows:
         return to_parquet(erase(table, listed), versions)
     key = object_keys.parquet(batch)
     if version is None:
         raise ObjectMissingError(f"{key} does not exist")
-    old = read(bucket, key, version)
+    old = read_without_images(bucket, key, version)
+    if old is not None and stays(old, table):
+        old = read(bucket, key, version)
+        versions += [earlier for earlier in read_made_with(bucket, key) if earlier not in versions]
     if old is None:
         return None
-    if stays(old, table):
-        versions += [earlier for earlier in read_made_with(bucket, key) if earlier not in versions]
     return to_parquet(erase(replace_rows(old, table), listed), versions)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
+from imagelake.run.image_options import TensorChange
 from local.arguments import IMAGE_FIELDS, add_image_options, add_lake, error_code, number, open_lake
 from local.errors import CommandError
 from local.follow import failure_message, follow
 from local.lake import Lake
 from local.output import Output, print_error
+from local.runs import start_execution
 
 HELP = "make rows again from raw images, with other options or a newer version of the code"
 EXAMPLES: tuple[str, ...] = (
@@ -54,7 +56,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="rejected rows with this error code; repeatable",
     )
     # Each row keeps the options that it was made with, so there are no defaults.
-    add_image_options(parser, {})
+    add_image_options(parser, {}, get_args(TensorChange))
     parser.add_argument("--min-size", type=number(6000), metavar="PIXELS", help="smallest accepted shorter side")
     parser.add_argument(
         "--max-area", type=number(40_000_000), metavar="PIXELS", help="largest accepted number of pixels"
@@ -70,16 +72,16 @@ def main(options: Namespace, output: Output) -> int:
             raise CommandError(f"{lake.title} has no rebuild yet; deploy this version first")
         given = {field: getattr(options, name) for name, field in _FIELDS.items()}
         request = {field: value for field, value in given.items() if value is not None}
-        return _rebuild(lake, request | ({"dry_run": True} if options.dry_run else {}), output)
+        request |= {"dry_run": True} if options.dry_run else {}
+        # A rebuild on this machine costs nothing.
+        return _rebuild(lake, request, output, with_price=options.dry_run or options.stack is not None)
 
 
-def _rebuild(lake: Lake, request: dict[str, Any], output: Output) -> int:
+def _rebuild(lake: Lake, request: dict[str, Any], output: Output, *, with_price: bool) -> int:
     started_at = datetime.now(UTC)
-    states, name = lake.client("stepfunctions"), f"rebuild-{started_at:%Y%m%dT%H%M%S}"
+    states = lake.client("stepfunctions")
+    arn, name = start_execution(states, lake.outputs["RebuildArn"], "rebuild", request)
     output.text(f"Rebuild {name} in {lake.title}")
-    arn = states.start_execution(stateMachineArn=lake.outputs["RebuildArn"], name=name, input=json.dumps(request))[
-        "executionArn"
-    ]
     try:
         execution = follow(states, arn, output.console)
     except KeyboardInterrupt:
@@ -90,7 +92,7 @@ def _rebuild(lake: Lake, request: dict[str, Any], output: Output) -> int:
     lake.save(name, started_at)
     output.console.rule(f"{name}: {execution['status']}")
     if report is not None:
-        _show(report, output)
+        _show(report, output, with_price=with_price)
     output.result({"rebuild_id": name, "status": execution["status"], "execution_arn": arn, "report": report})
     if execution["status"] == "SUCCEEDED":
         return 0
@@ -101,17 +103,19 @@ def _rebuild(lake: Lake, request: dict[str, Any], output: Output) -> int:
     return 1
 
 
-def _show(report: dict[str, Any], output: Output) -> None:
-    price = report["estimate"]
+def _show(report: dict[str, Any], output: Output, *, with_price: bool) -> None:
     output.text(f"Files:  {report['files']} of {report['listed']} have rows to rebuild")
     output.text(f"Images: {report['images']}, with {report['raw_bytes']:,} bytes of raw images")
-    output.text(
-        f"Price:  about {price['usd']:.2f} USD in a stack, or {price['usd_glacier']:.2f} USD from Glacier Instant"
-        f" Retrieval; about {price['minutes']:g} minutes"
-    )
+    if with_price:
+        price = report["estimate"]
+        output.text(
+            f"Price:  about {price['usd']:.2f} USD in a stack, or {price['usd_glacier']:.2f} USD from Glacier Instant"
+            f" Retrieval; about {price['minutes']:g} minutes"
+        )
     if report["rebuild"]["dry_run"]:
         output.text("This was a dry run, so nothing was changed.")
         return
-    output.text("Rows:   " + ", ".join(f"{number} {name}" for name, number in report["counts"].items() if number))
+    counts = ", ".join(f"{number} {name}" for name, number in report["counts"].items() if number)
+    output.text(f"Rows:   {counts or 'none, so nothing was changed'}")
     for one in report["open"]:
         output.text(f"  {one['key']}: {one['failure']['error']}: {one['failure']['message']}")

@@ -52,7 +52,18 @@ def main(options: Namespace, output: Output) -> int:
             key = next(key for key in keys if key.startswith(f"open/{feed_id}/"))
             output.text(f"  {_name(lake.read(key), feed_id)}: {batches}")
         erasures = [_erasure(one, lake, output) for one in unfinished_erasures(lake)]
-        output.result({"runs": runs, "gaps": gaps, "open_batches": dict(open_batches), "unfinished_erasures": erasures})
+        rebuild = _last_rebuild(lake)
+        if rebuild is not None:
+            output.text(_rebuild_line(rebuild, lake))
+        output.result(
+            {
+                "runs": runs,
+                "gaps": gaps,
+                "open_batches": dict(open_batches),
+                "unfinished_erasures": erasures,
+                "last_rebuild": rebuild,
+            }
+        )
     return 0
 
 
@@ -67,6 +78,23 @@ def _open_gaps(lake: Lake, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for gap in json.loads(lake.read(key) or b"{}").get("gaps", [])
     ]
     return sorted(found, key=lambda gap: (gap["recoverable_until"] or "9999", gap["start"]))
+
+
+def _last_rebuild(lake: Lake) -> dict[str, Any] | None:
+    """Read the report of the last rebuild; a dry run is none."""
+    entries = sorted(lake.objects("reports/_rebuilds/"), key=lambda entry: entry["LastModified"], reverse=True)
+    reports = (json.loads(body) for entry in entries if (body := lake.read(entry["Key"])))
+    return next((report for report in reports if not report["rebuild"]["dry_run"]), None)
+
+
+def _rebuild_line(report: dict[str, Any], lake: Lake) -> str:
+    counts, number = report["counts"], len(report["open"])
+    line = f"Last rebuild: {report['rebuild_id']}: {report['outcome']}, "
+    if number:
+        again = f"start it again with the same options: ./imagelake rebuild {lake.options} ..."
+        return f"{line}{number} {'file is' if number == 1 else 'files are'} as before; {again}"
+    made, stays = counts["ok"] + counts["duplicate"] + counts["rejected"], counts["unreadable"] + counts["kept"]
+    return f"{line}{made} new rows in {report['files']} files" + (f", {stays} rows are as before" if stays else "")
 
 
 def _name(open_marker: bytes | None, feed_id: str) -> str:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from importlib import import_module
+from itertools import count
 from typing import Any
 
 import pytest
 
 import imagelake.imaging
+import map_keys.app
 import rebuild_images.app
 import write_parquet.app
 from imagelake.imaging.features import measure
+from imagelake.run.aws import client
+from imagelake.run.errors import StorageUnavailableError
 from tests.reliability.audit import problems, rows, wrong_owners
 from tests.reliability.kill_points import OPTIONS
 from tests.reliability.pipeline import execute
 from tests.reliability.rebuild import execute_rebuild
 from tests.reliability.world import DAY, FEEDS, NEXT_DAY, World
-from tests.support.fake_lake import Lake
+from tests.support.fake_lake import BUCKET, Lake
 
 
 @pytest.fixture
@@ -121,14 +125,31 @@ def test_back_and_forth_gives_the_first_bytes(filled: Lake) -> None:
     assert files(filled) != before
 
 
-@pytest.mark.parametrize("damage", ["missing", "damaged"])
+def test_tensor_comes_and_goes(filled: Lake) -> None:
+    before = files(filled)
+    for name, tensor in (("rebuild-1", "uint8"), ("rebuild-3", "float32")):
+        execute_rebuild(filled, name, tensor=tensor)
+        assert any(row["tensor"] for row in rows(filled))
+        execute_rebuild(filled, f"{name}-away", tensor="none")
+        assert files(filled) == before
+
+
+@pytest.mark.parametrize("damage", ["missing", "damaged", "archived"])
 def test_row_without_its_raw_image_stays(filled: Lake, damage: str) -> None:
     before = rows(filled)
     lost = next(row for row in before if row["status"] == "ok")
     if damage == "missing":
         filled.bucket.delete(lost["raw_key"])
-    else:
+    elif damage == "damaged":
         filled.bucket.put(lost["raw_key"], b"other bytes", "")
+    else:
+        # In this storage class, S3 answers InvalidObjectState, and so does moto.
+        client("s3").copy_object(
+            Bucket=BUCKET,
+            Key=lost["raw_key"],
+            CopySource={"Bucket": BUCKET, "Key": lost["raw_key"]},
+            StorageClass="GLACIER",
+        )
     answer = execute_rebuild(filled, "rebuild-1", encode_quality=40)
     assert answer["outcome"] == "partial"
     assert "raw images are missing or damaged" in answer["message"]
@@ -291,6 +312,31 @@ def test_run_beside_a_rebuild(lake: Lake, world: World, monkeypatch: pytest.Monk
     assert execute_rebuild(lake, "rebuild-1", min_image_size=8)["outcome"] == "ok"
     assert execute_rebuild(lake, "rebuild-2")["outcome"] == "ok"
     assert problems(lake, world.expected) == []
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize(("first", "new"), [(100, 8), (8, 100)], ids=["accepts", "rejects"])
+def test_file_is_rebuilt_only_after_its_rows_are_mapped(
+    lake: Lake, world: World, monkeypatch: pytest.MonkeyPatch, number: int, first: int, new: int
+) -> None:
+    """Between Write Parquet and Map Keys of a run, its file is in the lake; Map Keys maps the rows that are staged."""
+    options = {**OPTIONS, "min_image_size": first, "failure_tolerance_percent": 100}
+    original, calls = map_keys.app.handler, count(1)
+
+    def rebuilt(event: Any, context: Any) -> Any:
+        if next(calls) == number:
+            with pytest.raises(StorageUnavailableError, match="is open"):
+                execute_rebuild(lake, "rebuild-1", min_image_size=new)
+        return original(event, context)
+
+    monkeypatch.setattr(map_keys.app, "handler", rebuilt)
+    execute(lake, "run-1", FEEDS, dt=DAY, **options)
+    assert {one: entry["status"] for one, entry in lake.mapping().items()} == statuses(lake)
+    for name in ("rebuild-2", "rebuild-3"):
+        answer = execute_rebuild(lake, name, min_image_size=new)
+    assert answer["outcome"] == "ok", answer["message"]
+    assert {one: entry["status"] for one, entry in lake.mapping().items()} == statuses(lake)
+    assert list(wrong_owners(lake, set(lake.bucket.list("raw/images/")), by_id(lake))) == []
 
 
 def test_item_that_is_suppressed_while_its_image_is_rebuilt_gets_a_tombstone(

@@ -410,6 +410,17 @@ def test_every_alarm_and_rule_notifies_the_topic() -> None:
         assert rule["EventPattern"]["detail"]["status"] == [status]
 
 
+@pytest.mark.parametrize(("name", "machine"), [("RunFailedAlarm", "ImagePipeline"), ("RebuildFailedAlarm", "Rebuild")])
+def test_alarm_follows_a_failed_execution(name: str, machine: str) -> None:
+    """It is the only sign if SNS refused the notification of the execution."""
+    alarm = RESOURCES[name]["Properties"]
+    assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == ("AWS/States", "ExecutionsFailed", "Sum")
+    assert [(one["Name"], plain(one["Value"])) for one in alarm["Dimensions"]] == [("StateMachineArn", machine)]
+    assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (1, "GreaterThanOrEqualToThreshold")
+    # A rebuild is rare, so most of the time there is no data.
+    assert alarm["TreatMissingData"] == "notBreaching"
+
+
 def rule_text(name: str) -> str:
     """The text of a rule, in which its link has a domain."""
     (target,) = RESOURCES[name]["Properties"]["Targets"]

@@ -5,8 +5,8 @@ So a worker sees if its work is done already, and a step that cannot read Parque
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from urllib.parse import quote
 
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket, Version
@@ -14,8 +14,10 @@ from imagelake.run.models import Batch
 
 # The SHA-256 of each staged result, separated by spaces: the batch's own, then those of runs that retried items of it.
 _STAGED = "staged-sha256"
-# The id of the last rebuild that has rewritten the file.
+# Hashes of the ids of rebuilds that have rewritten the file, the last one at the end. A later rebuild can write it
+# before an earlier one has made its report.
 _REBUILT_BY = "rebuilt-by"
+_MAX_REBUILDS = 20
 # S3 allows 2 KB of metadata, which is room for 31: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
 _MAX_RETRIES = 20
 
@@ -44,8 +46,8 @@ def metadata_after(version: Version, replaced: Mapping[str, str]) -> dict[str, s
 
 
 def is_rebuilt_by(version: Version, rebuild_id: str) -> bool:
-    """Return whether a rebuild has rewritten a file, and no later one has."""
-    return version.metadata.get(_REBUILT_BY) == quote(rebuild_id)
+    """Return whether a rebuild has rewritten a file."""
+    return _short(rebuild_id) in version.metadata.get(_REBUILT_BY, "").split()
 
 
 def is_read_version(version: Version | None, batch: Batch) -> bool:
@@ -87,7 +89,11 @@ def _listed(made_from: list[str]) -> str:
 
 
 def _rebuilt_by(batch: Batch, known: Mapping[str, str]) -> dict[str, str]:
-    # The metadata of an object is ASCII, and the name of an execution may not be.
-    if batch.rebuilt_by:
-        return {_REBUILT_BY: quote(batch.rebuilt_by)}
-    return {_REBUILT_BY: known[_REBUILT_BY]} if _REBUILT_BY in known else {}
+    earlier = known.get(_REBUILT_BY, "").split()
+    rebuilds = [*earlier, _short(batch.rebuilt_by)] if batch.rebuilt_by else earlier
+    return {_REBUILT_BY: " ".join(rebuilds[-_MAX_REBUILDS:])} if rebuilds else {}
+
+
+def _short(rebuild_id: str) -> str:
+    """Shorten the name of an execution, which has up to 80 characters of Unicode, where metadata is ASCII."""
+    return hashlib.sha256(rebuild_id.encode()).hexdigest()[:16]

@@ -16,6 +16,7 @@ import json
 import struct
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from types import MappingProxyType
 from typing import NamedTuple, TypedDict
 
@@ -29,6 +30,9 @@ from imagelake.run.observability import logger
 
 _FORMAT = b"ILPART01"
 _FOOTER = struct.Struct(">Q32s8s")
+
+
+_PlaceId = tuple[int, int, int]
 
 
 class Slice(TypedDict):
@@ -111,23 +115,28 @@ class Parts:
     def attach_images(self, rows: Iterable[StagedRow]) -> list[Row]:
         """Return rows with their images and tensors; raises ``DamagedObjectError`` if one is not as it was written."""
         rows = list(rows)
-        places = [place for row in rows for place in _places(row)]
-        numbers = sorted({place["part"] for place in places})
-        keys = {number: object_keys.part(self._batch, number) for number in numbers}
+        places: dict[int, list[Slice]] = {}
+        for place in (place for row in rows for place in _places(row)):
+            places.setdefault(place["part"], []).append(place)
         with ThreadPoolExecutor(THREADS) as pool:
-            bodies = dict(zip(numbers, pool.map(self._bucket.get, keys.values()), strict=True))
-
-        def cut(place: Slice) -> bytes:
-            return _check(place, keys[place["part"]], _cut(place, bodies[place["part"]]))
+            images = dict(chain.from_iterable(pool.map(self._read_all, places.values())))
 
         return [
             {
                 **row,
-                "image": None if row["image"] is None else {"bytes": cut(row["image"]), "path": row["image"]["path"]},
-                "tensor": None if row["tensor"] is None else cut(row["tensor"]),
+                "image": None
+                if row["image"] is None
+                else {"bytes": images[_id(row["image"])], "path": row["image"]["path"]},
+                "tensor": None if row["tensor"] is None else images[_id(row["tensor"])],
             }
             for row in rows
         ]
+
+    def _read_all(self, places: Sequence[Slice]) -> list[tuple[_PlaceId, bytes]]:
+        """Read the images at these places of one part; the part itself does not stay in memory."""
+        key = object_keys.part(self._batch, places[0]["part"])
+        body = self._bucket.get(key)
+        return [(_id(place), _check(place, key, _cut(place, body))) for place in places]
 
     def read_image(self, image: ImageSlice) -> bytes:
         """Read one image."""
@@ -160,6 +169,10 @@ def changed_part(
 
 def _places(row: StagedRow) -> list[Slice]:
     return [place for place in (row["image"], row["tensor"]) if place is not None]
+
+
+def _id(place: Slice) -> _PlaceId:
+    return place["part"], place["offset"], place["length"]
 
 
 def _pack(rows: Iterable[StagedRow], images: bytearray) -> bytes:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from imagelake.run.frozen_model import FrozenModel
-from imagelake.run.image_options import DEFAULT_PRESET, Preset, ResizeMode, Tensor
+from imagelake.run.image_options import DEFAULT_PRESET, Preset, ResizeMode, Tensor, TensorChange
 
 # No image has more pixels; see ``imaging.Options.max_pixels``.
 MAX_PIXELS = 40_000_000
@@ -31,14 +31,14 @@ def refuse_impossible_sizes(min_image_size: int | None, max_image_area: int | No
 
 
 class ImageOptionChanges(FrozenModel):
-    """Options of a feed that differ from those of its run; ``None`` takes the run's."""
+    """Options of a feed that differ from those of its run, or of a rebuild; ``None`` changes nothing."""
 
     image_size: _ImageSize | None = None
     resize_mode: ResizeMode | None = None
     resize_only_if_bigger: _Flag | None = None
     encode_quality: _Quality | None = None
     preset: Preset | None = None
-    tensor: Tensor | None = None
+    tensor: TensorChange | None = None
     min_image_size: _Side | None = None
     max_image_area: _Area | None = None
     max_aspect_ratio: _Ratio | None = None
@@ -74,5 +74,8 @@ class ImageOptions(FrozenModel):
 
     def changed_by(self, changes: ImageOptionChanges) -> ImageOptions:
         """Return the options alone, with those of ``changes`` where it has some."""
-        new = {name: getattr(changes, name) for name in ImageOptionChanges.model_fields}
-        return ImageOptions(**self.image_options | {name: value for name, value in new.items() if value is not None})
+        every = {name: getattr(changes, name) for name in ImageOptionChanges.model_fields}
+        new = {name: value for name, value in every.items() if value is not None}
+        if changes.tensor == "none":
+            new["tensor"] = None
+        return ImageOptions(**self.image_options | new)

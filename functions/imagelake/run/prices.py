@@ -37,7 +37,7 @@ PUTS_PER_BATCH, GETS_PER_BATCH, TRANSITIONS_PER_BATCH, CALLS_PER_BATCH = 6, 12, 
 WRITES_PER_BATCH = 2 * (57 + 8)
 LOG_BYTES_PER_ORIGINAL = 112.5
 TRANSITIONS_PER_FEED, TRANSITIONS_PER_RUN = 12, 8
-ALARMS, METRICS = 6, 31
+ALARMS, METRICS = 7, 31
 TRANSFORM_MB, WRITE_PARQUET_MB = 3538, 1769
 
 # ---- Assumed: wall time. Transform's depends on the hosts of the images ----------------------------------------------

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, NonNegativeInt, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, NonNegativeInt, ValidationError, model_validator
 
 from imagelake.run.errors import BadInputError, ErrorCode
 from imagelake.run.frozen_model import FrozenModel
 from imagelake.run.image_option_models import ImageOptionChanges, refuse_impossible_sizes
-from imagelake.run.models import Batch, Day
+from imagelake.run.models import Batch
 from imagelake.run.sentences import faults
 from imagelake.run.user_json import check_user_json
 
@@ -18,21 +19,34 @@ _Name = Annotated[str, Field(min_length=1, max_length=1000)]
 _Network = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 
 
+def _check_day(text: str) -> str:
+    try:
+        is_day = date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        is_day = False
+    if not is_day:
+        raise ValueError("it has to be a day such as 2026-11-01")
+    return text
+
+
+_Day = Annotated[str, Field(max_length=10), AfterValidator(_check_day)]
+
+
 class RebuildRequest(ImageOptionChanges):
     """The input of a rebuild: which rows, and the image options that change; without any field, all rows.
 
-    A row is rebuilt if it matches every field that is set. ``feeds`` are names as in the column ``feed``. With
-    ``dry_run``, the rows are counted and the rebuild is priced.
+    A row is rebuilt if it matches every field that is set; an empty list would match none. ``feeds`` are names as in
+    the column ``feed``. With ``dry_run``, the rows are counted and the rebuild is priced.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    networks: list[_Network] = Field(default_factory=list, max_length=_MAX_NAMES)
-    feeds: list[_Name] = Field(default_factory=list, max_length=_MAX_NAMES)
-    from_day: Day | None = None
-    to_day: Day | None = None
+    networks: list[_Network] | None = Field(default=None, min_length=1, max_length=_MAX_NAMES)
+    feeds: list[_Name] | None = Field(default=None, min_length=1, max_length=_MAX_NAMES)
+    from_day: _Day | None = None
+    to_day: _Day | None = None
     transform_version_below: int | None = Field(default=None, ge=1, strict=True)
-    error_codes: list[ErrorCode] = Field(default_factory=list, max_length=len(ErrorCode))
+    error_codes: list[ErrorCode] | None = Field(default=None, min_length=1, max_length=len(ErrorCode))
     dry_run: bool = Field(default=False, strict=True)
 
     @model_validator(mode="after")
@@ -88,8 +102,8 @@ class Selected(FrozenModel):
 class RebuiltCounts(FrozenModel):
     """Counts of the selected rows of a file, by what became of them.
 
-    ``unreadable`` rows stay as they are, because their raw images are missing or damaged. ``kept`` rows stay because
-    the new options reject an image to which duplicates refer. ``changed`` rows have another status than before.
+    ``unreadable`` rows stay as they are, because their raw images are missing, damaged or archived. ``kept`` rows stay
+    because the new options reject an image to which duplicates refer. ``changed`` rows have another status than before.
     """
 
     ok: NonNegativeInt = 0
@@ -98,6 +112,11 @@ class RebuiltCounts(FrozenModel):
     unreadable: NonNegativeInt = 0
     kept: NonNegativeInt = 0
     changed: NonNegativeInt = 0
+
+    @property
+    def made(self) -> int:
+        """The number of new rows."""
+        return self.ok + self.duplicate + self.rejected
 
 
 UnpackStatus = Literal["planned", "nothing", "done"]

@@ -36,6 +36,16 @@ def keep_files(lake: Lake, *keys: str) -> None:
         ({"networks": ["../raw"]}, "networks"),
         ({"from_day": "yesterday"}, "from_day"),
         ({"from_day": "2026-04-02", "to_day": "2026-04-01"}, "from_day 2026-04-02 is after to_day 2026-04-01"),
+        # Days that no calendar has: 2026 is no leap year. And digits of another script.
+        ({"from_day": "2026-02-29"}, "from_day: it has to be a day such as 2026-11-01"),
+        ({"to_day": "2026-13-01"}, "to_day: it has to be a day such as 2026-11-01"),
+        ({"to_day": "٢٠٢٦-٠١-٠١"}, "to_day: it has to be a day such as 2026-11-01"),
+        ({"to_day": "20260101"}, "to_day: it has to be a day such as 2026-11-01"),
+        # A program that found no feed must not rebuild all of them.
+        ({"feeds": []}, "feeds: it must not be empty"),
+        ({"networks": []}, "networks: it must not be empty"),
+        ({"error_codes": []}, "error_codes: it must not be empty"),
+        ({"tensor": "float16"}, "tensor: it has to be 'uint8', 'float32' or 'none'"),
         ({"error_codes": ["no_code"]}, "error_codes"),
         ({"dry_run": "yes"}, "dry_run: it has to be true or false"),
         ({"transform_version_below": 0}, "transform_version_below: it has to be at least 1"),
@@ -59,6 +69,7 @@ def test_list_has_the_files_that_can_match(lake: Lake) -> None:
     keep_files(lake, *days, "lake/images/source=rss/dt=2026-04-01/note.txt", "lake/other.parquet")
     for request, expected in (
         ({}, days),
+        ({"networks": None, "feeds": None, "from_day": None, "error_codes": None}, days),
         ({"networks": ["rss"]}, days[:2]),
         ({"networks": ["rss", "x"], "from_day": "2026-04-02"}, [days[1], days[3]]),
         ({"to_day": "2026-04-01"}, [days[0], days[2]]),

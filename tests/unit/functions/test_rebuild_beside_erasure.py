@@ -13,6 +13,7 @@ import transform.app
 import unpack.app
 import write_parquet.app
 from imagelake.lake import object_keys
+from imagelake.lake.dataset_file import is_rebuilt_by
 from imagelake.lake.staging import Staging
 from imagelake.run.aws import client
 from imagelake.run.erasure_models import FileChanges
@@ -76,8 +77,8 @@ def assert_is_erased_and_rebuilt(lake: Lake, planned: PlannedBatch, before: list
     ]
     assert all(f'"encode_quality":{QUALITY}' in row["image_options"].replace(" ", "") for row in others)
     assert all(new["image"] != old["image"] for new, old in zip(others, before[1:], strict=True))
-    metadata = lake.bucket.get_with_version(object_keys.parquet(planned.batch))[1].metadata
-    assert metadata["rebuilt-by"] == event("unpack")["run"]["run_id"]
+    version = lake.bucket.get_with_version(object_keys.parquet(planned.batch))[1]
+    assert is_rebuilt_by(version, event("unpack")["run"]["run_id"])
     # No version of any object names the erased item, but for its entry, which goes last.
     assert traces(planned.items[0].media_id) == set()
 

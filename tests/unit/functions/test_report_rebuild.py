@@ -67,6 +67,33 @@ def test_row_that_stays_is_a_warning(lake: Lake, counts: RebuiltCounts, is_writt
     assert sentence in answer["message"]
 
 
+def test_file_that_a_later_rebuild_has_written_since_is_rebuilt(lake: Lake) -> None:
+    """Two rebuilds run at once, and the second one is the last to write the file."""
+    for name in NAMES:
+        keep(lake, name, counts=RebuiltCounts(ok=10))
+        version = lake.bucket.version(object_keys.parquet(batch(name)))
+        later = batch(name).model_copy(update={"rebuilt_by": "later"})
+        assert write_file(lake.bucket, later, b"PAR1-2", "sha-2", version)
+    answer, found = report(lake)
+    assert (answer["outcome"], found["open"], found["counts"]["ok"]) == ("ok", [], 30)
+
+
+def test_subject_counts_what_was_rebuilt(lake: Lake) -> None:
+    keep(lake, "a", counts=RebuiltCounts(ok=8, rejected=1, unreadable=1))
+    for name in ("b", "c"):
+        keep(lake, name, counts=None, is_written=False)
+    answer, _ = report(lake)
+    assert answer["subject"] == "Imagelake rebuild FAILED: rebuilt 9 images; 2 files are as they were"
+
+
+def test_rebuild_of_no_row_says_so(lake: Lake) -> None:
+    for name in NAMES:
+        keep(lake, name, rows=0, counts=None, is_written=False)
+    answer, _ = report(lake)
+    assert answer["outcome"] == "ok"
+    assert "No row matches the request" in answer["message"]
+
+
 @pytest.mark.parametrize("stored", ["nothing", "selected", "counts", "file of another rebuild"])
 def test_file_that_is_not_rebuilt_fails_the_rebuild(lake: Lake, stored: str) -> None:
     for name in ("a", "c"):

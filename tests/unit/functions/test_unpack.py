@@ -29,6 +29,7 @@ def keep_file(lake: Lake, *statuses: Status) -> PlannedBatch:
     rows = (result(one, status) for one, status in zip(planned.items, statuses, strict=True))
     keep_rows(lake, planned, *rows)
     write_parquet.app.handler(event("write_parquet", batch=planned.batch), Context())
+    lake.bucket.delete(object_keys.open_batch(planned.batch))
     return planned
 
 
@@ -58,6 +59,13 @@ def test_options_of_the_request_come_before_those_of_the_row(lake: Lake) -> None
     planned = keep_file(lake, Status.OK)
     (row,) = plan_of(lake, unpack(planned, image_size=128, tensor="uint8")).rows
     assert json.loads(row["image_options"]) == ImageOptions(image_size=128, tensor="uint8").image_options
+
+
+def test_tensor_of_the_row_is_taken_away(lake: Lake) -> None:
+    """The options are those of an image that never had a tensor, because equal options give equal bytes."""
+    planned = keep_file(lake, Status.OK)
+    (row,) = plan_of(lake, unpack(planned, tensor="none")).rows
+    assert row["image_options"] == ImageOptions().image_options_json
 
 
 def test_plan_is_of_one_version_of_the_file(lake: Lake) -> None:
@@ -131,3 +139,22 @@ def test_file_of_older_code_lacks_columns(lake: Lake) -> None:
     (row,) = plan_of(lake, unpack(planned, transform_version_below=2)).rows
     assert row["license"] is row["view_hashes"] is row["transform_version"] is None
     assert row["image_options"] == ImageOptions().image_options_json
+
+
+def test_file_of_an_open_batch_waits_for_its_run(lake: Lake) -> None:
+    """Map Keys would map the rows as they were staged, so a rebuild of them has to come after it."""
+    planned = keep_file(lake, Status.OK, Status.REJECTED)
+    lake.bucket.put_json(object_keys.open_batch(planned.batch), planned.model_dump(mode="json"))
+    with pytest.raises(StorageUnavailableError, match=f"batch {planned.batch.batch_id} is open"):
+        unpack(planned)
+    # It waits for nothing if there is nothing to do.
+    assert unpack(planned, dry_run=True)["status"] == "nothing"
+    assert unpack(planned, transform_version_below=1)["status"] == "nothing"
+    lake.bucket.delete(object_keys.open_batch(planned.batch))
+    assert unpack(planned)["status"] == "planned"
+
+
+def test_file_waits_for_its_own_batch_alone(lake: Lake) -> None:
+    planned, other = keep_file(lake, Status.OK), plan(item("other"))
+    lake.bucket.put_json(object_keys.open_batch(other.batch), other.model_dump(mode="json"))
+    assert unpack(planned)["status"] == "planned"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -27,7 +29,7 @@ from imagelake.run.errors import (
 )
 from imagelake.run.models import PlannedBatch
 from imagelake.run.posts import Item
-from parquet.table import read, to_parquet
+from parquet.table import read, read_without_images, replace_rows, to_parquet, to_table
 from tests.support.factories import Context, decide, event, item, jpeg, keep_rows, plan, result, stage
 from tests.support.fake_lake import Lake
 from tests.support.watched_calls import watch
@@ -334,19 +336,72 @@ def test_first_of_two_new_files_stays_when_it_is_above_5_mb(lake: Lake, monkeypa
     assert (lake.stored(), puts) == (stored, ["PreconditionFailed"])
 
 
-def test_file_that_changes_while_a_retry_reads_it_is_read_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    planned = plan(item("one"), item("two"))
-    write(keep_rows(lake, planned, *(result(each, Status.FAILED) for each in planned.items)))
-    first, second = (retried(lake, planned, f"retry-{each.post_id}", each) for each in planned.items)
+@pytest.mark.parametrize("reader", [read_without_images, read])
+def test_file_that_changes_while_a_retry_reads_it_is_read_again(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, reader: Any
+) -> None:
+    planned = plan(item("one"), item("two"), item("three"))
+    statuses = (Status.FAILED, Status.FAILED, Status.OK)
+    write(keep_rows(lake, planned, *map(result, planned.items, statuses)))
+    first, second = (retried(lake, planned, f"retry-{each.post_id}", each) for each in planned.items[:2])
 
     def write_first(*call: Any) -> pd.DataFrame | None:
         monkeypatch.undo()
         write(first)
-        return read(*call)
+        return reader(*call)
 
-    monkeypatch.setattr("write_parquet.file.read", write_first)
+    monkeypatch.setattr(f"write_parquet.file.{reader.__name__}", write_first)
     write(second)
-    assert file_of(lake, planned).read(["status"]).column(0).to_pylist() == ["ok", "ok"]
+    assert file_of(lake, planned).read(["status"]).column(0).to_pylist() == ["ok", "ok", "ok"]
+
+
+# ---- Memory ----------------------------------------------------------------------------------------------------------
+
+TENSOR_BYTES = 602_112
+
+
+def with_tensors(number: int) -> pd.DataFrame:
+    """A table of rows with a tensor of ``float32`` each, which are the largest that a rebuild adds."""
+    tensor = random.Random(1).randbytes(TENSOR_BYTES)
+    return to_table([result(item(f"post-{index}"), tensor=tensor) for index in range(number)])
+
+
+@contextmanager
+def watched_memory() -> Iterator[pa.MemoryPool]:
+    """Arrow's memory from now on."""
+    usual = pa.default_memory_pool()
+    pool = pa.proxy_memory_pool(usual)
+    pa.set_memory_pool(pool)
+    try:
+        yield pool
+    finally:
+        pa.set_memory_pool(usual)
+
+
+def test_file_is_written_without_a_copy_of_its_images() -> None:
+    """Write Parquet has 1769 MB, and a rebuild with tensors makes 361 MB of a default file of 60 MB."""
+    table = with_tensors(100)
+    with watched_memory() as pool:
+        body = to_parquet(table)
+        assert pool.max_memory() < 0.4 * len(body)
+    assert len(body) > 100 * TENSOR_BYTES
+
+
+def test_rows_are_replaced_without_a_copy_of_their_images() -> None:
+    table, new = with_tensors(100), with_tensors(60).iloc[::-1]
+    with watched_memory() as pool:
+        replaced = replace_rows(table, new)
+        assert pool.max_memory() < TENSOR_BYTES
+    assert [*replaced["media_id"]] == [*table["media_id"]]
+
+
+def test_images_that_a_rebuild_replaces_are_not_read(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = plan(item("one"), item("two"))
+    write(keep_rows(lake, planned, result(planned.items[0], Status.FAILED), result(planned.items[1])))
+    monkeypatch.setattr("write_parquet.file.read", lambda *_: pytest.fail("the whole file was read"))
+    write(with_versions(lake, rebuilt(lake, planned), "5", result(planned.items[1], caption="new")))
+    rows = file_of(lake, planned).read(["status", "caption"]).to_pylist()
+    assert [row["status"] for row in rows] == ["failed", "ok"]
 
 
 def test_error_when_the_file_that_a_retry_changes_is_gone(lake: Lake) -> None:

@@ -6,8 +6,13 @@ from datetime import UTC, datetime
 
 import pytest
 
+from imagelake.lake import object_keys
 from imagelake.lake.bucket import Version
-from imagelake.lake.dataset_file import is_made_from, metadata_after
+from imagelake.lake.dataset_file import is_made_from, is_rebuilt_by, metadata_after, write_file
+from tests.support.factories import item, plan
+from tests.support.fake_lake import Lake
+
+BATCH = plan(item("one")).batch
 
 
 def made_from(names: str) -> Version:
@@ -41,3 +46,25 @@ def test_file_with_many_retries_still_names_its_first_rows() -> None:
     assert len(metadata["staged-sha256"].split()) == 21
     assert is_made_from(version, "f" * 64)
     assert is_made_from(version, "e" * 64)
+
+
+def test_file_names_its_rebuilds_until_there_are_too_many(lake: Lake) -> None:
+    """S3 allows 2 KB of metadata, and the name of an execution has up to 80 characters of Unicode.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
+    """
+    key, version = object_keys.parquet(BATCH), None
+    names = [f"{number:02}{'日' * 78}" for number in range(40)]
+    assert write_file(lake.bucket, BATCH, b"first", "f" * 64, None)
+    for number, name in enumerate(names):
+        version = lake.bucket.version(key)
+        batch = BATCH.model_copy(update={"rebuilt_by": name})
+        assert write_file(lake.bucket, batch, name.encode(), f"{number:064}", version)
+    # A retry keeps the names.
+    retry = BATCH.model_copy(update={"retried_by": "retry-1"})
+    assert write_file(lake.bucket, retry, b"retry", "e" * 64, lake.bucket.version(key))
+    version = lake.bucket.version(key)
+    assert version is not None
+    assert [is_rebuilt_by(version, name) for name in names] == [False] * 20 + [True] * 20
+    assert is_made_from(version, "f" * 64)
+    assert sum(len(name) + len(value) for name, value in version.metadata.items()) < 2048

@@ -226,7 +226,13 @@ def test_lake_keeps_the_feeds_of_a_run_and_not_those_of_a_plan(
 ) -> None:
     monkeypatch.setattr("local.local_lake.Engine", StackOnly)
     deployed: list[dict[str, str]] = []
-    monkeypatch.setattr("local.local_lake.deploy", lambda engine, template, given, without, **_: deployed.append(given))
+
+    def deploy(engine: Any, template: Any, given: dict[str, str], **_: Any) -> dict[str, str]:
+        deployed.append(given)
+        return {"BucketName": "b"}
+
+    monkeypatch.setattr("local.local_lake.deploy", deploy)
+    monkeypatch.setattr("local.local_lake.mirror_objects", lambda *_: None)
     with LocalLake(lake) as opened:
         opened.client("cloudformation")
         assert opened.prepare(feeds, remember=False) == feeds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,16 +41,24 @@ def shown(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     open_batches: int = 0,
+    rebuilds: Sequence[dict[str, Any]] = (),
 ) -> list[str]:
     """The lines of the command, without those above and below the table."""
     (tmp_path / "state").mkdir()
     monkeypatch.setattr(LocalLake, "options", "--lake L")
     monkeypatch.setattr(LocalLake, "client", lambda lake, service: None)
-    keys = [{"Key": f"open/x-0a1b/{number}.json"} for number in range(open_batches)]
+    keys: list[dict[str, Any]] = [{"Key": f"open/x-0a1b/{number}.json"} for number in range(open_batches)]
+    reports = {f"reports/_rebuilds/{report['rebuild_id']}.json": report for report in rebuilds}
+    # The newest one is the first one here, and not in the order of the keys.
+    keys += [{"Key": key, "LastModified": -number} for number, key in enumerate(reports)]
     # With six open batches, another run closes the first one meanwhile.
     marker = None if open_batches == 6 else b'{"items": [{"feed": "x:a"}]}'
-    monkeypatch.setattr(LocalLake, "read", lambda lake, key: marker)
-    monkeypatch.setattr(LocalLake, "objects", lambda lake, prefix: keys)
+    monkeypatch.setattr(
+        LocalLake, "read", lambda lake, key: json.dumps(reports[key]).encode() if key in reports else marker
+    )
+    monkeypatch.setattr(
+        LocalLake, "objects", lambda lake, prefix: (entry for entry in keys if entry["Key"].startswith(prefix))
+    )
     monkeypatch.setattr("local.commands.status.list_runs", lambda lake, most: runs)
     monkeypatch.setattr("local.commands.status.failure_message", lambda client, arn: "execution input: dt: no day")
     assert main(["status", "--lake", str(tmp_path)]) == 0
@@ -156,3 +165,42 @@ def test_status_shows_the_open_gaps_of_all_runs(
     objects["reports/_feeds/x-1.coverage.json"] = objects["reports/_feeds/rss-2.coverage.json"] = {"gaps": []}
     status.main(Namespace(runs=10), Output())
     assert "gap" not in capsys.readouterr().out
+
+
+def rebuilt(name: str, outcome: str, **fields: Any) -> dict[str, Any]:
+    """The report of a rebuild, as far as the command reads it."""
+    counts = {"ok": 20, "duplicate": 3, "rejected": 1, "unreadable": 0, "kept": 0, "changed": 0}
+    usual = {"rebuild_id": name, "outcome": outcome, "files": 2, "counts": counts, "open": []}
+    return usual | {"rebuild": {"dry_run": False}} | fields
+
+
+DRY = rebuilt("rebuild-9", "ok", rebuild={"dry_run": True})
+AS_BEFORE = {"ok": 5, "duplicate": 0, "rejected": 0, "unreadable": 2, "kept": 1, "changed": 0}
+AGAIN = "start it again with the same options: ./imagelake rebuild --lake L ..."
+
+
+@pytest.mark.parametrize(
+    ("rebuilds", "line"),
+    [
+        ([], "Open batches: none"),
+        ([DRY], "Open batches: none"),
+        ([rebuilt("rebuild-1", "ok")], "Last rebuild: rebuild-1: ok, 24 new rows in 2 files"),
+        (
+            [DRY, rebuilt("b", "ok", counts=AS_BEFORE), rebuilt("c", "failed")],
+            "Last rebuild: b: ok, 5 new rows in 2 files, 3 rows are as before",
+        ),
+        ([rebuilt("a", "failed", open=[{}])], f"Last rebuild: a: failed, 1 file is as before; {AGAIN}"),
+        (
+            [rebuilt("a", "failed", open=[{}, {}]), rebuilt("b", "ok")],
+            f"Last rebuild: a: failed, 2 files are as before; {AGAIN}",
+        ),
+    ],
+)
+def test_last_rebuild_is_one_line(
+    rebuilds: list[dict[str, Any]],
+    line: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert shown([GOOD], tmp_path, monkeypatch, capsys, rebuilds=rebuilds)[-1] == line

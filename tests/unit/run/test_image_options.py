@@ -69,3 +69,17 @@ def test_option_of_a_feed_replaces_that_of_the_run_unless_it_is_null(run: dict[s
 def test_false_of_a_feed_is_no_null(value: bool) -> None:
     changes = ImageOptionChanges(resize_only_if_bigger=value)
     assert ImageOptions(resize_only_if_bigger=not value).changed_by(changes).resize_only_if_bigger is value
+
+
+@given(SOME, st.sampled_from(["uint8", "float32", None]))
+def test_tensor_can_be_taken_away(some: dict[str, Any], tensor: Any) -> None:
+    """A feed of a run with tensors, or a rebuild of rows with tensors."""
+    options = ImageOptions(**some | {"tensor": tensor})
+    assert options.changed_by(ImageOptionChanges(tensor="none")) == ImageOptions(**some | {"tensor": None})
+    assert options.changed_by(ImageOptionChanges()) == options
+
+
+@pytest.mark.parametrize("model", [ImageOptions, Options])
+def test_only_a_change_has_the_word_for_no_tensor(model: Any) -> None:
+    with pytest.raises(ValueError, match="tensor"):
+        model(tensor="none")

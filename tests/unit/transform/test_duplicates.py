@@ -8,6 +8,7 @@ import pytest
 
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.open_batches import open_batches
+from imagelake.lake.originals import with_image
 from imagelake.lake.parts import StagedRow
 from imagelake.lake.rows import Status
 from imagelake.run.image_option_models import ImageOptions
@@ -182,3 +183,53 @@ def test_owner_whose_row_has_other_bytes_now_loses_the_image(lake: Lake) -> None
     lake.media_index.own({"same": item("earlier").media_id})
     assert statuses(mark_duplicates([row(lake, "a")], lake.media_index, lake.bucket)) == [("ok", None)]
     assert owner(lake) == A
+
+
+# ---- A rebuild accepts the owner at the same time --------------------------------------------------------------------
+
+
+def map_while_owners_are_checked(monkeypatch: pytest.MonkeyPatch, lake: Lake, *raw: str) -> None:
+    """Give rejected owners their images after it was seen that they have none, and before the images are taken over."""
+
+    def seen(*given: Any) -> set[str]:
+        valid = with_image(*given)
+        monkeypatch.setattr("transform.duplicates.with_image", with_image)
+        for sha256 in raw:
+            media_id = owner(lake, sha256)
+            entry = {"media_id": media_id, "batch_id": "earlier", "status": "ok", "raw_sha256": sha256}
+            lake.media_index.complete([entry])
+        return valid
+
+    monkeypatch.setattr("transform.duplicates.with_image", seen)
+
+
+def test_owner_that_is_accepted_meanwhile_keeps_the_image(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    earlier = closed(lake, "earlier", Status.REJECTED)
+    map_while_owners_are_checked(monkeypatch, lake, "same")
+    rows = mark_duplicates([row(lake, "a"), row(lake, "b")], lake.media_index, lake.bucket)
+    assert statuses(rows) == [("duplicate", earlier), ("duplicate", earlier)]
+    assert owner(lake) == earlier
+
+
+def test_only_the_accepted_one_of_two_owners_keeps_its_image(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    accepted, rejected = closed(lake, "one", Status.REJECTED, "1"), closed(lake, "two", Status.REJECTED, "2")
+    map_while_owners_are_checked(monkeypatch, lake, "1")
+    rows = mark_duplicates([row(lake, "a", "2"), row(lake, "b", "1")], lake.media_index, lake.bucket)
+    assert statuses(rows) == [("ok", None), ("duplicate", accepted)]
+    assert rejected not in (owner(lake, "1"), owner(lake, "2"))
+
+
+def test_owner_that_takes_its_image_back_itself_is_the_owner(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rebuild of the other file sees that it is no longer the owner, and is tried again before this one ends."""
+    earlier, own, calls = closed(lake, "earlier", Status.REJECTED), lake.media_index.own, []
+
+    def owned(media_ids: Any, instead_of: Any = None) -> dict[str, str]:
+        calls.append(media_ids)
+        if len(calls) == 3:
+            assert own({"same": earlier}, instead_of={"same": A}) == {"same": earlier}
+        return own(media_ids, instead_of)
+
+    map_while_owners_are_checked(monkeypatch, lake, "same")
+    monkeypatch.setattr(lake.media_index, "own", owned)
+    assert statuses(mark_duplicates([row(lake, "a")], lake.media_index, lake.bucket)) == [("duplicate", earlier)]
+    assert owner(lake) == earlier
