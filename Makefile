@@ -24,8 +24,8 @@ demo: .venv/local  ## run the whole pipeline on this machine; ARGS="--feed blues
 test: .venv/dev  ## run the unit, workflow and stack tests
 	@$(PYTEST) -m "$(HERE) and not full" $(ARGS)
 
-test-fast: .venv/dev  ## run the unit and static tests that start no engine: the loop while you edit
-	@$(PYTEST) -m "$(HERE) and not full" --ignore tests/unit/local tests/unit tests/static $(ARGS)
+test-fast: .venv/dev  ## run the quick unit and static tests: the loop while you edit
+	@$(PYTEST) -m "$(HERE) and not full and not slow" --ignore tests/unit/local tests/unit tests/static $(ARGS)
 
 test-most: .venv/dev  ## run all tests but the sets that take an hour: what .ci/run runs
 	@$(PYTEST) -m "$(HERE) and not exhaustive" $(ARGS)

@@ -19,6 +19,7 @@ from tests.reliability.pipeline import execute
 from tests.reliability.rebuild import execute_rebuild
 from tests.reliability.world import DAY, FEEDS, NEXT_DAY, World
 from tests.support.fake_lake import Lake
+from tests.support.sample import full
 
 
 @pytest.fixture
@@ -77,9 +78,9 @@ FEATURES = {
         ({"image_size": 48}, {"image", "width", "height", "image_options"}),
         ({"encode_quality": 40}, {"image", "image_options"}),
         ({"tensor": "uint8"}, {"tensor", "image_options"}),
-        ({"tensor": "float32"}, {"tensor", "image_options"}),
+        full({"tensor": "float32"}, {"tensor", "image_options"}),
         ({"min_image_size": 20}, {"image_options"}),
-        ({"resize_mode": "border"}, {"image", "width", "height", "image_options"}),
+        full({"resize_mode": "border"}, {"image", "width", "height", "image_options"}),
     ],
     # The order of a set differs between processes, and they have to name a test alike.
     ids=lambda given: str(given if isinstance(given, dict) else sorted(given)),

@@ -169,6 +169,7 @@ def test_example_network_is_three_files() -> None:
     assert [*blocks()] == [f"functions/imagelake/sources/{name}.py", f"tests/unit/sources/test_{name}.py", REGISTRY]
 
 
+@pytest.mark.slow
 def test_example_network_passes_its_tests_and_the_linter(project: Path) -> None:
     written = [path for path in blocks() if path != REGISTRY]
     (test,) = [path for path in written if path.startswith("tests/")]

@@ -38,7 +38,7 @@ def _patches_of_botocore() -> Iterator[Any]:
     sign: Callable[..., None] = RequestSigner.sign
 
     def sign_urls_only(self: Any, operation_name: str, request: Any, *options: Any, **more: Any) -> None:
-        # moto looks for a signature and does not check it. A real one would say that a body has its checksum at its end.
+        # moto looks for a signature and does not check it. A real one would say that a checksum follows the body.
         if options or more or ".amazonaws.com/" not in request.url:
             sign(self, operation_name, request, *options, **more)
             return
@@ -108,8 +108,8 @@ def _patches_of_moto() -> Iterator[Any]:
 
 
 def _handle(handler: Callable[..., Any], request: Any) -> Any:
-    from moto.core.exceptions import HTTPException
     from moto.core.request import normalize_request
+    from werkzeug.exceptions import HTTPException
 
     normalized = normalize_request(request)
     try:
@@ -123,8 +123,8 @@ def _handlers(host: str) -> list[tuple[re.Pattern[str], Callable[..., Any]]]:
     """The URLs of the service that has this host; moto would try the patterns of all its services at every call."""
     from moto import backend_index
     from moto.backends import get_backend
-    from moto.core import DEFAULT_ACCOUNT_ID
     from moto.core.base_backend import BackendDict
+    from moto.core.models import DEFAULT_ACCOUNT_ID
 
     for service, pattern in backend_index.backend_url_patterns:
         if pattern.match(f"https://{host}/"):

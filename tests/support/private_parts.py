@@ -1,7 +1,7 @@
 """Private parts of other packages on which these tests rely, and why: an upgrade of a package may break them.
 
-``fast_moto.py`` has those that make AWS in memory fast. ``imagelake/imaging/webp.py`` has the one of Pillow on which the code relies, ``local/engine_process.py`` and
-``local/worker_server.py`` have those of MiniStack.
+``fast_moto.py`` has those that make AWS in memory fast. ``imagelake/imaging/webp.py`` has the one of Pillow on which
+the code relies, ``local/engine_process.py`` and ``local/worker_server.py`` have those of MiniStack.
 """
 
 from __future__ import annotations

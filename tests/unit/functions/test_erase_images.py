@@ -116,6 +116,7 @@ class TestPerson:
         assert erase(lake, check(sha256=[SHA256]))["left"] == 0
         assert list(lake.mapping()) == [media_id("bob")]
 
+    @pytest.mark.slow
     def test_many_items(self, lake: Lake) -> None:
         rows = [shown(f"p{number}", sha256=f"{number:064x}") for number in range(12)]
         log_hashes(lake, close(lake, *rows), *(f"p{number}" for number in range(12)))
@@ -376,6 +377,7 @@ def end_after_a_kill(monkeypatch: pytest.MonkeyPatch, step: str, number: int, af
     return end_state(lake), has_died
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_at_some_calls(lake: Lake, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     calls = [(2, False), (7, True)]
@@ -495,6 +497,7 @@ def test_killed_after_a_change_it_still_has_the_note(
     assert place in {lake.bucket.get_json(key)["place"] for key in keys}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_deleted", [True, False])
 @pytest.mark.parametrize(
     "key",
@@ -534,6 +537,7 @@ def test_older_versions_of_what_cannot_name_the_person_stay(lake: Lake, key: str
     assert len(lake.bucket.all_versions(key)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["work/failed-batches/run/b.json", "work/results/run/feed/m/SUCCEEDED_0.json"])
 @pytest.mark.parametrize("id_of_post", ["one", 'o"n\\e', "ö/1"])
 def test_messages_that_name_an_item(lake: Lake, key: str, id_of_post: str) -> None:
@@ -548,6 +552,7 @@ def test_messages_that_name_an_item(lake: Lake, key: str, id_of_post: str) -> No
     assert lake.bucket.exists(others)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("erase_what", [{"posts": [name(ALICE, post_id="one")]}, {"media_ids": [item("one").media_id]}])
 @pytest.mark.parametrize("has_copy", [True, False])
 def test_same_request_releases_the_image_of_an_erasure_that_was_given_up(

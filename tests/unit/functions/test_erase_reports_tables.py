@@ -22,6 +22,7 @@ from tests.support.factories import ENTRY, RUN, Context, event, failed, up_to_da
 from tests.support.fake_lake import Lake
 from tests.support.glances import glance_of
 from tests.support.page_tags import Tags
+from tests.support.sample import full
 
 BOBS = FeedEntry(feed_id="bluesky-0123456789abcdef", name="bluesky:bob.example", config="bluesky:bob.example")
 COVERAGE = object_keys.coverage_rows(RUN)
@@ -106,8 +107,9 @@ def test_lake_without_a_report(lake: Lake) -> None:
     assert erase() == {"changed": 0, "erased": 0}
 
 
+@pytest.mark.parametrize("stride", [3, full(1)])
 @pytest.mark.parametrize("after", [False, True])
-def test_killed_at_any_call(lake: Lake, monkeypatch: pytest.MonkeyPatch, after: bool) -> None:
+def test_killed_at_any_call(lake: Lake, monkeypatch: pytest.MonkeyPatch, after: bool, stride: int) -> None:
     """The page does not need the names that its figures have lost."""
     request_erasure(lake, media_ids=["media-1"])
     lake.suppress(("feed", "feed-1"))
@@ -117,7 +119,7 @@ def test_killed_at_any_call(lake: Lake, monkeypatch: pytest.MonkeyPatch, after: 
     with killed_at(monkeypatch, 10_000, after=after) as made:
         erase()
     calls, expected = len(made), versions("reports/")
-    for number in range(calls):
+    for number in range(0, calls, stride):
         restore(state)
         with pytest.raises(Killed), killed_at(monkeypatch, number, after=after):
             erase()

@@ -31,6 +31,7 @@ from tests.support.row_erasures import (
     traces,
     without_columns,
 )
+from tests.support.sample import full
 
 GONE, COPY, NEAR = (item(name).media_id for name in ("gone", "copy", "near"))
 
@@ -59,6 +60,7 @@ def details(file: pq.ParquetFile) -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 def test_erased_rows_are_tombstones_and_everything_else_stays(lake: Lake) -> None:
     rows = [result(item(f"p{number}"), [*Status][number % 4], tags=["a", f"{number}"]) for number in range(1001)]
     for number in (0, 499, 500, 1000):
@@ -74,7 +76,8 @@ def test_erased_rows_are_tombstones_and_everything_else_stays(lake: Lake) -> Non
     assert b"bob" not in lake.bucket.get(object_keys.parquet(planned.batch))
 
 
-@pytest.mark.parametrize("rows", [1, 501, 1001])
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [1, 501, full(1001)])
 def test_file_without_changes_would_be_the_same_byte_for_byte(lake: Lake, rows: int) -> None:
     """So the encoder adds nothing of its own, and whatever differs in a file is what was erased."""
     planned = close(lake, *(of_bob(f"p{number}", tags=[str(number)]) for number in range(rows)))

@@ -194,6 +194,7 @@ def run_feed(feed: Feed, meter: Meter, lake: Lake, per_day: str, per_month: str 
         return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deadly", [0.0, 0.2])
 def test_four_feeds_in_parallel_with_kills_stay_within_the_budget(lake: Lake, deadly: float) -> None:
     meter = Meter(7, deadly)
@@ -207,6 +208,7 @@ def test_four_feeds_in_parallel_with_kills_stay_within_the_budget(lake: Lake, de
     assert any(end is not None and end.stopped_by is Stop.BUDGET for end in ends)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 10_000),

@@ -34,6 +34,7 @@ def test_every_network_with_an_overlap_has_a_listing_and_bills_no_posts() -> Non
     assert [name for name in networks if SOURCES[name].manifest.post_usd is not None] == []
 
 
+@pytest.mark.slow
 @every_listing
 @FEW
 @given(data=st.data())
@@ -144,6 +145,7 @@ def test_posts_beyond_the_limit_are_read_by_the_next_runs(feed: str, limit: int,
     assert max(map(len, read)) < 2 * limit
 
 
+@pytest.mark.slow
 @FEW
 @given(limit=st.integers(1, 12), new=st.integers(1, 60), earlier=st.integers(1, 5))
 def test_second_with_more_files_than_the_limit_is_read_to_its_end(limit: int, new: int, earlier: int) -> None:
@@ -181,6 +183,7 @@ def test_overlap_ends_where_it_says() -> None:
     assert runs.run() == names(18_015), "195 posts behind the bookmark"
 
 
+@pytest.mark.slow
 @every_listing
 def test_reading_an_overlap_costs_few_requests(feed: str) -> None:
     runs = reading(feed, *range(10_000, 30_000, 10))

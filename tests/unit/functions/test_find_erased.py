@@ -100,6 +100,7 @@ class TestWaiting:
         call("suppress", erasure=erasure, what="found")
         assert call("find_erased", erasure=erasure)["must_wait"] is True
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "erase", [{"authors": [name(ALICE)]}, {"sha256": [SHA256]}, {"media_ids": [media_id("one")]}]
     )
@@ -207,6 +208,7 @@ class TestChanges:
         open_batch(lake, shown("two", sha256=OTHER))
         assert find(suppressed(**erase))["counts"]["items"] == 0
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("has_other_copy", [True, False])
     def test_duplicate_that_another_erasure_has_erased_since_the_last_search_takes_no_place(
         self, lake: Lake, has_other_copy: bool
@@ -227,6 +229,7 @@ class TestChanges:
             assert media_id("a") not in [one.original for one in found.relinks.values()]
             assert found.raw_images == (set() if has_other_copy else {object_keys.raw_image(SHA256)})
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("length", [129, 200, 500])
     def test_id_that_is_the_digest_of_another_one_names_nobody_else(self, lake: Lake, length: int) -> None:
         """The index has digests of long ids, and any text can be the id of an author or of a post."""
@@ -276,6 +279,7 @@ class TestSameBytes:
         assert (sorted(found.items), found.raw_images) == ([media_id(named)], set())
         assert found.rejected == ({SHA256: media_id("b")} if named == "a" else {})
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("is_staged", [True, False])
     @pytest.mark.parametrize("erase", [{"authors": [name(ALICE)]}, {"sha256": [SHA256]}])
     def test_open_batch_with_the_image(self, lake: Lake, erase: dict[str, Any], is_staged: bool) -> None:

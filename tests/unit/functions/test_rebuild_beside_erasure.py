@@ -96,6 +96,7 @@ def in_the_order(*steps: str) -> Callable[[Lake, PlannedBatch], None]:
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "steps", [("erase", "images"), ("images", "erase", "images"), ("images", "erase", "write")], ids="-".join
 )

@@ -49,6 +49,7 @@ def rebuild(batch: Batch, context: Context | None = None) -> dict[str, int]:
     return counts
 
 
+@pytest.mark.slow
 def test_rows_are_made_from_raw_images_alone(lake: Lake, website: WebServer, closed: PlannedBatch) -> None:
     asked, mapping = len(website.asked), lake.mapping()
     batch = unpacked(closed, encode_quality=40)

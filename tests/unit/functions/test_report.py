@@ -260,6 +260,7 @@ def test_page_names_every_feed_and_what_is_wrong(lake: Lake) -> None:
     assert re.search(r"Imagelake run for 2026-04-01\s*daily-2026-04-01\s+partial", text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("permalink", "linked"),
     [
@@ -297,6 +298,7 @@ def test_page_lists_failed_and_rejected_images_with_post_and_reason(lake: Lake) 
     assert "not shown" not in rest
 
 
+@pytest.mark.slow
 def test_page_lists_the_problems_of_many_images_in_part_and_says_where_the_others_are(lake: Lake) -> None:
     statuses = (Status.FAILED,)
     many = closed(lake, *(item(f"m{n}") for n in range(230)), statuses=statuses * 230)

@@ -23,6 +23,7 @@ from report.timeline import Timeline
 from tests.support.factories import ENTRY, OTHER_ENTRY, RUN, Context, event, failed, item, up_to_date
 from tests.support.fake_lake import Lake
 from tests.support.feed_results import closed, done
+from tests.support.sample import full
 from tests.support.sent_metrics import sent_metrics
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -228,6 +229,7 @@ def test_reports_of_one_feed_at_once_lose_no_posts(lake: Lake, monkeypatch: pyte
     assert timeline.days == {"2026-04-02": 5 + 7 * others}
 
 
+@pytest.mark.slow
 def test_one_silence_is_noticed_once_until_a_new_post_comes(lake: Lake) -> None:
     """10 posts are usual on Mondays, Wednesdays and Fridays, 2 on other days; 2026-04-01 is a Wednesday."""
     noticed = []
@@ -283,7 +285,8 @@ def test_metric_is_not_sent_without_a_gap_that_can_be_lost(lake: Lake, capsys: p
     assert "HoursUntilLost" not in sent_metrics(capsys)
 
 
-@pytest.mark.parametrize(("usual", "silent"), [(6, True), (5, False), (31, True), (0, False)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("usual", "silent"), [(6, True), (5, False), full(31, True), full(0, False)])
 def test_silence_is_a_day_without_posts_where_more_than_five_are_usual(lake: Lake, usual: int, silent: bool) -> None:
     """The usual number is that of the same weekday."""
     report(run_of(1), read_until(1))

@@ -251,6 +251,7 @@ def test_error_when_time_runs_out(lake: Lake, website: WebServer) -> None:
     assert sum(transform(planned).values()) == 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["fast", "quality"])
 @pytest.mark.parametrize("tensor", ["uint8", "float32"])
 def test_tensor_and_preset_are_those_of_the_plan(lake: Lake, website: WebServer, tensor: Any, preset: Any) -> None:
@@ -269,6 +270,7 @@ def test_tensor_and_preset_are_those_of_the_plan(lake: Lake, website: WebServer,
     assert table[2]["tensor"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "sizes"),
     [
@@ -367,6 +369,7 @@ PART_DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", PART_DAMAGES)
 def test_damaged_part_is_made_again_without_a_download(lake: Lake, website: WebServer, damage: str) -> None:
     planned = three_images(lake, website)
@@ -428,6 +431,7 @@ def rows_key(lake: Lake, planned: PlannedBatch) -> str:
     return str(Staging(lake.bucket, planned.batch).rows()[0]["raw_key"])
 
 
+@pytest.mark.slow
 def test_downloads_stop_when_rows_cannot_be_decided(
     lake: Lake, website: WebServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -442,6 +446,7 @@ def test_downloads_stop_when_rows_cannot_be_decided(
     assert len(website.asked) < 200
 
 
+@pytest.mark.slow
 def test_image_that_is_lost_does_not_stop_the_others(lake: Lake, website: WebServer) -> None:
     """A worker died before it stored one raw image, and each URL gives its image once."""
     gone = Answer(b"expired", 410)
@@ -493,6 +498,7 @@ def try_until_done(lake: Lake, planned: PlannedBatch) -> dict[str, int]:
     pytest.fail("the raw images never came")
 
 
+@pytest.mark.slow
 def test_two_workers_that_get_different_images_stage_the_same_rows(lake: Lake, website: WebServer) -> None:
     names = [f"p{number}" for number in range(60)]
     items = [item(name, website.put(f"/{name}", jpeg("red"), jpeg("blue"), jpeg("teal"))) for name in names]

@@ -301,6 +301,7 @@ def retried(lake: Lake, planned: PlannedBatch, run_id: str, one: Item, **changes
     return planned.model_copy(update={"batch": batch, "items": [one]})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1000, 6_000_000], ids=["small", "above 5 MB"])
 def test_second_of_two_retries_is_refused_and_reads_the_file_again(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, size: int

@@ -69,6 +69,7 @@ def test_receipt_counts_and_names_nobody(noted: Lake) -> None:
         assert "ticket 17" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [place for place in Place if place != Place.DATASET_FILES])
 def test_receipt_confirms_no_guess_about_the_content_of_an_object(noted: Lake, place: Place) -> None:
     """Whoever guesses an account can make the definition of its feed."""

@@ -98,6 +98,7 @@ def test_every_format_comes_out_as_it_went_in(kind: str, options: dict[str, Any]
     assert psnr(decoded(result.image), np.asarray(image)) > (24 if kind == "GIF" else 33)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "progressive"),
     pairs([(1080, 1350), (1080, 1080), (2050, 1370), (1023, 700), (4095, 600), (513, 512)], [False, True]),

@@ -51,6 +51,7 @@ def test_pillow_does_not_decode_plain_files(kind: str, monkeypatch: pytest.Monke
     assert imaging.process(data).content_type == f"image/{kind.lower()}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "library"), LIBRARIES.items())
 def test_the_result_is_the_same_without_the_library(
     kind: str, library: tuple[ModuleType, str], monkeypatch: pytest.MonkeyPatch

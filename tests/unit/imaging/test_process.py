@@ -71,6 +71,7 @@ def test_result_has_the_columns_of_the_row_contract() -> None:
     assert names >= set(columns[columns.index("content_type") :])
 
 
+@pytest.mark.slow
 def test_result_is_the_same_when_asked_again_from_many_threads() -> None:
     images = [encoded(photo(700, 500, seed), kind) for seed, kind in enumerate(KINDS)] * 3
     once = [process(data) for data in images]
@@ -233,6 +234,7 @@ def test_a_file_cut_near_its_beginning_is_refused(kind: str) -> None:
         assert rejected(data[:length]) in ErrorCode
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [50, full(250)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_flipped_bits_give_an_image_or_a_refusal(kind: str, number: int) -> None:
@@ -294,6 +296,7 @@ def test_arbitrary_bytes_are_refused(magic: bytes, rest: bytes) -> None:
     assert rejected(magic + rest, Options(max_pixels=1_000_000)) in ErrorCode
 
 
+@pytest.mark.slow
 @given(st.sampled_from(KINDS), st.integers(0, 600), st.binary(min_size=1, max_size=12))
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
 def test_arbitrary_bytes_inside_an_image_give_an_image_or_a_refusal(kind: str, at: int, patch: bytes) -> None:

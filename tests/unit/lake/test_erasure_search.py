@@ -187,6 +187,7 @@ def test_damaged_plan_of_a_closed_batch_is_passed_over(lake: Lake) -> None:
 OF_BOB = [{"authors": [name(BOB)]}, {"posts": [name(BOB, post_id="two")]}, {"media_ids": media_ids("two")}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("selection", OF_BOB)
 def test_all_batches_that_planned_an_item_are_found_at_once(lake: Lake, selection: dict[str, Any]) -> None:
     """A post that several feeds list is in the plans of all of them, and one of them claims it."""
@@ -200,6 +201,7 @@ def test_all_batches_that_planned_an_item_are_found_at_once(lake: Lake, selectio
     assert {one.key for one in found.changes if one.erase} == {object_keys.parquet(closed.batch), *keys}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("selection", [*OF_BOB, {"sha256": [SHA256]}])
 @pytest.mark.parametrize("is_expired", [True, False])
 def test_older_versions_of_plans_and_markers_are_found(lake: Lake, selection: dict[str, Any], is_expired: bool) -> None:

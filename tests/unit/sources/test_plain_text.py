@@ -260,6 +260,7 @@ UNITS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [50_000, full(1_000_000)])
 @pytest.mark.parametrize("unit", UNITS)
 def test_text_of_a_megabyte_takes_linear_time(unit: str, size: int) -> None:

@@ -121,6 +121,7 @@ def test_parse_when_the_body_names_something_else_opens_nothing(body: bytes, mon
         assert [post.post_id for post in page(body).posts] == ["1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [20_000, full(100_000)])
 @pytest.mark.parametrize("unit", ["<style>", "<a ", "<p>", "<!--", "<![CDATA[", "<item>", "&amp;"])
 def test_parse_when_a_piece_repeats_without_end_comes_to_one(unit: str, number: int) -> None:

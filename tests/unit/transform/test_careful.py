@@ -83,6 +83,7 @@ def test_a_few_rows_are_decided_at_a_time(attempts: Attempts) -> None:
     assert [(number, len(part)) for number, part in made] == [*[(0, 5)] * 5, (1, 5), (1, 2)]
 
 
+@pytest.mark.slow
 def test_images_that_break_their_decoder_are_rejected(attempts: Attempts) -> None:
     made = rows(make(planned(9), attempts, lambda one: breaking(IMAGE, "SIGSEGV") if one.post_id == "p004" else IMAGE))
     assert [row["status"] for row in made] == [*["ok"] * 4, "rejected", *["ok"] * 4]
@@ -111,6 +112,7 @@ def test_workers_that_decode_the_same_image_at_once_do_not_blame_it(lake: Lake) 
     assert row["status"] == "ok"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("endless", [2, full(3)])
 def test_many_endless_images_cost_their_time_once(attempts: Attempts, endless: int) -> None:
     """Real images take at most 1 s of CPU time; each endless one took 40 s, twice 20."""

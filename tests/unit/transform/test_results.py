@@ -204,6 +204,7 @@ def test_error_of_a_download_stops_the_others(monkeypatch: pytest.MonkeyPatch) -
     assert slow.asked <= {1, 2}
 
 
+@pytest.mark.slow
 def test_number_of_a_part_stays_when_items_before_are_erased() -> None:
     batch = planned(2 * ITEMS_PER_PART)
     kept = batch.without({batch.items[number].media_id for number in (0, 3)})
