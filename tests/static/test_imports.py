@@ -84,6 +84,7 @@ def test_adapters_are_imported_without_aws() -> None:
     subprocess.run([sys.executable, "-c", script], env=environment, check=True)
 
 
+@pytest.mark.slow
 def test_steps_start_without_arrow() -> None:
     apps = [f"{step}.app" for step in sorted(STEPS - {"write_parquet", "erase_rows", "unpack"})]
     script = (

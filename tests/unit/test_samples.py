@@ -160,6 +160,7 @@ def test_image_has_the_expected_outcome_when_it_is_processed(image: dict[str, An
         process(data)
 
 
+@pytest.mark.slow
 def test_outcome_table_adds_up_when_the_feed_is_counted() -> None:
     rejected = [post for post in POSTS if post.keys() & {"without", "repost"}]
     posts = [post for post in POSTS if post not in rejected]

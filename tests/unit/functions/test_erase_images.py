@@ -190,6 +190,7 @@ class TestHashLog:
         warm.save_old_entries("2026-06-30")
         assert not HashLogSnapshot(lake.bucket).read(lake.image_hashes.generation())[0].hashes[0].any()
 
+    @pytest.mark.slow
     def test_snapshot_of_a_late_worker_is_found_by_the_verification(self, lake: Lake) -> None:
         log_hashes(lake, close(lake, shown("one")), "one")
         late = self.worker(lake)
@@ -244,6 +245,7 @@ class TestBesideOthers:
         assert media_id("two") in lake.mapping()
         assert find(mine)["left"] > 0
 
+    @pytest.mark.slow
     def test_two_erasures_at_once(self, lake: Lake) -> None:
         first = close(lake, shown("one"), shown("two", BOB, OTHER), shown("three", CAROL, "ef" * 32))
         (*_, kept) = log_hashes(lake, first, "one", "two", "three")
@@ -256,6 +258,7 @@ class TestBesideOthers:
         assert list(lake.mapping()) == [media_id("three")]
         assert logged(lake) == {"1/0": [0] * 14, "1/1": [0] * 14, media_id("three"): kept}
 
+    @pytest.mark.slow
     def test_same_erasure_started_twice(self, lake: Lake) -> None:
         log_hashes(lake, close(lake, shown("one"), copy_of("one", "two", BOB)), "one")
         erasures = [check(one, authors=[name(ALICE)]) for one in ("first", "second")]
@@ -276,6 +279,7 @@ class TestBesideOthers:
         call("erase_images", erasure=first)
         assert list(lake.mapping()) == [media_id("late")]
 
+    @pytest.mark.slow
     def test_index_that_is_late_leaves_work_for_the_next_round(
         self, lake: Lake, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -470,6 +474,7 @@ class TestBookmarks:
         assert self.ids() == {"bluesky-1": f"at://{BOB}/app.bsky.feed.post/9"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("operation", "place"), [("UpdateItem", "hash_log"), ("DeleteItem", "media_index")])
 def test_killed_after_a_change_it_still_has_the_note(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, operation: str, place: str

@@ -46,6 +46,7 @@ from tests.support.page_erasures import (
 # ---- Raw pages -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_example_event(lake: Lake) -> None:
     request_erasure(lake, authors=[name("bluesky", BOB)])
     assert handler(event("erase_pages"), cast(Any, Context())) == {"changed": 0, "erased": 0}
@@ -491,6 +492,7 @@ def test_killed_at_any_call(lake: Lake, monkeypatch: pytest.MonkeyPatch, after: 
     check_killed(lake, monkeypatch, after, step=1)
 
 
+@pytest.mark.slow
 def test_killed_at_some_calls(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     check_killed(lake, monkeypatch, after=True, step=9)
 

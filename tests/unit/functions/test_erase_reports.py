@@ -300,6 +300,7 @@ def test_killed_at_any_call(lake: Lake, monkeypatch: pytest.MonkeyPatch, after: 
     check_killed(lake, monkeypatch, after, step=1)
 
 
+@pytest.mark.slow
 def test_killed_at_some_calls(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     check_killed(lake, monkeypatch, after=True, step=9)
 

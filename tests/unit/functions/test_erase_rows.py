@@ -223,6 +223,7 @@ def test_near_duplicate_of_the_owner_stays_out_of_the_promoted_row(lake: Lake) -
     assert [row[name] for name in ("duplicate_of", "duplicate_distance", "duplicate_kind")] == [None, None, None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("original", [COPY, None])
 def test_near_duplicates_and_duplicates_get_another_original(lake: Lake, original: str | None) -> None:
     owner = of_bob("gone")

@@ -158,6 +158,7 @@ def test_claim_of_another_batch_stays(lake: Lake) -> None:
     assert lake.mapping() == {}
 
 
+@pytest.mark.slow
 def test_all_retries_of_a_batch(lake: Lake) -> None:
     keep_versions()
     names = ("gone", "one", "two")

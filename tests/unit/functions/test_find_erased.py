@@ -345,6 +345,7 @@ class TestTries:
         find(erasure)
         assert sorted(found_by(lake, erasure).items) == sorted([media_id("one"), media_id("two")])
 
+    @pytest.mark.slow
     def test_file_has_the_same_number_in_each_execution(self, lake: Lake) -> None:
         close(lake, shown("one"))
         erasure = suppressed(authors=[name(ALICE)])
@@ -357,6 +358,7 @@ class TestTries:
         assert before in lake.bucket.get_json(files)
         assert len(lake.bucket.get_json(files)) == 6
 
+    @pytest.mark.slow
     def test_erasure_that_never_ends_is_an_error_that_names_nobody(self, lake: Lake) -> None:
         close(lake, shown("one"))
         erasure = suppressed(authors=[name(ALICE)])
@@ -416,6 +418,7 @@ class TestLists:
         of_media = self.lists(lake, self.found(media_ids=["x/3_1"]))[0]
         assert of_media == ["stream 2026-04-07", "stream 2026-04-08", "stream 2026-04-09", "x 2026-04-01"]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "erase",
         [{"authors": [name(ALICE)]}, {"posts": [name(ALICE, post_id="one")]}, {"media_ids": [media_id("one")]}],

@@ -116,6 +116,7 @@ def test_rebuild_reads_the_file_again_if_an_erasure_comes_first(
     assert unpacked(closed)["status"] == "done"
 
 
+@pytest.mark.slow
 def test_erasure_after_a_rebuild_keeps_what_the_rebuild_has_noted(lake: Lake, closed: PlannedBatch) -> None:
     before, key = rows_of(lake, closed), object_keys.parquet(closed.batch)
     in_the_order("images", "write", "erase")(lake, closed)

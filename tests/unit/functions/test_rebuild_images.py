@@ -102,6 +102,7 @@ def test_row_without_its_raw_image_is_left_out(lake: Lake, closed: PlannedBatch)
     assert closed.items[1].media_id not in {row["media_id"] for row in Staging(lake.bucket, batch).rows()}
 
 
+@pytest.mark.slow
 def test_worker_that_died_makes_the_next_one_careful(lake: Lake, closed: PlannedBatch) -> None:
     batch = unpacked(closed)
     lake.bucket.put(object_keys.attempt(batch, 0), b"{}", "application/json")
@@ -169,6 +170,7 @@ def test_entry_that_an_erasure_has_deleted_stays_deleted(lake: Lake, closed: Pla
     assert gone not in lake.mapping()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "is_compared"), [(512, False), (48, True)])
 def test_near_duplicate_is_compared_again_only_if_its_hashes_changed(
     lake: Lake, website: WebServer, size: int, is_compared: bool, monkeypatch: pytest.MonkeyPatch

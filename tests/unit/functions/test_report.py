@@ -330,6 +330,7 @@ def test_page_marks_a_near_duplicate_and_links_to_its_original(lake: Lake) -> No
     assert tags.text.count("near duplicate: mirrored") == 2
 
 
+@pytest.mark.slow
 def test_page_says_how_many_images_it_does_not_show_and_where_they_are(lake: Lake) -> None:
     made = [closed(lake, *(item(f"{batch}-{n}") for n in range(5))) for batch in range(12)]
     report(done(lake, *made))
@@ -353,6 +354,7 @@ def test_contact_sheet_leaves_out_what_is_sensitive(lake: Lake) -> None:
     assert Tags(page(lake)).sources() == []
 
 
+@pytest.mark.slow
 def test_contact_sheet_is_shared_by_the_feeds(lake: Lake) -> None:
     many, few = (closed(lake, *(item(f"{name}{n}") for n in range(count))) for name, count in (("m", 60), ("f", 3)))
     report(done(lake, many), done(lake, few, feed=OTHER_ENTRY))

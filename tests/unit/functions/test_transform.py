@@ -319,6 +319,7 @@ def gradient(width: int, height: int) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 def test_later_tries_go_on_from_what_was_made(lake: Lake, website: WebServer) -> None:
     colors = ["red", "green", "blue", "white", "black", "teal", "navy", "olive"]
     items = [item(color, website.put(f"/{color}", jpeg(color))) for color in colors]
@@ -467,6 +468,7 @@ def test_image_that_is_lost_does_not_stop_the_others(lake: Lake, website: WebSer
     assert len(website.asked) == 62
 
 
+@pytest.mark.slow
 def test_results_that_are_decided_leave_the_memory(
     lake: Lake, website: WebServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ def sample(kind: str) -> bytes:
     return encoded(photo(64, 48), kind, **extra)
 
 
+@pytest.mark.slow
 def test_many_files_give_what_each_of_them_gives_alone() -> None:
     files = [*(sample(kind) for kind in KINDS), b"", sample("PNG")[:60], encoded(photo(1080, 1350), progressive=True)]
     options = Options(image_size=100, resize_mode="border", tensor="uint8")

@@ -114,6 +114,7 @@ def test_person_who_shows_the_image_of_another_one_loses_only_that_row(lake: Lak
     assert (found.successors, found.raw_images) == ({}, set())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("selection", [{"posts": [name(ALICE, post_id="one")]}, {"media_ids": media_ids("one")}])
 def test_oldest_duplicate_takes_the_place_of_a_post(lake: Lake, selection: dict[str, Any]) -> None:
     close(lake, shown("one"))

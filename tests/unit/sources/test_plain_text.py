@@ -276,6 +276,7 @@ def test_text_when_it_has_very_many_tags_is_read_in_parts(monkeypatch: pytest.Mo
     assert plain_text(f"<p hidden>{'<b>' * 999}one") == ""
 
 
+@pytest.mark.slow
 def test_text_of_other_networks_loads_no_parser() -> None:
     code = "import sys, fetch.app, validate.app; sys.exit('justhtml' in sys.modules)"
     folder = Path(__file__).parents[3] / "functions"

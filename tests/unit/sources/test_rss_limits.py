@@ -145,6 +145,7 @@ def test_text_with_a_flood_of_ampersands_is_refused() -> None:
         page(rss(item(f"<title>{'&' * 2_000_001}</title>")))
 
 
+@pytest.mark.slow
 def test_bytes_that_are_not_utf_8_take_little_time() -> None:
     started = time.thread_time()
     with pytest.raises(SourceChangedError):

@@ -57,6 +57,7 @@ def rows(parts: Parts) -> list[Row]:
     return [result.row for _, part in parts for result in part]
 
 
+@pytest.mark.slow
 def test_rows_are_those_of_the_fast_way(attempts: Attempts) -> None:
     bodies: list[bytes | DownloadError] = [
         jpeg("red", (900, 500)), encoded(photo(300, 200), "PNG"), encoded(photo(64, 64), "WEBP"), b"<html>",

@@ -108,6 +108,7 @@ def test_file_that_takes_too_much_cpu_time_is_rejected_at_once(
     assert code(decoder.decode(IMAGE)) == "ok"
 
 
+@pytest.mark.slow
 def test_file_that_broke_it_before_is_tried_once(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
     started = started_processes(monkeypatch)
     assert code(decoder.decode(breaking(IMAGE, "SIGSEGV"), failures=1)) == "decoder_failed"
