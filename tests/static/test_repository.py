@@ -43,6 +43,7 @@ def test_page_names_only_make_targets_that_exist(page: str) -> None:
     assert named <= TARGETS
 
 
+@pytest.mark.slow
 def test_contributing_lists_every_kind_of_test() -> None:
     listed = re.findall(r"^\| `tests/(\w+)` \|.*\|.*\| `make ([a-z-]+)` \|$", CONTRIBUTING, re.MULTILINE)
     folders = {file.relative_to(ROOT / "tests").parts[0] for file in (ROOT / "tests").glob("*/**/*.py")}

@@ -31,9 +31,9 @@ def fast_moto() -> Iterator[None]:
 
 def _patches_of_botocore() -> Iterator[Any]:
     import botocore.parsers
+    import botocore.utils
     from botocore.httpchecksum import AwsChunkedWrapper
     from botocore.signers import RequestSigner
-    from botocore.utils import parse_timestamp
 
     sign: Callable[..., None] = RequestSigner.sign
 
@@ -46,7 +46,7 @@ def _patches_of_botocore() -> Iterator[Any]:
         if isinstance(request.data, AwsChunkedWrapper):
             request.headers["X-Amz-Content-SHA256"] = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 
-    read_other: Callable[[Any], datetime] = lru_cache(maxsize=1000)(parse_timestamp)
+    read_other: Callable[[Any], datetime] = lru_cache(maxsize=1000)(botocore.utils.parse_timestamp)
 
     def read_moment(value: Any) -> datetime:
         # The general parser of dates takes a tenth of the time of a call.
@@ -55,7 +55,9 @@ def _patches_of_botocore() -> Iterator[Any]:
         return read_other(value)
 
     yield patch.object(RequestSigner, "sign", sign_urls_only)
+    # moto writes moments by the second one.
     yield patch.object(botocore.parsers, "DEFAULT_TIMESTAMP_PARSER", read_moment)
+    yield patch.object(botocore.utils, "parse_timestamp", read_moment)
 
 
 def _patches_of_moto() -> Iterator[Any]:

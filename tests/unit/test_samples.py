@@ -109,6 +109,7 @@ def test_case_is_the_same_when_it_is_made_without_an_encoder(name: str) -> None:
     assert CASES[name]() == (SAMPLES / "cases" / name).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["rotated-with-gps.jpg", "cut-out.png", "meadow.webp", "blinking.gif", "near-duplicate.jpg"]
 )

@@ -287,6 +287,7 @@ def open_gaps(history: History, lake: Lake, folder: Path) -> list[Gap]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", HISTORIES, ids=lambda made: made.__name__)
 def test_history(made: Callable[[], tuple[History, list[Gap]]], lake: Lake, tmp_path: Path) -> None:
     history, expected = made()

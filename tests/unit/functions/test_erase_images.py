@@ -81,6 +81,7 @@ def logged(lake: Lake) -> dict[str, list[int]]:
 
 
 class TestPerson:
+    @pytest.mark.slow
     def test_nothing_of_it_is_left(self, lake: Lake) -> None:
         lake.bucket.put(RAW, b"an older version", "image/jpeg")
         first = close(lake, shown("one"), shown("bob", BOB, OTHER))
@@ -92,6 +93,7 @@ class TestPerson:
         assert versions("raw/images/") == [OTHER_RAW]
         assert logged(lake) == {"1/0": [0] * 14, media_id("bob"): kept}
 
+    @pytest.mark.slow
     def test_claims_of_an_open_batch(self, lake: Lake) -> None:
         rows = [shown("one"), shown("bob", BOB, OTHER)]
         keep_rows(lake, planned_of(*rows, dt="2026-04-05"), *rows)
@@ -100,6 +102,7 @@ class TestPerson:
         assert list(lake.mapping()) == [media_id("bob")]
         assert versions("raw/images/") == [OTHER_RAW]
 
+    @pytest.mark.slow
     def test_item_that_was_erased_before_it_was_mapped(self, lake: Lake) -> None:
         close(lake, shown("one"))
         lake.media_index.complete(
@@ -108,6 +111,7 @@ class TestPerson:
         assert erase(lake, check(authors=[name(ALICE)]))["left"] == 0
         assert lake.mapping() == {}
 
+    @pytest.mark.slow
     def test_image_on_the_list_whose_author_is_not_keeps_its_entry(self, lake: Lake) -> None:
         """Map Keys wrote it with the status ``erased``, without bytes, so that no run downloads the image again."""
         close(lake, shown("one"))
@@ -126,6 +130,7 @@ class TestPerson:
 
 
 class TestPost:
+    @pytest.mark.slow
     def test_successor_has_image_and_hash(self, lake: Lake) -> None:
         first = close(lake, shown("one"), copy_of("one", "two", BOB), copy_of("one", "three", CAROL))
         (hashes,) = log_hashes(lake, first, "one")
@@ -136,6 +141,7 @@ class TestPost:
         assert lake.mapping()[media_id("two")]["duplicate_of"] == media_id("three")
         assert versions("raw/images/") == [RAW]
 
+    @pytest.mark.slow
     def test_raw_image_of_a_rejected_item_stays_for_another_one(self, lake: Lake) -> None:
         close(lake, shown("a", status=Status.REJECTED), shown("b", BOB, status=Status.REJECTED))
         assert erase(lake, check(media_ids=[media_id("a")]))["left"] == 0
@@ -143,6 +149,7 @@ class TestPost:
         assert (entry["owner"], entry["state"]) == (media_id("b"), "rejected")
         assert versions("raw/images/") == [RAW]
 
+    @pytest.mark.slow
     def test_open_batch_with_the_same_bytes_becomes_the_owner(self, lake: Lake) -> None:
         close(lake, shown("one"))
         rows = [copy_of("one", "two", BOB)]
@@ -176,6 +183,7 @@ class TestHashLog:
         cache.refresh(consistent=True)
         return cache
 
+    @pytest.mark.slow
     def test_warm_worker_forgets_and_its_snapshot_goes(self, lake: Lake) -> None:
         log_hashes(lake, close(lake, shown("one"), shown("two", BOB, OTHER)), "one", "two")
         warm, late = self.worker(lake), self.worker(lake)
@@ -201,6 +209,7 @@ class TestHashLog:
         assert erase(lake, erasure)["left"] == 0
         assert versions(object_keys.HASH_LOG_SNAPSHOT) == []
 
+    @pytest.mark.slow
     def test_snapshot_goes_before_the_number_changes(self, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
         log_hashes(lake, close(lake, shown("one")), "one")
         self.worker(lake).save_old_entries("2026-06-30")
@@ -215,6 +224,7 @@ class TestHashLog:
         erase(lake, check(authors=[name(ALICE)]))
         assert set(seen) == {False}
 
+    @pytest.mark.slow
     def test_entry_of_a_retry(self, lake: Lake) -> None:
         planned = close(lake, shown("one"))
         retry = planned.model_copy(update={"batch": planned.batch.model_copy(update={"retried_by": "retry-1"})})
@@ -269,6 +279,7 @@ class TestBesideOthers:
         assert [one["left"] for one in results if one] == [0, 0]
         assert (lake.mapping(), lake.owners(), versions("raw/images/")) == ({}, {}, [])
 
+    @pytest.mark.slow
     def test_execution_unmaps_only_what_its_own_steps_have_erased(self, lake: Lake) -> None:
         close(lake, shown("one"))
         first = check("first", authors=[name(ALICE)])
@@ -532,6 +543,7 @@ def test_older_version_of_an_object_without_anything_to_erase(lake: Lake, key: s
     assert is_deleted or lake.bucket.get(key) == plan.model_dump_json().encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "key", ["rejects/source=rss/dt=2026-04-01/r.jsonl", "raw/images/ab/ab", "lake/images/a.parquet", "erasures/e.json"]
 )

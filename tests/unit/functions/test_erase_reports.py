@@ -266,6 +266,7 @@ def test_name_of_a_feed_leaves_the_rows_of_other_authors_and_no_other_text() -> 
 # ---- Reports that are not whole --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", [b"no JSON", b"[]", b'{"feeds": [{}]}', b'{"feeds": 7}'])
 def test_summary_that_cannot_be_read_goes(lake: Lake, body: bytes) -> None:
     request_erasure(lake, media_ids=media_ids("a"))

@@ -65,6 +65,7 @@ def test_images_leave_the_figures_and_the_page(lake: Lake) -> None:
     assert erase() == {"changed": 0, "erased": 0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(NAMES)))
 def test_name_of_an_erased_feed_leaves_both(lake: Lake, number: int) -> None:
     request_erasure(lake, authors=[{"source": "bluesky", "author_id": "did:plc:bob"}])
@@ -107,6 +108,7 @@ def test_lake_without_a_report(lake: Lake) -> None:
     assert erase() == {"changed": 0, "erased": 0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stride", [3, full(1)])
 @pytest.mark.parametrize("after", [False, True])
 def test_killed_at_any_call(lake: Lake, monkeypatch: pytest.MonkeyPatch, after: bool, stride: int) -> None:

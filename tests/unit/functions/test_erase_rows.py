@@ -139,6 +139,7 @@ def promoted(row: dict[str, Any], owner: dict[str, Any]) -> dict[str, Any]:
     return {**owner, **{name: row[name] for name in own}, "image": image}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_one_file", [True, False])
 def test_duplicate_gets_the_image_of_an_owner(lake: Lake, is_one_file: bool) -> None:
     owner = of_bob("gone", transform_version=3, image_options='{"old": 1}')
@@ -181,6 +182,7 @@ def test_several_successors_of_owners_in_several_files(lake: Lake) -> None:
     }
 
 
+@pytest.mark.slow
 def test_owner_that_is_a_tombstone_already_was_promoted_before(lake: Lake) -> None:
     """A try that was killed after the file was written; then the owner's file went on."""
     owner = of_bob("gone")
@@ -272,6 +274,7 @@ def test_item_that_became_the_owner_before_its_entry_changed(lake: Lake) -> None
     assert lake.media_index.duplicates_of(GONE) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("owner", [
     {"status": Status.REJECTED, "image": None},
     {"raw_sha256": "cd" * 32},

@@ -189,6 +189,7 @@ def test_all_retries_of_a_batch(lake: Lake) -> None:
     assert traces("bob", "Bob", GONE) == set()
 
 
+@pytest.mark.slow
 def test_open_retry_of_an_erased_item(lake: Lake, website: WebServer) -> None:
     keep_versions()
     planned = close(lake, of_bob("gone", status=Status.FAILED, image=None), result(item("one")))
@@ -296,6 +297,7 @@ def changed(body: bytes) -> bytes:
     return body.replace(b"bluesky", b"BLUESKY", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "of"),
     pairs(

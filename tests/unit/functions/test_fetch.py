@@ -97,6 +97,7 @@ def test_removed_feed_reads_no_page_and_takes_the_lease(lake: Lake, network: Net
     assert left["lease_arn"]["S"] == RUN.execution_arn
 
 
+@pytest.mark.slow
 def test_page_is_stored_unchanged_except_for_tokens(lake: Lake, network: Network, website: WebServer) -> None:
     body = page(post("one", text="кот"), next="https://x.test/?access_token=s3cret&after=1")
     network.put_pages(body)

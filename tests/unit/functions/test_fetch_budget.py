@@ -151,6 +151,7 @@ def test_rest_that_cannot_be_given_back_stays_spent(lake: Lake, monkeypatch: pyt
     assert stack_counters() == {"budget#2026-04-01": 500_000}
 
 
+@pytest.mark.slow
 def test_64_threads_never_pass_the_budget(lake: Lake) -> None:
     spending = budgets("1.00")
     with ThreadPoolExecutor(64) as pool:
@@ -290,6 +291,7 @@ def test_error_after_billed_pages_is_left_to_the_next_call(
         handler(event("fetch", progress=first), Context())
 
 
+@pytest.mark.slow
 def test_smaller_page_is_read_if_the_budget_has_room_for_it(lake: Lake) -> None:
     """A page of X has at least 10 posts in a search: https://docs.x.com/x-api/posts/search-recent-posts"""
     meter = Meter(3, 0.0)

@@ -56,6 +56,7 @@ def test_posts_inserted_within_the_overlap_are_read_by_the_next_run(feed: str, d
     assert runs.run() == set(), "an overlap costs no rows"
 
 
+@pytest.mark.slow
 @every_listing
 @FEW
 @given(data=st.data())
@@ -96,6 +97,7 @@ def test_first_run_that_ends_at_its_limit_leaves_older_posts_unread(feed: str) -
     assert [runs.run() for _ in range(3)] == [set()] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("feed", "new"), pairs(LISTINGS, [1, 9, 24, 35, 99, 260]))
 def test_posts_with_the_time_of_the_bookmark_are_read_however_many_they_are(feed: str, new: int) -> None:
     """A feed with dates alone gives one time to all entries of a day (full-date of RFC 3339), and an import one second.

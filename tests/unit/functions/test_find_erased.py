@@ -194,6 +194,7 @@ class TestChanges:
         assert (found["left"], found["must_wait"], found["counts"]["items"]) == (0, False, 0)
         assert changes(lake, erasure) == changes(lake, erasure, "promotions") == {}
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "erase",
         [
@@ -244,6 +245,7 @@ class TestChanges:
         close(lake, shown("two", author_id=digest, sha256="ef" * 32), dt="2026-04-03")
         assert find(wrong)["counts"]["items"] == 1
 
+    @pytest.mark.slow
     def test_duplicate_that_has_the_image_already_stays_the_new_original(self, lake: Lake) -> None:
         close(lake, shown("one"), copy_of("one", "a", BOB), copy_of("one", "b", CAROL))
         erasure = suppressed(posts=[name(ALICE, post_id="one")])
@@ -270,6 +272,7 @@ class TestSameBytes:
         assert sorted(found.items) == [media_id("a"), media_id("b"), media_id("c")]
         assert found.raw_images == {object_keys.raw_image(SHA256)}
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("named", ["a", "b"])
     def test_raw_image_stays_for_another_rejected_item(self, lake: Lake, named: str) -> None:
         close(lake, shown("a", status=Status.REJECTED), shown("b", BOB, status=Status.REJECTED))
@@ -326,6 +329,7 @@ class TestSameBytes:
 
 
 class TestTries:
+    @pytest.mark.slow
     def test_results_of_a_killed_try_are_united_with_new_ones(self, lake: Lake) -> None:
         """The first execution was killed after it had deleted the plan and the entries of one of two items."""
         first, second = close(lake, shown("one")), close(lake, shown("two", sha256=OTHER), dt="2026-04-02")
@@ -411,6 +415,7 @@ class TestLists:
         )
         assert (found["counts"]["pages"], found["counts"]["reports"]) == (4, 3)
 
+    @pytest.mark.slow
     def test_network_of_a_found_copy_and_of_a_media_id(self, lake: Lake) -> None:
         self.fill(lake)
         close(lake, shown("one"))

@@ -141,6 +141,7 @@ def test_erasure_keeps_the_versions_in_staged_rows_and_in_the_file(lake: Lake, c
     assert after.sha256 in lake.bucket.get_with_version(key)[1].metadata["staged-sha256"].split()
 
 
+@pytest.mark.slow
 def test_erased_row_that_was_planned_before_the_suppression_becomes_a_tombstone(
     lake: Lake, closed: PlannedBatch
 ) -> None:

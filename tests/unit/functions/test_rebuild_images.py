@@ -64,6 +64,7 @@ def test_rows_are_made_from_raw_images_alone(lake: Lake, website: WebServer, clo
     assert rows[3]["duplicate_of"] == rows[0]["media_id"]
 
 
+@pytest.mark.slow
 def test_result_names_the_versions_that_made_it(lake: Lake, closed: PlannedBatch) -> None:
     batch = unpacked(closed)
     rebuild(batch)
@@ -124,6 +125,7 @@ def test_owner_that_others_refer_to_is_not_rejected(lake: Lake, closed: PlannedB
     assert owners[hashlib.sha256(jpeg("red")).hexdigest()]["state"] == "rejected"
 
 
+@pytest.mark.slow
 def test_media_index_is_not_changed_if_the_file_has_changed(lake: Lake, closed: PlannedBatch) -> None:
     batch = unpacked(closed, min_image_size=100)
     key = object_keys.parquet(batch)
@@ -162,6 +164,7 @@ def test_entry_that_an_erasure_has_changed_stays(
     assert lake.mapping()[promoted]["status"] == "ok"
 
 
+@pytest.mark.slow
 def test_entry_that_an_erasure_has_deleted_stays_deleted(lake: Lake, closed: PlannedBatch) -> None:
     batch = unpacked(closed, min_image_size=100)
     gone = closed.items[1].media_id

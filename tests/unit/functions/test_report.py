@@ -236,6 +236,7 @@ def test_same_call_again_leaves_the_same_objects(lake: Lake) -> None:
     assert lake.stored() == stored
 
 
+@pytest.mark.slow
 def test_page_when_everything_is_hostile(lake: Lake) -> None:
     entry = FeedEntry(feed_id="bad-1", name=HOSTILE, config=HOSTILE)
     made = closed(lake, caption=HOSTILE, alt_text=HOSTILE, permalink="javascript:alert(1)")

@@ -123,6 +123,7 @@ def test_report_that_was_killed_after_its_rows_goes_on(lake: Lake, monkeypatch: 
     assert timelines[0].days == {"2026-04-02": 9}, "counted once"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeated", [1, 2, 3])
 def test_report_that_is_repeated_after_later_runs_changes_no_timeline(lake: Lake, repeated: int) -> None:
     """A gap that a later run has closed stays closed, posts count once, and the bookmark does not go back."""
@@ -159,6 +160,7 @@ def test_next_run_knows_the_gap_and_closes_it(lake: Lake) -> None:
     assert section(answer["message"], "Coverage") == ["1 of 1 feed complete"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "hint"),
     [
@@ -208,6 +210,7 @@ def test_bill_of_a_feed_that_failed_counts(lake: Lake, calls: int, usd: float) -
     assert (f"{ENTRY.name}: failed after {usd:.3f} USD" in answer["message"]) is bool(usd)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("others", [1, 2, 5])
 def test_reports_of_one_feed_at_once_lose_no_posts(lake: Lake, monkeypatch: pytest.MonkeyPatch, others: int) -> None:
     """Windows of a stream have no lease: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html"""
@@ -243,6 +246,7 @@ def test_one_silence_is_noticed_once_until_a_new_post_comes(lake: Lake) -> None:
     assert noticed == [22, 38], "after two weeks of silence, 5 posts are usual on a Wednesday"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", ["nonsense", {"source": "blusky", "account": "a.example"}, 7, {"account": "a"}])
 def test_feed_that_no_run_can_read_leaves_no_gap(lake: Lake, config: Any) -> None:
     wrong = FeedEntry(feed_id="bad-1", name="nonsense", config=config)
@@ -253,6 +257,7 @@ def test_feed_that_no_run_can_read_leaves_no_gap(lake: Lake, config: Any) -> Non
     assert lake.bucket.get_model(object_keys.timeline("bad-1"), Timeline).gaps == []
 
 
+@pytest.mark.slow
 def test_message_has_at_most_ten_lines_about_coverage(lake: Lake) -> None:
     feeds = [
         FeedEntry(feed_id=f"feed-{n}", name=f"bluesky:u{n}.example", config=f"bluesky:u{n}.example") for n in range(15)

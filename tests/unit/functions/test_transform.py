@@ -170,6 +170,7 @@ def test_duplicate_in_another_batch(lake: Lake, website: WebServer) -> None:
     assert rows_of(lake, later)[0]["duplicate_of"] == "bluesky/alice/первый/0"
 
 
+@pytest.mark.slow
 def test_near_duplicate_keeps_its_image_and_names_the_original(lake: Lake, website: WebServer) -> None:
     photo = (SAMPLES / "photos" / "chelsea-cat.jpg").read_bytes()
     with Image.open(io.BytesIO(photo)) as image:
@@ -241,6 +242,7 @@ def test_same_rows_when_urls_expire_before_the_next_try(lake: Lake, website: Web
     assert lake.stored() == stored
 
 
+@pytest.mark.slow
 def test_error_when_time_runs_out(lake: Lake, website: WebServer) -> None:
     items = [item(f"p{number}", website.put(f"/{number}", jpeg())) for number in range(20)]
     planned = keep_plan(lake, plan(*items))
@@ -395,6 +397,7 @@ def test_staged_rows_stay_when_only_the_rows_of_a_part_are_damaged(lake: Lake, w
     assert lake.stored() == stored
 
 
+@pytest.mark.slow
 def test_lost_part_is_made_again_without_a_download(lake: Lake, website: WebServer) -> None:
     planned = three_images(lake, website)
     counts, stored, asked = transform(planned), lake.stored(), list(website.asked)
@@ -418,6 +421,7 @@ def test_damaged_part_of_an_unfinished_batch_is_made_again_without_a_download(la
     assert sorted(website.asked) == ["/bad", "/blue", "/red"]
 
 
+@pytest.mark.slow
 def test_image_is_downloaded_when_its_raw_image_is_damaged_too(lake: Lake, website: WebServer) -> None:
     planned = keep_plan(lake, plan(item("one", website.put("/one", jpeg()))))
     counts = transform(planned)
@@ -572,6 +576,7 @@ def test_suppressed_image_is_not_stored(lake: Lake, website: WebServer) -> None:
     assert (entry["status"], entry["author"], entry.get("raw_sha256")) == ("erased", "bluesky#did:plc:bob", None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [BOB, ("image", hashlib.sha256(jpeg("red")).hexdigest())])
 def test_row_that_was_staged_before_it_was_suppressed_is_erased(
     lake: Lake, website: WebServer, name: tuple[str, ...]
@@ -619,6 +624,7 @@ def near_cat(lake: Lake, website: WebServer) -> PlannedBatch:
     return keep_plan(lake, plan(item("small", website.put("/small", out.getvalue())), dt="2026-04-02"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_staged", [False, True])
 def test_near_duplicate_does_not_name_an_original_that_is_being_erased(
     lake: Lake, website: WebServer, is_staged: bool

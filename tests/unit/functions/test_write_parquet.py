@@ -212,6 +212,7 @@ def test_error_when_the_file_may_not_be_written(lake: Lake, monkeypatch: pytest.
         write(planned)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "lacking",
     [[], ["duplicate_distance", "is_dark", "license", "mean_rgb"]],
@@ -326,6 +327,7 @@ def test_second_of_two_retries_is_refused_and_reads_the_file_again(
     assert rows == [{"status": "ok", "image": image}] * 2
 
 
+@pytest.mark.slow
 def test_first_of_two_new_files_stays_when_it_is_above_5_mb(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     image = {"bytes": random.Random(5).randbytes(6_000_000), "path": "a.jpg"}
     planned = keep_rows(lake, plan(item("one")), result(item("one"), image=image))

@@ -137,6 +137,7 @@ def test_killed_after_the_receipt_it_writes_no_second_one(noted: Lake, monkeypat
     assert len(noted.bucket.all_versions(f"erasures/{ID}.html")) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calls", range(1, 8))
 def test_killed_while_it_deletes_working_objects_it_writes_no_second_receipt(
     noted: Lake, monkeypatch: pytest.MonkeyPatch, calls: int

@@ -77,6 +77,7 @@ def test_orientation_is_ignored_when_the_exif_is_damaged(damage: bytes) -> None:
     assert process(jpeg_with(encoded(quarters()), 0xE1, b"Exif\0\0" + damage)).width == 96
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "options", "content_type"),
     [
@@ -229,6 +230,7 @@ def test_a_gif_frame_may_be_larger_than_its_canvas() -> None:
     assert (process(bytes(data)).width, process(bytes(data)).height) == (96, 64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
 def test_no_metadata_is_left_when_the_file_is_full_of_it(kind: str) -> None:
     xmp = b"<x:xmpmeta>PLANTED-XMP</x:xmpmeta>"

@@ -250,6 +250,7 @@ def test_flipped_bits_give_an_image_or_a_refusal(kind: str, number: int) -> None
         outcome(bytes(broken), Options(max_pixels=1_000_000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [20, full(60)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_spliced_files_give_an_image_or_a_refusal(kind: str, number: int) -> None:

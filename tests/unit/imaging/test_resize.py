@@ -27,6 +27,7 @@ def size_of(data: bytes, **options: Any) -> tuple[int, int]:
     return result.width, result.height
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 @pytest.mark.parametrize(
     ("mode", "large", "small"),

@@ -68,6 +68,7 @@ def test_nothing_is_found(lake: Lake) -> None:
     assert found == Found(with_copies={"cd" * 32})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "selection",
     [
@@ -95,6 +96,7 @@ def test_failed_and_rejected_items_are_found(lake: Lake) -> None:
     assert found.raw_images == {object_keys.raw_image(SHA256)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("selection", [{"authors": [name(ALICE)]}, {"sha256": [SHA256]}])
 def test_image_of_a_person_goes_with_all_its_copies(lake: Lake, selection: dict[str, Any]) -> None:
     first = close(lake, shown("one"))
@@ -133,6 +135,7 @@ def test_duplicate_that_is_erased_too_takes_no_place(lake: Lake) -> None:
     assert search(lake, media_ids=media_ids("one", "two", "three")).successors == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("near_duplicates", [False, True])
 def test_near_duplicates_only_if_asked(lake: Lake, near_duplicates: bool) -> None:
     near = shown("near", BOB, "cd" * 32, duplicate_of=item("one").media_id)

@@ -45,6 +45,7 @@ def test_text_when_markup_is_broken_is_still_text(markup: str) -> None:
     plain_text(markup).encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["<a ", "<!--", "<a b='", "<![x[", "<!-->", "<a/", "<"])
 def test_text_when_markup_never_closes_is_read_in_one_pass(unit: str) -> None:
     assert plain_text(unit * 100_000) is not None

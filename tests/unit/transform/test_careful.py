@@ -79,6 +79,7 @@ def test_rows_are_those_of_the_fast_way(attempts: Attempts) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_few_rows_are_decided_at_a_time(attempts: Attempts) -> None:
     made = make(planned(ITEMS_PER_PART + 7), attempts)
     assert [(number, len(part)) for number, part in made] == [*[(0, 5)] * 5, (1, 5), (1, 2)]
@@ -92,6 +93,7 @@ def test_images_that_break_their_decoder_are_rejected(attempts: Attempts) -> Non
     assert made[4]["raw_sha256"] is not None
 
 
+@pytest.mark.slow
 def test_image_that_took_two_workers_with_it_is_not_decoded_again(lake: Lake) -> None:
     batch = planned(2)
     for _ in range(2):
@@ -105,6 +107,7 @@ def test_image_that_took_two_workers_with_it_is_not_decoded_again(lake: Lake) ->
     )
 
 
+@pytest.mark.slow
 def test_workers_that_decode_the_same_image_at_once_do_not_blame_it(lake: Lake) -> None:
     batch = planned(1)
     for _ in range(3):
@@ -130,6 +133,7 @@ def test_many_endless_images_cost_their_time_once(attempts: Attempts, endless: i
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < endless * 2 + 3
 
 
+@pytest.mark.slow
 def test_items_without_enough_time_are_left_out(attempts: Attempts) -> None:
     def seconds() -> Iterator[float]:
         yield from [300.0] * 20
