@@ -171,10 +171,10 @@ def test_coverage_rows_of_others_stay(lake: Lake) -> None:
     assert versions("lake/") == before
 
 
-@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"no JSON"), gzip.compress(b"[]\n"), gzip.compress(b"{}")])
-def test_coverage_rows_that_cannot_be_read_go(lake: Lake, body: bytes) -> None:
+@pytest.mark.parametrize("body", [b"no JSON", b"[]\n", b"{}", None], ids=str)
+def test_coverage_rows_that_cannot_be_read_go(lake: Lake, body: bytes | None) -> None:
     request_erasure(lake, authors=[{"source": "bluesky", "author_id": "did:plc:bob"}])
-    lake.bucket.put(COVERAGE, body, "application/gzip")
+    lake.bucket.put(COVERAGE, gzip.compress(body) if body else b"no gzip", "application/gzip")
     assert erase(RUN.run_id, RUN.dt) == {"changed": 1, "erased": 0}
     assert versions("lake/coverage/") == {}
 
