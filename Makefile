@@ -24,8 +24,8 @@ demo: .venv/local  ## run the whole pipeline on this machine; ARGS="--feed blues
 test: .venv/dev  ## run the unit, workflow and stack tests
 	@$(PYTEST) -m "$(HERE) and not full" $(ARGS)
 
-test-fast: .venv/dev  ## run the unit and static tests that start no engine: the loop while you edit
-	@$(PYTEST) -m "$(HERE) and not full" --ignore tests/unit/local tests/unit tests/static $(ARGS)
+test-fast: .venv/dev  ## run the quick unit and static tests: the loop while you edit
+	@$(PYTEST) -m "$(HERE) and not full and not slow" --ignore tests/unit/local tests/unit tests/static $(ARGS)
 
 test-most: .venv/dev  ## run all tests but the sets that take an hour: what .ci/run runs
 	@$(PYTEST) -m "$(HERE) and not exhaustive" $(ARGS)
@@ -33,7 +33,10 @@ test-most: .venv/dev  ## run all tests but the sets that take an hour: what .ci/
 test-all: .venv/dev  ## run the tests of make test, and the full sets of which it runs a sample
 	@$(PYTEST) -m "$(HERE)" $(ARGS)
 
-PYTEST = $(BIN)/python -m pytest -q -n 3 --no-loadscope-reorder
+PYTEST = $(BIN)/python -m pytest -q -n $(PROCESSES) --no-loadscope-reorder
+# Some tests wait, so three processes keep two cores at work. Those of test-fast only compute.
+PROCESSES := 3
+test-fast: PROCESSES := 2
 HERE := not docker and not cloud and not gate and not readers
 
 coverage: .venv/dev  ## measure how much of functions/ the unit tests run; fails below the minimum

@@ -11,7 +11,7 @@ from hypothesis import settings
 
 from tests.support.private_parts import scheduler_by_file
 
-_UNIT = Path(__file__).with_name("unit")
+_UNIT, _STACK = Path(__file__).with_name("unit"), Path(__file__).with_name("stack")
 _NOBODY = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
@@ -38,8 +38,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # The unit tests are the shortest: with them at the end, all processes end at about the same time.
-    items.sort(key=lambda item: item.path.is_relative_to(_UNIT))
+    # One process runs the tests of the shared stack, which often wait: it begins with them, and the others compute. The
+    # unit tests are the shortest: with them at the end, all processes end at about the same time.
+    items.sort(key=lambda item: (item.path.parent != _STACK, item.path.is_relative_to(_UNIT)))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -38,7 +38,7 @@ def states(killer: Killer, world: World) -> list[Stored]:
     return list(dict.fromkeys(state for point, state in left if point.operation in ("PutObject", "DeleteObject")))
 
 
-@pytest.mark.parametrize("number", [6, full(150)])
+@pytest.mark.parametrize("number", [3, full(150)])
 def test_damaged_object_is_made_again(world: World, states: list[Stored], number: int) -> None:
     cases = []
     for state in states:

@@ -28,7 +28,7 @@ from tests.reliability.turns import Turns
 from tests.reliability.world import Stored, photo, stored
 from tests.support.fake_lake import ENVIRONMENT, Lake
 from tests.support.private_parts import calls_of_aws, set_execution_status
-from tests.support.sample import exhaustive
+from tests.support.sample import exhaustive, full
 from tests.support.web_server import WebServer
 
 # One of these posts owns an image that the other person shows: its new owner is erased at the same time.
@@ -63,7 +63,7 @@ def two_erasures(turns: Turns, world: ErasedWorld, state: Stored, *calls: int) -
     return made
 
 
-@pytest.mark.parametrize("number", [3, exhaustive(200)])
+@pytest.mark.parametrize("number", [1, full(3), exhaustive(200)])
 def test_both_erasures_of_the_same_files_take_effect(
     turns: Turns, erased_world: tuple[ErasedWorld, Stored], number: int
 ) -> None:
@@ -127,7 +127,7 @@ def beside_an_earlier_run(world: ErasedWorld, state: Stored, call: int, monkeypa
         return bool(waiting)
 
 
-@pytest.mark.parametrize("number", [2, exhaustive(100)])
+@pytest.mark.parametrize("number", [1, full(2), exhaustive(100)])
 def test_run_from_after_the_suppression_and_an_erasure_do_not_disturb_each_other(
     turns: Turns, erased_world: tuple[ErasedWorld, Stored], number: int
 ) -> None:

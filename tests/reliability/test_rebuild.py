@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
 from itertools import count
@@ -17,18 +18,45 @@ import write_parquet.app
 from imagelake.imaging.features import measure
 from imagelake.run.aws import client
 from imagelake.run.errors import StorageUnavailableError
+from imagelake.run.settings import Settings
 from tests.reliability.audit import problems, rows, wrong_owners
 from tests.reliability.kill_points import OPTIONS
 from tests.reliability.pipeline import execute
 from tests.reliability.rebuild import execute_rebuild
-from tests.reliability.world import DAY, FEEDS, NEXT_DAY, World
+from tests.reliability.world import DAY, FEEDS, NEXT_DAY, Stored, World, restore, stored
 from tests.support.fake_lake import BUCKET, Lake
+from tests.support.sample import full
+from tests.support.web_server import WebServer
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[WebServer]:
+    """One server for all tests, so that a lake that was filled for one of them has the URLs of the others."""
+    with WebServer() as server:
+        yield server
 
 
 @pytest.fixture
-def filled(lake: Lake, world: World) -> Lake:
+def website(environment: None, server: WebServer, monkeypatch: pytest.MonkeyPatch) -> WebServer:
+    monkeypatch.setenv("TRUSTED_ORIGINS", server.origin)
+    Settings.load.cache_clear()
+    return server
+
+
+@pytest.fixture(scope="module")
+def first_run() -> list[Stored]:
+    """Keep what the lake held after the first run, when a test has made it."""
+    return []
+
+
+@pytest.fixture
+def filled(lake: Lake, world: World, first_run: list[Stored]) -> Lake:
     """A lake with rows of every status, which no image server can give again."""
-    execute(lake, "run-1", FEEDS, dt=DAY, **OPTIONS)
+    if first_run:
+        restore(first_run[0])
+    else:
+        execute(lake, "run-1", FEEDS, dt=DAY, **OPTIONS)
+        first_run.append(stored())
     world.expire()
     return lake
 
@@ -81,9 +109,9 @@ FEATURES = {
         ({"image_size": 48}, {"image", "width", "height", "image_options"}),
         ({"encode_quality": 40}, {"image", "image_options"}),
         ({"tensor": "uint8"}, {"tensor", "image_options"}),
-        ({"tensor": "float32"}, {"tensor", "image_options"}),
+        full({"tensor": "float32"}, {"tensor", "image_options"}),
         ({"min_image_size": 20}, {"image_options"}),
-        ({"resize_mode": "border"}, {"image", "width", "height", "image_options"}),
+        full({"resize_mode": "border"}, {"image", "width", "height", "image_options"}),
     ],
     # The order of a set differs between processes, and they have to name a test alike.
     ids=lambda given: str(given if isinstance(given, dict) else sorted(given)),

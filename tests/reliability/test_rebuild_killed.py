@@ -17,9 +17,9 @@ from tests.reliability.pipeline import execute
 from tests.reliability.rebuild import execute_rebuild
 from tests.reliability.world import DAY, FEEDS, NEXT_DAY, Stored, World, new_lake
 from tests.support.fake_lake import Lake
-from tests.support.sample import EXHAUSTIVE
+from tests.support.sample import exhaustive, full
 
-STATES = [pytest.param(3, id="3"), pytest.param(None, id="all", marks=EXHAUSTIVE)]
+STATES = [2, full(3), exhaustive(None)]
 # All images are too small for the first run, so the rebuild makes owners, duplicates and near duplicates.
 TOO_SMALL = {"min_image_size": 100, "batch_size": 3, "failure_tolerance_percent": 100}
 ACCEPTS = {"min_image_size": 8}

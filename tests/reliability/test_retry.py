@@ -69,7 +69,7 @@ def test_what_fails_again_is_a_warning_and_may_be_retried_again(world: World) ->
         assert [*problems(lake, world.expected), *unbalanced(lake, "retry-2")] == []
 
 
-@pytest.mark.parametrize("states", [6, full(None)])
+@pytest.mark.parametrize("states", [3, full(None)])
 def test_retry_killed_after_any_write_is_finished_by_the_same_execution(
     killer: Killer, world: World, states: int | None
 ) -> None:
@@ -116,7 +116,7 @@ def test_late_steps_of_the_first_run_change_nothing_after_a_retry(world: World) 
         assert problems(lake, world.expected) == []
 
 
-@pytest.mark.parametrize("states", [6, full(None)])
+@pytest.mark.parametrize("states", [3, full(None)])
 def test_late_steps_of_the_first_run_do_not_disturb_a_retry_at_work(
     killer: Killer, world: World, states: int | None
 ) -> None:

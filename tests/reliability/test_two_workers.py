@@ -69,7 +69,7 @@ def meet(turns: Turns, website: WebServer, *calls: int) -> list[list[str]]:
     return turns.operations
 
 
-@pytest.mark.parametrize("every", [4, full(1)])
+@pytest.mark.parametrize("every", [9, full(1)])
 def test_images_stay_with_their_rows_when_the_second_worker_passes_the_first(
     turns: Turns, website: WebServer, every: int
 ) -> None:
@@ -80,7 +80,7 @@ def test_images_stay_with_their_rows_when_the_second_worker_passes_the_first(
     assert calls > 20
 
 
-@pytest.mark.parametrize("number", [12, full(300)])
+@pytest.mark.parametrize("number", [5, full(300)])
 def test_images_stay_with_their_rows_when_both_workers_stop(turns: Turns, website: WebServer, number: int) -> None:
     first, second = (len(operations) for operations in meet(turns, website, 10**6))
     pairs = [(one, two) for one in range(1, first) for two in range(1, second)]

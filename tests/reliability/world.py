@@ -133,9 +133,14 @@ def new_lake(begin_with: Stored | None = None) -> Iterator[Lake]:
         forget()
         lake = Lake()
         if begin_with is not None:
-            for backend, state in zip(stored_in_memory(), pickle.loads(begin_with.state), strict=True):
-                vars(backend).update(state)
+            restore(begin_with)
         yield lake
+
+
+def restore(begin_with: Stored) -> None:
+    """Let the lake hold what another held."""
+    for backend, state in zip(stored_in_memory(), pickle.loads(begin_with.state), strict=True):
+        vars(backend).update(state)
 
 
 def stored(last: Stored | None = None) -> Stored:

@@ -36,6 +36,7 @@ def imported(source: str, package: str) -> Iterator[str]:
                 yield from (f"{base}.{alias.name}" for alias in names)
 
 
+@pytest.mark.slow
 def test_library_and_functions_import_no_tool_and_no_local_code() -> None:
     roots = {
         name.split(".")[0] for path in FUNCTIONS.rglob("*.py") for name in imported(path.read_text(), path.parent.name)
@@ -68,6 +69,7 @@ def reached(package: str) -> set[str]:
     return {name.split(".")[0] for name in found}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", sorted(STEPS))
 def test_function_has_the_layers_it_needs_and_no_other(package: str) -> None:
     functions = [resource["Properties"] for resource in TEMPLATE["Resources"].values()]
@@ -84,6 +86,7 @@ def test_adapters_are_imported_without_aws() -> None:
     subprocess.run([sys.executable, "-c", script], env=environment, check=True)
 
 
+@pytest.mark.slow
 def test_steps_start_without_arrow() -> None:
     apps = [f"{step}.app" for step in sorted(STEPS - {"write_parquet", "erase_rows", "unpack"})]
     script = (

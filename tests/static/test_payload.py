@@ -92,6 +92,7 @@ def full(feed: Any, character: str, number: int) -> list[Any]:
     return made(bisect_left(range(1, 500), True, key=lambda length: not is_accepted(made(length))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", sample([24, 35, MAX_FEEDS], MAX_FEEDS))
 @pytest.mark.parametrize(
     "feed",

@@ -43,6 +43,7 @@ def test_page_names_only_make_targets_that_exist(page: str) -> None:
     assert named <= TARGETS
 
 
+@pytest.mark.slow
 def test_contributing_lists_every_kind_of_test() -> None:
     listed = re.findall(r"^\| `tests/(\w+)` \|.*\|.*\| `make ([a-z-]+)` \|$", CONTRIBUTING, re.MULTILINE)
     folders = {file.relative_to(ROOT / "tests").parts[0] for file in (ROOT / "tests").glob("*/**/*.py")}
@@ -169,6 +170,7 @@ def test_example_network_is_three_files() -> None:
     assert [*blocks()] == [f"functions/imagelake/sources/{name}.py", f"tests/unit/sources/test_{name}.py", REGISTRY]
 
 
+@pytest.mark.slow
 def test_example_network_passes_its_tests_and_the_linter(project: Path) -> None:
     written = [path for path in blocks() if path != REGISTRY]
     (test,) = [path for path in written if path.startswith("tests/")]

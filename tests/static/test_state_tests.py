@@ -13,6 +13,7 @@ from tests.support.asl import MACHINES, tasks
 from tests.support.state_tests import CONTEXT, state_input, state_tests
 
 
+@pytest.mark.slow
 def test_requests_are_valid() -> None:
     client = boto3.client("stepfunctions", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
     for test in state_tests():

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
+from unittest.mock import patch
 
+import boto3
 from moto import mock_aws
 
 from imagelake.lake.bucket import Bucket
@@ -52,8 +54,14 @@ ENVIRONMENT = {
 @contextmanager
 def aws_in_memory() -> Iterator[None]:
     """AWS without any resources."""
-    with improved_moto(), mock_aws():
+    # A session reads configuration files and registers hundreds of handlers, and moto would forget the default one.
+    with improved_moto(), mock_aws(), patch("boto3.DEFAULT_SESSION", _session()):
         yield
+
+
+@cache
+def _session() -> Any:
+    return boto3.Session()
 
 
 @cache

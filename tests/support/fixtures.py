@@ -101,6 +101,14 @@ def network(website: WebServer, monkeypatch: pytest.MonkeyPatch) -> Network:
 
 
 @pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that retries would have slept."""
+    pauses: list[float] = []
+    monkeypatch.setattr("imagelake.run.retries.time.sleep", pauses.append)
+    return pauses
+
+
+@pytest.fixture
 def serve() -> Iterator[Serve]:
     """Start servers that send bytes: those of a script, or answers in turn for each path, given by keyword."""
     with ExitStack() as servers:

@@ -1,7 +1,7 @@
 """Private parts of other packages on which these tests rely, and why: an upgrade of a package may break them.
 
-``imagelake/imaging/webp.py`` has the one of Pillow on which the code relies, ``local/engine_process.py`` and
-``local/worker_server.py`` have those of MiniStack.
+``fast_moto.py`` has those that make AWS in memory fast. ``imagelake/imaging/webp.py`` has the one of Pillow on which
+the code relies, ``local/engine_process.py`` and ``local/worker_server.py`` have those of MiniStack.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from unittest.mock import patch
 
 from tests.support.aws_limits import refusal
+from tests.support.fast_moto import fast_moto
 
 
 @contextmanager
@@ -64,6 +65,7 @@ def improved_moto() -> Iterator[None]:
         return list_versions(backend, bucket_name, prefix=prefix, **more)
 
     with (
+        fast_moto(),
         # moto would add 1,300 URLs at every start, for programs that call AWS through requests.
         patch.object(moto.core.models, "RESPONSES_METHODS", []),
         # Every session of botocore would read the models of its services again.

@@ -109,6 +109,7 @@ def test_case_is_the_same_when_it_is_made_without_an_encoder(name: str) -> None:
     assert CASES[name]() == (SAMPLES / "cases" / name).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["rotated-with-gps.jpg", "cut-out.png", "meadow.webp", "blinking.gif", "near-duplicate.jpg"]
 )
@@ -160,6 +161,7 @@ def test_image_has_the_expected_outcome_when_it_is_processed(image: dict[str, An
         process(data)
 
 
+@pytest.mark.slow
 def test_outcome_table_adds_up_when_the_feed_is_counted() -> None:
     rejected = [post for post in POSTS if post.keys() & {"without", "repost"}]
     posts = [post for post in POSTS if post not in rejected]

@@ -54,7 +54,7 @@ s3:PutObject
     Bucket/aws/lambda/* IngestStream
     Bucket/hash-log/* Transform RebuildImages
 s3:ListBucket
-    Bucket IngestStream MapKeys Reconcile Report WriteParquet Suppress Unpack ReportRebuild
+    Bucket IngestStream MapKeys Reconcile Report WriteParquet Suppress ReportRebuild
 secretsmanager:GetSecretValue
     imagelake/facebook-?????? Fetch Transform
     imagelake/bluesky Fetch

@@ -31,6 +31,7 @@ def secret(secrets_manager: Any, value: Any) -> Secret:
     return Secret(NAME, ("bearer_token",))
 
 
+@pytest.mark.slow
 def test_fields_are_read_at_the_first_use(secrets_manager: Any) -> None:
     found = secret(secrets_manager, {"bearer_token": " AAAA\n", "user_id": 17, "empty": "", "list": [1]})
     assert found.secret_values(frozenset()) == []

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.support.fixtures import context, network
+from tests.support.fixtures import context, network, pauses
 
-__all__ = ["context", "network"]
+__all__ = ["context", "network", "pauses"]

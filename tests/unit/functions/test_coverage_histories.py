@@ -21,6 +21,7 @@ from local.tables import create_tables
 from tests.support.fake_lake import Lake
 from tests.support.histories import BEGIN, History, MadeUp, at, rate_limited, seconds
 from tests.support.history_checks import OUTAGE, check, every, just_after
+from tests.support.sample import sample
 
 Gap = tuple[datetime, datetime, str]
 
@@ -286,6 +287,7 @@ def open_gaps(history: History, lake: Lake, folder: Path) -> list[Gap]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", HISTORIES, ids=lambda made: made.__name__)
 def test_history(made: Callable[[], tuple[History, list[Gap]]], lake: Lake, tmp_path: Path) -> None:
     history, expected = made()
@@ -299,7 +301,7 @@ def test_history(made: Callable[[], tuple[History, list[Gap]]], lake: Lake, tmp_
     assert sorted(known) == [gap for gap in expected if gap not in lost]
 
 
-@pytest.mark.parametrize("seed", range(80))
+@pytest.mark.parametrize("seed", sample(range(80), *range(20)))
 def test_any_history(seed: int) -> None:
     """Random posts, limits, outages, rate limits, late and killed runs, in all kinds of listings."""
     rng = random.Random(seed)

@@ -63,6 +63,7 @@ def test_authors_in_ids_of_posts(source: str, post_id: str, authors: tuple[str, 
     assert authors_in(source, post_id) == authors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("feed", [ALICE, CATS])
 def test_rejected_post_without_an_author_leaves_the_page(lake: Lake, feed: Feed) -> None:
     """Its URI has the DID of its author."""
@@ -130,6 +131,7 @@ def test_other_authors_of_a_host_keep_their_data(lake: Lake) -> None:
     assert page.posts == [carol]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("author", ["blog.example", "failed", "404", "ok", "up_to_date", "SourceUnavailableError"])
 def test_report_keeps_its_own_words(lake: Lake, author: str) -> None:
     """``./imagelake retry`` reads the definitions of the feeds."""

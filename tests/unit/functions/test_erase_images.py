@@ -81,6 +81,7 @@ def logged(lake: Lake) -> dict[str, list[int]]:
 
 
 class TestPerson:
+    @pytest.mark.slow
     def test_nothing_of_it_is_left(self, lake: Lake) -> None:
         lake.bucket.put(RAW, b"an older version", "image/jpeg")
         first = close(lake, shown("one"), shown("bob", BOB, OTHER))
@@ -92,6 +93,7 @@ class TestPerson:
         assert versions("raw/images/") == [OTHER_RAW]
         assert logged(lake) == {"1/0": [0] * 14, media_id("bob"): kept}
 
+    @pytest.mark.slow
     def test_claims_of_an_open_batch(self, lake: Lake) -> None:
         rows = [shown("one"), shown("bob", BOB, OTHER)]
         keep_rows(lake, planned_of(*rows, dt="2026-04-05"), *rows)
@@ -100,6 +102,7 @@ class TestPerson:
         assert list(lake.mapping()) == [media_id("bob")]
         assert versions("raw/images/") == [OTHER_RAW]
 
+    @pytest.mark.slow
     def test_item_that_was_erased_before_it_was_mapped(self, lake: Lake) -> None:
         close(lake, shown("one"))
         lake.media_index.complete(
@@ -108,6 +111,7 @@ class TestPerson:
         assert erase(lake, check(authors=[name(ALICE)]))["left"] == 0
         assert lake.mapping() == {}
 
+    @pytest.mark.slow
     def test_image_on_the_list_whose_author_is_not_keeps_its_entry(self, lake: Lake) -> None:
         """Map Keys wrote it with the status ``erased``, without bytes, so that no run downloads the image again."""
         close(lake, shown("one"))
@@ -116,6 +120,7 @@ class TestPerson:
         assert erase(lake, check(sha256=[SHA256]))["left"] == 0
         assert list(lake.mapping()) == [media_id("bob")]
 
+    @pytest.mark.slow
     def test_many_items(self, lake: Lake) -> None:
         rows = [shown(f"p{number}", sha256=f"{number:064x}") for number in range(12)]
         log_hashes(lake, close(lake, *rows), *(f"p{number}" for number in range(12)))
@@ -125,6 +130,7 @@ class TestPerson:
 
 
 class TestPost:
+    @pytest.mark.slow
     def test_successor_has_image_and_hash(self, lake: Lake) -> None:
         first = close(lake, shown("one"), copy_of("one", "two", BOB), copy_of("one", "three", CAROL))
         (hashes,) = log_hashes(lake, first, "one")
@@ -135,6 +141,7 @@ class TestPost:
         assert lake.mapping()[media_id("two")]["duplicate_of"] == media_id("three")
         assert versions("raw/images/") == [RAW]
 
+    @pytest.mark.slow
     def test_raw_image_of_a_rejected_item_stays_for_another_one(self, lake: Lake) -> None:
         close(lake, shown("a", status=Status.REJECTED), shown("b", BOB, status=Status.REJECTED))
         assert erase(lake, check(media_ids=[media_id("a")]))["left"] == 0
@@ -142,6 +149,7 @@ class TestPost:
         assert (entry["owner"], entry["state"]) == (media_id("b"), "rejected")
         assert versions("raw/images/") == [RAW]
 
+    @pytest.mark.slow
     def test_open_batch_with_the_same_bytes_becomes_the_owner(self, lake: Lake) -> None:
         close(lake, shown("one"))
         rows = [copy_of("one", "two", BOB)]
@@ -175,6 +183,7 @@ class TestHashLog:
         cache.refresh(consistent=True)
         return cache
 
+    @pytest.mark.slow
     def test_warm_worker_forgets_and_its_snapshot_goes(self, lake: Lake) -> None:
         log_hashes(lake, close(lake, shown("one"), shown("two", BOB, OTHER)), "one", "two")
         warm, late = self.worker(lake), self.worker(lake)
@@ -189,6 +198,7 @@ class TestHashLog:
         warm.save_old_entries("2026-06-30")
         assert not HashLogSnapshot(lake.bucket).read(lake.image_hashes.generation())[0].hashes[0].any()
 
+    @pytest.mark.slow
     def test_snapshot_of_a_late_worker_is_found_by_the_verification(self, lake: Lake) -> None:
         log_hashes(lake, close(lake, shown("one")), "one")
         late = self.worker(lake)
@@ -199,6 +209,7 @@ class TestHashLog:
         assert erase(lake, erasure)["left"] == 0
         assert versions(object_keys.HASH_LOG_SNAPSHOT) == []
 
+    @pytest.mark.slow
     def test_snapshot_goes_before_the_number_changes(self, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
         log_hashes(lake, close(lake, shown("one")), "one")
         self.worker(lake).save_old_entries("2026-06-30")
@@ -213,6 +224,7 @@ class TestHashLog:
         erase(lake, check(authors=[name(ALICE)]))
         assert set(seen) == {False}
 
+    @pytest.mark.slow
     def test_entry_of_a_retry(self, lake: Lake) -> None:
         planned = close(lake, shown("one"))
         retry = planned.model_copy(update={"batch": planned.batch.model_copy(update={"retried_by": "retry-1"})})
@@ -243,6 +255,7 @@ class TestBesideOthers:
         assert media_id("two") in lake.mapping()
         assert find(mine)["left"] > 0
 
+    @pytest.mark.slow
     def test_two_erasures_at_once(self, lake: Lake) -> None:
         first = close(lake, shown("one"), shown("two", BOB, OTHER), shown("three", CAROL, "ef" * 32))
         (*_, kept) = log_hashes(lake, first, "one", "two", "three")
@@ -255,6 +268,7 @@ class TestBesideOthers:
         assert list(lake.mapping()) == [media_id("three")]
         assert logged(lake) == {"1/0": [0] * 14, "1/1": [0] * 14, media_id("three"): kept}
 
+    @pytest.mark.slow
     def test_same_erasure_started_twice(self, lake: Lake) -> None:
         log_hashes(lake, close(lake, shown("one"), copy_of("one", "two", BOB)), "one")
         erasures = [check(one, authors=[name(ALICE)]) for one in ("first", "second")]
@@ -265,6 +279,7 @@ class TestBesideOthers:
         assert [one["left"] for one in results if one] == [0, 0]
         assert (lake.mapping(), lake.owners(), versions("raw/images/")) == ({}, {}, [])
 
+    @pytest.mark.slow
     def test_execution_unmaps_only_what_its_own_steps_have_erased(self, lake: Lake) -> None:
         close(lake, shown("one"))
         first = check("first", authors=[name(ALICE)])
@@ -275,6 +290,7 @@ class TestBesideOthers:
         call("erase_images", erasure=first)
         assert list(lake.mapping()) == [media_id("late")]
 
+    @pytest.mark.slow
     def test_index_that_is_late_leaves_work_for_the_next_round(
         self, lake: Lake, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -376,6 +392,7 @@ def end_after_a_kill(monkeypatch: pytest.MonkeyPatch, step: str, number: int, af
     return end_state(lake), has_died
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_at_some_calls(lake: Lake, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     calls = [(2, False), (7, True)]
@@ -469,6 +486,7 @@ class TestBookmarks:
         assert self.ids() == {"bluesky-1": f"at://{BOB}/app.bsky.feed.post/9"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("operation", "place"), [("UpdateItem", "hash_log"), ("DeleteItem", "media_index")])
 def test_killed_after_a_change_it_still_has_the_note(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, operation: str, place: str
@@ -496,6 +514,7 @@ def test_killed_after_a_change_it_still_has_the_note(
     assert place in {lake.bucket.get_json(key)["place"] for key in keys}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_deleted", [True, False])
 @pytest.mark.parametrize(
     "key",
@@ -527,6 +546,7 @@ def test_older_version_of_an_object_without_anything_to_erase(lake: Lake, key: s
     assert is_deleted or lake.bucket.get(key) == plan.model_dump_json().encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "key", ["rejects/source=rss/dt=2026-04-01/r.jsonl", "raw/images/ab/ab", "lake/images/a.parquet", "erasures/e.json"]
 )
@@ -537,6 +557,7 @@ def test_older_versions_of_what_cannot_name_the_person_stay(lake: Lake, key: str
     assert len(lake.bucket.all_versions(key)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["work/failed-batches/run/b.json", "work/results/run/feed/m/SUCCEEDED_0.json"])
 @pytest.mark.parametrize("id_of_post", ["one", 'o"n\\e', "ö/1"])
 def test_messages_that_name_an_item(lake: Lake, key: str, id_of_post: str) -> None:
@@ -551,6 +572,7 @@ def test_messages_that_name_an_item(lake: Lake, key: str, id_of_post: str) -> No
     assert lake.bucket.exists(others)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("erase_what", [{"posts": [name(ALICE, post_id="one")]}, {"media_ids": [item("one").media_id]}])
 @pytest.mark.parametrize("has_copy", [True, False])
 def test_same_request_releases_the_image_of_an_erasure_that_was_given_up(

@@ -46,11 +46,13 @@ from tests.support.page_erasures import (
 # ---- Raw pages -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_example_event(lake: Lake) -> None:
     request_erasure(lake, authors=[name("bluesky", BOB)])
     assert handler(event("erase_pages"), cast(Any, Context())) == {"changed": 0, "erased": 0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", LISTINGS)
 def test_one_post_leaves_the_pages_of_every_network(lake: Lake, text: str) -> None:
     feed = Feed.of(text)
@@ -204,6 +206,7 @@ def test_feed_of_the_author_loses_its_name_everywhere(lake: Lake) -> None:
     assert [key for key in versions("raw/") if key.endswith("/" + feed.feed_id + ".json")] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", [{"post": {"record": {"text": "own words"}}}, {"text": "own words"}, ["own words"]])
 def test_entries_that_are_no_posts_leave_the_feed_of_the_author(lake: Lake, entry: Any) -> None:
     """An entry of Instagram's own listing has no author: it is in the feed of the account that lists it.
@@ -491,6 +494,7 @@ def test_killed_at_any_call(lake: Lake, monkeypatch: pytest.MonkeyPatch, after: 
     check_killed(lake, monkeypatch, after, step=1)
 
 
+@pytest.mark.slow
 def test_killed_at_some_calls(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     check_killed(lake, monkeypatch, after=True, step=9)
 

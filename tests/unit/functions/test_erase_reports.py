@@ -266,6 +266,7 @@ def test_name_of_a_feed_leaves_the_rows_of_other_authors_and_no_other_text() -> 
 # ---- Reports that are not whole --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", [b"no JSON", b"[]", b'{"feeds": [{}]}', b'{"feeds": 7}'])
 def test_summary_that_cannot_be_read_goes(lake: Lake, body: bytes) -> None:
     request_erasure(lake, media_ids=media_ids("a"))
@@ -300,6 +301,7 @@ def test_killed_at_any_call(lake: Lake, monkeypatch: pytest.MonkeyPatch, after: 
     check_killed(lake, monkeypatch, after, step=1)
 
 
+@pytest.mark.slow
 def test_killed_at_some_calls(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     check_killed(lake, monkeypatch, after=True, step=9)
 

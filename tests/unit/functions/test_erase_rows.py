@@ -31,6 +31,7 @@ from tests.support.row_erasures import (
     traces,
     without_columns,
 )
+from tests.support.sample import full
 
 GONE, COPY, NEAR = (item(name).media_id for name in ("gone", "copy", "near"))
 
@@ -59,6 +60,7 @@ def details(file: pq.ParquetFile) -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 def test_erased_rows_are_tombstones_and_everything_else_stays(lake: Lake) -> None:
     rows = [result(item(f"p{number}"), [*Status][number % 4], tags=["a", f"{number}"]) for number in range(1001)]
     for number in (0, 499, 500, 1000):
@@ -74,7 +76,8 @@ def test_erased_rows_are_tombstones_and_everything_else_stays(lake: Lake) -> Non
     assert b"bob" not in lake.bucket.get(object_keys.parquet(planned.batch))
 
 
-@pytest.mark.parametrize("rows", [1, 501, 1001])
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [1, 501, full(1001)])
 def test_file_without_changes_would_be_the_same_byte_for_byte(lake: Lake, rows: int) -> None:
     """So the encoder adds nothing of its own, and whatever differs in a file is what was erased."""
     planned = close(lake, *(of_bob(f"p{number}", tags=[str(number)]) for number in range(rows)))
@@ -136,6 +139,7 @@ def promoted(row: dict[str, Any], owner: dict[str, Any]) -> dict[str, Any]:
     return {**owner, **{name: row[name] for name in own}, "image": image}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_one_file", [True, False])
 def test_duplicate_gets_the_image_of_an_owner(lake: Lake, is_one_file: bool) -> None:
     owner = of_bob("gone", transform_version=3, image_options='{"old": 1}')
@@ -178,6 +182,7 @@ def test_several_successors_of_owners_in_several_files(lake: Lake) -> None:
     }
 
 
+@pytest.mark.slow
 def test_owner_that_is_a_tombstone_already_was_promoted_before(lake: Lake) -> None:
     """A try that was killed after the file was written; then the owner's file went on."""
     owner = of_bob("gone")
@@ -220,6 +225,7 @@ def test_near_duplicate_of_the_owner_stays_out_of_the_promoted_row(lake: Lake) -
     assert [row[name] for name in ("duplicate_of", "duplicate_distance", "duplicate_kind")] == [None, None, None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("original", [COPY, None])
 def test_near_duplicates_and_duplicates_get_another_original(lake: Lake, original: str | None) -> None:
     owner = of_bob("gone")
@@ -268,6 +274,7 @@ def test_item_that_became_the_owner_before_its_entry_changed(lake: Lake) -> None
     assert lake.media_index.duplicates_of(GONE) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("owner", [
     {"status": Status.REJECTED, "image": None},
     {"raw_sha256": "cd" * 32},

@@ -45,6 +45,7 @@ from tests.support.row_erasures import (
     traces,
     traces_before,
 )
+from tests.support.sample import pairs
 from tests.support.web_server import WebServer
 from validate.retries import reopen
 
@@ -106,8 +107,11 @@ def test_late_steps_of_a_promoted_duplicate_change_nothing(lake: Lake) -> None:
     assert [row["duplicate_of"] for row in staged_rows(lake, planned)] == [None, None]
 
 
-@pytest.mark.parametrize("done", ["planned", "claimed", "decided", "staged", "written"])
-@pytest.mark.parametrize("names", [["gone"], ["gone", "one", "two"]], ids=["one item", "all items"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("done", "names"),
+    pairs(["planned", "claimed", "decided", "staged", "written"], [["gone"], ["gone", "one", "two"]]),
+)
 def test_open_batch_ends_without_the_person(lake: Lake, website: WebServer, done: str, names: list[str]) -> None:
     """The person was suppressed first, as in each erasure. However far the batch was, it ends with the same rows."""
     keep_versions()
@@ -155,6 +159,7 @@ def test_claim_of_another_batch_stays(lake: Lake) -> None:
     assert lake.mapping() == {}
 
 
+@pytest.mark.slow
 def test_all_retries_of_a_batch(lake: Lake) -> None:
     keep_versions()
     names = ("gone", "one", "two")
@@ -185,6 +190,7 @@ def test_all_retries_of_a_batch(lake: Lake) -> None:
     assert traces("bob", "Bob", GONE) == set()
 
 
+@pytest.mark.slow
 def test_open_retry_of_an_erased_item(lake: Lake, website: WebServer) -> None:
     keep_versions()
     planned = close(lake, of_bob("gone", status=Status.FAILED, image=None), result(item("one")))
@@ -200,6 +206,7 @@ def test_open_retry_of_an_erased_item(lake: Lake, website: WebServer) -> None:
     assert counts(lake, planned) == {"planned": 2, "ok": 1, "erased": 1}
 
 
+@pytest.mark.slow
 def test_retries_beyond_the_limit_of_the_metadata(lake: Lake) -> None:
     """S3 has room for 31 SHA-256s, of which the file names 21; the batch's own is always one of them."""
     rows = [of_bob("gone"), *(result(item(str(number)), Status.FAILED) for number in range(25))]
@@ -236,6 +243,7 @@ def test_part_keeps_the_places_of_the_others(lake: Lake) -> None:
     assert staged_rows(lake, planned)[1:] == rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("original", [item("other").media_id, None])
 @pytest.mark.parametrize("also_erased", [[], ["gone"]])
 @pytest.mark.parametrize("kind", ["bytes", "crop"])
@@ -290,9 +298,13 @@ def changed(body: bytes) -> bytes:
     return body.replace(b"bluesky", b"BLUESKY", 1)
 
 
-@pytest.mark.parametrize("damage", [cut_off, changed, lambda _: b""])
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "of", [object_keys.staged, lambda batch: object_keys.part(batch, 0), object_keys.planned_batch]
+    ("damage", "of"),
+    pairs(
+        [cut_off, changed, lambda _: b""],
+        [object_keys.staged, lambda batch: object_keys.part(batch, 0), object_keys.planned_batch],
+    ),
 )
 def test_damaged_objects_are_deleted_and_made_again(
     lake: Lake, website: WebServer, damage: Callable[[bytes], bytes], of: Callable[[Any], str]

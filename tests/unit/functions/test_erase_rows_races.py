@@ -39,7 +39,7 @@ from tests.support.row_erasures import (
 from tests.support.row_erasures import (
     erase_rows as call,
 )
-from tests.support.sample import EXHAUSTIVE
+from tests.support.sample import exhaustive, full
 from tests.support.web_server import WebServer
 
 GONE, COPY, NEAR = (item(name).media_id for name in ("gone", "copy", "near"))
@@ -117,7 +117,8 @@ def restore(stored: bytes) -> None:
         vars(backend).update(values)
 
 
-@pytest.mark.parametrize("stride", [11, pytest.param(1, marks=EXHAUSTIVE)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stride", [29, full(11), exhaustive(1)])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("step", range(4), ids=["promote", "owners", "duplicates", "open batch"])
 def test_killed_at_any_call_and_started_again(
@@ -143,6 +144,7 @@ def test_killed_at_any_call_and_started_again(
     assert number > stride
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", range(4), ids=["promote", "owners", "duplicates", "open batch"])
 def test_started_twice(lake: Lake, step: int) -> None:
     steps = world(lake)
@@ -170,6 +172,7 @@ def erasure_of(planned: PlannedBatch, *names: str) -> FileChanges:
     return FileChanges(key=object_keys.parquet(planned.batch), erase=[item(name).media_id for name in names])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", ["put_if_unchanged", "put_json", "get_with_version"])
 def test_two_erasures_of_one_file_both_take_effect(lake: Lake, monkeypatch: pytest.MonkeyPatch, point: str) -> None:
     keep_versions()
@@ -215,6 +218,7 @@ def with_failed(lake: Lake) -> tuple[PlannedBatch, PlannedBatch]:
     return planned, keep_rows(lake, again, result(item("one")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_listed", [False, True])
 @pytest.mark.parametrize("point", ["put_if_unchanged", "get_with_version", "version"])
 def test_retry_that_writes_the_file_at_the_same_time(
@@ -243,6 +247,7 @@ def test_erasure_while_a_retry_writes_the_file(lake: Lake, monkeypatch: pytest.M
     assert [row["status"] for row in rows_of(lake, planned)] == ["erased", "ok"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", ["put_if_unchanged", "put_json", "list", "version"])
 def test_first_file_of_a_batch_that_is_written_at_the_same_time(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, point: str
@@ -268,6 +273,7 @@ def test_first_file_of_a_batch_that_is_written_at_the_same_time(
     assert lake.bucket.list("open/") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", ["put_if_unchanged", "put_json", "get_with_version", "list"])
 def test_batch_that_is_transformed_at_the_same_time(
     lake: Lake, website: WebServer, monkeypatch: pytest.MonkeyPatch, point: str

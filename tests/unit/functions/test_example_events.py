@@ -45,6 +45,7 @@ def test_every_function_has_an_example_event() -> None:
     assert RESULTS.keys() == {app.parent.name for app in FUNCTIONS.glob("*/app.py")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RESULTS)
 def test_function_runs_with_its_example_event(
     name: str, lake: Lake, website: WebServer, monkeypatch: pytest.MonkeyPatch

@@ -4,66 +4,36 @@ from __future__ import annotations
 
 import gzip
 import json
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
-import fetch.pager
-from fetch.app import handler
 from fetch.bookmarks import FeedPosition
-from fetch.pager import MAX_BYTES, Pager
+from fetch.pager import Pager
 from fetch.window_reader import WindowReader
 from imagelake.accounts.redaction import redact
 from imagelake.accounts.session import Session
-from imagelake.lake import object_keys
 from imagelake.lake.suppression import SuppressionList
 from imagelake.run.aws import client
 from imagelake.run.errors import (
     BadFeedError,
     CredentialsError,
-    RateLimitedError,
     SourceChangedError,
     SourceUnavailableError,
-    StorageUnavailableError,
 )
 from imagelake.run.models import FeedEntry, Outlook, Progress, Retry
 from imagelake.run.settings import Settings
 from imagelake.sources import Page, Reject, parse_feed
 from imagelake.web.messages import Request, Response
-from tests.support.factories import ENTRY, FEED, NO_BUDGETS, NOON, RUN, Context, event, post
+from tests.support.factories import ENTRY, FEED, NO_BUDGETS, RUN, Context, event, post
 from tests.support.fake_lake import BOOKMARKS, BUCKET, Lake
 from tests.support.fake_network import Network, page
+from tests.support.fetching import DEFINITION, EARLIER, LATER, raw_key, read
 from tests.support.sent_metrics import sent_metrics
 from tests.support.web_server import Answer, WebServer
 
-EARLIER, LATER = NOON - timedelta(hours=1), NOON + timedelta(hours=1)
-
-
-@pytest.fixture(autouse=True)
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Seconds that it would have slept between tries."""
-    pauses: list[float] = []
-    monkeypatch.setattr("imagelake.run.retries.time.sleep", pauses.append)
-    return pauses
-
-
-def read(context: Context | None = None, **replaced: Any) -> dict[str, Any]:
-    answer: dict[str, Any] = handler(event("fetch", **replaced), context or Context())
-    assert Progress.model_validate(json.loads(json.dumps(answer))).model_dump() == answer
-    return answer
-
-
-def raw_key(number: int) -> str:
-    return object_keys.raw_page(RUN, "bluesky", ENTRY.feed_id, number)
-
-
-DEFINITION = object_keys.feed_definition("bluesky", RUN.dt, RUN.run_id, ENTRY.feed_id)
-
-
-def until(last: datetime) -> dict[str, str]:
-    return {"reset": str(last.timestamp())}
+pytestmark = pytest.mark.usefixtures("pauses")
 
 
 def test_listing_when_it_ends(lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,6 +97,7 @@ def test_removed_feed_reads_no_page_and_takes_the_lease(lake: Lake, network: Net
     assert left["lease_arn"]["S"] == RUN.execution_arn
 
 
+@pytest.mark.slow
 def test_page_is_stored_unchanged_except_for_tokens(lake: Lake, network: Network, website: WebServer) -> None:
     body = page(post("one", text="кот"), next="https://x.test/?access_token=s3cret&after=1")
     network.put_pages(body)
@@ -163,123 +134,6 @@ def test_page_is_read_only_if_there_is_time_for_it(lake: Lake, network: Network,
     assert read(Context(seconds=lambda: seconds))["pages"] == pages
 
 
-def test_budget_of_posts(lake: Lake, network: Network) -> None:
-    network.put_pages(page(post("one"), post("two"), cursor="1"), page(post("three"), cursor="2"))
-    answer = read(run=RUN.model_copy(update={"posts_per_feed": 3}))
-    assert (answer["status"], answer["posts"]) == ("done", 3)
-    assert answer["stopped_by"] is None, "a first run that ends at its limit was asked for no more"
-    assert answer["newest_id"] == "one"
-
-
-@pytest.mark.parametrize(("newest_first", "stopped_by"), [(True, "posts"), (False, None)])
-def test_bookmark_stays_when_the_budget_leaves_a_gap(
-    lake: Lake, network: Network, newest_first: bool, stopped_by: str | None
-) -> None:
-    network.newest_first = newest_first
-    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-01-01T12:00:00.000000Z")
-    network.put_pages(page(post("new"), cursor="1"), page(post("never read"), cursor="2"))
-    answer = read(run=RUN.model_copy(update={"posts_per_feed": 1}))
-    assert (answer["status"], answer["stopped_by"]) == ("done", stopped_by)
-    assert bool(answer["newest_at"]) is not newest_first
-
-
-def test_budget_that_is_just_reached_leaves_no_gap(lake: Lake, network: Network) -> None:
-    """The next page shows it: only known posts follow."""
-    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-04-01T12:00:00.000000Z")
-    network.put_pages(page(post("new", posted_at=LATER), cursor="1"), page(post("seen"), cursor="2"))
-    answer = read(run=RUN.model_copy(update={"posts_per_feed": 1}))
-    assert (answer["status"], answer["stopped_by"], answer["newest_id"]) == ("done", None, "new")
-    assert (answer["new_posts"], answer["read_again"]) == (1, 1)
-
-
-def test_page_beyond_the_budget_is_not_kept(lake: Lake, network: Network, website: WebServer) -> None:
-    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-01-01T12:00:00.000000Z")
-    network.put_pages(page(post("new"), cursor="1"), page(cursor="2"), page(post("never read"), cursor="3"))
-    answer = read(run=RUN.model_copy(update={"posts_per_feed": 1}))
-    assert (answer["stopped_by"], answer["posts"], answer["pages"], len(website.asked)) == ("posts", 1, 2, 3)
-    assert lake.bucket.list("") == [raw_key(0), raw_key(1), DEFINITION]
-
-
-@pytest.mark.parametrize(("overlap", "pages"), [(0, 2), (1, 2), (2, 3), (3, 4), (9, 5)])
-def test_overlap_is_read_behind_the_bookmark(lake: Lake, network: Network, overlap: int, pages: int) -> None:
-    network.overlap = overlap
-    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-04-01T12:00:00.000000Z")
-    new, *old = (
-        page(post("new", posted_at=LATER), cursor="1"),
-        *(page(post(f"old {number}", posted_at=EARLIER), cursor=f"{number + 1}") for number in range(1, 4)),
-    )
-    network.put_pages(new, *old, page(post("oldest", posted_at=EARLIER)))
-    answer = read()
-    assert (answer["pages"], answer["read_again"], answer["newest_id"]) == (pages, pages - 1, "new")
-
-
-def test_listing_from_the_bookmark_that_ends_without_a_new_post_says_so(
-    lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Otherwise each run would read the same known posts and end as if there were no others."""
-    monkeypatch.setattr(fetch.pager, "MAX_PAGES", 2)
-    network.newest_first = False
-    cursors = iter("123")
-    monkeypatch.setattr(network, "parse", lambda *_: Page([post("known")], [], next(cursors), positions=[]))
-    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-04-01T12:00:00.000000Z")
-    network.put_pages(b"", b"")
-    answer = read()
-    assert (answer["pages"], answer["stopped_by"], answer["newest_at"]) == (2, "pages", "")
-
-
-def test_budget_of_the_feed_when_it_is_smaller(lake: Lake, network: Network) -> None:
-    network.put_pages(page(post("one"), post("two"), cursor="1"), page(post("three")))
-    config = {"source": "bluesky", "account": "alice.example.com", "limit": 1}
-    answer = read(feed=ENTRY.model_copy(update={"config": config}))
-    assert (answer["status"], answer["pages"]) == ("done", 1)
-
-
-def test_budget_of_the_run_when_that_of_the_feed_is_larger(lake: Lake, network: Network) -> None:
-    network.put_pages(page(post("one"), post("two"), cursor="1"), page(post("three")))
-    config = {"source": "bluesky", "account": "alice.example.com", "limit": 3}
-    answer = read(feed=ENTRY.model_copy(update={"config": config}), run=RUN.model_copy(update={"posts_per_feed": 2}))
-    assert (answer["status"], answer["pages"]) == ("done", 1)
-
-
-def test_budget_when_the_listing_ends_on_it(lake: Lake, network: Network) -> None:
-    network.put_pages(page(post("one")))
-    assert read(run=RUN.model_copy(update={"posts_per_feed": 1}))["stopped_by"] is None
-
-
-def test_bookmark_moves_when_the_listing_ends_on_the_budget(lake: Lake, network: Network) -> None:
-    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-01-01T12:00:00.000000Z")
-    network.put_pages(page(post("new")))
-    answer = read(run=RUN.model_copy(update={"posts_per_feed": 1}))
-    assert (answer["stopped_by"], answer["newest_id"]) == (None, "new")
-
-
-def test_budget_of_pages_is_2000(lake: Lake, network: Network) -> None:
-    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-01-01T12:00:00.000000Z")
-    network.put_pages(page(post("new"), cursor="1"), page(post("never read")))
-    so_far = event("fetch")["progress"] | {"cursor": "0"}
-    assert read(progress=so_far | {"pages": 1998})["stopped_by"] is None
-    assert read(progress=so_far | {"pages": 1999})["stopped_by"] == "pages"
-
-
-@pytest.mark.parametrize("bookmark", [True, False])
-def test_budget_of_bytes_ends_a_feed_of_rejects(lake: Lake, network: Network, bookmark: bool) -> None:
-    """Rejects do not count as posts, so 2,000 pages of them were read, and Validate held them all in memory."""
-    if bookmark:
-        lake.put_bookmark(ENTRY.feed_id, "seen", "2026-01-01T12:00:00.000000Z")
-    network.put_pages(*(page(rejects=(Reject(f"bad{number}", "no"),), cursor=f"{number}") for number in (1, 2)))
-    so_far = event("fetch")["progress"] | {"cursor": "0"}
-    answer = read(progress=so_far | {"page_bytes": MAX_BYTES - 1})
-    assert (answer["status"], answer["stopped_by"], answer["pages"], answer["newest_at"]) == ("done", "bytes", 1, "")
-
-
-def test_budget_of_pages_ends_an_endless_listing(lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch.pager, "MAX_PAGES", 3)
-    network.put_pages(page(cursor="1"), page(cursor="0"))
-    answer = read()
-    assert (answer["status"], answer["pages"], answer["posts"]) == ("done", 3, 0)
-    assert answer["newest_at"] == ""
-
-
 def test_listing_that_repeats_itself_ends_without_new_posts(lake: Lake, network: Network, website: WebServer) -> None:
     website.put("/page/0", page(post("one"), cursor="same"))
     website.put("/page/same", page(post("two"), cursor="same"), page(post("three"), cursor="same"))
@@ -306,82 +160,6 @@ def test_listing_without_posts_that_leads_to_itself_ends(lake: Lake, network: Ne
     assert (answer["status"], answer["pages"]) == ("done", 2 if cursor is None else 1)
 
 
-@pytest.mark.parametrize(("cap", "pages"), [(0.2, 1), (0.39, 1), (0.4, 2), (5, 3)])
-def test_cost_cap_ends_the_reading_before_the_page_that_could_pass_it(
-    lake: Lake, network: Network, cap: float, pages: int
-) -> None:
-    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-01-01T12:00:00.000000Z")
-    network.put_pages(
-        page(post("three"), cursor="1", cost_usd=0.2),
-        page(post("two"), cursor="2", cost_usd=0.2),
-        page(post("one"), cost_usd=0.005),
-    )
-    config = {"source": "x", "account": "cats", "cost_cap_usd": cap}
-    answer = read(feed=ENTRY.model_copy(update={"config": config}))
-    assert (answer["status"], answer["pages"]) == ("done", pages)
-    assert answer["stopped_by"] == (None if pages == 3 else "cost")
-    assert answer["cost_usd"] == [0.2, 0.4, 0.405][pages - 1]
-    assert answer["newest_id"], "what was paid for is not read again"
-
-
-def test_cost_has_no_rounding_errors(lake: Lake, network: Network) -> None:
-    network.put_pages(
-        page(post("three"), cursor="1", cost_usd=0.1),
-        page(post("two"), cursor="2", cost_usd=0.2),
-        page(post("one")),
-    )
-    config = {"source": "x", "account": "cats", "cost_cap_usd": 0.3}
-    answer = read(feed=ENTRY.model_copy(update={"config": config}))
-    assert (answer["pages"], answer["cost_usd"], answer["stopped_by"]) == (2, 0.3, "cost")
-
-
-def test_cost_counts_small_parts_of_a_cent(lake: Lake, network: Network) -> None:
-    network.put_pages(page(post("one"), cost_usd=0.000125))
-    assert read()["cost_usd"] == 0.000125
-
-
-def test_bookmark_stays_if_a_rate_limit_ends_a_reading_that_was_billed(lake: Lake, network: Network) -> None:
-    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-01-01T12:00:00.000000Z")
-    last = until(datetime.now(UTC) + timedelta(hours=7))
-    network.put_pages(page(post("new"), cursor="1", cost_usd=0.005), Answer(b"", 429, last))
-    answer = read()
-    assert (answer["stopped_by"], answer["newest_id"], answer["newest_at"]) == ("rate_limit", "", "")
-
-
-def test_bookmark_moves_if_the_posts_were_billed(lake: Lake, network: Network) -> None:
-    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-01-01T12:00:00.000000Z")
-    network.put_pages(page(post("new"), cursor="1", cost_usd=0.005), page(post("never read")))
-    answer = read(run=RUN.model_copy(update={"posts_per_feed": 1}))
-    assert (answer["stopped_by"], answer["newest_id"]) == ("posts", "new")
-
-
-def test_limit_that_is_used_up_is_waited_for_before_it_refuses(
-    lake: Lake, network: Network, website: WebServer
-) -> None:
-    end = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=5)
-    network.put_pages(Answer(page(post("one"), cursor="1"), headers={"left": "0", **until(end)}), page(post("two")))
-    answer = read()
-    assert (answer["status"], answer["pages"], answer["cursor"], len(website.asked)) == ("rate_limited", 1, "1", 1)
-    assert answer["retry_at"] == (end + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    assert read(progress=answer)["status"] == "done"
-
-
-@pytest.mark.parametrize(("left", "names_end"), [("1", True), ("0", False)])
-def test_limit_that_is_not_used_up_or_names_no_end_is_not_waited_for(
-    lake: Lake, network: Network, left: str, names_end: bool
-) -> None:
-    end = until(datetime.now(UTC) + timedelta(minutes=5)) if names_end else {}
-    network.put_pages(Answer(page(post("one"), cursor="1"), headers={"left": left, **end}), page(post("two")))
-    answer = read()
-    assert (answer["status"], answer["pages"], answer["waits"]) == ("done", 2, 0)
-
-
-def test_limit_that_is_used_up_on_the_last_page_does_not_matter(lake: Lake, network: Network) -> None:
-    end = until(datetime.now(UTC) + timedelta(minutes=5))
-    network.put_pages(Answer(page(post("one")), headers={"left": "0", **end}))
-    assert read()["status"] == "done"
-
-
 def test_warnings_of_earlier_calls_are_kept(lake: Lake, network: Network) -> None:
     network.put_pages(page(post("one")))
     before = event("fetch")["progress"] | {"warnings": ["a token ends soon"]}
@@ -391,64 +169,6 @@ def test_warnings_of_earlier_calls_are_kept(lake: Lake, network: Network) -> Non
 def test_each_warning_of_the_pages_is_kept_once(lake: Lake, network: Network) -> None:
     network.put_pages(page(post("one"), cursor="1", warnings=["a", "b"]), page(post("two"), warnings=["b"]))
     assert read()["warnings"] == ["a", "b"]
-
-
-def test_budget_of_posts_does_not_end_inside_a_post(lake: Lake, network: Network) -> None:
-    network.put_pages(
-        page(post("one"), cursor="1", is_unfinished=True),
-        page(post("one"), cursor="2", is_unfinished=True, continues_posts=True),
-        page(post("one"), cursor="3", continues_posts=True),
-        page(post("never read")),
-    )
-    answer = read(run=RUN.model_copy(update={"posts_per_feed": 1}))
-    assert (answer["pages"], answer["posts"]) == (3, 1)
-
-
-def test_known_page_does_not_end_the_reading_inside_a_post(lake: Lake, network: Network) -> None:
-    """Another post of that page can be new."""
-    lake.put_bookmark(ENTRY.feed_id, "seen", "2027-01-01T12:00:00.000000Z")
-    network.put_pages(page(post("one"), cursor="1", is_unfinished=True), page(post("one"), continues_posts=True))
-    assert read()["pages"] == 2
-
-
-def test_known_page_with_an_unfinished_post_ends_the_reading_behind_that_post(lake: Lake, network: Network) -> None:
-    """The first run has not read the posts behind that page, so they would become new rows."""
-    lake.put_bookmark(ENTRY.feed_id, "seen", "2027-01-01T12:00:00.000000Z")
-    network.put_pages(
-        page(post("one"), cursor="1", is_unfinished=True),
-        page(post("one"), cursor="2", is_unfinished=True, continues_posts=True),
-        page(post("one"), cursor="3", continues_posts=True),
-        page(post("never read")),
-    )
-    answer = read()
-    assert (answer["status"], answer["pages"], answer["posts"], answer["read_again"]) == ("done", 3, 1, 1)
-
-
-def test_rest_of_a_new_post_is_kept_when_the_limit_is_reached(lake: Lake, network: Network) -> None:
-    """A page is left out if it only shows that there are more new posts; the rest of a post shows no new one."""
-    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-04-01T12:00:00.000000Z")
-    network.put_pages(
-        page(post("one", posted_at=LATER), cursor="1", is_unfinished=True),
-        page(post("one", posted_at=LATER), cursor="2", is_unfinished=True, continues_posts=True),
-        page(post("one", posted_at=LATER), cursor="3", continues_posts=True),
-        page(post("two", posted_at=LATER)),
-    )
-    answer = read(run=RUN.model_copy(update={"posts_per_feed": 1}))
-    assert (answer["stopped_by"], answer["pages"], answer["posts"], answer["new_posts"]) == ("posts", 3, 1, 1)
-
-
-def test_known_page_with_an_unfinished_post_is_read_to_its_end_when_the_limit_is_reached(
-    lake: Lake, network: Network
-) -> None:
-    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-04-01T12:00:00.000000Z")
-    network.put_pages(
-        page(post("one", posted_at=LATER), cursor="1"),
-        page(post("old", posted_at=EARLIER), cursor="2", is_unfinished=True),
-        page(post("old", posted_at=EARLIER), cursor="3", continues_posts=True),
-        page(post("never read", posted_at=EARLIER)),
-    )
-    answer = read(run=RUN.model_copy(update={"posts_per_feed": 1}))
-    assert (answer["stopped_by"], answer["pages"], answer["new_posts"]) == (None, 3, 1)
 
 
 def test_each_warning_of_the_reader_is_kept_once(lake: Lake, network: Network) -> None:
@@ -462,72 +182,6 @@ def test_each_warning_of_the_reader_is_kept_once(lake: Lake, network: Network) -
     pager = Pager(network, FEED, ENTRY.feed_id, RUN, reader, lake.bucket, SuppressionList(), NO_BUDGETS)
     progress = pager.read(Progress(warnings=["first", "a token ends soon"]), FeedPosition(), lambda: 300.0)
     assert progress.warnings == ["first", "a token ends soon", "a token ended"]
-
-
-def test_bookmark_when_a_page_is_wholly_known(lake: Lake, network: Network) -> None:
-    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-04-01T12:00:00.000000Z")
-    network.put_pages(
-        page(post("new", posted_at=LATER), post("seen"), cursor="1"),
-        page(post("old", posted_at=EARLIER), cursor="2"),
-        page(post("oldest", posted_at=EARLIER)),
-    )
-    answer = read()
-    assert (answer["status"], answer["stopped_by"], answer["pages"], answer["newest_id"]) == ("done", None, 2, "new")
-
-
-def test_bookmark_when_the_newest_post_of_a_page_is_the_one_it_names(lake: Lake, network: Network) -> None:
-    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-04-01T12:00:00.000000Z")
-    network.put_pages(page(post("seen"), cursor="1"), page(post("old", posted_at=EARLIER)))
-    assert read()["pages"] == 1
-
-
-def test_page_without_posts_does_not_end_the_reading(lake: Lake, network: Network) -> None:
-    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-04-01T12:00:00.000000Z")
-    network.put_pages(page(cursor="1"), page(post("new", posted_at=LATER)))
-    answer = read()
-    assert (answer["pages"], answer["newest_id"]) == (2, "new")
-
-
-def test_newest_post_is_the_first_of_those_at_the_same_time(lake: Lake, network: Network) -> None:
-    network.put_pages(page(post("first"), cursor="1"), page(post("second")))
-    assert read()["newest_id"] == "first"
-
-
-def test_time_of_the_newest_post_is_in_utc(lake: Lake, network: Network) -> None:
-    network.put_pages(page(post("one", posted_at=NOON.astimezone(timezone(timedelta(hours=2))))))
-    assert read()["newest_at"] == "2026-04-01T12:00:00.000000Z"
-
-
-def test_bookmark_when_the_listing_starts_there_itself(lake: Lake, network: Network) -> None:
-    network.newest_first = False
-    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-04-01T12:00:00.000000Z")
-    network.put_pages(page(post("late", posted_at=EARLIER), cursor="1"), page(post("new", posted_at=LATER)))
-    assert read()["pages"] == 2
-
-
-def test_bookmark_is_the_one_that_was_written_last(
-    lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    get_item = client("dynamodb").get_item
-
-    def stale(*, ConsistentRead: bool = False, **key: Any) -> Any:  # noqa: N803
-        return get_item(**key) if ConsistentRead else {}
-
-    lake.put_bookmark(ENTRY.feed_id, "seen", "2026-04-01T12:00:00.000000Z")
-    network.put_pages(page(post("seen"), cursor="1"), page(post("old", posted_at=EARLIER)))
-    monkeypatch.setattr(client("dynamodb"), "get_item", stale)
-    assert read()["pages"] == 1
-
-
-def test_error_is_transient_when_the_bookmark_cannot_be_read(
-    lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def throttled(**_: Any) -> None:
-        raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow down"}}, "GetItem")
-
-    monkeypatch.setattr(client("dynamodb"), "get_item", throttled)
-    with pytest.raises(StorageUnavailableError, match=BOOKMARKS):
-        read()
 
 
 def test_metrics_count_the_pages_and_posts_of_this_call(
@@ -545,72 +199,6 @@ def test_metric_of_a_token_is_the_number_of_days_until_it_expires(
     network.put_pages(page(post("one")))
     read()
     assert sent_metrics(capsys)["TokenExpiresInDays"] == pytest.approx(1.5, abs=0.01)
-
-
-def test_bookmark_without_a_time(lake: Lake, network: Network) -> None:
-    lake.put_bookmark(ENTRY.feed_id, "", "")
-    network.put_pages(page(post("one"), cursor="1"), page(post("two")))
-    assert read()["pages"] == 2
-
-
-def test_rate_limit_when_its_end_is_known(lake: Lake, network: Network) -> None:
-    end = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=5)
-    network.put_pages(page(post("one"), cursor="1"), Answer(b"", 429, until(end)))
-    answer = read()
-    assert (answer["status"], answer["pages"], answer["cursor"], answer["waits"]) == ("rate_limited", 1, "1", 1)
-    assert answer["retry_at"] == (end + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    network.put_pages(b"", page(post("two")))
-    again = read(progress=answer)
-    assert (again["status"], again["pages"], again["retry_at"], again["stopped_by"]) == ("done", 2, None, None)
-
-
-def test_rate_limit_when_its_end_is_not_known(lake: Lake, network: Network) -> None:
-    network.put_pages(Answer(b"", 429))
-    retry_at = datetime.fromisoformat(read()["retry_at"])
-    assert timedelta(minutes=4.5) < retry_at - datetime.now(UTC) < timedelta(minutes=6)
-
-
-def test_rate_limit_when_its_end_is_in_another_time_zone(
-    lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    end = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=5)
-
-    def limited(*_: Any) -> None:
-        raise RateLimitedError("slow down", end.astimezone(timezone(timedelta(hours=2))))
-
-    monkeypatch.setattr(network, "parse", limited)
-    assert read()["retry_at"] == (end + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def test_rate_limit_is_not_tried_again_at_once(lake: Lake, network: Network, website: WebServer) -> None:
-    network.put_pages(Answer(b"", 429))
-    read()
-    assert len(website.asked) == 1
-
-
-def test_rate_limit_just_short_and_rare_enough_is_waited_for(lake: Lake, network: Network) -> None:
-    network.put_pages(Answer(b"", 429, until(datetime.now(UTC) + timedelta(hours=5, minutes=59))))
-    answer = read(progress=event("fetch")["progress"] | {"waits": 2})
-    assert (answer["status"], answer["waits"], answer["stopped_by"]) == ("rate_limited", 3, None)
-
-
-@pytest.mark.parametrize(("waits", "hours"), [(3, 1), (0, 6.1)])
-def test_rate_limit_that_is_too_long_or_too_frequent(lake: Lake, network: Network, waits: int, hours: float) -> None:
-    network.put_pages(Answer(b"", 429, until(datetime.now(UTC) + timedelta(hours=hours))))
-    before = event("fetch")["progress"] | {"waits": waits}
-    with pytest.raises(RateLimitedError, match="slow down"):
-        read(progress=before)
-    some = read(progress=before | {"pages": 1, "posts": 4, "newest_id": "one", "newest_at": "2026-04-01"})
-    assert (some["status"], some["stopped_by"], some["posts"], some["waits"]) == ("done", "rate_limit", 4, waits)
-
-
-@pytest.mark.parametrize("newest_first", [True, False])
-def test_first_run_that_a_rate_limit_ends_leaves_no_bookmark(lake: Lake, network: Network, newest_first: bool) -> None:
-    network.newest_first = newest_first
-    network.put_pages(Answer(b"", 429, until(datetime.now(UTC) + timedelta(hours=7))))
-    read_so_far = {"pages": 1, "posts": 1, "cursor": "0", "newest_id": "one", "newest_at": "2026-04-01"}
-    answer = read(progress=event("fetch")["progress"] | read_so_far)
-    assert (answer["status"], answer["stopped_by"], answer["newest_at"]) == ("done", "rate_limit", "")
 
 
 def test_server_error_is_tried_again(lake: Lake, network: Network, website: WebServer, pauses: list[float]) -> None:
@@ -698,94 +286,3 @@ def test_feed_whose_url_is_too_long_is_an_error(lake: Lake, website: WebServer) 
     entry = FeedEntry(feed_id="rss-x", name="rss", config=f"rss:{website.origin}/{'図' * 400}")
     with pytest.raises(BadFeedError, match=r"the URL of a page has 3,\d\d\d characters, more than 1,900"):
         read(feed=entry)
-
-
-BOB = ("author", "bluesky", "did:plc:bob")
-
-
-def stored_posts(lake: Lake, number: int) -> list[str]:
-    return [one["post_id"] for one in json.loads(gzip.decompress(lake.bucket.get(raw_key(number))))["posts"]]
-
-
-def test_suppressed_posts_are_not_stored(lake: Lake, network: Network) -> None:
-    lake.suppress(BOB, ("post", "bluesky", "did:plc:alice", "three"))
-    gone = [post("two", author_id="did:plc:bob", posted_at=LATER), post("three")]
-    rejects = (Reject("r1", "a repost", {"by": "did:plc:bob"}), Reject("r2", "a repost", {"by": "did:plc:carol"}))
-    network.put_pages(page(post("one"), *gone, rejects=rejects))
-    answer = read()
-    # Their number, and the bookmark, are those of the page as it came.
-    assert (answer["posts"], answer["suppressed"], answer["newest_id"]) == (3, 3, "two")
-    assert stored_posts(lake, 0) == ["one"]
-    body = gzip.decompress(lake.bucket.get(raw_key(0)))
-    assert b"did:plc:bob" not in body
-    assert b"did:plc:carol" in body
-
-
-def test_page_of_suppressed_posts_alone_has_no_body_and_no_url(lake: Lake, network: Network) -> None:
-    lake.suppress(BOB)
-    network.put_pages(page(post("two", author_id="did:plc:bob"), cursor="1"), page(post("one")))
-    answer = read()
-    assert (answer["pages"], answer["suppressed"]) == (2, 1)
-    body, version = lake.bucket.get_with_version(raw_key(0))
-    assert (gzip.decompress(body), version.metadata) == (b"", {"url": "", "status": "200"})
-    assert stored_posts(lake, 1) == ["one"]
-    assert lake.bucket.exists(DEFINITION)
-
-
-def test_feed_of_which_nothing_is_stored_has_no_definition(lake: Lake, network: Network) -> None:
-    lake.suppress(BOB)
-    network.put_pages(page(post("two", author_id="did:plc:bob")))
-    read()
-    assert lake.bucket.list("raw/") == [raw_key(0)]
-
-
-def test_page_without_entries_is_not_stored_if_anybody_is_suppressed(lake: Lake, network: Network) -> None:
-    """The page of a lookup describes an account, whose id may be in it in another form than in a post."""
-    network.put_pages(page(cursor="1"), page(post("one")))
-    read()
-    assert gzip.decompress(lake.bucket.get(raw_key(0))) != b""
-    lake.suppress(BOB)
-    assert read()["suppressed"] == 0
-    assert gzip.decompress(lake.bucket.get(raw_key(0))) == b""
-
-
-@pytest.mark.parametrize("body", [page(post("one"), post("two", author_id="did:plc:bob")), page(), b"no page"])
-def test_page_is_not_stored_if_the_posts_cannot_be_removed(
-    lake: Lake, network: Network, monkeypatch: pytest.MonkeyPatch, body: bytes
-) -> None:
-    lake.suppress(BOB)
-    monkeypatch.setattr(network, "without", lambda *_: body)
-    network.put_pages(page(post("one"), post("two", author_id="did:plc:bob")))
-    with pytest.raises(SourceChangedError):
-        read()
-    assert lake.bucket.list("raw/") == []
-
-
-@pytest.mark.parametrize(
-    ("post_id", "expected"),
-    [
-        ("at://did:plc:bob/app.bsky.feed.post/1", "erased"),
-        # Only Facebook's ids have the author in front of an underscore.
-        ("did:plc:bob_17", "did:plc:bob_17"),
-        ("at://did:plc:bobby/app.bsky.feed.post/1", "at://did:plc:bobby/app.bsky.feed.post/1"),
-        ("17", "17"),
-    ],
-)
-def test_bookmark_has_no_id_of_a_suppressed_author(lake: Lake, network: Network, post_id: str, expected: str) -> None:
-    """https://atproto.com/specs/at-uri-scheme has the form of Bluesky's ids, which begin with that of the author."""
-    lake.suppress(BOB)
-    network.put_pages(page(post(post_id, author_id="did:plc:bob", posted_at=LATER), post("one")))
-    answer = read()
-    assert (answer["newest_id"], answer["newest_at"][:16]) == (expected, LATER.isoformat()[:16])
-
-
-def test_pages_of_a_suppressed_feed_have_no_body_no_url_and_no_definition(lake: Lake, network: Network) -> None:
-    """The URL and the definition name the account."""
-    lake.suppress(BOB, ("feed", ENTRY.feed_id))
-    repost = Reject("r2", "a repost", {"by": "did:plc:carol"})
-    network.put_pages(page(post("two", author_id="did:plc:bob"), rejects=(repost,), cursor="1"), page(post("one")))
-    read()
-    for number in range(2):
-        body, version = lake.bucket.get_with_version(raw_key(number))
-        assert (gzip.decompress(body), version.metadata) == (b"", {"url": "", "status": "200"})
-    assert not lake.bucket.exists(DEFINITION)

@@ -152,6 +152,7 @@ def test_rest_that_cannot_be_given_back_stays_spent(lake: Lake, monkeypatch: pyt
     assert stack_counters() == {"budget#2026-04-01": 500_000}
 
 
+@pytest.mark.slow
 def test_64_threads_never_pass_the_budget(lake: Lake) -> None:
     spending = budgets("1.00")
     with ThreadPoolExecutor(64) as pool:
@@ -195,6 +196,7 @@ def run_feed(feed: Feed, meter: Meter, lake: Lake, per_day: str, per_month: str 
         return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deadly", [0.0, 0.2])
 def test_four_feeds_in_parallel_with_kills_stay_within_the_budget(lake: Lake, deadly: float) -> None:
     meter = Meter(7, deadly)
@@ -208,6 +210,7 @@ def test_four_feeds_in_parallel_with_kills_stay_within_the_budget(lake: Lake, de
     assert any(end is not None and end.stopped_by is Stop.BUDGET for end in ends)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 10_000),
@@ -317,6 +320,7 @@ def test_error_after_billed_pages_is_left_to_the_next_call(
         handler(event("fetch", progress=first), Context())
 
 
+@pytest.mark.slow
 def test_smaller_page_is_read_if_the_budget_has_room_for_it(lake: Lake) -> None:
     """A page of X has at least 10 posts in a search: https://docs.x.com/x-api/posts/search-recent-posts"""
     meter = Meter(3, 0.0)

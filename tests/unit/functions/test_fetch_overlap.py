@@ -34,6 +34,7 @@ def test_every_network_with_an_overlap_has_a_listing_and_bills_no_posts() -> Non
     assert [name for name in networks if SOURCES[name].manifest.post_usd is not None] == []
 
 
+@pytest.mark.slow
 @every_listing
 @FEW
 @given(data=st.data())
@@ -55,6 +56,7 @@ def test_posts_inserted_within_the_overlap_are_read_by_the_next_run(feed: str, d
     assert runs.run() == set(), "an overlap costs no rows"
 
 
+@pytest.mark.slow
 @every_listing
 @FEW
 @given(data=st.data())
@@ -95,6 +97,7 @@ def test_first_run_that_ends_at_its_limit_leaves_older_posts_unread(feed: str) -
     assert [runs.run() for _ in range(3)] == [set()] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("feed", "new"), pairs(LISTINGS, [1, 9, 24, 35, 99, 260]))
 def test_posts_with_the_time_of_the_bookmark_are_read_however_many_they_are(feed: str, new: int) -> None:
     """A feed with dates alone gives one time to all entries of a day (full-date of RFC 3339), and an import one second.
@@ -144,6 +147,7 @@ def test_posts_beyond_the_limit_are_read_by_the_next_runs(feed: str, limit: int,
     assert max(map(len, read)) < 2 * limit
 
 
+@pytest.mark.slow
 @FEW
 @given(limit=st.integers(1, 12), new=st.integers(1, 60), earlier=st.integers(1, 5))
 def test_second_with_more_files_than_the_limit_is_read_to_its_end(limit: int, new: int, earlier: int) -> None:
@@ -181,6 +185,7 @@ def test_overlap_ends_where_it_says() -> None:
     assert runs.run() == names(18_015), "195 posts behind the bookmark"
 
 
+@pytest.mark.slow
 @every_listing
 def test_reading_an_overlap_costs_few_requests(feed: str) -> None:
     runs = reading(feed, *range(10_000, 30_000, 10))

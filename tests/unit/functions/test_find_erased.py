@@ -100,6 +100,7 @@ class TestWaiting:
         call("suppress", erasure=erasure, what="found")
         assert call("find_erased", erasure=erasure)["must_wait"] is True
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "erase", [{"authors": [name(ALICE)]}, {"sha256": [SHA256]}, {"media_ids": [media_id("one")]}]
     )
@@ -193,6 +194,7 @@ class TestChanges:
         assert (found["left"], found["must_wait"], found["counts"]["items"]) == (0, False, 0)
         assert changes(lake, erasure) == changes(lake, erasure, "promotions") == {}
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "erase",
         [
@@ -207,6 +209,7 @@ class TestChanges:
         open_batch(lake, shown("two", sha256=OTHER))
         assert find(suppressed(**erase))["counts"]["items"] == 0
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("has_other_copy", [True, False])
     def test_duplicate_that_another_erasure_has_erased_since_the_last_search_takes_no_place(
         self, lake: Lake, has_other_copy: bool
@@ -227,6 +230,7 @@ class TestChanges:
             assert media_id("a") not in [one.original for one in found.relinks.values()]
             assert found.raw_images == (set() if has_other_copy else {object_keys.raw_image(SHA256)})
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("length", [129, 200, 500])
     def test_id_that_is_the_digest_of_another_one_names_nobody_else(self, lake: Lake, length: int) -> None:
         """The index has digests of long ids, and any text can be the id of an author or of a post."""
@@ -241,6 +245,7 @@ class TestChanges:
         close(lake, shown("two", author_id=digest, sha256="ef" * 32), dt="2026-04-03")
         assert find(wrong)["counts"]["items"] == 1
 
+    @pytest.mark.slow
     def test_duplicate_that_has_the_image_already_stays_the_new_original(self, lake: Lake) -> None:
         close(lake, shown("one"), copy_of("one", "a", BOB), copy_of("one", "b", CAROL))
         erasure = suppressed(posts=[name(ALICE, post_id="one")])
@@ -267,6 +272,7 @@ class TestSameBytes:
         assert sorted(found.items) == [media_id("a"), media_id("b"), media_id("c")]
         assert found.raw_images == {object_keys.raw_image(SHA256)}
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("named", ["a", "b"])
     def test_raw_image_stays_for_another_rejected_item(self, lake: Lake, named: str) -> None:
         close(lake, shown("a", status=Status.REJECTED), shown("b", BOB, status=Status.REJECTED))
@@ -276,6 +282,7 @@ class TestSameBytes:
         assert (sorted(found.items), found.raw_images) == ([media_id(named)], set())
         assert found.rejected == ({SHA256: media_id("b")} if named == "a" else {})
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("is_staged", [True, False])
     @pytest.mark.parametrize("erase", [{"authors": [name(ALICE)]}, {"sha256": [SHA256]}])
     def test_open_batch_with_the_image(self, lake: Lake, erase: dict[str, Any], is_staged: bool) -> None:
@@ -322,6 +329,7 @@ class TestSameBytes:
 
 
 class TestTries:
+    @pytest.mark.slow
     def test_results_of_a_killed_try_are_united_with_new_ones(self, lake: Lake) -> None:
         """The first execution was killed after it had deleted the plan and the entries of one of two items."""
         first, second = close(lake, shown("one")), close(lake, shown("two", sha256=OTHER), dt="2026-04-02")
@@ -341,6 +349,7 @@ class TestTries:
         find(erasure)
         assert sorted(found_by(lake, erasure).items) == sorted([media_id("one"), media_id("two")])
 
+    @pytest.mark.slow
     def test_file_has_the_same_number_in_each_execution(self, lake: Lake) -> None:
         close(lake, shown("one"))
         erasure = suppressed(authors=[name(ALICE)])
@@ -353,6 +362,7 @@ class TestTries:
         assert before in lake.bucket.get_json(files)
         assert len(lake.bucket.get_json(files)) == 6
 
+    @pytest.mark.slow
     def test_erasure_that_never_ends_is_an_error_that_names_nobody(self, lake: Lake) -> None:
         close(lake, shown("one"))
         erasure = suppressed(authors=[name(ALICE)])
@@ -405,6 +415,7 @@ class TestLists:
         )
         assert (found["counts"]["pages"], found["counts"]["reports"]) == (4, 3)
 
+    @pytest.mark.slow
     def test_network_of_a_found_copy_and_of_a_media_id(self, lake: Lake) -> None:
         self.fill(lake)
         close(lake, shown("one"))
@@ -412,6 +423,7 @@ class TestLists:
         of_media = self.lists(lake, self.found(media_ids=["x/3_1"]))[0]
         assert of_media == ["stream 2026-04-07", "stream 2026-04-08", "stream 2026-04-09", "x 2026-04-01"]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "erase",
         [{"authors": [name(ALICE)]}, {"posts": [name(ALICE, post_id="one")]}, {"media_ids": [media_id("one")]}],

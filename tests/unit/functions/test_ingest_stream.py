@@ -306,6 +306,7 @@ def test_window_with_an_invalid_name_is_refused(lake: Lake, machine: Machine, na
         run(machine, "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2_000, full(10_000)])
 def test_many_records_plan_every_post_once_and_store_all_bad_records(lake: Lake, machine: Machine, count: int) -> None:
     """10 % duplicates, 1 % bad records, in random order, every delivery twice; tests/stack continues after the plan."""

@@ -42,12 +42,14 @@ def test_page_names_every_reader_and_its_oldest_version() -> None:
     assert {reader.name.lower(): reader.version for reader in READERS}.items() <= oldest.items()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", HERE, ids=lambda reader: reader.name)
 def test_folder_is_read_with_the_short_call(tmp_path: Path, reader: Reader) -> None:
     rows = write_folder(tmp_path, with_older_file=False)
     assert run(reader, reader.short_call) == expected(rows, ALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", HERE, ids=lambda reader: reader.name)
 def test_short_call_reads_all_rows_beside_an_older_file(tmp_path: Path, reader: Reader) -> None:
     rows = write_folder(tmp_path, with_older_file=True)
@@ -55,6 +57,7 @@ def test_short_call_reads_all_rows_beside_an_older_file(tmp_path: Path, reader: 
     assert run(reader, reader.short_call) == expected(rows, older)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", HERE, ids=lambda reader: reader.name)
 def test_full_call_also_reads_columns_that_an_older_file_lacks(tmp_path: Path, reader: Reader) -> None:
     rows = write_folder(tmp_path, with_older_file=True)

@@ -97,6 +97,7 @@ def in_the_order(*steps: str) -> Callable[[Lake, PlannedBatch], None]:
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "steps", [("erase", "images"), ("images", "erase", "images"), ("images", "erase", "write")], ids="-".join
 )
@@ -116,6 +117,7 @@ def test_rebuild_reads_the_file_again_if_an_erasure_comes_first(
     assert unpacked(closed)["status"] == "done"
 
 
+@pytest.mark.slow
 def test_erasure_after_a_rebuild_keeps_what_the_rebuild_has_noted(lake: Lake, closed: PlannedBatch) -> None:
     before, key = rows_of(lake, closed), object_keys.parquet(closed.batch)
     in_the_order("images", "write", "erase")(lake, closed)
@@ -140,6 +142,7 @@ def test_erasure_keeps_the_versions_in_staged_rows_and_in_the_file(lake: Lake, c
     assert after.sha256 in lake.bucket.get_with_version(key)[1].metadata["staged-sha256"].split()
 
 
+@pytest.mark.slow
 def test_erased_row_that_was_planned_before_the_suppression_becomes_a_tombstone(
     lake: Lake, closed: PlannedBatch
 ) -> None:

@@ -49,6 +49,7 @@ def rebuild(batch: Batch, context: Context | None = None) -> dict[str, int]:
     return counts
 
 
+@pytest.mark.slow
 def test_rows_are_made_from_raw_images_alone(lake: Lake, website: WebServer, closed: PlannedBatch) -> None:
     asked, mapping = len(website.asked), lake.mapping()
     batch = unpacked(closed, encode_quality=40)
@@ -63,6 +64,7 @@ def test_rows_are_made_from_raw_images_alone(lake: Lake, website: WebServer, clo
     assert rows[3]["duplicate_of"] == rows[0]["media_id"]
 
 
+@pytest.mark.slow
 def test_result_names_the_versions_that_made_it(lake: Lake, closed: PlannedBatch) -> None:
     batch = unpacked(closed)
     rebuild(batch)
@@ -101,6 +103,7 @@ def test_row_without_its_raw_image_is_left_out(lake: Lake, closed: PlannedBatch)
     assert closed.items[1].media_id not in {row["media_id"] for row in Staging(lake.bucket, batch).rows()}
 
 
+@pytest.mark.slow
 def test_worker_that_died_makes_the_next_one_careful(lake: Lake, closed: PlannedBatch) -> None:
     batch = unpacked(closed)
     lake.bucket.put(object_keys.attempt(batch, 0), b"{}", "application/json")
@@ -122,6 +125,7 @@ def test_owner_that_others_refer_to_is_not_rejected(lake: Lake, closed: PlannedB
     assert owners[hashlib.sha256(jpeg("red")).hexdigest()]["state"] == "rejected"
 
 
+@pytest.mark.slow
 def test_media_index_is_not_changed_if_the_file_has_changed(lake: Lake, closed: PlannedBatch) -> None:
     batch = unpacked(closed, min_image_size=100)
     key = object_keys.parquet(batch)
@@ -160,6 +164,7 @@ def test_entry_that_an_erasure_has_changed_stays(
     assert lake.mapping()[promoted]["status"] == "ok"
 
 
+@pytest.mark.slow
 def test_entry_that_an_erasure_has_deleted_stays_deleted(lake: Lake, closed: PlannedBatch) -> None:
     batch = unpacked(closed, min_image_size=100)
     gone = closed.items[1].media_id
@@ -168,6 +173,7 @@ def test_entry_that_an_erasure_has_deleted_stays_deleted(lake: Lake, closed: Pla
     assert gone not in lake.mapping()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "is_compared"), [(512, False), (48, True)])
 def test_near_duplicate_is_compared_again_only_if_its_hashes_changed(
     lake: Lake, website: WebServer, size: int, is_compared: bool, monkeypatch: pytest.MonkeyPatch

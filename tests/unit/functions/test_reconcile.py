@@ -257,6 +257,7 @@ def test_error_when_the_staged_rows_are_damaged(lake: Lake) -> None:
         reconcile(lake, planned)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("failed", "tolerance", "status"),
     [

@@ -236,6 +236,7 @@ def test_same_call_again_leaves_the_same_objects(lake: Lake) -> None:
     assert lake.stored() == stored
 
 
+@pytest.mark.slow
 def test_page_when_everything_is_hostile(lake: Lake) -> None:
     entry = FeedEntry(feed_id="bad-1", name=HOSTILE, config=HOSTILE)
     made = closed(lake, caption=HOSTILE, alt_text=HOSTILE, permalink="javascript:alert(1)")
@@ -260,6 +261,7 @@ def test_page_names_every_feed_and_what_is_wrong(lake: Lake) -> None:
     assert re.search(r"Imagelake run for 2026-04-01\s*daily-2026-04-01\s+partial", text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("permalink", "linked"),
     [
@@ -297,6 +299,7 @@ def test_page_lists_failed_and_rejected_images_with_post_and_reason(lake: Lake) 
     assert "not shown" not in rest
 
 
+@pytest.mark.slow
 def test_page_lists_the_problems_of_many_images_in_part_and_says_where_the_others_are(lake: Lake) -> None:
     statuses = (Status.FAILED,)
     many = closed(lake, *(item(f"m{n}") for n in range(230)), statuses=statuses * 230)
@@ -328,6 +331,7 @@ def test_page_marks_a_near_duplicate_and_links_to_its_original(lake: Lake) -> No
     assert tags.text.count("near duplicate: mirrored") == 2
 
 
+@pytest.mark.slow
 def test_page_says_how_many_images_it_does_not_show_and_where_they_are(lake: Lake) -> None:
     made = [closed(lake, *(item(f"{batch}-{n}") for n in range(5))) for batch in range(12)]
     report(done(lake, *made))
@@ -351,6 +355,7 @@ def test_contact_sheet_leaves_out_what_is_sensitive(lake: Lake) -> None:
     assert Tags(page(lake)).sources() == []
 
 
+@pytest.mark.slow
 def test_contact_sheet_is_shared_by_the_feeds(lake: Lake) -> None:
     many, few = (closed(lake, *(item(f"{name}{n}") for n in range(count))) for name, count in (("m", 60), ("f", 3)))
     report(done(lake, many), done(lake, few, feed=OTHER_ENTRY))

@@ -25,6 +25,7 @@ from report.timeline import Timeline
 from tests.support.factories import ENTRY, OTHER_ENTRY, RUN, Context, event, failed, item, up_to_date
 from tests.support.fake_lake import Lake
 from tests.support.feed_results import closed, done
+from tests.support.sample import full
 from tests.support.sent_metrics import sent_metrics
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -126,6 +127,7 @@ def test_report_that_was_killed_between_two_timelines_goes_on(lake: Lake, monkey
     assert timelines[0].days == {"2026-04-02": 9}, "counted once"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeated", [1, 2, 3])
 def test_report_that_is_repeated_after_later_runs_changes_no_timeline(lake: Lake, repeated: int) -> None:
     """A gap that a later run has closed stays closed, posts count once, and the bookmark does not go back."""
@@ -162,6 +164,7 @@ def test_next_run_knows_the_gap_and_closes_it(lake: Lake) -> None:
     assert section(answer["message"], "Coverage") == ["1 of 1 feed complete"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "hint"),
     [
@@ -213,6 +216,7 @@ def test_bill_of_a_feed_that_failed_counts(lake: Lake, calls: int, usd: float) -
     assert (f"{ENTRY.name}: failed after {usd:.3f} USD" in answer["message"]) is bool(usd)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("others", [1, 2, 5])
 def test_reports_of_one_feed_at_once_lose_no_posts(lake: Lake, monkeypatch: pytest.MonkeyPatch, others: int) -> None:
     """Windows of a stream have no lease: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html"""
@@ -347,6 +351,7 @@ def test_windows_of_a_stream_that_end_at_one_time_have_the_span_once(
     assert [len(one) for one in written] == [1] * first
 
 
+@pytest.mark.slow
 def test_one_silence_is_noticed_once_until_a_new_post_comes(lake: Lake) -> None:
     """10 posts are usual on Mondays, Wednesdays and Fridays, 2 on other days; 2026-04-01 is a Wednesday."""
     noticed = []
@@ -360,6 +365,7 @@ def test_one_silence_is_noticed_once_until_a_new_post_comes(lake: Lake) -> None:
     assert noticed == [22, 38], "after two weeks of silence, 5 posts are usual on a Wednesday"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", ["nonsense", {"source": "blusky", "account": "a.example"}, 7, {"account": "a"}])
 def test_feed_that_no_run_can_read_leaves_no_gap(lake: Lake, config: Any) -> None:
     wrong = FeedEntry(feed_id="bad-1", name="nonsense", config=config)
@@ -370,6 +376,7 @@ def test_feed_that_no_run_can_read_leaves_no_gap(lake: Lake, config: Any) -> Non
     assert lake.bucket.get_model(object_keys.timeline("bad-1"), Timeline).gaps == []
 
 
+@pytest.mark.slow
 def test_message_has_at_most_ten_lines_about_coverage(lake: Lake) -> None:
     feeds = [
         FeedEntry(feed_id=f"feed-{n}", name=f"bluesky:u{n}.example", config=f"bluesky:u{n}.example") for n in range(15)
@@ -402,7 +409,8 @@ def test_metric_is_not_sent_without_a_gap_that_can_be_lost(lake: Lake, capsys: p
     assert "HoursUntilLost" not in sent_metrics(capsys)
 
 
-@pytest.mark.parametrize(("usual", "silent"), [(6, True), (5, False), (31, True), (0, False)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("usual", "silent"), [(6, True), (5, False), full(31, True), full(0, False)])
 def test_silence_is_a_day_without_posts_where_more_than_five_are_usual(lake: Lake, usual: int, silent: bool) -> None:
     """The usual number is that of the same weekday."""
     report(run_of(1), read_until(1))

@@ -78,6 +78,7 @@ def test_feed_that_is_well_leaves_nothing(lake: Lake, run: Run) -> None:
 BY_HAND = RUN.model_copy(update={"run_id": "by-hand", "by_hand": True})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("results", "expected"),
     [

@@ -204,6 +204,7 @@ def test_thirty_days_are_kept_and_a_feed_without_runs_leaves(lake: Lake) -> None
     assert (found.runs, str(found.since)[:10]) == (4, "2026-04-01")
 
 
+@pytest.mark.slow
 def test_months_of_a_year_are_kept(lake: Lake) -> None:
     for number in range(1, 1 + 31 * 20, 31):
         report(run_of(number), read(number))

@@ -44,6 +44,7 @@ def inputs(answer: dict[str, Any]) -> list[Any]:
 # ---- The outcome and its subject -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("good", "bad", "outcome"),
     [
@@ -64,6 +65,7 @@ def test_run_fails_if_more_of_its_feeds_fail_than_are_tolerated(lake: Lake, good
     assert answer["error"] == ("RunFailed" if outcome == "failed" else None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tolerance", "outcome"), [("0", "failed"), ("90", "failed"), ("91", "partial"), ("99", "partial")]
 )

@@ -170,6 +170,7 @@ def test_duplicate_in_another_batch(lake: Lake, website: WebServer) -> None:
     assert rows_of(lake, later)[0]["duplicate_of"] == "bluesky/alice/первый/0"
 
 
+@pytest.mark.slow
 def test_near_duplicate_keeps_its_image_and_names_the_original(lake: Lake, website: WebServer) -> None:
     photo = (SAMPLES / "photos" / "chelsea-cat.jpg").read_bytes()
     with Image.open(io.BytesIO(photo)) as image:
@@ -241,6 +242,7 @@ def test_same_rows_when_urls_expire_before_the_next_try(lake: Lake, website: Web
     assert lake.stored() == stored
 
 
+@pytest.mark.slow
 def test_error_when_time_runs_out(lake: Lake, website: WebServer) -> None:
     items = [item(f"p{number}", website.put(f"/{number}", jpeg())) for number in range(20)]
     planned = keep_plan(lake, plan(*items))
@@ -251,6 +253,7 @@ def test_error_when_time_runs_out(lake: Lake, website: WebServer) -> None:
     assert sum(transform(planned).values()) == 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["fast", "quality"])
 @pytest.mark.parametrize("tensor", ["uint8", "float32"])
 def test_tensor_and_preset_are_those_of_the_plan(lake: Lake, website: WebServer, tensor: Any, preset: Any) -> None:
@@ -269,6 +272,7 @@ def test_tensor_and_preset_are_those_of_the_plan(lake: Lake, website: WebServer,
     assert table[2]["tensor"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "sizes"),
     [
@@ -317,6 +321,7 @@ def gradient(width: int, height: int) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 def test_later_tries_go_on_from_what_was_made(lake: Lake, website: WebServer) -> None:
     colors = ["red", "green", "blue", "white", "black", "teal", "navy", "olive"]
     items = [item(color, website.put(f"/{color}", jpeg(color))) for color in colors]
@@ -367,6 +372,7 @@ PART_DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", PART_DAMAGES)
 def test_damaged_part_is_made_again_without_a_download(lake: Lake, website: WebServer, damage: str) -> None:
     planned = three_images(lake, website)
@@ -391,6 +397,7 @@ def test_staged_rows_stay_when_only_the_rows_of_a_part_are_damaged(lake: Lake, w
     assert lake.stored() == stored
 
 
+@pytest.mark.slow
 def test_lost_part_is_made_again_without_a_download(lake: Lake, website: WebServer) -> None:
     planned = three_images(lake, website)
     counts, stored, asked = transform(planned), lake.stored(), list(website.asked)
@@ -414,6 +421,7 @@ def test_damaged_part_of_an_unfinished_batch_is_made_again_without_a_download(la
     assert sorted(website.asked) == ["/bad", "/blue", "/red"]
 
 
+@pytest.mark.slow
 def test_image_is_downloaded_when_its_raw_image_is_damaged_too(lake: Lake, website: WebServer) -> None:
     planned = keep_plan(lake, plan(item("one", website.put("/one", jpeg()))))
     counts = transform(planned)
@@ -428,6 +436,7 @@ def rows_key(lake: Lake, planned: PlannedBatch) -> str:
     return str(Staging(lake.bucket, planned.batch).rows()[0]["raw_key"])
 
 
+@pytest.mark.slow
 def test_downloads_stop_when_rows_cannot_be_decided(
     lake: Lake, website: WebServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -442,6 +451,7 @@ def test_downloads_stop_when_rows_cannot_be_decided(
     assert len(website.asked) < 200
 
 
+@pytest.mark.slow
 def test_image_that_is_lost_does_not_stop_the_others(lake: Lake, website: WebServer) -> None:
     """A worker died before it stored one raw image, and each URL gives its image once."""
     gone = Answer(b"expired", 410)
@@ -462,6 +472,7 @@ def test_image_that_is_lost_does_not_stop_the_others(lake: Lake, website: WebSer
     assert len(website.asked) == 62
 
 
+@pytest.mark.slow
 def test_results_that_are_decided_leave_the_memory(
     lake: Lake, website: WebServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -493,6 +504,7 @@ def try_until_done(lake: Lake, planned: PlannedBatch) -> dict[str, int]:
     pytest.fail("the raw images never came")
 
 
+@pytest.mark.slow
 def test_two_workers_that_get_different_images_stage_the_same_rows(lake: Lake, website: WebServer) -> None:
     names = [f"p{number}" for number in range(60)]
     items = [item(name, website.put(f"/{name}", jpeg("red"), jpeg("blue"), jpeg("teal"))) for name in names]
@@ -564,6 +576,7 @@ def test_suppressed_image_is_not_stored(lake: Lake, website: WebServer) -> None:
     assert (entry["status"], entry["author"], entry.get("raw_sha256")) == ("erased", "bluesky#did:plc:bob", None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [BOB, ("image", hashlib.sha256(jpeg("red")).hexdigest())])
 def test_row_that_was_staged_before_it_was_suppressed_is_erased(
     lake: Lake, website: WebServer, name: tuple[str, ...]
@@ -611,6 +624,7 @@ def near_cat(lake: Lake, website: WebServer) -> PlannedBatch:
     return keep_plan(lake, plan(item("small", website.put("/small", out.getvalue())), dt="2026-04-02"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_staged", [False, True])
 def test_near_duplicate_does_not_name_an_original_that_is_being_erased(
     lake: Lake, website: WebServer, is_staged: bool

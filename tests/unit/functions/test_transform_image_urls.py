@@ -66,6 +66,7 @@ def shows_again(website: WebServer, *names: str, answer: bytes | Answer | None =
     website.put("/again", page(post("a", *fresh)))
 
 
+@pytest.mark.slow
 def test_image_that_expires_first_is_downloaded_first(
     lake: Lake, website: WebServer, network: Signing, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,6 +76,7 @@ def test_plan_is_of_one_version_of_the_file(lake: Lake) -> None:
     assert (batch["read_etag"], batch["rebuilt_by"]) == (version.etag.strip('"'), RUN.run_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statuses", "request_"),
     [

@@ -507,6 +507,7 @@ def test_many_reasons_to_skip_are_counted_together(lake: Lake, network: Network)
     assert len(lake.bucket.get_lines(object_keys.rejects(RUN, "bluesky", ENTRY.feed_id))) == 30
 
 
+@pytest.mark.slow
 def test_batch_of_long_texts_is_split(lake: Lake, network: Network) -> None:
     long = [post(str(number), text="x" * 9_000_000) for number in range(3)]
     assert sorted(map(len, names(planned(lake, validate(lake, *(page(one, cursor="1") for one in long)))))) == [1, 2]
@@ -518,6 +519,7 @@ def test_item_with_a_long_or_unusual_id_is_planned(lake: Lake, network: Network,
     assert made.items[0].media_id.startswith("bluesky/sha256-")
 
 
+@pytest.mark.slow
 def test_suppressed_posts_of_stored_pages_are_left_out(lake: Lake, network: Network) -> None:
     lake.suppress(("author", "bluesky", "did:plc:bob"), ("media", "bluesky/alice/three/1"))
     rejects = (Reject("r1", "a repost", {"by": "did:plc:bob"}), Reject("r2", "a repost", {"by": "did:plc:carol"}))

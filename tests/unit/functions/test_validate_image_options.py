@@ -126,6 +126,7 @@ def test_no_image_is_larger_than_the_estimate_says(values: dict[str, Any], width
     assert max_images(chosen) == 1 or max_images(chosen) * TENSOR_BYTES[chosen.tensor] < MAX_IMAGE_BYTES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "quality"), [full(512, 60), full(512, 75), (512, 85), full(512, 90), (512, 95), full(1024, 85)]
 )

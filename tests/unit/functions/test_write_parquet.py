@@ -214,6 +214,7 @@ def test_error_when_the_file_may_not_be_written(lake: Lake, monkeypatch: pytest.
         write(planned)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "lacking",
     [[], ["duplicate_distance", "is_dark", "license", "mean_rgb"]],
@@ -303,6 +304,7 @@ def retried(lake: Lake, planned: PlannedBatch, run_id: str, one: Item, **changes
     return planned.model_copy(update={"batch": batch, "items": [one]})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1000, 6_000_000], ids=["small", "above 5 MB"])
 def test_second_of_two_retries_is_refused_and_reads_the_file_again(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, size: int
@@ -327,6 +329,7 @@ def test_second_of_two_retries_is_refused_and_reads_the_file_again(
     assert rows == [{"status": "ok", "image": image}] * 2
 
 
+@pytest.mark.slow
 def test_first_of_two_new_files_stays_when_it_is_above_5_mb(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     image = {"bytes": random.Random(5).randbytes(6_000_000), "path": "a.jpg"}
     planned = keep_rows(lake, plan(item("one")), result(item("one"), image=image))

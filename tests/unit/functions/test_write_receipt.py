@@ -72,6 +72,7 @@ def test_receipt_counts_and_names_nobody(noted: Lake) -> None:
         assert "ticket 17" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [place for place in Place if place != Place.DATASET_FILES])
 def test_receipt_confirms_no_guess_about_the_content_of_an_object(noted: Lake, place: Place) -> None:
     """Whoever guesses an account can make the definition of its feed."""
@@ -178,6 +179,7 @@ def test_killed_after_the_receipt_it_writes_no_second_one(noted: Lake, monkeypat
     assert len(noted.bucket.all_versions(f"erasures/{ID}.html")) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calls", range(1, 8))
 def test_killed_while_it_deletes_working_objects_it_writes_no_second_receipt(
     noted: Lake, monkeypatch: pytest.MonkeyPatch, calls: int

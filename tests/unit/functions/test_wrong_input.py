@@ -70,6 +70,7 @@ def test_wrong_input_is_refused_with_a_sentence_that_names_the_field(field: str,
     assert is_plain(sentence), sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "parameter", "sentence"),
     [

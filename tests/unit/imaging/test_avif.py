@@ -13,6 +13,7 @@ from imagelake.run.errors import ErrorCode, ImageRejectedError
 from tests.support.avif_grid import Tiles, avif_grid, units
 from tests.support.images import encoded, quarters
 from tests.support.part_bombs import avif, box, full_box
+from tests.support.sample import pairs
 
 IMAGE = encoded(quarters(), "AVIF")
 UNITS = IMAGE[IMAGE.index(b"mdat") + 4 :]
@@ -58,8 +59,7 @@ def with_pieces(pieces: list[int], version: int, sizes: tuple[int, int], in_meta
     return build(0) if in_meta else build(build(0).index(b"mdat") + 4)
 
 
-@pytest.mark.parametrize("pieces", [[], [20], [1, 2, 3], [5, 20, 40, 60]])
-@pytest.mark.parametrize("sizes", [(4, 0), (8, 0), (4, 4)])
+@pytest.mark.parametrize(("pieces", "sizes"), pairs([[], [20], [1, 2, 3], [5, 20, 40, 60]], [(4, 0), (8, 0), (4, 4)]))
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("in_meta", [False, True])
 def test_an_image_in_several_pieces_is_read(

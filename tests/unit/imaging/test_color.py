@@ -127,6 +127,7 @@ def test_a_profile_is_examined_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(built) == 1
 
 
+@pytest.mark.slow
 def test_many_threads_may_use_the_same_profile() -> None:
     colors = [(value, 255 - value, 90) for value in range(0, 256, 8)]
     files = [flat(rgb, icc_profile=matrix_profile(*DISPLAY_P3, curve=SRGB_CURVE)) for rgb in colors]

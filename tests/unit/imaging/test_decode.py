@@ -77,6 +77,7 @@ def test_orientation_is_ignored_when_the_exif_is_damaged(damage: bytes) -> None:
     assert process(jpeg_with(encoded(quarters()), 0xE1, b"Exif\0\0" + damage)).width == 96
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "options", "content_type"),
     [
@@ -98,6 +99,7 @@ def test_every_format_comes_out_as_it_went_in(kind: str, options: dict[str, Any]
     assert psnr(decoded(result.image), np.asarray(image)) > (24 if kind == "GIF" else 33)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "progressive"),
     pairs([(1080, 1350), (1080, 1080), (2050, 1370), (1023, 700), (4095, 600), (513, 512)], [False, True]),
@@ -228,6 +230,7 @@ def test_a_gif_frame_may_be_larger_than_its_canvas() -> None:
     assert (process(bytes(data)).width, process(bytes(data)).height) == (96, 64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
 def test_no_metadata_is_left_when_the_file_is_full_of_it(kind: str) -> None:
     xmp = b"<x:xmpmeta>PLANTED-XMP</x:xmpmeta>"

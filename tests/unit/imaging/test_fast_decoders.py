@@ -31,6 +31,7 @@ def test_all_libraries_are_installed() -> None:
         assert getattr(module, name) is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LIBRARIES)
 @pytest.mark.parametrize("size", [(640, 480), (641, 479), (1, 1), (3, 200)])
 def test_the_pixels_are_those_that_pillow_gives(kind: str, size: tuple[int, int]) -> None:
@@ -44,6 +45,7 @@ def test_the_pixels_are_those_that_pillow_gives(kind: str, size: tuple[int, int]
         assert np.array_equal(np.asarray(image), np.asarray(expected))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LIBRARIES)
 def test_pillow_does_not_decode_plain_files(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(photo(640, 480), kind)
@@ -51,6 +53,7 @@ def test_pillow_does_not_decode_plain_files(kind: str, monkeypatch: pytest.Monke
     assert imaging.process(data).content_type == f"image/{kind.lower()}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "library"), LIBRARIES.items())
 def test_the_result_is_the_same_without_the_library(
     kind: str, library: tuple[ModuleType, str], monkeypatch: pytest.MonkeyPatch

@@ -152,6 +152,7 @@ def hamming(first: int, second: int) -> int:
     return ((first ^ second) % 2**64).bit_count()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_hashes_hardly_change_when_an_image_is_resized_and_compressed(seed: int) -> None:
     image = photo(1080, 810, seed)

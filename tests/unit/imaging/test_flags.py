@@ -60,11 +60,13 @@ def test_a_plain_image_is_of_low_information() -> None:
     assert "is_low_information" not in flags_of(photo(300, 300))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "is_odd"), [((1000, 349), True), ((1000, 350), False), ((349, 1000), True)])
 def test_an_aspect_ratio_is_odd_below_the_threshold(size: tuple[int, int], is_odd: bool) -> None:
     assert ("is_odd_aspect_ratio" in flags_of(photo(*size))) is is_odd
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "is_odd"), [((255, 256), True), ((256, 256), False), ((4200, 4096), True)])
 def test_a_size_is_odd_beyond_the_thresholds(size: tuple[int, int], is_odd: bool) -> None:
     assert ("is_odd_size" in flags_of(Image.new("RGB", size))) is is_odd

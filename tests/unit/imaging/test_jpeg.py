@@ -50,6 +50,7 @@ def codes_of(*files: bytes) -> list[str]:
     return [code_of(data, preset) for data in files for preset in PRESETS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "mode"), pairs(KINDS, ["RGB", "L", "CMYK"]))
 def test_a_jpeg_with_missing_data_and_an_end_is_truncated(kind: str, mode: str) -> None:
     """libjpeg fills the image with gray and warns: JWRN_HIT_MARKER in jerror.h, "premature end of data segment"."""
@@ -62,6 +63,7 @@ def test_a_jpeg_with_missing_data_and_an_end_is_truncated(kind: str, mode: str) 
     assert set(codes_of(data[:-4] + END)) == {"truncated"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "mode"), pairs(KINDS, ["RGB", "L"]))
 def test_a_jpeg_with_zeros_in_place_of_its_data_is_truncated(kind: str, mode: str) -> None:
     """Zeros are codes of some symbol (T.81, C.2), so the decoder makes pixels from them."""
@@ -105,6 +107,7 @@ RESTARTS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", RESTARTS)
 def test_a_jpeg_with_restart_markers_and_zeros_in_its_middle_is_refused(kind: str) -> None:
     """Decoders go on at the next restart marker (T.81, F.2.2.4), so only bytes before it are left of the damage."""
@@ -151,6 +154,7 @@ HARMLESS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "fault"), pairs(KINDS, HARMLESS))
 def test_a_jpeg_with_a_harmless_fault_is_read(kind: str, fault: str) -> None:
     """All pixels are there. Chrome and Firefox show such files, because libjpeg only warns (jerror.h)."""
@@ -170,6 +174,7 @@ def test_the_range_of_coefficients_is_ignored_when_a_scan_has_all_of_them(parame
     assert code_of(wrong[: len(wrong) // 2] + END) == "truncated"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "body"),
     pairs(KINDS, [b"JFIF\0", b"JFIF\0\1\2", b"JFIF\0\1\2\0\0\1\0\1\0", b"JFXX\0\x10", b""]),
@@ -182,6 +187,7 @@ def test_a_short_jfif_segment_is_ignored(kind: str, body: bytes) -> None:
     assert process(jpeg_with(bare, 0xE0, body)).image == process(data).image
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "follower"), pairs(KINDS, [0, 1, 2]))
 def test_data_after_the_end_are_not_counted_as_scans(kind: str, follower: int) -> None:
     """The marker EOI ends the image (B.1.1.3); phones put videos and other images after it."""
@@ -219,6 +225,7 @@ def test_missing_data_are_found_when_only_pillow_can_decode(progressive: bool) -
         assert set(codes_of(data[:start] + END, data[:start])) == {"truncated"}, percent
 
 
+@pytest.mark.slow
 def test_a_cut_progressive_jpeg_is_called_truncated_when_its_last_scan_is_not_read() -> None:
     data = encoded(photo(1200, 900), progressive=True)
     for percent in range(5, 100, 5):

@@ -42,6 +42,7 @@ def pixels(data: bytes) -> NDArray[np.uint8]:
         return np.asarray(image)
 
 
+@pytest.mark.slow
 def test_a_translucent_image_comes_out_the_same_without_the_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     image = photo(1080, 1350)
     image.putalpha(Image.linear_gradient("L").resize(image.size))

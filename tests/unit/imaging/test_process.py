@@ -56,6 +56,7 @@ def sample(kind: str) -> bytes:
     return encoded(photo(64, 48), kind, **extra)
 
 
+@pytest.mark.slow
 def test_many_files_give_what_each_of_them_gives_alone() -> None:
     files = [*(sample(kind) for kind in KINDS), b"", sample("PNG")[:60], encoded(photo(1080, 1350), progressive=True)]
     options = Options(image_size=100, resize_mode="border", tensor="uint8")
@@ -71,6 +72,7 @@ def test_result_has_the_columns_of_the_row_contract() -> None:
     assert names >= set(columns[columns.index("content_type") :])
 
 
+@pytest.mark.slow
 def test_result_is_the_same_when_asked_again_from_many_threads() -> None:
     images = [encoded(photo(700, 500, seed), kind) for seed, kind in enumerate(KINDS)] * 3
     once = [process(data) for data in images]
@@ -233,6 +235,7 @@ def test_a_file_cut_near_its_beginning_is_refused(kind: str) -> None:
         assert rejected(data[:length]) in ErrorCode
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [50, full(250)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_flipped_bits_give_an_image_or_a_refusal(kind: str, number: int) -> None:
@@ -247,6 +250,7 @@ def test_flipped_bits_give_an_image_or_a_refusal(kind: str, number: int) -> None
         outcome(bytes(broken), Options(max_pixels=1_000_000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [20, full(60)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_spliced_files_give_an_image_or_a_refusal(kind: str, number: int) -> None:
@@ -294,6 +298,7 @@ def test_arbitrary_bytes_are_refused(magic: bytes, rest: bytes) -> None:
     assert rejected(magic + rest, Options(max_pixels=1_000_000)) in ErrorCode
 
 
+@pytest.mark.slow
 @given(st.sampled_from(KINDS), st.integers(0, 600), st.binary(min_size=1, max_size=12))
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
 def test_arbitrary_bytes_inside_an_image_give_an_image_or_a_refusal(kind: str, at: int, patch: bytes) -> None:

@@ -27,6 +27,7 @@ def size_of(data: bytes, **options: Any) -> tuple[int, int]:
     return result.width, result.height
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 @pytest.mark.parametrize(
     ("mode", "large", "small"),
@@ -151,6 +152,7 @@ def ssim(first: NDArray[Any], second: NDArray[Any]) -> float:
     return float(np.mean(alike / ((x.mean(1) ** 2 + y.mean(1) ** 2 + 6.5) * (x.var(1) + y.var(1) + 58.5))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "least_psnr", "least_ssim"), [("fast", 36, 0.97), ("balanced", 38, 0.98), ("quality", 40, 0.99)]
 )
@@ -198,6 +200,7 @@ def test_a_tensor_is_the_middle_of_the_image_as_torchvision_cuts_it() -> None:
     assert psnr(np.frombuffer(pixels, np.uint8).reshape(224, 224, 3), middle) > 35
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("preset", "mode"), pairs(["fast", "quality"], ["no", "border", "keep_ratio", "center_crop"]))
 def test_flipped_bits_give_an_image_or_a_refusal_whatever_the_options(preset: Preset, mode: ResizeMode) -> None:
     data = encoded(photo(200, 150), progressive=True)

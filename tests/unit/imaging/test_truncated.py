@@ -111,6 +111,7 @@ def test_a_png_with_zeros_in_its_stream_is_refused(name: str) -> None:
         assert code_of(with_body(FILES[name], zeroed)) in ("truncated", "corrupt"), percent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in FILES if "PNG" in name])
 def test_a_png_with_all_rows_is_read(name: str) -> None:
     """A decoder has no use for the checksum of the stream, and ignores data after the last row (13.10)."""
@@ -210,6 +211,7 @@ def test_a_webp_with_zeros_in_its_transparency_is_refused(data: bytes, percent: 
     assert code_of(data[:middle] + bytes(end - middle) + data[end:]) in ("truncated", "corrupt")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shape", "alpha_quality"), pairs(["top", "bottom", "left", "spots", "none"], [1, 60, 100]))
 def test_a_webp_with_flat_transparency_is_read(shape: str, alpha_quality: int) -> None:
     mask = Image.new("L", (600, 500), 255 if shape != "none" else 0)
@@ -221,6 +223,7 @@ def test_a_webp_with_flat_transparency_is_read(shape: str, alpha_quality: int) -
     assert code_of(encoded(image, "WEBP", lossless=True, exact=False, method=1)) == "ok"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["WEBP", "AVIF"])
 @pytest.mark.parametrize(
     ("color", "options"), pairs(["white", "black", "#7f8280"], [{}, {"quality": 10}, {"lossless": True}])
@@ -240,6 +243,7 @@ def without_end(png: bytes) -> bytes:
     return png[:-12]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in FILES if "PNG" in name])
 def test_a_png_with_all_rows_and_no_end_is_read(name: str) -> None:
     """Browsers show it; other data that follow the image are ignored, too (PNG third edition, 13.2)."""

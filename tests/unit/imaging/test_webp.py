@@ -88,6 +88,7 @@ def test_lossless_webp_above_a_limit_is_refused(limit: str, counts: list[int], m
     assert refused.value.code is ErrorCode.CORRUPT
 
 
+@pytest.mark.slow
 def test_codes_without_an_end_are_left_to_libwebp() -> None:
     for length in range(25, 400):
         data = LOSSLESS["method 4"][:length]

@@ -195,6 +195,7 @@ def test_error_when_bodies_never_come_whole(lake: Lake, monkeypatch: pytest.Monk
     assert breaking.reads == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", [Bucket.get, Bucket.get_json, Bucket.get_lines, Bucket.get_with_version])
 def test_error_names_the_object_when_it_is_missing(lake: Lake, read: Callable[[Bucket, str], Any]) -> None:
     with pytest.raises(ObjectMissingError, match="GetObject: work/x does not exist"):

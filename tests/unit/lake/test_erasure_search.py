@@ -68,6 +68,7 @@ def test_nothing_is_found(lake: Lake) -> None:
     assert found == Found(with_copies={"cd" * 32})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "selection",
     [
@@ -95,6 +96,7 @@ def test_failed_and_rejected_items_are_found(lake: Lake) -> None:
     assert found.raw_images == {object_keys.raw_image(SHA256)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("selection", [{"authors": [name(ALICE)]}, {"sha256": [SHA256]}])
 def test_image_of_a_person_goes_with_all_its_copies(lake: Lake, selection: dict[str, Any]) -> None:
     first = close(lake, shown("one"))
@@ -114,6 +116,7 @@ def test_person_who_shows_the_image_of_another_one_loses_only_that_row(lake: Lak
     assert (found.successors, found.raw_images) == ({}, set())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("selection", [{"posts": [name(ALICE, post_id="one")]}, {"media_ids": media_ids("one")}])
 def test_oldest_duplicate_takes_the_place_of_a_post(lake: Lake, selection: dict[str, Any]) -> None:
     close(lake, shown("one"))
@@ -132,6 +135,7 @@ def test_duplicate_that_is_erased_too_takes_no_place(lake: Lake) -> None:
     assert search(lake, media_ids=media_ids("one", "two", "three")).successors == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("near_duplicates", [False, True])
 def test_near_duplicates_only_if_asked(lake: Lake, near_duplicates: bool) -> None:
     near = shown("near", BOB, "cd" * 32, duplicate_of=item("one").media_id)
@@ -187,6 +191,7 @@ def test_damaged_plan_of_a_closed_batch_is_passed_over(lake: Lake) -> None:
 OF_BOB = [{"authors": [name(BOB)]}, {"posts": [name(BOB, post_id="two")]}, {"media_ids": media_ids("two")}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("selection", OF_BOB)
 def test_all_batches_that_planned_an_item_are_found_at_once(lake: Lake, selection: dict[str, Any]) -> None:
     """A post that several feeds list is in the plans of all of them, and one of them claims it."""
@@ -200,6 +205,7 @@ def test_all_batches_that_planned_an_item_are_found_at_once(lake: Lake, selectio
     assert {one.key for one in found.changes if one.erase} == {object_keys.parquet(closed.batch), *keys}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("selection", [*OF_BOB, {"sha256": [SHA256]}])
 @pytest.mark.parametrize("is_expired", [True, False])
 def test_older_versions_of_plans_and_markers_are_found(lake: Lake, selection: dict[str, Any], is_expired: bool) -> None:

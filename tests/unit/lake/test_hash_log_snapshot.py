@@ -65,6 +65,7 @@ def test_snapshot_is_written_when_old_entries_have_become_many(lake: Lake, days:
     assert lake.bucket.exists(HASH_LOG_SNAPSHOT) == saved
 
 
+@pytest.mark.slow
 def test_snapshot_is_written_again_when_it_grows_by_a_tenth(lake: Lake) -> None:
     fill([day(100 - number) for number in range(60)])
     cache = new_worker(lake)
@@ -78,6 +79,7 @@ def test_snapshot_is_written_again_when_it_grows_by_a_tenth(lake: Lake) -> None:
     assert state(new_worker(lake)) == state(cache)
 
 
+@pytest.mark.slow
 def test_longer_snapshot_of_another_worker_stays(lake: Lake) -> None:
     fill([day(100 - number) for number in range(50)])
     late, early = new_worker(lake), new_worker(lake)

@@ -38,6 +38,7 @@ def parents() -> dict[str, str]:
     return {name: base for name, base in bases.items() if is_ours(base) and not name.startswith("_")}
 
 
+@pytest.mark.slow
 def test_docstring_shows_every_error_under_its_parent() -> None:
     drawn: dict[str, str] = {}
     stem = {0: "ImagelakeError"}

@@ -116,6 +116,7 @@ def test_step_publishes_its_events(lake: Lake, bus: Bus, step: str) -> None:
         assert json.loads(kinds[name].model_validate(detail).model_dump_json()) == detail
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("outage", OUTAGES, ids=lambda outage: type(outage).__name__)
 def test_step_returns_the_same_when_the_bus_is_down(lake: Lake, bus: Bus, step: str, outage: Exception) -> None:

@@ -210,6 +210,7 @@ def test_definition_of_a_feed_holds_no_password(config: object, masked: object) 
     assert mask_feed(config) == masked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [400_000, full(2_000_000)])
 @pytest.mark.parametrize(
     "hostile",

@@ -80,6 +80,7 @@ def test_tags_when_there_are_very_many_are_limited() -> None:
     assert only(rss(item("<category>a</category><category>b</category><category>a</category>"))).tags == ["a", "b"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blank", ["&#9;", "<![CDATA[]]>", "<![CDATA[ ]]>", "&#160;"])
 def test_text_when_it_begins_with_many_blanks_is_read(blank: str) -> None:
     body = atom(f'<title type="xhtml">{blank * 100_000}x</title>').replace("</feed>", "")

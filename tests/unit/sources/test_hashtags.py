@@ -85,6 +85,7 @@ def test_tags_of_any_text_are_tags_again(text: str) -> None:
         assert without_sign(f"＃{tag}") == without_sign(f"#{tag}") == tag
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [200_000, full(1_000_000)])
 @pytest.mark.parametrize(
     "unit", ["#", "#a", "#1", "#_", "a.", "a-", "https://a", "a.b/", "#a/", "\u0301", "﹟＃", "www."]

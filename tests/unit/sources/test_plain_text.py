@@ -45,6 +45,7 @@ def test_text_when_markup_is_broken_is_still_text(markup: str) -> None:
     plain_text(markup).encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["<a ", "<!--", "<a b='", "<![x[", "<!-->", "<a/", "<"])
 def test_text_when_markup_never_closes_is_read_in_one_pass(unit: str) -> None:
     assert plain_text(unit * 100_000) is not None
@@ -260,6 +261,7 @@ UNITS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [50_000, full(1_000_000)])
 @pytest.mark.parametrize("unit", UNITS)
 def test_text_of_a_megabyte_takes_linear_time(unit: str, size: int) -> None:
@@ -275,6 +277,7 @@ def test_text_when_it_has_very_many_tags_is_read_in_parts(monkeypatch: pytest.Mo
     assert plain_text(f"<p hidden>{'<b>' * 999}one") == ""
 
 
+@pytest.mark.slow
 def test_text_of_other_networks_loads_no_parser() -> None:
     code = "import sys, fetch.app, validate.app; sys.exit('justhtml' in sys.modules)"
     folder = Path(__file__).parents[3] / "functions"

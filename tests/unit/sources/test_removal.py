@@ -48,6 +48,7 @@ def check(body: str | bytes, *gone: str, **headers: Any) -> str:
     return smaller.decode("utf-8-sig")
 
 
+@pytest.mark.slow
 @FIXED
 @given(texts=st.lists(st.sampled_from(_TRICKY[:4] + _TRICKY[5:]), min_size=1, max_size=6), data=st.data())
 def test_entries_of_xml(texts: list[str], data: st.DataObject) -> None:

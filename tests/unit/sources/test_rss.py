@@ -323,6 +323,7 @@ def test_feed_when_called_something_else_is_read(body: str, content_type: str) -
     assert len(page(body, content_type=content_type).posts) == 1
 
 
+@pytest.mark.slow
 def test_functions_when_imported_do_not_load_feedparser() -> None:
     code = "import sys, fetch.app, validate.app; sys.exit('feedparser' in sys.modules)"
     functions = Path(__file__).parents[3] / "functions"

@@ -121,6 +121,7 @@ def test_parse_when_the_body_names_something_else_opens_nothing(body: bytes, mon
         assert [post.post_id for post in page(body).posts] == ["1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [20_000, full(100_000)])
 @pytest.mark.parametrize("unit", ["<style>", "<a ", "<p>", "<!--", "<![CDATA[", "<item>", "&amp;"])
 def test_parse_when_a_piece_repeats_without_end_comes_to_one(unit: str, number: int) -> None:
@@ -144,6 +145,7 @@ def test_text_with_a_flood_of_ampersands_is_refused() -> None:
         page(rss(item(f"<title>{'&' * 2_000_001}</title>")))
 
 
+@pytest.mark.slow
 def test_bytes_that_are_not_utf_8_take_little_time() -> None:
     started = time.thread_time()
     with pytest.raises(SourceChangedError):

@@ -158,6 +158,7 @@ def test_hours_that_somebody_chose_stay_if_the_schedule_stays(aws: Aws, commands
     assert "NoGoodRunHours" not in deployed(commands)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [

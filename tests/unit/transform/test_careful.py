@@ -57,6 +57,7 @@ def rows(parts: Parts) -> list[Row]:
     return [result.row for _, part in parts for result in part]
 
 
+@pytest.mark.slow
 def test_rows_are_those_of_the_fast_way(attempts: Attempts) -> None:
     bodies: list[bytes | DownloadError] = [
         jpeg("red", (900, 500)), encoded(photo(300, 200), "PNG"), encoded(photo(64, 64), "WEBP"), b"<html>",
@@ -78,11 +79,13 @@ def test_rows_are_those_of_the_fast_way(attempts: Attempts) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_few_rows_are_decided_at_a_time(attempts: Attempts) -> None:
     made = make(planned(ITEMS_PER_PART + 7), attempts)
     assert [(number, len(part)) for number, part in made] == [*[(0, 5)] * 5, (1, 5), (1, 2)]
 
 
+@pytest.mark.slow
 def test_images_that_break_their_decoder_are_rejected(attempts: Attempts) -> None:
     made = rows(make(planned(9), attempts, lambda one: breaking(IMAGE, "SIGSEGV") if one.post_id == "p004" else IMAGE))
     assert [row["status"] for row in made] == [*["ok"] * 4, "rejected", *["ok"] * 4]
@@ -90,6 +93,7 @@ def test_images_that_break_their_decoder_are_rejected(attempts: Attempts) -> Non
     assert made[4]["raw_sha256"] is not None
 
 
+@pytest.mark.slow
 def test_image_that_took_two_workers_with_it_is_not_decoded_again(lake: Lake) -> None:
     batch = planned(2)
     for _ in range(2):
@@ -103,6 +107,7 @@ def test_image_that_took_two_workers_with_it_is_not_decoded_again(lake: Lake) ->
     )
 
 
+@pytest.mark.slow
 def test_workers_that_decode_the_same_image_at_once_do_not_blame_it(lake: Lake) -> None:
     batch = planned(1)
     for _ in range(3):
@@ -111,6 +116,7 @@ def test_workers_that_decode_the_same_image_at_once_do_not_blame_it(lake: Lake) 
     assert row["status"] == "ok"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("endless", [2, full(3)])
 def test_many_endless_images_cost_their_time_once(attempts: Attempts, endless: int) -> None:
     """Real images take at most 1 s of CPU time; each endless one took 40 s, twice 20."""
@@ -127,6 +133,7 @@ def test_many_endless_images_cost_their_time_once(attempts: Attempts, endless: i
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < endless * 2 + 3
 
 
+@pytest.mark.slow
 def test_items_without_enough_time_are_left_out(attempts: Attempts) -> None:
     def seconds() -> Iterator[float]:
         yield from [300.0] * 20

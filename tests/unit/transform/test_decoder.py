@@ -49,6 +49,7 @@ def started_processes(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
     return environments
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -71,6 +72,7 @@ def test_results_are_those_of_the_worker(options: dict[str, Any]) -> None:
     assert [code(one) for one in made].count("ok") == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
@@ -92,6 +94,7 @@ def test_file_that_breaks_the_decoder_twice_is_rejected(decoder: Decoder, how: s
     assert code(decoder.decode(IMAGE)) == "ok"
 
 
+@pytest.mark.slow
 def test_file_that_takes_too_much_cpu_time_is_rejected_at_once(
     decoder: Decoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +108,7 @@ def test_file_that_takes_too_much_cpu_time_is_rejected_at_once(
     assert code(decoder.decode(IMAGE)) == "ok"
 
 
+@pytest.mark.slow
 def test_file_that_broke_it_before_is_tried_once(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
     started = started_processes(monkeypatch)
     assert code(decoder.decode(breaking(IMAGE, "SIGSEGV"), failures=1)) == "decoder_failed"
@@ -113,6 +117,7 @@ def test_file_that_broke_it_before_is_tried_once(decoder: Decoder, monkeypatch: 
     assert len(started) == 3
 
 
+@pytest.mark.slow
 def test_real_image_above_the_limit_on_memory_is_rejected() -> None:
     image = encoded(photo(200, 200).resize((4_000, 3_900)), "PNG", compress_level=1)
     with Decoder(PLAN, Limits(memory_bytes=100_000_000)) as decoder:

@@ -426,6 +426,7 @@ def plain_matches(image: list[int], originals: list[list[int]]) -> list[tuple[in
     return found
 
 
+@pytest.mark.slow
 def test_comparisons_find_what_a_plain_loop_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(7)
     earlier = random.integers(0, 1 << 64, (200, 14), np.uint64)

@@ -45,6 +45,7 @@ def names(parts: list[tuple[int, list[Result]]]) -> list[tuple[int, list[str]]]:
     return [(number, [one.row["post_id"] for one in part]) for number, part in parts]
 
 
+@pytest.mark.slow
 def test_parts_have_their_items_in_the_order_of_the_plan() -> None:
     batch = planned(2 * ITEMS_PER_PART + 1)
     posts = [one.post_id for one in batch.items]
@@ -204,6 +205,7 @@ def test_error_of_a_download_stops_the_others(monkeypatch: pytest.MonkeyPatch) -
     assert slow.asked <= {1, 2}
 
 
+@pytest.mark.slow
 def test_number_of_a_part_stays_when_items_before_are_erased() -> None:
     batch = planned(2 * ITEMS_PER_PART)
     kept = batch.without({batch.items[number].media_id for number in (0, 3)})

@@ -547,6 +547,7 @@ def test_exchange_when_answers_are_mutated_then_only_our_errors_are_raised_and_n
             assert retried(client, f"{server.origin}/ok") == b"ok"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extension", [b"", b";" + b"x" * 3_900, b" " * 4_000])
 def test_exchange_when_a_body_comes_in_tiny_chunks_is_refused_within_a_second_of_cpu(
     extension: bytes, serve: Serve
@@ -559,6 +560,7 @@ def test_exchange_when_a_body_comes_in_tiny_chunks_is_refused_within_a_second_of
     assert time.thread_time() - started < 1
 
 
+@pytest.mark.slow
 def test_exchange_when_a_large_body_comes_in_many_chunks_is_read(serve: Serve) -> None:
     chunk = b"12c\r\n" + bytes(300) + b"\r\n"
     server = serve(
