@@ -311,7 +311,7 @@ FEEDS: list[tuple[str, Any]] = [
     *feed_cases("resize_mode", "rss", "crop", "", 1),
     *feed_cases("resize_only_if_bigger", "bluesky", "yes", 1, []),
     *feed_cases("max_aspect_ratio", "bluesky", 0.5, "2", True, []),
-    *feed_cases("tensor", "bluesky", "float64", "none", False),
+    *feed_cases("tensor", "bluesky", "float64", "no", False),
     ("imagesize: there is no such field; did you mean image_size?", {"source": "x", "account": "a", "imagesize": 5}),
     ("form", {"source": "x", "account": "nasa", "form": "find"}),
     ("window", {"source": "stream", "account": "posts", "window": "../x"}),
