@@ -124,6 +124,15 @@ def feed(text: str) -> str:
     return json.dumps(config) if isinstance(config, dict) else parsed.name
 
 
+def network(text: str) -> str:
+    """Read the name of a network; refuse another word with the names of all networks."""
+    from imagelake.sources import SOURCES
+
+    if text not in SOURCES:
+        raise ArgumentTypeError(f"there is no network {text[:40]!r}; the networks are {', '.join(sorted(SOURCES))}")
+    return text
+
+
 def error_code(text: str) -> str:
     """Read an error code; refuse another word with the code that was probably meant."""
     from imagelake.run.errors import ErrorCode

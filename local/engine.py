@@ -95,7 +95,7 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is KeyboardInterrupt and self._keep:
-            print("Stopping: the engine saves its state ...", file=sys.stderr, flush=True)
+            print(f"Stopping: the engine saves its state, in {STOP_SECONDS} s at most ...", file=sys.stderr, flush=True)
         self._stop()
 
     def client(self, service: str) -> Any:

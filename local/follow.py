@@ -37,7 +37,7 @@ class Step:
     """One visit of a top-level state.
 
     If it is a Map, ``inner`` counts the states that finished inside it, and ``retries`` tells of those that failed. If
-    it is a Wait, ``waits`` says how long it waits and why.
+    it is a Wait, ``waits`` says how long it waits and why. ``label`` names its own Distributed Map.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Step:
     inner: Counter[str] = field(default_factory=Counter)
     retries: list[str] = field(default_factory=list)
     waits: str = ""
+    label: str = ""
 
     @property
     def note(self) -> str:
@@ -113,8 +114,7 @@ def read_steps(events: Iterable[Mapping[str, Any]], definition: dict[str, Any]) 
         if kind.endswith("StateEntered"):
             name = event["stateEnteredEventDetails"]["name"]
             if name in outer:
-                waits = _wait(definition["States"][name])
-                steps.append(Step(name, kind.removesuffix("StateEntered"), event["timestamp"], waits=waits))
+                steps.append(_entered(name, definition["States"][name], event))
         elif kind.endswith("StateExited"):
             name = event["stateExitedEventDetails"]["name"]
             if name in outer:
@@ -136,6 +136,11 @@ def read_steps(events: Iterable[Mapping[str, Any]], definition: dict[str, Any]) 
             steps[-1].exited = event["timestamp"]
             steps[-1].error = event["executionFailedEventDetails"].get("error", "failed")
     return steps
+
+
+def _entered(name: str, state: Mapping[str, Any], event: Mapping[str, Any]) -> Step:
+    """Return the visit of a state that begins with this event."""
+    return Step(name, state["Type"], event["timestamp"], waits=_wait(state), label=state.get("Label", ""))
 
 
 def _wait(state: Mapping[str, Any]) -> str:
@@ -278,6 +283,8 @@ def _lines(steps: list[Step], batches: list[Batches]) -> Iterator[str]:
         if step.type == "Map":
             yield f"{number:>2}  {step.name} …"
             for entry in batches:
+                if step.label not in ("", entry.feed):
+                    continue
                 failed = f", {entry.failed} failed" if entry.failed else ""
                 yield f"      {entry.feed}: {entry.done} of {entry.total} {entry.unit}{failed}"
             yield from (f"      {line}" for line in step.retries)

@@ -25,10 +25,12 @@ class Rows(NamedTuple):
 class Lake:
     """A deployed stack. ``title`` names it for people; ``folder`` is for files that a command copies from it.
 
-    ``after_interrupt`` says what Ctrl-C has done to a run. If ``runs_on``, executions go on when a command ends.
+    ``after_interrupt`` says what Ctrl-C has done to a run, and ``without_stack`` that there is no stack. If
+    ``runs_on``, executions go on when a command ends.
     """
 
     after_interrupt: str
+    without_stack: str
     runs_on: bool
 
     def __init__(self, title: str, folder: Path, stack_name: str) -> None:
@@ -93,7 +95,7 @@ class Lake:
             (stack,) = self.client("cloudformation").describe_stacks(StackName=self.stack_name)["Stacks"]
         except ClientError as error:
             if "does not exist" in error.response["Error"]["Message"]:
-                raise CommandError(f"{self.title}: there is no such stack") from None
+                raise CommandError(f"{self.title}: {self.without_stack}") from None
             raise
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
         if not outputs.keys() >= {"StateMachineArn", "BucketName"}:

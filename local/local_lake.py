@@ -35,6 +35,7 @@ class LocalLake(Lake):
     """A lake in ``folder``; one command at a time may change it, and others may read it meanwhile."""
 
     after_interrupt = "The next run continues where this one ended."
+    without_stack = "it has had no run yet; start one with: ./imagelake run FEED"
     runs_on = False
 
     def __init__(self, folder: Path, *, create: bool = False, command: str = "") -> None:

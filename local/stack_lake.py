@@ -26,6 +26,7 @@ class StackLake(Lake):
     """The stack called ``name``."""
 
     after_interrupt = "The run goes on in the stack; ./imagelake status shows its result."
+    without_stack = "there is no such stack"
     runs_on = True
 
     def __init__(self, name: str, folder: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import PurePosixPath
 
 from erase_images.bookmarks import erase_bookmarks
@@ -86,7 +86,7 @@ class Erasing:
 
     def _replace_names(self, seq: int, names: dict[str, str]) -> int:
         # Before the entry changes: an erasure that is killed in between finds nothing to change any more.
-        return self._hash_log.replace(seq, names, lambda: self._objects.note(Place.HASH_LOG, f"hash-log/{seq}", []))
+        return self._hash_log.replace(seq, names, partial(self._objects.note, Place.HASH_LOG, f"hash-log/{seq}"))
 
     def erase_bookmarks(self) -> int:
         """Erase the ids of posts in bookmarks; return their number."""

@@ -110,7 +110,7 @@ def warnings(progress: Progress, feed: Feed, source: Source) -> list[str]:
     oldest = min(filter(None, (progress.oldest_at, progress.reached_to)), default="")
     if not progress.backfill_position.is_at_end or "" < oldest < (feed.since or ""):
         return []
-    first = f"none before {oldest[:10]}" if oldest else "no older posts"
+    first = f"no post before {oldest[:10]}" if oldest else "no older posts"
     return [
         f"{feed.name}: the backfill ends before {feed.since}: the network lists {first} (it lists:"
         f" {source.manifest.lookback_of(feed)})"

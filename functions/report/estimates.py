@@ -139,7 +139,8 @@ def _since_last_run(before: Timeline, run: Run, page: int) -> tuple[int, str]:
         # A run that stopped at a limit has left the bookmark where it was.
         unread = [gap.start for gap in before.gaps if before.bookmark_at and gap.start >= before.bookmark_at]
         passed = max(0.0, (second(run.started_at) - min([before.until, *unread])) / _DAY)
-        basis += "" if _ABOUT_A_DAY[0] < passed < _ABOUT_A_DAY[1] else f", for {passed * 24:.1f} h"
+        unusual = not _ABOUT_A_DAY[0] < passed < _ABOUT_A_DAY[1]
+        basis += f", for the {passed * 24:.1f} h that no run has read" if unusual else ""
     return round(per_day * passed), basis
 
 

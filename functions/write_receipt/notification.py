@@ -13,9 +13,10 @@ from write_receipt.receipt import Receipt
 def describe_receipt(receipt: Receipt, key: str, bucket: str, execution_arn: str) -> WriteReceiptResult:
     """Write the notification of a receipt."""
     console = Console.of(execution_arn)
-    erased = f"{receipt.items:,} items erased" if receipt.items else "nothing was found"
+    erased = f"{_count(receipt.items, 'item')} erased" if receipt.items else "nothing was found"
     places = [
-        f"{one.place.replace('_', ' ')}: {one.erased:,} entries in {one.changed:,} objects, {one.versions:,} versions"
+        f"{one.place.replace('_', ' ')}: {_count(one.erased, 'entry')} in {_count(one.changed, 'object')},"
+        f" {_count(one.versions, 'version')} deleted"
         for one in receipt.places
         if one.changed
     ]
@@ -42,7 +43,7 @@ def describe_receipt(receipt: Receipt, key: str, bucket: str, execution_arn: str
 def describe_dry_run(erasure: Erasure, found: FoundCounts) -> WriteReceiptResult:
     """Write the notification of a dry run, which has changed nothing."""
     matches = found.items or found.files or found.open_batches or found.raw_images
-    result = f"{found.items:,} items found" if matches else "nothing matches"
+    result = f"{_count(found.items, 'item')} found" if matches else "nothing matches"
     lines = [
         f"items:        {found.items:,}",
         f"files:        {found.files:,}",
@@ -61,6 +62,12 @@ def describe_dry_run(erasure: Erasure, found: FoundCounts) -> WriteReceiptResult
     return WriteReceiptResult(
         receipt_key="", subject=f"Imagelake erasure dry run: {result}", message="\n\n".join(sections) + "\n"
     )
+
+
+def _count(number: int, noun: str) -> str:
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number:,} {noun.removesuffix('y')}ies" if noun.endswith("y") else f"{number:,} {noun}s"
 
 
 def _section(title: str, lines: Iterable[str]) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import Any
 
 from imagelake.run.erasure_models import ErasureReason, ErasureRequest
 from imagelake.run.errors import BadInputError
-from local.arguments import add_lake, open_lake
+from local.arguments import add_lake, network, open_lake
 from local.erasures import command_to_finish, stored_request, unfinished_erasures
 from local.errors import CommandError
 from local.follow import failure_message, follow
@@ -67,6 +67,11 @@ def fault(options: Namespace) -> str | None:
     given = [f"--{name.replace('_', '-')}" for name in of_request if getattr(options, name)]
     if options.again is not None:
         return f"--again takes the stored request; leave out {', '.join(given)}" if given else None
+    try:
+        for source, *_ in (*options.author, *options.post):
+            network(source)
+    except ArgumentTypeError as error:
+        return str(error)
     missing = [name for name in ("--reason", "--reference") if getattr(options, name[2:]) is None]
     return f"the following arguments are required: {', '.join(missing)}" if missing else None
 

@@ -7,8 +7,10 @@ from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime
 from typing import Any, get_args
 
+from imagelake.run.errors import BadInputError
 from imagelake.run.image_options import TensorChange
-from local.arguments import IMAGE_FIELDS, add_image_options, add_lake, error_code, number, open_lake
+from imagelake.run.rebuild_models import RebuildRequest
+from local.arguments import IMAGE_FIELDS, add_image_options, add_lake, error_code, network, number, open_lake
 from local.errors import CommandError
 from local.follow import failure_message, follow
 from local.lake import Lake
@@ -39,7 +41,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
     add_lake(parser)
     parser.add_argument("--dry-run", action="store_true", help="change nothing, and print counts, price and time")
-    parser.add_argument("--network", action="append", metavar="NAME", help="rows of this network; repeatable")
+    parser.add_argument(
+        "--network", action="append", type=network, metavar="NAME", help="rows of this network; repeatable"
+    )
     parser.add_argument(
         "--feed", action="append", metavar="FEED", help="rows of this feed, as in the column feed; repeatable"
     )
@@ -66,15 +70,25 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(options: Namespace, output: Output) -> int:
     """Start a rebuild and follow it to its end; returns 0 if it succeeded, else 1."""
+    request = _request(options)
     with open_lake(options) as lake:
         lake.prepare([])
         if "RebuildArn" not in lake.outputs:
             raise CommandError(f"{lake.title} has no rebuild yet; deploy this version first")
-        given = {field: getattr(options, name) for name, field in _FIELDS.items()}
-        request = {field: value for field, value in given.items() if value is not None}
-        request |= {"dry_run": True} if options.dry_run else {}
         # A rebuild on this machine costs nothing.
         return _rebuild(lake, request, output, with_price=options.dry_run or options.stack is not None)
+
+
+def _request(options: Namespace) -> dict[str, Any]:
+    """Make the request, and check it before anything is started."""
+    given = {field: getattr(options, name) for name, field in _FIELDS.items()}
+    request = {field: value for field, value in given.items() if value is not None}
+    request |= {"dry_run": True} if options.dry_run else {}
+    try:
+        RebuildRequest.read(request)
+    except BadInputError as error:
+        raise CommandError(str(error)) from None
+    return request
 
 
 def _rebuild(lake: Lake, request: dict[str, Any], output: Output, *, with_price: bool) -> int:
@@ -99,7 +113,7 @@ def _rebuild(lake: Lake, request: dict[str, Any], output: Output, *, with_price:
     # The cause of a rebuild that was reported is its notification, with many lines.
     reason = failure_message(states, arn) or execution.get("error")
     fault = f"{len(report['open'])} files are as they were" if report and report["open"] else reason
-    print_error(f"the rebuild {name} failed: {fault}; start it again with the same options")
+    print_error(f"the rebuild {name} failed: {fault}; remove the cause, then start it again with the same options")
     return 1
 
 

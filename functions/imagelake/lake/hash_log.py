@@ -118,11 +118,13 @@ class HashLog:
         """Read the batch of each entry."""
         return {entry.seq: entry.batch_id for entry in self.read(0, consistent=True)}
 
-    def replace(self, seq: int, names: Mapping[str, str], before_change: Callable[[], object] = lambda: None) -> int:
+    def replace(
+        self, seq: int, names: Mapping[str, str], before_change: Callable[[list[str]], object] = lambda _: None
+    ) -> int:
         """Give originals of an entry other names; return their number.
 
         An original whose new name is empty loses its hash too. All others keep their places, their names and their
-        hashes. ``before_change`` is called only if there is something to change.
+        hashes. ``before_change`` gets the old names, and is called only if there is something to change.
         """
         for _ in attempts(_ERASE_TRIES):
             pieces = self._pieces(seq)
@@ -132,7 +134,7 @@ class HashLog:
                 return 0
             after = [names.get(name, name) for name in before]
             erased = [number for number in positions if not after[number]]
-            before_change()
+            before_change([before[number] for number in positions])
             actions = self._replace_names(seq, pieces, after)
             actions += self._zero(seq, erased) if erased else []
             if self._do(actions):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
@@ -48,6 +49,13 @@ def _check_ends(value: str) -> str:
     return value
 
 
+def _as_sha256(value: str) -> str:
+    if not re.fullmatch("[0-9a-fA-F]{64}", value):
+        raise ValueError("it has to be 64 hexadecimal digits, as in the column raw_sha256")
+    # Some programs print capital letters, and the column has small ones.
+    return value.lower()
+
+
 # An id with a space at an end was not copied as it is, and would match nothing.
 _WHOLE = AfterValidator(_check_ends)
 Source = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
@@ -78,7 +86,7 @@ class Selection(_Strict):
     media_ids: list[Annotated[str, Field(min_length=1, max_length=MAX_MEDIA_ID_BYTES), _WHOLE]] = Field(
         default_factory=list, max_length=MAX_ENTRIES
     )
-    sha256: list[Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(default_factory=list, max_length=MAX_ENTRIES)
+    sha256: list[Annotated[str, AfterValidator(_as_sha256)]] = Field(default_factory=list, max_length=MAX_ENTRIES)
     # The known near duplicates of erased images are erased too.
     near_duplicates: bool = False
 

@@ -440,7 +440,7 @@ def test_notes_for_the_receipt_and_no_name_in_logs(lake: Lake, capsys: pytest.Ca
     of_objects = [note for note in notes if not note["key"].endswith("/")]
     assert {note["place"]: (note["items"], len(note["versions"])) for note in of_objects} == {
         "raw_images": ([media_id("one")], 1),
-        "hash_log": ([], 0),
+        "hash_log": ([media_id("one")], 0),
         "media_index": ([media_id("one")], 0),
     }
     assert FoundObjects(lake.bucket, erasure["erasure_id"], erasure["execution_arn"]).read().items

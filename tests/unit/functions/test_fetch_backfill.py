@@ -207,8 +207,8 @@ def test_end_of_the_listing_before_the_day_is_a_warning_that_says_how_far_it_got
     reading.run("2025-06-01")
     (warning,) = reading.progress.warnings
     assert warning == (
-        "x:cats: the backfill ends before 2025-06-01: the network lists none before 2026-01-01 (it lists: a search: 7"
-        " days)"
+        "x:cats: the backfill ends before 2025-06-01: the network lists no post before 2026-01-01 (it lists:"
+        " a search: 7 days)"
     )
     reading.run("2025-06-01")
     assert reading.progress.warnings == [], "it is said once"
@@ -224,7 +224,7 @@ def test_one_page_with_all_posts_reaches_the_day(name: str, since: str) -> None:
     assert reading.progress.oldest_at < f"{since}T00:00:01"
     assert bool(reading.progress.warnings) == (since == "2026-01-01")
     if reading.progress.warnings:
-        assert "none before 2026-01-01" in reading.progress.warnings[0]
+        assert "no post before 2026-01-01" in reading.progress.warnings[0]
 
 
 def test_gap_of_a_paid_network_is_where_the_backfill_begins() -> None:

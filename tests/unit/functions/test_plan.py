@@ -336,9 +336,14 @@ def test_usual_number_is_that_of_the_weekday(lake: Lake) -> None:
     [
         ("2026-03-31 05:00:00", "2026-04-01T05:00:00Z", 240, "in the last 2 weeks"),
         ("2026-03-31 05:00:00", "2026-04-01T06:00:00Z", 240 * 25 / 24, "in the last 2 weeks"),
-        ("2026-04-01 05:00:00", "2026-04-01T06:00:00Z", 10, "in the last 2 weeks, for 1.0 h"),
-        ("2026-04-01 00:00:00", "2026-04-01T06:00:00Z", 60, "in the last 2 weeks, for 6.0 h"),
-        ("2026-03-29 05:00:00", "2026-04-01T05:00:00Z", 720, "in the last 2 weeks, for 72.0 h"),
+        ("2026-04-01 05:00:00", "2026-04-01T06:00:00Z", 10, "in the last 2 weeks, for the 1.0 h that no run has read"),
+        ("2026-04-01 00:00:00", "2026-04-01T06:00:00Z", 60, "in the last 2 weeks, for the 6.0 h that no run has read"),
+        (
+            "2026-03-29 05:00:00",
+            "2026-04-01T05:00:00Z",
+            720,
+            "in the last 2 weeks, for the 72.0 h that no run has read",
+        ),
     ],
 )
 def test_usual_number_is_for_the_time_since_the_last_run(

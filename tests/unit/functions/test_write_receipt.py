@@ -64,7 +64,10 @@ def test_receipt_counts_and_names_nobody(noted: Lake) -> None:
     assert file["key"] == "lake/images/a.parquet"
     assert file["sha256_before"] != file["sha256_after"]
     assert image["key"] == hash_of(key, "key", "raw/images/ab/abcd")
+    assert "1 item erased" in result["subject"]
+    assert "raw images: 1 entry in 1 object, 0 versions deleted" in result["message"]
     page = noted.bucket.get(f"erasures/{ID}.html").decode()
+    assert "on the suppression list, so it cannot come back" in page
     for text in (json.dumps(receipt), page, json.dumps(result)):
         assert AUTHOR not in text
         assert "bluesky/one" not in text

@@ -81,7 +81,7 @@ def test_engine_stops_when_the_block_raises(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "keep", "line"),
     [
-        (KeyboardInterrupt, True, "Stopping: the engine saves its state ...\n"),
+        (KeyboardInterrupt, True, "Stopping: the engine saves its state, in 15 s at most ...\n"),
         (KeyboardInterrupt, False, ""),
         (RuntimeError, True, ""),
         (SystemExit, True, ""),

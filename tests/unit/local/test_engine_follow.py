@@ -262,3 +262,31 @@ def test_follow_prints_a_line_at_least_every_15_seconds(monkeypatch: pytest.Monk
     monkeypatch.setattr("local.follow.time.time", lambda: START.timestamp() + slow.seconds)
     follow(cast(Any, slow), "arn", Console(file=lines))
     assert lines.getvalue().splitlines() == [f" 1  Check  {seconds} s so far" for seconds in (15, 30, 45)]
+
+
+class TwoMaps(EndedExecution):
+    """The client of an execution with two Distributed Maps."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "list_map_runs":
+            runs = [{"mapRunArn": f"arn:mapRun:machine/{label}:1", "startDate": START} for label in ("Files", "Days")]
+            return lambda **_: {"mapRuns": runs}
+        if name == "describe_map_run":
+            counts = {"succeeded": 1, "failed": 0, "timedOut": 0, "aborted": 0, "total": 1}
+            return lambda **_: {"itemCounts": counts}
+        return super().__getattr__(name)
+
+
+@pytest.mark.parametrize("order", [("Files", "Days"), ("Days", "Files")])
+def test_progress_of_a_map_is_below_its_own_state(order: tuple[str, str]) -> None:
+    definition = {"States": {f"Erase {label}": {"Type": "Map", "Label": label} for label in order}}
+    events = [step for label in order for step in (entered("Map", f"Erase {label}"), exited("Map", f"Erase {label}"))]
+    lines = StringIO()
+    follow(cast(Any, TwoMaps(history(*events), definition)), "arn", Console(file=lines))
+    assert lines.getvalue().splitlines() == [
+        line
+        for number, label in enumerate(order, 1)
+        for line in (
+            f" {number}  Erase {label} …", f"      {label}: 1 of 1 done", f" {number}  Erase {label}  1.0 s",
+        )
+    ]  # fmt: skip

@@ -176,6 +176,8 @@ def test_erasure_that_is_not_stored_is_not_finished(
         (["--reference", "1"], "the following arguments are required: --reason"),
         (["--again", ID, "--reason", "opt_out"], "--again takes the stored request; leave out --reason"),
         (["--again", ID, "--near-duplicates", "--media", "a"], "leave out --media, --near-duplicates"),
+        (["--author", "blusky", "a"], "there is no network 'blusky'; the networks are bluesky, commons, "),
+        (["--author", "rss", "a", "--post", "Mastodon", "1", "2"], "there is no network 'Mastodon'; the networks are"),
     ],
 )
 def test_options_that_do_not_fit_are_one_sentence(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from local.__main__ import main
 from local.engine import REGION
@@ -75,6 +76,26 @@ def test_lake_continues_from_run_to_run(
         lines = result("logs", first["run_id"])
         assert {line["correlation_id"] for line in lines} == {first["run_id"]}
         assert_athena_finds_the_rows(open_lake, monkeypatch, capsys)
+
+
+class NoStack:
+    """CloudFormation before the first deployment, and the clients that are asked after it."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: self
+
+    def describe_stacks(self, **_: str) -> None:
+        raise ClientError({"Error": {"Code": "ValidationError", "Message": "Stack does not exist"}}, "DescribeStacks")
+
+
+@pytest.mark.parametrize("command", [["status"], ["report"], ["logs"], ["status", "--json"]], ids=str)
+def test_lake_without_a_run_says_how_to_start_one(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "state").mkdir()
+    monkeypatch.setattr(LocalLake, "client", lambda lake, service: NoStack())
+    assert main([*command, "--lake", str(tmp_path)]) == 1
+    assert "it has had no run yet; start one with: ./imagelake run FEED" in capsys.readouterr().err
 
 
 class Stacks:

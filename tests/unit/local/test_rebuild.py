@@ -79,6 +79,33 @@ def test_options_become_the_request(
     assert states.requests == [request_]
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--from-day", "tomorrow"], "from_day: it has to be a day such as 2026-11-01"),
+        (["--to-day", "2026-02-30"], "to_day: it has to be a day such as 2026-11-01"),
+        (["--from-day", "2026-11-02", "--to-day", "2026-11-01"], "from_day 2026-11-02 is after to_day 2026-11-01"),
+        (["--min-size", "100", "--max-area", "99"], "max_image_area"),
+        (["--feed", ""], "feeds.0: "),
+    ],
+)
+def test_wrong_option_starts_nothing(
+    states: States, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], sentence: str
+) -> None:
+    assert main(["rebuild", "--lake", str(tmp_path), *options]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert sentence in line
+    assert states.requests == []
+
+
+@pytest.mark.parametrize("name", ["blusky", "Mastodon", "bluesky:nasa.gov", ""])
+def test_network_that_does_not_exist_is_refused(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["rebuild", "--network", name])
+    assert end.value.code == 2
+    assert f"there is no network '{name}'; the networks are bluesky, commons, " in capsys.readouterr().err
+
+
 def test_result_is_shown(states: States, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rebuild", "--lake", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
@@ -135,7 +162,7 @@ def test_failure_is_one_sentence(
     shown = capsys.readouterr()
     assert ("lake/a.parquet: DamagedObjectError: it is damaged" in shown.out) == is_reported
     reason = "1 files are as they were" if is_reported else "the reason"
-    assert reason in shown.err
+    assert f"{reason}; remove the cause, then start it again with the same options" in shown.err
     assert len(shown.err.splitlines()) == 1
 
 
