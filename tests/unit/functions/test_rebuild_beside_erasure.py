@@ -149,3 +149,23 @@ def test_erased_row_that_was_planned_before_the_suppression_becomes_a_tombstone(
     lake.suppress(("media", closed.items[0].media_id))
     write(batch)
     assert [row["status"] for row in rows_of(lake, closed)] == ["erased", "ok", "ok"]
+
+
+def test_promotion_deletes_what_a_rebuild_has_made_of_the_duplicate(lake: Lake, website: WebServer) -> None:
+    """The rebuilt row names the owner, and the erasure changes nothing else in its file."""
+    keep_versions()
+    lake.suppress()
+    batches = [plan(item(one, website.put(f"/{one}.jpg", photo(1)))) for one in (GONE, COPY)]
+    for planned in batches:
+        keep_plan(lake, planned)
+        for app in (transform.app, write_parquet.app, map_keys.app):
+            app.handler(event("transform", batch=planned.batch), Context())
+    gone, copy = (planned.items[0].media_id for planned in batches)
+    assert rows_of(lake, batches[1])[0]["duplicate_of"] == gone
+    make_images(batch_of(unpacked(batches[1])))
+    lake.suppress(("item", gone))
+    owner, key = (object_keys.parquet(planned.batch) for planned in batches)
+    erase_rows(lake, "promote", FileChanges(key=key, promote={copy: (gone, owner)}))
+    erase_rows(lake, "erase", FileChanges(key=owner, erase=[gone]))
+    assert rows_of(lake, batches[1])[0]["status"] == "ok"
+    assert traces(gone) == set()
