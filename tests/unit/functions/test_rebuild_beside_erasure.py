@@ -20,6 +20,7 @@ from imagelake.run.erasure_models import FileChanges
 from imagelake.run.errors import FileChangedError
 from imagelake.run.models import Batch, PlannedBatch
 from parquet.table import read_made_with
+from rebuild_images.statuses import Statuses
 from tests.reliability.world import photo
 from tests.support.factories import Context, event, item, keep_plan, plan
 from tests.support.fake_lake import BUCKET, Lake
@@ -114,6 +115,26 @@ def test_rebuild_reads_the_file_again_if_an_erasure_comes_first(
     write(again)
     assert_is_erased_and_rebuilt(lake, closed, before)
     assert unpacked(closed)["status"] == "done"
+
+
+def test_rebuild_stages_nothing_of_a_file_that_an_erasure_has_changed_meanwhile(
+    lake: Lake, closed: PlannedBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that it staged now would name the erased original, and nobody would delete them."""
+    # The rows of this rebuild, which began after the erasure, are those of others.
+    lake.suppress(("media", closed.items[0].media_id))
+    batch = batch_of(unpacked(closed))
+    decide = Statuses.decide
+
+    def decide_after_an_erasure(*arguments: Any) -> list[Any]:
+        rows = decide(*arguments)
+        erase(lake, closed)
+        return rows
+
+    monkeypatch.setattr(Statuses, "decide", decide_after_an_erasure)
+    with pytest.raises(FileChangedError):
+        make_images(batch)
+    assert traces(closed.items[0].media_id) == set()
 
 
 def test_erasure_after_a_rebuild_keeps_what_the_rebuild_has_noted(lake: Lake, closed: PlannedBatch) -> None:
