@@ -202,6 +202,25 @@ class TestHashLog:
         assert erase(lake, erasure)["left"] == 0
         assert versions(object_keys.HASH_LOG_SNAPSHOT) == []
 
+    def test_snapshot_of_a_late_worker_that_another_one_has_replaced(
+        self, lake: Lake, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The verification reads only the last one."""
+        log_hashes(lake, close(lake, shown("one")), "one")
+        late = list(self.worker(lake)._entries(1))
+        raise_generation = HashLog.raise_generation
+
+        def write_two(log: HashLog) -> None:
+            raise_generation(log)
+            snapshot, number = HashLogSnapshot(lake.bucket), log.generation()
+            snapshot.write(late, 0, lambda: 0)
+            snapshot.write([*log.read(0, consistent=True)], number, log.generation)
+
+        monkeypatch.setattr(HashLog, "raise_generation", write_two)
+        assert erase(lake, check(authors=[name(ALICE)]))["left"] == 0
+        (body,) = (lake.bucket.get(key) for key in versions(object_keys.HASH_LOG_SNAPSHOT))
+        assert late[0].hashes.tobytes() not in body
+
     def test_snapshot_goes_before_the_number_changes(self, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
         log_hashes(lake, close(lake, shown("one")), "one")
         self.worker(lake).save_old_entries("2026-06-30")
