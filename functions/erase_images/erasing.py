@@ -15,7 +15,7 @@ from erase_images.settings import EraseImagesSettings
 from imagelake.lake import object_keys
 from imagelake.lake.bucket import Bucket
 from imagelake.lake.erased_objects import ErasedObjects, Place, folders
-from imagelake.lake.erasure_found import FoundObjects
+from imagelake.lake.erasure_found import FoundObjects, changed_files
 from imagelake.lake.hash_log import HashLog
 from imagelake.lake.index_keys import raw_image_id
 from imagelake.lake.media_index import MediaIndex
@@ -119,8 +119,8 @@ class Erasing:
         Older versions of other dataset files stay, because nothing in them is erased.
         """
         days: dict[str, set[str]] = {}
-        for change in self._found.changes:
-            days.setdefault(change.key.rpartition("/")[0] + "/", set()).add(change.key)
+        for key in changed_files(self._bucket):
+            days.setdefault(key.rpartition("/")[0] + "/", set()).add(key)
         number = 0
         for folder, keys in days.items():
             number += self._objects.remove_older_versions(Place.DATASET_FILES, folder, keys)

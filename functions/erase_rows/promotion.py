@@ -35,7 +35,10 @@ def promote(changes: FileChanges, bucket: Bucket, objects: CountedObjects, media
     rows.rewrite()
     if not promotion.rows:
         raise ObjectMissingError(f"{changes.key} does not exist")
-    WorkingObjects(rows.batch_id, (), bucket, objects).rewrite(rows)
+    work = WorkingObjects(rows.batch_id, (), bucket, objects)
+    work.rewrite(rows)
+    # What a rebuild has made of the duplicate names the owner.
+    work.remove_rebuilds()
     former = {promotion.rows[one]["raw_sha256"]: owner for one, (owner, _) in changes.promote.items()}
     media_index.own({row["raw_sha256"]: one for one, row in promotion.rows.items()}, instead_of=former)
     # The entries come last, because the search for duplicates finds them by these.

@@ -18,7 +18,7 @@ from fetch.settings import FetchSettings
 from fetch.window_reader import reader_for
 from imagelake.accounts.api import Api
 from imagelake.lake.bucket import Bucket
-from imagelake.lake.suppression import suppressions
+from imagelake.lake.suppression import SuppressionList, suppressions
 from imagelake.run.contracts import FeedRequest
 from imagelake.run.errors import SourceUnavailableError
 from imagelake.run.models import Outlook, Progress
@@ -52,7 +52,20 @@ def read_feed(request: FeedRequest, settings: FetchSettings, seconds_left: Calla
 def _read_nothing(request: FeedRequest, settings: FetchSettings) -> Progress:
     # Commit Bookmark stores this position again.
     position = read_position(settings.bookmarks_table, request.feed.feed_id).backfill
-    return request.progress.model_copy(update={"status": "done", "backfill_position": position})
+    listed = suppressions(settings.suppression_table, settings.suppression_key).read()
+    done = request.progress.model_copy(update={"status": "done", "backfill_position": position})
+    return _without_cursor(done, request.feed.feed_id, listed)
+
+
+def _without_cursor(progress: Progress, feed_id: str, listed: SuppressionList) -> Progress:
+    """Take a cursor that can name a suppressed author from what is stored; the next backfill begins at the newest post.
+
+    Until the reading is done, the position is only that of this run's begin.
+    """
+    position = progress.backfill_position
+    if progress.status != "done" or not position.cursor or not listed.has_cursor(feed_id, position.cursor):
+        return progress
+    return progress.model_copy(update={"backfill_position": position.model_copy(update={"cursor": ""})})
 
 
 def _look_ahead(request: FeedRequest, feed: Feed, source: Source, settings: FetchSettings) -> Progress:
@@ -132,7 +145,7 @@ def _read_pages(
         listed = suppressions(settings.suppression_table, settings.suppression_key).read()
         budgets = _budgets(settings, feed, feed_id)
         pager = Pager(source, feed, feed_id, request.run, reader, bucket, listed, budgets)
-        progress = pager.read(request.progress, position, seconds_left)
+        progress = _without_cursor(pager.read(request.progress, position, seconds_left), feed_id, listed)
     if reader.ends_at is not None:
         days = (reader.ends_at - datetime.now(UTC)) / timedelta(days=1)
         metrics.add_metric("TokenExpiresInDays", MetricUnit.NoUnit, days)

@@ -25,7 +25,8 @@ def map_changes(
     """Change the entries that differ from their rows; return their number.
 
     An erasure that gives a duplicate its image changes the file first and its entry later. So if the file is still
-    the one that was read, and the entry is still what it was before that, no erasure is undone.
+    the one that was read, and the entry is still what it was before that, no erasure is undone. Nor is a row staged
+    that names an erased item.
     """
     differing = [row for row in rows if _differs(row, entries.get(row["media_id"]))]
     before = media_index.get_many(row["media_id"] for row in differing)
@@ -33,7 +34,7 @@ def map_changes(
         (entry, row) for row in differing if (entry := before.get(row["media_id"])) is not None and _differs(row, entry)
     ]
     rejected = {row["raw_sha256"] or "": row["media_id"] for row in rows if row["status"] == Status.REJECTED}
-    if (changes or rejected) and not is_read_version(read_version(bucket, batch), batch):
+    if not is_read_version(read_version(bucket, batch), batch):
         raise FileChangedError(f"the file of batch {batch.batch_id} has changed since the rebuild has read it")
     # Of all of them, because a rebuild that did not end may have made them owners.
     media_index.disown(rejected)

@@ -30,6 +30,7 @@ _POSTS_OF_OTHERS = Remaining(
     place="Posts of other people that quote or name the person",
     condition="as long as they are in the lake: they belong to their authors",
 )
+_UNFINISHED = "Requests of other erasures of the same data that were not finished, with the ids that these have found"
 # An erasure has no access to these places.
 _IN_AN_ACCOUNT = [
     Remaining(place="Notifications that were sent", condition="until their recipients delete them"),
@@ -41,6 +42,8 @@ _IN_AN_ACCOUNT = [
         place="Names of feeds in the stack's parameter with the feeds",
         condition="until you remove these feeds from the parameter",
     ),
+    # Working objects last for 14 days, and their older versions for 30 more.
+    Remaining(place=_UNFINISHED, condition="until you finish them, and for 44 days at most"),
     _POSTS_OF_OTHERS,
 ]
 _ON_ONE_MACHINE = [
@@ -51,6 +54,7 @@ _ON_ONE_MACHINE = [
     ),
     Remaining(place="Copies and exports of the dataset", condition="until you delete them"),
     Remaining(place="Names of the feeds that a run reads if you name none", condition="until you run with other feeds"),
+    Remaining(place=_UNFINISHED, condition="until you finish them"),
     _POSTS_OF_OTHERS,
 ]
 

@@ -60,7 +60,7 @@ def invoke(name: str, lake: Lake, website: WebServer) -> Any:
         return _call(name, _erasure_event(lake, name))
     elif name in REBUILD_STEPS:
         invoke("map_keys", lake, website)
-        _prepare_rebuild(name, lake)
+        return _call(name, _event_of_rebuild(name, lake))
     elif name in BATCH_STEPS:
         planned = keep_plan(lake, plan(item("one", image)))
         lake.bucket.put_json(event("reconcile")["plan"]["list_key"], [planned.batch.model_dump()])
@@ -103,20 +103,15 @@ def _read_feed(name: str, image: str, website: WebServer) -> Any:
     return progress if name == "fetch" else _call(name, event(name, feed=entry, progress=progress))
 
 
-def _prepare_rebuild(name: str, lake: Lake) -> None:
-    """Store what earlier steps have made, with the ETag and the key that the example event names."""
+def _event_of_rebuild(name: str, lake: Lake) -> dict[str, Any]:
+    """Store what earlier steps have made; return the example event, with the ETag that the file has here."""
     batch = Batch.model_validate(event("unpack")["batch"])
     lake.bucket.put_json(event("report_rebuild")["list_key"], [batch.model_dump()])
     if name == "rebuild_images":
-        planned = _call("unpack", event("unpack"))["batch"]
-        plan_key = object_keys.planned_batch(Batch.model_validate(planned))
-        named = Batch.model_validate(event(name)["batch"])
-        text = lake.bucket.get(plan_key).decode()
-        for field in ("read_etag", "rebuilt_by"):
-            text = text.replace(f'"{field}":"{planned[field]}"', f'"{field}":"{getattr(named, field)}"')
-        lake.bucket.put(object_keys.planned_batch(named), text.encode(), "application/json")
-    elif name == "report_rebuild":
+        return event(name, batch=_call("unpack", event("unpack"))["batch"])
+    if name == "report_rebuild":
         _call("unpack", event("unpack", rebuild={"dry_run": True}))
+    return event(name)
 
 
 def _call(name: str, example: dict[str, Any]) -> Any:

@@ -48,7 +48,7 @@ class Place(StrEnum):
     BOOKMARKS = "bookmarks"
 
 
-# The folders whose objects an erasure reads, because they can name what it erases. Those of networks follow.
+# The folders whose objects can name what an erasure erases, or can have its hashes. Those of networks follow.
 _FOLDERS = {
     object_keys.PLANS: Place.OPEN_BATCHES,
     "work/attempts/": Place.OPEN_BATCHES,
@@ -62,6 +62,8 @@ _FOLDERS = {
     object_keys.REPORTS: Place.REPORT_PAGES,
     object_keys.RUNS: Place.SUMMARIES,
     object_keys.COVERAGE: Place.COVERAGE,
+    # Two late workers can have written it one after the other.
+    "hash-log/": Place.HASH_LOG,
 }
 _FOLDERS_OF_NETWORKS = {"raw/posts": Place.RAW_PAGES, "rejects": Place.REJECTS}
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 
 from pydantic import Field, NonNegativeInt
 
@@ -139,6 +140,20 @@ class Found(FrozenModel):
                 "networks": other.networks | self.networks,
             }
         )
+
+
+def changed_files(bucket: Bucket) -> set[str]:
+    """Return the keys of the dataset files that unfinished erasures change or have changed.
+
+    What another one has changed before it was killed may no longer name anything that this one can find.
+    """
+    keys: set[str] = set()
+    for key in bucket.list(object_keys.ERASURES):
+        if key.split("/")[3] == "found":
+            # An erasure deletes its objects at its end.
+            with suppress(ObjectMissingError):
+                keys.update(change.key for change in bucket.get_model(key, Found).changes)
+    return keys
 
 
 def _by_key(found: Iterable[tuple[str, set[str]]]) -> dict[str, list[str]]:

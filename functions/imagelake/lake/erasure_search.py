@@ -162,7 +162,7 @@ class Search:
             elif sha256 not in needed_by_open:
                 unneeded.append(object_keys.raw_image(sha256))
         with ThreadPoolExecutor(THREADS) as pool:
-            exist = dict(zip(unneeded, pool.map(self._bucket.exists, unneeded), strict=True))
+            exist = dict(zip(unneeded, pool.map(self._is_stored, unneeded), strict=True))
         # What was found earlier may not be complete: an image that is gone can have older versions.
         earlier = {
             owner: one
@@ -179,6 +179,10 @@ class Search:
                 "raw_images": raw_images,
             }
         )
+
+    def _is_stored(self, key: str) -> bool:
+        # A version that somebody has deleted stays for a while. To list versions costs more than to look.
+        return self._bucket.exists(key) or bool(self._bucket.all_versions(key))
 
     def _oldest(self, original: str, status: str, erased: Items) -> str | None:
         """Return the oldest item that names an original and is not erased, by its day and its media id."""

@@ -27,6 +27,8 @@ COVERAGE = "lake/coverage/"
 RUNS = "lake/runs/"
 # All reports.
 REPORTS = "reports/"
+# The working objects of all erasures.
+ERASURES = "work/erasures/"
 # The lake at a glance: its figures and its page. No run id starts with an underscore.
 GLANCE = "reports/_glance.json"
 GLANCE_PAGE = "reports/index.html"
@@ -268,7 +270,7 @@ def feed_reconciliations_prefix(run_id: str) -> str:
 
 def erasure_prefix(erasure_id: str) -> str:
     """Name the folder of an erasure's working objects, which are deleted at its end."""
-    return f"work/erasures/{erasure_id}/"
+    return f"{ERASURES}{erasure_id}/"
 
 
 def erasure_request(erasure_id: str) -> str:

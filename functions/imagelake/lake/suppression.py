@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from urllib.parse import unquote_plus
 
 from imagelake.run.aws import THREADS, aws_errors, client
 from imagelake.run.posts import Item, Post, authors_in
@@ -28,6 +29,7 @@ _HASHES = "hashes"
 ERASED = "erased"
 # A text that can be an ordinary word or number of the pipeline or of a network, such as "failed" or 404.
 _PLAIN = re.compile(r"[A-Za-z]*|\d{1,4}")
+_PARTS_OF_CURSORS = re.compile("[/?&=,;| ]")
 # Keys in the JSON of the networks under which such a text is the id of an author nevertheless.
 _AUTHOR_KEYS = frozenset({"author_id", "did", "id", "user", "username"})
 _VERSION_ITEM: Mapping[str, AttributeValueTypeDef] = {"list": {"S": "version"}, "entry": {"S": "version"}}
@@ -83,6 +85,18 @@ class SuppressionList(NamedTuple):
     def without_id(self, source: str, newest: dict[str, str]) -> dict[str, str]:
         """Take an id that names a suppressed author from a bookmark; on these networks, only its time counts."""
         return newest | {"newest_id": ERASED} if self.has_post_id(source, newest.get("newest_id", "")) else newest
+
+    def has_cursor(self, feed_id: str, cursor: str) -> bool:
+        """Tell if the cursor of a backfill is of a suppressed author's own feed, or has an id of such an author.
+
+        Nobody can read the cursors of most networks. Those of Facebook have ids of posts and authors.
+        """
+        # The id of a feed begins with its network.
+        source = feed_id.partition("-")[0]
+        return self.has_feed(feed_id) or any(
+            self.has_author(source, one) or self.has_post_id(source, one)
+            for one in _PARTS_OF_CURSORS.split(unquote_plus(cursor))
+        )
 
     def covers_item(self, item: Item | Mapping[str, Any]) -> bool:
         """Tell if a planned item or a row is suppressed; an erased row without ids is not."""

@@ -6,10 +6,12 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
 
+from fetch.bookmarks import read_position
 from imagelake.lake import hash_log_cache, object_keys
 from imagelake.lake.erasure_found import FoundObjects
 from imagelake.lake.hash_log import Entry, HashLog
@@ -49,6 +51,7 @@ from transform.duplicates import mark_duplicates
 OTHER = "cd" * 32
 RAW, OTHER_RAW = object_keys.raw_image(SHA256), object_keys.raw_image(OTHER)
 OLD_DAY = "2026-01-01"
+LONG_AGO = 1_500_000_000
 
 
 @pytest.fixture(autouse=True)
@@ -208,6 +211,25 @@ class TestHashLog:
         assert find(erasure)["left"] == 1
         assert erase(lake, erasure)["left"] == 0
         assert versions(object_keys.HASH_LOG_SNAPSHOT) == []
+
+    def test_snapshot_of_a_late_worker_that_another_one_has_replaced(
+        self, lake: Lake, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The verification reads only the last one."""
+        log_hashes(lake, close(lake, shown("one")), "one")
+        late = list(self.worker(lake)._entries(1))
+        raise_generation = HashLog.raise_generation
+
+        def write_two(log: HashLog) -> None:
+            raise_generation(log)
+            snapshot, number = HashLogSnapshot(lake.bucket), log.generation()
+            snapshot.write(late, 0, lambda: 0)
+            snapshot.write([*log.read(0, consistent=True)], number, log.generation)
+
+        monkeypatch.setattr(HashLog, "raise_generation", write_two)
+        assert erase(lake, check(authors=[name(ALICE)]))["left"] == 0
+        (body,) = (lake.bucket.get(key) for key in versions(object_keys.HASH_LOG_SNAPSHOT))
+        assert late[0].hashes.tobytes() not in body
 
     @pytest.mark.slow
     def test_snapshot_goes_before_the_number_changes(self, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -475,6 +497,34 @@ class TestBookmarks:
         erase(lake, check(posts=[{**name(ALICE), "post_id": ids["bluesky-1"]}]))
         assert self.ids() == ids | {"bluesky-1": "erased"}
 
+    def test_cursors_of_backfills_that_can_name_the_author(self, lake: Lake) -> None:
+        """A cursor of Facebook has unfinished albums: https://developers.facebook.com/docs/graph-api/reference/page-post/
+        gives the form of their ids, PAGE_POST. The cursor of the author's own feed is a text of the network.
+        """
+        album = urlencode([("album", f"POST 9 {LONG_AGO} 100 5 limit=100")])
+        cursors = {
+            "facebook-1": album.replace("POST", "12_3"),
+            "facebook-2": urlencode([("album", f"7_3 12 {LONG_AGO} 100 5 limit=100"), ("after", "x")]),
+            "facebook-3": album.replace("POST", "123_3"),
+            "bluesky-4": f"at://{ALICE}/app.bsky.feed.post/1",
+            "bluesky-5": "2026-04-01T00:00:00Z",
+            "bluesky-6": "2026-04-01T00:00:00Z",
+            "x-7": "12",
+        }
+        position = {"reached_to": "2026-03-01T00:00:00.000000Z", "begun_at": "2026-04-01T00:00:00.000000Z"}
+        for feed_id, cursor in cursors.items():
+            item = {"feed_id": feed_id, "newest_id": "17", "newest_at": "2026-04-01T00:00:00.000000Z"}
+            texts = item | {f"backfill_{one}": value for one, value in {**position, "cursor": cursor}.items()}
+            values: Any = {one: {"S": value} for one, value in texts.items()}
+            client("dynamodb").put_item(TableName=BOOKMARKS, Item=values | {"backfill_is_at_end": {"BOOL": False}})
+        lake.suppress(("feed", "bluesky-5"))
+        gone = {"facebook-1", "facebook-2", "bluesky-4", "bluesky-5"}
+        for _ in range(2):
+            erase(lake, check(authors=[name(ALICE), {"source": "facebook", "author_id": "12"}]))
+            after = {one: read_position(BOOKMARKS, one).backfill for one in cursors}
+            assert {one: value.cursor for one, value in after.items()} == cursors | dict.fromkeys(gone, "")
+            assert all(value.reached_to == position["reached_to"] for value in after.values())
+
     def test_bookmark_that_a_run_moves_meanwhile_stays(self, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
         lake.put_bookmark("bluesky-1", f"at://{ALICE}/app.bsky.feed.post/1", "2026-04-01T00:00:00.000000Z")
 
@@ -555,6 +605,40 @@ def test_older_versions_of_what_cannot_name_the_person_stay(lake: Lake, key: str
         lake.bucket.put(key, body, "text/plain")
     erase(lake, check(authors=[name(BOB)]))
     assert len(lake.bucket.all_versions(key)) == 2
+
+
+@pytest.mark.parametrize("is_post", [True, False])
+@pytest.mark.parametrize("is_same_request", [True, False])
+def test_older_versions_of_files_that_a_killed_erasure_has_changed(
+    lake: Lake, is_post: bool, is_same_request: bool
+) -> None:
+    """The near duplicate or the new owner names the person no more, so no later search finds its file."""
+    close(lake, shown("one"))
+    copy = copy_of("one", "two", BOB) if is_post else shown("near", BOB, OTHER, duplicate_of=media_id("one"))
+    second = close(lake, copy, dt="2026-04-02")
+    other = close(lake, shown("other", CAROL, "ef" * 32), dt="2026-04-02")
+    files = [object_keys.parquet(one.batch) for one in (second, other)]
+    what: dict[str, Any] = {"posts": [name(ALICE, post_id="one")]} if is_post else {"authors": [name(ALICE)]}
+    first = check("first", **what)
+    for step in STEPS[: STEPS.index("erase_images")]:
+        do(step, first)
+    erase_rows(lake, first)
+    for key in files:
+        lake.bucket.put(key, b"without the person", "application/vnd.apache.parquet")
+    again = check("again", **what) if is_same_request else check("again", **what, media_ids=["bluesky/none"])
+    assert (again["erasure_id"] == first["erasure_id"]) is is_same_request
+    assert erase(lake, again)["left"] == 0
+    assert [len(lake.bucket.all_versions(key)) for key in files] == [1, 2]
+
+
+@pytest.mark.parametrize("is_deleted_twice", [True, False])
+def test_raw_image_that_somebody_has_deleted(lake: Lake, is_deleted_twice: bool) -> None:
+    """A delete marker hides it, and the version stays for 30 days."""
+    close(lake, shown("one"))
+    for _ in range(1 + is_deleted_twice):
+        client("s3").delete_object(Bucket=BUCKET, Key=RAW)
+    assert erase(lake, check(authors=[name(ALICE)]))["left"] == 0
+    assert versions("raw/images/") == []
 
 
 @pytest.mark.slow

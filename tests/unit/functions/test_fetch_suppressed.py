@@ -7,10 +7,12 @@ import json
 
 import pytest
 
+from imagelake.run.aws import client
 from imagelake.run.errors import SourceChangedError
+from imagelake.run.models import FeedEntry
 from imagelake.sources import Reject
 from tests.support.factories import ENTRY, post
-from tests.support.fake_lake import Lake
+from tests.support.fake_lake import BOOKMARKS, Lake
 from tests.support.fake_network import Network, page
 from tests.support.fetching import DEFINITION, LATER, raw_key, read
 
@@ -36,6 +38,34 @@ def test_suppressed_posts_are_not_stored(lake: Lake, network: Network) -> None:
     body = gzip.decompress(lake.bucket.get(raw_key(0)))
     assert b"did:plc:bob" not in body
     assert b"did:plc:carol" in body
+
+
+@pytest.mark.parametrize("name", [("feed", ENTRY.feed_id), ("author", "bluesky", "did:plc:bob"), None])
+def test_position_of_a_backfill_names_no_suppressed_author(
+    lake: Lake, network: Network, name: tuple[str, ...] | None
+) -> None:
+    """Cursors of Facebook have ids of posts and authors; nobody knows what those of other networks have."""
+    lake.suppress(*filter(None, [name]))
+    config = {"source": "bluesky", "account": "alice.example.com", "limit": 1}
+    cursor = "after=at%3A%2F%2Fdid%3Aplc%3Abob%2Fapp.bsky.feed.post%2F1"
+    network.put_pages(page(post("new", posted_at=LATER), post("old"), cursor=cursor), page(post("older")))
+    position = read(feed=ENTRY.model_copy(update={"config": config}))["backfill_position"]
+    assert position["cursor"] == ("" if name else cursor)
+    assert position["reached_to"]
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_run_that_reads_nothing_stores_no_cursor_of_a_suppressed_author(lake: Lake, is_listed: bool) -> None:
+    removed = FeedEntry(feed_id="facebook-1", name="removed", config=None, resume_only=True)
+    lake.put_bookmark("facebook-1", "17", "2026-04-01T00:00:00.000000Z")
+    client("dynamodb").update_item(
+        TableName=BOOKMARKS,
+        Key={"feed_id": {"S": "facebook-1"}},
+        UpdateExpression="SET backfill_cursor = :c, backfill_reached_to = :t, backfill_is_at_end = :e",
+        ExpressionAttributeValues={":c": {"S": "album=12_3+12+1+100+5+x"}, ":t": {"S": ""}, ":e": {"BOOL": False}},
+    )
+    lake.suppress(("author", "facebook", "12" if is_listed else "13"))
+    assert bool(read(feed=removed)["backfill_position"]["cursor"]) is not is_listed
 
 
 def test_page_of_suppressed_posts_alone_has_no_body_and_no_url(lake: Lake, network: Network) -> None:

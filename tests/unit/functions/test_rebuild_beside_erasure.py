@@ -20,6 +20,7 @@ from imagelake.run.erasure_models import FileChanges
 from imagelake.run.errors import FileChangedError
 from imagelake.run.models import Batch, PlannedBatch
 from parquet.table import read_made_with
+from rebuild_images.statuses import Statuses
 from tests.reliability.world import photo
 from tests.support.factories import Context, event, item, keep_plan, plan
 from tests.support.fake_lake import BUCKET, Lake
@@ -117,6 +118,26 @@ def test_rebuild_reads_the_file_again_if_an_erasure_comes_first(
     assert unpacked(closed)["status"] == "done"
 
 
+def test_rebuild_stages_nothing_of_a_file_that_an_erasure_has_changed_meanwhile(
+    lake: Lake, closed: PlannedBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that it staged now would name the erased original, and nobody would delete them."""
+    # The rows of this rebuild, which began after the erasure, are those of others.
+    lake.suppress(("media", closed.items[0].media_id))
+    batch = batch_of(unpacked(closed))
+    decide = Statuses.decide
+
+    def decide_after_an_erasure(*arguments: Any) -> list[Any]:
+        rows = decide(*arguments)
+        erase(lake, closed)
+        return rows
+
+    monkeypatch.setattr(Statuses, "decide", decide_after_an_erasure)
+    with pytest.raises(FileChangedError):
+        make_images(batch)
+    assert traces(closed.items[0].media_id) == set()
+
+
 @pytest.mark.slow
 def test_erasure_after_a_rebuild_keeps_what_the_rebuild_has_noted(lake: Lake, closed: PlannedBatch) -> None:
     before, key = rows_of(lake, closed), object_keys.parquet(closed.batch)
@@ -152,3 +173,23 @@ def test_erased_row_that_was_planned_before_the_suppression_becomes_a_tombstone(
     lake.suppress(("media", closed.items[0].media_id))
     write(batch)
     assert [row["status"] for row in rows_of(lake, closed)] == ["erased", "ok", "ok"]
+
+
+def test_promotion_deletes_what_a_rebuild_has_made_of_the_duplicate(lake: Lake, website: WebServer) -> None:
+    """The rebuilt row names the owner, and the erasure changes nothing else in its file."""
+    keep_versions()
+    lake.suppress()
+    batches = [plan(item(one, website.put(f"/{one}.jpg", photo(1)))) for one in (GONE, COPY)]
+    for planned in batches:
+        keep_plan(lake, planned)
+        for app in (transform.app, write_parquet.app, map_keys.app):
+            app.handler(event("transform", batch=planned.batch), Context())
+    gone, copy = (planned.items[0].media_id for planned in batches)
+    assert rows_of(lake, batches[1])[0]["duplicate_of"] == gone
+    make_images(batch_of(unpacked(batches[1])))
+    lake.suppress(("item", gone))
+    owner, key = (object_keys.parquet(planned.batch) for planned in batches)
+    erase_rows(lake, "promote", FileChanges(key=key, promote={copy: (gone, owner)}))
+    erase_rows(lake, "erase", FileChanges(key=owner, erase=[gone]))
+    assert rows_of(lake, batches[1])[0]["status"] == "ok"
+    assert traces(gone) == set()
