@@ -367,7 +367,7 @@ def run_erasures(deployed: Deployed, planned: PlannedBatch, bucket: Bucket) -> N
         TableName=deployed.names["BookmarksTable"], Item={name: {"S": value} for name, value in bookmark.items()}
     )
     found = deployed.erase("image", media_ids=[shown["duplicate_of"]])
-    assert found["receipt"]["subject"].endswith("1 items erased")
+    assert found["receipt"]["subject"].endswith("1 item erased")
     authors = [(source, account), ("stream", "cms"), ("bluesky", author_id)]
     for name in ("authors", "authors-again"):
         deployed.erase(name, authors=[{"source": source, "author_id": author} for source, author in authors])
