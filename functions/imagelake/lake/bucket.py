@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
+from urllib3.exceptions import HTTPError
 
 from imagelake.run.aws import aws_errors, client
 from imagelake.run.errors import DamagedObjectError, ObjectMissingError, StorageDeniedError, StorageUnavailableError
@@ -70,11 +71,17 @@ class Bucket:
         """Read a complete body with the right checksum; return it with its response."""
         with aws_errors(key):
             for _ in attempts(_GET_TRIES):
-                response = self._s3.get_object(Bucket=self.name, Key=key, **options)
+                response = None
                 try:
+                    response = self._s3.get_object(Bucket=self.name, Key=key, **options)
                     return response["Body"].read(), response
                 # botocore retries a call, but not a body that breaks off, stalls or does not match its checksum.
                 except BotoCoreError as error:
+                    if response is None:
+                        raise
+                    failure: Exception = error
+                # This is the body of an error, such as that of a missing object.
+                except HTTPError as error:
                     failure = error
             raise failure
 

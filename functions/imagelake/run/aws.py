@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from urllib3.exceptions import HTTPError
 
 from imagelake.run.errors import ObjectMissingError, StorageDeniedError, StorageUnavailableError
 
@@ -74,5 +75,5 @@ def aws_errors(subject: str) -> Iterator[None]:
         raise StorageDeniedError(
             f"{operation} on {subject}: {code}: {error.response['Error'].get('Message', '')}"
         ) from error
-    except BotoCoreError as error:
+    except (BotoCoreError, HTTPError) as error:
         raise StorageUnavailableError(f"{subject}: {type(error).__name__}: {error}") from error

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ResponseStreamingError
+from urllib3.exceptions import ProtocolError
 
 from imagelake.lake.bucket import Bucket
 from imagelake.run.aws import aws_errors
@@ -193,6 +194,32 @@ def test_error_when_bodies_never_come_whole(lake: Lake, monkeypatch: pytest.Monk
     with pytest.raises(StorageUnavailableError, match="key: ResponseStreamingError"):
         lake.bucket.get("key")
     assert breaking.reads == 4
+
+
+class BreakingErrors:
+    """An S3 whose first answers are errors that break off, which botocore raises as its HTTP library does."""
+
+    def __init__(self, s3: Any, breaks: int) -> None:
+        self._s3 = s3
+        self._breaks = breaks
+
+    def get_object(self, **arguments: Any) -> Any:
+        self._breaks -= 1
+        if self._breaks >= 0:
+            raise ProtocolError("Connection broken")
+        return self._s3.get_object(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("breaks", "error"), [(1, ObjectMissingError), (3, ObjectMissingError), (4, StorageUnavailableError)]
+)
+@pytest.mark.parametrize("read", [Bucket.get, Bucket.get_json, Bucket.get_with_version])
+def test_answer_about_a_missing_object_that_breaks_off(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, read: Callable[[Bucket, str], Any], breaks: int, error: type[Exception]
+) -> None:
+    monkeypatch.setattr(lake.bucket, "_s3", BreakingErrors(lake.bucket._s3, breaks))
+    with pytest.raises(error, match="missing"):
+        read(lake.bucket, "missing")
 
 
 @pytest.mark.slow
