@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -146,8 +146,10 @@ def of_author(author: str) -> dict[str, Any]:
     return request(authors=[{"source": "bluesky", "author_id": author}])
 
 
-def erase(lake: Lake, what: dict[str, Any], name: str = "erasure-1") -> Execution:
-    return Execution(lake, name, what).run()
+def erase(
+    lake: Lake, what: dict[str, Any], name: str = "erasure-1", wait: Callable[[], object] = lambda: None
+) -> Execution:
+    return Execution(lake, name, what).run(wait)
 
 
 def contents() -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -83,6 +84,12 @@ def run(lake: Lake) -> None:
     execute(lake, "run-4", FEEDS, dt=DAYS[4], **OPTIONS)
 
 
+def start_run() -> str:
+    """Start an execution in AWS in memory, for which an erasure waits; return its ARN."""
+    pipeline = {"stateMachineArn": ENVIRONMENT["STATE_MACHINE_ARN"], "name": "run-4"}
+    return client("stepfunctions").start_execution(**pipeline)["executionArn"]
+
+
 def test_run_from_before_the_suppression_is_waited_for(
     erased_world: tuple[ErasedWorld, Stored], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,8 +121,7 @@ def beside_an_earlier_run(world: ErasedWorld, state: Stored, call: int, monkeypa
         return make(*made)
 
     with lake_of(state) as lake:
-        pipeline = {"stateMachineArn": ENVIRONMENT["STATE_MACHINE_ARN"], "name": "run-4"}
-        arn = client("stepfunctions").start_execution(**pipeline)["executionArn"]
+        arn = start_run()
         with monkeypatch.context() as patched:
             patched.setattr(client_class, method, call_or_erase)
             run(lake)
@@ -134,9 +140,16 @@ def test_run_from_after_the_suppression_and_an_erasure_do_not_disturb_each_other
     world, state = erased_world
     late_posts(world)
 
+    def run_to_the_end(lake: Lake) -> None:
+        arn = start_run()
+        run(lake)
+        set_execution_status(arn, "SUCCEEDED")
+
     def meet(*calls: int) -> list[int]:
         with lake_of(state) as lake:
-            turns.take([lambda: erase(lake, of_author(ALICE)), lambda: run(lake)], calls)
+            # A run from before all copies were on the list is waited for.
+            erasure = partial(erase, lake, of_author(ALICE), wait=turns.wait_for_other)
+            turns.take([erasure, lambda: run_to_the_end(lake)], calls)
             made = [len(operations) for operations in turns.operations]
             assert wrong(lake, world, world.erased_with(ALICE)) == [], calls
         return made

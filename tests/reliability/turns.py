@@ -73,11 +73,19 @@ class Turns:
         try:
             worker()
         except StorageUnavailableError:
-            if not self._done[1 - number]:
-                self._turns = iter(())
-                self._next(1 - number)
-                self._wait(number)
+            self._let_other_end(number)
             worker()
+
+    def wait_for_other(self) -> None:
+        """Let the other worker go to its end; the worker that calls this goes on after it."""
+        assert self._current is not None
+        self._let_other_end(self._current)
+
+    def _let_other_end(self, number: int) -> None:
+        if not self._done[1 - number]:
+            self._turns = iter(())
+            self._next(1 - number)
+            self._wait(number)
 
     def _next(self, number: int) -> None:
         """Let a worker go on, for the next number of calls."""
