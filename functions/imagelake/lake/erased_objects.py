@@ -48,14 +48,15 @@ class Place(StrEnum):
     BOOKMARKS = "bookmarks"
 
 
+_BATCHES = object_keys.batch_prefixes()
 # The folders whose objects can name what an erasure erases, or can have its hashes. Those of networks follow.
 _FOLDERS = {
-    object_keys.PLANS: Place.OPEN_BATCHES,
-    "work/attempts/": Place.OPEN_BATCHES,
+    _BATCHES["plans"]: Place.OPEN_BATCHES,
+    _BATCHES["attempts"]: Place.OPEN_BATCHES,
+    _BATCHES["staged"]: Place.STAGED_BATCHES,
+    _BATCHES["parts"]: Place.PARTS,
     object_keys.OPEN: Place.OPEN_BATCHES,
     **dict.fromkeys(object_keys.MESSAGES, Place.OPEN_BATCHES),
-    "work/staged/": Place.STAGED_BATCHES,
-    "work/parts/": Place.PARTS,
     "work/stream/": Place.STREAM_WINDOWS,
     object_keys.DISCARDED_RECORDS: Place.DISCARDED_RECORDS,
     **dict.fromkeys(object_keys.rebuild_prefixes(), Place.REBUILDS),

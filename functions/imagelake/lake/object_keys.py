@@ -126,8 +126,11 @@ def attempt(batch: Batch, number: int) -> str:
     return f"{attempts_prefix(batch)}{number:05d}"
 
 
-def batch_prefixes(batch_id: str) -> dict[str, str]:
-    """Name the beginnings of the keys of all plans, staged rows, parts and attempts of a batch and of its retries."""
+def batch_prefixes(batch_id: str = "") -> dict[str, str]:
+    """Name the beginnings of the keys of all plans, staged rows, parts and attempts of a batch and of its retries.
+
+    Without a batch, these are the folders of all batches.
+    """
     return {name: f"work/{name}/{batch_id}" for name in ("plans", "staged", "parts", "attempts")}
 
 
@@ -143,18 +146,14 @@ def batch_failure(run_id: str, batch_id: str) -> str:
 
 def _rebuild_folder(folder: str, batch: Batch) -> str:
     """Name what a rebuild has made of one version of a batch's file."""
-    return f"{_rebuilds_of_file(folder, batch.batch_id)}{batch.rebuilt_by}/{batch.read_etag}"
-
-
-def _rebuilds_of_file(folder: str, batch_id: str) -> str:
-    """Name the folder of what all rebuilds have made of a batch's file; the batch comes first, so it can be listed."""
-    return f"work/rebuild/{folder}/{batch_id}/"
+    # The batch comes first, so an erasure can list what all rebuilds have made of its file.
+    return f"work/rebuild/{folder}/{batch.batch_id}/{batch.rebuilt_by}/{batch.read_etag}"
 
 
 def rebuild_prefixes(batch_id: str = "") -> list[str]:
     """Name the folders of the rows that rebuilds have planned and made of all files, or of a batch's file."""
-    folders = ("plans", "staged", "parts", "attempts")
-    return [_rebuilds_of_file(folder, batch_id) if batch_id else f"work/rebuild/{folder}/" for folder in folders]
+    end = f"{batch_id}/" if batch_id else ""
+    return [f"work/rebuild/{folder}/{end}" for folder in ("plans", "staged", "parts", "attempts")]
 
 
 def rebuild_list(rebuild_id: str) -> str:
@@ -245,7 +244,7 @@ def run_plan(run_id: str) -> str:
 
 def run_rows(run: Run) -> str:
     """Name the row of a run in the table ``runs``."""
-    return f"lake/runs/dt={run.dt}/{run.run_id}.json.gz"
+    return f"{RUNS}dt={run.dt}/{run.run_id}.json.gz"
 
 
 def coverage_rows(run: Run) -> str:

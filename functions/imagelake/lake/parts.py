@@ -30,8 +30,7 @@ from imagelake.run.observability import logger
 
 _FORMAT = b"ILPART01"
 _FOOTER = struct.Struct(">Q32s8s")
-
-
+# The number of a part, and the offset and the length of a place in it.
 _PlaceId = tuple[int, int, int]
 
 

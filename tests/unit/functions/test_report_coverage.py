@@ -267,14 +267,20 @@ def report_is_killed(monkeypatch: pytest.MonkeyPatch, key: str, run: Run, *resul
 FROM_DAY_1: dict[str, Any] = {"asked_from": "2026-04-01T04:00:00.000000Z", "oldest_at": "2026-04-01T04:00:00.000000Z"}
 
 
-@pytest.mark.parametrize("killed_at", ["rows", "timeline of the second feed"])
-def test_report_that_ends_before_its_rows_are_written_adds_no_span_twice(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch, killed_at: str
-) -> None:
-    key = object_keys.coverage_rows(run_of(2)) if killed_at == "rows" else object_keys.timeline(OTHER_ENTRY.feed_id)
+@pytest.fixture(params=["rows", "timeline of the second feed"])
+def killed_report(lake: Lake, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> tuple[FeedEntry, ...]:
+    """The feeds of a run whose report was killed before it wrote one of its objects."""
+    key = object_keys.timeline(OTHER_ENTRY.feed_id) if request.param != "rows" else object_keys.coverage_rows(run_of(2))
     feeds = (ENTRY, OTHER_ENTRY)
     report(run_of(1), *(read_until(1, feed) for feed in feeds))
     report_is_killed(monkeypatch, key, run_of(2), *(read_until(2, feed) for feed in feeds))
+    return feeds
+
+
+def test_report_that_ends_before_its_rows_are_written_adds_no_span_twice(
+    lake: Lake, killed_report: tuple[FeedEntry, ...]
+) -> None:
+    feeds = killed_report
     # It is never repeated, so the next run has its time too.
     report(run_of(3), *(read_until(3, feed, **FROM_DAY_1) for feed in feeds))
     for feed in feeds:
@@ -286,14 +292,8 @@ def test_report_that_ends_before_its_rows_are_written_adds_no_span_twice(
         assert spans(lake, feed)[1:] == [("04-01 05", "04-03 05"), ("04-03 05", "04-04 05")]
 
 
-@pytest.mark.parametrize("killed_at", ["rows", "timeline of the second feed"])
-def test_report_that_is_repeated_makes_the_same_rows(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch, killed_at: str
-) -> None:
-    key = object_keys.coverage_rows(run_of(2)) if killed_at == "rows" else object_keys.timeline(OTHER_ENTRY.feed_id)
-    feeds = (ENTRY, OTHER_ENTRY)
-    report(run_of(1), *(read_until(1, feed) for feed in feeds))
-    report_is_killed(monkeypatch, key, run_of(2), *(read_until(2, feed) for feed in feeds))
+def test_report_that_is_repeated_makes_the_same_rows(lake: Lake, killed_report: tuple[FeedEntry, ...]) -> None:
+    feeds = killed_report
     for _ in range(2):
         report(run_of(2), *(read_until(2, feed) for feed in feeds))
         for feed in feeds:
